@@ -1,1 +1,104 @@
-//! Placeholder.
+//! Callboard's stores: coarse, set-based, and without rules.
+//!
+//! A [`Store`] loads the rows that the rules want and saves what they changed, in one transaction ([`Transaction`]), and answers
+//! reads that decide nothing ([`Store`]'s other methods). [`memory`] and [`sqlite`] pass the same suite, [`conformance`].
+
+pub mod conformance;
+mod error;
+pub mod memory;
+mod read;
+pub mod sqlite;
+
+pub use error::{Error, Result};
+pub use read::{
+    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, SavedPayload, TaskFilter, TaskPage, TaskView,
+};
+
+use async_trait::async_trait;
+use callboard_core::model::{Agent, AgentId, Event, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::working_set::{ChangeSet, LaneRef, Rows, TaskRef, Want};
+
+/// Where everything durable is.
+///
+/// Reads see what is committed when they begin, and may run beside a transaction. Nothing here knows a rule.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Whether this process alone writes: then rows that were loaded stay true until it changes them, and need not be loaded
+    /// again.
+    fn is_exclusive(&self) -> bool;
+
+    /// Begins a transaction that will write. Never drop the future half-way: await it.
+    async fn begin(&self) -> Result<Box<dyn Transaction>>;
+
+    /// Every namespace, by name.
+    async fn namespaces(&self) -> Result<Vec<Namespace>>;
+
+    /// A task with everything kept beside it.
+    async fn task(&self, task: TaskRef) -> Result<Option<TaskView>>;
+
+    /// A page of tasks, newest (highest id) first, without payloads.
+    async fn tasks(&self, namespace: NamespaceId, filter: &TaskFilter, before: Option<TaskId>, limit: usize)
+    -> Result<TaskPage>;
+
+    /// What an agent is given with an assignment of these tasks. Tasks that don't exist are left out.
+    async fn hydrate(&self, tasks: &[TaskRef]) -> Result<Vec<Hydrated>>;
+
+    /// How the dependencies of a task ended, in their order, behind `after` (an ordinal; `None`: from the first), until the
+    /// results reach `max_bytes` (at least one is given) or `limit`.
+    async fn dependency_results(
+        &self,
+        task: TaskRef,
+        after: Option<u32>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(u32, TaskView)>>;
+
+    /// Events of a task behind a sequence number, in order.
+    async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>>;
+
+    /// Events in the order of their commits behind a cursor; none is ever skipped. `None` begins with the first.
+    async fn events(&self, scope: EventScope, after: Option<Cursor>, limit: usize) -> Result<EventPage>;
+
+    /// The cursor behind everything that is committed now.
+    async fn end_of_events(&self) -> Result<Cursor>;
+
+    /// An agent by name.
+    async fn agent(&self, namespace: NamespaceId, name: &str) -> Result<Option<(Agent, usize)>>;
+
+    /// A page of agents by name, each with the number of tasks leased to it.
+    async fn agents(&self, namespace: NamespaceId, filter: &AgentFilter, after: Option<&str>, limit: usize)
+    -> Result<AgentPage>;
+
+    /// Agents that have a session, of any namespace, in the order of their ids, behind `after`.
+    async fn live_sessions(&self, after: Option<AgentId>, limit: usize) -> Result<Vec<Agent>>;
+
+    /// Tasks whose time has come, the longest overdue first.
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Due>;
+
+    /// Lanes that have ready tasks, at most so many.
+    async fn ready_lanes(&self, limit: usize) -> Result<Vec<LaneRef>>;
+
+    /// Forgets answers that may be forgotten, at most so many; says how many.
+    async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize>;
+
+    /// Closes files and connections; what was committed stays.
+    async fn close(&self);
+}
+
+/// A transaction: load, decide (elsewhere), save, commit. Dropped without a commit, it changes nothing.
+#[async_trait]
+pub trait Transaction: Send {
+    /// Loads what is wanted and exists. In a store that is shared, what is loaded is locked until the end, in one order: tables
+    /// as listed in [`Want`], rows by id.
+    async fn load(&mut self, want: &Want) -> Result<Rows>;
+
+    /// Saves changes; every row that changes must have the version that is expected, or [`Error::Conflict`] comes and the
+    /// transaction is void. `wake_at` of a task is what its row says of the next time at which it is due.
+    async fn save(&mut self, changes: &ChangeSet, settings: &callboard_core::Settings) -> Result<()>;
+
+    /// Makes it durable.
+    async fn commit(self: Box<Self>) -> Result<()>;
+
+    /// Gives it up.
+    async fn roll_back(self: Box<Self>);
+}

@@ -2686,10 +2686,16 @@ pub struct Hello {
     /// `cancellation`, `drain`.
     #[prost(string, repeated, tag = "4")]
     pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The epoch that the agent had before; 0 when it starts. When a newer
-    /// session exists, the agent is refused with SESSION_SUPERSEDED.
+    /// The epoch that the agent had before; 0 when it starts. When a session of
+    /// another instance is attached since, the agent is refused with
+    /// SESSION_SUPERSEDED.
     #[prost(int64, tag = "5")]
     pub previous_epoch: i64,
+    /// A random id of the agent's process, at most 64 bytes, the same each time
+    /// that it attaches again. It tells an agent that comes back from another
+    /// program under its name.
+    #[prost(string, tag = "6")]
+    pub instance_id: ::prost::alloc::string::String,
 }
 /// Nothing but a sign of life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,0 +1,90 @@
+//! Which agents fit which lanes.
+
+use crate::model::{Agent, AgentId, Lane, LaneId, LaneKey, NamespaceId};
+use crate::working_set::LaneRef;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The agents that this replica may push to, and the lanes that it has met, with who fits what: computed when an agent or a lane
+/// appears, not per task. Only a cache: it can be built again from the rows at any time.
+#[derive(Debug, Default)]
+pub struct Board {
+    lanes: BTreeMap<LaneRef, OnBoard>,
+    agents: HashMap<AgentId, Agent>,
+    of_namespace: HashMap<NamespaceId, BTreeSet<AgentId>>,
+}
+
+#[derive(Debug)]
+struct OnBoard {
+    key: LaneKey,
+    fitting: BTreeSet<AgentId>,
+}
+
+impl Board {
+    /// The agents that fit a lane.
+    pub fn fitting(&mut self, lane: &Lane) -> &BTreeSet<AgentId> {
+        let at = (lane.namespace, lane.id);
+        if !self.lanes.contains_key(&at) {
+            let agents = self.of_namespace.get(&lane.namespace).into_iter().flatten();
+            let fitting = agents.filter(|id| self.agents.get(id).is_some_and(|agent| lane.key.fits_agent(agent)));
+            let fitting = fitting.copied().collect();
+            self.lanes.insert(at, OnBoard { key: lane.key.clone(), fitting });
+        }
+        &self.lanes[&at].fitting
+    }
+
+    /// Whether an agent fits a lane that was met.
+    pub fn fits(&self, lane: LaneRef, agent: AgentId) -> bool {
+        self.lanes.get(&lane).is_some_and(|on_board| on_board.fitting.contains(&agent))
+    }
+
+    /// The lanes that were met and that an agent fits.
+    pub fn lanes_of(&self, agent: AgentId) -> Vec<LaneRef> {
+        let Some(known) = self.agents.get(&agent) else { return Vec::new() };
+        let first = (known.namespace, LaneId(i64::MIN));
+        let last = (known.namespace, LaneId(i64::MAX));
+        let lanes = self.lanes.range(first..=last);
+        lanes.filter(|(_, on_board)| on_board.fitting.contains(&agent)).map(|(lane, _)| *lane).collect()
+    }
+
+    /// An agent may be pushed to, with this profile.
+    pub fn set_agent(&mut self, agent: &Agent) {
+        let unchanged = self.agents.get(&agent.id).is_some_and(|known| known.profile == agent.profile);
+        if unchanged {
+            return;
+        }
+        for (_, on_board) in
+            self.lanes.range_mut((agent.namespace, LaneId(i64::MIN))..=(agent.namespace, LaneId(i64::MAX)))
+        {
+            if on_board.key.fits_agent(agent) {
+                on_board.fitting.insert(agent.id);
+            } else {
+                on_board.fitting.remove(&agent.id);
+            }
+        }
+        self.of_namespace.entry(agent.namespace).or_default().insert(agent.id);
+        self.agents.insert(agent.id, agent.clone());
+    }
+
+    /// An agent may not be pushed to any more.
+    pub fn remove_agent(&mut self, agent: AgentId) {
+        let Some(known) = self.agents.remove(&agent) else { return };
+        if let Some(agents) = self.of_namespace.get_mut(&known.namespace) {
+            agents.remove(&agent);
+        }
+        for (_, on_board) in
+            self.lanes.range_mut((known.namespace, LaneId(i64::MIN))..=(known.namespace, LaneId(i64::MAX)))
+        {
+            on_board.fitting.remove(&agent);
+        }
+    }
+
+    /// A lane is gone.
+    pub fn remove_lane(&mut self, lane: LaneRef) {
+        self.lanes.remove(&lane);
+    }
+
+    /// How many agents are on the board.
+    pub fn agent_count(&self) -> usize {
+        self.agents.len()
+    }
+}

@@ -1,0 +1,81 @@
+//! The choice among agents that fit.
+
+use super::Open;
+use crate::model::{Agent, Span, Task, TaskState, Timestamp};
+
+/// At most so many agents are scored for a task; beyond that a few are as good as all.
+const SCORED: usize = 64;
+
+/// What becomes of a task at this moment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// The open agent of this index gets it.
+    Agent(usize),
+    /// A preferred agent is near: look again at this time.
+    Later(Timestamp),
+    /// Nobody is open.
+    Nobody,
+}
+
+/// How good an agent is for a task, part by part; each from 0 to 1 before its weight.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// The share of its attempts that it completed. Weight 0.4.
+    pub success: f64,
+    /// The share of its slots that is free. Weight 0.3.
+    pub idle: f64,
+    /// The share of the task's affinity that it matches; 1 if there is none. Weight 0.25.
+    pub affinity: f64,
+    /// Whether the task asks for its role, or it has none: specialists are kept for what needs them. Weight 0.05.
+    pub role: f64,
+}
+
+impl Score {
+    /// The weighted sum.
+    pub fn total(self) -> f64 {
+        0.4 * self.success + 0.3 * self.idle + 0.25 * self.affinity + 0.05 * self.role
+    }
+}
+
+/// Scores an agent with so many free slots for a task.
+pub fn score(task: &Task, agent: &Agent, free: usize) -> Score {
+    let wanted = &task.spec.requirements.affinity;
+    let matched = wanted.iter().filter(|(label, value)| agent.profile.labels.get(*label) == Some(value)).count();
+    let affinity = if wanted.is_empty() { 1.0 } else { matched as f64 / wanted.len() as f64 };
+    let role = agent.profile.role.is_empty() || task.spec.requirements.role.is_some();
+    Score {
+        success: agent.success_rate(),
+        idle: free as f64 / f64::from(agent.profile.slots.max(1)),
+        affinity,
+        role: if role { 1.0 } else { 0.0 },
+    }
+}
+
+/// Chooses an agent for a task: the preferred one; else the best of those that did not just hand it back; else any.
+pub(super) fn choose(
+    task: &Task,
+    open: &[Open],
+    preferred_is_near: impl FnOnce() -> bool,
+    now: Timestamp,
+    head_start: Span,
+) -> Choice {
+    if let Some(preferred) = &task.spec.requirements.preferred_agent {
+        if let Some(index) = open.iter().position(|open| *open.agent.name == **preferred) {
+            return Choice::Agent(index);
+        }
+        if let TaskState::Ready { since } = task.state
+            && since + head_start > now
+            && preferred_is_near()
+        {
+            return Choice::Later(since + head_start);
+        }
+    }
+    let best = open
+        .iter()
+        .enumerate()
+        .take(SCORED)
+        .map(|(index, open)| (task.avoid == Some(open.agent.id), index, score(task, &open.agent, open.free).total()))
+        // One that just handed it back comes behind all others.
+        .min_by(|a, b| a.0.cmp(&b.0).then(b.2.total_cmp(&a.2)));
+    best.map_or(Choice::Nobody, |(_, index, _)| Choice::Agent(index))
+}

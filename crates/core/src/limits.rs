@@ -1,0 +1,40 @@
+//! Sizes and counts that are the same everywhere, so that both sides of a wire can rely on them.
+
+use crate::model::Span;
+
+/// The largest payload: its content, in bytes.
+pub const MAX_PAYLOAD: usize = 1 << 20;
+/// The most tasks in one batch.
+pub const MAX_BATCH: usize = 1_000;
+/// The most dependencies of a task.
+pub const MAX_DEPENDENCIES: usize = 1_000;
+/// The longest name of a task type or agent, in bytes.
+pub const MAX_NAME: usize = 128;
+/// The longest skill, tool, role, tag or label, in bytes.
+pub const MAX_WORD: usize = 128;
+/// The longest key of a task, in bytes.
+pub const MAX_KEY: usize = 256;
+/// The longest description, in bytes.
+pub const MAX_DESCRIPTION: usize = 4 << 10;
+/// The longest reason, in bytes.
+pub const MAX_REASON: usize = 1 << 10;
+/// The longest request id, in characters.
+pub const MAX_REQUEST_ID: usize = 128;
+/// The longest failure message that is kept, in bytes.
+pub const MAX_FAILURE_MESSAGE: usize = 16 << 10;
+/// How deep causes of a failure are kept.
+pub const MAX_FAILURE_DEPTH: usize = 8;
+/// The longest time that a timeout may be: ten years.
+pub const MAX_TIMEOUT: Span = Span::seconds(10 * 366 * 86_400);
+/// The longest delay: a day.
+pub const MAX_DELAY: Span = Span::seconds(86_400);
+/// The most slots of an agent.
+pub const MAX_SLOTS: u32 = 1_000;
+/// The most reports in a frame.
+pub const MAX_REPORTS: usize = 1_000;
+/// The most tasks in a claim.
+pub const MAX_CLAIM: usize = 100;
+/// The largest page.
+pub const MAX_PAGE: usize = 1_000;
+/// The page when the caller doesn't say.
+pub const DEFAULT_PAGE: usize = 100;

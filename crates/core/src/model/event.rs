@@ -1,0 +1,130 @@
+//! Facts about tasks.
+
+use super::id::{NamespaceId, TaskId};
+use super::payload::Failure;
+use super::task::StateName;
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// An immutable fact about a task, committed with what it tells of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// The task's namespace.
+    pub namespace: NamespaceId,
+    /// The task.
+    pub task: TaskId,
+    /// 1, 2, 3, … within the task.
+    pub sequence: i64,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Who caused it.
+    pub principal: Arc<str>,
+    /// The task's state after it.
+    pub state: StateName,
+    /// The run it belongs to.
+    pub run: u32,
+    /// The attempt it is about; 0: none.
+    pub attempt: u32,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// The task was created.
+    Created,
+    /// It became eligible.
+    Ready,
+    /// An agent was given an attempt.
+    Assigned {
+        /// The agent's name.
+        agent: Arc<str>,
+    },
+    /// The agent accepted.
+    Started {
+        /// The agent's name.
+        agent: Arc<str>,
+    },
+    /// The handler saved a checkpoint.
+    Checkpointed,
+    /// The attempt was handed back; it doesn't count.
+    HandedBack {
+        /// The agent's name.
+        agent: Arc<str>,
+        /// Why.
+        reason: String,
+    },
+    /// The agent reported a failure.
+    AttemptFailed {
+        /// The agent's name.
+        agent: Arc<str>,
+        /// How.
+        failure: Failure,
+    },
+    /// The attempt ran out of time.
+    AttemptTimedOut {
+        /// The agent's name.
+        agent: Arc<str>,
+        /// Which time.
+        failure: Failure,
+    },
+    /// The attempt's agent was lost.
+    AttemptLost {
+        /// The agent's name.
+        agent: Arc<str>,
+        /// How.
+        reason: String,
+    },
+    /// Another attempt will follow.
+    RetryScheduled {
+        /// When.
+        at: Timestamp,
+    },
+    /// It was held.
+    Held {
+        /// Why.
+        reason: String,
+    },
+    /// It was released.
+    Released,
+    /// Its owner changed it.
+    Updated {
+        /// What was changed.
+        fields: String,
+    },
+    /// A dependency ended well.
+    DependencyMet {
+        /// Which.
+        dependency: TaskId,
+    },
+    /// Its cancellation was asked for while an agent had it.
+    CancelRequested {
+        /// Why.
+        reason: String,
+    },
+    /// It ended with a result.
+    Completed {
+        /// Who gave it.
+        agent: Arc<str>,
+    },
+    /// It ended with a failure.
+    Failed {
+        /// How.
+        failure: Failure,
+    },
+    /// It ended cancelled.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+    /// It ended skipped.
+    Skipped {
+        /// The dependency that did not complete.
+        dependency: TaskId,
+    },
+    /// The next run was opened.
+    RunOpened,
+}

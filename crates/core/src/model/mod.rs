@@ -1,0 +1,25 @@
+//! What there is. States carry their data, so that an illegal state can't be written down.
+
+pub mod agent;
+pub mod edge;
+pub mod event;
+pub mod id;
+pub mod lane;
+pub mod namespace;
+pub mod payload;
+pub mod request;
+pub mod spec;
+pub mod task;
+pub mod time;
+
+pub use agent::{Agent, AgentProfile, Link, Session, TaskHandler};
+pub use edge::{Edge, OnFailure};
+pub use event::{Event, EventKind};
+pub use id::{AgentId, LaneId, LeaseToken, NamespaceId, TaskId};
+pub use lane::{Lane, LaneKey};
+pub use namespace::{Namespace, NamespaceSettings};
+pub use payload::{Content, Failure, Payload};
+pub use request::{RequestKey, RequestRecord};
+pub use spec::{KeyConflict, NewTask, Priority, Requirements, RetryPolicy, TaskSpec, Timeouts};
+pub use task::{Closed, ClosedBy, Lease, NotBefore, Progress, StateName, Task, TaskState, WaitReason, Waiting};
+pub use time::{Span, Timestamp};

@@ -1,0 +1,220 @@
+//! What a task is asked to be.
+
+use super::edge::OnFailure;
+use super::id::TaskId;
+use super::payload::Payload;
+use super::time::{Span, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What a caller asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewTask {
+    /// What it is to be.
+    pub spec: TaskSpec,
+    /// What the handler is given.
+    pub input: Arc<Payload>,
+    /// What to do when a live task has its key.
+    pub on_key_conflict: KeyConflict,
+    /// What must end first: task and what becomes of this one if that does not complete.
+    pub dependencies: Vec<(TaskId, OnFailure)>,
+    /// Not before this time.
+    pub start_at: Option<Timestamp>,
+    /// Keep it waiting until it is released.
+    pub hold: bool,
+}
+
+/// What a task is asked to be. Written once; only an update by its owner changes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The kind of work.
+    #[serde(rename = "type")]
+    pub task_type: Arc<str>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// The caller's own id, unique among the live tasks of the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Which agents may have it, and which should.
+    #[serde(default)]
+    pub requirements: Requirements,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// How failures are retried.
+    pub retry_policy: RetryPolicy,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// When it fails if it has not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// Not before this time, as asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<Timestamp>,
+    /// To find it by. Sorted, each once.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// What an application keeps with it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// Carried to every attempt and child.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+}
+
+impl TaskSpec {
+    /// Roughly how much memory it takes, in bytes.
+    pub fn weight(&self) -> usize {
+        let maps = [&self.metadata, &self.headers];
+        let pairs: usize = maps.iter().flat_map(|m| m.iter()).map(|(k, v)| k.len() + v.len() + 48).sum();
+        let tags: usize = self.tags.iter().map(|t| t.len() + 24).sum();
+        512 + self.description.len() + pairs + tags
+    }
+}
+
+/// Which agents may have a task, and which should.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requirements {
+    /// All of these skills.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub skills: BTreeSet<String>,
+    /// All of these tools.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tools: BTreeSet<String>,
+    /// This role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// This agent and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignee: Option<String>,
+    /// This agent rather than another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferred_agent: Option<String>,
+    /// Agents with these labels rather than others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub affinity: BTreeMap<String, String>,
+}
+
+/// How urgent a task is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// A minute behind normal.
+    Low,
+    /// The default.
+    #[default]
+    Normal,
+    /// A minute ahead of normal.
+    High,
+    /// Ten minutes ahead of normal.
+    Urgent,
+    /// An hour ahead of normal.
+    Critical,
+}
+
+impl Priority {
+    /// Seconds of waiting that the priority is worth.
+    pub fn weight(self) -> i64 {
+        match self {
+            Self::Low => -60,
+            Self::Normal => 0,
+            Self::High => 60,
+            Self::Urgent => 600,
+            Self::Critical => 3_600,
+        }
+    }
+}
+
+/// The order in which ready tasks of a lane are given out, the lowest first: the second in which the task became ready, less
+/// what its priority is worth. Since time passes and ranks don't change, every task's turn comes.
+pub fn rank(ready_at: Timestamp, priority: Priority) -> i64 {
+    ready_at.seconds() - priority.weight()
+}
+
+/// What to do when a live task has the key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyConflict {
+    /// Answer with that task.
+    #[default]
+    UseExisting,
+    /// Refuse.
+    Fail,
+    /// Cancel that task and create this one.
+    Replace,
+}
+
+/// When and how often a failed attempt is followed by another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// Attempts in a run, the first included.
+    pub max_attempts: u32,
+    /// The delay before the second.
+    pub initial_backoff: Span,
+    /// What the delay is multiplied by.
+    pub multiplier: f64,
+    /// The longest delay.
+    pub max_backoff: Span,
+    /// Failure types that are not retried.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub non_retryable_types: BTreeSet<String>,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: 3,
+            initial_backoff: Span::seconds(1),
+            multiplier: 2.0,
+            max_backoff: Span::seconds(60),
+            non_retryable_types: BTreeSet::new(),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The delay after the `failed`-th counted attempt (from 1). `chance` (0 to 1) takes off up to a fifth.
+    pub fn backoff(&self, failed: u32, chance: f64) -> Span {
+        let exponent = i32::try_from(failed.saturating_sub(1)).unwrap_or(i32::MAX);
+        let grown = self.initial_backoff.times(self.multiplier.powi(exponent));
+        grown.min(self.max_backoff).times(1.0 - 0.2 * chance.clamp(0.0, 1.0))
+    }
+}
+
+/// How long things may take. None: no limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// From ready to accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_to_start: Option<Span>,
+    /// From assigned to ended, each attempt.
+    pub start_to_close: Span,
+    /// From the run's beginning to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_to_close: Option<Span>,
+    /// Between two signs of life of the handler itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Span>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_to_its_cap_and_jitter_takes_off_a_fifth_at_most() {
+        let policy = RetryPolicy::default();
+        let delays: Vec<i64> = [1, 2, 3, 7, 1000].iter().map(|n| policy.backoff(*n, 0.0).0 / 1_000_000).collect();
+        assert_eq!(delays, [1, 2, 4, 60, 60]);
+        assert_eq!(policy.backoff(1, 1.0), Span::millis(800));
+    }
+
+    #[test]
+    fn waiting_outweighs_any_priority_in_the_end() {
+        let hour = Span::seconds(3_601 + 60);
+        let old_low = rank(Timestamp(0), Priority::Low);
+        let new_critical = rank(Timestamp(0) + hour, Priority::Critical);
+        assert!(old_low < new_critical);
+        assert!(rank(Timestamp(0) + Span::seconds(59), Priority::High) < rank(Timestamp(0), Priority::Normal));
+    }
+}

@@ -1,0 +1,40 @@
+//! What operators do to agents: cordon, uncordon, remove.
+
+use super::{Ruled, Step};
+use crate::command::{Effect, Reply, SessionEnd};
+use crate::model::Agent;
+use crate::rejection::Rejection;
+use std::sync::Arc;
+
+impl Step<'_, '_> {
+    /// Gives an agent no new tasks, or again.
+    pub(super) fn cordon(&mut self, name: &Arc<str>, cordoned: bool) -> Ruled<Reply> {
+        let mut agent = self.agent(name)?;
+        let id = agent.id;
+        if agent.cordoned != cordoned {
+            agent.cordoned = cordoned;
+            self.ws.put_agent(agent);
+            self.effects.push(Effect::SessionChanged { agent: id });
+        }
+        Ok(Reply::Agent(id))
+    }
+
+    /// Forgets an agent: its session ends, and its tasks are requeued.
+    pub(super) fn remove_agent(&mut self, name: &Arc<str>) -> Ruled<Reply> {
+        let agent = self.agent(name)?;
+        self.lose_leases(agent.id, "its agent was removed")?;
+        // Losing leases counts failures on the agent's row.
+        let agent = self.agent(name)?;
+        self.ws.remove_agent(&agent);
+        self.effects.push(Effect::CloseSession { agent: agent.id, epoch: agent.epoch, why: SessionEnd::Removed });
+        self.effects.push(Effect::SessionChanged { agent: agent.id });
+        Ok(Reply::Done)
+    }
+
+    fn agent(&self, name: &Arc<str>) -> Ruled<Agent> {
+        match self.ws.agent_by_name(&(self.namespace.id, name.clone()))? {
+            Some(agent) => Ok(agent.clone()),
+            None => Err(Rejection::agent_not_found(name).into()),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Unary claims: tasks for whoever asks.
+
+use super::{Ruled, Step};
+use crate::command::{Effect, Reply, SessionEnd};
+use crate::model::{Agent, AgentProfile, Link, Session, Span};
+use crate::rejection::{Reason, Rejection};
+use crate::working_set::LaneRef;
+use std::sync::Arc;
+
+/// How long a session by claims lasts behind its last claim, at least.
+const CLAIM_SESSION: Span = Span::seconds(60);
+
+impl Step<'_, '_> {
+    /// Leases ready tasks to an agent that claims. Refused while a stream is attached under its name.
+    pub(super) fn claim(
+        &mut self,
+        name: &Arc<str>,
+        profile: &Arc<AgentProfile>,
+        max: usize,
+        lease: Span,
+    ) -> Ruled<Reply> {
+        let agent = self.claiming_agent(name, profile, lease)?;
+        if agent.cordoned {
+            return Ok(Reply::Claimed(Vec::new()));
+        }
+        let room = max.min(self.ws.free_slots(&agent));
+        let mut leases = Vec::new();
+        for lane in self.lanes_for(&agent)? {
+            let left = room - leases.len();
+            if left == 0 {
+                break;
+            }
+            let (tasks, _) = self.ws.ready_tasks(lane, left)?;
+            for id in tasks {
+                let mut task = self.task(id)?;
+                leases.push(self.assign(&mut task, &agent, Some(lease))?);
+            }
+        }
+        Ok(Reply::Claimed(leases))
+    }
+
+    /// The lanes that the agent fits and that may have ready tasks, in the order of their ids.
+    fn lanes_for(&self, agent: &Agent) -> Ruled<Vec<LaneRef>> {
+        let lanes = self.ws.lanes(self.namespace.id)?;
+        let mut fitting: Vec<LaneRef> = lanes
+            .filter(|lane| {
+                let at = (lane.namespace, lane.id);
+                (self.ws.ready_count(at) > 0 || self.ws.has_backlog(at)) && lane.key.fits_agent(agent)
+            })
+            .map(|lane| (lane.namespace, lane.id))
+            .collect();
+        fitting.sort_unstable();
+        Ok(fitting)
+    }
+
+    /// The agent with a session by claims; written only when something is new, not at every poll.
+    fn claiming_agent(&mut self, name: &Arc<str>, profile: &Arc<AgentProfile>, lease: Span) -> Ruled<Agent> {
+        let now = self.cx.now;
+        let until = now + lease.max(CLAIM_SESSION);
+        let mut agent = match self.ws.agent_by_name(&(self.namespace.id, name.clone()))?.cloned() {
+            Some(agent) => {
+                self.check_owner(&agent)?;
+                agent
+            }
+            None => self.new_agent(name),
+        };
+        match agent.session.as_ref().map(|session| &session.link) {
+            Some(Link::Stream { .. } | Link::Broken { .. }) => {
+                let message = format!("profile.name: agent {name:?} is attached by a stream; claim under another name");
+                return Err(Rejection::new(Reason::AgentState, message).into());
+            }
+            Some(Link::Claims { until: known }) => {
+                let fresh = known.since(now) > Span(CLAIM_SESSION.0 / 2);
+                if fresh && agent.profile == *profile {
+                    return Ok(agent);
+                }
+            }
+            None => {
+                agent.epoch += 1;
+                agent.attached_at = now;
+                agent.detached_at = None;
+            }
+        }
+        agent.profile = profile.clone();
+        agent.session = Some(Session { link: Link::Claims { until }, instance: String::new(), draining: false });
+        self.ws.put_agent(agent.clone());
+        agent.version += 1;
+        Ok(agent)
+    }
+
+    /// Ends a session by claims that has run out, unless it still has leases.
+    pub(super) fn end_claims(&mut self, mut agent: Agent) -> Ruled<()> {
+        if self.ws.lease_count(agent.id) > 0 {
+            return Ok(());
+        }
+        self.effects.push(Effect::CloseSession { agent: agent.id, epoch: agent.epoch, why: SessionEnd::Expired });
+        agent.session = None;
+        agent.detached_at = Some(self.cx.now);
+        self.ws.put_agent(agent);
+        Ok(())
+    }
+}

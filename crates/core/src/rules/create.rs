@@ -1,0 +1,213 @@
+//! New tasks.
+
+use super::{Ruled, Step};
+use crate::command::{Effect, Reply, StopReason, TaskReceipt};
+use crate::model::{
+    Edge, EventKind, KeyConflict, Lane, LaneId, LaneKey, NewTask, NotBefore, OnFailure, Progress, StateName, Task,
+    TaskId, TaskSpec, TaskState, Waiting,
+};
+use crate::rejection::{Reason, Rejection};
+use crate::rules::end::Ending;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Inputs up to this size stay in memory until the task is assigned; larger ones are read again.
+const SMALL_INPUT: usize = 4 << 10;
+
+/// What is known of a new task's dependencies.
+#[derive(Default)]
+struct Dependencies {
+    edges: Vec<(TaskId, OnFailure, bool)>,
+    unmet: u32,
+    /// The first that has already ended otherwise than completed.
+    failed: Option<(TaskId, OnFailure)>,
+}
+
+impl Step<'_, '_> {
+    /// Creates tasks, all or none.
+    pub(super) fn create_tasks(&mut self, tasks: &[NewTask]) -> Ruled<Reply> {
+        self.want_all(tasks)?;
+        let live = self.ws.live_count(self.namespace.id)?;
+        let limit = self.namespace.settings.max_live_tasks;
+        if live + tasks.len() as i64 > limit {
+            let remedy = "wait for tasks to end, or raise max_live_tasks of the namespace";
+            return Err(Rejection::limit("live tasks of the namespace", limit, remedy).into());
+        }
+        let mut receipts = Vec::with_capacity(tasks.len());
+        for (index, new) in tasks.iter().enumerate() {
+            receipts.push(self.create_task(new, index)?);
+        }
+        Ok(Reply::Tasks(receipts))
+    }
+
+    /// Asks for all rows that the tasks need, in one go.
+    fn want_all(&self, tasks: &[NewTask]) -> Ruled<()> {
+        let namespace = self.namespace.id;
+        let keys = tasks.iter().filter_map(|new| new.spec.key.clone()).map(|key| (namespace, key));
+        let sources = tasks.iter().flat_map(|new| &new.dependencies).map(|(source, _)| (namespace, *source));
+        self.ws.want_loaded(keys, sources)
+    }
+
+    fn create_task(&mut self, new: &NewTask, index: usize) -> Ruled<TaskReceipt> {
+        if let Some(existing) = self.resolve_key(new, index)? {
+            return Ok(existing);
+        }
+        let lane = self.lane_of(&new.spec)?;
+        let dependencies = self.examine_dependencies(new, index)?;
+        let task = self.insert(new, lane, &dependencies);
+        self.connect(task.id, &dependencies)?;
+        match dependencies.failed {
+            Some((dependency, on_failure)) => {
+                let mut task = task;
+                self.end(&mut task, Ending::of_dependency(dependency, on_failure))?;
+                Ok(TaskReceipt::of(&task))
+            }
+            None => Ok(TaskReceipt::of(&task)),
+        }
+    }
+
+    /// What the key's conflict policy says: answer with the live task, refuse, or make way.
+    fn resolve_key(&mut self, new: &NewTask, index: usize) -> Ruled<Option<TaskReceipt>> {
+        let Some(key) = &new.spec.key else { return Ok(None) };
+        let Some(holder) = self.ws.task_by_key(&(self.namespace.id, key.clone()))? else { return Ok(None) };
+        let mut task = self.task(holder)?;
+        match new.on_key_conflict {
+            KeyConflict::UseExisting => Ok(Some(TaskReceipt { existing: true, ..TaskReceipt::of(&task) })),
+            KeyConflict::Fail => {
+                let message = format!(
+                    "tasks[{index}].key: {key:?} is the key of live task {holder}; use another key, or another conflict policy"
+                );
+                Err(Rejection::new(Reason::KeyExists, message).into())
+            }
+            KeyConflict::Replace => {
+                let reason = format!("replaced by a new task with the key {key:?}");
+                self.stop_attempt(&task, StopReason::LeaseLost, &reason);
+                self.end(&mut task, Ending::Cancelled { reason })?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The task's lane; a new one if there is room.
+    pub(super) fn lane_of(&mut self, spec: &TaskSpec) -> Ruled<LaneId> {
+        let key = LaneKey::of(spec);
+        let id = key.id();
+        let at = (self.namespace.id, id);
+        if self.ws.lane(at).is_some() {
+            return Ok(id);
+        }
+        let known = self.ws.lanes(self.namespace.id)?.count();
+        if known >= self.namespace.settings.max_lanes as usize {
+            self.make_room_for_lane()?;
+        }
+        self.ws.add_lane(Lane { namespace: self.namespace.id, id, key });
+        Ok(id)
+    }
+
+    fn make_room_for_lane(&mut self) -> Ruled<()> {
+        let used = self.ws.lanes_in_use(self.namespace.id)?;
+        let lanes: Vec<_> = self.ws.lanes(self.namespace.id)?.map(|lane| (lane.namespace, lane.id)).collect();
+        let idle: Vec<_> = lanes.iter().filter(|lane| !used.contains(lane)).copied().collect();
+        if idle.is_empty() {
+            let limit = self.namespace.settings.max_lanes;
+            let remedy = "use fewer distinct combinations of type, assignee, role, skills and tools, \
+                          or raise max_lanes of the namespace";
+            return Err(Rejection::limit("lanes of the namespace", limit, remedy).into());
+        }
+        for lane in idle {
+            self.ws.remove_lane(lane);
+        }
+        Ok(())
+    }
+
+    fn examine_dependencies(&mut self, new: &NewTask, index: usize) -> Ruled<Dependencies> {
+        let mut found = Dependencies::default();
+        let mut seen = BTreeSet::new();
+        for (place, (source, on_failure)) in new.dependencies.iter().enumerate() {
+            let field = || format!("tasks[{index}].dependencies[{place}].task_id");
+            if !seen.insert(*source) {
+                return Err(Rejection::field(field(), format!("task {source} stands here twice; name it once")).into());
+            }
+            let Some(task) = self.ws.task((self.namespace.id, *source))? else {
+                let fault = format!("there is no task {source} in this namespace; create it first");
+                return Err(Rejection::field(field(), fault).into());
+            };
+            let state = task.state.name();
+            found.edges.push((*source, *on_failure, state.is_final()));
+            if !state.is_final() {
+                found.unmet += 1;
+            } else if state != StateName::Completed && found.failed.is_none() {
+                found.failed = Some((*source, *on_failure));
+            }
+        }
+        Ok(found)
+    }
+
+    fn insert(&mut self, new: &NewTask, lane: LaneId, dependencies: &Dependencies) -> Task {
+        let now = self.cx.now;
+        let waiting = Waiting {
+            unmet: dependencies.unmet,
+            held: new.hold,
+            not_before: new.start_at.filter(|at| *at > now).map(NotBefore::Start),
+        };
+        let ready = waiting.over() && dependencies.failed.is_none();
+        let mut task = Task {
+            namespace: self.namespace.id,
+            id: TaskId(self.cx.entropy.uuid_v7(now)),
+            spec: Arc::new(new.spec.clone()),
+            lane,
+            state: if ready { TaskState::Ready { since: now } } else { TaskState::Waiting(waiting) },
+            run: 1,
+            run_opened_at: now,
+            attempt: 0,
+            attempts_used: 0,
+            lost_in_row: 0,
+            handed_back: 0,
+            avoid: None,
+            agent_name: None,
+            progress: Progress::default(),
+            closed: None,
+            has_checkpoint: false,
+            dependencies: u32::try_from(new.dependencies.len()).unwrap_or(u32::MAX),
+            has_dependents: false,
+            releasing: false,
+            created_by: self.principal.clone(),
+            created_at: now,
+            started_at: None,
+            last_event: 0,
+            version: 0,
+            input: (new.input.len() <= SMALL_INPUT).then(|| new.input.clone()),
+        };
+        self.tell(&mut task, EventKind::Created);
+        if ready {
+            self.effects.push(Effect::LaneReady { namespace: task.namespace, lane });
+        }
+        if let Some(key) = &task.spec.key {
+            self.ws.put_key((task.namespace, key.clone()), Some(task.id));
+        }
+        self.ws.add_task(task.clone(), new.input.clone());
+        task.version += 1;
+        task
+    }
+
+    /// Writes the edges, and marks their sources.
+    fn connect(&mut self, target: TaskId, dependencies: &Dependencies) -> Ruled<()> {
+        for (ordinal, (source, on_failure, resolved)) in dependencies.edges.iter().enumerate() {
+            self.ws.add_edge(Edge {
+                namespace: self.namespace.id,
+                source: *source,
+                target,
+                ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX),
+                on_failure: *on_failure,
+                resolved: *resolved,
+            });
+            // Writing the source also makes a completion of it at the same time, elsewhere, see this edge or wait for it.
+            let mut source = self.task(*source)?;
+            if !resolved && !source.has_dependents {
+                source.has_dependents = true;
+                self.write(&mut source);
+            }
+        }
+        Ok(())
+    }
+}

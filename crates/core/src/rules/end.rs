@@ -1,0 +1,134 @@
+//! A task's end, and what it means for those that depend on it.
+
+use super::{Ruled, Step};
+use crate::command::Effect;
+use crate::model::payload::SystemFailure;
+use crate::model::{Edge, EventKind, Failure, OnFailure, Payload, StateName, Task, TaskId, TaskState, Waiting};
+use crate::rules::transition::Move;
+use crate::working_set::PayloadValue;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How a task ends.
+#[derive(Clone, Debug)]
+pub(crate) enum Ending {
+    /// With a result.
+    Completed { result: Arc<Payload> },
+    /// With a failure.
+    Failed { failure: Arc<Failure> },
+    /// Because someone cancelled it.
+    Cancelled { reason: String },
+    /// Because a dependency did not complete.
+    Skipped { dependency: TaskId },
+}
+
+impl Ending {
+    /// With a failure of the server's own.
+    pub fn system(kind: SystemFailure, message: impl Into<String>) -> Self {
+        Self::Failed { failure: Arc::new(Failure::system(kind, message)) }
+    }
+
+    /// What a dependent wants when its dependency did not complete.
+    pub fn of_dependency(dependency: TaskId, on_failure: OnFailure) -> Self {
+        match on_failure {
+            OnFailure::Skip => Self::Skipped { dependency },
+            OnFailure::Fail => {
+                let message = format!("dependency {dependency} did not complete");
+                Self::system(SystemFailure::DependencyFailed, message)
+            }
+        }
+    }
+}
+
+impl Step<'_, '_> {
+    /// Ends a task, and releases those that depend on it: at most a step's worth now, the others from [`Step::go_on_releasing`].
+    pub(super) fn end(&mut self, task: &mut Task, ending: Ending) -> Ruled<()> {
+        self.end_one(task, ending)?;
+        if task.releasing {
+            self.release_dependents(task.id)?;
+            // Releasing wrote the task again.
+            *task = self.task(task.id)?;
+        }
+        Ok(())
+    }
+
+    fn end_one(&mut self, task: &mut Task, ending: Ending) -> Ruled<()> {
+        let at = self.cx.now;
+        let agent = task.agent_name.clone().unwrap_or_else(|| "".into());
+        // Committed with the end: whoever reads the row later knows that dependents are still to be told.
+        task.releasing = task.has_dependents;
+        let (mut result, mut failed) = (None, None);
+        match ending {
+            Ending::Completed { result: payload } => {
+                self.go(task, Move::Complete(at), EventKind::Completed { agent })?;
+                self.ws.add_payload((task.namespace, task.id), PayloadValue::Result(payload.clone()));
+                result = Some(payload);
+            }
+            Ending::Failed { failure } => {
+                self.go(task, Move::Fail(at), EventKind::Failed { failure: failure.brief() })?;
+                self.ws.add_payload((task.namespace, task.id), PayloadValue::Failure(failure.clone()));
+                failed = Some(failure);
+            }
+            Ending::Cancelled { reason } => self.go(task, Move::Cancel(at), EventKind::Cancelled { reason })?,
+            Ending::Skipped { dependency } => self.go(task, Move::Skip(at), EventKind::Skipped { dependency })?,
+        }
+        if let Some(key) = &task.spec.key {
+            self.ws.put_key((task.namespace, key.clone()), None);
+        }
+        self.ws.add_live(task.namespace, -1);
+        self.effects.push(Effect::Ended { task: Arc::new(task.clone()), result, failure: failed });
+        Ok(())
+    }
+
+    /// Goes on telling dependents of a task that ended earlier.
+    pub(super) fn go_on_releasing(&mut self, task: TaskId) -> Ruled<()> {
+        self.release_dependents(task)
+    }
+
+    /// Tells dependents, theirs too when they end by it, up to a step's worth in all. What is left keeps `releasing` set, which
+    /// wakes it again.
+    fn release_dependents(&mut self, first: TaskId) -> Ruled<()> {
+        let mut budget = self.cx.settings.release_step;
+        let mut ended = VecDeque::from([first]);
+        while let Some(id) = ended.pop_front() {
+            if budget == 0 {
+                break;
+            }
+            let source = self.task(id)?;
+            let (edges, more) = self.ws.pending_edges((source.namespace, id), budget)?;
+            budget -= edges.len();
+            for edge in edges {
+                if let Some(next) = self.release_edge(source.state.name(), &edge)? {
+                    ended.push_back(next);
+                }
+            }
+            if !more {
+                let mut source = self.task(id)?;
+                source.releasing = false;
+                self.write(&mut source);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells one dependent. Gives it back when it ended by that, and others wait for it.
+    fn release_edge(&mut self, source: StateName, edge: &Edge) -> Ruled<Option<TaskId>> {
+        self.ws.resolve_edge(edge);
+        let mut target = self.task(edge.target)?;
+        let TaskState::Waiting(waiting) = &target.state else {
+            return Ok(None);
+        };
+        if source != StateName::Completed {
+            self.end_one(&mut target, Ending::of_dependency(edge.source, edge.on_failure))?;
+            return Ok(target.releasing.then_some(target.id));
+        }
+        let left = Waiting { unmet: waiting.unmet.saturating_sub(1), ..waiting.clone() };
+        if left.over() {
+            self.go(&mut target, Move::Ready(self.cx.now), EventKind::Ready)?;
+        } else {
+            let met = EventKind::DependencyMet { dependency: edge.source };
+            self.go(&mut target, Move::Wait(left), met)?;
+        }
+        Ok(None)
+    }
+}

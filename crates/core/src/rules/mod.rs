@@ -1,0 +1,137 @@
+//! What commands do. One file for each part of a task's and an agent's life.
+
+mod agents;
+mod attempt;
+mod claim;
+mod create;
+mod end;
+mod namespaces;
+mod report;
+mod session;
+mod steer;
+pub mod transition;
+mod wake;
+
+use crate::command::{Command, Effect, Envelope, Outcome, Reply};
+use crate::decide::{Context, Stop};
+use crate::dispatch;
+use crate::model::{Event, EventKind, Namespace, Task, TaskId};
+use crate::rejection::Rejection;
+use crate::working_set::WorkingSet;
+use std::sync::Arc;
+use transition::Move;
+
+/// What a rule gives, or why it stopped.
+pub(crate) type Ruled<T> = Result<T, Stop>;
+
+/// A command at work: the rows, the surroundings, who asks, and what is to be done after the commit.
+pub(crate) struct Step<'a, 'b> {
+    pub ws: &'a mut WorkingSet,
+    pub cx: &'a mut Context<'b>,
+    pub namespace: Namespace,
+    pub principal: Arc<str>,
+    pub effects: Vec<Effect>,
+}
+
+/// Applies a command.
+pub(crate) fn apply(ws: &mut WorkingSet, envelope: &Envelope, cx: &mut Context<'_>) -> Ruled<Outcome> {
+    if let Command::CreateNamespace { settings } = &envelope.command {
+        return namespaces::create(ws, &envelope.namespace, settings, cx);
+    }
+    if let Command::Dispatch { lanes } = &envelope.command {
+        return dispatch::dispatch(ws, lanes, cx);
+    }
+    let Some(namespace) = ws.namespace(&envelope.namespace)?.cloned() else {
+        return Err(Rejection::namespace_not_found(&envelope.namespace).into());
+    };
+    let principal = envelope.principal.clone();
+    let mut step = Step { ws, cx, namespace, principal, effects: Vec::new() };
+    let reply = step.apply(&envelope.command)?;
+    Ok(Outcome { reply, effects: step.effects })
+}
+
+impl Step<'_, '_> {
+    fn apply(&mut self, command: &Command) -> Ruled<Reply> {
+        match command {
+            Command::CreateNamespace { .. } | Command::Dispatch { .. } => Ok(Reply::Done),
+            Command::UpdateNamespace { settings } => Ok(self.update_namespace(settings)),
+            Command::CreateTasks { tasks } => self.create_tasks(tasks),
+            Command::CancelTask { task, reason } => self.cancel_task(*task, reason),
+            Command::RetryTask { task } => self.retry_task(*task),
+            Command::HoldTask { task, reason } => self.hold_task(*task, reason),
+            Command::ReleaseTask { task } => self.release_task(*task),
+            Command::UpdateTask { task, update } => self.update_task(*task, update),
+            Command::Attach { name, profile, held, previous_epoch, instance, replica } => {
+                self.attach(session::Hello { name, profile, held, previous_epoch: *previous_epoch, instance, replica })
+            }
+            Command::BreakSession { agent, epoch } => self.break_session(*agent, *epoch),
+            Command::EndSession { agent, epoch, reason } => self.end_session(*agent, *epoch, reason),
+            Command::SetSlots { agent, epoch, slots } => self.set_slots(*agent, *epoch, *slots),
+            Command::DrainSession { agent, epoch } => self.drain_session(*agent, *epoch),
+            Command::Claim { name, profile, max, lease } => self.claim(name, profile, *max, *lease),
+            Command::Report { fence, reporter, report } => self.report(*fence, *reporter, report),
+            Command::Heartbeat { fence, lease, progress, checkpoint } => {
+                self.heartbeat(*fence, *lease, progress.as_ref(), checkpoint.as_ref())
+            }
+            Command::DirectReport { task, agent, report } => self.direct_report(*task, agent, report),
+            Command::Cordon { name, cordoned } => self.cordon(name, *cordoned),
+            Command::RemoveAgent { name } => self.remove_agent(name),
+            Command::Wake { task } => self.wake(*task),
+        }
+    }
+
+    /// A task that must exist.
+    pub(crate) fn task(&self, id: TaskId) -> Ruled<Task> {
+        match self.ws.task((self.namespace.id, id))? {
+            Some(task) => Ok(task.clone()),
+            None => Err(Rejection::task_not_found(id).into()),
+        }
+    }
+
+    /// Moves a task to its next state, tells what happened, and writes it. The only way to change a task's state.
+    fn go(&mut self, task: &mut Task, to: Move, kind: EventKind) -> Ruled<()> {
+        self.step_state(task, to)?;
+        self.tell(task, kind);
+        self.write(task);
+        Ok(())
+    }
+
+    /// Moves a task to its next state without an event: for what is not a fact of its history. The caller writes it.
+    fn step_state(&mut self, task: &mut Task, to: Move) -> Ruled<()> {
+        let was_ready = task.rank().is_some();
+        let had = task.state.lease().map(|lease| lease.agent);
+        task.state = transition::next(&task.state, to).map_err(|illegal| {
+            let remedy = format!("it can't be {} now; read it again", illegal.attempted);
+            Rejection::task_state(task.id, illegal.from, &remedy)
+        })?;
+        if !was_ready && task.rank().is_some() {
+            self.effects.push(Effect::LaneReady { namespace: task.namespace, lane: task.lane });
+        }
+        if let Some(agent) = had.filter(|_| task.state.lease().is_none()) {
+            self.effects.push(Effect::SlotFreed { agent });
+        }
+        Ok(())
+    }
+
+    /// Adds an event to a task; the caller writes the task.
+    fn tell(&mut self, task: &mut Task, kind: EventKind) {
+        task.last_event += 1;
+        self.ws.add_event(Event {
+            namespace: task.namespace,
+            task: task.id,
+            sequence: task.last_event,
+            at: self.cx.now,
+            principal: self.principal.clone(),
+            state: task.state.name(),
+            run: task.run,
+            attempt: task.attempt,
+            kind,
+        });
+    }
+
+    /// Writes a task, and takes over its new version.
+    fn write(&mut self, task: &mut Task) {
+        self.ws.put_task(task.clone());
+        task.version += 1;
+    }
+}

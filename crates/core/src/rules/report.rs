@@ -1,0 +1,179 @@
+//! What agents report: checked against the lease first, so that nothing stale has an effect.
+
+use super::{Ruled, Step};
+use crate::command::{DirectReport, Fence, Reply, Report, Reporter, TaskReceipt};
+use crate::model::task::ClaimLease;
+use crate::model::{Agent, AgentId, AgentProfile, Closed, EventKind, Payload, Progress, Span, Task, TaskId, TaskState};
+use crate::rejection::{Reason, Rejection};
+use crate::rules::attempt::AttemptEnd;
+use crate::rules::end::Ending;
+use crate::rules::transition::Move;
+use crate::working_set::PayloadValue;
+use std::sync::Arc;
+use uuid::Uuid;
+
+impl Step<'_, '_> {
+    /// Applies a report of the attempt's holder.
+    pub(super) fn report(&mut self, fence: Fence, reporter: Reporter, report: &Report) -> Ruled<Reply> {
+        let mut task = self.task(fence.task)?;
+        if is_repetition(&task, fence, report) {
+            return Ok(Reply::Reported(task.state.name()));
+        }
+        self.check_fence(&task, fence, reporter)?;
+        if let Some((by, digest)) = report.closes() {
+            task.closed = Some(Closed { attempt: fence.attempt, token: fence.token, by, digest });
+        }
+        match report {
+            Report::Rejected { reason } => {
+                self.end_attempt(&mut task, AttemptEnd::HandedBack { reason: reason.clone() })?;
+            }
+            Report::Accepted => self.accept(&mut task)?,
+            Report::Progress(progress) => {
+                self.accept(&mut task)?;
+                self.hear(&mut task, Some(progress), None)?;
+            }
+            Report::Checkpoint(checkpoint) => {
+                self.accept(&mut task)?;
+                self.hear(&mut task, None, Some(checkpoint))?;
+            }
+            Report::Completed { result, .. } => {
+                self.accept(&mut task)?;
+                self.complete(&mut task, result.clone())?;
+            }
+            Report::Failed { failure, .. } => {
+                self.accept(&mut task)?;
+                self.end_attempt(&mut task, AttemptEnd::Failed(failure.clone()))?;
+            }
+        }
+        Ok(Reply::Reported(task.state.name()))
+    }
+
+    /// Extends a claim, and takes in what its handler says.
+    pub(super) fn heartbeat(
+        &mut self,
+        fence: Fence,
+        lease: Option<Span>,
+        progress: Option<&Progress>,
+        checkpoint: Option<&Arc<Payload>>,
+    ) -> Ruled<Reply> {
+        let mut task = self.task(fence.task)?;
+        self.check_fence(&task, fence, Reporter::Token)?;
+        let Some(claim) = task.state.lease().and_then(|lease| lease.claim) else {
+            let message =
+                format!("attempt: task {} is leased to a stream, whose frames keep it; nothing to extend", task.id);
+            return Err(Rejection::new(Reason::AgentState, message).into());
+        };
+        self.accept(&mut task)?;
+        if progress.is_some() || checkpoint.is_some() {
+            self.hear(&mut task, progress, checkpoint)?;
+        }
+        let span = lease.unwrap_or(claim.span);
+        let until = self.cx.now + span;
+        // Written at most every third of the lease.
+        let worth_it = until.since(claim.until) >= Span(span.0 / 3) || until < claim.until;
+        let until = if worth_it { until } else { claim.until };
+        if worth_it {
+            self.step_state(&mut task, Move::Extend(ClaimLease { until, span }))?;
+            self.write(&mut task);
+        }
+        let cancel_requested = matches!(task.state, TaskState::Running { cancelling: Some(_), .. });
+        Ok(Reply::Extended { until, cancel_requested })
+    }
+
+    /// Claims a task that nobody has, and ends the attempt, in one step.
+    pub(super) fn direct_report(&mut self, task: TaskId, agent: &Arc<str>, report: &DirectReport) -> Ruled<Reply> {
+        let mut task = self.task(task)?;
+        if !matches!(task.state, TaskState::Ready { .. }) {
+            let remedy = "only a READY task can be ended without an attempt: give attempt and lease_token, or wait";
+            return Err(Rejection::task_state(task.id, task.state.name(), remedy).into());
+        }
+        let nobody = self.passer_by(agent);
+        self.assign(&mut task, &nobody, Some(Span::seconds(1)))?;
+        self.accept(&mut task)?;
+        match report {
+            DirectReport::Completed(result) => self.complete(&mut task, result.clone())?,
+            DirectReport::Failed(failure) => self.end_attempt(&mut task, AttemptEnd::Failed(failure.clone()))?,
+        }
+        Ok(Reply::Tasks(vec![TaskReceipt::of(&task)]))
+    }
+
+    /// Who ends a task without having attached: a name, and no row.
+    fn passer_by(&self, name: &Arc<str>) -> Agent {
+        Agent {
+            namespace: self.namespace.id,
+            id: AgentId(Uuid::nil()),
+            name: name.clone(),
+            profile: Arc::new(AgentProfile::default()),
+            principal: self.principal.to_string(),
+            cordoned: false,
+            epoch: 0,
+            session: None,
+            completed: 0,
+            failed: 0,
+            created_at: self.cx.now,
+            attached_at: self.cx.now,
+            detached_at: None,
+            version: 0,
+        }
+    }
+
+    fn complete(&mut self, task: &mut Task, result: Arc<Payload>) -> Ruled<()> {
+        if let Some(lease) = task.state.lease() {
+            self.count_completion(lease.agent)?;
+        }
+        match &task.state {
+            TaskState::Running { cancelling: Some(cancelling), .. } => {
+                let reason = cancelling.reason.clone();
+                self.end(task, Ending::Cancelled { reason })
+            }
+            _ => self.end(task, Ending::Completed { result }),
+        }
+    }
+
+    /// The handler itself was heard.
+    fn hear(&mut self, task: &mut Task, progress: Option<&Progress>, checkpoint: Option<&Arc<Payload>>) -> Ruled<()> {
+        self.step_state(task, Move::Hear(self.cx.now))?;
+        if let Some(progress) = progress {
+            task.progress = progress.clone();
+        }
+        if let Some(checkpoint) = checkpoint {
+            task.has_checkpoint = true;
+            self.ws.add_payload((task.namespace, task.id), PayloadValue::Checkpoint(checkpoint.clone()));
+            self.tell(task, EventKind::Checkpointed);
+        }
+        self.write(task);
+        Ok(())
+    }
+
+    /// Refuses what is not of the current attempt, or not by its holder.
+    fn check_fence(&self, task: &Task, fence: Fence, reporter: Reporter) -> Ruled<()> {
+        let stale = || Rejection::stale_attempt(task.id, fence.attempt, task.attempt, task.state.name());
+        let lease = task.state.lease().ok_or_else(stale)?;
+        if fence.attempt != task.attempt {
+            return Err(stale().into());
+        }
+        if let Reporter::Session { agent, epoch } = reporter {
+            if lease.agent != agent {
+                let message = format!("attempt: task {} is leased to another agent; report only your own", task.id);
+                return Err(Rejection::new(Reason::NotYourLease, message).into());
+            }
+            let current = self.ws.agent(task.namespace, agent)?.map_or(0, |agent| agent.epoch);
+            if epoch != current || epoch != lease.epoch {
+                let message =
+                    format!("session_epoch: {epoch} is not the agent's current session ({current}); attach again");
+                return Err(Rejection::new(Reason::StaleSession, message).into());
+            }
+        }
+        if lease.token != fence.token {
+            let message = format!("lease_token: it is not that of attempt {} of task {}", fence.attempt, task.id);
+            return Err(Rejection::new(Reason::WrongLeaseToken, message).into());
+        }
+        Ok(())
+    }
+}
+
+/// Whether the report already ended its attempt: the same report gets the same receipt.
+fn is_repetition(task: &Task, fence: Fence, report: &Report) -> bool {
+    let (Some(closed), Some((by, digest))) = (&task.closed, report.closes()) else { return false };
+    closed.attempt == fence.attempt && closed.token == fence.token && closed.by == by && closed.digest == digest
+}

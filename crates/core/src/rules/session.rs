@@ -1,0 +1,191 @@
+//! Sessions: attaching, coming back, draining, being lost.
+
+use super::{Ruled, Step};
+use crate::command::{Attached, Effect, Fence, Reply, SessionEnd, StopReason};
+use crate::model::{Agent, AgentId, AgentProfile, Link, Session, Task, TaskId};
+use crate::rejection::{Reason, Rejection};
+use crate::rules::attempt::AttemptEnd;
+use crate::rules::transition::Move;
+use std::sync::Arc;
+
+/// What an agent says when it attaches.
+pub(super) struct Hello<'a> {
+    pub name: &'a Arc<str>,
+    pub profile: &'a Arc<AgentProfile>,
+    pub held: &'a [Fence],
+    pub previous_epoch: i64,
+    pub instance: &'a str,
+    pub replica: &'a str,
+}
+
+impl Step<'_, '_> {
+    /// Attaches an agent by a stream. The older session, if there is one, is superseded; attempts that the agent still has go
+    /// on, the others are lost.
+    pub(super) fn attach(&mut self, hello: Hello<'_>) -> Ruled<Reply> {
+        let known = self.ws.agent_by_name(&(self.namespace.id, hello.name.clone()))?.cloned();
+        let mut agent = match known {
+            Some(agent) => {
+                self.check_owner(&agent)?;
+                check_newest(&agent, &hello)?;
+                agent
+            }
+            None => self.new_agent(hello.name),
+        };
+        // Every session before this one is over, whether or not its end was noticed.
+        if agent.session.is_some() {
+            self.effects.push(Effect::CloseSession {
+                agent: agent.id,
+                epoch: agent.epoch,
+                why: SessionEnd::Superseded,
+            });
+        }
+        agent.epoch += 1;
+        agent.profile = hello.profile.clone();
+        agent.attached_at = self.cx.now;
+        agent.detached_at = None;
+        let link = Link::Stream { replica: hello.replica.to_owned() };
+        agent.session = Some(Session { link, instance: hello.instance.to_owned(), draining: false });
+        self.ws.put_agent(agent.clone());
+        let held = self.sort_leases(&agent, hello.held)?;
+        self.effects.push(Effect::SessionChanged { agent: agent.id });
+        Ok(Reply::Attached(Attached { agent: agent.id, epoch: agent.epoch, held }))
+    }
+
+    /// An agent that was not known.
+    pub(super) fn new_agent(&mut self, name: &Arc<str>) -> Agent {
+        let now = self.cx.now;
+        Agent {
+            namespace: self.namespace.id,
+            id: AgentId(self.cx.entropy.uuid_v7(now)),
+            name: name.clone(),
+            profile: Arc::new(AgentProfile::default()),
+            principal: self.principal.to_string(),
+            cordoned: false,
+            epoch: 0,
+            session: None,
+            completed: 0,
+            failed: 0,
+            created_at: now,
+            attached_at: now,
+            detached_at: None,
+            version: 0,
+        }
+    }
+
+    /// An agent's name belongs to the principal that attached it first.
+    pub(super) fn check_owner(&self, agent: &Agent) -> Ruled<()> {
+        if agent.principal != *self.principal {
+            let message = format!(
+                "name: agent {:?} belongs to another principal; choose another name, or have it removed first",
+                agent.name
+            );
+            return Err(Rejection::new(Reason::NotYourAgent, message).into());
+        }
+        Ok(())
+    }
+
+    /// Keeps the attempts that the agent says it still has; the others are lost.
+    fn sort_leases(&mut self, agent: &Agent, held: &[Fence]) -> Ruled<Vec<Fence>> {
+        let mut kept = Vec::new();
+        for id in self.ws.leases(agent.id).collect::<Vec<TaskId>>() {
+            let mut task = self.task(id)?;
+            let Some(lease) = task.state.lease() else { continue };
+            let fence = Fence { task: id, attempt: task.attempt, token: lease.token };
+            if held.contains(&fence) {
+                self.step_state(&mut task, Move::Renew { epoch: agent.epoch })?;
+                self.write(&mut task);
+                kept.push(fence);
+            } else {
+                let reason = "the agent attached again without it".to_owned();
+                self.end_attempt(&mut task, AttemptEnd::Lost { reason })?;
+            }
+        }
+        Ok(kept)
+    }
+
+    /// An agent's stream broke. Its attempts wait for it to come back.
+    pub(super) fn break_session(&mut self, agent: AgentId, epoch: i64) -> Ruled<Reply> {
+        let Some(mut agent) = self.current(agent, epoch)? else { return Ok(Reply::Done) };
+        let now = self.cx.now;
+        if let Some(session) = &mut agent.session
+            && let Link::Stream { replica } = &session.link
+        {
+            session.link = Link::Broken { replica: replica.clone(), since: now };
+            self.effects.push(Effect::SessionChanged { agent: agent.id });
+            self.ws.put_agent(agent);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// An agent's session is over; its attempts are lost. Nothing happens when another session has begun since.
+    pub(super) fn end_session(&mut self, agent: AgentId, epoch: i64, reason: &str) -> Ruled<Reply> {
+        let Some(mut agent) = self.current(agent, epoch)? else { return Ok(Reply::Done) };
+        if let Some(Session { link: Link::Claims { until }, .. }) = agent.session {
+            if until <= self.cx.now {
+                self.end_claims(agent)?;
+            }
+            return Ok(Reply::Done);
+        }
+        agent.session = None;
+        agent.detached_at = Some(self.cx.now);
+        let id = agent.id;
+        self.ws.put_agent(agent);
+        self.lose_leases(id, reason)?;
+        self.effects.push(Effect::CloseSession { agent: id, epoch, why: SessionEnd::Expired });
+        self.effects.push(Effect::SessionChanged { agent: id });
+        Ok(Reply::Done)
+    }
+
+    /// Every attempt of an agent is lost.
+    pub(super) fn lose_leases(&mut self, agent: AgentId, reason: &str) -> Ruled<()> {
+        for id in self.ws.leases(agent).collect::<Vec<TaskId>>() {
+            let mut task: Task = self.task(id)?;
+            self.stop_attempt(&task, StopReason::LeaseLost, reason);
+            self.end_attempt(&mut task, AttemptEnd::Lost { reason: reason.to_owned() })?;
+        }
+        Ok(())
+    }
+
+    /// An agent takes another number of tasks at once.
+    pub(super) fn set_slots(&mut self, agent: AgentId, epoch: i64, slots: u32) -> Ruled<Reply> {
+        let Some(mut agent) = self.current(agent, epoch)? else { return Ok(Reply::Done) };
+        agent.profile = Arc::new(AgentProfile { slots, ..(*agent.profile).clone() });
+        let id = agent.id;
+        self.ws.put_agent(agent);
+        self.effects.push(Effect::SessionChanged { agent: id });
+        Ok(Reply::Done)
+    }
+
+    /// An agent wants no new tasks.
+    pub(super) fn drain_session(&mut self, agent: AgentId, epoch: i64) -> Ruled<Reply> {
+        let Some(mut agent) = self.current(agent, epoch)? else { return Ok(Reply::Done) };
+        if let Some(session) = &mut agent.session {
+            session.draining = true;
+        }
+        let id = agent.id;
+        self.ws.put_agent(agent);
+        self.effects.push(Effect::SessionChanged { agent: id });
+        Ok(Reply::Done)
+    }
+
+    /// The agent, if this still is its session.
+    fn current(&self, agent: AgentId, epoch: i64) -> Ruled<Option<Agent>> {
+        let agent = self.ws.agent(self.namespace.id, agent)?;
+        Ok(agent.filter(|agent| agent.epoch == epoch && agent.session.is_some()).cloned())
+    }
+}
+
+/// Refuses an agent that comes back though another program attached under its name since: they would take turns for ever.
+fn check_newest(agent: &Agent, hello: &Hello<'_>) -> Ruled<()> {
+    let Some(session) = &agent.session else { return Ok(()) };
+    let comes_back = hello.previous_epoch != 0 && hello.previous_epoch < agent.epoch;
+    let same_program = !hello.instance.is_empty() && session.instance == hello.instance;
+    if comes_back && !same_program && matches!(session.link, Link::Stream { .. }) {
+        let message = format!(
+            "name: another session (epoch {}) attached under {:?} since epoch {}; stop this program, or give it another name",
+            agent.epoch, agent.name, hello.previous_epoch
+        );
+        return Err(Rejection::new(Reason::SessionSuperseded, message).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! What owners and operators do to a task: cancel, hold, release, update, retry.
+
+use super::{Ruled, Step};
+use crate::command::{Reply, StopReason, TaskReceipt, TaskUpdate};
+use crate::model::task::Cancelling;
+use crate::model::{Edge, EventKind, StateName, Task, TaskId, TaskState, Waiting};
+use crate::rejection::Rejection;
+use crate::rules::end::Ending;
+use crate::rules::transition::Move;
+use std::sync::Arc;
+
+impl Step<'_, '_> {
+    /// Cancels a task: durable intent. What had not started ends now.
+    pub(super) fn cancel_task(&mut self, id: TaskId, reason: &str) -> Ruled<Reply> {
+        let mut task = self.task(id)?;
+        let reason = if reason.is_empty() { "cancelled on request" } else { reason }.to_owned();
+        match &task.state {
+            TaskState::Waiting(_) | TaskState::Ready { .. } | TaskState::Assigned { .. } => {
+                self.stop_attempt(&task, StopReason::LeaseLost, &reason);
+                self.end(&mut task, Ending::Cancelled { reason })?;
+            }
+            TaskState::Running { cancelling: None, .. } => {
+                self.stop_attempt(&task, StopReason::Requested, &reason);
+                let cancelling = Cancelling { since: self.cx.now, reason: reason.clone() };
+                self.go(&mut task, Move::RequestCancel(cancelling), EventKind::CancelRequested { reason })?;
+            }
+            // On its way already, or ended: what was asked for is so.
+            TaskState::Running { .. }
+            | TaskState::Completed { .. }
+            | TaskState::Failed { .. }
+            | TaskState::Cancelled { .. }
+            | TaskState::Skipped { .. } => {}
+        }
+        Ok(receipt(&task))
+    }
+
+    /// Keeps a task from being assigned.
+    pub(super) fn hold_task(&mut self, id: TaskId, reason: &str) -> Ruled<Reply> {
+        let mut task = self.task(id)?;
+        let waiting = match &task.state {
+            TaskState::Waiting(waiting) if waiting.held => return Ok(receipt(&task)),
+            TaskState::Waiting(waiting) => Waiting { held: true, ..waiting.clone() },
+            TaskState::Ready { .. } => Waiting { held: true, ..Waiting::default() },
+            _ => {
+                let remedy = "only a WAITING or READY task can be held; cancel it instead";
+                return Err(Rejection::task_state(id, task.state.name(), remedy).into());
+            }
+        };
+        self.go(&mut task, Move::Wait(waiting), EventKind::Held { reason: reason.to_owned() })?;
+        Ok(receipt(&task))
+    }
+
+    /// Ends a hold.
+    pub(super) fn release_task(&mut self, id: TaskId) -> Ruled<Reply> {
+        let mut task = self.task(id)?;
+        match &task.state {
+            TaskState::Waiting(waiting) if waiting.held => {
+                let left = Waiting { held: false, ..waiting.clone() };
+                let to = if left.over() { Move::Ready(self.cx.now) } else { Move::Wait(left) };
+                self.go(&mut task, to, EventKind::Released)?;
+            }
+            state if state.name().is_final() => {
+                let remedy = "it has ended, and nothing is held";
+                return Err(Rejection::task_state(id, state.name(), remedy).into());
+            }
+            _ => {}
+        }
+        Ok(receipt(&task))
+    }
+
+    /// Changes what the owner of a live task may change.
+    pub(super) fn update_task(&mut self, id: TaskId, update: &TaskUpdate) -> Ruled<Reply> {
+        let mut task = self.task(id)?;
+        if !task.is_live() {
+            let remedy = "only a task that has not ended can be updated";
+            return Err(Rejection::task_state(id, task.state.name(), remedy).into());
+        }
+        let before = task.clone();
+        let mut fields = Vec::new();
+        let spec = Arc::make_mut(&mut task.spec);
+        if let Some(priority) = update.priority {
+            spec.priority = priority;
+            fields.push("priority");
+        }
+        if let Some(assignee) = &update.assignee {
+            spec.requirements.assignee = assignee.clone();
+            fields.push("assignee");
+        }
+        if let Some(deadline) = update.deadline {
+            spec.deadline = deadline;
+            fields.push("deadline");
+        }
+        if let Some(tags) = &update.tags {
+            spec.tags = tags.clone();
+            fields.push("tags");
+        }
+        if *task.spec == *before.spec {
+            return Ok(receipt(&before));
+        }
+        task.lane = self.lane_of(&task.spec)?;
+        if matches!(task.state, TaskState::Ready { .. }) {
+            let (namespace, lane) = (task.namespace, task.lane);
+            self.effects.push(crate::Effect::LaneReady { namespace, lane });
+        }
+        self.tell(&mut task, EventKind::Updated { fields: fields.join(", ") });
+        self.ws.spec_changed(id);
+        self.write(&mut task);
+        Ok(receipt(&task))
+    }
+
+    /// Opens the next run of a task that ended badly.
+    pub(super) fn retry_task(&mut self, id: TaskId) -> Ruled<Reply> {
+        let mut task = self.task(id)?;
+        if !matches!(task.state.name(), StateName::Failed | StateName::Cancelled | StateName::Skipped) {
+            let remedy = "only a FAILED, CANCELLED or SKIPPED task can be retried";
+            return Err(Rejection::task_state(id, task.state.name(), remedy).into());
+        }
+        if task.releasing {
+            let remedy = "its dependents are still being told; try again in a moment";
+            return Err(Rejection::task_state(id, task.state.name(), remedy).into());
+        }
+        self.check_retry_limits(&task)?;
+        let unmet = self.wait_again(&task)?;
+        self.reset(&mut task);
+        let waiting = Waiting { unmet, ..Waiting::default() };
+        self.go(&mut task, Move::Reopen(waiting.clone()), EventKind::RunOpened)?;
+        if waiting.over() {
+            self.go(&mut task, Move::Ready(self.cx.now), EventKind::Ready)?;
+        }
+        self.ws.add_live(task.namespace, 1);
+        Ok(receipt(&task))
+    }
+
+    /// A retried task is live again: its key must be free, and there must be room.
+    fn check_retry_limits(&mut self, task: &Task) -> Ruled<()> {
+        if let Some(deadline) = task.spec.deadline.filter(|at| *at <= self.cx.now) {
+            let passed = self.cx.now.since(deadline).0 / 1_000_000;
+            let remedy = format!("its deadline passed {passed} s ago: a run would end at once; create a new task");
+            return Err(Rejection::task_state(task.id, task.state.name(), &remedy).into());
+        }
+        let limit = self.namespace.settings.max_live_tasks;
+        if self.ws.live_count(task.namespace)? >= limit {
+            let remedy = "wait for tasks to end, or raise max_live_tasks of the namespace";
+            return Err(Rejection::limit("live tasks of the namespace", limit, remedy).into());
+        }
+        let Some(key) = &task.spec.key else { return Ok(()) };
+        let at = (task.namespace, key.clone());
+        if let Some(holder) = self.ws.task_by_key(&at)? {
+            let message = format!("key: {key:?} is now the key of live task {holder}; cancel that first");
+            return Err(Rejection::new(crate::Reason::KeyExists, message).into());
+        }
+        self.ws.put_key(at, Some(task.id));
+        Ok(())
+    }
+
+    /// Looks at the dependencies again: those that are live are waited for; one that did not complete must be retried first.
+    fn wait_again(&mut self, task: &Task) -> Ruled<u32> {
+        if task.dependencies == 0 {
+            return Ok(0);
+        }
+        let edges: Vec<Edge> = self.ws.dependencies((task.namespace, task.id))?.to_vec();
+        let mut unmet = 0;
+        for edge in edges {
+            let mut source = self.task(edge.source)?;
+            match source.state.name() {
+                StateName::Completed => {}
+                ended if ended.is_final() => {
+                    let remedy = format!("its dependency {} is {}; retry that first", edge.source, ended.as_str());
+                    return Err(Rejection::task_state(task.id, task.state.name(), &remedy).into());
+                }
+                _ => {
+                    unmet += 1;
+                    self.ws.reopen_edge(&edge);
+                    if !source.has_dependents {
+                        source.has_dependents = true;
+                        self.write(&mut source);
+                    }
+                }
+            }
+        }
+        Ok(unmet)
+    }
+
+    fn reset(&self, task: &mut Task) {
+        task.run += 1;
+        task.run_opened_at = self.cx.now;
+        task.attempts_used = 0;
+        task.lost_in_row = 0;
+        task.handed_back = 0;
+        task.avoid = None;
+        task.progress = Default::default();
+    }
+}
+
+fn receipt(task: &Task) -> Reply {
+    Reply::Tasks(vec![TaskReceipt::of(task)])
+}

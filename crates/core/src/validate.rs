@@ -1,0 +1,240 @@
+//! What a request may say: sizes, forms, ranges. All faults are named at once.
+
+use crate::command::TaskUpdate;
+use crate::limits::{
+    MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_KEY, MAX_NAME, MAX_PAYLOAD, MAX_SLOTS, MAX_TIMEOUT, MAX_WORD,
+};
+use crate::model::{AgentProfile, NamespaceSettings, NewTask, Payload, RetryPolicy, Span, Timestamp};
+use crate::rejection::{Reason, Rejection, Violation};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Collects faults, each with the path of its field.
+#[derive(Debug, Default)]
+pub struct Faults {
+    found: Vec<Violation>,
+    too_large: Option<String>,
+}
+
+impl Faults {
+    /// A fault.
+    pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
+        // A request with ten thousand faults is answered with the first hundred.
+        if self.found.len() < 100 {
+            self.found.push(Violation { field: field.into(), description: description.into() });
+        }
+    }
+
+    /// A refusal if there is any fault.
+    pub fn finish(self) -> Result<(), Rejection> {
+        if let Some(message) = self.too_large {
+            let field = message.split(':').next().unwrap_or_default().to_owned();
+            let fields = vec![Violation { field, description: message.clone() }];
+            return Err(Rejection { reason: Reason::PayloadTooLarge, message, fields });
+        }
+        if self.found.is_empty() { Ok(()) } else { Err(Rejection::invalid(self.found)) }
+    }
+
+    fn check(&mut self, ok: bool, field: &str, description: impl FnOnce() -> String) {
+        if !ok {
+            self.add(field, description());
+        }
+    }
+
+    /// A name of a task type or an agent: letters, digits and `-_./:`.
+    pub fn name(&mut self, field: &str, name: &str) {
+        let form = |b: u8| b.is_ascii_alphanumeric() || b"-_./:".contains(&b);
+        self.check(!name.is_empty(), field, || "is empty; give 1 to 128 characters".into());
+        self.check(name.len() <= MAX_NAME, field, || format!("has {} characters; at most {MAX_NAME}", name.len()));
+        self.check(name.bytes().all(form), field, || "may have letters, digits and -_./: only".into());
+    }
+
+    /// The name of a namespace: small letters, digits and `-`, a letter first.
+    pub fn namespace(&mut self, field: &str, name: &str) {
+        let form = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let ok = (1..=63).contains(&name.len())
+            && name.bytes().all(form)
+            && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
+        self.check(ok, field, || "must be 1 to 63 small letters, digits and '-', a letter first".into());
+    }
+
+    /// A text of bounded length.
+    pub fn text(&mut self, field: &str, text: &str, max: usize) {
+        self.check(text.len() <= max, field, || format!("has {} bytes; at most {max}", text.len()));
+    }
+
+    /// A set of words.
+    pub fn words(&mut self, field: &str, words: &BTreeSet<String>, max: usize) {
+        self.check(words.len() <= max, field, || format!("has {} entries; at most {max}", words.len()));
+        let fits = |word: &String| (1..=MAX_WORD).contains(&word.len());
+        self.check(words.iter().all(fits), field, || format!("each entry must have 1 to {MAX_WORD} bytes"));
+    }
+
+    /// A map of bounded size.
+    pub fn map(&mut self, field: &str, map: &BTreeMap<String, String>, max: usize, max_bytes: usize) {
+        self.check(map.len() <= max, field, || format!("has {} entries; at most {max}", map.len()));
+        let bytes: usize = map.iter().map(|(key, value)| key.len() + value.len()).sum();
+        self.check(bytes <= max_bytes, field, || format!("has {bytes} bytes; at most {max_bytes}"));
+        self.check(!map.contains_key(""), field, || "has an empty key; name it".into());
+    }
+
+    /// A length of time in a range.
+    pub fn span(&mut self, field: &str, span: Span, min: Span, max: Span) {
+        self.check(span >= min && span <= max, field, || {
+            let seconds = |span: Span| span.0 as f64 / 1e6;
+            format!("is {} s; must be {} to {} s", seconds(span), seconds(min), seconds(max))
+        });
+    }
+
+    /// A payload.
+    pub fn payload(&mut self, field: &str, payload: &Payload) {
+        if payload.len() > MAX_PAYLOAD && self.too_large.is_none() {
+            self.too_large = Some(format!(
+                "{field}: has {} bytes; at most {MAX_PAYLOAD} (1 MiB): store it elsewhere and pass where it is",
+                payload.len()
+            ));
+        }
+        self.text(&format!("{field}.content_type"), &payload.content_type, 256);
+        self.map(&format!("{field}.metadata"), &payload.metadata, 64, 16 << 10);
+    }
+
+    /// A task that is to be created.
+    pub fn new_task(&mut self, at: &str, new: &NewTask, now: Timestamp) {
+        let spec = &new.spec;
+        let field = |name: &str| format!("{at}.{name}");
+        self.name(&field("type"), &spec.task_type);
+        self.text(&field("description"), &spec.description, MAX_DESCRIPTION);
+        self.payload(&field("input"), &new.input);
+        if let Some(key) = &spec.key {
+            self.text(&field("key"), key, MAX_KEY);
+        }
+        let requirements = &spec.requirements;
+        self.words(&field("requirements.skills"), &requirements.skills, 32);
+        self.words(&field("requirements.tools"), &requirements.tools, 32);
+        if let Some(role) = &requirements.role {
+            self.text(&field("requirements.role"), role, MAX_WORD);
+        }
+        if let Some(assignee) = &requirements.assignee {
+            self.name(&field("requirements.assignee"), assignee);
+        }
+        if let Some(preferred) = &requirements.preferred_agent {
+            self.name(&field("requirements.preferred_agent"), preferred);
+        }
+        self.map(&field("requirements.affinity"), &requirements.affinity, 16, 4 << 10);
+        let dependencies = new.dependencies.len();
+        self.check(dependencies <= MAX_DEPENDENCIES, &field("dependencies"), || {
+            format!("has {dependencies} entries; at most {MAX_DEPENDENCIES}")
+        });
+        self.retry_policy(&field("retry_policy"), &spec.retry_policy);
+        self.timeouts(at, new);
+        self.deadline(&field("deadline"), spec.deadline, now);
+        if let Some(start_at) = new.start_at {
+            self.check(start_at <= now + MAX_TIMEOUT, &field("start_at"), || "is more than ten years ahead".into());
+        }
+        self.tags(&field("tags"), &spec.tags);
+        self.map(&field("metadata"), &spec.metadata, 64, 16 << 10);
+        self.map(&field("headers"), &spec.headers, 32, 8 << 10);
+    }
+
+    fn timeouts(&mut self, at: &str, new: &NewTask) {
+        let timeouts = &new.spec.timeouts;
+        let given = [
+            ("schedule_to_start", timeouts.schedule_to_start),
+            ("start_to_close", Some(timeouts.start_to_close)),
+            ("schedule_to_close", timeouts.schedule_to_close),
+            ("heartbeat", timeouts.heartbeat),
+        ];
+        for (name, span) in given {
+            if let Some(span) = span {
+                self.span(&format!("{at}.timeouts.{name}"), span, Span::millis(1), MAX_TIMEOUT);
+            }
+        }
+    }
+
+    /// A deadline: in the future, and not absurdly far.
+    pub fn deadline(&mut self, field: &str, deadline: Option<Timestamp>, now: Timestamp) {
+        let Some(deadline) = deadline else { return };
+        self.check(deadline > now, field, || {
+            format!("passed {} s ago; it must be in the future", now.since(deadline).0 / 1_000_000)
+        });
+        self.check(deadline <= now + MAX_TIMEOUT, field, || "is more than ten years ahead".into());
+    }
+
+    /// Tags.
+    pub fn tags(&mut self, field: &str, tags: &BTreeSet<String>) {
+        self.words(field, tags, 32);
+    }
+
+    /// A retry policy.
+    pub fn retry_policy(&mut self, at: &str, policy: &RetryPolicy) {
+        let attempts = policy.max_attempts;
+        self.check((1..=1_000).contains(&attempts), &format!("{at}.max_attempts"), || {
+            format!("is {attempts}; must be 1 to 1000")
+        });
+        self.span(&format!("{at}.initial_backoff"), policy.initial_backoff, Span::millis(1), MAX_DELAY);
+        self.span(&format!("{at}.max_backoff"), policy.max_backoff, Span::millis(1), MAX_DELAY);
+        let multiplier = policy.multiplier;
+        self.check((1.0..=100.0).contains(&multiplier), &format!("{at}.multiplier"), || {
+            format!("is {multiplier}; must be 1 to 100")
+        });
+        let types = &policy.non_retryable_types;
+        let ok = types.len() <= 64 && types.iter().all(|name| (1..=256).contains(&name.len()));
+        self.check(ok, &format!("{at}.non_retryable_types"), || "may have 64 entries of 1 to 256 bytes".into());
+    }
+
+    /// Settings of a namespace.
+    pub fn namespace_settings(&mut self, at: &str, settings: &NamespaceSettings) {
+        let lanes = settings.max_lanes;
+        self.check((1..=10_000).contains(&lanes), &format!("{at}.max_lanes"), || {
+            format!("is {lanes}; must be 1 to 10000")
+        });
+        let live = settings.max_live_tasks;
+        self.check((1..=100_000_000).contains(&live), &format!("{at}.max_live_tasks"), || {
+            format!("is {live}; must be 1 to 100000000")
+        });
+        self.retry_policy(&format!("{at}.retry_policy"), &settings.retry_policy);
+        self.span(&format!("{at}.start_to_close"), settings.start_to_close, Span::millis(1), MAX_TIMEOUT);
+    }
+
+    /// What an agent says of itself.
+    pub fn profile(&mut self, at: &str, name: &str, profile: &AgentProfile) {
+        let field = |name: &str| format!("{at}.{name}");
+        self.name(&field("name"), name);
+        self.name(&field("agent_type"), &profile.agent_type);
+        self.text(&field("role"), &profile.role, MAX_WORD);
+        self.words(&field("skills"), &profile.skills, 128);
+        self.words(&field("tools"), &profile.tools, 128);
+        self.map(&field("labels"), &profile.labels, 64, 16 << 10);
+        let slots = profile.slots;
+        self.check(slots <= MAX_SLOTS, &field("slots"), || format!("is {slots}; must be 1 to {MAX_SLOTS}"));
+        let resources = &profile.resources;
+        let ok = resources.len() <= 32 && resources.values().all(|amount| amount.is_finite() && *amount >= 0.0);
+        self.check(ok, &field("resources"), || "may have 32 entries, none negative".into());
+        let handled = profile.handles.len();
+        self.check((1..=256).contains(&handled), &field("handles"), || {
+            format!("has {handled} entries; give 1 to 256 task types, or one '*'")
+        });
+        for (index, handler) in profile.handles.iter().enumerate() {
+            let at = format!("{at}.handles[{index}]");
+            if handler.task_type != "*" {
+                self.name(&format!("{at}.type"), &handler.task_type);
+            }
+            self.text(&format!("{at}.description"), &handler.description, 1 << 10);
+            self.text(&format!("{at}.input_schema"), &handler.input_schema, 64 << 10);
+            self.text(&format!("{at}.output_schema"), &handler.output_schema, 64 << 10);
+        }
+        self.text(&field("sdk"), &profile.sdk, MAX_WORD);
+        self.text(&field("sdk_version"), &profile.sdk_version, MAX_WORD);
+        self.text(&field("build_id"), &profile.build_id, MAX_WORD);
+    }
+
+    /// A change of a live task.
+    pub fn update(&mut self, update: &TaskUpdate, now: Timestamp) {
+        if let Some(Some(assignee)) = &update.assignee {
+            self.name("assignee", assignee);
+        }
+        self.deadline("deadline", update.deadline.flatten(), now);
+        if let Some(tags) = &update.tags {
+            self.tags("tags", tags);
+        }
+    }
+}

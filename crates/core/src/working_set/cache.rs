@@ -1,0 +1,213 @@
+//! Taking rows in, keeping the indexes over them, and forgetting them again.
+
+use super::{LaneRef, Rows, Want, WorkingSet};
+use crate::model::{Edge, NamespaceId, Task, TaskId};
+use std::collections::HashMap;
+
+impl WorkingSet {
+    /// Takes in what a store found. What was wanted and not found is known to be absent; what is here already stays.
+    pub fn absorb(&mut self, want: &Want, rows: Rows) {
+        for namespace in rows.namespaces {
+            self.namespace_names.insert(namespace.id, namespace.name.clone());
+            self.namespaces.absorb(namespace.name.clone(), Some(namespace));
+        }
+        self.all_namespaces |= want.all_namespaces;
+        for task in rows.tasks {
+            self.absorb_task(task);
+        }
+        for agent in rows.agents {
+            self.agent_names.entry((agent.namespace, agent.name.clone())).or_insert(Some(agent.id));
+            self.agents.absorb(agent.id, Some(agent));
+        }
+        for (key, task) in rows.keys {
+            self.batch.keys.entry(key).or_insert(Some(task));
+        }
+        for record in rows.requests {
+            self.batch.requests.entry(record.key.clone()).or_insert(Some(record));
+        }
+        self.absorb_edges(want, rows.edges);
+        for lane in rows.lanes {
+            self.lanes.entry((lane.namespace, lane.id)).or_insert(lane);
+        }
+        self.lanes_of.extend(&want.lanes);
+        for namespace in &want.lanes_in_use {
+            self.batch.lanes_in_use.entry(*namespace).or_default();
+        }
+        for lane in rows.lanes_in_use {
+            self.batch.lanes_in_use.entry(lane.0).or_default().insert(lane);
+        }
+        self.absorb_counts(want, rows.live_counts);
+        self.absorb_ready(want, rows.ready);
+        self.absorb_absences(want);
+    }
+
+    fn absorb_task(&mut self, task: Task) {
+        let id = task.id;
+        if self.tasks.absorb(id, Some(task)) {
+            let here = self.tasks.row(&id).cloned();
+            self.index(None, here.as_ref());
+            if here.is_some_and(|task| !task.is_live()) {
+                self.batch.passing.push(id);
+            }
+        }
+    }
+
+    fn absorb_edges(&mut self, want: &Want, edges: Vec<Edge>) {
+        let mut found: HashMap<TaskId, usize> = HashMap::new();
+        for target in &want.dependencies {
+            self.batch.dependencies.entry(target.1).or_default();
+        }
+        for edge in edges {
+            if want.dependencies.contains(&(edge.namespace, edge.target)) {
+                let known = self.batch.dependencies.entry(edge.target).or_default();
+                if !known.iter().any(|e| e.source == edge.source) {
+                    known.push(edge.clone());
+                }
+            }
+            if !edge.resolved && want.pending_edges.contains_key(&(edge.namespace, edge.source)) {
+                *found.entry(edge.source).or_default() += 1;
+                let known = self.batch.edges.entry(edge.source).or_default();
+                if !known.resolved.contains(&edge.target) {
+                    known.pending.entry(edge.target).or_insert(edge);
+                }
+            }
+        }
+        for edges in self.batch.dependencies.values_mut() {
+            edges.sort_by_key(|edge| edge.ordinal);
+        }
+        for ((_, source), limit) in &want.pending_edges {
+            let known = self.batch.edges.entry(*source).or_default();
+            known.asked = known.asked.max(*limit);
+            known.more = found.get(source).is_some_and(|n| n >= limit);
+        }
+    }
+
+    fn absorb_counts(&mut self, want: &Want, counts: Vec<(NamespaceId, i64)>) {
+        let counts: HashMap<NamespaceId, i64> = counts.into_iter().collect();
+        for namespace in &want.live_counts {
+            let count = counts.get(namespace).copied().unwrap_or(0);
+            let delta = self.batch.live_delta.get(namespace).copied().unwrap_or(0);
+            self.live.entry(*namespace).or_insert(count + delta);
+        }
+    }
+
+    fn absorb_ready(&mut self, want: &Want, found: Vec<(LaneRef, usize)>) {
+        let found: HashMap<LaneRef, usize> = found.into_iter().collect();
+        for (lane, limit) in &want.ready {
+            let fetched = self.batch.fetched.entry(*lane).or_default();
+            *fetched = (*fetched).max(*limit);
+            if found.get(lane).copied().unwrap_or(0) < *limit {
+                self.backlog.remove(lane);
+            }
+        }
+    }
+
+    fn absorb_absences(&mut self, want: &Want) {
+        for name in &want.namespaces {
+            self.namespaces.absorb(name.clone(), None);
+        }
+        for (_, task) in &want.tasks {
+            if self.tasks.absorb(*task, None) {
+                self.batch.passing.push(*task);
+            }
+        }
+        for name in &want.agents {
+            self.agent_names.entry(name.clone()).or_insert(None);
+        }
+        for (_, agent) in &want.agents_by_id {
+            self.agents.absorb(*agent, None);
+        }
+        for key in &want.keys {
+            self.batch.keys.entry(key.clone()).or_insert(None);
+        }
+        for key in &want.requests {
+            self.batch.requests.entry(key.clone()).or_insert(None);
+        }
+    }
+
+    /// Keeps the indexes over tasks: leases by agent, ready tasks by lane, weight.
+    pub(super) fn index(&mut self, before: Option<&Task>, after: Option<&Task>) {
+        if let Some(task) = before {
+            if let Some(lease) = task.state.lease()
+                && let Some(held) = self.leases.get_mut(&lease.agent)
+            {
+                held.remove(&task.id);
+                if held.is_empty() {
+                    self.leases.remove(&lease.agent);
+                }
+            }
+            if let Some(rank) = task.rank() {
+                let lane = (task.namespace, task.lane);
+                if let Some(ready) = self.ready.get_mut(&lane) {
+                    ready.remove(&(rank, task.id));
+                    if ready.is_empty() {
+                        self.ready.remove(&lane);
+                    }
+                }
+            }
+            self.weight = self.weight.saturating_sub(weight(task));
+        }
+        if let Some(task) = after {
+            if let Some(lease) = task.state.lease() {
+                self.leases.entry(lease.agent).or_default().insert(task.id);
+            }
+            if let Some(rank) = task.rank() {
+                self.ready.entry((task.namespace, task.lane)).or_default().insert((rank, task.id));
+            }
+            self.weight += weight(task);
+        }
+    }
+
+    /// Forgets a task that has ended or doesn't exist: nothing is decided on it any more but late reports.
+    pub(super) fn forget_if_ended(&mut self, task: TaskId) {
+        if self.tasks.row(&task).is_none_or(|task| !task.is_live())
+            && let Some(row) = self.tasks.forget_one(&task)
+        {
+            self.index(Some(&row), None);
+        }
+    }
+
+    /// Keeps the cache within its bounds: at most so many tasks of so many bytes, beyond those that are leased.
+    pub fn trim(&mut self, max_tasks: usize, max_bytes: usize) {
+        if self.tasks.len() > max_tasks || self.weight > max_bytes {
+            self.forget_tasks(|task| task.is_none_or(|task| task.state.lease().is_none()));
+        }
+    }
+
+    /// Forgets rows that others may change. Call it after a batch when the store is shared.
+    pub fn forget_rows(&mut self) {
+        self.forget_tasks(|_| true);
+        self.agents.forget(|_, _| true);
+        self.agent_names.clear();
+        self.namespaces.forget(|_, _| true);
+        self.all_namespaces = false;
+        self.lanes.clear();
+        self.lanes_of.clear();
+        self.live.clear();
+    }
+
+    /// Forgets agents that have no session and no lease, when there are more than so many.
+    pub fn trim_agents(&mut self, max: usize) {
+        if self.agent_names.len() <= max {
+            return;
+        }
+        let leases = &self.leases;
+        self.agents.forget(|id, agent| agent.is_none_or(|a| a.session.is_none() && !leases.contains_key(id)));
+        let agents = &self.agents;
+        self.agent_names.retain(|_, id| id.is_some_and(|id| agents.row(&id).is_some()));
+    }
+
+    fn forget_tasks(&mut self, mut which: impl FnMut(Option<&Task>) -> bool) {
+        for (_, forgotten) in self.tasks.forget(|_, task| which(task)) {
+            let Some(task) = forgotten else { continue };
+            self.index(Some(&task), None);
+            if task.rank().is_some() {
+                self.backlog.insert((task.namespace, task.lane));
+            }
+        }
+    }
+}
+
+fn weight(task: &Task) -> usize {
+    task.spec.weight() + task.input.as_ref().map_or(0, |input| input.len())
+}

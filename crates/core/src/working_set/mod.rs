@@ -1,0 +1,237 @@
+//! The loaded rows that commands are decided on, with undo, and the changes made to them.
+//!
+//! A working set lives as long as the engine: rows that it has are not loaded again. It is a bounded cache of what is
+//! committed, plus the changes of the batch at work. With a store that others write to as well, the engine forgets the rows
+//! after each batch ([`WorkingSet::forget_rows`]).
+
+mod access;
+mod cache;
+mod table;
+mod want;
+
+pub use want::{
+    AgentKey, ChangeSet, Changed, ChangedTask, LaneRef, PayloadValue, PayloadWrite, Rows, TaskKey, TaskRef, Want,
+};
+
+use crate::model::{Agent, AgentId, Edge, Lane, Namespace, NamespaceId, RequestKey, RequestRecord, Task, TaskId};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use table::Table;
+
+/// The loaded rows and the changes made to them.
+#[derive(Debug, Default)]
+pub struct WorkingSet {
+    namespaces: Table<Arc<str>, Namespace>,
+    namespace_names: HashMap<NamespaceId, Arc<str>>,
+    all_namespaces: bool,
+    tasks: Table<TaskId, Task>,
+    agents: Table<AgentId, Agent>,
+    agent_names: HashMap<AgentKey, Option<AgentId>>,
+    /// Tasks by the agent that has them. Complete for every agent in `agents`.
+    leases: HashMap<AgentId, BTreeSet<TaskId>>,
+    /// The ready tasks that are here, by lane, in the order in which they are given out.
+    ready: BTreeMap<LaneRef, BTreeSet<(i64, TaskId)>>,
+    /// Lanes of which the store may have ready tasks that are not here.
+    backlog: HashSet<LaneRef>,
+    lanes: HashMap<LaneRef, Lane>,
+    lanes_of: HashSet<NamespaceId>,
+    live: HashMap<NamespaceId, i64>,
+    /// Roughly the bytes that the tasks take.
+    weight: usize,
+    batch: Batch,
+}
+
+/// What is known and changed in this batch alone.
+#[derive(Debug, Default)]
+struct Batch {
+    keys: HashMap<TaskKey, Option<TaskId>>,
+    requests: HashMap<RequestKey, Option<RequestRecord>>,
+    edges: HashMap<TaskId, SourceEdges>,
+    dependencies: HashMap<TaskId, Vec<Edge>>,
+    lanes_in_use: HashMap<NamespaceId, BTreeSet<LaneRef>>,
+    /// How many ready tasks of a lane were asked for.
+    fetched: HashMap<LaneRef, usize>,
+    spec_changed: HashSet<TaskId>,
+    inputs: HashMap<TaskId, Arc<crate::model::Payload>>,
+    /// By how much the batch changed the counts of live tasks.
+    live_delta: HashMap<NamespaceId, i64>,
+    /// Tasks that have ended or don't exist: not worth keeping behind the batch.
+    passing: Vec<TaskId>,
+    changes: ChangeSet,
+    undo: Vec<Undo>,
+    marks: Marks,
+}
+
+/// The unresolved edges from a task.
+#[derive(Debug, Default)]
+struct SourceEdges {
+    /// How many were asked for; 0: none yet.
+    asked: usize,
+    /// Those that the store has, and those that the batch added, by target.
+    pending: BTreeMap<TaskId, Edge>,
+    /// The store may have more than were asked for.
+    more: bool,
+    /// Targets whose edge the batch resolved.
+    resolved: BTreeSet<TaskId>,
+}
+
+/// What a command did outside the tables, to be undone.
+#[derive(Debug)]
+enum Undo {
+    Key(TaskKey, Option<Option<TaskId>>),
+    AgentName(AgentKey, Option<Option<AgentId>>),
+    EdgeAdded(TaskId, TaskId),
+    EdgeResolved(Edge),
+    Live(NamespaceId, i64),
+    LaneAdded(LaneRef),
+    LaneRemoved(Lane),
+    Request(RequestKey),
+    SpecChanged(TaskId),
+}
+
+/// The lengths of the lists of changes when the command began.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks {
+    edges: usize,
+    resolved: usize,
+    reopened: usize,
+    payloads: usize,
+    events: usize,
+    requests: usize,
+    lanes: usize,
+    removed_lanes: usize,
+    removed_agents: usize,
+}
+
+impl WorkingSet {
+    /// The command stands: what it did can't be undone any more.
+    pub fn keep(&mut self) {
+        self.namespaces.keep();
+        self.tasks.keep();
+        self.agents.keep();
+        self.batch.undo.clear();
+        self.batch.marks = Marks::of(&self.batch.changes);
+    }
+
+    /// Undoes all that was done since the last [`WorkingSet::keep`].
+    pub fn roll_back(&mut self) {
+        while self.namespaces.undo_one().is_some() {}
+        while let Some((id, undone)) = self.tasks.undo_one() {
+            let restored = self.tasks.row(&id).cloned();
+            self.index(undone.as_ref(), restored.as_ref());
+        }
+        while self.agents.undo_one().is_some() {}
+        while let Some(undo) = self.batch.undo.pop() {
+            self.undo(undo);
+        }
+        self.batch.marks.truncate(&mut self.batch.changes);
+    }
+
+    fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Key(key, Some(before)) => {
+                self.batch.keys.insert(key, before);
+            }
+            Undo::Key(key, None) => {
+                self.batch.keys.remove(&key);
+            }
+            Undo::AgentName(name, Some(before)) => {
+                self.agent_names.insert(name, before);
+            }
+            Undo::AgentName(name, None) => {
+                self.agent_names.remove(&name);
+            }
+            Undo::EdgeAdded(source, target) => {
+                if let Some(edges) = self.batch.edges.get_mut(&source) {
+                    edges.pending.remove(&target);
+                }
+            }
+            Undo::EdgeResolved(edge) => {
+                if let Some(edges) = self.batch.edges.get_mut(&edge.source) {
+                    edges.resolved.remove(&edge.target);
+                    edges.pending.insert(edge.target, edge);
+                }
+            }
+            Undo::Live(namespace, delta) => {
+                self.change_live(namespace, -delta);
+            }
+            Undo::LaneAdded(lane) => {
+                self.lanes.remove(&lane);
+            }
+            Undo::LaneRemoved(lane) => {
+                self.lanes.insert((lane.namespace, lane.id), lane);
+            }
+            Undo::Request(key) => {
+                self.batch.requests.insert(key, None);
+            }
+            Undo::SpecChanged(task) => {
+                self.batch.spec_changed.remove(&task);
+            }
+        }
+    }
+
+    /// What the batch changed, to be saved. Afterwards, call [`WorkingSet::committed`], or [`WorkingSet::reset`] when saving
+    /// failed.
+    pub fn changes(&mut self) -> ChangeSet {
+        let mut changes = std::mem::take(&mut self.batch.changes);
+        for (name, expected) in self.namespaces.take_dirty() {
+            changes.namespaces.extend(self.namespaces.row(&name).map(|row| Changed { row: row.clone(), expected }));
+        }
+        for (id, expected) in self.tasks.take_dirty() {
+            let Some(row) = self.tasks.row(&id) else { continue };
+            changes.tasks.push(ChangedTask {
+                row: row.clone(),
+                expected,
+                spec_changed: expected == 0 || self.batch.spec_changed.contains(&id),
+                input: self.batch.inputs.remove(&id),
+            });
+        }
+        // In the order of their ids, so that every replica locks and every index grows in one order.
+        changes.tasks.sort_by_key(|task| task.row.id);
+        for (id, expected) in self.agents.take_dirty() {
+            changes.agents.extend(self.agents.row(&id).map(|row| Changed { row: row.clone(), expected }));
+        }
+        changes.agents.sort_by_key(|agent| agent.row.id);
+        changes
+    }
+
+    /// The changes are committed: forgets what only this batch needed, and ended tasks.
+    pub fn committed(&mut self) {
+        for task in std::mem::take(&mut self.batch).passing {
+            self.forget_if_ended(task);
+        }
+    }
+
+    /// Forgets everything, after an error: what is here may not be what the store has.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Marks {
+    fn of(changes: &ChangeSet) -> Self {
+        Self {
+            edges: changes.edges.len(),
+            resolved: changes.resolved_edges.len(),
+            reopened: changes.reopened_edges.len(),
+            payloads: changes.payloads.len(),
+            events: changes.events.len(),
+            requests: changes.requests.len(),
+            lanes: changes.lanes.len(),
+            removed_lanes: changes.removed_lanes.len(),
+            removed_agents: changes.removed_agents.len(),
+        }
+    }
+
+    fn truncate(&self, changes: &mut ChangeSet) {
+        changes.edges.truncate(self.edges);
+        changes.resolved_edges.truncate(self.resolved);
+        changes.reopened_edges.truncate(self.reopened);
+        changes.payloads.truncate(self.payloads);
+        changes.events.truncate(self.events);
+        changes.requests.truncate(self.requests);
+        changes.lanes.truncate(self.lanes);
+        changes.removed_lanes.truncate(self.removed_lanes);
+        changes.removed_agents.truncate(self.removed_agents);
+    }
+}

@@ -1,0 +1,196 @@
+//! What passes between the working set and a store: wishes, rows, changes.
+
+use crate::model::{
+    Agent, AgentId, Edge, Event, Failure, Lane, LaneId, Namespace, NamespaceId, Payload, RequestKey, RequestRecord,
+    Task, TaskId,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The name of an agent, with its namespace.
+pub type AgentKey = (NamespaceId, Arc<str>);
+/// A caller's own id of a task, with its namespace.
+pub type TaskKey = (NamespaceId, String);
+/// A lane, with its namespace.
+pub type LaneRef = (NamespaceId, LaneId);
+/// A task, with its namespace.
+pub type TaskRef = (NamespaceId, TaskId);
+
+/// Rows that a command must see. A store answers with those that exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// Namespaces by name.
+    pub namespaces: BTreeSet<Arc<str>>,
+    /// Every namespace.
+    pub all_namespaces: bool,
+    /// Tasks.
+    pub tasks: BTreeSet<TaskRef>,
+    /// Agents by name, each with all tasks leased to it.
+    pub agents: BTreeSet<AgentKey>,
+    /// Agents by id, each with all tasks leased to it.
+    pub agents_by_id: BTreeSet<(NamespaceId, AgentId)>,
+    /// The live tasks that have these keys.
+    pub keys: BTreeSet<TaskKey>,
+    /// Remembered answers.
+    pub requests: BTreeSet<RequestKey>,
+    /// Unresolved edges from these sources, at most so many each, with their targets' tasks.
+    pub pending_edges: BTreeMap<TaskRef, usize>,
+    /// All edges to these targets, in their order, with their sources' tasks.
+    pub dependencies: BTreeSet<TaskRef>,
+    /// All lanes of these namespaces.
+    pub lanes: BTreeSet<NamespaceId>,
+    /// Which lanes of these namespaces have live tasks.
+    pub lanes_in_use: BTreeSet<NamespaceId>,
+    /// How many tasks of these namespaces are live.
+    pub live_counts: BTreeSet<NamespaceId>,
+    /// The first ready tasks of these lanes by (rank, id), at most so many each. A store that is shared passes over those
+    /// that another transaction has locked.
+    pub ready: BTreeMap<LaneRef, usize>,
+}
+
+impl Want {
+    /// Whether nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what another wants.
+    pub fn merge(&mut self, other: Want) {
+        self.namespaces.extend(other.namespaces);
+        self.all_namespaces |= other.all_namespaces;
+        self.tasks.extend(other.tasks);
+        self.agents.extend(other.agents);
+        self.agents_by_id.extend(other.agents_by_id);
+        self.keys.extend(other.keys);
+        self.requests.extend(other.requests);
+        for (source, limit) in other.pending_edges {
+            let known = self.pending_edges.entry(source).or_default();
+            *known = limit.max(*known);
+        }
+        self.dependencies.extend(other.dependencies);
+        self.lanes.extend(other.lanes);
+        self.lanes_in_use.extend(other.lanes_in_use);
+        self.live_counts.extend(other.live_counts);
+        for (lane, limit) in other.ready {
+            let known = self.ready.entry(lane).or_default();
+            *known = limit.max(*known);
+        }
+    }
+}
+
+/// What a store found.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// Namespaces.
+    pub namespaces: Vec<Namespace>,
+    /// Tasks: wanted themselves, by their key, as leases of a wanted agent, as ends of wanted edges, or ready. A task may come
+    /// more than once.
+    pub tasks: Vec<Task>,
+    /// Agents.
+    pub agents: Vec<Agent>,
+    /// Live tasks by key.
+    pub keys: Vec<(TaskKey, TaskId)>,
+    /// Remembered answers.
+    pub requests: Vec<RequestRecord>,
+    /// Edges of wanted sources and targets.
+    pub edges: Vec<Edge>,
+    /// Lanes of wanted namespaces.
+    pub lanes: Vec<Lane>,
+    /// Lanes with live tasks, of wanted namespaces.
+    pub lanes_in_use: Vec<LaneRef>,
+    /// Live tasks of wanted namespaces; one without any may be left out.
+    pub live_counts: Vec<(NamespaceId, i64)>,
+    /// How many ready tasks were found in each wanted lane; one without any may be left out.
+    pub ready: Vec<(LaneRef, usize)>,
+}
+
+/// A row that changes: what it is to be, and the version that it must have before (0: it must not exist).
+#[derive(Clone, Debug)]
+pub struct Changed<T> {
+    /// As it is to be.
+    pub row: T,
+    /// The version that it must have.
+    pub expected: i64,
+}
+
+/// What a batch changes. A store applies it whole, or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct ChangeSet {
+    /// Namespaces, new and changed.
+    pub namespaces: Vec<Changed<Namespace>>,
+    /// Tasks, new and changed. New ones (`expected` 0) come with their input.
+    pub tasks: Vec<ChangedTask>,
+    /// Agents, new and changed.
+    pub agents: Vec<Changed<Agent>>,
+    /// Agents that are forgotten.
+    pub removed_agents: Vec<(NamespaceId, AgentId)>,
+    /// New lanes; one that exists is left as it is.
+    pub lanes: Vec<Lane>,
+    /// Lanes that no live task is in.
+    pub removed_lanes: Vec<LaneRef>,
+    /// New edges.
+    pub edges: Vec<Edge>,
+    /// Edges that are now resolved: source and target.
+    pub resolved_edges: Vec<(NamespaceId, TaskId, TaskId)>,
+    /// Edges that wait again: source and target.
+    pub reopened_edges: Vec<(NamespaceId, TaskId, TaskId)>,
+    /// Results, checkpoints and failures; each replaces the one before.
+    pub payloads: Vec<PayloadWrite>,
+    /// Events, in order for each task.
+    pub events: Vec<Event>,
+    /// Answers to remember.
+    pub requests: Vec<RequestRecord>,
+}
+
+impl ChangeSet {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.namespaces.is_empty()
+            && self.tasks.is_empty()
+            && self.agents.is_empty()
+            && self.removed_agents.is_empty()
+            && self.lanes.is_empty()
+            && self.removed_lanes.is_empty()
+            && self.edges.is_empty()
+            && self.resolved_edges.is_empty()
+            && self.reopened_edges.is_empty()
+            && self.payloads.is_empty()
+            && self.events.is_empty()
+            && self.requests.is_empty()
+    }
+}
+
+/// A task that is new or changed.
+#[derive(Clone, Debug)]
+pub struct ChangedTask {
+    /// As it is to be.
+    pub row: Task,
+    /// The version that it must have; 0: it must not exist.
+    pub expected: i64,
+    /// Its spec changed too (always so when new).
+    pub spec_changed: bool,
+    /// The input of a new task.
+    pub input: Option<Arc<Payload>>,
+}
+
+/// A payload to write.
+#[derive(Clone, Debug)]
+pub struct PayloadWrite {
+    /// The task's namespace.
+    pub namespace: NamespaceId,
+    /// The task.
+    pub task: TaskId,
+    /// What it is.
+    pub value: PayloadValue,
+}
+
+/// What is kept beside a task, one of each kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PayloadValue {
+    /// What the task gave.
+    Result(Arc<Payload>),
+    /// What the next attempt begins from.
+    Checkpoint(Arc<Payload>),
+    /// How it, or its last attempt, failed.
+    Failure(Arc<Failure>),
+}

@@ -1,0 +1,123 @@
+//! What reads give that decide nothing.
+
+use callboard_core::model::{Agent, Event, Failure, NamespaceId, Payload, StateName, Task, TaskId, Timestamp};
+use callboard_core::working_set::TaskRef;
+use std::sync::Arc;
+
+/// A task with everything kept beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskView {
+    /// Its row. `input` of the row is `None`; see below.
+    pub task: Task,
+    /// What the handler is given.
+    pub input: Arc<Payload>,
+    /// What its payload table has: result, failure, checkpoint.
+    pub saved: SavedPayload,
+}
+
+/// What is kept beside a task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SavedPayload {
+    /// What it gave.
+    pub result: Option<Arc<Payload>>,
+    /// How it, or its last attempt, failed.
+    pub failure: Option<Arc<Failure>>,
+    /// What the next attempt begins from.
+    pub checkpoint: Option<Arc<Payload>>,
+}
+
+/// What an agent is given with an assignment, beside the row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hydrated {
+    /// The task.
+    pub task: TaskId,
+    /// Its input.
+    pub input: Arc<Payload>,
+    /// What the last attempt saved.
+    pub checkpoint: Option<Arc<Payload>>,
+}
+
+/// Which tasks a list has; all conditions hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskFilter {
+    /// In any of these states; empty: all.
+    pub states: Vec<StateName>,
+    /// Of this type.
+    pub task_type: Option<String>,
+    /// With this agent now or last, by name.
+    pub agent: Option<String>,
+    /// With this key.
+    pub key: Option<String>,
+    /// With all of these tags.
+    pub tags: Vec<String>,
+    /// Created at or after.
+    pub created_from: Option<Timestamp>,
+    /// Created before.
+    pub created_before: Option<Timestamp>,
+    /// Whose id ends with these hexadecimal digits (small letters, no hyphens).
+    pub id_suffix: Option<String>,
+}
+
+/// A page of tasks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskPage {
+    /// The tasks.
+    pub tasks: Vec<Task>,
+    /// Go on before this id; `None`: there is nothing more. A page may have few tasks, or none, and still go on: a read ends
+    /// after a bounded number of rows, fitting or not.
+    pub next: Option<TaskId>,
+}
+
+/// Which agents a list has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AgentFilter {
+    /// Of this agent type.
+    pub agent_type: Option<String>,
+}
+
+/// A page of agents.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AgentPage {
+    /// The agents, each with the number of tasks leased to it.
+    pub agents: Vec<(Agent, usize)>,
+    /// Whether there are more behind the last.
+    pub more: bool,
+}
+
+/// Whose events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventScope {
+    /// Of all tasks of a namespace.
+    Namespace(NamespaceId),
+    /// Of one task.
+    Task(NamespaceId, TaskId),
+}
+
+/// A place in the order of commits. Opaque outside the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// The transaction's place (PostgreSQL: its xid8; SQLite: 0).
+    pub transaction: i64,
+    /// The event's place.
+    pub position: i64,
+}
+
+/// Some events, and where to go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventPage {
+    /// In the order of commits; in order for each task.
+    pub events: Vec<Event>,
+    /// Go on behind this, also when there are no events.
+    pub next: Cursor,
+    /// There may be more right away.
+    pub more: bool,
+}
+
+/// What is due.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Due {
+    /// Tasks.
+    pub tasks: Vec<TaskRef>,
+    /// The next time at which a task will be due behind these, if there is one.
+    pub next: Option<Timestamp>,
+}
