@@ -1,2 +1,54 @@
-//! Placeholder.
-fn main() {}
+//! `callboard`, the command: parses what is said (`args`), does it through the public API (`commands`, `work`), writes
+//! results (`output`) and ends with a documented code (`exit`).
+
+mod args;
+mod commands;
+mod error;
+mod exit;
+mod ids;
+mod input;
+mod logging;
+mod output;
+mod values;
+#[cfg(unix)]
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    #[cfg(unix)]
+    if matches!(cli.command, Command::Guard) {
+        work::guard::run(std::io::stdin().lock());
+        return Exit::Ok.into();
+    }
+    logging::start(logging::default_for(&cli.command));
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::note(&format!("error: cannot start the runtime: {error}"));
+            return Exit::Error.into();
+        }
+    };
+    let exit = runtime.block_on(run(cli));
+    // Whatever still blocks a thread (a read of standard input, say) must not keep the process.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+async fn run(cli: Cli) -> Exit {
+    let address = cli.global.address.clone();
+    match commands::run(cli).await {
+        Ok(()) => Exit::Ok,
+        Err(error) if error.is_broken_pipe() => Exit::Ok,
+        Err(error) => {
+            output::complain(&error, &address);
+            error.exit()
+        }
+    }
+}

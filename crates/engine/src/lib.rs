@@ -1,1 +1,38 @@
-//! Placeholder.
+//! The engine: gathers commands into batches, runs load → decide → save, and carries out the effects after the commit.
+//!
+//! - [`Engine`]: what the server calls.
+//! - `committer`: the one task that writes: group commit.
+//! - `sessions`: attached agents, who was heard when, what is pushed to them.
+//! - `effects`: what is done after a commit: pushes, wake-ups, answers.
+//! - `sweep`: time: silence, timers, and a second look at everything that a lost wake-up could have missed.
+//!
+//! Time is a [`Clock`] and chance an [`Entropy`](callboard_core::Entropy), both passed in. A future of the store is never
+//! cancelled half-way: the committer awaits each to its end.
+
+mod claims;
+mod clock;
+mod committer;
+mod config;
+mod effects;
+mod engine;
+mod entropy;
+mod error;
+mod hydrate;
+mod names;
+mod progress;
+mod push;
+mod queue;
+mod sessions;
+mod stream;
+mod sweep;
+mod waiters;
+mod watch;
+
+pub use clock::{Clock, SystemClock};
+pub use config::Config;
+pub use engine::{ClaimRequest, Claimed, Ended, Engine};
+pub use entropy::SystemEntropy;
+pub use error::{Error, Result};
+pub use push::{Assignment, DependencyOutcome, Push, Receipt, ReceiptStatus, Stop};
+pub use stream::{AttachRequest, ReportItem, Stream};
+pub use watch::Watch;

@@ -33,6 +33,8 @@ fn rust(out: &Path) -> Result<()> {
     let mut descriptors = protox::compile(protos()?, [include])?;
     tonic_prost_build::configure()
         .bytes(".")
+        // Sorted maps, so that equal requests have equal bytes and equal digests.
+        .btree_map(".")
         .out_dir(out)
         .compile_fds(descriptors.clone())?;
     // Reflection needs no comments, and they are two thirds of the bytes.

@@ -1,1 +1,53 @@
-//! Placeholder.
+//! The Rust SDK of Callboard, the control plane for AI agents.
+//!
+//! A [`Client`] submits tasks, follows and steers them. An [`Agent`] attaches to the server and runs a handler for each
+//! task that it is given.
+//!
+//! ```no_run
+//! use callboard::{Agent, Client, Context, NewTask, TaskError};
+//!
+//! # async fn example() -> Result<(), callboard::Error> {
+//! // The agent: runs until SIGTERM or SIGINT, then drains.
+//! let agent = Agent::builder("greeter")
+//!     .handle("greet", |_ctx: Context, name: String| async move { Ok::<_, TaskError>(format!("Hello, {name}!")) });
+//! let agent = agent.spawn()?;
+//!
+//! // The client: submits a task and waits for its result.
+//! let client = Client::from_env()?;
+//! let greeting: String = client.run(NewTask::new("greet").input(&"Ada")?).await?;
+//! assert_eq!(greeting, "Hello, Ada!");
+//! # agent.drain();
+//! # agent.join().await
+//! # }
+//! ```
+//!
+//! What every SDK of Callboard does alike is written down in `sdk/SPEC.md`.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+mod agent;
+mod client;
+mod entropy;
+mod error;
+mod new_task;
+mod payload;
+mod retry;
+mod settings;
+mod task_error;
+mod time;
+mod transport;
+
+pub use agent::{Agent, AgentBuilder, AgentHandle, Context, Dependency};
+pub use client::{Client, ClientBuilder, EventStream, Receipt, Unary, Watch};
+pub use error::{CallError, Error, FieldViolation};
+pub use new_task::NewTask;
+pub use payload::{Bytes, from_payload, to_payload};
+pub use task_error::TaskError;
+
+/// The protocol's messages and raw clients.
+pub use callboard_proto::v1;
+
+/// What a call gives: a value, or the crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

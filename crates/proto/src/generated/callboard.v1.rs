@@ -149,8 +149,8 @@ pub struct Payload {
     pub content_type: ::prost::alloc::string::String,
     /// What an application wants to say about the content. At most 64 entries and
     /// 16 KiB in all.
-    #[prost(map = "string, string", tag = "2")]
-    pub metadata: ::std::collections::HashMap<
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub metadata: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
@@ -246,15 +246,15 @@ pub struct TaskSpec {
     #[prost(string, repeated, tag = "14")]
     pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// What an application wants to keep with it. At most 64 entries and 16 KiB.
-    #[prost(map = "string, string", tag = "15")]
-    pub metadata: ::std::collections::HashMap<
+    #[prost(btree_map = "string, string", tag = "15")]
+    pub metadata: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
     /// Carried to every attempt and child: trace context (`traceparent`). At most
     /// 32 entries and 8 KiB.
-    #[prost(map = "string, string", tag = "16")]
-    pub headers: ::std::collections::HashMap<
+    #[prost(btree_map = "string, string", tag = "16")]
+    pub headers: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
@@ -282,8 +282,8 @@ pub struct Requirements {
     pub preferred_agent: ::prost::alloc::string::String,
     /// Labels that the agent should have: each that matches raises its score. At
     /// most 16.
-    #[prost(map = "string, string", tag = "6")]
-    pub affinity: ::std::collections::HashMap<
+    #[prost(btree_map = "string, string", tag = "6")]
+    pub affinity: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
@@ -2534,8 +2534,8 @@ pub struct AgentProfile {
     #[prost(string, repeated, tag = "5")]
     pub tools: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Facts to be matched by a task's affinity. At most 64.
-    #[prost(map = "string, string", tag = "6")]
-    pub labels: ::std::collections::HashMap<
+    #[prost(btree_map = "string, string", tag = "6")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
@@ -2544,8 +2544,11 @@ pub struct AgentProfile {
     pub slots: i32,
     /// Amounts that it has of resources (`gpu`), by name. At most 32. Shown; not
     /// yet used for matching.
-    #[prost(map = "string, double", tag = "8")]
-    pub resources: ::std::collections::HashMap<::prost::alloc::string::String, f64>,
+    #[prost(btree_map = "string, double", tag = "8")]
+    pub resources: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        f64,
+    >,
     /// The task types it handles. At least one, at most 256.
     #[prost(message, repeated, tag = "9")]
     pub handles: ::prost::alloc::vec::Vec<TaskHandler>,

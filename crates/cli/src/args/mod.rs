@@ -1,0 +1,130 @@
+//! What can be said on the command line: clap types, a file per noun.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub mod agent;
+pub mod namespace;
+pub mod task;
+#[cfg(unix)]
+pub mod work;
+
+use crate::{exit, values};
+
+/// Callboard: a control plane for AI agents. Tasks go in, attached agents do them, every step is durable.
+#[derive(Debug, Parser)]
+#[command(name = "callboard", version, propagate_version = true, after_help = exit::HELP, max_term_width = 110)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The nouns and verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create tasks, follow them, steer them.
+    #[command(subcommand, visible_alias = "tasks")]
+    Task(task::TaskCommand),
+    /// Look at agents and look after them.
+    #[command(subcommand, visible_alias = "agents")]
+    Agent(agent::AgentCommand),
+    /// Create namespaces and change their settings.
+    #[command(subcommand, visible_alias = "namespaces")]
+    Namespace(namespace::NamespaceCommand),
+    /// Be an agent that runs a program per task.
+    #[cfg(unix)]
+    Work(Box<work::WorkArgs>),
+    /// Kills the process groups of a `work` that died: started by `work` itself.
+    #[cfg(unix)]
+    #[command(name = crate::work::guard::COMMAND, hide = true)]
+    Guard,
+}
+
+/// What holds for every command that talks to a server.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Where the server is: comma-separated http:// or https:// URLs, tried in turn.
+    #[arg(
+        long,
+        global = true,
+        env = "CALLBOARD_ADDRESS",
+        value_name = "URLS",
+        default_value = "http://127.0.0.1:7470"
+    )]
+    pub address: String,
+    /// The namespace.
+    #[arg(
+        long,
+        short = 'n',
+        global = true,
+        env = "CALLBOARD_NAMESPACE",
+        value_name = "NAME",
+        default_value = "default"
+    )]
+    pub namespace: String,
+    /// A table for people, or JSON for programs: one document; one line per event for `task watch`.
+    #[arg(long, short = 'o', global = true, env = "CALLBOARD_OUTPUT", value_name = "FORMAT", default_value = "table")]
+    pub output: Format,
+    /// How long a call may take, retries included.
+    #[arg(long, global = true, env = "CALLBOARD_TIMEOUT", value_name = "DURATION", default_value = "5s")]
+    #[arg(value_parser = values::duration)]
+    pub timeout: Duration,
+}
+
+/// How results are written to standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// How many rows a list gives.
+#[derive(Args, Debug)]
+pub struct Limit {
+    /// At most this many.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Everything there is.
+    #[arg(long, conflicts_with = "limit")]
+    pub all: bool,
+}
+
+impl Limit {
+    /// The number of rows; `None` for all.
+    pub fn rows(&self) -> Option<usize> {
+        (!self.all).then_some(self.limit as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_documents_the_exit_codes() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.contains("Exit codes:") && help.contains("the server can't be reached"), "{help}");
+    }
+
+    #[test]
+    fn options_may_follow_the_command() {
+        let cli = Cli::parse_from(["callboard", "task", "show", "abcdef", "-o", "json", "--timeout", "1m"]);
+        assert_eq!(cli.global.output, Format::Json);
+        assert_eq!(cli.global.timeout, Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,64 @@
+//! What each command does. Everything goes through the SDK, that is through the public API.
+
+use std::time::Duration;
+
+use callboard::Client;
+
+use crate::args::{Cli, Command, Global};
+use crate::error::Error;
+use crate::output::Output;
+
+mod agent;
+mod listing;
+mod namespace;
+mod task;
+
+/// How long commands that wait or watch bear with a server that is away: a restart is no reason to give up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What every command that talks to a server has.
+pub struct Session {
+    /// Gives up after `--timeout`.
+    pub client: Client,
+    /// Where results go.
+    pub output: Output,
+    global: Global,
+}
+
+impl Session {
+    fn new(global: Global) -> Result<Self, Error> {
+        let client = client(&global, global.timeout)?;
+        Ok(Self { client, output: Output::new(global.output), global })
+    }
+
+    /// A client for what takes long, to be used once the server has answered: it outlasts a restart.
+    pub fn patient(&self) -> Result<Client, Error> {
+        client(&self.global, self.global.timeout.max(PATIENCE))
+    }
+}
+
+/// An empty address or namespace counts as none, as an empty variable does.
+fn client(global: &Global, timeout: Duration) -> Result<Client, Error> {
+    let mut builder = Client::builder().timeout(timeout);
+    if !global.address.trim().is_empty() {
+        builder = builder.address(&global.address);
+    }
+    if !global.namespace.trim().is_empty() {
+        builder = builder.namespace(&global.namespace);
+    }
+    Ok(builder.build()?)
+}
+
+/// Does what the command line says.
+pub async fn run(cli: Cli) -> Result<(), Error> {
+    match cli.command {
+        Command::Task(command) => task::run(&Session::new(cli.global)?, command).await,
+        Command::Agent(command) => agent::run(&Session::new(cli.global)?, command).await,
+        Command::Namespace(command) => namespace::run(&Session::new(cli.global)?, command).await,
+        #[cfg(unix)]
+        Command::Work(args) => crate::work::run(&Session::new(cli.global)?, *args).await,
+        // Done before there is a runtime.
+        #[cfg(unix)]
+        Command::Guard => Ok(()),
+    }
+}

@@ -1,0 +1,84 @@
+//! `callboard namespace …`
+
+use callboard::v1::{Namespace, NamespaceSettings};
+
+use super::Session;
+use super::listing::Listing;
+use crate::args::namespace::{NamespaceCommand, SettingArgs};
+use crate::error::Error;
+use crate::output::{details, json, table, time};
+use crate::values;
+
+/// Does it.
+pub async fn run(session: &Session, command: NamespaceCommand) -> Result<(), Error> {
+    let client = &session.client;
+    match command {
+        NamespaceCommand::Create(args) => {
+            let settings = changed(NamespaceSettings::default(), &args.settings);
+            show(session, &client.create_namespace(&args.name, settings).await?)
+        }
+        NamespaceCommand::List(limit) => {
+            let listing = Listing { plural: "namespaces", json: json::namespace, table: table::namespaces };
+            listing.write(&session.output, &limit, client.list_namespaces()).await
+        }
+        NamespaceCommand::Show(args) => {
+            let name = args.name.as_deref().unwrap_or(client.namespace());
+            show(session, &client.get_namespace(name).await?)
+        }
+        NamespaceCommand::Update(args) => {
+            // The call replaces all settings: those not given are read and written back.
+            let present = client.get_namespace(&args.name).await?.settings.unwrap_or_default();
+            show(session, &client.update_namespace(&args.name, changed(present, &args.settings)).await?)
+        }
+    }
+}
+
+fn show(session: &Session, namespace: &Namespace) -> Result<(), Error> {
+    if session.output.is_json() {
+        return session.output.document(&json::namespace(namespace));
+    }
+    session.output.table(&session.output.style.details(details::namespace(namespace, values::now())))
+}
+
+fn changed(mut settings: NamespaceSettings, changes: &SettingArgs) -> NamespaceSettings {
+    if let Some(lanes) = changes.max_lanes {
+        settings.max_lanes = lanes;
+    }
+    if let Some(tasks) = changes.max_live_tasks {
+        settings.max_live_tasks = tasks;
+    }
+    if let Some(limit) = changes.start_to_close {
+        settings.start_to_close = Some(time::duration_to_proto(limit));
+    }
+    if changes.max_attempts.is_some() || changes.backoff.is_some() || changes.max_backoff.is_some() {
+        let policy = settings.retry_policy.get_or_insert_default();
+        if let Some(attempts) = changes.max_attempts {
+            policy.max_attempts = attempts;
+        }
+        if let Some(backoff) = changes.backoff {
+            policy.initial_backoff = Some(time::duration_to_proto(backoff));
+        }
+        if let Some(longest) = changes.max_backoff {
+            policy.max_backoff = Some(time::duration_to_proto(longest));
+        }
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_given_stays() {
+        let present = NamespaceSettings { max_lanes: 7, max_live_tasks: 9, ..NamespaceSettings::default() };
+        let changes =
+            SettingArgs { max_lanes: Some(8), backoff: Some(Duration::from_millis(1500)), ..SettingArgs::default() };
+        let settings = changed(present, &changes);
+        assert_eq!((settings.max_lanes, settings.max_live_tasks, settings.start_to_close), (8, 9, None));
+        let backoff = settings.retry_policy.unwrap().initial_backoff.unwrap();
+        assert_eq!((backoff.seconds, backoff.nanos), (1, 500_000_000));
+    }
+}

@@ -1,0 +1,187 @@
+//! Why a command failed: what is said on standard error, and the exit code.
+
+use std::io;
+
+use callboard::v1::{Task, TaskState};
+use tonic::Code;
+
+use crate::exit::Exit;
+use crate::ids;
+use crate::input::InputError;
+use crate::output::names;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A call failed.
+    #[error("{0}")]
+    Call(#[from] callboard::Error),
+    /// A value on the command line is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The input is not what it should be.
+    #[error("{0}")]
+    Input(#[from] InputError),
+    /// No task has this short id.
+    #[error("no task's id ends in `{suffix}` in namespace `{namespace}`")]
+    UnknownId {
+        /// What was given.
+        suffix: String,
+        /// Where it was looked for.
+        namespace: String,
+    },
+    /// More than one task has this short id.
+    #[error("the ids of several tasks end in `{suffix}`: {}", .candidates.join(", "))]
+    AmbiguousId {
+        /// What was given.
+        suffix: String,
+        /// Some of those that fit.
+        candidates: Vec<String>,
+    },
+    /// The task that was waited for ended badly.
+    #[error("{}", describe_end(.0))]
+    NotCompleted(Box<Task>),
+    /// The task that was waited for has not ended in time.
+    #[error("task {} has not ended in time: it is {}", ids::short(&.0.id), names::task_state(.0.state))]
+    StillRunning(Box<Task>),
+    /// The result of a task that has none was asked for.
+    #[error("task {} has no result: it is {}", ids::short(&.0.id), names::task_state(.0.state))]
+    NoResult(Box<Task>),
+    /// Results can't be written.
+    #[error("cannot write to standard output: {0}")]
+    Write(#[from] io::Error),
+    /// Some of several things failed; each has been told already.
+    #[error("{failed} of {total} failed")]
+    Several {
+        /// How many failed.
+        failed: usize,
+        /// How many there were.
+        total: usize,
+        /// The first failure's.
+        exit: Exit,
+    },
+}
+
+impl Error {
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Call(error) => exit_of_call(error),
+            Self::Usage(_) | Self::Input(_) | Self::AmbiguousId { .. } => Exit::Usage,
+            Self::UnknownId { .. } => Exit::NotFound,
+            Self::NotCompleted(_) | Self::NoResult(_) => Exit::NotCompleted,
+            Self::StillRunning(_) => Exit::Timeout,
+            Self::Write(_) => Exit::Error,
+            Self::Several { exit, .. } => *exit,
+        }
+    }
+
+    /// What to do about it, when the message doesn't say.
+    pub fn hint(&self, address: &str) -> Option<String> {
+        match self {
+            Self::Call(callboard::Error::Unavailable(call)) if call.reason.is_empty() => Some(format!(
+                "is a server running at {address}? Start one with `callboard serve`, or say where it is with --address"
+            )),
+            Self::Call(callboard::Error::DeadlineExceeded(_)) => Some("give it more time with --timeout".to_owned()),
+            Self::Call(error) if error.reason() == "NAMESPACE_NOT_FOUND" => {
+                Some("`callboard namespace list` shows those that exist".to_owned())
+            }
+            Self::UnknownId { .. } => {
+                Some("`callboard task list` shows ids; another --namespace may have it".to_owned())
+            }
+            Self::AmbiguousId { .. } => Some("give more digits, or the whole id".to_owned()),
+            Self::StillRunning(task) => Some(format!("go on with `callboard task wait {}`", ids::short(&task.id))),
+            _ => None,
+        }
+    }
+
+    /// The reader of our output has gone, as `head` does: no error, the work is done.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+fn exit_of_call(error: &callboard::Error) -> Exit {
+    if matches!(error, callboard::Error::TaskFailed(_)) {
+        return Exit::NotCompleted;
+    }
+    match error.code() {
+        Some(Code::InvalidArgument | Code::OutOfRange) => Exit::Usage,
+        Some(Code::NotFound) => Exit::NotFound,
+        Some(
+            Code::FailedPrecondition
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::Unauthenticated
+            | Code::ResourceExhausted
+            | Code::Aborted,
+        ) => Exit::Refused,
+        Some(Code::Unavailable) => Exit::Unavailable,
+        Some(Code::DeadlineExceeded) => Exit::Timeout,
+        _ => Exit::Error,
+    }
+}
+
+fn describe_end(task: &Task) -> String {
+    let (id, state) = (ids::short(&task.id), names::task_state(task.state));
+    match &task.failure {
+        Some(failure) if task.state() == TaskState::Failed => {
+            format!("task {id} {state}: {}: {}", failure.r#type, failure.message)
+        }
+        _ => format!("task {id} was {state}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use callboard::v1::Failure;
+    use tonic::Status;
+
+    use super::*;
+
+    fn call(code: Code) -> Error {
+        Error::Call(Status::new(code, "said").into())
+    }
+
+    #[test]
+    fn every_code_has_its_exit() {
+        for (code, exit) in [
+            (Code::InvalidArgument, Exit::Usage),
+            (Code::NotFound, Exit::NotFound),
+            (Code::FailedPrecondition, Exit::Refused),
+            (Code::AlreadyExists, Exit::Refused),
+            (Code::PermissionDenied, Exit::Refused),
+            (Code::Unauthenticated, Exit::Refused),
+            (Code::ResourceExhausted, Exit::Refused),
+            (Code::Unavailable, Exit::Unavailable),
+            (Code::DeadlineExceeded, Exit::Timeout),
+            (Code::Internal, Exit::Error),
+            (Code::Unimplemented, Exit::Error),
+        ] {
+            assert_eq!(call(code).exit(), exit, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn an_absent_server_gets_a_hint() {
+        let hint = call(Code::Unavailable).hint("http://here:1").unwrap();
+        assert!(hint.contains("http://here:1") && hint.contains("callboard serve"), "{hint}");
+        assert_eq!(call(Code::InvalidArgument).hint(""), None);
+    }
+
+    #[test]
+    fn a_bad_end_says_how() {
+        let failure = Failure { r#type: "Boom".into(), message: "it broke".into(), ..Failure::default() };
+        let mut task = Task { id: "0198-12345678".into(), failure: Some(failure), ..Task::default() };
+        task.set_state(TaskState::Failed);
+        let error = Error::NotCompleted(Box::new(task));
+        assert_eq!(error.to_string(), "task 12345678 failed: Boom: it broke");
+        assert_eq!(error.exit(), Exit::NotCompleted);
+    }
+
+    #[test]
+    fn only_a_closed_reader_is_a_broken_pipe() {
+        assert!(Error::Write(io::ErrorKind::BrokenPipe.into()).is_broken_pipe());
+        assert!(!Error::Write(io::ErrorKind::StorageFull.into()).is_broken_pipe());
+    }
+}

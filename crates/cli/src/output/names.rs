@@ -1,0 +1,50 @@
+//! The names of enum values: those of the protocol, in small letters and without their prefix.
+
+use callboard::v1::{
+    AgentState, DependencyFailureAction, EventType, KeyConflictPolicy, Priority, TaskState, WaitReason,
+};
+
+/// `TASK_STATE_COMPLETED` is `completed`. A value that this version doesn't know is its number.
+macro_rules! name_of {
+    ($(#[$doc:meta] $function:ident: $enum:ty, $prefix:literal;)*) => {
+        $(
+            #[$doc]
+            pub fn $function(value: i32) -> String {
+                match <$enum>::try_from(value) {
+                    Ok(known) => known.as_str_name().trim_start_matches($prefix).to_ascii_lowercase(),
+                    Err(_) => value.to_string(),
+                }
+            }
+        )*
+    };
+}
+
+name_of! {
+    /// The name of a task's state.
+    task_state: TaskState, "TASK_STATE_";
+    /// The name of a reason to wait.
+    wait_reason: WaitReason, "WAIT_REASON_";
+    /// The name of a priority.
+    priority: Priority, "PRIORITY_";
+    /// The name of a conflict policy.
+    key_conflict_policy: KeyConflictPolicy, "KEY_CONFLICT_POLICY_";
+    /// The name of what becomes of a dependent.
+    dependency_failure_action: DependencyFailureAction, "DEPENDENCY_FAILURE_ACTION_";
+    /// The name of a kind of event.
+    event_type: EventType, "EVENT_TYPE_";
+    /// The name of an agent's state.
+    agent_state: AgentState, "AGENT_STATE_";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_small_and_bare() {
+        assert_eq!(task_state(TaskState::Completed.into()), "completed");
+        assert_eq!(event_type(EventType::AttemptTimedOut.into()), "attempt_timed_out");
+        assert_eq!(priority(0), "unspecified");
+        assert_eq!(agent_state(99), "99");
+    }
+}

@@ -1,0 +1,110 @@
+use callboard::v1::{AgentProfile, EventType, Failure, TaskHandler, TaskSpec};
+
+use super::*;
+use crate::output::details;
+
+const PLAIN: Style = Style { terminal: false, colour: false };
+
+fn at(text: &str) -> prost_types::Timestamp {
+    time::to_proto(text.parse().unwrap())
+}
+
+fn now() -> Timestamp {
+    "2026-01-01T12:00:00Z".parse().unwrap()
+}
+
+fn task(id: &str, state: TaskState, description: &str) -> Task {
+    let spec =
+        TaskSpec { r#type: "review".into(), description: description.into(), priority: 2, ..TaskSpec::default() };
+    let mut task = Task {
+        id: id.into(),
+        spec: Some(spec),
+        run: 1,
+        created_at: Some(at("2026-01-01T11:58:30Z")),
+        ..Task::default()
+    };
+    task.set_state(state);
+    task
+}
+
+#[test]
+fn a_list_of_tasks() {
+    let mut running = task("01989b0e-3c1a-7000-8000-0000aabbccdd", TaskState::Running, "Look\nat \u{1b}[31mthis");
+    (running.progress, running.phase, running.agent, running.attempt) = (0.45, "executing".into(), "ann".into(), 2);
+    let mut waiting = task("01989b0e-3c1a-7000-8000-000011223344", TaskState::Waiting, "Later");
+    waiting.waiting_for = vec![1, 2];
+    let table = tasks(&[running, waiting], PLAIN, now()).trim_fmt();
+    let expected = [
+        "ID        TYPE    STATE                         PRIORITY  AGENT  ATTEMPT  AGE     DESCRIPTION",
+        "aabbccdd  review  running 45% executing         normal    ann    2        1m 30s  Look at \u{fffd}[31mthis",
+        "11223344  review  waiting (dependencies, hold)  normal    -      0        1m 30s  Later",
+    ];
+    assert_eq!(table.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn colours_only_when_wanted() {
+    let list = [task("id", TaskState::Failed, "x")];
+    assert!(!tasks(&list, PLAIN, now()).to_string().contains('\u{1b}'));
+}
+
+#[test]
+fn a_list_of_agents() {
+    let handles = ["research", "*"].map(|name| TaskHandler { r#type: name.into(), ..TaskHandler::default() }).to_vec();
+    let profile = AgentProfile {
+        name: "ann".into(),
+        agent_type: "researcher".into(),
+        slots: 4,
+        handles,
+        ..AgentProfile::default()
+    };
+    let mut agent = Agent {
+        profile: Some(profile),
+        cordoned: true,
+        leased_tasks: 1,
+        completed_attempts: 7,
+        attached_at: Some(at("2026-01-01T11:59:48Z")),
+        ..Agent::default()
+    };
+    agent.set_state(AgentState::Attached);
+    let table = agents(&[agent], PLAIN, now()).trim_fmt();
+    let expected = [
+        "NAME  AGENT TYPE  STATE               TASKS  COMPLETED  FAILED  HANDLES     SINCE",
+        "ann   researcher  attached, cordoned  1/4    7          0       research,*  12s",
+    ];
+    assert_eq!(table.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn an_event_is_a_line() {
+    let failure = Failure { r#type: "Boom".into(), message: "it broke".into(), ..Failure::default() };
+    let mut event = Event {
+        task_id: "01989b0e-3c1a-7000-8000-0000aabbccdd".into(),
+        at: Some(at("2026-01-01T12:00:00.25Z")),
+        agent: "ann".into(),
+        failure: Some(failure),
+        ..Event::default()
+    };
+    event.set_type(EventType::AttemptFailed);
+    event.set_state(TaskState::Waiting);
+    assert_eq!(event_line(&event), "12:00:00.250  aabbccdd  attempt_failed     waiting    ann  Boom: it broke");
+}
+
+#[test]
+fn a_task_in_full_leaves_out_what_is_not_there() {
+    let mut task = task("01989b0e-3c1a-7000-8000-0000aabbccdd", TaskState::Ready, "Look");
+    task.namespace = "default".into();
+    let table = PLAIN.details(details::task(&task, now())).trim_fmt();
+    let expected = [
+        "id           01989b0e-3c1a-7000-8000-0000aabbccdd",
+        "namespace    default",
+        "type         review",
+        "description  Look",
+        "state        ready",
+        "run          1",
+        "attempt      0",
+        "priority     normal",
+        "created      2026-01-01 11:58:30Z (1m 30s ago)",
+    ];
+    assert_eq!(table.lines().collect::<Vec<_>>(), expected);
+}

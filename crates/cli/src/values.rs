@@ -1,0 +1,138 @@
+//! Parsers of option values: durations, times, pairs, dependencies. Each error names what is accepted.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+
+/// A point in time as people say it: absolute, or from now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// At this time.
+    At(Timestamp),
+    /// This long from now.
+    In(Duration),
+}
+
+impl Moment {
+    /// The absolute time; `None` when it is out of the range of timestamps.
+    pub fn resolve(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::In(delay) => now.checked_add(SignedDuration::try_from(delay).ok()?).ok(),
+        }
+    }
+
+    /// The absolute time, of what is read as "this long ago".
+    pub fn resolve_past(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::In(ago) => now.checked_sub(SignedDuration::try_from(ago).ok()?).ok(),
+        }
+    }
+}
+
+/// Parses `90s`, `5m`, `1h30m`, `2 days`; days have 24 hours.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let accepted = "write a duration like `90s`, `5m`, `1h30m` or `2d`";
+    let span: Span = text.trim().parse().map_err(|_| accepted.to_owned())?;
+    let signed = span
+        .to_duration(SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| format!("months and years have no fixed length: {accepted}"))?;
+    Duration::try_from(signed).map_err(|_| format!("it is negative: {accepted}"))
+}
+
+/// Parses an RFC 3339 time (`2026-01-31T12:00:00Z`) or a duration from now (`2h`).
+pub fn moment(text: &str) -> Result<Moment, String> {
+    if let Ok(at) = text.trim().parse::<Timestamp>() {
+        return Ok(Moment::At(at));
+    }
+    duration(text).map(Moment::In).map_err(|_| {
+        "write a time with its offset like `2026-01-31T12:00:00Z`, or a duration from now like `2h`".to_owned()
+    })
+}
+
+/// Parses `key=value`; the value may be empty and may have more `=`.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write `key=value`".to_owned()),
+    }
+}
+
+/// A task that must end first, as given on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DependsOn {
+    /// Its id or short id.
+    pub id: String,
+    /// The dependent fails, rather than being skipped, when this one does not complete.
+    pub fail: bool,
+}
+
+/// Parses `ID`, `ID:skip` or `ID:fail`.
+pub fn depends_on(text: &str) -> Result<DependsOn, String> {
+    let (id, action) = text.split_once(':').unwrap_or((text, "skip"));
+    let fail = match action {
+        "skip" => false,
+        "fail" => true,
+        _ => return Err("write `ID`, `ID:skip` or `ID:fail`".to_owned()),
+    };
+    if id.is_empty() {
+        return Err("write `ID`, `ID:skip` or `ID:fail`".to_owned());
+    }
+    Ok(DependsOn { id: id.to_owned(), fail })
+}
+
+/// The present time, for ages in tables and for times given as a duration from now.
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_human() {
+        for (text, seconds) in [("90s", 90), ("5m", 300), ("1h30m", 5400), ("2d", 172_800), ("2 days", 172_800)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("PT5M"), Ok(Duration::from_secs(300)));
+    }
+
+    #[test]
+    fn bad_durations_say_what_is_accepted() {
+        for text in ["", "5", "fast", "1 parsec"] {
+            assert!(duration(text).unwrap_err().contains("90s"), "{text}");
+        }
+        assert!(duration("1 month").unwrap_err().contains("no fixed length"));
+        assert!(duration("-5s").unwrap_err().contains("negative"));
+    }
+
+    #[test]
+    fn moments_are_absolute_or_from_now() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let at: Timestamp = "2026-01-01T02:00:00Z".parse().unwrap();
+        assert_eq!(moment("2h").unwrap().resolve(now), Some(at));
+        assert_eq!(moment("2h").unwrap().resolve_past(at), Some(now));
+        assert_eq!(moment("2026-01-01T03:00:00+01:00").unwrap(), Moment::At(at));
+        assert!(moment("tomorrow").unwrap_err().contains("from now"));
+        assert_eq!(Moment::In(Duration::MAX).resolve(now), None);
+    }
+
+    #[test]
+    fn pairs_split_at_the_first_equals_sign() {
+        assert_eq!(pair("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert_eq!(pair("a="), Ok(("a".into(), String::new())));
+        assert!(pair("=b").is_err());
+        assert!(pair("ab").is_err());
+    }
+
+    #[test]
+    fn dependencies_skip_unless_told_to_fail() {
+        assert_eq!(depends_on("abc").unwrap(), DependsOn { id: "abc".into(), fail: false });
+        assert_eq!(depends_on("abc:fail").unwrap(), DependsOn { id: "abc".into(), fail: true });
+        assert!(depends_on("abc:explode").is_err());
+        assert!(depends_on(":fail").is_err());
+    }
+}

@@ -1,0 +1,246 @@
+//! What is done after a commit: pushes, wake-ups, answers. All of it can be derived from rows, so that a death before it loses
+//! nothing.
+
+use crate::committer::Committer;
+use crate::engine::Ended;
+use crate::error::{Error, Result};
+use crate::hydrate;
+use crate::push::{Assignment, Push, Receipt, ReceiptStatus, Stop};
+use crate::queue::{Item, Sink};
+use callboard_core::command::{Command, Effect, Fence, LaneLeft, Outcome, Reply, SessionEnd};
+use callboard_core::model::{AgentId, Task, Timestamp};
+use callboard_core::working_set::ChangeSet;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a batch decided.
+pub(crate) struct Decided {
+    pub now: Timestamp,
+    /// One for each item.
+    pub results: Vec<Result<Outcome>>,
+    /// The effects of the dispatch at the batch's end.
+    pub dispatched: Vec<Effect>,
+    pub left: Vec<LaneLeft>,
+    pub changes: ChangeSet,
+}
+
+impl Decided {
+    pub fn new(now: Timestamp, items: usize) -> Self {
+        Self {
+            now,
+            results: Vec::with_capacity(items),
+            dispatched: Vec::new(),
+            left: Vec::new(),
+            changes: ChangeSet::default(),
+        }
+    }
+}
+
+/// What goes to one agent, in the order in which it is pushed: a receipt may free the slot that the assignment takes.
+#[derive(Default)]
+struct Outgoing {
+    receipts: Vec<Receipt>,
+    stops: Vec<Stop>,
+    assignments: Vec<Assignment>,
+    close: Option<SessionEnd>,
+}
+
+type ByAgent = BTreeMap<(AgentId, Option<i64>), Outgoing>;
+
+/// Carries everything out.
+pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: Decided) {
+    let Decided { now, results, dispatched, left, changes } = decided;
+    let shared = committer.shared.clone();
+    shared.signals.tell(&changes);
+    for lane in &changes.removed_lanes {
+        committer.board.remove_lane(*lane);
+    }
+    if let Some(at) = changes.tasks.iter().filter_map(|task| task.row.wake_at(&shared.config.rules)).min() {
+        shared.wake_by(at);
+    }
+    let mut outgoing = ByAgent::new();
+    let mut answers = Vec::with_capacity(items.len());
+    for (item, result) in items.into_iter().zip(results) {
+        let ended = match item.envelope.command {
+            Command::EndSession { agent, epoch, .. } if result.is_ok() => Some((agent, epoch)),
+            _ => None,
+        };
+        let result = result.map(|outcome| {
+            apply(committer, outcome.effects, &mut outgoing);
+            outcome.reply
+        });
+        if let Some((agent, epoch)) = ended.filter(|(agent, epoch)| !shared.sessions.is_open_at(*agent, *epoch)) {
+            shared.sessions.forget(agent, epoch);
+        }
+        match item.sink {
+            // Before anything else can be pushed to it.
+            Sink::Attach { reply, live } => {
+                if let Ok(Reply::Attached(attached)) = &result {
+                    shared.sessions.open(attached.agent, attached.epoch, *live);
+                    refresh_board(committer, attached.agent);
+                }
+                answers.push((Sink::Caller(reply), result));
+            }
+            sink => answers.push((sink, result)),
+        }
+    }
+    apply(committer, dispatched, &mut outgoing);
+    for (sink, result) in answers {
+        answer(committer, sink, result, &mut outgoing);
+    }
+    send(committer, outgoing);
+    after_dispatch(committer, &left, now);
+}
+
+fn apply(committer: &mut Committer, effects: Vec<Effect>, outgoing: &mut ByAgent) {
+    let shared = committer.shared.clone();
+    for effect in effects {
+        match effect {
+            Effect::Assign { agent, epoch, task } => assign(committer, agent, epoch, task, outgoing),
+            Effect::Stop { agent, fence, reason, message } => {
+                outgoing.entry((agent, None)).or_default().stops.push(Stop { fence, reason, message });
+            }
+            Effect::CloseSession { agent, epoch, why } => shared.sessions.close(agent, epoch, why),
+            Effect::Ended { task, result, failure } => {
+                let id = task.id;
+                shared.waiters.ended(id, &Arc::new(Ended { task, result, failure }));
+            }
+            Effect::SessionChanged { agent } => {
+                refresh_board(committer, agent);
+                close_if_drained(committer, agent, outgoing);
+            }
+            Effect::SlotFreed { agent } => close_if_drained(committer, agent, outgoing),
+            // Dispatched with the batch.
+            Effect::LaneReady { .. } => {}
+        }
+    }
+}
+
+/// Queues an assignment for its agent: at once when all that its handler needs is at hand, else when it was read.
+fn assign(committer: &Committer, agent: AgentId, epoch: i64, task: Arc<Task>, outgoing: &mut ByAgent) {
+    let shared = &committer.shared;
+    let Some(namespace) = shared.names.name(task.namespace) else { return };
+    let at_hand = !task.has_checkpoint && task.dependencies == 0;
+    match (&task.input, at_hand) {
+        (Some(input), true) => {
+            let assignment = Assignment {
+                fence: fence_of(&task),
+                namespace,
+                input: input.clone(),
+                checkpoint: None,
+                dependencies: Vec::new(),
+                dependencies_truncated: false,
+                task,
+            };
+            outgoing.entry((agent, Some(epoch))).or_default().assignments.push(assignment);
+        }
+        _ => shared.hydrate(hydrate::Wanted { agent, epoch, task }),
+    }
+}
+
+/// The fence of a leased task; of one without a lease, a fence that fits nothing.
+pub(crate) fn fence_of(task: &Task) -> Fence {
+    let token = task.state.lease().map_or(callboard_core::model::LeaseToken(0), |lease| lease.token);
+    Fence { task: task.id, attempt: task.attempt, token }
+}
+
+/// The board has the agents that this replica may push to.
+fn refresh_board(committer: &mut Committer, agent: AgentId) {
+    let open = committer.shared.sessions.is_open(agent);
+    match committer.ws.loaded_agent(agent).filter(|row| open && row.takes_pushes()) {
+        Some(row) => {
+            committer.board.set_agent(row);
+            // The next batch looks whether there is something for it.
+            committer.lanes.extend(committer.board.lanes_of(agent));
+        }
+        None => committer.board.remove_agent(agent),
+    }
+}
+
+/// An agent that drains is let go when its last attempt has ended.
+fn close_if_drained(committer: &Committer, agent: AgentId, outgoing: &mut ByAgent) {
+    let Some(row) = committer.ws.loaded_agent(agent) else { return };
+    let draining = row.session.as_ref().is_some_and(|session| session.draining);
+    if !draining || committer.ws.lease_count(agent) > 0 {
+        return;
+    }
+    let Some(namespace) = committer.shared.names.name(row.namespace) else { return };
+    outgoing.entry((agent, Some(row.epoch))).or_default().close = Some(SessionEnd::Drained);
+    let command = Command::EndSession { agent, epoch: row.epoch, reason: "its agent drained" };
+    // If the queue is full, the agent's own end of the stream does it.
+    let _ = committer.shared.queue.offer(Item::system(namespace, command));
+}
+
+fn answer(committer: &Committer, sink: Sink, result: Result<Reply>, outgoing: &mut ByAgent) {
+    let shared = &committer.shared;
+    if let Ok(Reply::Namespace(namespace)) = &result {
+        shared.names.add(namespace);
+    }
+    match sink {
+        Sink::Nobody => {
+            if let Err(error) = result {
+                tracing::debug!(%error, "a command of the engine's own was refused");
+            }
+        }
+        // A caller that has gone needs no answer.
+        Sink::Caller(reply) | Sink::Attach { reply, .. } => drop(reply.send(result)),
+        Sink::Runner { reply, ended } => {
+            let waiting = match &result {
+                Ok(Reply::Tasks(receipts)) => receipts.first().map(|receipt| shared.waiters.add(receipt.task, ended)),
+                _ => None,
+            };
+            drop(reply.send(match waiting {
+                Some(Err(error)) => Err(error),
+                _ => result,
+            }));
+        }
+        Sink::Report { agent, epoch, report_id, fence, quiet } => {
+            let status = match result {
+                Ok(Reply::Reported(_)) if quiet => return,
+                Ok(Reply::Reported(state)) => ReceiptStatus::Committed(state),
+                Ok(other) => ReceiptStatus::Retry(format!("unexpected answer {other:?}")),
+                Err(Error::Rejected(rejection)) => ReceiptStatus::Refused(rejection.reason, rejection.message),
+                Err(error) => ReceiptStatus::Retry(error.to_string()),
+            };
+            let receipts = &mut outgoing.entry((agent, Some(epoch))).or_default().receipts;
+            receipts.push(Receipt { report_id, fence, status });
+        }
+    }
+}
+
+fn send(committer: &Committer, outgoing: ByAgent) {
+    let shared = &committer.shared;
+    let now = shared.clock.elapsed();
+    for ((agent, epoch), Outgoing { receipts, stops, assignments, close }) in outgoing {
+        let push = |push: Push| shared.sessions.push(agent, epoch, push, now);
+        if !receipts.is_empty() {
+            push(Push::Receipts(receipts));
+        }
+        if !stops.is_empty() {
+            push(Push::Stop(stops));
+        }
+        if !assignments.is_empty() && !push(Push::Assign(assignments)) {
+            // The stream went away since: the session's end, or the time for acceptance, gives the tasks to others.
+            tracing::debug!(%agent, "an assignment could not be pushed");
+        }
+        if let (Some(why), Some(epoch)) = (close, epoch) {
+            shared.sessions.close(agent, epoch, why);
+        }
+    }
+}
+
+/// Claims that wait get what attached agents left; lanes that wait for a preferred agent are looked at again.
+fn after_dispatch(committer: &Committer, left: &[LaneLeft], now: Timestamp) {
+    let shared = &committer.shared;
+    for left in left {
+        let lane = (left.namespace, left.lane);
+        if left.ready > 0 || committer.ws.has_backlog(lane) {
+            if let Some(known) = committer.ws.lane(lane) {
+                shared.claims.offer(known, left.ready.max(1));
+            }
+        }
+        if let Some(at) = left.look_again_at {
+            shared.look_again(lane, at.since(now));
+        }
+    }
+}

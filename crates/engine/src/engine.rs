@@ -1,0 +1,432 @@
+//! The engine as the server sees it, and what its parts share.
+
+use crate::claims::Claims;
+use crate::clock::Clock;
+use crate::committer::Committer;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::hydrate::{self, Wanted};
+use crate::names::Names;
+use crate::push::{Assignment, Push};
+use crate::queue::{Item, Queue, Sink};
+use crate::sessions::{Named, Sessions};
+use crate::stream::{AttachRequest, Stream};
+use crate::sweep::Sweep;
+use crate::waiters::Waiters;
+use crate::watch::{Signals, Watch};
+use callboard_core::command::{Command, Envelope, Reply, RequestToken};
+use callboard_core::model::id::DEFAULT_NAMESPACE;
+use callboard_core::model::{
+    AgentProfile, Failure, Link, NamespaceId, NamespaceSettings, Payload, Span, Task, TaskId, Timestamp,
+};
+use callboard_core::working_set::LaneRef;
+use callboard_core::{Entropy, WorkingSet};
+use callboard_store::{EventScope, Store};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How many assignments may wait to be read; more are given out again when they are not accepted in time.
+const HYDRATE: usize = 4_096;
+/// How many of them are read at the same time.
+const HYDRATORS: usize = 2;
+/// How many lanes may wait for a preferred agent's head start; the sweep finds the others.
+const LOOK_AGAIN: usize = 10_000;
+
+/// How a task ended, for those who waited.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The task as it ended.
+    pub task: Arc<Task>,
+    /// Its result.
+    pub result: Option<Arc<Payload>>,
+    /// Its failure.
+    pub failure: Option<Arc<Failure>>,
+}
+
+/// Who claims what.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// The namespace, by name.
+    pub namespace: Arc<str>,
+    /// Who asks.
+    pub principal: Arc<str>,
+    /// What makes a repetition safe.
+    pub request: Option<RequestToken>,
+    /// The agent's name.
+    pub name: Arc<str>,
+    /// What it says of itself.
+    pub profile: Arc<AgentProfile>,
+    /// At most this many.
+    pub max: usize,
+    /// For how long.
+    pub lease: Span,
+    /// How long to wait when there is none.
+    pub wait: Duration,
+}
+
+/// What was claimed.
+pub type Claimed = Vec<Assignment>;
+
+/// What the engine's parts share.
+pub(crate) struct Shared {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub config: Config,
+    pub queue: Queue,
+    pub sessions: Sessions,
+    pub waiters: Waiters,
+    pub claims: Claims,
+    pub signals: Signals,
+    pub names: Names,
+    hydrate: mpsc::Sender<Wanted>,
+    look_again: Mutex<BTreeSet<(Span, LaneRef)>>,
+    grace_until: AtomicI64,
+    sweep_at: AtomicI64,
+    sooner: Notify,
+    draining: AtomicBool,
+    failure: watch::Sender<Option<String>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Until when nobody's silence counts.
+    pub fn grace_until(&self) -> Timestamp {
+        Timestamp(self.grace_until.load(Ordering::Relaxed))
+    }
+
+    /// Nobody's silence counts for so long from now.
+    pub fn extend_grace(&self, span: Span) {
+        self.grace_until.fetch_max((self.clock.now() + span).0, Ordering::Relaxed);
+    }
+
+    /// A task is due at this time: sweep then, if not before.
+    pub fn wake_by(&self, at: Timestamp) {
+        let wait = at.0.saturating_sub(self.clock.now().0).max(0);
+        let at = self.clock.elapsed().0.saturating_add(wait);
+        if at < self.sweep_at.fetch_min(at, Ordering::Relaxed) {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// How long until the next sweep.
+    pub fn plan_sweep(&self) -> Duration {
+        let now = self.clock.elapsed().0;
+        let latest = now + Span::from_std(self.config.sweep).0;
+        // What was asked for while the last sweep ran still counts; but never without a pause.
+        let planned = self.sweep_at.swap(latest, Ordering::Relaxed).clamp(now + 2_000, latest);
+        Span(planned - now).to_std()
+    }
+
+    /// Ends when a sweep is wanted earlier than planned.
+    pub async fn sweep_sooner(&self) {
+        loop {
+            self.sooner.notified().await;
+            let wait = self.sweep_at.load(Ordering::Relaxed) - self.clock.elapsed().0;
+            if wait <= 0 {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Span(wait).to_std()) => return,
+                () = self.sooner.notified() => self.sooner.notify_one(),
+            }
+        }
+    }
+
+    /// Look at a lane again in a while.
+    pub fn look_again(&self, lane: LaneRef, after: Span) {
+        let mut lanes = self.look_again.lock().unwrap_or_else(PoisonError::into_inner);
+        if lanes.len() < LOOK_AGAIN {
+            lanes.insert((Span(self.clock.elapsed().0 + after.0), lane));
+        }
+    }
+
+    /// The lanes whose time has come.
+    pub fn lanes_to_look_at(&self, now: Span) -> Vec<LaneRef> {
+        let mut lanes = self.look_again.lock().unwrap_or_else(PoisonError::into_inner);
+        let later =
+            lanes.split_off(&(Span(now.0 + 1), (NamespaceId(i64::MIN), callboard_core::model::LaneId(i64::MIN))));
+        std::mem::replace(&mut *lanes, later).into_iter().map(|(_, lane)| lane).collect()
+    }
+
+    /// Reads what an assignment needs, and pushes it then.
+    pub fn hydrate(&self, wanted: Wanted) {
+        if self.hydrate.try_send(wanted).is_err() {
+            tracing::warn!("too many assignments wait for their inputs; one is left to its time for acceptance");
+        }
+    }
+
+    /// Whether nothing new is to be begun.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The store can't be trusted any more: the process is to end.
+    pub fn fail(&self, error: &callboard_store::Error) {
+        tracing::error!(%error, "the store can't be trusted any more; the server stops");
+        self.failure.send_replace(Some(error.to_string()));
+    }
+}
+
+/// The engine. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+    /// Stops the sweep and the hydrators.
+    stop: CancellationToken,
+    /// Stops the committer, when all others are done.
+    stop_committing: CancellationToken,
+    failure: watch::Receiver<Option<String>>,
+}
+
+impl Engine {
+    /// Starts on a store. Sessions that the store has get the restart's grace from [`Engine::listening`].
+    pub async fn start(
+        store: Arc<dyn Store>,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        entropy: Box<dyn Entropy>,
+    ) -> Result<Self> {
+        let (queue, messages) = Queue::new(config.queue);
+        let (hydrate, wanted) = mpsc::channel(HYDRATE);
+        let (failed, failure) = watch::channel(None);
+        let shared = Arc::new(Shared {
+            queue,
+            sessions: Sessions::default(),
+            waiters: Waiters::new(config.waiters),
+            claims: Claims::new(config.waiters),
+            signals: Signals::default(),
+            names: Names::default(),
+            hydrate,
+            look_again: Mutex::default(),
+            grace_until: AtomicI64::new(0),
+            sweep_at: AtomicI64::new(0),
+            sooner: Notify::new(),
+            draining: AtomicBool::new(false),
+            failure: failed,
+            store,
+            clock,
+            config,
+        });
+        shared.names.refresh(&*shared.store).await?;
+        let engine = Self {
+            shared: shared.clone(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            stop_committing: CancellationToken::new(),
+            failure,
+        };
+        let committer = Committer {
+            shared: shared.clone(),
+            messages,
+            entropy,
+            ws: WorkingSet::default(),
+            board: Default::default(),
+            lanes: BTreeSet::new(),
+            stop: engine.stop_committing.clone(),
+        };
+        engine.tasks.spawn(committer.run());
+        engine.spawn_hydrators(wanted);
+        engine.expect_sessions().await?;
+        engine.ensure_default_namespace().await?;
+        engine.tasks.spawn(Sweep::new(shared).run(engine.stop.clone()));
+        Ok(engine)
+    }
+
+    fn spawn_hydrators(&self, wanted: mpsc::Receiver<Wanted>) {
+        // One reader at a time takes from the channel; the store is read beside each other.
+        let wanted = Arc::new(tokio::sync::Mutex::new(wanted));
+        for _ in 0..HYDRATORS {
+            let (shared, wanted, stop) = (self.shared.clone(), wanted.clone(), self.stop.clone());
+            self.tasks.spawn(async move {
+                loop {
+                    let next = async { wanted.lock().await.recv().await };
+                    let next = tokio::select! { () = stop.cancelled() => return, next = next => next };
+                    let Some(next) = next else { return };
+                    hydrate::push(&shared, next).await;
+                }
+            });
+        }
+    }
+
+    /// Sessions that were attached when the last process ended have time to come back.
+    async fn expect_sessions(&self) -> Result<()> {
+        self.listening();
+        let now = self.shared.clock.elapsed();
+        let grace = Span::from_std(self.shared.config.restart_grace);
+        let mut after = None;
+        loop {
+            let agents = self.shared.store.live_sessions(after, 1_000).await?;
+            for agent in &agents {
+                let Some(namespace) = self.shared.names.name(agent.namespace) else { continue };
+                let Some(session) = &agent.session else { continue };
+                if matches!(session.link, Link::Claims { .. }) {
+                    continue;
+                }
+                let named = Named { namespace: namespace.clone(), agent: agent.id, epoch: agent.epoch };
+                self.shared.sessions.expect(named, now, grace);
+                let command = Command::BreakSession { agent: agent.id, epoch: agent.epoch };
+                self.shared.queue.send(Item::system(namespace, command)).await?;
+            }
+            match agents.last() {
+                Some(last) if agents.len() == 1_000 => after = Some(last.id),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn ensure_default_namespace(&self) -> Result<()> {
+        if self.shared.names.id(&*self.shared.store, DEFAULT_NAMESPACE).await.is_ok() {
+            return Ok(());
+        }
+        let command = Command::CreateNamespace { settings: NamespaceSettings::default() };
+        let namespace: Arc<str> = DEFAULT_NAMESPACE.into();
+        let envelope = Envelope { namespace, principal: "system".into(), request: None, command };
+        match self.submit(envelope).await {
+            // Another replica was faster.
+            Err(Error::Rejected(_)) | Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// From now on agents can reach us: their time to come back begins.
+    pub fn listening(&self) {
+        self.shared.extend_grace(Span::from_std(self.shared.config.restart_grace));
+        self.shared.sessions.forgive(self.shared.clock.elapsed());
+    }
+
+    /// Decides a command; the answer comes after its commit.
+    pub async fn submit(&self, envelope: Envelope) -> Result<Reply> {
+        self.refuse_when_draining()?;
+        self.shared.queue.ask(envelope).await
+    }
+
+    /// Creates a task, and gives what tells of its end.
+    pub async fn run(&self, envelope: Envelope) -> Result<(Reply, oneshot::Receiver<Arc<Ended>>)> {
+        self.refuse_when_draining()?;
+        let (reply, answer) = oneshot::channel();
+        let (ended, end) = oneshot::channel();
+        self.shared.queue.offer(Item { envelope, sink: Sink::Runner { reply, ended } })?;
+        let reply = answer.await.map_err(|_| Error::Unknown("the server stopped before it could answer".into()))??;
+        Ok((reply, end))
+    }
+
+    /// What tells of a task's end. Register before you read whether it has ended already.
+    pub fn wait(&self, task: TaskId) -> Result<oneshot::Receiver<Arc<Ended>>> {
+        self.shared.waiters.wait(task)
+    }
+
+    /// Attaches an agent's stream.
+    pub async fn attach(&self, request: AttachRequest) -> Result<(Stream, mpsc::Receiver<Push>)> {
+        self.refuse_when_draining()?;
+        Stream::attach(self.shared.clone(), request).await
+    }
+
+    /// Claims tasks, waiting for one if there is none.
+    pub async fn claim(&self, request: ClaimRequest) -> Result<Claimed> {
+        let namespace = self.namespace(&request.namespace).await?;
+        let place = match request.wait.is_zero() {
+            true => None,
+            false => Some(self.shared.claims.wait(namespace, request.name.clone(), request.profile.clone())?),
+        };
+        let until = tokio::time::Instant::now() + request.wait;
+        loop {
+            let command = Command::Claim {
+                name: request.name.clone(),
+                profile: request.profile.clone(),
+                max: request.max,
+                lease: request.lease,
+            };
+            let envelope = Envelope {
+                namespace: request.namespace.clone(),
+                principal: request.principal.clone(),
+                request: request.request.clone(),
+                command,
+            };
+            let Reply::Claimed(fences) = self.submit(envelope).await? else {
+                return Err(Error::Internal("a claim was answered with something else".into()));
+            };
+            let Some(place) = place.as_ref().filter(|_| fences.is_empty()) else {
+                return hydrate::claimed(&self.shared, namespace, fences).await;
+            };
+            tokio::select! {
+                () = place.woken() => {}
+                () = tokio::time::sleep_until(until) => return Ok(Vec::new()),
+            }
+        }
+    }
+
+    /// The id of a namespace.
+    pub async fn namespace(&self, name: &str) -> Result<NamespaceId> {
+        self.shared.names.id(&*self.shared.store, name).await
+    }
+
+    /// The store, for reads.
+    pub fn store(&self) -> &dyn Store {
+        &*self.shared.store
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// Says when there are new events in a scope.
+    pub fn watch(&self, scope: EventScope) -> Watch {
+        self.shared.signals.watch(scope)
+    }
+
+    /// Ends with a text when the store can't be trusted any more: then the process is to end, too.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.failure.clone();
+        match failure.wait_for(Option::is_some).await {
+            Ok(text) => text.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Begins nothing new, and tells agents to go elsewhere until `deadline`.
+    pub fn drain(&self, deadline: Timestamp) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        let now = self.shared.clock.elapsed();
+        for (session, _) in self.shared.sessions.open_streams() {
+            self.shared.sessions.push(session.agent, Some(session.epoch), Push::Drain(deadline), now);
+        }
+    }
+
+    /// Whether no stream is open.
+    pub fn is_empty(&self) -> bool {
+        self.shared.sessions.open_streams().is_empty()
+    }
+
+    /// Cuts the streams that are left, commits what was taken in, and closes the store. Sessions stay in the store: their agents
+    /// have the restart's grace to come back.
+    pub async fn stop(&self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        self.shared.sessions.cut_all();
+        self.stop.cancel();
+        self.stop_committing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.shared.store.close().await;
+    }
+
+    fn refuse_when_draining(&self) -> Result<()> {
+        if self.shared.is_draining() { Err(Error::Draining) } else { Ok(()) }
+    }
+}

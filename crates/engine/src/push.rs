@@ -1,0 +1,94 @@
+//! What is pushed to an agent's stream.
+
+use callboard_core::command::{Fence, SessionEnd, StopReason};
+use callboard_core::model::{Failure, Payload, StateName, Task, TaskId, Timestamp};
+use callboard_core::rejection::Reason;
+use std::sync::Arc;
+
+/// One push; the server makes one or more frames of it.
+#[derive(Clone, Debug)]
+pub enum Push {
+    /// Tasks for the agent.
+    Assign(Vec<Assignment>),
+    /// What became of its reports.
+    Receipts(Vec<Receipt>),
+    /// Attempts to stop.
+    Stop(Vec<Stop>),
+    /// The server goes away at this time.
+    Drain(Timestamp),
+    /// The server is alive.
+    Heartbeat,
+    /// The stream ends.
+    Close(SessionEnd),
+}
+
+/// A task leased to an agent, with what its handler needs.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// The task as it was assigned.
+    pub task: Arc<Task>,
+    /// The lease.
+    pub fence: Fence,
+    /// Its namespace's name.
+    pub namespace: Arc<str>,
+    /// What the handler is given.
+    pub input: Arc<Payload>,
+    /// What the last attempt saved.
+    pub checkpoint: Option<Arc<Payload>>,
+    /// How its dependencies ended, in their order.
+    pub dependencies: Vec<DependencyOutcome>,
+    /// There are more than fit.
+    pub dependencies_truncated: bool,
+}
+
+/// How a dependency ended.
+#[derive(Clone, Debug)]
+pub struct DependencyOutcome {
+    /// Its place among the dependencies.
+    pub ordinal: u32,
+    /// Its id.
+    pub task: TaskId,
+    /// Its type.
+    pub task_type: Arc<str>,
+    /// Its key.
+    pub key: Option<String>,
+    /// Its state.
+    pub state: StateName,
+    /// What it gave.
+    pub result: Option<Arc<Payload>>,
+    /// How it failed.
+    pub failure: Option<Arc<Failure>>,
+}
+
+/// What became of a report.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// The agent's own number of the report.
+    pub report_id: i64,
+    /// Which attempt.
+    pub fence: Fence,
+    /// What became of it.
+    pub status: ReceiptStatus,
+}
+
+/// Committed, refused, or to be repeated.
+#[derive(Clone, Debug)]
+pub enum ReceiptStatus {
+    /// It is durable; this is the task's state after it.
+    Committed(StateName),
+    /// It changed nothing.
+    Refused(Reason, String),
+    /// It could not be decided now.
+    Retry(String),
+}
+
+/// An attempt to stop.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    /// Which.
+    pub fence: Fence,
+    /// Why.
+    pub reason: StopReason,
+    /// The same, for people.
+    pub message: String,
+}

@@ -1,0 +1,85 @@
+//! Commands that wait for the committer.
+
+use crate::error::{Error, Result};
+use crate::sessions::Live;
+use callboard_core::command::{Command, Envelope, Fence, Reply};
+use callboard_core::working_set::LaneRef;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// A command with whom to answer.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub envelope: Envelope,
+    pub sink: Sink,
+}
+
+/// Whom to answer, after the commit.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    /// Nobody: a timer's command.
+    Nobody,
+    /// A caller.
+    Caller(oneshot::Sender<Result<Reply>>),
+    /// A caller that also waits for the end of the first task of the reply; registered before anything else can happen.
+    Runner { reply: oneshot::Sender<Result<Reply>>, ended: oneshot::Sender<Arc<crate::engine::Ended>> },
+    /// A stream that attaches: it is known to the sessions before anything else can be pushed.
+    Attach { reply: oneshot::Sender<Result<Reply>>, live: Box<Live> },
+    /// A stream's report: its receipt is pushed.
+    Report { agent: callboard_core::model::AgentId, epoch: i64, report_id: i64, fence: Fence, quiet: bool },
+}
+
+/// What the committer is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Decide this.
+    Item(Box<Item>),
+    /// The store has, or may have, ready tasks in these lanes.
+    Lanes(Vec<LaneRef>),
+}
+
+/// The sending end. Bounded.
+#[derive(Clone, Debug)]
+pub(crate) struct Queue {
+    sender: mpsc::Sender<Message>,
+}
+
+impl Queue {
+    pub fn new(capacity: usize) -> (Self, mpsc::Receiver<Message>) {
+        let (sender, receiver) = mpsc::channel(capacity);
+        (Self { sender }, receiver)
+    }
+
+    /// Sends a unary caller's command; refuses when too much waits.
+    pub fn offer(&self, item: Item) -> Result<()> {
+        self.sender.try_send(Message::Item(Box::new(item))).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Error::Draining,
+        })
+    }
+
+    /// Sends a command, waiting for room: for streams, which are not read meanwhile, and for timers.
+    pub async fn send(&self, item: Item) -> Result<()> {
+        self.sender.send(Message::Item(Box::new(item))).await.map_err(|_| Error::Draining)
+    }
+
+    /// Tells of lanes.
+    pub async fn lanes(&self, lanes: Vec<LaneRef>) -> Result<()> {
+        self.sender.send(Message::Lanes(lanes)).await.map_err(|_| Error::Draining)
+    }
+
+    /// Sends a command, and waits for the answer.
+    pub async fn ask(&self, envelope: Envelope) -> Result<Reply> {
+        let (reply, answer) = oneshot::channel();
+        self.offer(Item { envelope, sink: Sink::Caller(reply) })?;
+        answer.await.map_err(|_| Error::Unknown("the server stopped before it could answer".into()))?
+    }
+}
+
+impl Item {
+    /// A command of the engine's own.
+    pub fn system(namespace: Arc<str>, command: Command) -> Self {
+        let envelope = Envelope { namespace, principal: "system".into(), request: None, command };
+        Self { envelope, sink: Sink::Nobody }
+    }
+}

@@ -1,0 +1,320 @@
+//! Attached agents: who was heard when, and where to push.
+//!
+//! Liveness is in memory alone: a heartbeat never touches the store.
+
+use crate::progress::Coalesce;
+use crate::push::Push;
+use callboard_core::command::SessionEnd;
+use callboard_core::model::{AgentId, Span};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+
+/// What a stream and the sessions share.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    heard: AtomicI64,
+    pushed: AtomicI64,
+    /// We are not reading: the queue is full. It doesn't count against the agent.
+    paused: AtomicBool,
+    /// It did not read what was pushed, and was cut off.
+    slow: AtomicBool,
+    pub progress: Mutex<Coalesce>,
+}
+
+impl Pulse {
+    /// The agent was heard.
+    pub fn hear(&self, now: Span) {
+        self.heard.store(now.0, Ordering::Relaxed);
+    }
+
+    /// We stop reading for now, or go on.
+    pub fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
+    }
+
+    /// Whether it was cut off for not reading.
+    pub fn was_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
+    }
+
+    pub fn progress(&self) -> MutexGuard<'_, Coalesce> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn silence(&self, now: Span) -> Span {
+        if self.paused.load(Ordering::Relaxed) {
+            return Span(0);
+        }
+        Span(now.0.saturating_sub(self.heard.load(Ordering::Relaxed)))
+    }
+}
+
+/// A stream that is to become known.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub namespace: Arc<str>,
+    pub pushes: mpsc::Sender<Push>,
+    pub pulse: Arc<Pulse>,
+    pub takes_drain: bool,
+    pub takes_cancellation: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    epoch: i64,
+    namespace: Arc<str>,
+    link: Link,
+    /// When its end was last ordered, so that it is not ordered again at every look.
+    ending: Option<Span>,
+}
+
+/// How long an ordered end may take before it is ordered again.
+const ENDING: Span = Span::seconds(2);
+
+#[derive(Debug)]
+enum Link {
+    Open(Live),
+    Broken { since: Span, grace: Span },
+}
+
+/// A session, named.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub namespace: Arc<str>,
+    pub agent: AgentId,
+    pub epoch: i64,
+}
+
+/// All sessions of this replica.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    by_agent: Mutex<HashMap<AgentId, Entry>>,
+}
+
+impl Sessions {
+    /// A stream is attached. What was there before under the agent is gone with it.
+    pub fn open(&self, agent: AgentId, epoch: i64, live: Live) {
+        let namespace = live.namespace.clone();
+        self.lock().insert(agent, Entry { epoch, namespace, link: Link::Open(live), ending: None });
+    }
+
+    /// A session is known that has no stream here: it has so long to come back.
+    pub fn expect(&self, named: Named, now: Span, grace: Span) {
+        let link = Link::Broken { since: now, grace };
+        let entry = Entry { epoch: named.epoch, namespace: named.namespace, link, ending: None };
+        self.lock().insert(named.agent, entry);
+    }
+
+    /// A stream broke. False when the session is not the current one.
+    pub fn broke(&self, agent: AgentId, epoch: i64, now: Span, grace: Span) -> bool {
+        match self.lock().get_mut(&agent) {
+            Some(entry) if entry.epoch == epoch => {
+                if let Link::Open(_) = entry.link {
+                    entry.link = Link::Broken { since: now, grace };
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Pushes to a session's stream. A stream that doesn't take it is cut off: it reads too slowly.
+    pub fn push(&self, agent: AgentId, epoch: Option<i64>, push: Push, now: Span) -> bool {
+        let mut by_agent = self.lock();
+        let Some(entry) = by_agent.get_mut(&agent) else { return false };
+        if epoch.is_some_and(|epoch| epoch != entry.epoch) {
+            return false;
+        }
+        let Link::Open(live) = &entry.link else { return false };
+        let wanted = match &push {
+            Push::Stop(_) => live.takes_cancellation,
+            Push::Drain(_) => live.takes_drain,
+            _ => true,
+        };
+        if !wanted {
+            return true;
+        }
+        live.pulse.pushed.store(now.0, Ordering::Relaxed);
+        if live.pushes.try_send(push).is_err() {
+            live.pulse.slow.store(true, Ordering::Relaxed);
+            entry.link = Link::Broken { since: now, grace: Span(0) };
+            return false;
+        }
+        true
+    }
+
+    /// Ends a session's stream with a reason, and forgets it.
+    pub fn close(&self, agent: AgentId, epoch: i64, why: SessionEnd) {
+        let mut by_agent = self.lock();
+        if by_agent.get(&agent).is_some_and(|entry| entry.epoch == epoch)
+            && let Some(Entry { link: Link::Open(live), .. }) = by_agent.remove(&agent)
+        {
+            // One that is full ends all the same, for want of a sender.
+            let _ = live.pushes.try_send(Push::Close(why));
+        }
+    }
+
+    /// Forgets a session without a word.
+    pub fn forget(&self, agent: AgentId, epoch: i64) {
+        let mut by_agent = self.lock();
+        if by_agent.get(&agent).is_some_and(|entry| entry.epoch == epoch) {
+            by_agent.remove(&agent);
+        }
+    }
+
+    /// Sessions that were silent for longer than their lease, and those that did not come back in time.
+    pub fn gone(&self, now: Span, lease: Span) -> Vec<(Named, &'static str)> {
+        let mut by_agent = self.lock();
+        let gone = by_agent.iter_mut().filter_map(|(agent, entry)| {
+            let reason = entry.gone(now, lease)?;
+            if entry.ending.is_some_and(|at| now.0 - at.0 < ENDING.0) {
+                return None;
+            }
+            entry.ending = Some(now);
+            Some((Named { namespace: entry.namespace.clone(), agent: *agent, epoch: entry.epoch }, reason))
+        });
+        gone.collect()
+    }
+
+    /// Whether a session still is gone: it may have been heard since, or have been replaced.
+    pub fn is_gone(&self, agent: AgentId, epoch: i64, now: Span, lease: Span) -> bool {
+        match self.lock().get(&agent) {
+            Some(entry) if entry.epoch == epoch => entry.gone(now, lease).is_some(),
+            _ => true,
+        }
+    }
+
+    /// Everyone was heard just now: we ourselves were not listening.
+    pub fn forgive(&self, now: Span) {
+        for entry in self.lock().values_mut() {
+            match &mut entry.link {
+                Link::Open(live) => live.pulse.hear(now),
+                Link::Broken { since, .. } => *since = now,
+            }
+            entry.ending = None;
+        }
+    }
+
+    /// Sends a sign of life to those that got nothing for so long.
+    pub fn beat(&self, now: Span, every: Span) {
+        for entry in self.lock().values() {
+            if let Link::Open(live) = &entry.link
+                && now.0 - live.pulse.pushed.load(Ordering::Relaxed) >= every.0
+            {
+                live.pulse.pushed.store(now.0, Ordering::Relaxed);
+                // One that is full gets no heartbeat; it has enough to read.
+                let _ = live.pushes.try_send(Push::Heartbeat);
+            }
+        }
+    }
+
+    /// Every open stream with its pulse.
+    pub fn open_streams(&self) -> Vec<(Named, Arc<Pulse>)> {
+        let by_agent = self.lock();
+        let open = by_agent.iter().filter_map(|(agent, entry)| match &entry.link {
+            Link::Open(live) => {
+                let named = Named { namespace: entry.namespace.clone(), agent: *agent, epoch: entry.epoch };
+                Some((named, live.pulse.clone()))
+            }
+            Link::Broken { .. } => None,
+        });
+        open.collect()
+    }
+
+    /// Whether this very session's stream is open here.
+    pub fn is_open_at(&self, agent: AgentId, epoch: i64) -> bool {
+        let by_agent = self.lock();
+        by_agent.get(&agent).is_some_and(|entry| entry.epoch == epoch && matches!(entry.link, Link::Open(_)))
+    }
+
+    /// Whether an agent's stream is open here.
+    pub fn is_open(&self, agent: AgentId) -> bool {
+        self.lock().get(&agent).is_some_and(|entry| matches!(entry.link, Link::Open(_)))
+    }
+
+    /// Cuts every stream; their sessions stay in the store.
+    pub fn cut_all(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AgentId, Entry>> {
+        self.by_agent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn gone(&self, now: Span, lease: Span) -> Option<&'static str> {
+        match &self.link {
+            Link::Open(live) if live.pulse.silence(now) > lease => {
+                Some("its agent was silent for longer than its lease")
+            }
+            Link::Broken { since, grace } if now.0 - since.0 > grace.0 => {
+                Some("its agent's stream broke, and the agent did not come back in time")
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    const LEASE: Span = Span::seconds(10);
+
+    fn live(capacity: usize) -> (Live, mpsc::Receiver<Push>, Arc<Pulse>) {
+        let (pushes, receiver) = mpsc::channel(capacity);
+        let pulse = Arc::new(Pulse::default());
+        let live = Live {
+            namespace: "default".into(),
+            pushes,
+            pulse: pulse.clone(),
+            takes_drain: true,
+            takes_cancellation: true,
+        };
+        (live, receiver, pulse)
+    }
+
+    #[test]
+    fn silence_is_counted_only_while_we_read() {
+        let sessions = Sessions::default();
+        let agent = AgentId(Uuid::nil());
+        let (live, _receiver, pulse) = live(1);
+        sessions.open(agent, 1, live);
+        pulse.hear(Span::seconds(5));
+        assert!(sessions.gone(Span::seconds(15), LEASE).is_empty());
+        assert_eq!(sessions.gone(Span::seconds(16), LEASE).len(), 1);
+        pulse.pause(true);
+        assert!(sessions.gone(Span::seconds(60), LEASE).is_empty());
+        pulse.pause(false);
+        sessions.forgive(Span::seconds(60));
+        assert!(sessions.gone(Span::seconds(61), LEASE).is_empty());
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_is_cut_off() {
+        let sessions = Sessions::default();
+        let agent = AgentId(Uuid::nil());
+        let (live, _receiver, pulse) = live(1);
+        sessions.open(agent, 1, live);
+        assert!(sessions.push(agent, Some(1), Push::Heartbeat, Span(0)));
+        assert!(!sessions.push(agent, Some(1), Push::Heartbeat, Span(0)));
+        assert!(pulse.was_slow());
+        assert!(!sessions.is_open(agent));
+    }
+
+    #[test]
+    fn nothing_is_pushed_to_a_session_of_another_epoch() {
+        let sessions = Sessions::default();
+        let agent = AgentId(Uuid::nil());
+        let (live, mut receiver, _pulse) = live(1);
+        sessions.open(agent, 2, live);
+        assert!(!sessions.push(agent, Some(1), Push::Heartbeat, Span(0)));
+        assert!(receiver.try_recv().is_err());
+        assert!(!sessions.broke(agent, 1, Span(0), Span(0)));
+        assert!(sessions.is_open(agent));
+    }
+}

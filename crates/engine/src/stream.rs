@@ -1,0 +1,212 @@
+//! An agent's stream, as the server has it.
+
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::push::Push;
+use crate::queue::{Item, Sink};
+use crate::sessions::{Live, Pulse};
+use callboard_core::command::{Attached, Command, Envelope, Fence, Reply, Report, Reporter};
+use callboard_core::model::{AgentId, AgentProfile, Span};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Who attaches.
+#[derive(Clone, Debug)]
+pub struct AttachRequest {
+    /// The namespace, by name.
+    pub namespace: Arc<str>,
+    /// Who asks.
+    pub principal: Arc<str>,
+    /// The agent's name.
+    pub name: Arc<str>,
+    /// What it says of itself.
+    pub profile: Arc<AgentProfile>,
+    /// What it still has.
+    pub held: Vec<Fence>,
+    /// The epoch it had before.
+    pub previous_epoch: i64,
+    /// Its process.
+    pub instance: String,
+    /// It takes drain notices.
+    pub takes_drain: bool,
+    /// It takes cancellations.
+    pub takes_cancellation: bool,
+}
+
+/// A report that came in.
+#[derive(Clone, Debug)]
+pub struct ReportItem {
+    /// The agent's own number of it.
+    pub report_id: i64,
+    /// Which attempt.
+    pub fence: Fence,
+    /// What is reported.
+    pub report: Report,
+}
+
+/// The reading side of an attached stream. Dropped, the stream counts as broken.
+#[derive(Debug)]
+pub struct Stream {
+    shared: Arc<Shared>,
+    namespace: Arc<str>,
+    principal: Arc<str>,
+    /// What the agent is told.
+    pub attached: Attached,
+    pulse: Arc<Pulse>,
+    draining: bool,
+    over: bool,
+}
+
+impl Stream {
+    /// Attaches an agent. The receiver gives what is to be pushed; it ends when the session does.
+    pub(crate) async fn attach(shared: Arc<Shared>, request: AttachRequest) -> Result<(Self, mpsc::Receiver<Push>)> {
+        let (sender, receiver) = mpsc::channel(shared.config.pushes);
+        let pulse = Arc::new(Pulse::default());
+        pulse.hear(shared.clock.elapsed());
+        let live = Box::new(Live {
+            namespace: request.namespace.clone(),
+            pushes: sender,
+            pulse: pulse.clone(),
+            takes_drain: request.takes_drain,
+            takes_cancellation: request.takes_cancellation,
+        });
+        let envelope = Envelope {
+            namespace: request.namespace.clone(),
+            principal: request.principal.clone(),
+            request: None,
+            command: Command::Attach {
+                name: request.name,
+                profile: request.profile,
+                held: request.held,
+                previous_epoch: request.previous_epoch,
+                instance: request.instance,
+                replica: shared.config.replica.clone(),
+            },
+        };
+        let (reply, answer) = oneshot::channel();
+        shared.queue.offer(Item { envelope, sink: Sink::Attach { reply, live } })?;
+        let reply = answer.await.map_err(|_| Error::Draining)??;
+        let Reply::Attached(attached) = reply else {
+            return Err(Error::Internal(format!("attach answered {reply:?}")));
+        };
+        tracing::info!(
+            namespace = &*request.namespace, agent = %attached.agent, epoch = attached.epoch,
+            held = attached.held.len(), "agent attached"
+        );
+        let (namespace, principal) = (request.namespace, request.principal);
+        let stream = Self { shared, namespace, principal, attached, pulse, draining: false, over: false };
+        Ok((stream, receiver))
+    }
+
+    /// A frame came: the agent is alive.
+    pub fn heard(&self) {
+        self.pulse.hear(self.shared.clock.elapsed());
+    }
+
+    /// Whether the agent was cut off for not reading.
+    pub fn was_slow(&self) -> bool {
+        self.pulse.was_slow()
+    }
+
+    /// Takes reports in, in their order. Waits while too much waits already; that time doesn't count against the agent.
+    pub async fn report(&self, reports: Vec<ReportItem>) -> Result<()> {
+        let every = Span::from_std(self.shared.config.progress);
+        for ReportItem { report_id, fence, report } in reports {
+            let report = match report {
+                Report::Progress(progress) => {
+                    let now = self.shared.clock.elapsed();
+                    let due = self.pulse.progress().offer(report_id, fence, progress, now, every);
+                    let Some((_, _, progress)) = due else { continue };
+                    Report::Progress(progress)
+                }
+                report => {
+                    if report.closes().is_some() {
+                        self.pulse.progress().forget(fence.task);
+                    }
+                    report
+                }
+            };
+            let quiet = matches!(report, Report::Progress(_));
+            self.send(report_item(&self.named(), &self.principal, report_id, fence, report, quiet)).await?;
+        }
+        Ok(())
+    }
+
+    /// The agent takes another number of tasks at once.
+    pub async fn set_slots(&self, slots: u32) -> Result<()> {
+        let Attached { agent, epoch, .. } = self.attached;
+        self.send(self.item(Command::SetSlots { agent, epoch, slots })).await
+    }
+
+    /// The agent wants no new tasks.
+    pub async fn drain(&mut self) -> Result<()> {
+        self.draining = true;
+        let Attached { agent, epoch, .. } = self.attached;
+        self.send(self.item(Command::DrainSession { agent, epoch })).await
+    }
+
+    /// The agent closed its side in an orderly way. If it had asked to drain, it is gone for good.
+    pub async fn finished(&mut self) {
+        if self.draining {
+            self.over = true;
+            let Attached { agent, epoch, .. } = self.attached;
+            self.shared.sessions.forget(agent, epoch);
+            let command = Command::EndSession { agent, epoch, reason: "its agent drained and left it" };
+            // When the engine stops, the session stays in the store, and is ended after the next start.
+            let _ = self.send(self.item(command)).await;
+        }
+    }
+
+    async fn send(&self, item: Item) -> Result<()> {
+        self.pulse.pause(true);
+        let sent = self.shared.queue.send(item).await;
+        self.heard();
+        self.pulse.pause(false);
+        sent
+    }
+
+    fn item(&self, command: Command) -> Item {
+        Item::system(self.namespace.clone(), command)
+    }
+
+    fn named(&self) -> crate::sessions::Named {
+        crate::sessions::Named {
+            namespace: self.namespace.clone(),
+            agent: self.attached.agent,
+            epoch: self.attached.epoch,
+        }
+    }
+}
+
+/// A report's command, whose receipt is pushed to the session.
+pub(crate) fn report_item(
+    session: &crate::sessions::Named,
+    principal: &Arc<str>,
+    report_id: i64,
+    fence: Fence,
+    report: Report,
+    quiet: bool,
+) -> Item {
+    let (agent, epoch): (AgentId, i64) = (session.agent, session.epoch);
+    let reporter = Reporter::Session { agent, epoch };
+    let envelope = Envelope {
+        namespace: session.namespace.clone(),
+        principal: principal.clone(),
+        request: None,
+        command: Command::Report { fence, reporter, report },
+    };
+    Item { envelope, sink: Sink::Report { agent, epoch, report_id, fence, quiet } }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let Attached { agent, epoch, .. } = self.attached;
+        let now = self.shared.clock.elapsed();
+        let grace = Span::from_std(self.shared.config.reattach_grace);
+        if !self.over && self.shared.sessions.broke(agent, epoch, now, grace) {
+            tracing::info!(namespace = &*self.namespace, %agent, epoch, "agent's stream broke");
+            // If the queue is full, the sweep ends the session when its grace is over; until then it only looks attached.
+            let _ = self.shared.queue.offer(self.item(Command::BreakSession { agent, epoch }));
+        }
+    }
+}

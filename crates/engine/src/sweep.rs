@@ -1,0 +1,160 @@
+//! Time: silence, timers, and a second look at everything that a lost wake-up could have missed.
+
+use crate::engine::Shared;
+use crate::error::Result;
+use crate::queue::Item;
+use crate::stream::report_item;
+use callboard_core::command::{Command, Report};
+use callboard_core::model::{Link, Session, Span};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How many due tasks are read at a time, and how many times in a sweep.
+const PAGE: usize = 256;
+const PAGES: usize = 16;
+/// How often the store is asked which lanes have ready tasks.
+const LANES_EVERY: Span = Span::millis(1_000);
+/// How often old answers are forgotten and sessions of claims looked at.
+const HOUSEKEEPING_EVERY: Span = Span::seconds(10);
+/// A sweep that comes so much later than planned means that we were stopped, not the agents.
+const STALL: Span = Span::seconds(2);
+
+pub(crate) struct Sweep {
+    shared: Arc<Shared>,
+    last: Span,
+    lanes_at: Span,
+    housekeeping_at: Span,
+}
+
+impl Sweep {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let now = shared.clock.elapsed();
+        Self { shared, last: now, lanes_at: now, housekeeping_at: now }
+    }
+
+    /// Sweeps until it is stopped.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let planned = self.shared.plan_sweep();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(planned) => {}
+                () = self.shared.sweep_sooner() => {}
+            }
+            self.notice_stall(planned);
+            if let Err(error) = self.once().await {
+                tracing::warn!(%error, "a sweep was cut short; the next one does the rest");
+            }
+        }
+    }
+
+    /// Time in which we were not running doesn't count against anyone.
+    fn notice_stall(&mut self, planned: Duration) {
+        let now = self.shared.clock.elapsed();
+        let late = now.0 - self.last.0 - Span::from_std(planned).0;
+        if late > STALL.0 {
+            tracing::warn!(seconds = late / 1_000_000, "the server was stopped or starved; nobody's silence counts");
+            self.shared.sessions.forgive(now);
+            self.shared.extend_grace(self.shared.config.rules.stream_lease);
+        }
+        self.last = now;
+    }
+
+    async fn once(&mut self) -> Result<()> {
+        let now = self.shared.clock.elapsed();
+        let lease = self.shared.config.rules.stream_lease;
+        self.shared.sessions.beat(now, Span(lease.0 / 3));
+        self.end_sessions(now, lease).await?;
+        self.write_progress(now, false).await?;
+        self.wake_due(now).await?;
+        let again = self.shared.lanes_to_look_at(now);
+        if !again.is_empty() {
+            self.shared.queue.lanes(again).await?;
+        }
+        if now.0 - self.lanes_at.0 >= LANES_EVERY.0 {
+            self.lanes_at = now;
+            let lanes = self.shared.store.ready_lanes(10_000).await?;
+            if !lanes.is_empty() {
+                self.shared.queue.lanes(lanes).await?;
+            }
+        }
+        if now.0 - self.housekeeping_at.0 >= HOUSEKEEPING_EVERY.0 {
+            self.housekeeping_at = now;
+            self.keep_house().await?;
+        }
+        // What the sweep itself waited for the store doesn't count as a stall.
+        self.last = self.shared.clock.elapsed();
+        Ok(())
+    }
+
+    async fn end_sessions(&self, now: Span, lease: Span) -> Result<()> {
+        for (session, reason) in self.shared.sessions.gone(now, lease) {
+            tracing::info!(
+                namespace = &*session.namespace, agent = %session.agent, epoch = session.epoch, reason, "session ends"
+            );
+            let command = Command::EndSession { agent: session.agent, epoch: session.epoch, reason };
+            self.shared.queue.send(Item::system(session.namespace, command)).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the latest progress of attempts that have waited long enough, or of all.
+    async fn write_progress(&self, now: Span, all: bool) -> Result<()> {
+        let every = Span::from_std(self.shared.config.progress);
+        for (session, pulse) in self.shared.sessions.open_streams() {
+            let due = pulse.progress().take(now, every, all);
+            for (report_id, fence, progress) in due {
+                let report = Report::Progress(progress);
+                let principal = "system".into();
+                let item = report_item(&session, &principal, report_id, fence, report, true);
+                self.shared.queue.send(item).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Wakes tasks whose time has come. What their handlers said in the meantime goes first.
+    async fn wake_due(&self, now: Span) -> Result<()> {
+        let wall = self.shared.clock.now();
+        let mut after = None;
+        for page in 0..PAGES {
+            let due = self.shared.store.due(wall, after, PAGE).await?;
+            if let Some(next) = due.next {
+                self.shared.wake_by(next);
+            }
+            if page == 0 && !due.tasks.is_empty() {
+                self.write_progress(now, true).await?;
+            }
+            for (_, (namespace, task)) in &due.tasks {
+                if let Some(name) = self.shared.names.name(*namespace) {
+                    self.shared.queue.send(Item::system(name, Command::Wake { task: *task })).await?;
+                }
+            }
+            match due.tasks.last() {
+                Some((at, (_, task))) if due.tasks.len() == PAGE => after = Some((*at, *task)),
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep_house(&self) -> Result<()> {
+        let now = self.shared.clock.now();
+        self.shared.store.purge_requests(now, 1_000).await?;
+        let mut after = None;
+        loop {
+            let agents = self.shared.store.live_sessions(after, 1_000).await?;
+            for agent in &agents {
+                let Some(Session { link: Link::Claims { until }, .. }) = agent.session else { continue };
+                let Some(name) = self.shared.names.name(agent.namespace).filter(|_| until <= now) else { continue };
+                let command = Command::EndSession { agent: agent.id, epoch: agent.epoch, reason: "it claims no more" };
+                self.shared.queue.send(Item::system(name, command)).await?;
+            }
+            match agents.last() {
+                Some(last) if agents.len() == 1_000 => after = Some(last.id),
+                _ => return Ok(()),
+            }
+        }
+    }
+}

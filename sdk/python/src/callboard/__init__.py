@@ -1,0 +1,71 @@
+"""Callboard's SDK: submit tasks with a `Client`, do them as an `Agent`."""
+
+from callboard import aio
+from callboard._version import __version__
+from callboard.agent import Agent
+from callboard.calls import UNSET
+from callboard.claims import Claim, Lease
+from callboard.client import Client, Watch
+from callboard.context import AsyncContext, Context
+from callboard.errors import (
+    AlreadyExists,
+    CallboardError,
+    Cancelled,
+    DeadlineExceeded,
+    FailedPrecondition,
+    FieldViolation,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    StatusError,
+    TaskError,
+    TaskFailed,
+    Unavailable,
+)
+from callboard.models import AgentInfo, DependencyResult, Event, Failure, Receipt, Task, TaskState
+from callboard.payload import Payload, binary_payload, text_payload
+from callboard.spec import Dependency, Namespace, NamespaceSettings, RetryPolicy, TaskSpec, Timeouts
+
+__all__ = [
+    "UNSET",
+    "Agent",
+    "AgentInfo",
+    "AlreadyExists",
+    "AsyncContext",
+    "CallboardError",
+    "Cancelled",
+    "Claim",
+    "Client",
+    "Context",
+    "DeadlineExceeded",
+    "Dependency",
+    "DependencyResult",
+    "Event",
+    "FailedPrecondition",
+    "Failure",
+    "FieldViolation",
+    "InvalidArgument",
+    "Lease",
+    "Namespace",
+    "NamespaceSettings",
+    "NotFound",
+    "Payload",
+    "PermissionDenied",
+    "Receipt",
+    "ResourceExhausted",
+    "RetryPolicy",
+    "StatusError",
+    "Task",
+    "TaskError",
+    "TaskFailed",
+    "TaskSpec",
+    "TaskState",
+    "Timeouts",
+    "Unavailable",
+    "Watch",
+    "__version__",
+    "aio",
+    "binary_payload",
+    "text_payload",
+]

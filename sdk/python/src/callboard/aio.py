@@ -1,0 +1,433 @@
+"""The client for asyncio: the same as `callboard.Client`, with `await`.
+
+Its connections live on the SDK's own thread, so that it works from any event loop, and from several one after
+the other."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from callboard import calls, claims, following, loop
+from callboard.calls import UNSET, Call, TaskRef, Unset
+from callboard.claims import Claim, Held, Lease
+from callboard.convert import Seconds, seconds
+from callboard.models import AgentInfo, DependencyResult, Event, Page, Receipt, Task
+from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_namespace
+from callboard.spec import Namespace, NamespaceSettings, Priority, TaskOptions, TaskSpec
+from callboard.transport import Transport
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+T = TypeVar("T")
+
+
+class Client:
+    """Submits tasks, follows them and steers them. Every call is awaited.
+
+    Every method takes `timeout`, in seconds; the client's holds where none
+    is given. Commands take `request_id`, which makes a repetition safe; one is made up where none is
+    given."""
+
+    def __init__(
+        self,
+        address: str | None = None,
+        namespace: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
+        self._transport = Transport(resolve_addresses(address))
+        self.namespace = resolve_namespace(namespace)
+        self.timeout = timeout
+        self.agents = Agents(self)
+        self.namespaces = Namespaces(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await loop.bridge(self._transport.close())
+
+    async def create(
+        self,
+        type: str,
+        input: Any = "",
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Receipt:
+        """Creates a task, or gives the live one that has its key. The options are the fields of TaskSpec."""
+        spec = TaskSpec(type, input, **options)
+        return await self._do(calls.create(self.namespace, spec, request_id), timeout)
+
+    async def create_all(
+        self, tasks: Iterable[TaskSpec], *, request_id: str | None = None, timeout: float | None = None
+    ) -> list[Receipt]:
+        """Creates up to 1,000 tasks, all or none."""
+        return await self._do(calls.create_all(self.namespace, tasks, request_id), timeout)
+
+    async def run(
+        self,
+        type: str,
+        input: Any = "",
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Any:
+        """Creates a task, waits for its end, and gives its result. Raises TaskFailed when it did not
+        complete. `timeout` is for the whole; none means for ever."""
+        spec = TaskSpec(type, input, **options)
+        return await loop.bridge(following.run(self._transport, self.namespace, spec, request_id, timeout))
+
+    async def get(self, task: TaskRef, *, timeout: float | None = None) -> Task:
+        """Gives a task with its input and result."""
+        return await self._do(calls.get(self.namespace, task), timeout)
+
+    def list(
+        self,
+        *,
+        states: Sequence[str] = (),
+        type: str = "",
+        agent: str = "",
+        key: str = "",
+        tags: Sequence[str] = (),
+        created_after: dt.datetime | None = None,
+        created_before: dt.datetime | None = None,
+        id_suffix: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Task]:
+        """Gives all tasks that fit all filters, newest first, without inputs and results; pages are fetched
+        as needed."""
+
+        def page(token: str) -> Call[Page[Task]]:
+            return calls.list_tasks(
+                self.namespace,
+                states=states,
+                type=type,
+                agent=agent,
+                key=key,
+                tags=tags,
+                created_after=created_after,
+                created_before=created_before,
+                id_suffix=id_suffix,
+                page_size=page_size,
+                page_token=token,
+            )
+
+        return self._pages(page, timeout)
+
+    async def wait(self, task: TaskRef, *, timeout: float | None = None) -> Task:
+        """Waits until a task has ended, however; none means for ever. Raises DeadlineExceeded, a
+        TimeoutError, when the time is over before."""
+        return await loop.bridge(following.wait(self._transport, self.namespace, task, timeout))
+
+    async def result(self, task: TaskRef, *, timeout: float | None = None) -> Any:
+        """Waits until a task has ended, and gives its result. Raises TaskFailed when it did not complete."""
+        return (await self.wait(task, timeout=timeout)).result()
+
+    async def cancel(
+        self,
+        task: TaskRef,
+        reason: str = "",
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Cancels a task. One that has ended is left as it is."""
+        return await self._do(calls.cancel(self.namespace, task, reason, request_id), timeout)
+
+    async def retry(
+        self, task: TaskRef, *, request_id: str | None = None, timeout: float | None = None
+    ) -> Receipt:
+        """Opens the next run of a task that ended FAILED, CANCELLED or SKIPPED."""
+        return await self._do(calls.retry(self.namespace, task, request_id), timeout)
+
+    async def hold(
+        self,
+        task: TaskRef,
+        reason: str = "",
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Keeps a WAITING or READY task from being assigned until it is released."""
+        return await self._do(calls.hold(self.namespace, task, reason, request_id), timeout)
+
+    async def release(
+        self, task: TaskRef, *, request_id: str | None = None, timeout: float | None = None
+    ) -> Receipt:
+        """Ends a hold."""
+        return await self._do(calls.release(self.namespace, task, request_id), timeout)
+
+    async def update(
+        self,
+        task: TaskRef,
+        *,
+        priority: Priority | Unset = UNSET,
+        assignee: str | Unset = UNSET,
+        deadline: dt.datetime | Unset | None = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Changes what is given of a live task. An empty assignee means any agent; a deadline of None means
+        none."""
+        call = calls.update(
+            self.namespace,
+            task,
+            priority=priority,
+            assignee=assignee,
+            deadline=deadline,
+            tags=tags,
+            given_id=request_id,
+        )
+        return await self._do(call, timeout)
+
+    def history(self, task: TaskRef, *, timeout: float | None = None) -> AsyncIterator[Event]:
+        """Gives the events of a task, oldest first; pages are fetched as needed."""
+        return self._pages(lambda token: calls.history(self.namespace, task, token), timeout)
+
+    def dependency_results(
+        self, task: TaskRef, *, timeout: float | None = None
+    ) -> AsyncIterator[DependencyResult]:
+        """Gives how the tasks ended that a task depends on, in the order of its dependencies."""
+        return self._pages(lambda token: calls.dependency_results(self.namespace, task, token), timeout)
+
+    def watch(self, task: TaskRef | None = None, *, cursor: str = "", until_ended: bool = False) -> Watch:
+        """Gives events as they are committed: of a task from its first, of the namespace from now, or behind
+        a cursor. With `until_ended` it stops when the task has ended."""
+        stream = following.EventStream(
+            self._transport, self.namespace, task, cursor, until_ended, self.timeout
+        )
+        return Watch(stream, cursor)
+
+    async def claim(
+        self,
+        name: str,
+        types: Sequence[str],
+        *,
+        agent_type: str = "agent",
+        role: str = "",
+        skills: Sequence[str] = (),
+        tools: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        slots: int = 1,
+        max_tasks: int = 1,
+        lease: Seconds | None = None,
+        wait: Seconds = 0,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Sequence[Claim]:
+        """Leases tasks to the agent of this name, waiting for one if there is none. `slots` bounds what it
+        may hold."""
+        call = claims.claim(
+            self.namespace,
+            name,
+            types,
+            agent_type=agent_type,
+            role=role,
+            skills=skills,
+            tools=tools,
+            labels=labels,
+            slots=slots,
+            max_tasks=max_tasks,
+            lease=lease,
+            wait=seconds(wait),
+            given_id=request_id,
+        )
+        return await self._do(call, timeout if timeout is not None else seconds(wait) + following.MORE)
+
+    async def heartbeat(
+        self,
+        claim: Claim,
+        *,
+        lease: Seconds | None = None,
+        progress: float | None = None,
+        phase: str = "",
+        message: str = "",
+        checkpoint: Any = None,
+        timeout: float | None = None,
+    ) -> Lease:
+        """Extends the lease of a claimed task, and reports progress and a checkpoint if given."""
+        call = claims.heartbeat(
+            self.namespace,
+            claim,
+            lease=lease,
+            fraction=progress,
+            phase=phase,
+            message=message,
+            checkpoint=checkpoint,
+        )
+        return await self._do(call, timeout)
+
+    async def complete(
+        self,
+        task: Held,
+        result: Any = "",
+        *,
+        agent: str = "",
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Completes a claimed task, or one that nobody has."""
+        return await self._do(claims.complete(self.namespace, task, result, agent, request_id), timeout)
+
+    async def fail(
+        self,
+        task: Held,
+        error: BaseException | str,
+        *,
+        agent: str = "",
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Fails a claimed attempt, or a task that nobody has. A TaskError says just how."""
+        return await self._do(claims.fail(self.namespace, task, error, agent, request_id), timeout)
+
+    async def _do(self, call: Call[T], timeout: float | None) -> T:
+        return await loop.bridge(self._transport.unary(call, self.timeout if timeout is None else timeout))
+
+    async def _pages(self, page: Callable[[str], Call[Page[T]]], timeout: float | None) -> AsyncIterator[T]:
+        token = ""
+        while True:
+            answer = await self._do(page(token), timeout)
+            for item in answer.items:
+                yield item
+            token = answer.next_page_token
+            if not token:
+                return
+
+
+class Agents:
+    """Looking after agents: `client.agents`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def get(self, name: str, *, timeout: float | None = None) -> AgentInfo:
+        """Gives one agent."""
+        return await self._client._do(calls.get_agent(self._client.namespace, name), timeout)
+
+    def list(
+        self,
+        *,
+        states: Sequence[str] = (),
+        agent_type: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[AgentInfo]:
+        """Gives the agents by name; pages are fetched as needed."""
+        namespace = self._client.namespace
+
+        def page(token: str) -> Call[Page[AgentInfo]]:
+            return calls.list_agents(
+                namespace, states=states, agent_type=agent_type, page_size=page_size, page_token=token
+            )
+
+        return self._client._pages(page, timeout)
+
+    async def cordon(
+        self, name: str, *, request_id: str | None = None, timeout: float | None = None
+    ) -> AgentInfo:
+        """Gives an agent no new tasks; it keeps those that it has."""
+        return await self._client._do(calls.cordon(self._client.namespace, name, request_id), timeout)
+
+    async def uncordon(
+        self, name: str, *, request_id: str | None = None, timeout: float | None = None
+    ) -> AgentInfo:
+        """Ends a cordon."""
+        return await self._client._do(calls.uncordon(self._client.namespace, name, request_id), timeout)
+
+    async def remove(self, name: str, *, request_id: str | None = None, timeout: float | None = None) -> None:
+        """Forgets an agent. Its session ends, and its tasks are requeued."""
+        await self._client._do(calls.remove(self._client.namespace, name, request_id), timeout)
+
+
+class Namespaces:
+    """Looking after namespaces: `client.namespaces`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def create(
+        self,
+        name: str,
+        settings: NamespaceSettings | None = None,
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Namespace:
+        """Creates a namespace."""
+        return await self._client._do(calls.create_namespace(name, settings, request_id), timeout)
+
+    async def get(self, name: str = "", *, timeout: float | None = None) -> Namespace:
+        """Gives a namespace with its settings."""
+        return await self._client._do(calls.get_namespace(name), timeout)
+
+    def list(self, *, timeout: float | None = None) -> AsyncIterator[Namespace]:
+        """Gives the namespaces by name; pages are fetched as needed."""
+        return self._client._pages(calls.list_namespaces, timeout)
+
+    async def update(
+        self,
+        name: str,
+        settings: NamespaceSettings,
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Namespace:
+        """Replaces all settings of a namespace."""
+        return await self._client._do(calls.update_namespace(name, settings, request_id), timeout)
+
+
+class Watch(AsyncIterator[Event]):
+    """Events as they come; iterate over it with `async for`. It goes on by itself when the connection
+    breaks."""
+
+    def __init__(self, stream: following.EventStream, cursor: str) -> None:
+        self._stream = stream
+        self._waiting: deque[Event] = deque()
+        self._behind = cursor
+        self.cursor = cursor
+        """Resume from here: behind the last event that was given, or a little before."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._waiting:
+            answer = await loop.bridge(self._stream.next())
+            if answer is None:
+                raise StopAsyncIteration
+            events, self._behind = answer
+            self._waiting.extend(events)
+            if not events:
+                self.cursor = self._behind
+        event = self._waiting.popleft()
+        if not self._waiting:
+            self.cursor = self._behind
+        return event
+
+    async def close(self) -> None:
+        """Ends the stream."""
+        await loop.bridge(self._stream.close())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

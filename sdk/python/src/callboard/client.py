@@ -1,0 +1,425 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from callboard import calls, claims, following, loop
+from callboard.calls import UNSET, Call, TaskRef, Unset
+from callboard.claims import Claim, Held, Lease
+from callboard.convert import Seconds, seconds
+from callboard.models import AgentInfo, DependencyResult, Event, Page, Receipt, Task
+from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_namespace
+from callboard.spec import Namespace, NamespaceSettings, Priority, TaskOptions, TaskSpec
+from callboard.transport import Transport
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+T = TypeVar("T")
+
+
+class Client:
+    """Submits tasks, follows them and steers them. Every call blocks until it is answered; threads may share
+    a client.
+
+    `callboard.aio.Client` is the same for asyncio. Every method takes `timeout`, in seconds; the client's
+    holds where none is given. Commands take `request_id`, which makes a repetition safe; one is made up where
+    none is given."""
+
+    def __init__(
+        self,
+        address: str | None = None,
+        namespace: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
+        self._transport = Transport(resolve_addresses(address))
+        self.namespace = resolve_namespace(namespace)
+        self.timeout = timeout
+        self.agents = Agents(self)
+        self.namespaces = Namespaces(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        loop.block_on(self._transport.close())
+
+    def create(
+        self,
+        type: str,
+        input: Any = "",
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Receipt:
+        """Creates a task, or gives the live one that has its key. The options are the fields of TaskSpec."""
+        spec = TaskSpec(type, input, **options)
+        return self._do(calls.create(self.namespace, spec, request_id), timeout)
+
+    def create_all(
+        self, tasks: Iterable[TaskSpec], *, request_id: str | None = None, timeout: float | None = None
+    ) -> list[Receipt]:
+        """Creates up to 1,000 tasks, all or none."""
+        return self._do(calls.create_all(self.namespace, tasks, request_id), timeout)
+
+    def run(
+        self,
+        type: str,
+        input: Any = "",
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Any:
+        """Creates a task, waits for its end, and gives its result. Raises TaskFailed when it did not
+        complete. `timeout` is for the whole; none means for ever."""
+        spec = TaskSpec(type, input, **options)
+        return loop.block_on(following.run(self._transport, self.namespace, spec, request_id, timeout))
+
+    def get(self, task: TaskRef, *, timeout: float | None = None) -> Task:
+        """Gives a task with its input and result."""
+        return self._do(calls.get(self.namespace, task), timeout)
+
+    def list(
+        self,
+        *,
+        states: Sequence[str] = (),
+        type: str = "",
+        agent: str = "",
+        key: str = "",
+        tags: Sequence[str] = (),
+        created_after: dt.datetime | None = None,
+        created_before: dt.datetime | None = None,
+        id_suffix: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[Task]:
+        """Gives all tasks that fit all filters, newest first, without inputs and results; pages are fetched
+        as needed."""
+
+        def page(token: str) -> Call[Page[Task]]:
+            return calls.list_tasks(
+                self.namespace,
+                states=states,
+                type=type,
+                agent=agent,
+                key=key,
+                tags=tags,
+                created_after=created_after,
+                created_before=created_before,
+                id_suffix=id_suffix,
+                page_size=page_size,
+                page_token=token,
+            )
+
+        return self._pages(page, timeout)
+
+    def wait(self, task: TaskRef, *, timeout: float | None = None) -> Task:
+        """Waits until a task has ended, however; none means for ever. Raises DeadlineExceeded, a
+        TimeoutError, when the time is over before."""
+        return loop.block_on(following.wait(self._transport, self.namespace, task, timeout))
+
+    def result(self, task: TaskRef, *, timeout: float | None = None) -> Any:
+        """Waits until a task has ended, and gives its result. Raises TaskFailed when it did not complete."""
+        return self.wait(task, timeout=timeout).result()
+
+    def cancel(
+        self,
+        task: TaskRef,
+        reason: str = "",
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Cancels a task. One that has ended is left as it is."""
+        return self._do(calls.cancel(self.namespace, task, reason, request_id), timeout)
+
+    def retry(self, task: TaskRef, *, request_id: str | None = None, timeout: float | None = None) -> Receipt:
+        """Opens the next run of a task that ended FAILED, CANCELLED or SKIPPED."""
+        return self._do(calls.retry(self.namespace, task, request_id), timeout)
+
+    def hold(
+        self,
+        task: TaskRef,
+        reason: str = "",
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Keeps a WAITING or READY task from being assigned until it is released."""
+        return self._do(calls.hold(self.namespace, task, reason, request_id), timeout)
+
+    def release(
+        self, task: TaskRef, *, request_id: str | None = None, timeout: float | None = None
+    ) -> Receipt:
+        """Ends a hold."""
+        return self._do(calls.release(self.namespace, task, request_id), timeout)
+
+    def update(
+        self,
+        task: TaskRef,
+        *,
+        priority: Priority | Unset = UNSET,
+        assignee: str | Unset = UNSET,
+        deadline: dt.datetime | Unset | None = UNSET,
+        tags: Sequence[str] | Unset = UNSET,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Changes what is given of a live task. An empty assignee means any agent; a deadline of None means
+        none."""
+        call = calls.update(
+            self.namespace,
+            task,
+            priority=priority,
+            assignee=assignee,
+            deadline=deadline,
+            tags=tags,
+            given_id=request_id,
+        )
+        return self._do(call, timeout)
+
+    def history(self, task: TaskRef, *, timeout: float | None = None) -> Iterator[Event]:
+        """Gives the events of a task, oldest first; pages are fetched as needed."""
+        return self._pages(lambda token: calls.history(self.namespace, task, token), timeout)
+
+    def dependency_results(
+        self, task: TaskRef, *, timeout: float | None = None
+    ) -> Iterator[DependencyResult]:
+        """Gives how the tasks ended that a task depends on, in the order of its dependencies."""
+        return self._pages(lambda token: calls.dependency_results(self.namespace, task, token), timeout)
+
+    def watch(self, task: TaskRef | None = None, *, cursor: str = "", until_ended: bool = False) -> Watch:
+        """Gives events as they are committed: of a task from its first, of the namespace from now, or behind
+        a cursor. With `until_ended` it stops when the task has ended."""
+        stream = following.EventStream(
+            self._transport, self.namespace, task, cursor, until_ended, self.timeout
+        )
+        return Watch(stream, cursor)
+
+    def claim(
+        self,
+        name: str,
+        types: Sequence[str],
+        *,
+        agent_type: str = "agent",
+        role: str = "",
+        skills: Sequence[str] = (),
+        tools: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        slots: int = 1,
+        max_tasks: int = 1,
+        lease: Seconds | None = None,
+        wait: Seconds = 0,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Sequence[Claim]:
+        """Leases tasks to the agent of this name, waiting for one if there is none. `slots` bounds what it
+        may hold."""
+        call = claims.claim(
+            self.namespace,
+            name,
+            types,
+            agent_type=agent_type,
+            role=role,
+            skills=skills,
+            tools=tools,
+            labels=labels,
+            slots=slots,
+            max_tasks=max_tasks,
+            lease=lease,
+            wait=seconds(wait),
+            given_id=request_id,
+        )
+        return self._do(call, timeout if timeout is not None else seconds(wait) + following.MORE)
+
+    def heartbeat(
+        self,
+        claim: Claim,
+        *,
+        lease: Seconds | None = None,
+        progress: float | None = None,
+        phase: str = "",
+        message: str = "",
+        checkpoint: Any = None,
+        timeout: float | None = None,
+    ) -> Lease:
+        """Extends the lease of a claimed task, and reports progress and a checkpoint if given."""
+        call = claims.heartbeat(
+            self.namespace,
+            claim,
+            lease=lease,
+            fraction=progress,
+            phase=phase,
+            message=message,
+            checkpoint=checkpoint,
+        )
+        return self._do(call, timeout)
+
+    def complete(
+        self,
+        task: Held,
+        result: Any = "",
+        *,
+        agent: str = "",
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Completes a claimed task, or one that nobody has."""
+        return self._do(claims.complete(self.namespace, task, result, agent, request_id), timeout)
+
+    def fail(
+        self,
+        task: Held,
+        error: BaseException | str,
+        *,
+        agent: str = "",
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Fails a claimed attempt, or a task that nobody has. A TaskError says just how."""
+        return self._do(claims.fail(self.namespace, task, error, agent, request_id), timeout)
+
+    def _do(self, call: Call[T], timeout: float | None) -> T:
+        return loop.block_on(self._transport.unary(call, self.timeout if timeout is None else timeout))
+
+    def _pages(self, page: Callable[[str], Call[Page[T]]], timeout: float | None) -> Iterator[T]:
+        token = ""
+        while True:
+            answer = self._do(page(token), timeout)
+            yield from answer.items
+            token = answer.next_page_token
+            if not token:
+                return
+
+
+class Agents:
+    """Looking after agents: `client.agents`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def get(self, name: str, *, timeout: float | None = None) -> AgentInfo:
+        """Gives one agent."""
+        return self._client._do(calls.get_agent(self._client.namespace, name), timeout)
+
+    def list(
+        self,
+        *,
+        states: Sequence[str] = (),
+        agent_type: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[AgentInfo]:
+        """Gives the agents by name; pages are fetched as needed."""
+        namespace = self._client.namespace
+
+        def page(token: str) -> Call[Page[AgentInfo]]:
+            return calls.list_agents(
+                namespace, states=states, agent_type=agent_type, page_size=page_size, page_token=token
+            )
+
+        return self._client._pages(page, timeout)
+
+    def cordon(self, name: str, *, request_id: str | None = None, timeout: float | None = None) -> AgentInfo:
+        """Gives an agent no new tasks; it keeps those that it has."""
+        return self._client._do(calls.cordon(self._client.namespace, name, request_id), timeout)
+
+    def uncordon(
+        self, name: str, *, request_id: str | None = None, timeout: float | None = None
+    ) -> AgentInfo:
+        """Ends a cordon."""
+        return self._client._do(calls.uncordon(self._client.namespace, name, request_id), timeout)
+
+    def remove(self, name: str, *, request_id: str | None = None, timeout: float | None = None) -> None:
+        """Forgets an agent. Its session ends, and its tasks are requeued."""
+        self._client._do(calls.remove(self._client.namespace, name, request_id), timeout)
+
+
+class Namespaces:
+    """Looking after namespaces: `client.namespaces`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def create(
+        self,
+        name: str,
+        settings: NamespaceSettings | None = None,
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Namespace:
+        """Creates a namespace."""
+        return self._client._do(calls.create_namespace(name, settings, request_id), timeout)
+
+    def get(self, name: str = "", *, timeout: float | None = None) -> Namespace:
+        """Gives a namespace with its settings."""
+        return self._client._do(calls.get_namespace(name), timeout)
+
+    def list(self, *, timeout: float | None = None) -> Iterator[Namespace]:
+        """Gives the namespaces by name; pages are fetched as needed."""
+        return self._client._pages(calls.list_namespaces, timeout)
+
+    def update(
+        self,
+        name: str,
+        settings: NamespaceSettings,
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Namespace:
+        """Replaces all settings of a namespace."""
+        return self._client._do(calls.update_namespace(name, settings, request_id), timeout)
+
+
+class Watch(Iterator[Event]):
+    """Events as they come; iterate over it. It goes on by itself when the connection breaks."""
+
+    def __init__(self, stream: following.EventStream, cursor: str) -> None:
+        self._stream = stream
+        self._waiting: deque[Event] = deque()
+        self._behind = cursor
+        self.cursor = cursor
+        """Resume from here: behind the last event that was given, or a little before."""
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        while not self._waiting:
+            answer = loop.block_on(self._stream.next())
+            if answer is None:
+                raise StopIteration
+            events, self._behind = answer
+            self._waiting.extend(events)
+            if not events:
+                self.cursor = self._behind
+        event = self._waiting.popleft()
+        if not self._waiting:
+            self.cursor = self._behind
+        return event
+
+    def close(self) -> None:
+        """Ends the stream."""
+        loop.block_on(self._stream.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,169 @@
+"""The connection of an agent: gives the session its events and does what it asks for. Everything here runs on
+the SDK's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import grpc
+
+from callboard import wire
+from callboard.actions import Action, CheckpointSettled, Connect, Cut, End, Start, Stop
+from callboard.errors import StatusError, from_rpc_error, status_error
+from callboard.reports import Key
+from callboard.session import Session, State
+from callboard.settings import Address
+from callboard.transport import PACKAGE, open_channel
+
+log = logging.getLogger("callboard")
+
+GOODBYE = 1.0
+"""Seconds that the server has to end the stream when the agent has closed its side."""
+
+
+class Handlers(Protocol):
+    """Runs handlers."""
+
+    def start(self, key: Key, assignment: wire.agent.Assignment) -> None:
+        """Begins one; must return at once."""
+
+    def stop(self, key: Key, reason: str) -> None:
+        """Tells one to stop; must return at once."""
+
+
+class Connection:
+    """Drives one session until its end."""
+
+    def __init__(
+        self,
+        session: Session,
+        handlers: Handlers,
+        settle: Callable[[int, StatusError | None], None],
+    ) -> None:
+        self._session = session
+        self._handlers = handlers
+        self._settle = settle
+        self._sendable = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._stream: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
+        self._error: StatusError | None = None
+
+    async def run(self) -> StatusError | None:
+        """Attaches, again and again, until the session ends; gives the error if trying again can't help."""
+        self.happened(self._session.start)
+        try:
+            await self._ended.wait()
+            if self._stream is not None:
+                await asyncio.wait([self._stream], timeout=GOODBYE)
+            return self._error
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            await self._cut()
+
+    def happened(self, event: Callable[[float], None]) -> None:
+        """Tells the session of something, with the time, and does what it wants done about it."""
+        event(self._now())
+        while actions := self._session.take_actions():
+            for action in actions:
+                self._perform(action)
+        self._arm()
+        self._sendable.set()
+
+    def _perform(self, action: Action) -> None:
+        if isinstance(action, Start):
+            self._handlers.start(action.key, action.assignment)
+        elif isinstance(action, Stop):
+            self._handlers.stop(action.key, action.reason)
+        elif isinstance(action, CheckpointSettled):
+            self._settle(action.ticket, action.error)
+        elif isinstance(action, Connect):
+            log.debug("attaching to %s", action.address.url)
+            self._stream = asyncio.get_running_loop().create_task(self._attach(action.address))
+        elif isinstance(action, Cut):
+            if self._stream is not None:
+                self._stream.cancel()
+        elif isinstance(action, End):
+            self._error = action.error
+            self._ended.set()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self._session.tick_at()
+        if due is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(due, lambda: self.happened(self._session.tick))
+
+    async def _attach(self, address: Address) -> None:
+        error: StatusError | None = None
+        try:
+            async with open_channel(address) as channel:
+                method = channel.stream_stream(
+                    f"/{PACKAGE}.AgentService/Attach",
+                    request_serializer=wire.agent.AttachRequest.SerializeToString,
+                    response_deserializer=wire.agent.AttachResponse.FromString,
+                )
+                await self._exchange(method(), address)
+        except grpc.aio.AioRpcError as failed:
+            error = from_rpc_error(failed)
+        except Exception as failed:  # whatever goes wrong with a stream, the session must hear of its end
+            log.debug("the stream to %s broke", address.url, exc_info=failed)
+            error = status_error(grpc.StatusCode.UNAVAILABLE, f"the stream broke: {failed!r}")
+        self._log_end(address, error)
+        self.happened(lambda now: self._session.disconnected(now, error))
+
+    async def _exchange(self, call: Any, address: Address) -> None:
+        writer = asyncio.get_running_loop().create_task(self._write(call))
+        try:
+            while (frame := await call.read()) is not grpc.aio.EOF:
+                self._received(frame)
+                if frame.HasField("welcome"):
+                    log.info("attached to %s, epoch %d", address.url, self._session.epoch)
+        finally:
+            writer.cancel()
+            call.cancel()
+
+    def _received(self, frame: wire.agent.AttachResponse) -> None:
+        self.happened(lambda now: self._session.received(now, frame))
+
+    async def _write(self, call: Any) -> None:
+        try:
+            while True:
+                self._sendable.clear()
+                frame = self._session.next_frame(self._now())
+                if frame is not None:
+                    await call.write(frame)
+                    self.happened(self._session.tick)
+                elif self._session.state is State.STOPPED:
+                    await call.done_writing()
+                    return
+                else:
+                    await self._until_sendable()
+        except (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError):
+            return  # the reader learns why, and tells
+
+    async def _until_sendable(self) -> None:
+        due = self._session.send_at()
+        timeout = None if due is None else max(0.0, due - self._now())
+        try:
+            await asyncio.wait_for(self._sendable.wait(), timeout)
+        except asyncio.TimeoutError:
+            return
+
+    async def _cut(self) -> None:
+        if self._stream is not None:
+            self._stream.cancel()
+            await asyncio.wait([self._stream])
+
+    def _log_end(self, address: Address, error: StatusError | None) -> None:
+        if self._session.state is not State.STOPPED:
+            log.warning("the stream to %s ended: %s", address.url, error or "the server closed it")
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,118 @@
+"""What a handler gets besides its input."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import datetime as dt
+import threading
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Protocol
+
+from callboard import convert, wire
+from callboard.claims import progress
+from callboard.errors import Cancelled
+from callboard.models import DependencyResult
+from callboard.payload import Payload, decode, encode
+
+Saved = concurrent.futures.Future[None]
+"""Done when the checkpoint is committed; fails when it was refused."""
+
+
+class Reporter(Protocol):
+    """What carries a context's reports to the connection. Any thread may call it."""
+
+    def progress(self, progress: wire.agent.Progress) -> None:
+        """Tells how far the handler is."""
+
+    def checkpoint(self, data: Payload) -> Saved:
+        """Saves a checkpoint."""
+
+
+class BaseContext:
+    """What is the same for sync and async handlers."""
+
+    def __init__(
+        self,
+        assignment: wire.agent.Assignment,
+        dependencies: Callable[[], tuple[DependencyResult, ...]],
+        reporter: Reporter,
+        cancelled: threading.Event,
+    ) -> None:
+        spec = assignment.spec
+        self.task_id: str = assignment.attempt.task_id
+        """The task."""
+        self.attempt: int = assignment.attempt.attempt
+        """The attempt's number; goes on rising across runs."""
+        self.run: int = assignment.run
+        """The run that the attempt belongs to."""
+        self.attempts_used: int = assignment.attempts_used
+        """How many attempts of this run were used up before this one."""
+        self.namespace: str = assignment.namespace
+        """The namespace."""
+        self.type: str = spec.type
+        """The task type."""
+        self.description: str = spec.description
+        """What the task is about, for people."""
+        self.headers: Mapping[str, str] = dict(spec.headers)
+        """What is carried to every attempt and child: trace context."""
+        self.metadata: Mapping[str, str] = dict(spec.metadata)
+        """What the application keeps with the task."""
+        self.deadline: dt.datetime | None = convert.datetime(assignment, "deadline")
+        """When the attempt times out."""
+        self.payload: Payload = spec.input
+        """The input as it came."""
+        self.cancelled = cancelled
+        """Set once the handler is to stop."""
+        self.cancel_reason = ""
+        """Why the handler is to stop."""
+        self._assignment = assignment
+        self._dependencies = dependencies
+        self._reporter = reporter
+
+    @cached_property
+    def dependencies(self) -> tuple[DependencyResult, ...]:
+        """How the tasks ended that this one depends on, in order."""
+        return self._dependencies()
+
+    @cached_property
+    def checkpoint(self) -> Any:
+        """What the last attempt saved, decoded; None if it saved nothing."""
+        if not self._assignment.HasField("checkpoint"):
+            return None
+        return decode(self._assignment.checkpoint)
+
+    def progress(self, fraction: float | None = None, phase: str = "", message: str = "") -> None:
+        """Tells how far the work is: a fraction from 0 to 1, a phase (`reasoning`, `executing`, `validating`,
+        or any short word), a message for people. Never waits; at most ten a second are sent, the latest
+        wins."""
+        self._reporter.progress(progress(fraction, phase, message))
+
+
+class Context(BaseContext):
+    """The context of a sync handler."""
+
+    def save_checkpoint(self, value: Any) -> None:
+        """Saves what the next attempt is to begin from; returns when it is committed. Raises Cancelled when
+        the handler is to stop, for then it isn't needed any more."""
+        self.check_cancelled()
+        saved = self._reporter.checkpoint(encode(value, "checkpoint"))
+        while not concurrent.futures.wait([saved], timeout=0.1).done:
+            self.check_cancelled()
+        if saved.exception() is not None:
+            self.check_cancelled()
+        saved.result()
+
+    def check_cancelled(self) -> None:
+        """Raises Cancelled once the handler is to stop."""
+        if self.cancelled.is_set():
+            raise Cancelled(self.cancel_reason or "the handler is to stop")
+
+
+class AsyncContext(BaseContext):
+    """The context of an async handler, which is cancelled by asyncio's CancelledError."""
+
+    async def save_checkpoint(self, value: Any) -> None:
+        """Saves what the next attempt is to begin from; returns when it is committed."""
+        await asyncio.wrap_future(self._reporter.checkpoint(encode(value, "checkpoint")))

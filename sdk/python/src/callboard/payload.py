@@ -1,0 +1,119 @@
+"""Payloads: how Python values go over the wire and come back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import grpc
+
+from callboard import wire
+from callboard.errors import FieldViolation, InvalidArgument
+
+Payload: TypeAlias = wire.payload.Payload
+"""A value as it goes over the wire. Give one instead of a value to choose content type and metadata."""
+
+MAX_CONTENT = 1_048_576
+"""The most bytes of content in a payload."""
+
+TEXT = "text/plain"
+BINARY = "application/octet-stream"
+JSON = "application/json"
+
+
+def text_payload(text: str, content_type: str = TEXT, metadata: Mapping[str, str] | None = None) -> Payload:
+    """A payload of text, with a content type of your choice."""
+    return Payload(content_type=content_type, text=text, metadata=metadata)
+
+
+def binary_payload(
+    content: bytes, content_type: str = BINARY, metadata: Mapping[str, str] | None = None
+) -> Payload:
+    """A payload of bytes, with a content type of your choice."""
+    return Payload(content_type=content_type, binary=content, metadata=metadata)
+
+
+def encode(value: Any, field: str) -> Payload:
+    """The payload of a value. Raises InvalidArgument, naming the field, when it can't be one."""
+    try:
+        payload = _encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _invalid(field, f"{field} is not a string, bytes, or JSON: {error}", "INVALID_FIELD") from error
+    size = content_size(payload)
+    if size > MAX_CONTENT:
+        fault = f"{field} has {size} bytes, more than {MAX_CONTENT}: keep it elsewhere and send where it is"
+        raise _invalid(field, fault, "PAYLOAD_TOO_LARGE")
+    return payload
+
+
+def _encode(value: Any) -> Payload:
+    if isinstance(value, Payload):
+        return value
+    if isinstance(value, str):
+        _check_unicode(value)
+        return Payload(content_type=TEXT, text=value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return Payload(content_type=BINARY, binary=bytes(value))
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+    _check_unicode(text)
+    return Payload(content_type=JSON, text=text)
+
+
+def _check_unicode(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the text is not valid Unicode at index {error.start}") from None
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    raise TypeError(f"object of type {type(value).__name__} is not JSON serializable")
+
+
+def decode(payload: Payload) -> Any:
+    """The value of a payload. Raises ValueError when it says it is JSON and isn't."""
+    kind = payload.WhichOneof("content")
+    if kind is None:
+        return ""
+    binary = kind == "binary"
+    media_type, parameters = _media_type(payload.content_type or (BINARY if binary else TEXT))
+    if media_type == JSON or media_type.endswith("+json"):
+        return json.loads(payload.binary if binary else payload.text)
+    if not binary:
+        return payload.text
+    if media_type.startswith("text/"):
+        return _decode_text(payload.binary, parameters.get("charset", "utf-8"))
+    return payload.binary
+
+
+def content_size(payload: Payload) -> int:
+    """How many bytes of content a payload has."""
+    if payload.WhichOneof("content") == "binary":
+        return len(payload.binary)
+    return len(payload.text.encode())
+
+
+def _media_type(content_type: str) -> tuple[str, dict[str, str]]:
+    first, *rest = content_type.split(";")
+    parameters = {}
+    for part in rest:
+        name, _, value = part.partition("=")
+        parameters[name.strip().lower()] = value.strip().strip('"')
+    return first.strip().lower(), parameters
+
+
+def _decode_text(content: bytes, charset: str) -> str:
+    try:
+        return content.decode(charset, errors="replace")
+    except LookupError:
+        return content.decode(errors="replace")
+
+
+def _invalid(field: str, message: str, reason: str) -> InvalidArgument:
+    return InvalidArgument(
+        grpc.StatusCode.INVALID_ARGUMENT, message, reason, [FieldViolation(field, message)]
+    )

@@ -1,0 +1,193 @@
+"""Runs handlers: sync ones on threads, async ones on a loop of their own, away from the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from callboard import loop as sdk_loop
+from callboard import wire
+from callboard.context import AsyncContext, Context, Reporter
+from callboard.failure import WireFailure, cancelled_failure, failure_of, is_cancellation
+from callboard.handlers import Handler
+from callboard.models import DependencyResult
+from callboard.payload import Payload, decode, encode
+from callboard.reports import Key
+from callboard.workers import Workers
+
+log = logging.getLogger("callboard")
+
+Dependencies = tuple[DependencyResult, ...]
+
+
+class Upstream(Protocol):
+    """Where outcomes go. Any thread may call it."""
+
+    def reporter(self, key: Key) -> Reporter:
+        """What carries the reports of an attempt's handler."""
+
+    def completed(self, key: Key, result: Payload) -> None:
+        """A handler gave a result."""
+
+    def failed(self, key: Key, failure: WireFailure) -> None:
+        """A handler failed."""
+
+    async def fetch_dependencies(self, task_id: str) -> Dependencies:
+        """All results of a task's dependencies. Runs on the SDK's loop."""
+
+
+@dataclass
+class _Running:
+    key: Key
+    assignment: wire.agent.Assignment
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    reason: str = ""
+    context: Context | AsyncContext | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class Runner:
+    """The handlers that run."""
+
+    def __init__(self, handlers: Mapping[str, Handler], slots: int, upstream: Upstream) -> None:
+        self._handlers = handlers
+        self._upstream = upstream
+        self._running: dict[Key, _Running] = {}
+        self._workers = Workers(slots, "callboard-handler")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, key: Key, assignment: wire.agent.Assignment) -> None:
+        """Begins a handler; returns at once."""
+        handler = self._handlers.get(assignment.spec.type) or self._handlers["*"]
+        running = _Running(key, assignment)
+        self._running[key] = running
+        try:
+            if handler.is_async:
+                loop = self._handler_loop()
+                loop.call_soon_threadsafe(self._spawn, loop, handler, running)
+            else:
+                self._workers.run(lambda: self._run_sync(handler, running))
+        except RuntimeError as error:  # the system has no thread left
+            self._failed(running, error)
+
+    def stop(self, key: Key, reason: str) -> None:
+        """Tells a handler to stop; returns at once."""
+        running = self._running.get(key)
+        if running is None or running.cancelled.is_set():
+            return
+        running.reason = reason
+        if running.context is not None:
+            running.context.cancel_reason = reason
+        running.cancelled.set()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(_cancel_task, running)
+
+    def close(self, patience: float) -> None:
+        """Ends the threads; async handlers that were told to stop have so many seconds to unwind."""
+        self._workers.close()
+        if self._loop is None or self._thread is None:
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=patience)
+
+    def _run_sync(self, handler: Handler, running: _Running) -> None:
+        try:
+            arguments: list[Any] = [decode(running.assignment.spec.input)]
+            if handler.takes_context:
+                arguments.append(self._context(Context, running, self._dependencies(running)))
+            result = encode(handler.function(*arguments), "result")
+        except BaseException as error:  # whatever a handler raises is its outcome, SystemExit too
+            self._failed(running, error)
+        else:
+            self._completed(running, result)
+
+    def _spawn(self, loop: asyncio.AbstractEventLoop, handler: Handler, running: _Running) -> None:
+        running.task = loop.create_task(self._run_async(handler, running))
+        # Also told when it's cancelled before its first step.
+        running.task.add_done_callback(lambda task: self._was_cancelled(task, running))
+        if running.cancelled.is_set():
+            running.task.cancel()
+
+    async def _run_async(self, handler: Handler, running: _Running) -> None:
+        try:
+            arguments: list[Any] = [decode(running.assignment.spec.input)]
+            if handler.takes_context:
+                dependencies = _attached_dependencies(running.assignment)
+                if running.assignment.dependencies_truncated:
+                    task_id = running.key.task_id
+                    dependencies = await sdk_loop.bridge(self._upstream.fetch_dependencies(task_id))
+                arguments.append(self._context(AsyncContext, running, lambda: dependencies))
+            work: Coroutine[Any, Any, Any] = handler.function(*arguments)
+            result = encode(await work, "result")
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # SystemExit would end the loop of all async handlers
+            self._failed(running, error)
+        else:
+            self._completed(running, result)
+
+    def _was_cancelled(self, task: asyncio.Task[None], running: _Running) -> None:
+        if task.cancelled():
+            self._failed(running, asyncio.CancelledError("the handler was cancelled"))
+
+    def _context(
+        self,
+        kind: Callable[..., Context | AsyncContext],
+        running: _Running,
+        dependencies: Callable[[], Dependencies],
+    ) -> Context | AsyncContext:
+        reporter = self._upstream.reporter(running.key)
+        running.context = kind(running.assignment, dependencies, reporter, running.cancelled)
+        running.context.cancel_reason = running.reason
+        return running.context
+
+    def _dependencies(self, running: _Running) -> Callable[[], Dependencies]:
+        if not running.assignment.dependencies_truncated:
+            return lambda: _attached_dependencies(running.assignment)
+        fetch = self._upstream.fetch_dependencies
+        return lambda: sdk_loop.block_on(fetch(running.key.task_id))
+
+    def _completed(self, running: _Running, result: Payload) -> None:
+        self._running.pop(running.key, None)
+        self._upstream.completed(running.key, result)
+
+    def _failed(self, running: _Running, error: BaseException) -> None:
+        self._running.pop(running.key, None)
+        if running.cancelled.is_set() and is_cancellation(error):
+            self._upstream.failed(running.key, cancelled_failure())
+            return
+        log.warning("task %s, attempt %d failed", *running.key, exc_info=error)
+        self._upstream.failed(running.key, failure_of(error))
+
+    def _handler_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            name = "callboard-async-handlers"
+            self._thread = threading.Thread(target=_run_loop, args=(self._loop,), name=name, daemon=True)
+            self._thread.start()
+        return self._loop
+
+
+def _attached_dependencies(assignment: wire.agent.Assignment) -> Dependencies:
+    return tuple(DependencyResult.from_wire(one) for one in assignment.dependencies)
+
+
+def _cancel_task(running: _Running) -> None:
+    if running.task is not None:
+        running.task.cancel()
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()

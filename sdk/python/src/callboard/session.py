@@ -1,0 +1,480 @@
+"""The agent's side of the attach protocol, without any I/O: see section 6 of `sdk/SPEC.md`.
+
+What happens is told to a `Session` (frames that came, handlers that ended, streams that broke, time that
+passed); what is to be done about it is asked of it: `take_actions()` for handlers and streams, `next_frame()`
+for the next frame to send (`send_at()` says when to ask again), `tick_at()` for when to call `tick()` again.
+Time and randomness are passed in, so that every test is a script.
+
+Frames are asked for one at a time, when the stream can take one: reports that wait meanwhile go out together,
+and nothing piles up behind a slow connection."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import grpc
+
+from callboard import wire
+from callboard.actions import Action, CheckpointSettled, Connect, Cut, End, Start, Stop
+from callboard.convert import duration_seconds, enum_name
+from callboard.errors import StatusError, status_error
+from callboard.failure import WireFailure
+from callboard.payload import Payload
+from callboard.reports import Key, Outbox, Settled, key_of
+from callboard.retry import Backoff
+from callboard.settings import Address, parse_address
+
+Frame: TypeAlias = wire.agent.AttachRequest
+Reason = wire.agent.CancellationReason
+
+FEATURES = ("cancellation", "drain")
+WELCOME_WITHIN = 10.0
+"""Seconds from connecting to the welcome; then the next address is tried."""
+PROGRESS_EVERY = 0.1
+"""Seconds between two progress reports of an attempt."""
+RECEIPTS_WITHIN = 5.0
+"""Seconds that a drain waits for receipts once no handler runs."""
+
+_FATAL_REASONS = frozenset({"SESSION_SUPERSEDED", "NOT_YOUR_AGENT"})
+_FATAL_CODES = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+    }
+)
+
+
+class State(enum.Enum):
+    """Where the session is. Draining is told apart: an agent drains in any of them."""
+
+    DETACHED = "detached"
+    CONNECTING = "connecting"
+    HELLO = "hello"
+    ATTACHED = "attached"
+    STOPPED = "stopped"
+
+
+@dataclass
+class _Attempt:
+    """An attempt that this agent has, or whose reports have no receipt yet."""
+
+    lease: wire.agent.Attempt
+    running: bool = True
+    # Nothing more is reported of it: its outcome was, or the lease is lost.
+    closed: bool = False
+    cancel_requested: bool = False
+    progress: wire.agent.Progress | None = None
+    progress_due: float = 0.0
+
+
+@dataclass
+class _Drain:
+    """When a drain loses its patience: with handlers, then with receipts."""
+
+    handlers_until: float
+    receipts_until: float | None = None
+    announced: bool = False
+
+    def due(self) -> float:
+        """When the patience that is running now ends."""
+        return self.handlers_until if self.receipts_until is None else self.receipts_until
+
+
+@dataclass
+class _Stream:
+    """What belongs to one stream and ends with it."""
+
+    opened: float
+    last_sent: float
+    last_received: float
+    lease: float = 10.0
+    features: frozenset[str] = field(default_factory=frozenset)
+
+
+class Session:
+    """The state machine. Every method that takes `now` takes the caller's monotonic clock, in seconds."""
+
+    def __init__(
+        self,
+        namespace: str,
+        profile: wire.agent.AgentProfile,
+        addresses: Sequence[Address],
+        random: Callable[[], float],
+        drain_timeout: float = 30.0,
+    ) -> None:
+        self._namespace = namespace
+        self._profile = profile
+        self._types = frozenset(handler.type for handler in profile.handles)
+        self._addresses = tuple(addresses)
+        self._next_address = 0
+        self._endpoint: Address | None = None
+        self._backoff = Backoff(random)
+        self._drain_timeout = drain_timeout
+
+        self.state = State.DETACHED
+        self.agent_id = ""
+        self.epoch = 0
+        self._connect_at: float | None = None
+        self._stream = _Stream(0.0, 0.0, 0.0)
+        self._drain: _Drain | None = None
+        self._attempts: dict[Key, _Attempt] = {}
+        self._outbox = Outbox(limit=max(1, profile.slots) * 4, random=random)
+        self._actions: list[Action] = []
+
+    # What happens.
+
+    def start(self, now: float) -> None:
+        """Begins; does nothing when it was stopped before."""
+        self._connect_at = now
+        self.tick(now)
+
+    def disconnected(self, now: float, error: StatusError | None) -> None:
+        """The stream ended or could not be opened; with its status unless that was OK."""
+        if self.state in (State.DETACHED, State.STOPPED):
+            return
+        if error is not None and self._is_fatal(error):
+            self._end(error)
+            return
+        self._detach(now, self._backoff.delay())
+        self.tick(now)
+
+    def received(self, now: float, frame: wire.agent.AttachResponse) -> None:
+        """A frame came."""
+        if self.state not in (State.HELLO, State.ATTACHED):
+            return
+        self._stream.last_received = now
+        kind = frame.WhichOneof("frame")
+        if kind == "welcome":
+            self._welcome(now, frame.welcome)
+        elif self.state is State.ATTACHED:
+            if kind == "assignments":
+                for assignment in frame.assignments.assignments:
+                    self._assigned(assignment)
+            elif kind == "receipts":
+                self._receipts(now, frame.receipts.receipts)
+            elif kind == "cancellations":
+                for cancellation in frame.cancellations.cancellations:
+                    self._cancelled(cancellation)
+            elif kind == "drain":
+                self._server_drains(now, frame.drain.endpoints)
+        self.tick(now)
+
+    def completed(self, now: float, key: Key, result: Payload) -> None:
+        """A handler ended with a result."""
+        self._ended(now, key, wire.agent.Report(completed=wire.agent.Completion(result=result)))
+
+    def failed(self, now: float, key: Key, failure: WireFailure) -> None:
+        """A handler ended with an error."""
+        self._ended(now, key, wire.agent.Report(failed=wire.agent.FailureReport(failure=failure)))
+
+    def progressed(self, key: Key, progress: wire.agent.Progress) -> None:
+        """A handler told how far it is. The latest wins."""
+        attempt = self._attempts.get(key)
+        if attempt is not None and attempt.running and not attempt.closed:
+            attempt.progress = progress
+
+    def checkpointed(self, key: Key, data: Payload, ticket: int) -> None:
+        """A handler wants a checkpoint saved; `CheckpointSettled` with the ticket tells what became of it."""
+        attempt = self._attempts.get(key)
+        if attempt is None or not attempt.running or attempt.closed or self.state is State.STOPPED:
+            self._actions.append(CheckpointSettled(ticket, _lease_lost("the lease is lost")))
+        elif self._lacks("checkpoint"):
+            error = status_error(grpc.StatusCode.UNIMPLEMENTED, "the server takes no checkpoints")
+            self._actions.append(CheckpointSettled(ticket, error))
+        else:
+            report = wire.agent.Report(attempt=attempt.lease, checkpoint=wire.agent.Checkpoint(data=data))
+            self._outbox.add_checkpoint(report, ticket)
+
+    def drain(self, now: float, timeout: float | None = None) -> None:
+        """The agent takes nothing new and ends when what it has is done, or the time is over."""
+        if self._drain is None and self.state is not State.STOPPED:
+            self._drain = _Drain(now + (self._drain_timeout if timeout is None else timeout))
+            self.tick(now)
+
+    def stop(self) -> None:
+        """Ends at once; what was running is requeued by the server."""
+        if self.state is not State.STOPPED:
+            self._end(None)
+
+    def tick(self, now: float) -> None:
+        """Time passed: does whatever is due."""
+        if self.state is State.STOPPED:
+            return
+        if self._drain is not None:
+            self._tick_drain(now, self._drain)
+        if self.state is State.DETACHED and self._connect_at is not None and now >= self._connect_at:
+            self._connect(now)
+        elif self._is_silent(now):
+            self._actions.append(Cut())
+            self._detach(now, self._backoff.delay())
+
+    # What is to be done.
+
+    def take_actions(self) -> list[Action]:
+        """What to do now, in this order."""
+        for ticket, error in self._outbox.take_settled():
+            self._actions.append(CheckpointSettled(ticket, error))
+        actions, self._actions = self._actions, []
+        return actions
+
+    def next_frame(self, now: float) -> Frame | None:
+        """The next frame to send, if there is one. Ask when the stream can take it: asking means sending."""
+        frame = self._next_frame(now)
+        if frame is not None:
+            self._stream.last_sent = now
+        return frame
+
+    def tick_at(self) -> float | None:
+        """When `tick` is due at the latest; None when only an event can change something."""
+        times: list[float] = []
+        if self.state is State.DETACHED and self._connect_at is not None:
+            times.append(self._connect_at)
+        elif self.state is State.ATTACHED:
+            times.append(self._stream.last_received + self._stream.lease)
+        elif self.state in (State.CONNECTING, State.HELLO):
+            times.append(self._stream.opened + WELCOME_WITHIN)
+        if self._drain is not None and self.state is not State.STOPPED:
+            times.append(self._drain.due())
+        return min(times, default=None)
+
+    def send_at(self) -> float | None:
+        """When `next_frame` has one at the latest, after it had none; None when only an event can bring
+        one."""
+        if self.state is not State.ATTACHED:
+            return None
+        times = [self._stream.last_sent + self._stream.lease / 3]
+        if not self._lacks("progress"):
+            times += [a.progress_due for a in self._attempts.values() if a.progress is not None]
+        due = self._outbox.due_at()
+        return min(times if due is None else [*times, due])
+
+    def running(self) -> list[Key]:
+        """The attempts whose handlers run."""
+        return [key for key, attempt in self._attempts.items() if attempt.running]
+
+    # Streams.
+
+    def _connect(self, now: float) -> None:
+        address, self._endpoint = self._endpoint, None
+        if address is None:
+            address = self._addresses[self._next_address]
+            self._next_address = (self._next_address + 1) % len(self._addresses)
+        self.state = State.CONNECTING
+        self._connect_at = None
+        self._stream = _Stream(opened=now, last_sent=now, last_received=now)
+        self._actions.append(Connect(address))
+
+    def _detach(self, now: float, delay: float) -> None:
+        self.state = State.DETACHED
+        self._connect_at = now + delay
+        for attempt in self._attempts.values():
+            attempt.progress = None
+
+    def _is_fatal(self, error: StatusError) -> bool:
+        if error.reason in _FATAL_REASONS or error.code in _FATAL_CODES:
+            return True
+        # The agent was removed. While attached it's told that its session expired, and learns this when it
+        # comes back.
+        return error.reason == "AGENT_STATE" and self.state is not State.ATTACHED
+
+    def _is_silent(self, now: float) -> bool:
+        if self.state is State.ATTACHED:
+            return now >= self._stream.last_received + self._stream.lease
+        waiting = self.state in (State.CONNECTING, State.HELLO)
+        return waiting and now >= self._stream.opened + WELCOME_WITHIN
+
+    def _server_drains(self, now: float, endpoints: Iterable[str]) -> None:
+        for url in endpoints:
+            try:
+                self._endpoint = parse_address(url)
+                break
+            except ValueError:
+                continue
+        self._actions.append(Cut())
+        self._detach(now, 0.0)
+
+    def _end(self, error: StatusError | None) -> None:
+        self.state = State.STOPPED
+        for key, attempt in self._attempts.items():
+            if attempt.running and not attempt.closed:
+                self._close(key, attempt, "the agent stops")
+        self._outbox.give_up(_lease_lost("the agent stops"))
+        self._actions.append(End(error))
+
+    # Frames that come.
+
+    def _welcome(self, now: float, welcome: wire.agent.Welcome) -> None:
+        if self.state is not State.HELLO:
+            return
+        self.state = State.ATTACHED
+        self.agent_id = welcome.agent_id
+        self.epoch = welcome.session_epoch
+        self._stream.features = frozenset(welcome.features)
+        self._stream.lease = duration_seconds(welcome.lease) or self._stream.lease
+        self._backoff.reset()
+        held = {key_of(attempt) for attempt in welcome.held}
+        for key, attempt in self._attempts.items():
+            if key not in held and attempt.running and not attempt.closed:
+                self._close(key, attempt, "the lease was lost while the agent was away")
+        self._outbox.send_all_again()
+        if self._drain is not None:
+            self._drain.announced = False
+
+    def _assigned(self, assignment: wire.agent.Assignment) -> None:
+        key = key_of(assignment.attempt)
+        if key in self._attempts:
+            return
+        attempt = _Attempt(lease=assignment.attempt)
+        self._attempts[key] = attempt
+        report = wire.agent.Report(attempt=attempt.lease)
+        refusal = self._refusal(assignment)
+        if refusal:
+            report.rejected.reason = refusal
+            attempt.running, attempt.closed = False, True
+        else:
+            report.accepted.SetInParent()
+            self._actions.append(Start(key, assignment))
+        self._outbox.add(report)
+
+    def _refusal(self, assignment: wire.agent.Assignment) -> str:
+        if self._drain is not None:
+            return "drain"
+        if assignment.spec.type not in self._types and "*" not in self._types:
+            return f"no handler takes the task type {assignment.spec.type!r}"
+        return ""
+
+    def _receipts(self, now: float, receipts: Iterable[wire.agent.Receipt]) -> None:
+        for receipt in receipts:
+            settled = self._outbox.receipt(now, receipt)
+            key = key_of(receipt.attempt)
+            attempt = self._attempts.get(key)
+            if attempt is None:
+                continue
+            if settled is Settled.REFUSED and attempt.running and not attempt.closed:
+                self._close(key, attempt, receipt.message or "a report was refused")
+            self._forget_if_done(key, attempt)
+
+    def _cancelled(self, cancellation: wire.agent.Cancellation) -> None:
+        key = key_of(cancellation.attempt)
+        attempt = self._attempts.get(key)
+        if attempt is None or not attempt.running or attempt.closed:
+            return
+        why = cancellation.message or enum_name(Reason, cancellation.reason, "CANCELLATION_REASON_")
+        if cancellation.reason == Reason.CANCELLATION_REASON_REQUESTED:
+            if not attempt.cancel_requested:
+                attempt.cancel_requested = True
+                self._actions.append(Stop(key, why, reported=True))
+        elif cancellation.reason in (
+            Reason.CANCELLATION_REASON_LEASE_LOST,
+            Reason.CANCELLATION_REASON_TIMED_OUT,
+        ):
+            self._close(key, attempt, why)
+
+    # Attempts.
+
+    def _ended(self, now: float, key: Key, report: wire.agent.Report) -> None:
+        attempt = self._attempts.get(key)
+        if attempt is None or not attempt.running:
+            return
+        attempt.running = False
+        attempt.progress = None
+        if not attempt.closed and self.state is not State.STOPPED:
+            attempt.closed = True
+            report.attempt.CopyFrom(attempt.lease)
+            # A handler that ended while a checkpoint still waits for room doesn't want it any more.
+            self._outbox.drop_waiting(key, _lease_lost("the handler has ended"))
+            self._outbox.add(report)
+        self._forget_if_done(key, attempt)
+        self.tick(now)
+
+    def _close(self, key: Key, attempt: _Attempt, why: str) -> None:
+        """The attempt isn't ours any more: its handler is to stop, and nothing more is reported of it."""
+        attempt.closed = True
+        attempt.progress = None
+        self._outbox.drop_waiting(key, _lease_lost(why))
+        self._actions.append(Stop(key, why, reported=False))
+
+    def _forget_if_done(self, key: Key, attempt: _Attempt) -> None:
+        if not attempt.running and not self._outbox.has(key):
+            self._attempts.pop(key, None)
+
+    # Drain.
+
+    def _tick_drain(self, now: float, drain: _Drain) -> None:
+        ours = [(key, a) for key, a in self._attempts.items() if a.running and not a.closed]
+        if ours and now >= drain.handlers_until:
+            for key, attempt in ours:
+                self._close(key, attempt, "the agent stops")
+                report = wire.agent.Report(attempt=attempt.lease)
+                report.rejected.reason = "drain"
+                self._outbox.add(report)
+            ours = []
+        if ours:
+            return
+        if drain.receipts_until is None:
+            drain.receipts_until = now + RECEIPTS_WITHIN
+        # The server hears of the drain before the stream's end: it hands what it was just pushing to others
+        # at once.
+        told = drain.announced or self.state is not State.ATTACHED
+        if (told and self._outbox.empty()) or now >= drain.receipts_until:
+            self._end(None)
+
+    # Frames that go.
+
+    def _next_frame(self, now: float) -> Frame | None:
+        if self.state is State.CONNECTING:
+            self.state = State.HELLO
+            return Frame(hello=self._hello())
+        if self.state is not State.ATTACHED:
+            return None
+        if self._drain is not None and not self._drain.announced:
+            self._drain.announced = True
+            if not self._lacks("drain"):
+                return Frame(drain=wire.agent.DrainRequest())
+        reports = self._outbox.take(now) + self._due_progress(now)
+        if reports:
+            return Frame(reports=wire.agent.ReportBatch(reports=reports))
+        if now >= self._stream.last_sent + self._stream.lease / 3:
+            return Frame(heartbeat=wire.agent.Heartbeat())
+        return None
+
+    def _hello(self) -> wire.agent.Hello:
+        held = [
+            attempt.lease
+            for key, attempt in self._attempts.items()
+            if (attempt.running and not attempt.closed) or self._outbox.has(key)
+        ]
+        return wire.agent.Hello(
+            namespace=self._namespace,
+            profile=self._profile,
+            held=held,
+            features=FEATURES,
+            previous_epoch=self.epoch,
+        )
+
+    def _due_progress(self, now: float) -> list[wire.agent.Report]:
+        if self._lacks("progress"):
+            return []
+        reports = []
+        for attempt in self._attempts.values():
+            if attempt.progress is not None and now >= attempt.progress_due:
+                report = wire.agent.Report(
+                    report_id=self._outbox.new_id(), attempt=attempt.lease, progress=attempt.progress
+                )
+                reports.append(report)
+                attempt.progress = None
+                attempt.progress_due = now + PROGRESS_EVERY
+        return reports
+
+    def _lacks(self, feature: str) -> bool:
+        """Whether the server is known not to take such frames. While detached nobody knows."""
+        return self.state is State.ATTACHED and feature not in self._stream.features
+
+
+def _lease_lost(why: str) -> StatusError:
+    return status_error(grpc.StatusCode.FAILED_PRECONDITION, why, "STALE_ATTEMPT")

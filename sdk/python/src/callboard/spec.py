@@ -1,0 +1,259 @@
+"""What callers ask for: tasks with their requirements, retries and timeouts, and namespaces."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+from callboard import convert, wire
+from callboard.convert import Seconds
+from callboard.models import Receipt, Task
+from callboard.payload import encode
+
+if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
+
+Priority: TypeAlias = Literal["LOW", "NORMAL", "HIGH", "URGENT", "CRITICAL"]
+KeyConflict: TypeAlias = Literal["USE_EXISTING", "FAIL", "REPLACE"]
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """When and how often a failed attempt is followed by another. What is None takes the namespace's
+    default."""
+
+    max_attempts: int | None = None
+    initial_backoff: Seconds | None = None
+    multiplier: float | None = None
+    max_backoff: Seconds | None = None
+    non_retryable_types: Sequence[str] = ()
+
+    def to_wire(self) -> wire.task.RetryPolicy:
+        return wire.task.RetryPolicy(
+            max_attempts=self.max_attempts or 0,
+            initial_backoff=convert.duration(self.initial_backoff),
+            multiplier=self.multiplier or 0.0,
+            max_backoff=convert.duration(self.max_backoff),
+            non_retryable_types=self.non_retryable_types,
+        )
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long things may take. What is None takes the namespace's default."""
+
+    schedule_to_start: Seconds | None = None
+    """From READY to accepted by an agent."""
+    start_to_close: Seconds | None = None
+    """From assigned to ended, for each attempt."""
+    schedule_to_close: Seconds | None = None
+    """From creation to the end, over all attempts of the run."""
+    heartbeat: Seconds | None = None
+    """The longest silence of the handler itself."""
+
+    def to_wire(self) -> wire.task.Timeouts:
+        return wire.task.Timeouts(
+            schedule_to_start=convert.duration(self.schedule_to_start),
+            start_to_close=convert.duration(self.start_to_close),
+            schedule_to_close=convert.duration(self.schedule_to_close),
+            heartbeat=convert.duration(self.heartbeat),
+        )
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """A task that must end first."""
+
+    task_id: str
+    on_failure: Literal["SKIP", "FAIL"] = "SKIP"
+    """What becomes of the dependent when that one ends in any state but COMPLETED."""
+
+
+DependsOn: TypeAlias = "str | Receipt | Task | Dependency"
+"""A task to depend on: its id, what `create` answered, or a Dependency that says what its failure means."""
+
+
+class TaskOptions(TypedDict, total=False):
+    """The options of a task, as keyword arguments: see TaskSpec."""
+
+    description: str
+    key: str
+    key_conflict: KeyConflict
+    skills: Sequence[str]
+    tools: Sequence[str]
+    role: str
+    assignee: str
+    preferred_agent: str
+    affinity: Mapping[str, str]
+    priority: Priority
+    depends_on: Sequence[DependsOn]
+    retry: RetryPolicy
+    timeouts: Timeouts
+    deadline: dt.datetime
+    start_at: dt.datetime
+    hold: bool
+    tags: Sequence[str]
+    metadata: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What a task is asked to be."""
+
+    type: str
+    """The kind of work, which agents say they handle."""
+    input: Any = ""
+    """What the handler is given."""
+    description: str = ""
+    """What the task is about, for people."""
+    key: str = ""
+    """Your own id for the task, unique among the live tasks of the namespace."""
+    key_conflict: KeyConflict = "USE_EXISTING"
+    """What to do when a live task has this key."""
+    skills: Sequence[str] = ()
+    """Skills that the agent must all have."""
+    tools: Sequence[str] = ()
+    """Tools that the agent must all have."""
+    role: str = ""
+    """The role that the agent must have."""
+    assignee: str = ""
+    """The only agent that may have it, by name."""
+    preferred_agent: str = ""
+    """The agent that should have it, by name."""
+    affinity: Mapping[str, str] = field(default_factory=dict)
+    """Labels that the agent should have."""
+    priority: Priority = "NORMAL"
+    """How urgent it is."""
+    depends_on: Sequence[DependsOn] = ()
+    """What must end first."""
+    retry: RetryPolicy | None = None
+    """How failures are retried."""
+    timeouts: Timeouts | None = None
+    """How long things may take."""
+    deadline: dt.datetime | None = None
+    """When the task fails if it has not ended."""
+    start_at: dt.datetime | None = None
+    """Not before this time."""
+    hold: bool = False
+    """Keep it WAITING until it is released."""
+    tags: Sequence[str] = ()
+    """To find it by."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What an application wants to keep with it."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Carried to every attempt and child: trace context."""
+
+    def to_wire(self) -> wire.task.TaskSpec:
+        return wire.task.TaskSpec(
+            type=self.type,
+            description=self.description,
+            input=encode(self.input, "input"),
+            key=self.key,
+            key_conflict_policy=_number(
+                wire.task.KeyConflictPolicy, self.key_conflict, "KEY_CONFLICT_POLICY_", "key_conflict"
+            ),
+            requirements=wire.task.Requirements(
+                skills=string_list(self.skills, "skills"),
+                tools=string_list(self.tools, "tools"),
+                role=self.role,
+                assignee=self.assignee,
+                preferred_agent=self.preferred_agent,
+                affinity=self.affinity,
+            ),
+            priority=_number(wire.task.Priority, self.priority, "PRIORITY_", "priority"),
+            dependencies=[_dependency(one) for one in self.depends_on],
+            retry_policy=self.retry.to_wire() if self.retry else None,
+            timeouts=self.timeouts.to_wire() if self.timeouts else None,
+            deadline=convert.timestamp(self.deadline),
+            start_at=convert.timestamp(self.start_at),
+            hold=self.hold,
+            tags=string_list(self.tags, "tags"),
+            metadata=self.metadata,
+            headers=self.headers,
+        )
+
+
+@dataclass(frozen=True)
+class NamespaceSettings:
+    """What applies to every task of a namespace. None means the default."""
+
+    max_lanes: int | None = None
+    max_live_tasks: int | None = None
+    retry: RetryPolicy | None = None
+    start_to_close: Seconds | None = None
+
+    def to_wire(self) -> wire.namespace_service.NamespaceSettings:
+        return wire.namespace_service.NamespaceSettings(
+            max_lanes=self.max_lanes or 0,
+            max_live_tasks=self.max_live_tasks or 0,
+            retry_policy=self.retry.to_wire() if self.retry else None,
+            start_to_close=convert.duration(self.start_to_close),
+        )
+
+    @staticmethod
+    def from_wire(settings: wire.namespace_service.NamespaceSettings) -> NamespaceSettings:
+        policy = settings.retry_policy
+        retry = RetryPolicy(
+            max_attempts=policy.max_attempts or None,
+            initial_backoff=_seconds(policy.initial_backoff),
+            multiplier=policy.multiplier or None,
+            max_backoff=_seconds(policy.max_backoff),
+            non_retryable_types=tuple(policy.non_retryable_types),
+        )
+        return NamespaceSettings(
+            max_lanes=settings.max_lanes or None,
+            max_live_tasks=settings.max_live_tasks or None,
+            retry=retry if settings.HasField("retry_policy") else None,
+            start_to_close=_seconds(settings.start_to_close),
+        )
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """The unit of isolation."""
+
+    name: str
+    settings: NamespaceSettings
+    created_at: dt.datetime | None
+    version: int
+
+    @staticmethod
+    def from_wire(namespace: wire.namespace_service.Namespace) -> Namespace:
+        return Namespace(
+            name=namespace.name,
+            settings=NamespaceSettings.from_wire(namespace.settings),
+            created_at=convert.datetime(namespace, "created_at"),
+            version=namespace.version,
+        )
+
+
+def _number(enum: Any, name: str, prefix: str, field_name: str) -> Any:
+    return convert.enum_number(enum, name, prefix, field_name)
+
+
+def _seconds(value: Duration) -> float | None:
+    # Zero and unset both mean the default here.
+    return convert.duration_seconds(value) or None
+
+
+def string_list(values: Sequence[str], field_name: str) -> list[str]:
+    """The values as a list; a lone string is refused, because it would count as a list of its letters."""
+    if isinstance(values, str):
+        raise TypeError(f"{field_name} is the string {values!r}: give a list of strings")
+    return list(values)
+
+
+def _dependency(one: DependsOn) -> wire.task.Dependency:
+    if isinstance(one, Task):
+        one = Dependency(one.id)
+    elif isinstance(one, Receipt):
+        one = Dependency(one.task_id)
+    elif isinstance(one, str):
+        one = Dependency(one)
+    action = _number(
+        wire.task.DependencyFailureAction, one.on_failure, "DEPENDENCY_FAILURE_ACTION_", "on_failure"
+    )
+    return wire.task.Dependency(task_id=one.task_id, on_failure=action)

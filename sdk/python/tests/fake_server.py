@@ -1,0 +1,166 @@
+"""A server in a few lines: it says what a test tells it to, over real gRPC."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import error_details_pb2, status_pb2
+
+from callboard import wire
+from callboard._gen.callboard.v1 import agent_service_pb2_grpc, task_service_pb2_grpc
+
+FEATURES = ("progress", "checkpoint", "slots", "drain")
+PATIENCE = 10.0
+
+
+def refuse(context: Any, code: grpc.StatusCode, reason: str, message: str) -> None:
+    """Ends a call with a status that has an ErrorInfo."""
+    info = AnyMessage()
+    info.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="callboard.dev"))
+    status = status_pb2.Status(code=code.value[0], message=message, details=[info])
+    context.set_trailing_metadata([("grpc-status-details-bin", status.SerializeToString())])
+    context.abort(code, message)
+
+
+class Stream:
+    """One attached stream."""
+
+    def __init__(self, hello: wire.agent.Hello) -> None:
+        self.hello = hello
+        self.outgoing: queue.Queue[Any] = queue.Queue()
+        self.received_at: list[float] = []
+
+    def send(self, **frame: Any) -> None:
+        self.outgoing.put(wire.agent.AttachResponse(**frame))
+
+    def end(self) -> None:
+        self.outgoing.put(None)
+
+    def assign(self, task: str, type: str, **spec: Any) -> None:
+        assignment = wire.agent.Assignment(
+            attempt=wire.agent.Attempt(task_id=task, attempt=1, lease_token="t"),
+            spec=wire.task.TaskSpec(type=type, **spec),
+        )
+        self.send(assignments=wire.agent.AssignmentBatch(assignments=[assignment]))
+
+    def cancel(self, task: str) -> None:
+        cancellation = wire.agent.Cancellation(
+            attempt=wire.agent.Attempt(task_id=task, attempt=1, lease_token="t"),
+            reason=wire.agent.CANCELLATION_REASON_REQUESTED,
+        )
+        self.send(cancellations=wire.agent.CancellationBatch(cancellations=[cancellation]))
+
+
+class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
+    def __init__(self, lease: float) -> None:
+        self.lease = lease
+        self.streams: queue.Queue[Stream] = queue.Queue()
+        self.reports: queue.Queue[wire.agent.Report] = queue.Queue()
+        self.frames: queue.Queue[str] = queue.Queue()
+        self.receipts = True
+        self.refusal: tuple[grpc.StatusCode, str, str] | None = None
+
+    def Attach(self, requests: Iterator[wire.agent.AttachRequest], context: Any) -> Iterator[Any]:
+        stream = Stream(next(requests).hello)
+        if self.refusal is not None:
+            refuse(context, *self.refusal)
+        welcome = wire.agent.Welcome(session_epoch=1, held=stream.hello.held, features=FEATURES)
+        welcome.lease.FromMilliseconds(int(self.lease * 1000))
+        stream.send(welcome=welcome)
+        threading.Thread(target=self._read, args=(requests, stream), daemon=True).start()
+        self.streams.put(stream)
+        while True:
+            try:
+                frame = stream.outgoing.get(timeout=self.lease / 3)
+            except queue.Empty:
+                frame = wire.agent.AttachResponse(heartbeat=wire.agent.Heartbeat())
+            if frame is None:
+                return
+            yield frame
+
+    def _read(self, requests: Iterator[wire.agent.AttachRequest], stream: Stream) -> None:
+        try:
+            for frame in requests:
+                stream.received_at.append(time.monotonic())
+                self.frames.put(str(frame.WhichOneof("frame")))
+                for report in frame.reports.reports:
+                    self.reports.put(report)
+                    if self.receipts and not report.HasField("progress"):
+                        receipt = wire.agent.Receipt(
+                            report_id=report.report_id,
+                            attempt=report.attempt,
+                            status=wire.agent.RECEIPT_STATUS_COMMITTED,
+                        )
+                        stream.send(receipts=wire.agent.ReceiptBatch(receipts=[receipt]))
+        except grpc.RpcError:
+            pass
+        stream.end()
+
+    def stream(self) -> Stream:
+        return self.streams.get(timeout=PATIENCE)
+
+    def until(self, kind: str) -> dict[str, wire.agent.Report]:
+        """The reports up to the next of a kind, by their kinds."""
+        reports: dict[str, wire.agent.Report] = {}
+        while kind not in reports:
+            report = self.reports.get(timeout=PATIENCE)
+            reports[str(report.WhichOneof("kind"))] = report
+        return reports
+
+    def report(self, kind: str) -> wire.agent.Report:
+        """The next report of a kind; those before are skipped."""
+        return self.until(kind)[kind]
+
+
+class TaskService(task_service_pb2_grpc.TaskServiceServicer):
+    """Each method is answered by what a test put in `answers` under its name."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Callable[[Any, Any], Any]] = {}
+        self.requests: list[Any] = []
+
+    def _answer(self, method: str, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        return self.answers[method](request, context)
+
+    def CreateTask(self, request: Any, context: Any) -> Any:
+        return self._answer("CreateTask", request, context)
+
+    def RunTask(self, request: Any, context: Any) -> Any:
+        return self._answer("RunTask", request, context)
+
+    def WaitTask(self, request: Any, context: Any) -> Any:
+        return self._answer("WaitTask", request, context)
+
+    def ListTasks(self, request: Any, context: Any) -> Any:
+        return self._answer("ListTasks", request, context)
+
+    def ListDependencyResults(self, request: Any, context: Any) -> Any:
+        return self._answer("ListDependencyResults", request, context)
+
+    def WatchEvents(self, request: Any, context: Any) -> Any:
+        yield from self._answer("WatchEvents", request, context)
+
+
+class FakeServer:
+    """The server with its two services."""
+
+    def __init__(self, lease: float = 3.0) -> None:
+        self.agents = AgentService(lease)
+        self.tasks = TaskService()
+        self._server = grpc.server(ThreadPoolExecutor(16))
+        agent_service_pb2_grpc.add_AgentServiceServicer_to_server(self.agents, self._server)  # type: ignore[no-untyped-call]
+        task_service_pb2_grpc.add_TaskServiceServicer_to_server(self.tasks, self._server)  # type: ignore[no-untyped-call]
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        self.address = f"http://127.0.0.1:{port}"
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop(0).wait()

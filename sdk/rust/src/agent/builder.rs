@@ -1,0 +1,313 @@
+//! Describing an agent.
+
+use std::future::Future;
+use std::time::Duration;
+
+use callboard_proto::v1;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::context::Context;
+use super::driver::{self, Plan};
+use super::handle::AgentHandle;
+use super::handlers::{self, ANY, Handler, Handlers};
+use super::name;
+use crate::task_error::TaskError;
+use crate::{Client, Error, Result, entropy, settings};
+
+const DEFAULT_AGENT_TYPE: &str = "agent";
+const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_SLOTS: i32 = 1000;
+
+/// An agent being described: what it is, what it handles, where its server is.
+pub struct AgentBuilder {
+    address: Option<String>,
+    namespace: Option<String>,
+    name: Option<String>,
+    profile: v1::AgentProfile,
+    handlers: Handlers,
+    drain_timeout: Duration,
+    drain_on_signals: Option<bool>,
+}
+
+impl std::fmt::Debug for AgentBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AgentBuilder").field("name", &self.name).field("profile", &self.profile).finish_non_exhaustive()
+    }
+}
+
+impl AgentBuilder {
+    pub(super) fn new(agent_type: String) -> Self {
+        let agent_type = if agent_type.is_empty() { DEFAULT_AGENT_TYPE.to_owned() } else { agent_type };
+        let profile = v1::AgentProfile {
+            agent_type,
+            slots: 1,
+            sdk: "rust".to_owned(),
+            sdk_version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..v1::AgentProfile::default()
+        };
+        Self {
+            address: None,
+            namespace: None,
+            name: None,
+            profile,
+            handlers: Handlers::default(),
+            drain_timeout: DEFAULT_DRAIN_TIMEOUT,
+            drain_on_signals: None,
+        }
+    }
+
+    /// Where the server is: http or https URLs, separated by commas, tried in turn. Default: `CALLBOARD_ADDRESS`, or
+    /// `http://127.0.0.1:7470`.
+    #[must_use]
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.address = Some(address.into());
+        self
+    }
+
+    /// The namespace. Default: `CALLBOARD_NAMESPACE`, or `default`.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// The address and namespace of a client.
+    #[must_use]
+    pub fn client(self, client: &Client) -> Self {
+        self.address(client.addresses().join(",")).namespace(client.namespace())
+    }
+
+    /// Its name, unique in its namespace; it is the agent's identity. Default: `CALLBOARD_AGENT_NAME`, or a unique one of
+    /// the agent's type, the host's name, the process id and four random digits.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Its role in the team: `supervisor`.
+    #[must_use]
+    pub fn role(mut self, role: impl Into<String>) -> Self {
+        self.profile.role = role.into();
+        self
+    }
+
+    /// Something that it can do. Call it once for each.
+    #[must_use]
+    pub fn skill(mut self, skill: impl Into<String>) -> Self {
+        self.profile.skills.push(skill.into());
+        self
+    }
+
+    /// Something that it can use. Call it once for each.
+    #[must_use]
+    pub fn tool(mut self, tool: impl Into<String>) -> Self {
+        self.profile.tools.push(tool.into());
+        self
+    }
+
+    /// A fact to be matched by a task's affinity. Call it once for each.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
+        self.profile.labels.insert(label.into(), value.into());
+        self
+    }
+
+    /// How much it has of a resource (`gpu`). Call it once for each.
+    #[must_use]
+    pub fn resource(mut self, resource: impl Into<String>, amount: f64) -> Self {
+        self.profile.resources.insert(resource.into(), amount);
+        self
+    }
+
+    /// How many tasks it takes at once: 1 to 1,000. Default 1.
+    #[must_use]
+    pub fn slots(mut self, slots: i32) -> Self {
+        self.profile.slots = slots;
+        self
+    }
+
+    /// The build of the program, to tell deployments apart.
+    #[must_use]
+    pub fn build_id(mut self, build_id: impl Into<String>) -> Self {
+        self.profile.build_id = build_id.into();
+        self
+    }
+
+    /// How long running handlers may go on when the agent drains. Then they are cancelled and handed back. Default 30 s.
+    #[must_use]
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// Whether SIGTERM and SIGINT drain the agent; a second one ends it at once. Default: with [`AgentBuilder::run`]
+    /// they do, with [`AgentBuilder::spawn`] they don't.
+    #[must_use]
+    pub fn drain_on_signals(mut self, drain: bool) -> Self {
+        self.drain_on_signals = Some(drain);
+        self
+    }
+
+    /// Handles a task type (`*`: any that no other handler takes) with a function of values. The input is read as
+    /// [`crate::from_payload`] does, the result becomes a payload as [`crate::to_payload`] does. An input that is no `I`
+    /// fails the task for good.
+    ///
+    /// When the attempt is cancelled the [`Context`] says so; ten seconds later the handler is dropped at its next
+    /// `.await`.
+    #[must_use]
+    pub fn handle<F, Fut, I, O, E>(self, task_type: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, E>> + Send + 'static,
+        I: DeserializeOwned + Send + 'static,
+        O: Serialize,
+        E: Into<TaskError>,
+    {
+        self.add(task_type.into(), handlers::of_values(handler))
+    }
+
+    /// Handles any task type that no other handler takes: [`AgentBuilder::handle`] of `*`.
+    #[must_use]
+    pub fn handle_any<F, Fut, I, O, E>(self, handler: F) -> Self
+    where
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, E>> + Send + 'static,
+        I: DeserializeOwned + Send + 'static,
+        O: Serialize,
+        E: Into<TaskError>,
+    {
+        self.handle(ANY, handler)
+    }
+
+    /// Handles a task type (`*`: any that no other handler takes) with a function of payloads, taken and given as they
+    /// are.
+    #[must_use]
+    pub fn handle_payload<F, Fut, E>(self, task_type: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(Context, v1::Payload) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<v1::Payload, E>> + Send + 'static,
+        E: Into<TaskError>,
+    {
+        self.add(task_type.into(), handlers::of_payloads(handler))
+    }
+
+    /// Says of a task type that is handled what it does, for people and for agents that look for help: a description, and
+    /// JSON Schemas of input and result (empty: none). Schemas are shown, inputs are not checked against them.
+    #[must_use]
+    pub fn describe(mut self, handler: v1::TaskHandler) -> Self {
+        let known = self.profile.handles.iter_mut().find(|known| known.r#type == handler.r#type);
+        match known {
+            Some(known) => *known = handler,
+            None => self.profile.handles.push(handler),
+        }
+        self
+    }
+
+    /// Attaches and works until it is drained, or can't go on. SIGTERM and SIGINT drain it, unless
+    /// [`AgentBuilder::drain_on_signals`] says otherwise. Dropping the future stops the agent at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] when a setting is not as it may be; what the server said when attaching again can't help:
+    /// the agent's name is in use by a newer session or belongs to another principal, the namespace does not exist.
+    pub async fn run(mut self) -> Result<()> {
+        self.drain_on_signals.get_or_insert(true);
+        self.spawn()?.join().await
+    }
+
+    /// The same in the background, steered by the handle. Must be called inside a tokio runtime, where the handlers will
+    /// run. The connection is on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] when a setting is not as it may be, or there is no tokio runtime.
+    pub fn spawn(self) -> Result<AgentHandle> {
+        let runtime = tokio::runtime::Handle::try_current()
+            .map_err(|_| Error::invalid("agent", "agent must be started inside a tokio runtime: handlers run there"))?;
+        driver::spawn(self.plan()?, runtime)
+    }
+
+    fn add(mut self, task_type: String, handler: Handler) -> Self {
+        let known = self.profile.handles.iter().any(|known| known.r#type == task_type);
+        if !known {
+            self.profile.handles.push(v1::TaskHandler { r#type: task_type.clone(), ..v1::TaskHandler::default() });
+        }
+        self.handlers.insert(task_type, handler);
+        self
+    }
+
+    fn plan(mut self) -> Result<Plan> {
+        self.check()?;
+        self.profile.name = name::choose(self.name, &self.profile.agent_type, entropy::seed());
+        let addresses = settings::addresses(self.address.as_deref())?;
+        let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let namespace = settings::namespace(self.namespace);
+        let client = Client::builder().address(listed.join(",")).namespace(namespace.clone()).build()?;
+        Ok(Plan {
+            addresses,
+            namespace,
+            profile: self.profile,
+            handlers: self.handlers,
+            client,
+            drain_timeout: self.drain_timeout,
+            drain_on_signals: self.drain_on_signals.unwrap_or(false),
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.handlers.is_empty() {
+            return Err(Error::invalid("handles", "the agent handles no task type: give it a handler"));
+        }
+        let mut described = self.profile.handles.iter().map(|known| known.r#type.as_str());
+        if let Some(idle) = described.find(|task_type| self.handlers.find(task_type).is_none()) {
+            return Err(Error::invalid("handles", format!("task type `{idle}` is described, but has no handler")));
+        }
+        if !(1..=MAX_SLOTS).contains(&self.profile.slots) {
+            let slots = self.profile.slots;
+            return Err(Error::invalid("slots", format!("slots is {slots}: give a number from 1 to {MAX_SLOTS}")));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Agent;
+
+    fn builder() -> AgentBuilder {
+        Agent::builder("t").handle("echo", |_: Context, text: String| async move { Ok::<_, TaskError>(text) })
+    }
+
+    #[test]
+    fn the_profile_says_what_was_said() {
+        let plan = builder().name("n").skill("s").tool("x").label("zone", "a").slots(7).plan().unwrap();
+        assert_eq!(plan.profile.name, "n");
+        assert_eq!(plan.profile.agent_type, "t");
+        assert_eq!(plan.profile.slots, 7);
+        assert_eq!(plan.profile.sdk, "rust");
+        assert_eq!(plan.profile.handles[0].r#type, "echo");
+    }
+
+    #[test]
+    fn bad_settings_are_refused_before_anything_is_sent() {
+        assert!(builder().slots(0).plan().is_err());
+        assert!(builder().slots(1001).plan().is_err());
+        assert!(builder().address("nowhere").plan().is_err());
+        assert!(Agent::builder("t").plan().is_err(), "no handler");
+        let described = v1::TaskHandler { r#type: "other".into(), ..Default::default() };
+        assert!(builder().describe(described).plan().is_err(), "described, not handled");
+    }
+
+    #[test]
+    fn an_agent_needs_a_runtime() {
+        assert!(builder().spawn().unwrap_err().to_string().contains("tokio runtime"));
+    }
+
+    #[test]
+    fn an_agent_without_a_type_is_an_agent() {
+        assert_eq!(Agent::builder("").profile.agent_type, "agent");
+    }
+}

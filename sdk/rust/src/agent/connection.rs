@@ -1,0 +1,123 @@
+//! The stream to the server: opening it, what comes in, what goes out.
+
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::time::Duration;
+
+use callboard_proto::v1::agent_service_client::AgentServiceClient;
+use callboard_proto::{MAX_MESSAGE_BYTES, v1};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use crate::error::CallError;
+use crate::{Result, settings, transport};
+
+/// Frames on their way to the socket. What does not fit waits in the session, where reports are batched.
+const OUTGOING: usize = 16;
+
+type Opening = Pin<Box<dyn Future<Output = Result<Streaming<v1::AttachResponse>, CallError>> + Send>>;
+
+/// What the stream gives.
+pub(super) enum Incoming {
+    Frame(Box<v1::AttachResponse>),
+    /// It has ended, or could not be opened. `None`: without an error.
+    Ended(Option<CallError>),
+}
+
+/// A stream, or none.
+#[derive(Default)]
+pub(super) struct Connection {
+    outgoing: Option<mpsc::Sender<v1::AttachRequest>>,
+    state: State,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Closed,
+    Opening(Opening),
+    Open(Box<Streaming<v1::AttachResponse>>),
+}
+
+impl Connection {
+    /// Begins to open a stream whose first frame is the hello. The outcome comes from [`Connection::next`].
+    pub(super) fn open(&mut self, address: &str, hello: v1::AttachRequest) {
+        let (sender, receiver) = mpsc::channel(OUTGOING);
+        // The channel is new: there is room.
+        let _ = sender.try_send(hello);
+        self.outgoing = Some(sender);
+        self.state = State::Opening(Box::pin(attach(address.to_owned(), receiver)));
+    }
+
+    /// What comes next; never, while there is no stream. Can be dropped without losing a frame.
+    pub(super) async fn next(&mut self) -> Incoming {
+        loop {
+            match &mut self.state {
+                State::Closed => return pending().await,
+                State::Opening(opening) => match opening.await {
+                    Ok(stream) => self.state = State::Open(Box::new(stream)),
+                    Err(refused) => return self.ended(Some(refused)),
+                },
+                State::Open(stream) => match stream.message().await {
+                    Ok(Some(frame)) => return Incoming::Frame(Box::new(frame)),
+                    Ok(None) => return self.ended(None),
+                    Err(status) => return self.ended(Some(status.into())),
+                },
+            }
+        }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.outgoing.as_ref().is_some_and(|outgoing| outgoing.capacity() > 0)
+    }
+
+    /// Completes when a stream that is full has room again; never, when there is none or it has room.
+    pub(super) fn room(&self) -> impl Future<Output = ()> + use<> {
+        let full = self.outgoing.clone().filter(|outgoing| outgoing.capacity() == 0);
+        async move {
+            match full {
+                Some(outgoing) => drop(outgoing.reserve().await),
+                None => pending().await,
+            }
+        }
+    }
+
+    /// Sends a frame. Ask [`Connection::has_room`] first. A stream that is gone says so in [`Connection::next`].
+    pub(super) fn send(&mut self, frame: v1::AttachRequest) {
+        if let Some(outgoing) = &self.outgoing {
+            let _ = outgoing.try_send(frame);
+        }
+    }
+
+    /// Drops the stream.
+    pub(super) fn cut(&mut self) {
+        self.outgoing = None;
+        self.state = State::Closed;
+    }
+
+    /// Closes the sending side, and waits for the server to end the stream, for so long at most.
+    pub(super) async fn finish(&mut self, longest: Duration) {
+        self.outgoing = None;
+        if matches!(self.state, State::Open(_)) {
+            let _ = timeout(longest, async { while let Incoming::Frame(_) = self.next().await {} }).await;
+        }
+        self.cut();
+    }
+
+    fn ended(&mut self, refused: Option<CallError>) -> Incoming {
+        self.cut();
+        Incoming::Ended(refused)
+    }
+}
+
+async fn attach(
+    address: String,
+    outgoing: mpsc::Receiver<v1::AttachRequest>,
+) -> Result<Streaming<v1::AttachResponse>, CallError> {
+    let endpoint = settings::parse_address(&address).and_then(|uri| transport::endpoint(&uri));
+    let endpoint = endpoint.map_err(|error| CallError::from(Status::unavailable(error.to_string())))?;
+    let mut client = AgentServiceClient::new(endpoint.connect_lazy()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    Ok(client.attach(ReceiverStream::new(outgoing)).await?.into_inner())
+}

@@ -1,0 +1,341 @@
+//! Gives the session a thread, a clock and a connection, and runs its handlers.
+//!
+//! The thread has a runtime of its own, so that nothing that a handler does on the program's runtime delays a heartbeat.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use callboard_proto::v1;
+use tokio::runtime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Uri;
+
+use super::connection::{Connection, Incoming};
+use super::context::{Cancellation, Context, Link};
+use super::handle::{AgentHandle, Status, Wish};
+use super::handlers::Handlers;
+use super::runner::{self, HandlerEvent};
+use super::session::{Action, Config, HandlerId, Moment, Session, Target, Ticket};
+use super::signals::Signals;
+use crate::{Client, Error, Result, entropy};
+
+/// Handlers wait when this many of their words have not been taken.
+const EVENTS: usize = 1024;
+
+/// At most this much is taken at once before frames are sent again.
+const BURST: usize = 256;
+
+/// How long a stream may take to end after the agent closed its side.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// An agent that is about to begin.
+pub(super) struct Plan {
+    pub(super) addresses: Vec<Uri>,
+    pub(super) namespace: String,
+    pub(super) profile: v1::AgentProfile,
+    pub(super) handlers: Handlers,
+    pub(super) client: Client,
+    pub(super) drain_timeout: Duration,
+    pub(super) drain_on_signals: bool,
+}
+
+/// Starts the agent's thread. Handlers will run on the given runtime.
+pub(super) fn spawn(plan: Plan, program: runtime::Handle) -> Result<AgentHandle> {
+    let name = plan.profile.name.clone();
+    let (wish, wishes) = watch::channel(Wish::Run);
+    let (status, statuses) = watch::channel(Status::default());
+    let (end, ended) = oneshot::channel();
+    let own = runtime::Builder::new_current_thread().enable_all().build().map_err(|error| no_thread(&error))?;
+    let work = move || {
+        let result = own.block_on(async { Driver::new(plan, program, wishes, status)?.run().await });
+        // Nobody may be waiting any more.
+        let _ = end.send(result);
+    };
+    std::thread::Builder::new().name("callboard-agent".to_owned()).spawn(work).map_err(|error| no_thread(&error))?;
+    Ok(AgentHandle { name, wish, status: statuses, ended })
+}
+
+fn no_thread(error: &std::io::Error) -> Error {
+    Error::invalid("agent", format!("the agent's thread can't be started: {error}"))
+}
+
+struct Driver {
+    session: Session,
+    began: Instant,
+    addresses: Vec<Uri>,
+    connection: Connection,
+    handlers: Handlers,
+    running: HashMap<HandlerId, Running>,
+    tracker: TaskTracker,
+    program: runtime::Handle,
+    events: mpsc::Receiver<HandlerEvent>,
+    link: Link,
+    replies: HashMap<Ticket, (oneshot::Sender<Result<()>>, OwnedSemaphorePermit)>,
+    last_ticket: Ticket,
+    wishes: watch::Receiver<Wish>,
+    status: watch::Sender<Status>,
+    signals: Signals,
+    result: Option<Result<()>>,
+}
+
+/// How a handler that runs is steered.
+struct Running {
+    cancellation: Cancellation,
+    abort: CancellationToken,
+}
+
+/// What woke the driver.
+enum Event {
+    Handlers,
+    Incoming(Incoming),
+    Room,
+    Wished(Wish),
+    Signal,
+    Time,
+}
+
+impl Driver {
+    fn new(
+        plan: Plan,
+        program: runtime::Handle,
+        wishes: watch::Receiver<Wish>,
+        status: watch::Sender<Status>,
+    ) -> Result<Self> {
+        let (events, words) = mpsc::channel(EVENTS);
+        // Of the `slots` x 4 reports that may wait, acceptances and ends take half.
+        let checkpoints = usize::try_from(plan.profile.slots).unwrap_or(1).max(1) * 2;
+        let config = Config {
+            namespace: plan.namespace,
+            profile: plan.profile,
+            instance_id: entropy::unique_id(),
+            addresses: plan.addresses.len(),
+            drain_timeout: plan.drain_timeout,
+            seed: entropy::seed(),
+        };
+        Ok(Self {
+            session: Session::new(config),
+            began: Instant::now(),
+            addresses: plan.addresses,
+            connection: Connection::default(),
+            handlers: plan.handlers,
+            running: HashMap::new(),
+            tracker: TaskTracker::new(),
+            program,
+            events: words,
+            link: Link { events, checkpoints: Arc::new(Semaphore::new(checkpoints)), client: plan.client },
+            replies: HashMap::new(),
+            last_ticket: 0,
+            wishes,
+            status,
+            signals: Signals::listen(plan.drain_on_signals)?,
+            result: None,
+        })
+    }
+
+    async fn run(mut self) -> Result<()> {
+        let mut words = Vec::with_capacity(BURST);
+        loop {
+            self.session.advance(self.now());
+            while let Some(action) = self.session.poll_action() {
+                self.act(action);
+            }
+            if let Some(result) = self.result.take() {
+                self.close().await;
+                return result;
+            }
+            self.send_frames();
+            let event = self.next_event(&mut words).await;
+            self.take(event, &mut words);
+        }
+    }
+
+    async fn next_event(&mut self, words: &mut Vec<HandlerEvent>) -> Event {
+        let wake = self.wake_at();
+        let room = self.connection.room();
+        tokio::select! {
+            incoming = self.connection.next() => Event::Incoming(incoming),
+            _ = self.events.recv_many(words, BURST) => Event::Handlers,
+            () = room => Event::Room,
+            changed = self.wishes.changed() => {
+                // Nobody holds the handle any more.
+                Event::Wished(if changed.is_ok() { *self.wishes.borrow_and_update() } else { Wish::Stop })
+            }
+            () = self.signals.next() => Event::Signal,
+            () = sleep_until(wake) => Event::Time,
+        }
+    }
+
+    fn take(&mut self, event: Event, words: &mut Vec<HandlerEvent>) {
+        let now = self.now();
+        match event {
+            Event::Handlers => words.drain(..).for_each(|word| self.hear(now, word)),
+            Event::Incoming(Incoming::Frame(frame)) => self.session.on_frame(now, *frame),
+            Event::Incoming(Incoming::Ended(refused)) => {
+                self.set_attached(false);
+                self.session.on_disconnected(now, refused);
+            }
+            Event::Wished(Wish::Stop) => self.session.stop(),
+            Event::Wished(Wish::Drain) => self.session.drain(now),
+            Event::Signal if self.signals.heard() > 1 => self.session.stop(),
+            Event::Signal => self.session.drain(now),
+            Event::Wished(Wish::Run) | Event::Room | Event::Time => {}
+        }
+    }
+
+    fn hear(&mut self, now: Moment, word: HandlerEvent) {
+        match word {
+            HandlerEvent::Finished { handler, outcome } => {
+                self.running.remove(&handler);
+                self.session.on_finished(handler, outcome);
+            }
+            HandlerEvent::Progress { handler, slot } => {
+                if let Some(progress) = slot.take() {
+                    self.session.on_progress(now, handler, progress);
+                }
+            }
+            HandlerEvent::Checkpoint { handler, data, reply, permit } => {
+                self.last_ticket += 1;
+                self.replies.insert(self.last_ticket, (reply, permit));
+                self.session.on_checkpoint(handler, data, self.last_ticket);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Connect(target) => self.connect(&target),
+            Action::Disconnect => {
+                self.connection.cut();
+                self.set_attached(false);
+            }
+            Action::Attached { agent_id, epoch } => {
+                self.status.send_replace(Status { agent_id, epoch, attached: true });
+            }
+            Action::Start { handler, assignment } => self.start(handler, *assignment),
+            Action::Cancel { handler, reason } => {
+                if let Some(running) = self.running.get(&handler) {
+                    running.cancellation.cancel(reason);
+                }
+            }
+            Action::Abort(handler) => {
+                if let Some(running) = self.running.get(&handler) {
+                    running.abort.cancel();
+                }
+            }
+            Action::CheckpointDone { ticket, result } => {
+                if let Some((reply, _permit)) = self.replies.remove(&ticket) {
+                    // The handler may have stopped waiting.
+                    let _ = reply.send(result);
+                }
+            }
+            Action::Stop(result) => self.result = Some(result),
+        }
+    }
+
+    fn connect(&mut self, target: &Target) {
+        let address = match target {
+            Target::Address(index) => self.addresses.get(*index).map(ToString::to_string),
+            Target::Endpoint(endpoint) => Some(endpoint.clone()),
+        };
+        let Some(address) = address else { return };
+        tracing::debug!(address, "attaching");
+        if let Some(hello) = self.session.poll_frame(self.now()) {
+            self.connection.open(&address, hello);
+        }
+    }
+
+    fn start(&mut self, handler: HandlerId, assignment: v1::Assignment) {
+        let task_type = assignment.spec.as_ref().map(|spec| spec.r#type.as_str()).unwrap_or_default();
+        // The session starts only what the profile lists, and the profile lists only what has a handler.
+        let Some(function) = self.handlers.find(task_type).cloned() else { return };
+        let cancellation = Cancellation::default();
+        let abort = CancellationToken::new();
+        let context = Context::new(handler, assignment, &cancellation, self.link.clone());
+        let task = runner::run(handler, function, context, abort.clone(), self.link.events.clone());
+        self.running.insert(handler, Running { cancellation, abort });
+        self.tracker.spawn_on(task, &self.program);
+    }
+
+    fn send_frames(&mut self) {
+        let now = self.now();
+        while self.connection.has_room() {
+            let Some(frame) = self.session.poll_frame(now) else { break };
+            self.connection.send(frame);
+        }
+    }
+
+    /// Lets go of everything: handlers, and then the stream, so that the server sees a clean end.
+    async fn close(mut self) {
+        for running in self.running.values() {
+            running.cancellation.cancel(v1::CancellationReason::LeaseLost);
+            running.abort.cancel();
+        }
+        self.set_attached(false);
+        self.connection.finish(CLOSING).await;
+    }
+
+    fn set_attached(&self, attached: bool) {
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.attached, attached) != attached);
+    }
+
+    /// When to wake up by the clock. Frames that can't be sent now wait for room, not for the clock.
+    fn wake_at(&self) -> Instant {
+        let frame = if self.connection.has_room() { self.session.next_frame() } else { None };
+        let next = [self.session.next_wake(), frame].into_iter().flatten().min();
+        self.began + next.unwrap_or(Duration::from_secs(60))
+    }
+
+    fn now(&self) -> Moment {
+        self.began.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Agent, TaskError};
+
+    /// Nothing listens at port 1.
+    fn lonely() -> AgentHandle {
+        let agent = Agent::builder("t").address("http://127.0.0.1:1").name("a");
+        agent.handle("work", |_: Context, (): ()| async move { Ok::<_, TaskError>(()) }).spawn().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_agent_without_a_server_drains() {
+        let agent = lonely();
+        assert_eq!((agent.name(), agent.is_attached(), agent.agent_id()), ("a", false, None));
+        agent.drain();
+        agent.join().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_agent_without_a_server_stops() {
+        let mut agent = lonely();
+        agent.stop();
+        assert!(agent.attached().await.is_err(), "it has ended");
+        agent.join().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_agent_whose_handle_is_dropped_ends() {
+        let agent = lonely();
+        let mut status = agent.status.clone();
+        drop(agent);
+        assert!(status.wait_for(|status| status.attached).await.is_err(), "its thread has ended");
+    }
+
+    #[test]
+    fn an_agent_outlives_no_runtime_and_needs_no_timers_of_it() {
+        let bare = runtime::Builder::new_current_thread().build().unwrap();
+        bare.block_on(async {
+            let agent = lonely();
+            agent.drain();
+            agent.join().await.unwrap();
+        });
+    }
+}

@@ -1,0 +1,97 @@
+//! Steering an agent that runs in the background.
+
+use tokio::sync::{oneshot, watch};
+
+use crate::{Error, Result};
+
+/// What the agent is asked to do. Only ever rises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wish {
+    Run,
+    Drain,
+    Stop,
+}
+
+/// What the agent tells of its connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Status {
+    pub(super) agent_id: String,
+    pub(super) epoch: i64,
+    pub(super) attached: bool,
+}
+
+/// An agent that runs in the background. Dropping the handle stops the agent at once.
+#[derive(Debug)]
+pub struct AgentHandle {
+    pub(super) name: String,
+    pub(super) wish: watch::Sender<Wish>,
+    pub(super) status: watch::Receiver<Status>,
+    pub(super) ended: oneshot::Receiver<Result<()>>,
+}
+
+impl AgentHandle {
+    /// The agent's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The agent's id; `None` before it was first attached.
+    pub fn agent_id(&self) -> Option<String> {
+        let status = self.status.borrow();
+        Some(status.agent_id.clone()).filter(|id| !id.is_empty())
+    }
+
+    /// The epoch of the latest session; 0 before it was first attached.
+    pub fn session_epoch(&self) -> i64 {
+        self.status.borrow().epoch
+    }
+
+    /// Whether the stream is open now.
+    pub fn is_attached(&self) -> bool {
+        self.status.borrow().attached
+    }
+
+    /// Completes when the agent is attached.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when it has ended: [`AgentHandle::join`] says why.
+    pub async fn attached(&mut self) -> Result<()> {
+        self.status.wait_for(|status| status.attached).await.map(|_| ()).map_err(|_| Error::stopped())
+    }
+
+    /// Asks the agent to drain: it takes no new tasks, lets its handlers go on for at most the drain timeout, hands back
+    /// what is left, and ends. Does not wait: see [`AgentHandle::join`].
+    pub fn drain(&self) {
+        self.raise(Wish::Drain);
+    }
+
+    /// Asks the agent to end at once: handlers are dropped at their next `.await`, and nothing more is reported. The
+    /// server gives their tasks to others.
+    pub fn stop(&self) {
+        self.raise(Wish::Stop);
+    }
+
+    /// Waits until the agent has ended.
+    ///
+    /// # Errors
+    ///
+    /// What the server said when attaching again can't help.
+    pub async fn join(mut self) -> Result<()> {
+        (&mut self.ended).await.unwrap_or_else(|_| Err(Error::stopped()))
+    }
+
+    fn raise(&self, wish: Wish) {
+        self.wish.send_if_modified(|current| {
+            let rises = wish > *current;
+            *current = wish.max(*current);
+            rises
+        });
+    }
+}
+
+impl Drop for AgentHandle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

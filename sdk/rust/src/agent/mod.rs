@@ -1,0 +1,31 @@
+//! The agent: attaches to the server, runs a handler for each task that it is given, and reports how it ended.
+//!
+//! `session` is the protocol, without I/O, clock or threads. `driver` gives it those, on a thread of its own, so that a
+//! handler that burns its processor does not stop the heartbeats. Handlers run on the runtime of the user's program.
+
+mod builder;
+mod connection;
+mod context;
+mod driver;
+mod handle;
+mod handlers;
+mod name;
+mod runner;
+mod session;
+mod signals;
+
+pub use builder::AgentBuilder;
+pub use context::{Context, Dependency};
+pub use handle::AgentHandle;
+
+/// An agent. Build one with [`Agent::builder`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Agent;
+
+impl Agent {
+    /// An agent of this type, which many agents may be: `researcher`. An empty one means `agent`.
+    pub fn builder(agent_type: impl Into<String>) -> AgentBuilder {
+        AgentBuilder::new(agent_type.into())
+    }
+}

@@ -1,0 +1,260 @@
+//! The protocol of an attached agent, as `sdk/SPEC.md` section 6 has it: without I/O, clock, threads or tokio.
+//!
+//! In go frames that were received, what handlers say, and the time ([`Session::advance`]). Out come [`Action`]s, frames to
+//! be sent, and when to come back. The driver only carries them out. So every rule here can be tested as a script.
+
+mod attempts;
+mod ending;
+mod inbound;
+mod link;
+mod outbox;
+mod progress;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use callboard_proto::v1;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use v1::attach_request::Frame;
+
+use crate::Error;
+use crate::error::CallError;
+use attempts::{Attempts, Standing};
+use ending::Ending;
+use link::Link;
+pub(super) use link::Target;
+use outbox::Outbox;
+use progress::ProgressGate;
+
+/// A point in time: how long after the agent's beginning.
+pub(super) type Moment = Duration;
+
+/// How long a handler that was cancelled may go on before it is dropped.
+const CANCEL_GRACE: Duration = Duration::from_secs(10);
+
+/// Names in `features`.
+const CANCELLATION: &str = "cancellation";
+const DRAIN: &str = "drain";
+const CHECKPOINT: &str = "checkpoint";
+const PROGRESS: &str = "progress";
+
+/// One handler that was started, for as long as the process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct HandlerId(pub(super) u64);
+
+/// A checkpoint whose handler waits for its receipt.
+pub(super) type Ticket = u64;
+
+/// How a handler ended.
+#[derive(Debug, Clone)]
+pub(super) enum Outcome {
+    Completed(v1::Payload),
+    Failed(Box<v1::Failure>),
+}
+
+impl Outcome {
+    pub(super) fn failed(failure: v1::Failure) -> Self {
+        Self::Failed(Box::new(failure))
+    }
+}
+
+/// What the driver is to do.
+#[derive(Debug, Clone)]
+pub(super) enum Action {
+    /// Open a stream, with a first frame from [`Session::poll_frame`].
+    Connect(Target),
+    /// Cut the stream, or give up opening it.
+    Disconnect,
+    /// The stream is attached: for those who want to know.
+    Attached { agent_id: String, epoch: i64 },
+    /// Start the handler of an assignment. Its type has one.
+    Start { handler: HandlerId, assignment: Box<v1::Assignment> },
+    /// Tell the handler to stop.
+    Cancel { handler: HandlerId, reason: v1::CancellationReason },
+    /// Drop the handler: it was told to stop, and has not.
+    Abort(HandlerId),
+    /// Tell the handler what became of its checkpoint.
+    CheckpointDone { ticket: Ticket, result: Result<(), Error> },
+    /// It is over. Drop what still runs.
+    Stop(Result<(), Error>),
+}
+
+/// What an agent is, and how it behaves.
+#[derive(Debug, Clone)]
+pub(super) struct Config {
+    pub(super) namespace: String,
+    pub(super) profile: v1::AgentProfile,
+    /// Random; the same for as long as the agent lives.
+    pub(super) instance_id: String,
+    pub(super) addresses: usize,
+    pub(super) drain_timeout: Duration,
+    pub(super) seed: u64,
+}
+
+/// The state of an agent.
+#[derive(Debug)]
+pub(super) struct Session {
+    config: Config,
+    link: Link,
+    attempts: Attempts,
+    outbox: Outbox,
+    progress: ProgressGate,
+    ending: Ending,
+    actions: VecDeque<Action>,
+    chance: StdRng,
+    stopped: bool,
+}
+
+impl Session {
+    /// An agent that wants to attach at once.
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            link: Link::new(config.addresses),
+            attempts: Attempts::default(),
+            outbox: Outbox::default(),
+            progress: ProgressGate::default(),
+            ending: Ending::new(config.drain_timeout),
+            actions: VecDeque::new(),
+            chance: StdRng::seed_from_u64(config.seed),
+            stopped: false,
+            config,
+        }
+    }
+
+    /// Does everything that is due. Call it before polling, whenever anything happened or [`Session::next_wake`] came.
+    pub(super) fn advance(&mut self, now: Moment) {
+        if self.stopped {
+            return;
+        }
+        for handler in self.attempts.take_due_aborts(now) {
+            self.actions.push_back(Action::Abort(handler));
+        }
+        self.keep_link(now);
+        self.end_when_due(now);
+    }
+
+    /// The next thing to do.
+    pub(super) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next frame to send, when there is one. Ask only when it can be sent: what waits here is batched.
+    pub(super) fn poll_frame(&mut self, now: Moment) -> Option<v1::AttachRequest> {
+        if self.stopped || self.ending.is_final() {
+            return None;
+        }
+        let frame = if self.link.take_hello() { Some(self.hello()) } else { self.attached_frame(now) };
+        frame.map(|frame| {
+            self.link.note_sent(now);
+            v1::AttachRequest { frame: Some(frame) }
+        })
+    }
+
+    /// When to call [`Session::advance`] again, if nothing happens before.
+    pub(super) fn next_wake(&self) -> Option<Moment> {
+        let link = if self.ending.is_final() { None } else { self.link.next_due() };
+        [link, self.attempts.next_abort(), self.ending.next_due()].into_iter().flatten().min()
+    }
+
+    /// When to call [`Session::poll_frame`] again, if nothing happens before. Of no use while nothing can be sent.
+    pub(super) fn next_frame(&self) -> Option<Moment> {
+        if self.ending.is_final() || !self.link.is_attached() {
+            return None;
+        }
+        [self.outbox.next_due(), self.progress.next_due(), self.link.heartbeat_at()].into_iter().flatten().min()
+    }
+
+    /// A handler says how far it is. The latest wins, and nothing is kept across streams.
+    pub(super) fn on_progress(&mut self, now: Moment, handler: HandlerId, progress: v1::Progress) {
+        let wanted = self.link.is_attached() && self.link.server_takes(PROGRESS);
+        if wanted && self.attempts.reports(handler) {
+            self.progress.offer(now, handler, progress);
+        }
+    }
+
+    /// A handler saves a checkpoint, and waits for [`Action::CheckpointDone`].
+    pub(super) fn on_checkpoint(&mut self, handler: HandlerId, data: v1::Payload, ticket: Ticket) {
+        let Some(attempt) = self.attempts.reporting_attempt(handler) else {
+            return self.refuse_checkpoint(ticket, v1::ErrorReason::StaleAttempt, "the attempt is no longer current");
+        };
+        if self.link.is_attached() && !self.link.server_takes(CHECKPOINT) {
+            return self.refuse_checkpoint(ticket, v1::ErrorReason::Unspecified, "the server takes no checkpoints");
+        }
+        let kind = v1::report::Kind::Checkpoint(v1::Checkpoint { data: Some(data) });
+        self.report(attempt, kind, Some(ticket));
+    }
+
+    /// A handler has ended. Nothing more comes from it.
+    pub(super) fn on_finished(&mut self, handler: HandlerId, outcome: Outcome) {
+        self.progress.forget(handler);
+        let Some(ended) = self.attempts.finish(handler) else { return };
+        if ended.standing == Standing::Lost {
+            return;
+        }
+        // A final report implies acceptance: an acceptance that never left this process says nothing more.
+        if ended.accepted_as.is_some_and(|id| self.outbox.withdraw(id)) {
+            self.attempts.settle(&ended.attempt);
+        }
+        let kind = match outcome {
+            Outcome::Completed(result) => v1::report::Kind::Completed(v1::Completion { result: Some(result) }),
+            Outcome::Failed(failure) => v1::report::Kind::Failed(v1::FailureReport { failure: Some(*failure) }),
+        };
+        self.report(ended.attempt, kind, None);
+    }
+
+    fn hello(&self) -> Frame {
+        Frame::Hello(v1::Hello {
+            namespace: self.config.namespace.clone(),
+            profile: Some(self.config.profile.clone()),
+            held: self.attempts.held(),
+            features: vec![CANCELLATION.to_owned(), DRAIN.to_owned()],
+            previous_epoch: self.link.epoch(),
+            instance_id: self.config.instance_id.clone(),
+        })
+    }
+
+    fn attached_frame(&mut self, now: Moment) -> Option<Frame> {
+        if !self.link.is_attached() {
+            return None;
+        }
+        if let Some(batch) = self.report_batch(now) {
+            return Some(Frame::Reports(batch));
+        }
+        if self.ending.is_draining() && self.link.server_takes(DRAIN) && self.link.take_drain_turn() {
+            return Some(Frame::Drain(v1::DrainRequest {}));
+        }
+        let heartbeat_due = self.link.heartbeat_at().is_some_and(|at| at <= now);
+        heartbeat_due.then_some(Frame::Heartbeat(v1::Heartbeat {}))
+    }
+
+    fn report_batch(&mut self, now: Moment) -> Option<v1::ReportBatch> {
+        let mut reports = self.outbox.take_batch(now);
+        let room = outbox::MAX_REPORTS.saturating_sub(reports.len());
+        for (handler, progress) in self.progress.take_due(now, room) {
+            if let Some(attempt) = self.attempts.reporting_attempt(handler) {
+                let report_id = self.outbox.next_id();
+                let kind = Some(v1::report::Kind::Progress(progress));
+                reports.push(v1::Report { report_id, attempt: Some(attempt), kind });
+            }
+        }
+        (!reports.is_empty()).then_some(v1::ReportBatch { reports })
+    }
+
+    fn report(&mut self, attempt: v1::Attempt, kind: v1::report::Kind, ticket: Option<Ticket>) -> i64 {
+        self.attempts.expect_receipt(&attempt);
+        self.outbox.push(attempt, kind, ticket)
+    }
+
+    fn refuse_checkpoint(&mut self, ticket: Ticket, reason: v1::ErrorReason, message: &str) {
+        let error = CallError::local(tonic::Code::FailedPrecondition, reason, message).into();
+        self.actions.push_back(Action::CheckpointDone { ticket, result: Err(error) });
+    }
+
+    fn fraction(&mut self) -> f64 {
+        self.chance.random()
+    }
+}
+
+#[cfg(test)]
+mod tests;

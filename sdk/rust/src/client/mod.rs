@@ -1,0 +1,207 @@
+//! The client: submits tasks, follows and steers them, looks after agents and namespaces.
+
+mod agents;
+mod call;
+mod namespaces;
+mod tasks;
+mod unary;
+mod watch;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use callboard_proto::v1::agent_service_client::AgentServiceClient;
+use callboard_proto::v1::namespace_service_client::NamespaceServiceClient;
+use callboard_proto::v1::task_service_client::TaskServiceClient;
+use callboard_proto::{MAX_MESSAGE_BYTES, v1};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{Result, settings, transport};
+pub use unary::Unary;
+pub use watch::{EventStream, Watch};
+
+/// What a command did to a task.
+pub type Receipt = v1::TaskReceipt;
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client of a Callboard server. Cheap to clone; clones share their connections.
+///
+/// Nothing is connected before the first call. Every call is retried while the server can't be reached, on the next of
+/// the addresses each time, until the timeout is over; that is safe, because every command carries a request id.
+///
+/// Calls must be made inside a tokio runtime, and a client be used in one runtime only: its connections live there.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    addresses: Vec<Address>,
+    /// Which address is used now; rises with each retry.
+    turn: AtomicUsize,
+    namespace: String,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Address {
+    url: String,
+    endpoint: Endpoint,
+    /// Made at the first use: that needs a runtime, which the caller of a constructor may not have yet.
+    channel: OnceLock<Channel>,
+}
+
+impl Client {
+    /// A client with its settings from `CALLBOARD_ADDRESS` and `CALLBOARD_NAMESPACE`, or the defaults
+    /// `http://127.0.0.1:7470` and `default`.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::InvalidArgument`] when an address is no http or https URL.
+    pub fn from_env() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// A client of the server at this address, or at these, separated by commas.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::InvalidArgument`] when an address is no http or https URL.
+    pub fn connect(address: impl Into<String>) -> Result<Self> {
+        Self::builder().address(address).build()
+    }
+
+    /// Settings one by one; what is not given comes from the environment.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// The namespace that calls are made in.
+    pub fn namespace(&self) -> &str {
+        &self.inner.namespace
+    }
+
+    /// The addresses, in the order in which they are tried.
+    pub fn addresses(&self) -> Vec<&str> {
+        self.inner.addresses.iter().map(|address| address.url.as_str()).collect()
+    }
+
+    /// How long a call may take, with its retries.
+    pub fn timeout(&self) -> Duration {
+        self.inner.timeout
+    }
+
+    /// The raw client of the tasks, at the address in use: no retries, no request ids, no deadline.
+    pub fn tasks(&self) -> TaskServiceClient<Channel> {
+        TaskServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The raw client of the agents, at the address in use: no retries, no request ids, no deadline.
+    pub fn agents(&self) -> AgentServiceClient<Channel> {
+        AgentServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The raw client of the namespaces, at the address in use: no retries, no request ids, no deadline.
+    pub fn namespaces(&self) -> NamespaceServiceClient<Channel> {
+        NamespaceServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    fn channel(&self) -> Channel {
+        self.channel_in_turn(self.turn())
+    }
+
+    fn channel_in_turn(&self, turn: usize) -> Channel {
+        let address = &self.inner.addresses[turn % self.inner.addresses.len()];
+        address.channel.get_or_init(|| address.endpoint.connect_lazy()).clone()
+    }
+
+    fn turn(&self) -> usize {
+        self.inner.turn.load(Ordering::Relaxed)
+    }
+
+    /// Goes on to the next address, unless another call did so meanwhile.
+    fn leave(&self, turn: usize) {
+        let _ = self.inner.turn.compare_exchange(turn, turn.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// Settings of a [`Client`].
+#[derive(Debug, Clone, Default)]
+pub struct ClientBuilder {
+    address: Option<String>,
+    namespace: Option<String>,
+    timeout: Option<Duration>,
+}
+
+impl ClientBuilder {
+    /// Where the server is: http or https URLs, separated by commas, tried in turn.
+    #[must_use]
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.address = Some(address.into());
+        self
+    }
+
+    /// The namespace that calls are made in.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// How long a call may take, with its retries. Default 30 s; calls that wait for something take as much longer.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// The client. Nothing is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::InvalidArgument`] when an address is no http or https URL.
+    pub fn build(self) -> Result<Client> {
+        let addresses = settings::addresses(self.address.as_deref())?;
+        let addresses = addresses.iter().map(|uri| {
+            let endpoint = transport::endpoint(uri)?;
+            Ok(Address { url: uri.to_string(), endpoint, channel: OnceLock::new() })
+        });
+        let inner = Inner {
+            addresses: addresses.collect::<Result<_>>()?,
+            turn: AtomicUsize::new(0),
+            namespace: settings::namespace(self.namespace),
+            timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
+        };
+        Ok(Client { inner: Arc::new(inner) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_needs_no_runtime_to_be_made() {
+        let client = Client::builder().address("http://a:1,http://b:2").namespace("n").build().unwrap();
+        assert_eq!(client.addresses(), ["http://a:1/", "http://b:2/"]);
+        assert_eq!(client.namespace(), "n");
+        assert_eq!(client.timeout(), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_bad_address_is_refused_at_once() {
+        assert!(Client::connect("localhost:7470").unwrap_err().to_string().contains("localhost:7470"));
+    }
+
+    #[test]
+    fn clones_leave_a_dead_address_together_and_once() {
+        let client = Client::connect("http://a:1,http://b:2").unwrap();
+        let clone = client.clone();
+        client.leave(0);
+        clone.leave(0);
+        assert_eq!((client.turn(), clone.turn()), (1, 1));
+    }
+}

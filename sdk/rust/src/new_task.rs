@@ -1,0 +1,285 @@
+//! Describing a task to be created.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use callboard_proto::v1;
+use serde::Serialize;
+
+use crate::time::{proto_duration, proto_timestamp};
+use crate::{Result, payload};
+
+/// A task to be created. Everything but the type is optional.
+#[derive(Debug, Clone, Default)]
+pub struct NewTask {
+    pub(crate) spec: v1::TaskSpec,
+    pub(crate) request_id: String,
+}
+
+impl NewTask {
+    /// A task of this type, which agents say they handle: 1 to 128 letters, digits and `-_./:`.
+    pub fn new(task_type: impl Into<String>) -> Self {
+        let spec = v1::TaskSpec { r#type: task_type.into(), ..v1::TaskSpec::default() };
+        Self { spec, request_id: String::new() }
+    }
+
+    /// What the handler is given: a string, [`crate::Bytes`], or anything that can be JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::InvalidArgument`] when the value can't be a payload: see [`crate::to_payload`].
+    pub fn input<T: Serialize + ?Sized>(self, input: &T) -> Result<Self> {
+        Ok(self.input_payload(payload::to_payload(input)?))
+    }
+
+    /// The input as a payload, made by the caller.
+    #[must_use]
+    pub fn input_payload(mut self, input: v1::Payload) -> Self {
+        self.spec.input = Some(input);
+        self
+    }
+
+    /// What the task is about, for people. At most 4 KiB.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.spec.description = description.into();
+        self
+    }
+
+    /// Your own id for the task, unique among the live tasks of the namespace. By default a live task of the same key is
+    /// used instead of creating one.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.spec.key = key.into();
+        self
+    }
+
+    /// What to do when a live task has the key.
+    #[must_use]
+    pub fn on_key_conflict(mut self, policy: v1::KeyConflictPolicy) -> Self {
+        self.spec.key_conflict_policy = policy.into();
+        self
+    }
+
+    /// How urgent it is.
+    #[must_use]
+    pub fn priority(mut self, priority: v1::Priority) -> Self {
+        self.spec.priority = priority.into();
+        self
+    }
+
+    /// A skill that the agent must have. Call it once for each.
+    #[must_use]
+    pub fn skill(mut self, skill: impl Into<String>) -> Self {
+        self.requirements().skills.push(skill.into());
+        self
+    }
+
+    /// A tool that the agent must have. Call it once for each.
+    #[must_use]
+    pub fn tool(mut self, tool: impl Into<String>) -> Self {
+        self.requirements().tools.push(tool.into());
+        self
+    }
+
+    /// The role that the agent must have.
+    #[must_use]
+    pub fn role(mut self, role: impl Into<String>) -> Self {
+        self.requirements().role = role.into();
+        self
+    }
+
+    /// The only agent that may have it, by name. It need not exist yet.
+    #[must_use]
+    pub fn assignee(mut self, agent: impl Into<String>) -> Self {
+        self.requirements().assignee = agent.into();
+        self
+    }
+
+    /// The agent that should have it, by name.
+    #[must_use]
+    pub fn preferred_agent(mut self, agent: impl Into<String>) -> Self {
+        self.requirements().preferred_agent = agent.into();
+        self
+    }
+
+    /// A label that the agent should have. Call it once for each.
+    #[must_use]
+    pub fn affinity(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
+        self.requirements().affinity.insert(label.into(), value.into());
+        self
+    }
+
+    /// A task that must end first; if it does not complete, this one is skipped.
+    #[must_use]
+    pub fn depends_on(self, task_id: impl Into<String>) -> Self {
+        self.dependency(task_id.into(), v1::DependencyFailureAction::Skip)
+    }
+
+    /// A task that must end first; if it does not complete, this one fails.
+    #[must_use]
+    pub fn depends_on_or_fail(self, task_id: impl Into<String>) -> Self {
+        self.dependency(task_id.into(), v1::DependencyFailureAction::Fail)
+    }
+
+    /// Attempts in a run, the first included.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: i32) -> Self {
+        self.spec.retry_policy.get_or_insert_default().max_attempts = attempts;
+        self
+    }
+
+    /// When and how often a failed attempt is followed by another. Replaces what [`NewTask::max_attempts`] said.
+    #[must_use]
+    pub fn retry_policy(mut self, policy: v1::RetryPolicy) -> Self {
+        self.spec.retry_policy = Some(policy);
+        self
+    }
+
+    /// The longest time from READY to accepted by an agent.
+    #[must_use]
+    pub fn schedule_to_start(mut self, limit: Duration) -> Self {
+        self.timeouts().schedule_to_start = Some(proto_duration(limit));
+        self
+    }
+
+    /// The longest time for each attempt, from assigned to ended.
+    #[must_use]
+    pub fn start_to_close(mut self, limit: Duration) -> Self {
+        self.timeouts().start_to_close = Some(proto_duration(limit));
+        self
+    }
+
+    /// The longest time from creation to the end, over all attempts.
+    #[must_use]
+    pub fn schedule_to_close(mut self, limit: Duration) -> Self {
+        self.timeouts().schedule_to_close = Some(proto_duration(limit));
+        self
+    }
+
+    /// The longest silence of the handler between two progress reports or checkpoints.
+    #[must_use]
+    pub fn heartbeat(mut self, limit: Duration) -> Self {
+        self.timeouts().heartbeat = Some(proto_duration(limit));
+        self
+    }
+
+    /// When the task fails if it has not ended.
+    #[must_use]
+    pub fn deadline(mut self, at: SystemTime) -> Self {
+        self.spec.deadline = Some(proto_timestamp(at));
+        self
+    }
+
+    /// Not before this time.
+    #[must_use]
+    pub fn start_at(mut self, at: SystemTime) -> Self {
+        self.spec.start_at = Some(proto_timestamp(at));
+        self
+    }
+
+    /// Keep it waiting until [`crate::Client::release`].
+    #[must_use]
+    pub fn hold(mut self) -> Self {
+        self.spec.hold = true;
+        self
+    }
+
+    /// A tag to find it by. Call it once for each.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.spec.tags.push(tag.into());
+        self
+    }
+
+    /// Something that an application wants to keep with it. Call it once for each.
+    #[must_use]
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.spec.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// Something that is carried to every attempt: trace context (`traceparent`). Call it once for each.
+    #[must_use]
+    pub fn header(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.spec.headers.insert(key.into(), value.into());
+        self
+    }
+
+    /// All headers at once.
+    #[must_use]
+    pub fn headers(mut self, headers: BTreeMap<String, String>) -> Self {
+        self.spec.headers = headers;
+        self
+    }
+
+    /// Your own id of this creation: repeating it with the same id creates nothing more, for 24 hours. By default a
+    /// random one is made for each call.
+    #[must_use]
+    pub fn request_id(mut self, request_id: impl Into<String>) -> Self {
+        self.request_id = request_id.into();
+        self
+    }
+
+    /// The specification as the protocol has it.
+    pub fn spec(&self) -> &v1::TaskSpec {
+        &self.spec
+    }
+
+    fn requirements(&mut self) -> &mut v1::Requirements {
+        self.spec.requirements.get_or_insert_default()
+    }
+
+    fn timeouts(&mut self) -> &mut v1::Timeouts {
+        self.spec.timeouts.get_or_insert_default()
+    }
+
+    fn dependency(mut self, task_id: String, action: v1::DependencyFailureAction) -> Self {
+        self.spec.dependencies.push(v1::Dependency { task_id, on_failure: action.into() });
+        self
+    }
+}
+
+impl From<v1::TaskSpec> for NewTask {
+    fn from(spec: v1::TaskSpec) -> Self {
+        Self { spec, request_id: String::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_in_the_spec() {
+        let task = NewTask::new("research")
+            .input(&["a", "b"])
+            .unwrap()
+            .skill("web")
+            .skill("pdf")
+            .role("lead")
+            .depends_on("t1")
+            .depends_on_or_fail("t2")
+            .max_attempts(5)
+            .start_to_close(Duration::from_millis(1500))
+            .tag("x")
+            .request_id("r1");
+        let spec = task.spec();
+        let requirements = spec.requirements.as_ref().unwrap();
+        assert_eq!(requirements.skills, ["web", "pdf"]);
+        assert_eq!(requirements.role, "lead");
+        assert_eq!(spec.dependencies[0].on_failure(), v1::DependencyFailureAction::Skip);
+        assert_eq!(spec.dependencies[1].on_failure(), v1::DependencyFailureAction::Fail);
+        assert_eq!(spec.retry_policy.as_ref().unwrap().max_attempts, 5);
+        let limit = spec.timeouts.as_ref().unwrap().start_to_close.unwrap();
+        assert_eq!((limit.seconds, limit.nanos), (1, 500_000_000));
+        assert_eq!(spec.input.as_ref().unwrap().content_type, "application/json");
+        assert_eq!(task.request_id, "r1");
+    }
+
+    #[test]
+    fn a_bare_task_asks_for_nothing() {
+        let task = NewTask::new("t");
+        assert_eq!(task.spec, v1::TaskSpec { r#type: "t".into(), ..v1::TaskSpec::default() });
+    }
+}
