@@ -50,6 +50,9 @@ pub enum Error {
     /// Results can't be written.
     #[error("cannot write to standard output: {0}")]
     Write(#[from] io::Error),
+    /// The server can't start, or had to stop.
+    #[error("{0}")]
+    Serve(String),
     /// Some of several things failed; each has been told already.
     #[error("{failed} of {total} failed")]
     Several {
@@ -71,7 +74,7 @@ impl Error {
             Self::UnknownId { .. } => Exit::NotFound,
             Self::NotCompleted(_) | Self::NoResult(_) => Exit::NotCompleted,
             Self::StillRunning(_) => Exit::Timeout,
-            Self::Write(_) => Exit::Error,
+            Self::Write(_) | Self::Serve(_) => Exit::Error,
             Self::Several { exit, .. } => *exit,
         }
     }

@@ -9,6 +9,8 @@ mod ids;
 mod input;
 mod logging;
 mod output;
+#[cfg(unix)]
+mod serve;
 mod values;
 #[cfg(unix)]
 mod work;
@@ -27,7 +29,10 @@ fn main() -> ExitCode {
         work::guard::run(std::io::stdin().lock());
         return Exit::Ok.into();
     }
-    logging::start(logging::default_for(&cli.command));
+    // A server starts its own logging, from its settings.
+    if !matches!(cli.command, Command::Serve(_)) {
+        logging::start(logging::default_for(&cli.command));
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {

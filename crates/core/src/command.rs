@@ -306,6 +306,8 @@ pub struct Outcome {
     pub reply: Reply,
     /// What is to be done after the commit.
     pub effects: Vec<Effect>,
+    /// The answer is a remembered one: nothing was done.
+    pub replayed: bool,
 }
 
 /// The answer to a command. Serialized, it is what a repetition gets.

@@ -31,7 +31,7 @@ pub enum Decision {
     /// It is refused, and changed nothing.
     Rejected(Rejection),
     /// Rows are missing; load them and decide again. It changed nothing.
-    NeedMore(Box<Want>),
+    NeedMore(Want),
 }
 
 /// Why a rule stopped before it was done.
@@ -60,9 +60,19 @@ pub fn decide(ws: &mut WorkingSet, envelope: &Envelope, cx: &mut Context<'_>) ->
             ws.roll_back();
             match stop {
                 Stop::Reject(rejection) => Decision::Rejected(rejection),
-                Stop::NeedMore(want) => Decision::NeedMore(want),
+                Stop::NeedMore(want) => Decision::NeedMore(*want),
             }
         }
+    }
+}
+
+/// What a command would want, given the rows as they are. Changes nothing: it serves to load for a whole batch at once.
+pub fn foresee(ws: &mut WorkingSet, envelope: &Envelope, cx: &mut Context<'_>) -> Option<Want> {
+    let foreseen = once(ws, envelope, cx);
+    ws.roll_back();
+    match foreseen {
+        Err(Stop::NeedMore(want)) => Some(*want),
+        Ok(_) | Err(Stop::Reject(_)) => None,
     }
 }
 
@@ -104,7 +114,7 @@ fn replay(record: &RequestRecord, digest: &[u8]) -> Result<Outcome, Stop> {
         return Err(Rejection::new(Reason::RequestIdReused, message).into());
     }
     let reply = serde_json::from_str(&record.reply).map_err(|error| unreadable(&error))?;
-    Ok(Outcome { reply, effects: Vec::new() })
+    Ok(Outcome { reply, effects: Vec::new(), replayed: true })
 }
 
 fn unreadable(error: &serde_json::Error) -> Rejection {

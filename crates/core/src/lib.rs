@@ -30,7 +30,7 @@ pub mod validate;
 pub mod working_set;
 
 pub use command::{Command, Effect, Envelope, Outcome, Reply};
-pub use decide::{Context, Decision, decide};
+pub use decide::{Context, Decision, decide, foresee};
 pub use entropy::Entropy;
 pub use rejection::{Reason, Rejection};
 pub use settings::Settings;

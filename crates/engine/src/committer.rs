@@ -201,7 +201,7 @@ impl Committer {
         let mut decided = Decided::new(now, items.len());
         for index in 0..items.len() {
             if self.is_outdated(&items[index].envelope.command) {
-                decided.results.push(Ok(Outcome { reply: Reply::Done, effects: Vec::new() }));
+                decided.results.push(Ok(Outcome { reply: Reply::Done, effects: Vec::new(), replayed: false }));
                 continue;
             }
             let result = self.decide_one(open, &items[index..], now).await?;
@@ -264,7 +264,7 @@ impl Committer {
             let want = {
                 let mut cx = context(&shared, &mut self.entropy, &mut self.board, now);
                 match decide(&mut self.ws, &envelope, &mut cx) {
-                    Decision::Done(Outcome { reply: Reply::Dispatched(left), effects }) => return Ok((effects, left)),
+                    Decision::Done(Outcome { reply: Reply::Dispatched(left), effects, .. }) => return Ok((effects, left)),
                     Decision::Done(_) => return Ok(Default::default()),
                     Decision::Rejected(rejection) => {
                         tracing::error!(%rejection, "a dispatch was refused");

@@ -65,8 +65,10 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
             Command::EndSession { agent, epoch, .. } if result.is_ok() => Some((agent, epoch)),
             _ => None,
         };
+        let mut replayed = false;
         let result = result.map(|outcome| {
             apply(committer, outcome.effects, &mut outgoing);
+            replayed = outcome.replayed;
             outcome.reply
         });
         if let Some((agent, epoch)) = ended.filter(|(agent, epoch)| !shared.sessions.is_open_at(*agent, *epoch)) {
@@ -81,6 +83,8 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
                 }
                 answers.push((Sink::Caller(reply), result));
             }
+            // Nobody will tell of the end of a task that may have ended long ago.
+            Sink::Runner { reply, .. } if replayed => answers.push((Sink::Caller(reply), result)),
             sink => answers.push((sink, result)),
         }
     }
@@ -186,7 +190,10 @@ fn answer(committer: &Committer, sink: Sink, result: Result<Reply>, outgoing: &m
         Sink::Caller(reply) | Sink::Attach { reply, .. } => drop(reply.send(result)),
         Sink::Runner { reply, ended } => {
             let waiting = match &result {
-                Ok(Reply::Tasks(receipts)) => receipts.first().map(|receipt| shared.waiters.add(receipt.task, ended)),
+                Ok(Reply::Tasks(receipts)) => {
+                    let live = receipts.first().filter(|receipt| !receipt.state.is_final());
+                    live.map(|receipt| shared.waiters.add(receipt.task, ended))
+                }
                 _ => None,
             };
             drop(reply.send(match waiting {

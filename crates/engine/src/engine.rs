@@ -23,6 +23,7 @@ use callboard_core::working_set::LaneRef;
 use callboard_core::{Entropy, WorkingSet};
 use callboard_store::{EventScope, Store};
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -311,7 +312,8 @@ impl Engine {
         self.shared.queue.ask(envelope).await
     }
 
-    /// Creates a task, and gives what tells of its end.
+    /// Creates a task, and gives what tells of its end. When that is closed, nobody will tell: the task has ended, or the
+    /// answer is a remembered one; then wait for it as for any other.
     pub async fn run(&self, envelope: Envelope) -> Result<(Reply, oneshot::Receiver<Arc<Ended>>)> {
         self.refuse_when_draining()?;
         let (reply, answer) = oneshot::channel();
@@ -332,8 +334,9 @@ impl Engine {
         Stream::attach(self.shared.clone(), request).await
     }
 
-    /// Claims tasks, waiting for one if there is none.
-    pub async fn claim(&self, request: ClaimRequest) -> Result<Claimed> {
+    /// Claims tasks, waiting for one if there is none; at most until `give_up` ends.
+    pub async fn claim(&self, request: ClaimRequest, give_up: impl Future<Output = ()>) -> Result<Claimed> {
+        let mut give_up = std::pin::pin!(give_up);
         let namespace = self.namespace(&request.namespace).await?;
         let place = match request.wait.is_zero() {
             true => None,
@@ -362,6 +365,7 @@ impl Engine {
             tokio::select! {
                 () = place.woken() => {}
                 () = tokio::time::sleep_until(until) => return Ok(Vec::new()),
+                () = &mut give_up => return Ok(Vec::new()),
             }
         }
     }
@@ -369,6 +373,11 @@ impl Engine {
     /// The id of a namespace.
     pub async fn namespace(&self, name: &str) -> Result<NamespaceId> {
         self.shared.names.id(&*self.shared.store, name).await
+    }
+
+    /// The settings of a namespace.
+    pub async fn settings(&self, name: &str) -> Result<NamespaceSettings> {
+        self.shared.names.settings(&*self.shared.store, name).await
     }
 
     /// The store, for reads.

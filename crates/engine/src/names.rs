@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use callboard_core::Rejection;
-use callboard_core::model::{Namespace, NamespaceId};
+use callboard_core::model::{Namespace, NamespaceId, NamespaceSettings};
 use callboard_store::Store;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,6 +17,7 @@ pub(crate) struct Names {
 struct Known {
     ids: HashMap<Arc<str>, NamespaceId>,
     names: HashMap<NamespaceId, Arc<str>>,
+    settings: HashMap<NamespaceId, NamespaceSettings>,
 }
 
 impl Names {
@@ -28,6 +29,12 @@ impl Names {
         self.refresh(store).await?;
         let id = self.read().ids.get(name).copied();
         id.ok_or_else(|| Rejection::namespace_not_found(name).into())
+    }
+
+    /// The settings of a namespace.
+    pub async fn settings(&self, store: &dyn Store, name: &str) -> Result<NamespaceSettings> {
+        let id = self.id(store, name).await?;
+        Ok(self.read().settings.get(&id).cloned().unwrap_or_default())
     }
 
     /// The name of a namespace that was met.
@@ -47,6 +54,7 @@ impl Names {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.ids.insert(namespace.name.clone(), namespace.id);
         known.names.insert(namespace.id, namespace.name.clone());
+        known.settings.insert(namespace.id, namespace.settings.clone());
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Known> {

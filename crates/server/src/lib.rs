@@ -1,1 +1,19 @@
-//! Placeholder.
+//! Callboard's gRPC services over the engine: parse, authenticate, authorize, call, map the answer. No rules, no SQL.
+//!
+//! - [`Server`]: binds everything to a listener; what it needs is passed in.
+//! - `services`: one file for each gRPC service; handlers unpack, call the engine or the store, and pack.
+//! - `convert`: between messages and the model, with every fault named.
+//! - `status`: the one place where errors become a `tonic::Status`.
+//! - `page`: page tokens and cursors.
+//! - `digest`: what tells a request from another under the same request id.
+
+mod caller;
+mod convert;
+mod digest;
+mod drain;
+mod page;
+mod server;
+mod services;
+mod status;
+
+pub use server::{Limits, Server};

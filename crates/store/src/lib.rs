@@ -4,6 +4,7 @@
 //! reads that decide nothing ([`Store`]'s other methods). [`memory`] and [`sqlite`] pass the same suite, [`conformance`].
 
 pub mod conformance;
+mod codec;
 mod error;
 pub mod memory;
 mod read;
@@ -15,7 +16,7 @@ pub use read::{
 };
 
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, Event, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::model::{Agent, AgentId, Edge, Event, Namespace, NamespaceId, TaskId, Timestamp};
 use callboard_core::working_set::{ChangeSet, LaneRef, Rows, TaskRef, Want};
 
 /// Where everything durable is.
@@ -42,6 +43,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// What an agent is given with an assignment of these tasks. Tasks that don't exist are left out.
     async fn hydrate(&self, tasks: &[TaskRef]) -> Result<Vec<Hydrated>>;
+
+    /// The edges to a task, in their order.
+    async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>>;
 
     /// How the dependencies of a task ended, in their order, behind `after` (an ordinal; `None`: from the first), until the
     /// results reach `max_bytes` (at least one is given) or `limit`.
@@ -72,8 +76,9 @@ pub trait Store: Send + Sync + 'static {
     /// Agents that have a session, of any namespace, in the order of their ids, behind `after`.
     async fn live_sessions(&self, after: Option<AgentId>, limit: usize) -> Result<Vec<Agent>>;
 
-    /// Tasks whose time has come, the longest overdue first.
-    async fn due(&self, now: Timestamp, limit: usize) -> Result<Due>;
+    /// Tasks whose time (`wake_at`) has come, by (time, id), behind `after`, so that tasks that can't be helped yet don't hide
+    /// those behind them.
+    async fn due(&self, now: Timestamp, after: Option<(Timestamp, TaskId)>, limit: usize) -> Result<Due>;
 
     /// Lanes that have ready tasks, at most so many.
     async fn ready_lanes(&self, limit: usize) -> Result<Vec<LaneRef>>;

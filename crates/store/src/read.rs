@@ -116,8 +116,8 @@ pub struct EventPage {
 /// What is due.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Due {
-    /// Tasks.
-    pub tasks: Vec<TaskRef>,
-    /// The next time at which a task will be due behind these, if there is one.
+    /// Tasks, each with its time.
+    pub tasks: Vec<(Timestamp, TaskRef)>,
+    /// The next time, later than `now`, at which a task will be due, if there is one.
     pub next: Option<Timestamp>,
 }

@@ -1,12 +1,26 @@
-//! Developer commands: `cargo xtask generate`, `cargo xtask check`, `cargo xtask test`.
+//! Developer commands: `cargo xtask generate`, `lint`, `tidy`, `test`, `demo`. CONTRIBUTING.md says when to use which.
 
+mod buf;
+mod command;
+mod demo;
 mod generate;
+mod lint;
+mod steps;
+mod test;
+mod tidy;
+mod tools;
+mod venv;
+mod workspace;
 
 use clap::{Parser, Subcommand};
+use std::error::Error;
 use std::process::ExitCode;
 
+/// What every command returns. Errors are read by people only, so they are text: the fault, and the remedy.
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
 #[derive(Parser)]
-#[command(about = "Callboard's developer commands")]
+#[command(name = "cargo xtask", about = "Callboard's developer commands")]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -14,17 +28,38 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Writes what is generated from `proto/`: Rust, the descriptors for reflection, Python.
+    /// Write what is generated from `proto/`: Rust, the descriptors for reflection, Python.
     Generate {
         /// Write nothing; fail when something committed is stale.
         #[arg(long)]
         check: bool,
+    },
+    /// Check form: rustfmt, clippy, buf, ruff, mypy, tidy.
+    Lint,
+    /// Check the invariants that can be read off the source tree.
+    Tidy,
+    /// Set up what the tests need, and run every check and every test. CI runs this.
+    Test {
+        /// Run the long form of the fault tests: 100 rounds of killing instead of 10.
+        #[arg(long)]
+        long: bool,
+    },
+    /// Set up what the demo needs, build `callboard`, and run `callboard demo` with these arguments.
+    #[command(disable_help_flag = true)]
+    Demo {
+        /// Arguments of `callboard demo`; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
     },
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Generate { check } => generate::run(check),
+        Command::Lint => lint::run(),
+        Command::Tidy => tidy::run(),
+        Command::Test { long } => test::run(long),
+        Command::Demo { args } => demo::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

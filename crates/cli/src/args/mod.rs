@@ -36,6 +36,9 @@ pub enum Command {
     /// Create namespaces and change their settings.
     #[command(subcommand, visible_alias = "namespaces")]
     Namespace(namespace::NamespaceCommand),
+    /// Run the server.
+    #[cfg(unix)]
+    Serve(Box<crate::serve::Args>),
     /// Be an agent that runs a program per task.
     #[cfg(unix)]
     Work(Box<work::WorkArgs>),

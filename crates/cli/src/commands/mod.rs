@@ -56,6 +56,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Agent(command) => agent::run(&Session::new(cli.global)?, command).await,
         Command::Namespace(command) => namespace::run(&Session::new(cli.global)?, command).await,
         #[cfg(unix)]
+        Command::Serve(args) => crate::serve::run(*args).await,
+        #[cfg(unix)]
         Command::Work(args) => crate::work::run(&Session::new(cli.global)?, *args).await,
         // Done before there is a runtime.
         #[cfg(unix)]

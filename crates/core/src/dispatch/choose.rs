@@ -1,7 +1,7 @@
 //! The choice among agents that fit.
 
 use super::Open;
-use crate::model::{Agent, Span, Task, TaskState, Timestamp};
+use crate::model::{Agent, AgentId, Span, Task, TaskState, Timestamp};
 
 /// At most so many agents are scored for a task; beyond that a few are as good as all.
 const SCORED: usize = 64;
@@ -9,8 +9,8 @@ const SCORED: usize = 64;
 /// What becomes of a task at this moment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Choice {
-    /// The open agent of this index gets it.
-    Agent(usize),
+    /// This open agent gets it.
+    Agent(AgentId),
     /// A preferred agent is near: look again at this time.
     Later(Timestamp),
     /// Nobody is open.
@@ -52,16 +52,16 @@ pub fn score(task: &Task, agent: &Agent, free: usize) -> Score {
 }
 
 /// Chooses an agent for a task: the preferred one; else the best of those that did not just hand it back; else any.
-pub(super) fn choose(
+pub(super) fn choose<'a>(
     task: &Task,
-    open: &[Open],
+    open: impl Iterator<Item = &'a Open> + Clone,
     preferred_is_near: impl FnOnce() -> bool,
     now: Timestamp,
     head_start: Span,
 ) -> Choice {
     if let Some(preferred) = &task.spec.requirements.preferred_agent {
-        if let Some(index) = open.iter().position(|open| *open.agent.name == **preferred) {
-            return Choice::Agent(index);
+        if let Some(open) = open.clone().find(|open| *open.agent.name == **preferred) {
+            return Choice::Agent(open.agent.id);
         }
         if let TaskState::Ready { since } = task.state
             && since + head_start > now
@@ -71,11 +71,9 @@ pub(super) fn choose(
         }
     }
     let best = open
-        .iter()
-        .enumerate()
         .take(SCORED)
-        .map(|(index, open)| (task.avoid == Some(open.agent.id), index, score(task, &open.agent, open.free).total()))
+        .map(|open| (task.avoid == Some(open.agent.id), open.agent.id, score(task, &open.agent, open.free).total()))
         // One that just handed it back comes behind all others.
         .min_by(|a, b| a.0.cmp(&b.0).then(b.2.total_cmp(&a.2)));
-    best.map_or(Choice::Nobody, |(_, index, _)| Choice::Agent(index))
+    best.map_or(Choice::Nobody, |(_, id, _)| Choice::Agent(id))
 }

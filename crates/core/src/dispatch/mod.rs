@@ -11,10 +11,11 @@ pub use choose::{Score, score};
 
 use crate::command::{LaneLeft, Outcome, Reply};
 use crate::decide::Context;
-use crate::model::{Agent, Timestamp, time::earliest};
+use crate::model::{Agent, AgentId, Task, TaskId, Timestamp, time::earliest};
 use crate::rules::{Ruled, Step};
 use crate::working_set::{LaneRef, WorkingSet};
 use choose::Choice;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// At most so many tasks of a lane are given out in one step.
 const STEP: usize = 256;
@@ -25,72 +26,144 @@ pub(crate) struct Open {
     free: usize,
 }
 
-/// Gives ready tasks of lanes to attached agents that fit and have free slots.
+/// A lane at work.
+struct Queue {
+    lane: LaneRef,
+    /// The agents that fit and had free slots.
+    fitting: Vec<AgentId>,
+    /// The next ready tasks by rank.
+    tasks: VecDeque<(i64, TaskId)>,
+    /// How many were looked at.
+    seen: usize,
+    /// How many of those stay ready, for a preferred agent.
+    passed: usize,
+    look_again_at: Option<Timestamp>,
+}
+
+impl Queue {
+    /// Whether it comes before others: by the rank of its next task.
+    fn head(&self, index: usize) -> Option<(i64, TaskId, usize)> {
+        self.tasks.front().map(|(rank, id)| (*rank, *id, index))
+    }
+
+    /// How many tasks the lane's agents can still take.
+    fn room(&self, open: &HashMap<AgentId, Open>) -> usize {
+        self.fitting.iter().filter_map(|id| open.get(id)).map(|open| open.free).sum()
+    }
+}
+
+/// Gives ready tasks of lanes to attached agents that fit and have free slots. The lanes of a namespace are served together, by
+/// rank, so that none starves another.
 pub(crate) fn dispatch(ws: &mut WorkingSet, lanes: &[LaneRef], cx: &mut Context<'_>) -> Ruled<Outcome> {
     let mut left = Vec::with_capacity(lanes.len());
     let mut effects = Vec::new();
-    for lane in lanes {
-        let Some(namespace) = ws.namespace_by_id(lane.0)?.cloned() else { continue };
-        if ws.lane(*lane).is_none() && !ws.lanes(lane.0)?.any(|known| known.id == lane.1) {
-            continue;
+    for lanes in lanes.chunk_by(|a, b| a.0 == b.0) {
+        let Some(namespace) = ws.namespace_by_id(lanes[0].0)?.cloned() else { continue };
+        if lanes.iter().any(|lane| ws.lane(*lane).is_none()) {
+            let _ = ws.lanes(namespace.id)?;
         }
         let principal = "system".into();
         let mut step = Step { ws: &mut *ws, cx: &mut *cx, namespace, principal, effects: Vec::new() };
-        left.push(step.dispatch_lane(*lane)?);
+        left.append(&mut step.dispatch_lanes(lanes)?);
         effects.append(&mut step.effects);
     }
-    Ok(Outcome { reply: Reply::Dispatched(left), effects })
+    Ok(Outcome { reply: Reply::Dispatched(left), effects, replayed: false })
 }
 
 impl Step<'_, '_> {
-    fn dispatch_lane(&mut self, lane: LaneRef) -> Ruled<LaneLeft> {
-        let mut open = self.open_agents(lane);
-        let room: usize = open.iter().map(|open| open.free).sum::<usize>().min(STEP);
-        let mut look_again_at = None;
-        if room > 0 {
-            let (tasks, _) = self.ws.ready_tasks(lane, room)?;
-            for id in tasks {
-                look_again_at = earliest(look_again_at, self.place(id, lane, &mut open)?);
-            }
+    fn dispatch_lanes(&mut self, lanes: &[LaneRef]) -> Ruled<Vec<LaneLeft>> {
+        let (mut queues, mut open) = self.line_up(lanes)?;
+        self.ws.want_ready(queues.iter().map(|queue| (queue.lane, queue.room(&open).min(STEP))))?;
+        let mut heads = BTreeSet::new();
+        for (index, queue) in queues.iter_mut().enumerate() {
+            self.fill(queue, &open)?;
+            heads.extend(queue.head(index));
         }
-        let ready = self.ws.ready_count(lane);
-        Ok(LaneLeft { namespace: lane.0, lane: lane.1, ready, look_again_at })
+        while let Some((_, task, index)) = heads.pop_first() {
+            let queue = &mut queues[index];
+            queue.tasks.pop_front();
+            queue.seen += 1;
+            self.place(task, queue, &mut open)?;
+            if queue.tasks.is_empty() {
+                self.fill(queue, &open)?;
+            }
+            heads.extend(queue.head(index));
+        }
+        let left = queues.iter().map(|queue| LaneLeft {
+            namespace: queue.lane.0,
+            lane: queue.lane.1,
+            ready: self.ws.ready_count(queue.lane),
+            look_again_at: queue.look_again_at,
+        });
+        Ok(left.collect())
     }
 
-    /// Gives one task to the best agent; says when to look again if it has to wait for a preferred one.
-    fn place(&mut self, id: crate::model::TaskId, lane: LaneRef, open: &mut Vec<Open>) -> Ruled<Option<Timestamp>> {
+    /// The lanes that exist, each with the agents that fit, and those agents with their free slots.
+    fn line_up(&mut self, lanes: &[LaneRef]) -> Ruled<(Vec<Queue>, HashMap<AgentId, Open>)> {
+        let mut queues = Vec::with_capacity(lanes.len());
+        for lane in lanes {
+            let Some(known) = self.ws.lane(*lane) else { continue };
+            let fitting = self.cx.board.fitting(known).iter().copied().collect();
+            queues.push(Queue { lane: *lane, fitting, tasks: VecDeque::new(), seen: 0, passed: 0, look_again_at: None });
+        }
+        let all = || queues.iter().flat_map(|queue| queue.fitting.iter().copied());
+        self.ws.want_agents(self.namespace.id, all())?;
+        let mut open = HashMap::new();
+        for id in all().collect::<BTreeSet<_>>() {
+            let agent = self.ws.loaded_agent(id).filter(|agent| agent.takes_pushes());
+            let Some((agent, free)) = agent.map(|agent| (agent, self.ws.free_slots(agent))) else { continue };
+            if free > 0 {
+                open.insert(id, Open { agent: agent.clone(), free });
+            }
+        }
+        for queue in &mut queues {
+            queue.fitting.retain(|id| open.contains_key(id));
+        }
+        Ok((queues, open))
+    }
+
+    /// Takes the next ready tasks of a lane into its queue, as many as its agents can take.
+    fn fill(&mut self, queue: &mut Queue, open: &HashMap<AgentId, Open>) -> Ruled<()> {
+        let room = queue.room(open).min(STEP.saturating_sub(queue.seen));
+        if room == 0 {
+            return Ok(());
+        }
+        // Those that stay ready for a preferred agent are the first again.
+        let (tasks, _) = self.ws.ready_tasks(queue.lane, queue.passed + room)?;
+        for id in tasks.into_iter().skip(queue.passed) {
+            let rank = self.ws.loaded_task(id).and_then(Task::rank);
+            queue.tasks.extend(rank.map(|rank| (rank, id)));
+        }
+        Ok(())
+    }
+
+    /// Gives one task to the best agent, or notes when to look again if it has to wait for a preferred one.
+    fn place(&mut self, id: TaskId, queue: &mut Queue, open: &mut HashMap<AgentId, Open>) -> Ruled<()> {
         let mut task = self.task(id)?;
-        let preferred_is_near = || self.preferred_is_near(&task, lane);
+        let preferred_is_near = || self.preferred_is_near(&task, queue.lane);
         let head_start = self.cx.settings.preferred_head_start;
-        match choose::choose(&task, open, preferred_is_near, self.cx.now, head_start) {
-            Choice::Nobody => Ok(None),
-            Choice::Later(at) => Ok(Some(at)),
-            Choice::Agent(index) => {
-                let agent = open[index].agent.clone();
-                self.assign(&mut task, &agent, None)?;
-                open[index].free -= 1;
-                if open[index].free == 0 {
-                    open.swap_remove(index);
+        let fitting = queue.fitting.iter().filter_map(|id| open.get(id));
+        match choose::choose(&task, fitting, preferred_is_near, self.cx.now, head_start) {
+            Choice::Nobody => queue.tasks.clear(),
+            Choice::Later(at) => {
+                queue.passed += 1;
+                queue.look_again_at = earliest(queue.look_again_at, Some(at));
+            }
+            Choice::Agent(id) => {
+                let Some(chosen) = open.get_mut(&id) else { return Ok(()) };
+                chosen.free -= 1;
+                self.assign(&mut task, &chosen.agent, None)?;
+                if chosen.free == 0 {
+                    open.remove(&id);
+                    queue.fitting.retain(|id| open.contains_key(id));
                 }
-                Ok(None)
             }
         }
-    }
-
-    /// Agents that fit the lane and have a free slot.
-    fn open_agents(&mut self, lane: LaneRef) -> Vec<Open> {
-        let Some(known) = self.ws.lane(lane) else { return Vec::new() };
-        let fitting = self.cx.board.fitting(known);
-        let agents = fitting.iter().filter_map(|id| self.ws.loaded_agent(*id));
-        agents
-            .filter(|agent| agent.takes_pushes())
-            .map(|agent| Open { agent: agent.clone(), free: self.ws.free_slots(agent) })
-            .filter(|open| open.free > 0)
-            .collect()
+        Ok(())
     }
 
     /// Whether the agent that a task prefers is attached and fits, so that waiting for it may help.
-    fn preferred_is_near(&self, task: &crate::model::Task, lane: LaneRef) -> bool {
+    fn preferred_is_near(&self, task: &Task, lane: LaneRef) -> bool {
         let Some(preferred) = &task.spec.requirements.preferred_agent else { return false };
         let name = (lane.0, preferred.as_str().into());
         let agent = self.ws.agent_by_name(&name).ok().flatten();

@@ -372,7 +372,8 @@ impl Task {
             TaskState::Waiting(waiting) => waiting.not_before.map(NotBefore::at),
             TaskState::Ready { since } => self.starts_by(*since),
             TaskState::Assigned { lease, ready_since } => {
-                let accepted_by = Some(lease.assigned_at + settings.accept_within);
+                // A claim is accepted by whoever asked for it.
+                let accepted_by = lease.claim.is_none().then(|| lease.assigned_at + settings.accept_within);
                 earliest(earliest(accepted_by, self.starts_by(*ready_since)), self.lease_wakes_at(lease))
             }
             TaskState::Running { lease, heard_at, cancelling } => {

@@ -2,7 +2,7 @@
 
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, SessionEnd};
-use crate::model::{Agent, AgentProfile, Link, Session, Span};
+use crate::model::{Agent, AgentProfile, Link, Session, Span, Task, TaskId};
 use crate::rejection::{Reason, Rejection};
 use crate::working_set::LaneRef;
 use std::sync::Arc;
@@ -25,32 +25,40 @@ impl Step<'_, '_> {
         }
         let room = max.min(self.ws.free_slots(&agent));
         let mut leases = Vec::new();
-        for lane in self.lanes_for(&agent)? {
-            let left = room - leases.len();
-            if left == 0 {
-                break;
-            }
-            let (tasks, _) = self.ws.ready_tasks(lane, left)?;
-            for id in tasks {
-                let mut task = self.task(id)?;
-                leases.push(self.assign(&mut task, &agent, Some(lease))?);
-            }
+        for id in self.first_ready(&agent, room)? {
+            let mut task = self.task(id)?;
+            leases.push(self.assign(&mut task, &agent, Some(lease))?);
         }
         Ok(Reply::Claimed(leases))
     }
 
-    /// The lanes that the agent fits and that may have ready tasks, in the order of their ids.
+    /// The first ready tasks of all lanes that the agent fits, by rank: no lane may starve another.
+    fn first_ready(&mut self, agent: &Agent, room: usize) -> Ruled<Vec<TaskId>> {
+        if room == 0 {
+            return Ok(Vec::new());
+        }
+        let lanes = self.lanes_for(agent)?;
+        self.ws.want_ready(lanes.iter().map(|lane| (*lane, room)))?;
+        let mut first = Vec::new();
+        for lane in lanes {
+            let (tasks, _) = self.ws.ready_tasks(lane, room)?;
+            first.extend(tasks.into_iter().map(|id| (self.ws.loaded_task(id).and_then(Task::rank), id)));
+        }
+        first.sort_unstable();
+        first.truncate(room);
+        Ok(first.into_iter().map(|(_, id)| id).collect())
+    }
+
+    /// The lanes that the agent fits and that may have ready tasks.
     fn lanes_for(&self, agent: &Agent) -> Ruled<Vec<LaneRef>> {
         let lanes = self.ws.lanes(self.namespace.id)?;
-        let mut fitting: Vec<LaneRef> = lanes
+        let fitting = lanes
             .filter(|lane| {
                 let at = (lane.namespace, lane.id);
                 (self.ws.ready_count(at) > 0 || self.ws.has_backlog(at)) && lane.key.fits_agent(agent)
             })
-            .map(|lane| (lane.namespace, lane.id))
-            .collect();
-        fitting.sort_unstable();
-        Ok(fitting)
+            .map(|lane| (lane.namespace, lane.id));
+        Ok(fitting.collect())
     }
 
     /// The agent with a session by claims; written only when something is new, not at every poll.

@@ -27,12 +27,6 @@ impl Step<'_, '_> {
     /// Creates tasks, all or none.
     pub(super) fn create_tasks(&mut self, tasks: &[NewTask]) -> Ruled<Reply> {
         self.want_all(tasks)?;
-        let live = self.ws.live_count(self.namespace.id)?;
-        let limit = self.namespace.settings.max_live_tasks;
-        if live + tasks.len() as i64 > limit {
-            let remedy = "wait for tasks to end, or raise max_live_tasks of the namespace";
-            return Err(Rejection::limit("live tasks of the namespace", limit, remedy).into());
-        }
         let mut receipts = Vec::with_capacity(tasks.len());
         for (index, new) in tasks.iter().enumerate() {
             receipts.push(self.create_task(new, index)?);
@@ -52,6 +46,7 @@ impl Step<'_, '_> {
         if let Some(existing) = self.resolve_key(new, index)? {
             return Ok(existing);
         }
+        self.check_room()?;
         let lane = self.lane_of(&new.spec)?;
         let dependencies = self.examine_dependencies(new, index)?;
         let task = self.insert(new, lane, &dependencies);
@@ -64,6 +59,16 @@ impl Step<'_, '_> {
             }
             None => Ok(TaskReceipt::of(&task)),
         }
+    }
+
+    /// Whether the namespace may have one more live task.
+    pub(super) fn check_room(&self) -> Ruled<()> {
+        let limit = self.namespace.settings.max_live_tasks;
+        if self.ws.live_count(self.namespace.id)? >= limit {
+            let remedy = "wait for tasks to end, or raise max_live_tasks of the namespace";
+            return Err(Rejection::limit("live tasks of the namespace", limit, remedy).into());
+        }
+        Ok(())
     }
 
     /// What the key's conflict policy says: answer with the live task, refuse, or make way.
@@ -108,8 +113,8 @@ impl Step<'_, '_> {
         let used = self.ws.lanes_in_use(self.namespace.id)?;
         let lanes: Vec<_> = self.ws.lanes(self.namespace.id)?.map(|lane| (lane.namespace, lane.id)).collect();
         let idle: Vec<_> = lanes.iter().filter(|lane| !used.contains(lane)).copied().collect();
-        if idle.is_empty() {
-            let limit = self.namespace.settings.max_lanes;
+        let limit = self.namespace.settings.max_lanes;
+        if lanes.len() - idle.len() >= limit as usize {
             let remedy = "use fewer distinct combinations of type, assignee, role, skills and tools, \
                           or raise max_lanes of the namespace";
             return Err(Rejection::limit("lanes of the namespace", limit, remedy).into());

@@ -47,7 +47,7 @@ pub(crate) fn apply(ws: &mut WorkingSet, envelope: &Envelope, cx: &mut Context<'
     let principal = envelope.principal.clone();
     let mut step = Step { ws, cx, namespace, principal, effects: Vec::new() };
     let reply = step.apply(&envelope.command)?;
-    Ok(Outcome { reply, effects: step.effects })
+    Ok(Outcome { reply, effects: step.effects, replayed: false })
 }
 
 impl Step<'_, '_> {

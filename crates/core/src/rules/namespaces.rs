@@ -33,7 +33,7 @@ pub(super) fn create(
     };
     ws.put_namespace(namespace.clone());
     namespace.version += 1;
-    Ok(Outcome { reply: Reply::Namespace(namespace), effects: Vec::new() })
+    Ok(Outcome { reply: Reply::Namespace(namespace), effects: Vec::new(), replayed: false })
 }
 
 impl Step<'_, '_> {

@@ -73,7 +73,7 @@ impl Step<'_, '_> {
         let worth_it = until.since(claim.until) >= Span(span.0 / 3) || until < claim.until;
         let until = if worth_it { until } else { claim.until };
         if worth_it {
-            self.step_state(&mut task, Move::Extend(ClaimLease { until, span }))?;
+            self.step_state(&mut task, Move::Extend(ClaimLease { until, ..claim }))?;
             self.write(&mut task);
         }
         let cancel_requested = matches!(task.state, TaskState::Running { cancelling: Some(_), .. });
@@ -172,8 +172,18 @@ impl Step<'_, '_> {
     }
 }
 
-/// Whether the report already ended its attempt: the same report gets the same receipt.
+/// Whether the report was committed before its attempt ended, or ended it: the same report gets the same receipt.
 fn is_repetition(task: &Task, fence: Fence, report: &Report) -> bool {
-    let (Some(closed), Some((by, digest))) = (&task.closed, report.closes()) else { return false };
-    closed.attempt == fence.attempt && closed.token == fence.token && closed.by == by && closed.digest == digest
+    let Some(closed) = &task.closed else { return false };
+    if closed.attempt != fence.attempt || closed.token != fence.token {
+        return false;
+    }
+    match report {
+        // An agent says nothing of an attempt behind its end: these came before it.
+        Report::Accepted | Report::Checkpoint(_) => true,
+        Report::Progress(_) => false,
+        Report::Rejected { .. } | Report::Completed { .. } | Report::Failed { .. } => {
+            report.closes() == Some((closed.by, closed.digest))
+        }
+    }
 }

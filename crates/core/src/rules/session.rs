@@ -2,7 +2,7 @@
 
 use super::{Ruled, Step};
 use crate::command::{Attached, Effect, Fence, Reply, SessionEnd, StopReason};
-use crate::model::{Agent, AgentId, AgentProfile, Link, Session, Task, TaskId};
+use crate::model::{Agent, AgentId, AgentProfile, Link, Session, Task, TaskId, TaskState};
 use crate::rejection::{Reason, Rejection};
 use crate::rules::attempt::AttemptEnd;
 use crate::rules::transition::Move;
@@ -93,6 +93,10 @@ impl Step<'_, '_> {
             let fence = Fence { task: id, attempt: task.attempt, token: lease.token };
             if held.contains(&fence) {
                 self.step_state(&mut task, Move::Renew { epoch: agent.epoch })?;
+                if matches!(task.state, TaskState::Running { .. }) {
+                    // While it was away, its handler could not be heard.
+                    self.step_state(&mut task, Move::Hear(self.cx.now))?;
+                }
                 self.write(&mut task);
                 kept.push(fence);
             } else {

@@ -50,20 +50,15 @@ impl Step<'_, '_> {
         Ok(receipt(&task))
     }
 
-    /// Ends a hold.
+    /// Ends a hold; a task that is not held stays as it is.
     pub(super) fn release_task(&mut self, id: TaskId) -> Ruled<Reply> {
         let mut task = self.task(id)?;
-        match &task.state {
-            TaskState::Waiting(waiting) if waiting.held => {
-                let left = Waiting { held: false, ..waiting.clone() };
-                let to = if left.over() { Move::Ready(self.cx.now) } else { Move::Wait(left) };
-                self.go(&mut task, to, EventKind::Released)?;
-            }
-            state if state.name().is_final() => {
-                let remedy = "it has ended, and nothing is held";
-                return Err(Rejection::task_state(id, state.name(), remedy).into());
-            }
-            _ => {}
+        if let TaskState::Waiting(waiting) = &task.state
+            && waiting.held
+        {
+            let left = Waiting { held: false, ..waiting.clone() };
+            let to = if left.over() { Move::Ready(self.cx.now) } else { Move::Wait(left) };
+            self.go(&mut task, to, EventKind::Released)?;
         }
         Ok(receipt(&task))
     }
@@ -121,6 +116,8 @@ impl Step<'_, '_> {
         }
         self.check_retry_limits(&task)?;
         let unmet = self.wait_again(&task)?;
+        // Without live tasks its lane may have been given to another.
+        task.lane = self.lane_of(&task.spec)?;
         self.reset(&mut task);
         let waiting = Waiting { unmet, ..Waiting::default() };
         self.go(&mut task, Move::Reopen(waiting.clone()), EventKind::RunOpened)?;
@@ -138,11 +135,7 @@ impl Step<'_, '_> {
             let remedy = format!("its deadline passed {passed} s ago: a run would end at once; create a new task");
             return Err(Rejection::task_state(task.id, task.state.name(), &remedy).into());
         }
-        let limit = self.namespace.settings.max_live_tasks;
-        if self.ws.live_count(task.namespace)? >= limit {
-            let remedy = "wait for tasks to end, or raise max_live_tasks of the namespace";
-            return Err(Rejection::limit("live tasks of the namespace", limit, remedy).into());
-        }
+        self.check_room()?;
         let Some(key) = &task.spec.key else { return Ok(()) };
         let at = (task.namespace, key.clone());
         if let Some(holder) = self.ws.task_by_key(&at)? {
@@ -163,6 +156,8 @@ impl Step<'_, '_> {
         for edge in edges {
             let mut source = self.task(edge.source)?;
             match source.state.name() {
+                // One that is still being told of later would count as met twice.
+                StateName::Completed if source.releasing => self.ws.resolve_edge(&edge),
                 StateName::Completed => {}
                 ended if ended.is_final() => {
                     let remedy = format!("its dependency {} is {}; retry that first", edge.source, ended.as_str());

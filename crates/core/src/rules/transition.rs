@@ -54,16 +54,21 @@ pub struct Illegal {
 /// | READY     | WAITING, ASSIGNED, FAILED, CANCELLED                                   |
 /// | ASSIGNED  | WAITING, READY, RUNNING, FAILED, CANCELLED; a renewed or longer lease  |
 /// | RUNNING   | WAITING, READY, COMPLETED, FAILED, CANCELLED; a renewed or longer lease|
+/// | RUNNING, its cancellation asked for | CANCELLED; a renewed or longer lease         |
 /// | COMPLETED | nothing                                                                |
 /// | FAILED, CANCELLED, SKIPPED | WAITING, in the next run                              |
 pub fn next(from: &TaskState, to: Move) -> Result<TaskState, Illegal> {
     let attempted = to.participle();
     use TaskState as S;
     let state = match (from, to) {
-        (S::Waiting(_) | S::Ready { .. } | S::Assigned { .. } | S::Running { .. }, Move::Wait(waiting)) => {
-            S::Waiting(waiting)
+        // Once a cancellation is asked for, the outcome is CANCELLED whatever still arrives: no other attempt follows.
+        (
+            S::Waiting(_) | S::Ready { .. } | S::Assigned { .. } | S::Running { cancelling: None, .. },
+            Move::Wait(waiting),
+        ) => S::Waiting(waiting),
+        (S::Waiting(_) | S::Assigned { .. } | S::Running { cancelling: None, .. }, Move::Ready(since)) => {
+            S::Ready { since }
         }
-        (S::Waiting(_) | S::Assigned { .. } | S::Running { .. }, Move::Ready(since)) => S::Ready { since },
         (S::Ready { since }, Move::Assign(lease)) => S::Assigned { lease, ready_since: *since },
         (S::Assigned { lease, .. }, Move::Accept(at)) => {
             S::Running { lease: lease.clone(), heard_at: at, cancelling: None }
@@ -87,12 +92,11 @@ pub fn next(from: &TaskState, to: Move) -> Result<TaskState, Illegal> {
             heard_at: *heard_at,
             cancelling: cancelling.clone(),
         },
-        (S::Running { lease, heard_at, .. }, Move::RequestCancel(cancelling)) => {
+        (S::Running { lease, heard_at, cancelling: None }, Move::RequestCancel(cancelling)) => {
             S::Running { lease: lease.clone(), heard_at: *heard_at, cancelling: Some(cancelling) }
         }
         (S::Running { cancelling: None, .. }, Move::Complete(at)) => S::Completed { at },
         (S::Waiting(_) | S::Ready { .. } | S::Assigned { .. }, Move::Fail(at)) => S::Failed { at },
-        // Once a cancellation is asked for, the outcome is CANCELLED whatever still arrives.
         (S::Running { cancelling: None, .. }, Move::Fail(at)) => S::Failed { at },
         (S::Waiting(_) | S::Ready { .. } | S::Assigned { .. } | S::Running { .. }, Move::Cancel(at)) => {
             S::Cancelled { at }
@@ -134,7 +138,15 @@ pub fn next(from: &TaskState, to: Move) -> Result<TaskState, Illegal> {
         )
         | (
             S::Running { .. },
-            Move::Assign(_) | Move::Accept(_) | Move::Complete(_) | Move::Fail(_) | Move::Skip(_) | Move::Reopen(_),
+            Move::Wait(_)
+            | Move::Ready(_)
+            | Move::Assign(_)
+            | Move::Accept(_)
+            | Move::RequestCancel(_)
+            | Move::Complete(_)
+            | Move::Fail(_)
+            | Move::Skip(_)
+            | Move::Reopen(_),
         )
         | (S::Completed { .. }, _)
         | (

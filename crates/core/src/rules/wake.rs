@@ -27,8 +27,10 @@ impl Step<'_, '_> {
         match task.state.clone() {
             TaskState::Waiting(waiting) => self.end_wait_if_due(task, waiting),
             TaskState::Ready { since } => self.give_up_if_not_started(task, since).map(drop),
+            // Its agent may have begun it, and not come through to us yet.
+            TaskState::Assigned { .. } if !self.silence_counts() => Ok(()),
             TaskState::Assigned { lease, ready_since } => {
-                if !self.give_up_if_not_started(task, ready_since)? {
+                if !self.give_up_if_not_started(task, ready_since)? && !self.time_out_if_due(task, &lease)? {
                     self.take_back_if_not_accepted(task, &lease)?;
                 }
                 Ok(())
@@ -105,7 +107,7 @@ impl Step<'_, '_> {
         let claim_over = lease.claim.is_some_and(|claim| claim.until <= self.cx.now);
         // A claim is accepted by whoever asked for it; only its lease counts.
         let too_late = lease.claim.is_none() && accepted_by <= self.cx.now;
-        if !self.silence_counts() || !(too_late || claim_over) {
+        if !(too_late || claim_over) {
             return Ok(());
         }
         let reason = if claim_over { "its lease ran out" } else { "it was not accepted in time" };
@@ -120,11 +122,8 @@ impl Step<'_, '_> {
 
     fn end_attempt_if_due(&mut self, task: &mut Task, lease: &Lease, heard_at: Timestamp) -> Ruled<()> {
         let now = self.cx.now;
-        if task.attempt_ends_by(lease) <= now {
-            let message = "the attempt took longer than start_to_close";
-            return self.time_out(task, SystemFailure::StartToClose, message);
-        }
-        if !self.silence_counts() {
+        // A result may be on its way from an agent that could not reach us.
+        if !self.silence_counts() || self.time_out_if_due(task, lease)? {
             return Ok(());
         }
         if task.spec.timeouts.heartbeat.is_some_and(|span| heard_at + span <= now) {
@@ -137,6 +136,15 @@ impl Step<'_, '_> {
             return self.end_attempt(task, AttemptEnd::Lost { reason: reason.to_owned() });
         }
         Ok(())
+    }
+
+    /// The attempt's time is over, whether or not its agent has accepted it.
+    fn time_out_if_due(&mut self, task: &mut Task, lease: &Lease) -> Ruled<bool> {
+        if task.attempt_ends_by(lease) > self.cx.now {
+            return Ok(false);
+        }
+        self.time_out(task, SystemFailure::StartToClose, "the attempt took longer than start_to_close")?;
+        Ok(true)
     }
 
     fn time_out(&mut self, task: &mut Task, kind: SystemFailure, message: &str) -> Ruled<()> {

@@ -84,10 +84,20 @@ impl WorkingSet {
         row.version += 1;
         let before = self.tasks.row(&row.id).cloned();
         self.index(before.as_ref(), Some(&row));
+        self.count_taken(before.as_ref(), Some(&row), 1);
         if !row.is_live() {
             self.batch.passing.push(row.id);
         }
         self.tasks.put(row.id, Some(row), stored);
+    }
+
+    /// Counts a ready task that is so no more, or in another place; the store will still give it where it was.
+    pub(super) fn count_taken(&mut self, before: Option<&Task>, after: Option<&Task>, by: i64) {
+        let place = |task: &Task| task.rank().map(|rank| ((task.namespace, task.lane), rank));
+        let Some(was) = before.and_then(place) else { return };
+        if after.and_then(place) != Some(was) {
+            *self.batch.taken.entry(was.0).or_default() += by;
+        }
     }
 
     /// Writes a new task with its input.
@@ -138,6 +148,13 @@ impl WorkingSet {
                 w.agents_by_id.insert((namespace, id));
             }),
         }
+    }
+
+    /// Asks for agents in one go; those that are loaded are not asked for again.
+    pub fn want_agents(&self, namespace: NamespaceId, agents: impl Iterator<Item = AgentId>) -> Loaded<()> {
+        let mut want = Want::default();
+        want.agents_by_id.extend(agents.filter(|id| self.agents.get(id).is_none()).map(|id| (namespace, id)));
+        if want.is_empty() { Ok(()) } else { Err(Stop::NeedMore(Box::new(want))) }
     }
 
     /// An agent that is here; what isn't loaded is `None` too.
@@ -244,9 +261,9 @@ impl WorkingSet {
     /// An edge waits for its source again.
     pub fn reopen_edge(&mut self, edge: &Edge) {
         let edges = self.batch.edges.entry(edge.source).or_default();
-        edges.resolved.remove(&edge.target);
-        edges.pending.insert(edge.target, Edge { resolved: false, ..edge.clone() });
-        self.batch.undo.push(Undo::EdgeAdded(edge.source, edge.target));
+        let was_resolved = edges.resolved.remove(&edge.target);
+        let was_pending = edges.pending.insert(edge.target, Edge { resolved: false, ..edge.clone() }).is_some();
+        self.batch.undo.push(Undo::EdgeReopened { edge: edge.clone(), was_pending, was_resolved });
         self.batch.changes.reopened_edges.push((edge.namespace, edge.source, edge.target));
     }
 
@@ -329,15 +346,25 @@ impl WorkingSet {
 
     /// The first ready tasks of a lane by (rank, id), at most `limit`. The second value says that the store may have more.
     pub fn ready_tasks(&self, lane: LaneRef, limit: usize) -> Loaded<(Vec<TaskId>, bool)> {
-        let asked = self.batch.fetched.get(&lane).copied().unwrap_or(0);
-        if self.backlog.contains(&lane) && asked < limit {
-            return missing(|w| {
-                w.ready.insert(lane, limit);
-            });
-        }
+        self.want_ready([(lane, limit)].into_iter())?;
         let here = self.ready.get(&lane);
         let tasks = here.into_iter().flatten().take(limit).map(|(_, id)| *id).collect();
         Ok((tasks, self.backlog.contains(&lane)))
+    }
+
+    /// Asks for the first ready tasks of lanes in one go, so many of each; what is loaded is not asked for again.
+    pub fn want_ready(&self, lanes: impl Iterator<Item = (LaneRef, usize)>) -> Loaded<()> {
+        let mut want = Want::default();
+        for (lane, limit) in lanes.filter(|(lane, _)| self.backlog.contains(lane)) {
+            let asked = self.batch.fetched.get(&lane).copied().unwrap_or(0);
+            // What the batch took is still ready in the store, and comes before what is left.
+            let taken = self.batch.taken.get(&lane).copied().unwrap_or(0);
+            let needed = limit + usize::try_from(taken).unwrap_or(0);
+            if asked < needed {
+                want.ready.insert(lane, needed);
+            }
+        }
+        if want.is_empty() { Ok(()) } else { Err(Stop::NeedMore(Box::new(want))) }
     }
 
     /// How many ready tasks of a lane are here.

@@ -51,6 +51,8 @@ struct Batch {
     lanes_in_use: HashMap<NamespaceId, BTreeSet<LaneRef>>,
     /// How many ready tasks of a lane were asked for.
     fetched: HashMap<LaneRef, usize>,
+    /// How many ready tasks of a lane the batch took away or moved: the store still has them where they were.
+    taken: HashMap<LaneRef, i64>,
     spec_changed: HashSet<TaskId>,
     inputs: HashMap<TaskId, Arc<crate::model::Payload>>,
     /// By how much the batch changed the counts of live tasks.
@@ -82,6 +84,7 @@ enum Undo {
     AgentName(AgentKey, Option<Option<AgentId>>),
     EdgeAdded(TaskId, TaskId),
     EdgeResolved(Edge),
+    EdgeReopened { edge: Edge, was_pending: bool, was_resolved: bool },
     Live(NamespaceId, i64),
     LaneAdded(LaneRef),
     LaneRemoved(Lane),
@@ -119,6 +122,7 @@ impl WorkingSet {
         while let Some((id, undone)) = self.tasks.undo_one() {
             let restored = self.tasks.row(&id).cloned();
             self.index(undone.as_ref(), restored.as_ref());
+            self.count_taken(restored.as_ref(), undone.as_ref(), -1);
         }
         while self.agents.undo_one().is_some() {}
         while let Some(undo) = self.batch.undo.pop() {
@@ -152,6 +156,15 @@ impl WorkingSet {
                     edges.pending.insert(edge.target, edge);
                 }
             }
+            Undo::EdgeReopened { edge, was_pending, was_resolved } => {
+                let edges = self.batch.edges.entry(edge.source).or_default();
+                if !was_pending {
+                    edges.pending.remove(&edge.target);
+                }
+                if was_resolved {
+                    edges.resolved.insert(edge.target);
+                }
+            }
             Undo::Live(namespace, delta) => {
                 self.change_live(namespace, -delta);
             }
@@ -174,6 +187,7 @@ impl WorkingSet {
     /// failed.
     pub fn changes(&mut self) -> ChangeSet {
         let mut changes = std::mem::take(&mut self.batch.changes);
+        self.drop_detours(&mut changes);
         for (name, expected) in self.namespaces.take_dirty() {
             changes.namespaces.extend(self.namespaces.row(&name).map(|row| Changed { row: row.clone(), expected }));
         }
@@ -193,6 +207,15 @@ impl WorkingSet {
         }
         changes.agents.sort_by_key(|agent| agent.row.id);
         changes
+    }
+
+    /// Of what the batch did and undid again, or the other way round, only the end counts: a store need not know the order.
+    fn drop_detours(&self, changes: &mut ChangeSet) {
+        let edges = |source: &TaskId| self.batch.edges.get(source);
+        changes.resolved_edges.retain(|(_, from, to)| edges(from).is_some_and(|e| e.resolved.contains(to)));
+        changes.reopened_edges.retain(|(_, from, to)| edges(from).is_some_and(|e| e.pending.contains_key(to)));
+        changes.lanes.retain(|lane| self.lanes.contains_key(&(lane.namespace, lane.id)));
+        changes.removed_lanes.retain(|lane| !self.lanes.contains_key(lane));
     }
 
     /// The changes are committed: forgets what only this batch needed, and ended tasks.

@@ -1,0 +1,97 @@
+//! `callboard serve`: the server, from its settings.
+
+mod settings;
+
+pub use settings::Args;
+use settings::{LogFormat, Settings};
+
+use crate::error::Error;
+use callboard_engine::{Config, Engine, SystemClock, SystemEntropy};
+use callboard_server::{Limits, Server};
+use callboard_store::Store;
+use callboard_store::sqlite::{SqliteOptions, SqliteStore};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Serves until SIGTERM or SIGINT; a second one ends it at once.
+pub async fn run(args: Args) -> Result<(), Error> {
+    let settings = Settings::load(args)?;
+    start_logging(&settings)?;
+    let address = settings.listen_address()?;
+    let store = open(&settings.database).await?;
+    let config = settings.engine_config();
+    let engine = start_engine(store, config).await?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| Error::Serve(format!("listen: {address} can't be listened on: {error}; is a server running there?")))?;
+    let address = listener.local_addr().map_err(|error| Error::Serve(format!("listen: {error}")))?;
+    announce(address, &settings.database)?;
+    let limits = Limits { drain: settings.drain, ..Limits::default() };
+    let served = Server::new(engine, limits).serve(listener, first_signal()).await;
+    served.map_err(|error| Error::Serve(format!("the server stopped: {error}")))
+}
+
+async fn open(database: &str) -> Result<Arc<dyn Store>, Error> {
+    if database.starts_with("postgres:") || database.starts_with("postgresql:") {
+        let message = "database: PostgreSQL is not supported yet; use sqlite://FILE";
+        return Err(Error::Usage(message.into()));
+    }
+    let store = SqliteStore::open(database, SqliteOptions::default()).await;
+    Ok(Arc::new(store.map_err(|error| Error::Serve(format!("database: {error}")))?))
+}
+
+async fn start_engine(store: Arc<dyn Store>, config: Config) -> Result<Engine, Error> {
+    let clock = Arc::new(SystemClock::start());
+    let engine = Engine::start(store, config, clock, Box::new(SystemEntropy::new())).await;
+    engine.map_err(|error| Error::Serve(format!("the engine can't start: {error}")))
+}
+
+/// The one line on standard output: programs that start a server wait for it.
+fn announce(address: SocketAddr, database: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on http://{address}")?;
+    out.flush()?;
+    tracing::info!(%address, database, version = env!("CARGO_PKG_VERSION"), "listening");
+    Ok(())
+}
+
+fn start_logging(settings: &Settings) -> Result<(), Error> {
+    let filter = EnvFilter::try_new(&settings.log)
+        .map_err(|error| Error::Usage(format!("log: {:?} is not a filter like `info` or `info,h2=off`: {error}", settings.log)))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Fails only when logging was started before.
+    let _ = match settings.log_format {
+        LogFormat::Json => logs.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            use std::io::IsTerminal;
+            logs.with_ansi(std::io::stderr().is_terminal() && crate::output::colour_wanted()).try_init()
+        }
+    };
+    Ok(())
+}
+
+/// Ends with the first signal to stop. The second one ends the process: whoever sends it does not want to wait.
+async fn first_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals can't be listened for; the server only ends by being killed");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let second = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::warn!("a second signal: ending at once");
+        std::process::exit(1);
+    };
+    // It lives as long as the process: there is nothing to await it for.
+    drop(tokio_util::task::TaskTracker::new().spawn(second));
+}

@@ -1,0 +1,304 @@
+//! The server's settings: defaults, then a TOML file, then `CALLBOARD_*` in the environment, then flags.
+
+use crate::error::Error;
+use crate::values;
+use callboard_core::Settings as Rules;
+use callboard_core::model::Span;
+use callboard_engine::Config;
+use clap::ValueEnum;
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `callboard serve`. Every option can also stand in a TOML file (`--config`), under its name with `_` for `-`, and in the
+/// environment as `CALLBOARD_` and that name in capitals. Flags win over the environment, the environment over the file.
+#[derive(clap::Args, Debug, Default, Serialize)]
+pub struct Args {
+    /// A TOML file with settings [env: CALLBOARD_CONFIG]
+    #[arg(long, value_name = "FILE", env = "CALLBOARD_CONFIG", hide_env = true)]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// Where to listen; port 0 takes a free one. [default: 127.0.0.1:7470]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<String>,
+    /// Where everything durable is. [default: sqlite://callboard.db]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<String>,
+    /// Listen beyond loopback though anybody who can connect may do everything.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "is_false")]
+    insecure: bool,
+    /// What is logged: `info`, `debug`, `warn,callboard_engine=trace`. [default: info]
+    #[arg(long, value_name = "FILTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+    /// How it is logged, on standard error. [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_format: Option<LogFormat>,
+    /// How long an agent's stream may be silent before its tasks go to others. [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_lease: Option<String>,
+    /// How long a claimed task is leased when the claim doesn't say. [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claim_lease: Option<String>,
+    /// How long an assignment may stay unaccepted. [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accept_within: Option<String>,
+    /// How long an agent has to stop after a cancellation. [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_grace: Option<String>,
+    /// How long the tasks of a broken stream wait for their agent. [default: 3s]
+    #[arg(long, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reattach_grace: Option<String>,
+    /// How long agents have to come back after a restart of the server. [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restart_grace: Option<String>,
+    /// How long agents and calls have to leave when the server stops. [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drain: Option<String>,
+    /// How many commands may wait; more are refused, or not read. [default: 16384]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<usize>,
+    /// How many commands a transaction carries at most. [default: 512]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<usize>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// The settings as they came together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub listen: String,
+    pub database: String,
+    pub insecure: bool,
+    pub log: String,
+    pub log_format: LogFormat,
+    #[serde(with = "lengths")]
+    pub stream_lease: Duration,
+    #[serde(with = "lengths")]
+    pub claim_lease: Duration,
+    #[serde(with = "lengths")]
+    pub accept_within: Duration,
+    #[serde(with = "lengths")]
+    pub cancel_grace: Duration,
+    #[serde(with = "lengths")]
+    pub reattach_grace: Duration,
+    #[serde(with = "lengths")]
+    pub restart_grace: Duration,
+    #[serde(with = "lengths")]
+    pub drain: Duration,
+    pub queue: usize,
+    pub batch: usize,
+}
+
+/// The names of all settings: only these are taken from the environment, where clients have variables of their own.
+const NAMES: [&str; 14] = [
+    "listen",
+    "database",
+    "insecure",
+    "log",
+    "log_format",
+    "stream_lease",
+    "claim_lease",
+    "accept_within",
+    "cancel_grace",
+    "reattach_grace",
+    "restart_grace",
+    "drain",
+    "queue",
+    "batch",
+];
+
+impl Default for Settings {
+    fn default() -> Self {
+        let engine = Config::default();
+        Self {
+            listen: "127.0.0.1:7470".into(),
+            database: "sqlite://callboard.db".into(),
+            insecure: false,
+            log: "info".into(),
+            log_format: LogFormat::Text,
+            stream_lease: engine.rules.stream_lease.to_std(),
+            claim_lease: engine.rules.claim_lease.to_std(),
+            accept_within: engine.rules.accept_within.to_std(),
+            cancel_grace: engine.rules.cancel_grace.to_std(),
+            reattach_grace: engine.reattach_grace,
+            restart_grace: engine.restart_grace,
+            drain: Duration::from_secs(10),
+            queue: engine.queue,
+            batch: engine.batch,
+        }
+    }
+}
+
+impl Settings {
+    /// Brings them together, and checks them.
+    pub fn load(args: Args) -> Result<Self, Error> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = &args.config {
+            if !file.is_file() {
+                return Err(Error::Usage(format!("config: {} is not a file", file.display())));
+            }
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let figment = figment.merge(Env::prefixed("CALLBOARD_").only(&NAMES)).merge(Serialized::defaults(args));
+        let settings: Self = figment.extract().map_err(|error| Error::Usage(explain(&error)))?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let second = Duration::from_secs(1);
+        let leases = [("stream_lease", self.stream_lease), ("claim_lease", self.claim_lease)];
+        for (name, lease) in leases.into_iter().chain([("accept_within", self.accept_within)]) {
+            if lease < second / 2 {
+                return Err(Error::Usage(format!("{name}: must be at least 500ms, or healthy agents look dead")));
+            }
+        }
+        if self.queue == 0 || self.batch == 0 {
+            return Err(Error::Usage("queue and batch: must be at least 1".into()));
+        }
+        Ok(())
+    }
+
+    /// Where to listen. Beyond loopback only with `insecure`: an open server lets anybody do everything.
+    pub fn listen_address(&self) -> Result<SocketAddr, Error> {
+        let address: SocketAddr = self.listen.parse().map_err(|_| {
+            let message = format!("listen: {:?} is not an address and a port like 127.0.0.1:7470 or [::1]:7470", self.listen);
+            Error::Usage(message)
+        })?;
+        if !address.ip().is_loopback() && !self.insecure {
+            let message = format!(
+                "listen: {address} is not a loopback address, and this server knows no identities yet: anybody who can \
+                 connect may do everything. Listen on 127.0.0.1, or say --insecure if that is what you want"
+            );
+            return Err(Error::Usage(message));
+        }
+        Ok(address)
+    }
+
+    /// What the engine is told.
+    pub fn engine_config(&self) -> Config {
+        let rules = Rules {
+            stream_lease: Span::from_std(self.stream_lease),
+            claim_lease: Span::from_std(self.claim_lease),
+            accept_within: Span::from_std(self.accept_within),
+            cancel_grace: Span::from_std(self.cancel_grace),
+            ..Rules::default()
+        };
+        Config {
+            rules,
+            reattach_grace: self.reattach_grace,
+            restart_grace: self.restart_grace,
+            queue: self.queue,
+            batch: self.batch,
+            ..Config::default()
+        }
+    }
+}
+
+/// Names the setting, the fault and where it stands.
+fn explain(error: &figment::Error) -> String {
+    let setting = error.path.join(".");
+    let place = error.metadata.as_ref().map(|m| format!(" (in {})", m.name)).unwrap_or_default();
+    match setting.is_empty() {
+        true => format!("{}{place}", error.kind),
+        false => format!("{setting}: {}{place}", error.kind),
+    }
+}
+
+/// Lengths of time as people write them.
+mod lengths {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(length: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("{}ms", length.as_millis()))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        values::duration(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(args: Args) -> Result<Settings, String> {
+        Settings::load(args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_setting_can_stand_in_the_environment() {
+        let figment = Figment::from(Serialized::defaults(Settings::default()));
+        let value: figment::value::Dict = figment.extract().unwrap();
+        let mut names: Vec<&str> = value.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        let mut known = NAMES.to_vec();
+        known.sort_unstable();
+        assert_eq!(names, known);
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_unknown_names_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("callboard.toml");
+        std::fs::write(&file, "listen = \"127.0.0.1:1\"\nstream_lease = \"20s\"\n").unwrap();
+        let args = Args { config: Some(file.clone()), listen: Some("127.0.0.1:2".into()), ..Args::default() };
+        let settings = load(args).unwrap();
+        assert_eq!(settings.listen, "127.0.0.1:2");
+        assert_eq!(settings.stream_lease, Duration::from_secs(20));
+        std::fs::write(&file, "listne = \"127.0.0.1:1\"\n").unwrap();
+        let error = load(Args { config: Some(file), ..Args::default() }).unwrap_err();
+        assert!(error.contains("listne"), "{error}");
+    }
+
+    #[test]
+    fn anything_but_loopback_needs_to_be_called_insecure() {
+        let open = Args { listen: Some("0.0.0.0:7470".into()), ..Args::default() };
+        let error = load(open).unwrap().listen_address().unwrap_err().to_string();
+        assert!(error.contains("--insecure"), "{error}");
+        let open = Args { listen: Some("0.0.0.0:7470".into()), insecure: true, ..Args::default() };
+        assert!(load(open).unwrap().listen_address().is_ok());
+        let nonsense = Args { listen: Some("here".into()), ..Args::default() };
+        assert!(load(nonsense).unwrap().listen_address().is_err());
+    }
+
+    #[test]
+    fn a_lease_that_kills_healthy_agents_is_refused() {
+        let error = load(Args { stream_lease: Some("10ms".into()), ..Args::default() }).unwrap_err();
+        assert!(error.contains("stream_lease"), "{error}");
+        let error = load(Args { stream_lease: Some("soon".into()), ..Args::default() }).unwrap_err();
+        assert!(error.contains("stream_lease"), "{error}");
+    }
+}

@@ -1,0 +1,98 @@
+//! What must be true of the rows behind every command.
+
+use crate::support::table::Tables;
+use callboard_core::model::{AgentId, LaneKey, StateName, Task, TaskState};
+use std::collections::BTreeSet;
+
+/// Checks the rows, and the step from those before.
+pub fn check(before: &Tables, after: &Tables) {
+    let mut keys = BTreeSet::new();
+    for task in after.tasks.values() {
+        one_task(task, after);
+        waits(task, after);
+        history(task, after);
+        if let Some(key) = task.spec.key.as_ref().filter(|_| task.is_live()) {
+            assert!(keys.insert((task.namespace, key)), "the key {key:?} has two live tasks");
+        }
+        match before.tasks.get(&task.id) {
+            Some(was) => step(was, task),
+            None => assert_eq!(task.run, 1),
+        }
+    }
+    assert!(before.tasks.keys().all(|id| after.tasks.contains_key(id)), "no task is forgotten");
+    for edge in after.edges.values().filter(|edge| !edge.resolved) {
+        let source = &after.tasks[&edge.source];
+        assert!(source.has_dependents, "the source of an edge that waits knows it");
+        assert!(source.is_live() || source.releasing, "whoever waits for {} would wait for ever", source.id);
+    }
+    for agent in after.agents.values() {
+        let leased = |tables: &Tables, id: AgentId| tables.leased_to(id).count();
+        let count = leased(after, agent.id);
+        assert!(count <= agent.profile.slots as usize || count <= leased(before, agent.id), "slots are exceeded");
+        assert!(count == 0 || agent.session.is_some(), "an agent without a session has tasks");
+        if let Some(was) = before.agents.get(&agent.id) {
+            assert!(agent.epoch >= was.epoch);
+            assert!(agent.version > was.version || agent == was, "an agent changed without a version");
+        }
+    }
+}
+
+fn one_task(task: &Task, tables: &Tables) {
+    assert_eq!(task.lane, LaneKey::of(&task.spec).id());
+    assert!(!task.is_live() || tables.lanes.contains_key(&(task.namespace, task.lane)), "a live task has no lane");
+    let max = task.spec.retry_policy.max_attempts;
+    assert!(task.attempts_used < max || (!task.is_live() && task.attempts_used == max), "too many attempts");
+    if let Some(lease) = task.state.lease() {
+        let agent = tables.agents.get(&lease.agent).expect("whoever has a lease is known");
+        assert_eq!(lease.epoch, agent.epoch, "a lease is of the current session");
+    }
+    if task.state.name() == StateName::Completed {
+        assert!(tables.payloads.contains_key(&(task.id, "result")));
+    }
+    if task.state.name() == StateName::Failed {
+        assert!(tables.payloads.contains_key(&(task.id, "failure")));
+    }
+}
+
+/// A task waits for something, and for what is there.
+fn waits(task: &Task, tables: &Tables) {
+    let TaskState::Waiting(waiting) = &task.state else { return };
+    assert!(!waiting.over(), "a task waits for nothing");
+    let to = tables.edges.values().filter(|edge| edge.target == task.id && !edge.resolved);
+    assert_eq!(waiting.unmet as usize, to.count(), "unmet dependencies of {}", task.id);
+}
+
+/// Sequences have no gaps, every state has its event, and a run ends once.
+fn history(task: &Task, tables: &Tables) {
+    let events = &tables.events[&task.id];
+    let sequences: Vec<i64> = events.iter().map(|event| event.sequence).collect();
+    assert_eq!(sequences, (1..=task.last_event).collect::<Vec<_>>());
+    let last = events.last().expect("a task has events");
+    assert_eq!((last.state, last.run), (task.state.name(), task.run), "a state has no event");
+    for pair in events.windows(2) {
+        let (one, next) = (&pair[0], &pair[1]);
+        assert!(one.at <= next.at && one.attempt <= next.attempt);
+        let opened = next.run == one.run + 1;
+        assert!(next.run == one.run || opened);
+        assert_eq!(one.state.is_final(), opened, "a run ends once, and nothing follows but the next");
+    }
+}
+
+/// What one command may do to a task.
+fn step(was: &Task, is: &Task) {
+    assert!(is.version > was.version || is == was, "a task changed without a version");
+    assert!(is.run == was.run || (is.run == was.run + 1 && !was.is_live()), "only an ended run is followed by another");
+    if !was.is_live() && is.run == was.run {
+        assert_eq!(is.state, was.state, "an end is final");
+    }
+    assert!(is.attempt >= was.attempt);
+    if let Some(lease) = is.state.lease()
+        && was.state.lease().map(|was| was.token) != Some(lease.token)
+    {
+        assert_eq!(is.attempt, was.attempt + 1, "a lease is an attempt");
+    }
+    if matches!(&was.state, TaskState::Running { cancelling: Some(_), .. }) {
+        let stops = matches!(&is.state, TaskState::Running { cancelling: Some(_), .. } | TaskState::Cancelled { .. });
+        assert!(stops, "once its cancellation was asked for, the outcome is CANCELLED");
+    }
+}

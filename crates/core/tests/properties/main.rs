@@ -1,0 +1,66 @@
+//! The rules under random sequences of commands.
+//!
+//! A failing sequence is kept in `proptest-regressions/`, and tried first the next time.
+
+mod invariants;
+mod model;
+mod operations;
+mod replay;
+#[path = "../support/mod.rs"]
+mod support;
+
+use operations::{Crowd, operations};
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+use support::{Mode, World};
+
+/// How many sequences each property sees; `PROPTEST_CASES` says otherwise.
+fn config(cases: u32) -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(cases);
+    let kept = FileFailurePersistence::Direct("proptest-regressions/properties.txt");
+    ProptestConfig { cases, failure_persistence: Some(Box::new(kept)), max_shrink_iters: 20_000, ..Default::default() }
+}
+
+proptest! {
+    #![proptest_config(config(256))]
+
+    /// Whatever is asked in whatever order: the invariants hold behind every command, and in the end, with an able agent and
+    /// time, every task that nobody holds ends.
+    #[test]
+    fn invariants_hold_and_everything_ends(ops in operations(60)) {
+        let mut world = World::new(Mode::Exclusive);
+        world.settings.release_step = 3;
+        world.watch = Some(invariants::check);
+        let mut crowd = Crowd::default();
+        for op in &ops {
+            crowd.perform(&mut world, op);
+        }
+        crowd.heal(&mut world);
+    }
+
+    /// What is kept in memory, and how commands are gathered, decides nothing: the same commands give the same rows.
+    #[test]
+    fn every_mode_decides_the_same(ops in operations(60), gathered in 2..9usize) {
+        let mut world = World::new(Mode::Exclusive);
+        world.settings.release_step = 3;
+        let mut crowd = Crowd::default();
+        for op in &ops {
+            crowd.perform(&mut world, op);
+        }
+        for mode in [Mode::Exclusive, Mode::Shared, Mode::Tiny] {
+            for gathered in [1, gathered] {
+                replay::check_same(&world, mode, gathered);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(512))]
+
+    /// The state of a single task is what a simple model says.
+    #[test]
+    fn a_task_goes_as_the_model_says(steps in prop::collection::vec(model::step(), 1..60)) {
+        model::check(&steps);
+    }
+}

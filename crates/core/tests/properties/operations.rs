@@ -1,0 +1,360 @@
+//! What a crowd of clients and agents may do, right or wrong, and how it is healed.
+
+use crate::support::make::*;
+use crate::support::{World, envelope, with_request};
+use callboard_core::command::{DirectReport, Fence, Report, Reporter, TaskUpdate};
+use callboard_core::model::{
+    Agent, AgentId, Failure, KeyConflict, LeaseToken, NewTask, OnFailure, Payload, Priority, Progress, Span, StateName,
+    Task, TaskId, TaskState,
+};
+use callboard_core::{Command, Envelope, Reply};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+const STREAMS: [&str; 3] = ["north", "south", "east"];
+const CLAIMERS: [&str; 2] = ["script", "cron"];
+const TYPES: [&str; 3] = ["a", "b", "c"];
+
+/// One thing that somebody does. Numbers choose among what there is.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Create(Wish),
+    CreateOnce { id: u8, digest: u8 },
+    Attach { who: usize, slots: u32, keeps: bool, instance: bool, known_epoch: bool },
+    Break { who: usize },
+    End { who: usize, stale: bool },
+    Drain { who: usize },
+    SetSlots { who: usize, slots: u32 },
+    Cordon { who: usize, cordoned: bool },
+    Remove { who: usize },
+    Claim { who: usize, max: usize, seconds: i64 },
+    Report { task: usize, what: u8, lie: u8 },
+    RepeatReport,
+    Heartbeat { task: usize },
+    Direct { task: usize, completes: bool },
+    Cancel { task: usize },
+    Retry { task: usize },
+    Hold { task: usize },
+    Release { task: usize },
+    Update { task: usize, priority: u8, assignee: bool },
+    Sleep { seconds: i64 },
+    Away { seconds: i64 },
+    Wake { task: usize },
+    WakeDue,
+    Dispatch,
+}
+
+/// A task that somebody wishes for.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    task_type: usize,
+    key: Option<u8>,
+    policy: u8,
+    hold: bool,
+    start_in: Option<i64>,
+    dependencies: Vec<usize>,
+    fails: bool,
+    max_attempts: u32,
+    priority: u8,
+    prefers: Option<usize>,
+    limits: u8,
+}
+
+/// Sequences of at most so many.
+pub fn operations(most: usize) -> impl Strategy<Value = Vec<Op>> {
+    prop::collection::vec(operation(), 1..most)
+}
+
+fn operation() -> impl Strategy<Value = Op> {
+    let task = 0..12usize;
+    let (who, claimer) = (0..STREAMS.len(), 0..CLAIMERS.len());
+    prop_oneof![
+        8 => wish().prop_map(Op::Create),
+        1 => (0..2u8, 0..2u8).prop_map(|(id, digest)| Op::CreateOnce { id, digest }),
+        5 => (who.clone(), 0..4u32, any::<bool>(), any::<bool>(), any::<bool>())
+            .prop_map(|(who, slots, keeps, instance, known_epoch)| Op::Attach { who, slots, keeps, instance, known_epoch }),
+        1 => who.clone().prop_map(|who| Op::Break { who }),
+        1 => (who.clone(), prop::bool::weighted(0.2)).prop_map(|(who, stale)| Op::End { who, stale }),
+        1 => who.clone().prop_map(|who| Op::Drain { who }),
+        1 => (who.clone(), 0..4u32).prop_map(|(who, slots)| Op::SetSlots { who, slots }),
+        1 => (who.clone(), any::<bool>()).prop_map(|(who, cordoned)| Op::Cordon { who, cordoned }),
+        1 => who.prop_map(|who| Op::Remove { who }),
+        3 => (claimer, 0..4usize, 1..90i64).prop_map(|(who, max, seconds)| Op::Claim { who, max, seconds }),
+        14 => (task.clone(), 0..7u8, 0..12u8).prop_map(|(task, what, lie)| Op::Report { task, what, lie }),
+        2 => Just(Op::RepeatReport),
+        1 => task.clone().prop_map(|task| Op::Heartbeat { task }),
+        2 => (task.clone(), any::<bool>()).prop_map(|(task, completes)| Op::Direct { task, completes }),
+        2 => task.clone().prop_map(|task| Op::Cancel { task }),
+        4 => task.clone().prop_map(|task| Op::Retry { task }),
+        1 => task.clone().prop_map(|task| Op::Hold { task }),
+        2 => task.clone().prop_map(|task| Op::Release { task }),
+        1 => (task.clone(), 0..5u8, any::<bool>())
+            .prop_map(|(task, priority, assignee)| Op::Update { task, priority, assignee }),
+        3 => (0..40i64).prop_map(|seconds| Op::Sleep { seconds }),
+        1 => (0..90i64).prop_map(|seconds| Op::Away { seconds }),
+        1 => task.prop_map(|task| Op::Wake { task }),
+        4 => Just(Op::WakeDue),
+        10 => Just(Op::Dispatch),
+    ]
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let first = (0..TYPES.len(), prop::option::weighted(0.2, 0..2u8), 0..3u8, prop::bool::weighted(0.1));
+    let second = (prop::option::weighted(0.1, 0..60i64), prop::collection::vec(0..12usize, 0..4), any::<bool>(), 1..4u32);
+    let third = (0..5u8, prop::option::weighted(0.2, 0..STREAMS.len()), 0..16u8);
+    (first, second, third).prop_map(|(first, second, third)| Wish {
+        task_type: first.0,
+        key: first.1,
+        policy: first.2,
+        hold: first.3,
+        start_in: second.0,
+        dependencies: second.1,
+        fails: second.2,
+        max_attempts: second.3,
+        priority: third.0,
+        prefers: third.1,
+        limits: third.2,
+    })
+}
+
+/// The crowd, with what it remembers.
+#[derive(Default)]
+pub struct Crowd {
+    last_report: Option<(Fence, Reporter, Report)>,
+}
+
+impl Crowd {
+    /// Does one thing.
+    pub fn perform(&mut self, w: &mut World, op: &Op) {
+        match op {
+            Op::Sleep { seconds } => w.sleep(Span::seconds(*seconds)),
+            Op::Away { seconds } => {
+                w.sleep(Span::seconds(*seconds));
+                w.grace_until = w.now + Span::seconds(30);
+            }
+            Op::WakeDue => w.wake_due(),
+            Op::Dispatch => {
+                let lanes = w.tables.ready_lanes();
+                w.run(Command::Dispatch { lanes }).expect("a dispatch is never refused");
+            }
+            Op::RepeatReport => self.repeat(w),
+            op => {
+                if let Some(envelope) = self.envelope(w, op) {
+                    self.run(w, envelope);
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, w: &mut World, envelope: Envelope) {
+        let before = w.tables.clone();
+        let report = match &envelope.command {
+            Command::Report { fence, reporter, report } => Some((*fence, *reporter, report.clone())),
+            _ => None,
+        };
+        match w.run_as(envelope) {
+            Ok(_) => self.last_report = report.or(self.last_report.take()),
+            Err(_) => assert!(w.tables == before, "refused, and yet something changed"),
+        }
+    }
+
+    /// A report that was taken: again, it changes nothing, and is taken again as long as its attempt is the latest.
+    fn repeat(&mut self, w: &mut World) {
+        let Some((fence, reporter, report)) = self.last_report.clone() else { return };
+        let closes = report.closes().is_some();
+        let before = w.tables.clone();
+        let result = w.run(Command::Report { fence, reporter, report });
+        let task = &before.tasks[&fence.task];
+        if closes && task.closed.as_ref().is_some_and(|closed| closed.attempt == fence.attempt) {
+            assert!(matches!(result.map(|outcome| outcome.reply), Ok(Reply::Reported(_))));
+            assert!(w.tables == before, "a repetition changes nothing");
+        }
+    }
+
+    fn envelope(&self, w: &World, op: &Op) -> Option<Envelope> {
+        let plain = |command| Some(envelope(command));
+        match op {
+            Op::Create(wish) => plain(Command::CreateTasks { tasks: vec![new_task(w, wish)] }),
+            Op::CreateOnce { id, digest } => {
+                let command = Command::CreateTasks { tasks: vec![task("a")] };
+                Some(with_request(command, &id.to_string(), *digest))
+            }
+            Op::Report { task, what, lie } => plain(report(w, *task, *what, *lie)?),
+            Op::Heartbeat { task } => {
+                let fence = lease(w, *task)?.0;
+                plain(Command::Heartbeat { fence, lease: None, progress: None, checkpoint: None })
+            }
+            Op::Direct { task, completes } => {
+                let report = if *completes {
+                    DirectReport::Completed(Arc::new(Payload::text("result")))
+                } else {
+                    DirectReport::Failed(Arc::new(failure("Broken")))
+                };
+                plain(Command::DirectReport { task: nth(w, *task)?, agent: "passer-by".into(), report })
+            }
+            Op::Cancel { task } => plain(Command::CancelTask { task: nth(w, *task)?, reason: String::new() }),
+            Op::Retry { task } => plain(Command::RetryTask { task: ended_badly(w, *task)? }),
+            Op::Hold { task } => plain(Command::HoldTask { task: nth(w, *task)?, reason: String::new() }),
+            Op::Release { task } => plain(Command::ReleaseTask { task: nth(w, *task)? }),
+            Op::Wake { task } => plain(Command::Wake { task: nth(w, *task)? }),
+            Op::Update { task, priority: level, assignee } => {
+                // `healer` comes in the end, so that nobody waits for ever.
+                let assignee = assignee.then(|| Some("healer".to_owned()));
+                let update = TaskUpdate { priority: Some(priority(*level)), assignee, ..TaskUpdate::default() };
+                plain(Command::UpdateTask { task: nth(w, *task)?, update })
+            }
+            op => plain(agents_command(w, op)?),
+        }
+    }
+
+    /// Gives it an able agent and time: then every task that is not held ends.
+    pub fn heal(&mut self, w: &mut World) {
+        let streams: Vec<Agent> = w.tables.agents.values().cloned().collect();
+        for agent in streams {
+            let (id, epoch) = (agent.id, agent.epoch);
+            w.run(Command::EndSession { agent: id, epoch, reason: "it is gone" }).expect("never refused");
+        }
+        w.attach("healer", 1_000);
+        for _ in 0..40 {
+            w.settle();
+            let healer = w.agent("healer").id;
+            let leased: Vec<TaskId> = w.tables.leased_to(healer).map(|task| task.id).collect();
+            for id in leased {
+                w.report(id, completed("healed")).expect("the holder's report is taken");
+            }
+            w.pass(Span::seconds(8));
+        }
+        for task in w.tables.live().filter(|task| !is_held(task) && !waits_for_held(w, task.id)) {
+            panic!("{} doesn't end: {}, {:?}", task.id, w.history(task.id), task.state);
+        }
+    }
+}
+
+/// Whether a task waits, through others perhaps, for one that is held.
+fn waits_for_held(w: &World, id: TaskId) -> bool {
+    let sources = w.tables.edges.values().filter(|edge| edge.target == id && !edge.resolved).map(|edge| edge.source);
+    sources.into_iter().any(|source| is_held(w.task(source)) || waits_for_held(w, source))
+}
+
+fn is_held(task: &Task) -> bool {
+    matches!(&task.state, TaskState::Waiting(waiting) if waiting.held)
+}
+
+fn agents_command(w: &World, op: &Op) -> Option<Command> {
+    let session = |who: usize| w.tables.agent(STREAMS[who]).map(|agent| (agent.id, agent.epoch));
+    Some(match op {
+        Op::Attach { who, slots, keeps, instance, known_epoch } => {
+            let name = STREAMS[*who];
+            let known = w.tables.agent(name);
+            let held = known.filter(|_| *keeps).map(|agent| {
+                let half = w.tables.leased_to(agent.id).filter(|task| task.id.0.as_u128() % 3 != 0);
+                half.map(|task| w.fence(task.id)).collect()
+            });
+            let previous_epoch = known.filter(|_| *known_epoch).map_or(0, |agent| agent.epoch - 1);
+            // The first of them takes everything, the others their own.
+            let profile = if *who == 0 { profile(*slots) } else { profile_for(&TYPES[..*who], *slots) };
+            let instance = if *instance { "one" } else { "two" };
+            Hello { name, profile, held: held.unwrap_or_default(), previous_epoch, instance }.command()
+        }
+        Op::Break { who } => {
+            let (agent, epoch) = session(*who)?;
+            Command::BreakSession { agent, epoch }
+        }
+        Op::End { who, stale } => {
+            let (agent, epoch) = session(*who)?;
+            Command::EndSession { agent, epoch: epoch - i64::from(*stale), reason: "it was silent" }
+        }
+        Op::Drain { who } => {
+            let (agent, epoch) = session(*who)?;
+            Command::DrainSession { agent, epoch }
+        }
+        Op::SetSlots { who, slots } => {
+            let (agent, epoch) = session(*who)?;
+            Command::SetSlots { agent, epoch, slots: *slots }
+        }
+        Op::Cordon { who, cordoned } => Command::Cordon { name: STREAMS[*who].into(), cordoned: *cordoned },
+        Op::Remove { who } => Command::RemoveAgent { name: STREAMS[*who].into() },
+        Op::Claim { who, max, seconds } => Command::Claim {
+            name: CLAIMERS[*who].into(),
+            profile: Arc::new(profile(2)),
+            max: *max,
+            lease: Span::seconds(*seconds),
+        },
+        _ => return None,
+    })
+}
+
+fn new_task(w: &World, wish: &Wish) -> NewTask {
+    task_with(TYPES[wish.task_type], |new| {
+        new.spec.key = wish.key.map(|key| key.to_string());
+        new.on_key_conflict = [KeyConflict::UseExisting, KeyConflict::Fail, KeyConflict::Replace][wish.policy as usize];
+        new.hold = wish.hold;
+        new.start_at = wish.start_in.map(|seconds| w.now + Span::seconds(seconds));
+        let on_failure = if wish.fails { OnFailure::Fail } else { OnFailure::Skip };
+        let mut sources: Vec<TaskId> = wish.dependencies.iter().filter_map(|n| nth(w, *n)).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        new.dependencies = sources.into_iter().map(|source| (source, on_failure)).collect();
+        new.spec.retry_policy.max_attempts = wish.max_attempts;
+        new.spec.priority = priority(wish.priority);
+        new.spec.requirements.preferred_agent = wish.prefers.map(|who| STREAMS[who].to_owned());
+        let timeouts = &mut new.spec.timeouts;
+        match wish.limits {
+            0 => timeouts.start_to_close = Span::seconds(5),
+            1 => timeouts.schedule_to_start = Some(Span::seconds(15)),
+            2 => timeouts.schedule_to_close = Some(Span::seconds(60)),
+            3 => timeouts.heartbeat = Some(Span::seconds(12)),
+            4 => new.spec.deadline = Some(w.now + Span::seconds(45)),
+            _ => {}
+        }
+    })
+}
+
+fn priority(level: u8) -> Priority {
+    [Priority::Low, Priority::Normal, Priority::High, Priority::Urgent, Priority::Critical][level as usize]
+}
+
+/// A task, the newest first.
+fn nth(w: &World, n: usize) -> Option<TaskId> {
+    w.tables.tasks.keys().rev().nth(n).copied()
+}
+
+fn ended_badly(w: &World, n: usize) -> Option<TaskId> {
+    let ended = w.tables.tasks.values().filter(|task| !task.is_live() && task.state.name() != StateName::Completed);
+    let ended: Vec<TaskId> = ended.map(|task| task.id).collect();
+    ended.get(n % ended.len().max(1)).copied()
+}
+
+/// The lease of one of the tasks that are leased.
+fn lease(w: &World, n: usize) -> Option<(Fence, Reporter)> {
+    let leased: Vec<TaskId> =
+        w.tables.tasks.values().filter(|task| task.state.lease().is_some()).map(|task| task.id).collect();
+    let id = *leased.get(n % leased.len().max(1))?;
+    let claimed = w.task(id).state.lease().is_some_and(|lease| lease.claim.is_some());
+    Some((w.fence(id), if claimed { Reporter::Token } else { w.holder(id) }))
+}
+
+fn report(w: &World, n: usize, what: u8, lie: u8) -> Option<Command> {
+    let (fence, reporter) = lease(w, n)?;
+    let report = match what {
+        0 | 1 => Report::Accepted,
+        2 => rejected(),
+        3 => Report::Progress(Progress { fraction: 0.5, ..Progress::default() }),
+        4 => Report::Checkpoint(Arc::new(Payload::text("here"))),
+        5 => completed("done"),
+        _ => failed_with(Failure { retryable: n % 3 > 0, ..failure("Broken") }),
+    };
+    let session = match reporter {
+        Reporter::Session { agent, epoch } => Some((agent, epoch)),
+        Reporter::Token => None,
+    };
+    let (fence, reporter) = match (lie, session) {
+        (0, _) => (Fence { attempt: fence.attempt - 1, ..fence }, reporter),
+        (1, _) => (Fence { attempt: fence.attempt + 1, ..fence }, reporter),
+        (2, _) => (Fence { token: LeaseToken(fence.token.0 ^ 1), ..fence }, reporter),
+        (3, Some((agent, epoch))) => (fence, Reporter::Session { agent, epoch: epoch - 1 }),
+        (4, Some((_, epoch))) => (fence, Reporter::Session { agent: AgentId(uuid::Uuid::from_u128(3)), epoch }),
+        _ => (fence, reporter),
+    };
+    Some(Command::Report { fence, reporter, report })
+}

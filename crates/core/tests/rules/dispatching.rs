@@ -1,0 +1,223 @@
+//! Which agent gets which task, and when.
+
+use crate::support::{World, in_every_mode, make::*};
+use callboard_core::model::{AgentProfile, NewTask, Priority, Span, StateName, TaskId};
+
+fn labelled(slots: u32, zone: &str) -> AgentProfile {
+    AgentProfile { labels: [("zone".to_owned(), zone.to_owned())].into(), ..profile(slots) }
+}
+
+/// The tasks in the order in which one agent with one slot gets them.
+fn order(w: &mut World, count: usize) -> Vec<TaskId> {
+    let mut order = Vec::new();
+    w.attach("worker", 1);
+    while order.len() < count {
+        let id = w.tables.tasks.values().find(|task| task.state.lease().is_some()).expect("one is leased").id;
+        w.report(id, completed("done")).unwrap();
+        w.dispatch();
+        order.push(id);
+    }
+    order
+}
+
+#[test]
+fn first_come_first_served_within_a_priority() {
+    in_every_mode(|mut w| {
+        let ids: Vec<TaskId> = (0..5)
+            .map(|_| {
+                w.sleep(Span::seconds(1));
+                w.create(task("work"))
+            })
+            .collect();
+        assert_eq!(order(&mut w, 5), ids);
+    });
+}
+
+#[test]
+fn priorities_go_first_and_waiting_raises() {
+    in_every_mode(|mut w| {
+        let mut at = |seconds: i64, priority| {
+            w.now = second(seconds);
+            w.create(task_with("work", |new| new.spec.priority = priority))
+        };
+        let old_low = at(0, Priority::Low);
+        let old_normal = at(10, Priority::Normal);
+        let old_high = at(100, Priority::High);
+        let low = at(3_000, Priority::Low);
+        let normal = at(3_000, Priority::Normal);
+        let high = at(3_059, Priority::High);
+        let urgent = at(3_500, Priority::Urgent);
+        let critical = at(3_600, Priority::Critical);
+        // Ranks: 60, 10, 40, 3060, 3000, 2999, 2900, 0.
+        let expected = [critical, old_normal, old_high, old_low, urgent, high, normal, low];
+        assert_eq!(order(&mut w, 8), expected);
+    });
+}
+
+/// Lanes were served one after the other: with tasks of one type always coming, those of another starved.
+#[test]
+fn lanes_share_an_agent_in_the_order_of_their_ranks() {
+    in_every_mode(|mut w| {
+        let mut expected = Vec::new();
+        for n in 0..12 {
+            w.sleep(Span::seconds(1));
+            expected.push(w.create(task(["a", "b", "c", "d"][n % 4])));
+        }
+        assert_eq!(order(&mut w, 12), expected);
+    });
+}
+
+#[test]
+fn an_agent_gets_only_what_it_fits() {
+    in_every_mode(|mut w| {
+        let wants = |change: fn(&mut NewTask)| task_with("work", change);
+        let misfits = [
+            w.create(task("other")),
+            w.create(wants(|new| new.spec.requirements.role = Some("lead".into()))),
+            w.create(wants(|new| new.spec.requirements.skills = ["go".to_owned()].into())),
+            w.create(wants(|new| new.spec.requirements.tools = ["docker".to_owned()].into())),
+            w.create(wants(|new| new.spec.requirements.assignee = Some("someone".into()))),
+        ];
+        let able = AgentProfile {
+            role: "reviewer".into(),
+            skills: ["rust".to_owned()].into(),
+            tools: ["git".to_owned()].into(),
+            ..profile_for(&["work"], 10)
+        };
+        let fit = w.create(wants(|new| {
+            new.spec.requirements.skills = ["rust".to_owned()].into();
+            new.spec.requirements.role = Some("reviewer".into());
+        }));
+        w.attach_with("worker", able);
+        assert_eq!(w.state(fit), StateName::Assigned);
+        assert!(misfits.iter().all(|id| w.state(*id) == StateName::Ready));
+    });
+}
+
+#[test]
+fn a_profile_that_changes_changes_what_fits() {
+    in_every_mode(|mut w| {
+        let id = w.create(task("b"));
+        w.attach_with("worker", profile_for(&["a"], 5));
+        assert_eq!(w.state(id), StateName::Ready);
+        w.attach_with("worker", profile_for(&["a", "b"], 5));
+        assert_eq!(w.state(id), StateName::Assigned);
+        w.attach_with("worker", profile_for(&["a"], 5));
+        let next = w.start(task("b"));
+        assert_eq!(w.state(next), StateName::Ready);
+    });
+}
+
+#[test]
+fn a_preferred_agent_has_a_head_start_while_it_is_attached() {
+    let preferring = || task_with("work", |new| new.spec.requirements.preferred_agent = Some("dear".into()));
+    in_every_mode(|mut w| {
+        // Not attached: nobody waits for it.
+        w.attach("other", 5);
+        let id = w.start(preferring());
+        assert_eq!(w.has(id).as_deref(), Some("other"));
+        // Attached and free: it is the one.
+        w.attach("dear", 1);
+        let first = w.start(preferring());
+        assert_eq!(w.has(first).as_deref(), Some("dear"));
+        // Attached and busy: it has two seconds.
+        let second = w.start(preferring());
+        assert_eq!(w.state(second), StateName::Ready);
+        w.pass(Span(1_999_999));
+        assert_eq!(w.state(second), StateName::Ready);
+        w.pass(Span(1));
+        assert_eq!(w.has(second).as_deref(), Some("other"));
+        let third = w.start(preferring());
+        w.pass(Span::seconds(1));
+        w.report(first, completed("done")).unwrap();
+        w.dispatch();
+        assert_eq!(w.has(third).as_deref(), Some("dear"));
+    });
+}
+
+/// Tasks that waited for their preferred agent kept an idle agent from those behind them.
+#[test]
+fn who_waits_for_a_preferred_agent_holds_nobody_up() {
+    in_every_mode(|mut w| {
+        w.attach("dear", 1);
+        w.start(task_with("work", |new| new.spec.requirements.assignee = Some("dear".into())));
+        let preferring: Vec<TaskId> = (0..3)
+            .map(|_| {
+                let id = w.create(task_with("work", |new| new.spec.requirements.preferred_agent = Some("dear".into())));
+                w.sleep(Span::millis(1));
+                id
+            })
+            .collect();
+        let plain = w.create(task("work"));
+        w.attach("idle", 1);
+        assert_eq!(w.has(plain).as_deref(), Some("idle"));
+        assert!(preferring.iter().all(|id| w.state(*id) == StateName::Ready));
+    });
+}
+
+#[test]
+fn affinity_draws_a_task() {
+    in_every_mode(|mut w| {
+        w.attach_with("north", labelled(10, "north"));
+        w.attach_with("south", labelled(10, "south"));
+        for zone in ["north", "south", "south", "north"] {
+            let id = w.start(task_with("work", |new| {
+                new.spec.requirements.affinity = [("zone".to_owned(), zone.to_owned())].into();
+            }));
+            assert_eq!(w.has(id).as_deref(), Some(zone));
+        }
+        // But it does not bind.
+        let id = w.start(task_with("work", |new| {
+            new.spec.requirements.affinity = [("zone".to_owned(), "west".to_owned())].into();
+        }));
+        assert_eq!(w.state(id), StateName::Assigned);
+    });
+}
+
+#[test]
+fn load_is_spread_and_success_counts() {
+    in_every_mode(|mut w| {
+        w.attach("one", 4);
+        w.attach("two", 4);
+        for _ in 0..8 {
+            w.start(task("work"));
+        }
+        for name in ["one", "two"] {
+            assert_eq!(w.tables.leased_to(w.agent(name).id).count(), 4);
+        }
+    });
+    in_every_mode(|mut w| {
+        w.attach("bad", 1);
+        for _ in 0..5 {
+            let id = w.run_task(task_with("work", |new| new.spec.retry_policy.max_attempts = 1));
+            w.report(id, failed("Broken")).unwrap();
+        }
+        w.attach("new", 1);
+        let id = w.start(task("work"));
+        assert_eq!(w.has(id).as_deref(), Some("new"));
+    });
+}
+
+#[test]
+fn who_handed_it_back_comes_last() {
+    in_every_mode(|mut w| {
+        w.attach("first", 1);
+        let id = w.start(task("work"));
+        w.attach("second", 1);
+        w.report(id, rejected()).unwrap();
+        w.dispatch();
+        assert_eq!(w.has(id).as_deref(), Some("second"));
+        w.report(id, rejected()).unwrap();
+        w.dispatch();
+        assert_eq!(w.has(id).as_deref(), Some("first"));
+    });
+}
+
+#[test]
+fn a_thousand_tasks_are_given_out_in_steps() {
+    in_every_mode(|mut w| {
+        w.run(callboard_core::Command::CreateTasks { tasks: vec![task("work"); 700] }).unwrap();
+        w.attach("one", 1_000);
+        assert_eq!(w.tables.leased_to(w.agent("one").id).count(), 700);
+    });
+}

@@ -1,0 +1,20 @@
+//! The rules by example: one file for each subject. Every test runs in every mode of the cache.
+
+mod cancelling;
+mod claims;
+mod dependencies;
+mod dispatching;
+mod fencing;
+mod keys;
+mod lanes;
+mod lifecycle;
+mod namespaces;
+mod releasing;
+mod requests;
+mod retries;
+mod sessions;
+mod steering;
+#[path = "../support/mod.rs"]
+mod support;
+mod timeouts;
+mod transitions;

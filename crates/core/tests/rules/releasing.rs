@@ -1,0 +1,123 @@
+//! Many dependents: released in bounded steps, each of them once.
+
+use crate::support::{World, in_every_mode, make::*};
+use callboard_core::model::{OnFailure, StateName, TaskId};
+use callboard_core::{Command, Reason};
+
+fn fan_out(w: &mut World, source: TaskId, count: usize) -> Vec<TaskId> {
+    let tasks = (0..count).map(|_| after(&[source])).collect::<Vec<_>>();
+    for some in tasks.chunks(500) {
+        w.run(Command::CreateTasks { tasks: some.to_vec() }).unwrap();
+    }
+    w.tables.tasks.values().filter(|task| task.dependencies > 0).map(|task| task.id).collect()
+}
+
+fn count(w: &World, state: StateName) -> usize {
+    w.tables.tasks.values().filter(|task| task.state.name() == state).count()
+}
+
+#[test]
+fn more_than_a_thousand_dependents_are_released_in_bounded_steps() {
+    in_every_mode(|mut w| {
+        let source = w.create(task("source"));
+        fan_out(&mut w, source, 1_100);
+        w.complete(source);
+        // The first step is committed with the end; the rest is durable, and due at once.
+        assert_eq!((count(&w, StateName::Ready), w.task(source).releasing), (256, true));
+        assert_eq!(w.task(source).wake_at(&w.settings).map(|at| at <= w.now), Some(true));
+        for released in [512, 768, 1_024, 1_100] {
+            w.run(Command::Wake { task: source }).unwrap();
+            assert_eq!(count(&w, StateName::Ready), released);
+        }
+        assert!(!w.task(source).releasing);
+        assert_eq!(w.task(source).wake_at(&w.settings), None);
+        assert!(w.tables.edges.values().all(|edge| edge.resolved));
+    });
+}
+
+#[test]
+fn a_wide_cascade_is_bounded_too() {
+    in_every_mode(|mut w| {
+        w.settings.release_step = 10;
+        let source = w.create(task("source"));
+        let middle = fan_out(&mut w, source, 15);
+        for id in &middle {
+            let tasks = vec![after_or(&[*id], OnFailure::Fail); 3];
+            w.run(Command::CreateTasks { tasks }).unwrap();
+        }
+        w.fail(source);
+        assert_eq!(count(&w, StateName::Skipped), 10);
+        w.wake_due();
+        assert_eq!((count(&w, StateName::Skipped), count(&w, StateName::Failed)), (15, 46));
+        assert!(w.tables.tasks.values().all(|task| !task.releasing));
+        for task in w.tables.tasks.keys() {
+            let ends = w.events(*task).iter().filter(|event| event.state.is_final()).count();
+            assert_eq!(ends, 1, "each ends once");
+        }
+    });
+}
+
+#[test]
+fn a_step_that_is_exactly_enough_is_the_last() {
+    in_every_mode(|mut w| {
+        let source = w.create(task("source"));
+        fan_out(&mut w, source, 256);
+        w.complete(source);
+        assert_eq!(count(&w, StateName::Ready), 256);
+        assert!(!w.task(source).releasing);
+    });
+}
+
+#[test]
+fn a_task_that_is_still_releasing_can_not_be_retried() {
+    in_every_mode(|mut w| {
+        w.settings.release_step = 1;
+        let source = w.create(task("source"));
+        fan_out(&mut w, source, 3);
+        w.fail(source);
+        assert_eq!(w.refused(Command::RetryTask { task: source }), Reason::TaskState);
+        w.wake_due();
+        w.run(Command::RetryTask { task: source }).unwrap();
+    });
+}
+
+/// A dependent that was retried while its dependency's release was still on its way was told of it a second time, and ran
+/// before its other dependency had ended.
+#[test]
+fn a_dependency_is_met_once_though_its_release_comes_late() {
+    in_every_mode(|mut w| {
+        w.settings.release_step = 1;
+        let (first, second) = (w.create(task("source")), w.create(task("source")));
+        // Edges are told in the order of their targets: the target is the last one.
+        for _ in 0..3 {
+            w.create(after(&[first]));
+            w.now.0 += 1_000;
+        }
+        let target = w.create(after(&[first, second]));
+        w.fail(second);
+        assert_eq!(w.state(target), StateName::Skipped);
+        w.complete(first);
+        assert!(w.task(first).releasing);
+        w.run(Command::RetryTask { task: second }).unwrap();
+        w.run(Command::RetryTask { task: target }).unwrap();
+        assert_eq!(w.waiting(target).unmet, 1);
+        w.wake_due();
+        assert!(!w.task(first).releasing);
+        assert_eq!(w.waiting(target).unmet, 1, "the second has not ended");
+        w.complete(second);
+        assert_eq!(w.state(target), StateName::Ready);
+    });
+}
+
+#[test]
+fn a_dependent_created_while_its_dependency_releases_is_not_told_again() {
+    in_every_mode(|mut w| {
+        w.settings.release_step = 1;
+        let (first, second) = (w.create(task("source")), w.create(task("source")));
+        fan_out(&mut w, first, 3);
+        w.complete(first);
+        let target = w.create(after(&[first, second]));
+        w.wake_due();
+        assert_eq!(w.waiting(target).unmet, 1);
+    });
+}

@@ -1,0 +1,172 @@
+//! Rows in memory: answers a wish, applies a change, checks versions. Nothing clever, so that it is obviously right.
+
+use callboard_core::model::{
+    Agent, AgentId, Edge, Event, Lane, Namespace, NamespaceId, RequestKey, RequestRecord, StateName, Task, TaskId,
+};
+use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, Rows, Want};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Everything that is stored. Two of them are equal when every row is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tables {
+    pub namespaces: BTreeMap<Arc<str>, Namespace>,
+    pub tasks: BTreeMap<TaskId, Task>,
+    pub agents: BTreeMap<AgentId, Agent>,
+    pub lanes: BTreeMap<LaneRef, Lane>,
+    pub edges: BTreeMap<(TaskId, TaskId), Edge>,
+    pub payloads: BTreeMap<(TaskId, &'static str), PayloadValue>,
+    pub events: BTreeMap<TaskId, Vec<Event>>,
+    pub requests: BTreeMap<RequestKey, RequestRecord>,
+}
+
+impl Tables {
+    /// Answers a wish with what exists.
+    pub fn load(&self, want: &Want) -> Rows {
+        let mut rows = Rows::default();
+        let all = want.all_namespaces;
+        rows.namespaces = self.namespaces.values().filter(|n| all || want.namespaces.contains(&n.name)).cloned().collect();
+        for (namespace, id) in &want.tasks {
+            rows.tasks.extend(self.task(*namespace, *id));
+        }
+        for agent in self.agents.values() {
+            let key = (agent.namespace, agent.name.clone());
+            if want.agents.contains(&key) || want.agents_by_id.contains(&(agent.namespace, agent.id)) {
+                rows.agents.push(agent.clone());
+                rows.tasks.extend(self.leased_to(agent.id).cloned());
+            }
+        }
+        for task in self.live() {
+            if let Some(key) = task.spec.key.as_ref().map(|key| (task.namespace, key.clone()))
+                && want.keys.contains(&key)
+            {
+                rows.keys.push((key, task.id));
+                rows.tasks.push(task.clone());
+            }
+        }
+        rows.requests = want.requests.iter().filter_map(|key| self.requests.get(key).cloned()).collect();
+        for ((namespace, source), limit) in &want.pending_edges {
+            let pending = self.edges.values().filter(|e| e.namespace == *namespace && e.source == *source && !e.resolved);
+            for edge in pending.take(*limit) {
+                rows.tasks.extend(self.task(*namespace, edge.target));
+                rows.edges.push(edge.clone());
+            }
+        }
+        for (namespace, target) in &want.dependencies {
+            for edge in self.edges.values().filter(|e| e.namespace == *namespace && e.target == *target) {
+                rows.tasks.extend(self.task(*namespace, edge.source));
+                rows.edges.push(edge.clone());
+            }
+        }
+        rows.lanes = self.lanes.values().filter(|lane| want.lanes.contains(&lane.namespace)).cloned().collect();
+        let live = self.live().filter(|task| want.lanes_in_use.contains(&task.namespace));
+        rows.lanes_in_use = live.map(|task| (task.namespace, task.lane)).collect();
+        for namespace in &want.live_counts {
+            let count = self.live().filter(|task| task.namespace == *namespace).count();
+            rows.live_counts.push((*namespace, count as i64));
+        }
+        for (lane, limit) in &want.ready {
+            let ready = self.ready(*lane);
+            rows.ready.push((*lane, ready.len().min(*limit)));
+            rows.tasks.extend(ready.into_iter().take(*limit).cloned());
+        }
+        rows
+    }
+
+    /// Applies a change whole. A row of another version than expected is a fault of the rules: nobody else writes here.
+    pub fn save(&mut self, changes: ChangeSet) {
+        for changed in changes.namespaces {
+            check(&changed.row.name, self.namespaces.get(&changed.row.name).map(|n| n.version), changed.expected);
+            self.namespaces.insert(changed.row.name.clone(), changed.row);
+        }
+        for changed in changes.tasks {
+            let mut row = changed.row;
+            let before = self.tasks.get(&row.id);
+            check(&row.id, before.map(|task| task.version), changed.expected);
+            let said = changed.spec_changed || before.is_some_and(|task| task.spec == row.spec);
+            assert!(said, "the spec of {} changed, and the change doesn't say so", row.id);
+            assert!(row.version > changed.expected, "the version of {} doesn't rise", row.id);
+            assert_eq!(changed.expected == 0, changed.input.is_some(), "a new task comes with its input, no other does");
+            row.input = None;
+            self.tasks.insert(row.id, row);
+        }
+        for (_, agent) in changes.removed_agents {
+            self.agents.remove(&agent);
+        }
+        for changed in changes.agents {
+            check(&changed.row.id, self.agents.get(&changed.row.id).map(|agent| agent.version), changed.expected);
+            self.agents.insert(changed.row.id, changed.row);
+        }
+        for lane in changes.lanes {
+            self.lanes.entry((lane.namespace, lane.id)).or_insert(lane);
+        }
+        for lane in changes.removed_lanes {
+            self.lanes.remove(&lane);
+        }
+        for edge in changes.edges {
+            let twice = self.edges.insert((edge.source, edge.target), edge);
+            assert_eq!(twice, None, "an edge is created once");
+        }
+        // The two are disjoint, or the order would count.
+        for (_, source, target) in &changes.reopened_edges {
+            assert!(!changes.resolved_edges.iter().any(|(_, s, t)| s == source && t == target));
+            self.edges.get_mut(&(*source, *target)).expect("a reopened edge exists").resolved = false;
+        }
+        for (_, source, target) in changes.resolved_edges {
+            self.edges.get_mut(&(source, target)).expect("a resolved edge exists").resolved = true;
+        }
+        for write in changes.payloads {
+            let kind = match write.value {
+                PayloadValue::Result(_) => "result",
+                PayloadValue::Checkpoint(_) => "checkpoint",
+                PayloadValue::Failure(_) => "failure",
+            };
+            self.payloads.insert((write.task, kind), write.value);
+        }
+        for event in changes.events {
+            self.events.entry(event.task).or_default().push(event);
+        }
+        for record in changes.requests {
+            self.requests.insert(record.key.clone(), record);
+        }
+    }
+
+    /// Tasks that have not ended.
+    pub fn live(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values().filter(|task| task.is_live())
+    }
+
+    /// Tasks that an agent has.
+    pub fn leased_to(&self, agent: AgentId) -> impl Iterator<Item = &Task> {
+        self.tasks.values().filter(move |task| task.state.lease().is_some_and(|lease| lease.agent == agent))
+    }
+
+    /// An agent by name, in any namespace.
+    pub fn agent(&self, name: &str) -> Option<&Agent> {
+        self.agents.values().find(|agent| *agent.name == *name)
+    }
+
+    /// Lanes with ready tasks.
+    pub fn ready_lanes(&self) -> Vec<LaneRef> {
+        let ready = self.tasks.values().filter(|task| task.state.name() == StateName::Ready);
+        let mut lanes: Vec<LaneRef> = ready.map(|task| (task.namespace, task.lane)).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        lanes
+    }
+
+    fn ready(&self, lane: LaneRef) -> Vec<&Task> {
+        let here = self.tasks.values().filter(|task| (task.namespace, task.lane) == lane && task.rank().is_some());
+        let mut ready: Vec<&Task> = here.collect();
+        ready.sort_by_key(|task| (task.rank(), task.id));
+        ready
+    }
+
+    fn task(&self, namespace: NamespaceId, id: TaskId) -> Option<Task> {
+        self.tasks.get(&id).filter(|task| task.namespace == namespace).cloned()
+    }
+}
+
+fn check(what: &dyn std::fmt::Debug, stored: Option<i64>, expected: i64) {
+    assert_eq!(stored.unwrap_or(0), expected, "the version of {what:?} that the change expects is not the stored one");
+}

@@ -1,0 +1,50 @@
+//! Between messages and the model. Reading collects every fault; writing can't fail.
+
+pub(crate) mod agent;
+pub(crate) mod event;
+pub(crate) mod frame;
+pub(crate) mod namespace;
+pub(crate) mod payload;
+pub(crate) mod task;
+pub(crate) mod time;
+
+use callboard_core::model::TaskId;
+use callboard_core::validate::Faults;
+use uuid::Uuid;
+
+/// An id as text; one that isn't a UUID is a fault.
+pub(crate) fn task_id(field: &str, text: &str, faults: &mut Faults) -> TaskId {
+    match Uuid::try_parse(text) {
+        Ok(id) => TaskId(id),
+        Err(_) if text.is_empty() => {
+            faults.add(field, "is empty; give the task's id");
+            TaskId(Uuid::nil())
+        }
+        Err(_) => {
+            faults.add(field, format!("{:?} is not a UUID; give the task's full id", shorten(text)));
+            TaskId(Uuid::nil())
+        }
+    }
+}
+
+/// A text that may be absent.
+pub(crate) fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// A text for an error message: not longer than it helps.
+pub(crate) fn shorten(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+/// Cuts a text to so many bytes, at a character's end.
+pub(crate) fn cut(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let mut end = max;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+    text
+}

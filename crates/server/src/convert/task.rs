@@ -1,0 +1,295 @@
+//! Tasks.
+
+use super::{namespace, payload, some, task_id, time};
+use callboard_core::command::TaskReceipt;
+use callboard_core::model::{
+    Edge, KeyConflict, NamespaceSettings, NewTask, NotBefore, OnFailure, Payload, Priority, Requirements, StateName, Task,
+    TaskSpec, TaskState, Timeouts, Timestamp, WaitReason,
+};
+use callboard_core::validate::Faults;
+use callboard_proto::v1;
+use callboard_store::TaskView;
+
+/// Reads a task to create; what is unset is as in the namespace's settings.
+pub(crate) fn new_task(
+    at: &str,
+    spec: Option<v1::TaskSpec>,
+    defaults: &NamespaceSettings,
+    now: Timestamp,
+    faults: &mut Faults,
+) -> NewTask {
+    let message = spec.unwrap_or_default();
+    let field = |name: &str| format!("{at}.{name}");
+    let dependencies = message.dependencies.into_iter().enumerate().map(|(index, dependency)| {
+        let at = format!("{at}.dependencies[{index}]");
+        let id = task_id(&format!("{at}.task_id"), &dependency.task_id, faults);
+        (id, on_failure(&format!("{at}.on_failure"), dependency.on_failure, faults))
+    });
+    let dependencies = dependencies.collect();
+    let start_at = time::timestamp(&field("start_at"), message.start_at, faults);
+    let new = NewTask {
+        input: payload::payload(&field("input"), message.input, faults),
+        on_key_conflict: key_conflict(&field("key_conflict_policy"), message.key_conflict_policy, faults),
+        dependencies,
+        start_at,
+        hold: message.hold,
+        spec: TaskSpec {
+            task_type: message.r#type.into(),
+            description: message.description,
+            key: some(message.key),
+            requirements: requirements(message.requirements),
+            priority: priority(&field("priority"), message.priority, faults),
+            retry_policy: namespace::retry_policy(
+                &field("retry_policy"),
+                message.retry_policy,
+                &defaults.retry_policy,
+                faults,
+            ),
+            timeouts: timeouts(&field("timeouts"), message.timeouts, defaults, faults),
+            deadline: time::timestamp(&field("deadline"), message.deadline, faults),
+            start_at,
+            tags: message.tags.into_iter().collect(),
+            metadata: message.metadata,
+            headers: message.headers,
+        },
+    };
+    faults.new_task(at, &new, now);
+    new
+}
+
+fn requirements(requirements: Option<v1::Requirements>) -> Requirements {
+    let message = requirements.unwrap_or_default();
+    Requirements {
+        skills: message.skills.into_iter().collect(),
+        tools: message.tools.into_iter().collect(),
+        role: some(message.role),
+        assignee: some(message.assignee),
+        preferred_agent: some(message.preferred_agent),
+        affinity: message.affinity,
+    }
+}
+
+fn timeouts(
+    at: &str,
+    timeouts: Option<v1::Timeouts>,
+    defaults: &NamespaceSettings,
+    faults: &mut Faults,
+) -> Timeouts {
+    let message = timeouts.unwrap_or_default();
+    let mut span = |name: &str, value| time::span(&format!("{at}.{name}"), value, faults);
+    Timeouts {
+        schedule_to_start: span("schedule_to_start", message.schedule_to_start),
+        start_to_close: span("start_to_close", message.start_to_close).unwrap_or(defaults.start_to_close),
+        schedule_to_close: span("schedule_to_close", message.schedule_to_close),
+        heartbeat: span("heartbeat", message.heartbeat),
+    }
+}
+
+/// Reads a priority.
+pub(crate) fn priority(field: &str, value: i32, faults: &mut Faults) -> Priority {
+    match v1::Priority::try_from(value) {
+        Ok(v1::Priority::Unspecified | v1::Priority::Normal) => Priority::Normal,
+        Ok(v1::Priority::Low) => Priority::Low,
+        Ok(v1::Priority::High) => Priority::High,
+        Ok(v1::Priority::Urgent) => Priority::Urgent,
+        Ok(v1::Priority::Critical) => Priority::Critical,
+        Err(_) => {
+            faults.add(field, format!("{value} is not a priority; use LOW (1) to CRITICAL (5)"));
+            Priority::Normal
+        }
+    }
+}
+
+fn key_conflict(field: &str, value: i32, faults: &mut Faults) -> KeyConflict {
+    use v1::KeyConflictPolicy as Policy;
+    match Policy::try_from(value) {
+        Ok(Policy::Unspecified | Policy::UseExisting) => KeyConflict::UseExisting,
+        Ok(Policy::Fail) => KeyConflict::Fail,
+        Ok(Policy::Replace) => KeyConflict::Replace,
+        Err(_) => {
+            faults.add(field, format!("{value} is not a policy; use USE_EXISTING (1), FAIL (2) or REPLACE (3)"));
+            KeyConflict::UseExisting
+        }
+    }
+}
+
+fn on_failure(field: &str, value: i32, faults: &mut Faults) -> OnFailure {
+    use v1::DependencyFailureAction as Action;
+    match Action::try_from(value) {
+        Ok(Action::Unspecified | Action::Skip) => OnFailure::Skip,
+        Ok(Action::Fail) => OnFailure::Fail,
+        Err(_) => {
+            faults.add(field, format!("{value} is not an action; use SKIP (1) or FAIL (2)"));
+            OnFailure::Skip
+        }
+    }
+}
+
+/// Reads a state of a filter.
+pub(crate) fn state(field: &str, value: i32, faults: &mut Faults) -> Option<StateName> {
+    use v1::TaskState as S;
+    match S::try_from(value) {
+        Ok(S::Waiting) => Some(StateName::Waiting),
+        Ok(S::Ready) => Some(StateName::Ready),
+        Ok(S::Assigned) => Some(StateName::Assigned),
+        Ok(S::Running) => Some(StateName::Running),
+        Ok(S::Completed) => Some(StateName::Completed),
+        Ok(S::Failed) => Some(StateName::Failed),
+        Ok(S::Cancelled) => Some(StateName::Cancelled),
+        Ok(S::Skipped) => Some(StateName::Skipped),
+        // Nothing is paused yet, and no filter is meant by "unspecified".
+        Ok(S::Paused) => None,
+        Ok(S::Unspecified) | Err(_) => {
+            faults.add(field, format!("{value} is not a task state"));
+            None
+        }
+    }
+}
+
+/// Writes a state.
+pub(crate) fn to_state(state: StateName) -> v1::TaskState {
+    match state {
+        StateName::Waiting => v1::TaskState::Waiting,
+        StateName::Ready => v1::TaskState::Ready,
+        StateName::Assigned => v1::TaskState::Assigned,
+        StateName::Running => v1::TaskState::Running,
+        StateName::Completed => v1::TaskState::Completed,
+        StateName::Failed => v1::TaskState::Failed,
+        StateName::Cancelled => v1::TaskState::Cancelled,
+        StateName::Skipped => v1::TaskState::Skipped,
+    }
+}
+
+fn to_wait_reason(reason: WaitReason) -> v1::WaitReason {
+    match reason {
+        WaitReason::Dependencies => v1::WaitReason::Dependencies,
+        WaitReason::Hold => v1::WaitReason::Hold,
+        WaitReason::StartTime => v1::WaitReason::StartTime,
+        WaitReason::RetryDelay => v1::WaitReason::RetryDelay,
+    }
+}
+
+fn to_priority(priority: Priority) -> v1::Priority {
+    match priority {
+        Priority::Low => v1::Priority::Low,
+        Priority::Normal => v1::Priority::Normal,
+        Priority::High => v1::Priority::High,
+        Priority::Urgent => v1::Priority::Urgent,
+        Priority::Critical => v1::Priority::Critical,
+    }
+}
+
+/// Writes a receipt.
+pub(crate) fn to_receipt(receipt: &TaskReceipt) -> v1::TaskReceipt {
+    v1::TaskReceipt {
+        task_id: receipt.task.to_string(),
+        state: to_state(receipt.state).into(),
+        run: number(receipt.run),
+        version: receipt.version,
+        existing: receipt.existing,
+    }
+}
+
+/// Writes a spec; its input if there is one.
+pub(crate) fn to_spec(spec: &TaskSpec, input: Option<&Payload>) -> v1::TaskSpec {
+    let requirements = &spec.requirements;
+    v1::TaskSpec {
+        r#type: spec.task_type.to_string(),
+        description: spec.description.clone(),
+        input: input.map(payload::to_payload),
+        key: spec.key.clone().unwrap_or_default(),
+        key_conflict_policy: 0,
+        requirements: Some(v1::Requirements {
+            skills: requirements.skills.iter().cloned().collect(),
+            tools: requirements.tools.iter().cloned().collect(),
+            role: requirements.role.clone().unwrap_or_default(),
+            assignee: requirements.assignee.clone().unwrap_or_default(),
+            preferred_agent: requirements.preferred_agent.clone().unwrap_or_default(),
+            affinity: requirements.affinity.clone(),
+        }),
+        priority: to_priority(spec.priority).into(),
+        dependencies: Vec::new(),
+        retry_policy: Some(namespace::to_retry_policy(&spec.retry_policy)),
+        timeouts: Some(v1::Timeouts {
+            schedule_to_start: spec.timeouts.schedule_to_start.map(time::to_duration),
+            start_to_close: Some(time::to_duration(spec.timeouts.start_to_close)),
+            schedule_to_close: spec.timeouts.schedule_to_close.map(time::to_duration),
+            heartbeat: spec.timeouts.heartbeat.map(time::to_duration),
+        }),
+        deadline: spec.deadline.map(time::to_timestamp),
+        start_at: spec.start_at.map(time::to_timestamp),
+        hold: false,
+        tags: spec.tags.iter().cloned().collect(),
+        metadata: spec.metadata.clone(),
+        headers: spec.headers.clone(),
+    }
+}
+
+/// Writes a task without its payloads.
+pub(crate) fn to_task(task: &Task, namespace: &str) -> v1::Task {
+    let mut spec = to_spec(&task.spec, None);
+    let (mut waiting_for, mut unmet, mut next_at) = (Vec::new(), 0, None);
+    if let TaskState::Waiting(waiting) = &task.state {
+        waiting_for = waiting.reasons().into_iter().map(|reason| to_wait_reason(reason).into()).collect();
+        unmet = waiting.unmet;
+        next_at = waiting.not_before.map(NotBefore::at);
+        spec.hold = waiting.held;
+    }
+    let ready_at = match &task.state {
+        TaskState::Ready { since } => Some(*since),
+        TaskState::Assigned { ready_since, .. } => Some(*ready_since),
+        _ => None,
+    };
+    v1::Task {
+        id: task.id.to_string(),
+        namespace: namespace.to_owned(),
+        spec: Some(spec),
+        state: to_state(task.state.name()).into(),
+        waiting_for,
+        unmet_dependencies: number(unmet),
+        run: number(task.run),
+        attempt: number(task.attempt),
+        attempts_used: number(task.attempts_used),
+        agent: task.agent_name.as_deref().unwrap_or_default().to_owned(),
+        phase: task.progress.phase.clone(),
+        progress: task.progress.fraction,
+        progress_message: task.progress.message.clone(),
+        cancel_requested: matches!(task.state, TaskState::Running { cancelling: Some(_), .. }),
+        result: None,
+        failure: None,
+        created_at: Some(time::to_timestamp(task.created_at)),
+        ready_at: ready_at.map(time::to_timestamp),
+        started_at: task.started_at.map(time::to_timestamp),
+        ended_at: task.state.ended_at().map(time::to_timestamp),
+        next_at: next_at.map(time::to_timestamp),
+        created_by: task.created_by.to_string(),
+        version: task.version,
+    }
+}
+
+/// Writes a task with its result and failure, and with its input if asked.
+pub(crate) fn to_full_task(view: &TaskView, namespace: &str, with_input: bool) -> v1::Task {
+    let mut task = to_task(&view.task, namespace);
+    if let Some(spec) = task.spec.as_mut().filter(|_| with_input) {
+        spec.input = Some(payload::to_payload(&view.input));
+    }
+    // What an earlier run left does not belong to this one.
+    let completed = view.task.state.name() == StateName::Completed;
+    task.result = view.saved.result.as_deref().filter(|_| completed).map(payload::to_payload);
+    task.failure = view.saved.failure.as_deref().filter(|_| !completed).map(payload::to_failure);
+    task
+}
+
+/// Writes a dependency.
+pub(crate) fn to_dependency(edge: &Edge) -> v1::Dependency {
+    let action = match edge.on_failure {
+        OnFailure::Skip => v1::DependencyFailureAction::Skip,
+        OnFailure::Fail => v1::DependencyFailureAction::Fail,
+    };
+    v1::Dependency { task_id: edge.source.to_string(), on_failure: action.into() }
+}
+
+/// Writes a count.
+pub(crate) fn number(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,155 @@
+//! The server: services, limits and shutdown. Its listener, clock and ids are passed in.
+
+use crate::drain::Drain;
+use crate::services::{Agents, Host, Namespaces, Tasks};
+use callboard_core::model::Span;
+use callboard_engine::Engine;
+use callboard_proto::v1::agent_service_server::AgentServiceServer;
+use callboard_proto::v1::namespace_service_server::NamespaceServiceServer;
+use callboard_proto::v1::task_service_server::TaskServiceServer;
+use callboard_proto::{DESCRIPTORS, MAX_MESSAGE_BYTES};
+use std::future::Future;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Server as Transport;
+use tonic::transport::server::TcpIncoming;
+use tonic_web::GrpcWebLayer;
+
+/// What the server allows and how long it waits.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Calls and streams at the same time on one connection.
+    pub streams_per_connection: u32,
+    /// Connections are pinged when nothing came for so long, and cut when no answer does.
+    pub keepalive: Duration,
+    /// How long the answer to a ping may take.
+    pub keepalive_timeout: Duration,
+    /// How long agents and calls have to leave when the server goes away; then they are cut off.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            streams_per_connection: 10_000,
+            keepalive: Duration::from_secs(10),
+            keepalive_timeout: Duration::from_secs(20),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How many streams that a client opened and reset at once wait to be forgotten before its connection is cut (CVE-2023-44487).
+const PENDING_RESETS: usize = 64;
+/// The largest set of headers of a call, in bytes.
+const HEADER_BYTES: u32 = 32 << 10;
+/// What may be on its way to us unread: on one stream, and on one connection.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// The server.
+#[derive(Debug)]
+pub struct Server {
+    engine: Engine,
+    limits: Limits,
+}
+
+/// Why the server ended otherwise than asked.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+impl Server {
+    /// Serves an engine.
+    pub fn new(engine: Engine, limits: Limits) -> Self {
+        Self { engine, limits }
+    }
+
+    /// Serves until `shutdown` ends, then drains: agents are told to go, what waits is sent elsewhere, what was taken in is
+    /// committed. Ends earlier, with an error, when the store can't be trusted any more.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), Failure> {
+        let Self { engine, limits } = self;
+        let drain = Drain::default();
+        let tasks = TaskTracker::new();
+        let version = env!("CARGO_PKG_VERSION");
+        let host = Host { engine: engine.clone(), drain: drain.clone(), tasks: tasks.clone(), version };
+        let stopped = CancellationToken::new();
+        engine.listening();
+        let serving = transport(&limits)
+            .layer(GrpcWebLayer::new())
+            .add_routes(routes(host).await?)
+            .serve_with_incoming_shutdown(incoming(listener), stopped.clone().cancelled_owned());
+        let mut serving = std::pin::pin!(serving);
+        let failure = tokio::select! {
+            ended = &mut serving => return ended.map_err(Into::into),
+            failure = engine.failed() => Some(failure),
+            () = shutdown => None,
+        };
+        if let Some(failure) = failure {
+            return Err(failure.into());
+        }
+        tracing::info!(seconds = limits.drain.as_secs(), "draining");
+        let deadline = engine.now() + Span::from_std(limits.drain);
+        engine.drain(deadline);
+        drain.begun.cancel();
+        stopped.cancel();
+        // Agents that take drain notices leave by themselves; the transport waits for every open stream, so they are cut in the end.
+        let left = async {
+            while !engine.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(limits.drain, left).await.is_err() {
+            tracing::warn!("some agents did not leave in time; their streams are cut, and they may come back to their attempts");
+        }
+        engine.stop().await;
+        tasks.close();
+        // A client that doesn't read can hold a stream open for ever.
+        let _ = tokio::time::timeout(Duration::from_secs(2), async { tokio::join!(&mut serving, tasks.wait()) }).await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Connections without Nagle's delay: with it, a small frame waits up to 40 ms for the other side's acknowledgement. (tonic's own
+/// setting holds only for sockets that it binds itself.)
+fn incoming(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(Duration::from_secs(30)))
+}
+
+/// tonic's defaults have no keepalive, no limit on streams and large windows: all are set here.
+fn transport(limits: &Limits) -> Transport {
+    Transport::builder()
+        .accept_http1(true)
+        .http2_keepalive_interval(Some(limits.keepalive))
+        .http2_keepalive_timeout(Some(limits.keepalive_timeout))
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
+        .http2_max_header_list_size(HEADER_BYTES)
+        .max_concurrent_streams(limits.streams_per_connection)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+}
+
+async fn routes(host: Host) -> Result<tonic::service::Routes, Failure> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<TaskServiceServer<Tasks>>().await;
+    health.set_serving::<AgentServiceServer<Agents>>().await;
+    health.set_serving::<NamespaceServiceServer<Namespaces>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let tasks = TaskServiceServer::new(Tasks(host.clone()));
+    let agents = AgentServiceServer::new(Agents(host.clone()));
+    let namespaces = NamespaceServiceServer::new(Namespaces(host));
+    Ok(tonic::service::Routes::default()
+        .add_service(tasks.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(agents.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(
+            namespaces.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES),
+        )
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}

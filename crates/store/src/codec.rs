@@ -1,0 +1,222 @@
+//! What rows hold as JSON, and the numbers that stand for names. Every store that keeps rows outside the process uses it.
+
+use crate::{Error, Result};
+use callboard_core::model::task::{Closed, Progress, TaskState};
+use callboard_core::model::{AgentId, Content, LaneId, NamespaceId, OnFailure, Payload, StateName, Task, TaskId, TaskSpec, Timestamp};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The newest version of a row's own data that this program reads, and the one that it writes.
+pub const FORMAT: i64 = 1;
+
+/// Refuses a row that a newer program wrote.
+pub fn readable(format: i64, what: &str) -> Result<()> {
+    if format <= FORMAT {
+        return Ok(());
+    }
+    let text = format!("a row of {what} has format {format}, this version of callboard reads {FORMAT}; use a newer one");
+    Err(Error::Corrupt(text))
+}
+
+/// Writes JSON.
+pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::Data(error.to_string()))
+}
+
+/// Reads what [`to_json`] wrote.
+pub fn from_json<T: DeserializeOwned>(text: &str, what: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| Error::Corrupt(format!("{what}: {error}")))
+}
+
+/// The number of a state in rows.
+pub fn state_code(state: StateName) -> i64 {
+    match state {
+        StateName::Waiting => 0,
+        StateName::Ready => 1,
+        StateName::Assigned => 2,
+        StateName::Running => 3,
+        StateName::Completed => 4,
+        StateName::Failed => 5,
+        StateName::Cancelled => 6,
+        StateName::Skipped => 7,
+    }
+}
+
+/// The state of a number.
+pub fn state_of(code: i64) -> Result<StateName> {
+    let known = StateName::ALL.into_iter().find(|state| state_code(*state) == code);
+    known.ok_or_else(|| Error::Corrupt(format!("there is no task state {code}")))
+}
+
+/// The number of an edge's policy.
+pub fn on_failure_code(on_failure: OnFailure) -> i64 {
+    match on_failure {
+        OnFailure::Skip => 0,
+        OnFailure::Fail => 1,
+    }
+}
+
+/// The policy of a number.
+pub fn on_failure_of(code: i64) -> Result<OnFailure> {
+    match code {
+        0 => Ok(OnFailure::Skip),
+        1 => Ok(OnFailure::Fail),
+        _ => Err(Error::Corrupt(format!("there is no dependency policy {code}"))),
+    }
+}
+
+/// A payload's metadata; none when there is nothing in it.
+pub fn metadata_json(metadata: &BTreeMap<String, String>) -> Result<Option<String>> {
+    if metadata.is_empty() { Ok(None) } else { to_json(metadata).map(Some) }
+}
+
+/// A payload from its columns.
+pub fn payload(content_type: String, metadata: Option<&str>, content: Content) -> Result<Arc<Payload>> {
+    let metadata = metadata.map(|text| from_json(text, "a payload's metadata")).transpose()?.unwrap_or_default();
+    Ok(Arc::new(Payload { content_type, metadata, content }))
+}
+
+/// The columns of a task's row that are not its JSON.
+pub struct TaskColumns {
+    /// Its namespace.
+    pub namespace: NamespaceId,
+    /// Its id.
+    pub id: TaskId,
+    /// Its version.
+    pub version: i64,
+    /// Its lane.
+    pub lane: LaneId,
+    /// The agent that has it, or had it last.
+    pub agent_name: Option<String>,
+    /// Who created it.
+    pub created_by: String,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// The JSON of a task's row: what no query asks for.
+#[derive(Serialize)]
+struct TaskData<'a> {
+    state: &'a TaskState,
+    run: u32,
+    opened: Timestamp,
+    #[serde(skip_serializing_if = "is_zero")]
+    attempt: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    used: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    lost: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    handed_back: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avoid: Option<AgentId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<&'a Progress>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed: Option<&'a Closed>,
+    #[serde(skip_serializing_if = "is_false")]
+    checkpoint: bool,
+    #[serde(skip_serializing_if = "is_zero")]
+    dependencies: u32,
+    #[serde(skip_serializing_if = "is_false")]
+    dependents: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    releasing: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<Timestamp>,
+    last_event: i64,
+}
+
+/// [`TaskData`] as it is read.
+#[derive(Deserialize)]
+struct OwnedTaskData {
+    state: TaskState,
+    run: u32,
+    opened: Timestamp,
+    #[serde(default)]
+    attempt: u32,
+    #[serde(default)]
+    used: u32,
+    #[serde(default)]
+    lost: u32,
+    #[serde(default)]
+    handed_back: u32,
+    avoid: Option<AgentId>,
+    progress: Option<Progress>,
+    closed: Option<Closed>,
+    #[serde(default)]
+    checkpoint: bool,
+    #[serde(default)]
+    dependencies: u32,
+    #[serde(default)]
+    dependents: bool,
+    #[serde(default)]
+    releasing: bool,
+    started: Option<Timestamp>,
+    last_event: i64,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+fn is_false(b: &bool) -> bool {
+    !b
+}
+
+/// The JSON of a task's row.
+pub fn task_data(task: &Task) -> Result<String> {
+    to_json(&TaskData {
+        state: &task.state,
+        run: task.run,
+        opened: task.run_opened_at,
+        attempt: task.attempt,
+        used: task.attempts_used,
+        lost: task.lost_in_row,
+        handed_back: task.handed_back,
+        avoid: task.avoid,
+        progress: (task.progress != Progress::default()).then_some(&task.progress),
+        closed: task.closed.as_ref(),
+        checkpoint: task.has_checkpoint,
+        dependencies: task.dependencies,
+        dependents: task.has_dependents,
+        releasing: task.releasing,
+        started: task.started_at,
+        last_event: task.last_event,
+    })
+}
+
+/// A task from its row.
+pub fn task(columns: TaskColumns, data: &str, spec: &str) -> Result<Task> {
+    let data: OwnedTaskData = from_json(data, "a task's data")?;
+    let spec: TaskSpec = from_json(spec, "a task's spec")?;
+    Ok(Task {
+        namespace: columns.namespace,
+        id: columns.id,
+        spec: Arc::new(spec),
+        lane: columns.lane,
+        state: data.state,
+        run: data.run,
+        run_opened_at: data.opened,
+        attempt: data.attempt,
+        attempts_used: data.used,
+        lost_in_row: data.lost,
+        handed_back: data.handed_back,
+        avoid: data.avoid,
+        agent_name: columns.agent_name.map(Into::into),
+        progress: data.progress.unwrap_or_default(),
+        closed: data.closed,
+        has_checkpoint: data.checkpoint,
+        dependencies: data.dependencies,
+        has_dependents: data.dependents,
+        releasing: data.releasing,
+        created_by: columns.created_by.into(),
+        created_at: columns.created_at,
+        started_at: data.started,
+        last_event: data.last_event,
+        version: columns.version,
+        input: None,
+    })
+}

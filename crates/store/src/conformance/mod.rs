@@ -1,0 +1,78 @@
+//! One suite that every store passes: what the traits promise, case by case, in terms of the traits alone.
+//!
+//! A store's tests name the suite once, with a way to make an empty store:
+//!
+//! ```ignore
+//! callboard_store::conformance!(|| async { (Arc::new(MyStore::new().await) as Arc<dyn Store>, ()) });
+//! ```
+//!
+//! Each case becomes a test of its own. What comes beside the store (a temporary folder, say) lives as long as the test.
+
+// These are tests, though they stand where other crates can reach them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod agents;
+pub mod dependencies;
+pub mod events;
+pub mod lists;
+pub mod round_trips;
+pub mod samples;
+pub mod scheduling;
+pub mod transactions;
+
+/// Makes a test of every case. `$make` is a function without arguments; its future gives an `Arc<dyn Store>`, empty, and
+/// something to keep.
+#[macro_export]
+macro_rules! conformance {
+    ($make:expr) => {
+        $crate::conformance_cases! { $make;
+            round_trips::{
+                every_field_of_a_task, every_state_of_a_task, text_of_any_kind, large_payloads, every_kind_of_payload,
+                namespaces, agents, lanes, requests, edges, events_of_every_kind,
+            }
+            transactions::{
+                nothing_wanted_and_nothing_changed, a_wrong_version_is_a_conflict, a_new_row_must_be_new,
+                a_conflict_changes_nothing, what_is_rolled_back_is_gone, what_is_dropped_is_gone,
+                a_transaction_sees_what_it_saved, reads_see_what_is_committed, a_thousand_rows_in_one_save,
+                namespaces_are_apart, several_steps_in_one_transaction, a_void_transaction_cannot_commit,
+            }
+            scheduling::{
+                ready_tasks_come_by_rank_and_id, ready_limits_hold_for_each_lane, due_tasks_come_by_time,
+                due_tasks_go_on_behind_a_place, keys_are_free_when_their_task_ends, a_key_passes_on_within_one_save,
+                live_counts_follow, lanes_in_use_follow, ready_lanes_follow, a_new_run_lives_again, a_changed_spec_moves_lanes,
+            }
+            dependencies::{
+                pending_edges_come_by_target, resolved_and_reopened, dependencies_come_in_their_order,
+                dependency_results_come_in_pages,
+            }
+            events::{
+                in_the_order_of_commits, a_cursor_never_skips, of_one_task, the_end_is_behind_everything,
+            }
+            lists::{
+                newest_first_in_pages, by_state, by_type_and_agent, by_key, by_tags, by_time, by_the_end_of_the_id,
+                conditions_hold_together, tags_follow_the_spec, hydrated_tasks_come_as_asked,
+            }
+            agents::{
+                with_their_leases, in_pages_by_name, live_sessions_by_id, removed_agents_are_forgotten,
+                forgotten_answers,
+            }
+        }
+    };
+}
+
+/// See [`conformance`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_cases {
+    ($make:expr; $($module:ident::{$($case:ident),* $(,)?})*) => {
+        $(mod $module {
+            #[allow(unused_imports)]
+            use super::*;
+            $(#[tokio::test]
+            async fn $case() {
+                let (store, _kept) = ($make)().await;
+                $crate::conformance::$module::$case($crate::conformance::samples::Fixture::new(store)).await;
+            })*
+        })*
+    };
+}

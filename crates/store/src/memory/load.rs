@@ -1,0 +1,91 @@
+//! What rules want to see.
+
+use super::tables::Tables;
+use callboard_core::model::TaskId;
+use callboard_core::working_set::{LaneRef, Rows, TaskRef, Want};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+impl Tables {
+    /// The rows that are wanted and exist.
+    pub fn load(&self, want: &Want) -> Rows {
+        let mut rows = Rows::default();
+        let mut tasks: BTreeSet<TaskRef> = want.tasks.clone();
+        self.load_namespaces(want, &mut rows);
+        self.load_agents(want, &mut rows, &mut tasks);
+        for key in &want.keys {
+            if let Some(task) = self.live_keys.get(key) {
+                rows.keys.push((key.clone(), *task));
+                tasks.insert((key.0, *task));
+            }
+        }
+        rows.requests = want.requests.iter().filter_map(|key| self.requests.get(key).cloned()).collect();
+        self.load_edges(want, &mut rows, &mut tasks);
+        for namespace in &want.lanes {
+            rows.lanes.extend(self.lanes.values().filter(|lane| lane.namespace == *namespace).cloned());
+        }
+        for (lane, limit) in &want.ready {
+            let found: Vec<TaskId> = self.ready_of(*lane).take(*limit).collect();
+            if !found.is_empty() {
+                rows.ready.push((*lane, found.len()));
+            }
+            tasks.extend(found.into_iter().map(|task| (lane.0, task)));
+        }
+        rows.tasks = tasks.iter().filter_map(|key| self.tasks.get(key)).map(|row| row.task.clone()).collect();
+        rows
+    }
+
+    fn load_namespaces(&self, want: &Want, rows: &mut Rows) {
+        if want.all_namespaces {
+            rows.namespaces = self.namespaces_by_name();
+        } else {
+            let ids = want.namespaces.iter().filter_map(|name| self.namespace_names.get(name));
+            rows.namespaces = ids.filter_map(|id| self.namespaces.get(id)).cloned().collect();
+        }
+        for namespace in want.lanes_in_use.union(&want.live_counts) {
+            let nil = TaskId(Uuid::nil());
+            let live = self.live.range((*namespace, nil)..).take_while(|key| key.0 == *namespace);
+            let live: Vec<TaskRef> = live.copied().collect();
+            if want.live_counts.contains(namespace) && !live.is_empty() {
+                rows.live_counts.push((*namespace, live.len() as i64));
+            }
+            if want.lanes_in_use.contains(namespace) {
+                let lanes = live.iter().filter_map(|key| self.tasks.get(key)).map(|row| row.task.lane);
+                let lanes: BTreeSet<LaneRef> = lanes.map(|lane| (*namespace, lane)).collect();
+                rows.lanes_in_use.extend(lanes);
+            }
+        }
+    }
+
+    fn load_agents(&self, want: &Want, rows: &mut Rows, tasks: &mut BTreeSet<TaskRef>) {
+        let named = want.agents.iter().filter_map(|name| self.agent_names.get(name).map(|id| (name.0, *id)));
+        let keys: BTreeSet<_> = named.chain(want.agents_by_id.iter().copied()).collect();
+        for key in keys {
+            if let Some(agent) = self.agents.get(&key) {
+                tasks.extend(self.leased_to(key));
+                rows.agents.push(agent.clone());
+            }
+        }
+    }
+
+    fn load_edges(&self, want: &Want, rows: &mut Rows, tasks: &mut BTreeSet<TaskRef>) {
+        for (source, limit) in &want.pending_edges {
+            for edge in self.pending_from(*source).take(*limit) {
+                tasks.insert((edge.namespace, edge.target));
+                rows.edges.push(edge.clone());
+            }
+        }
+        for target in &want.dependencies {
+            for edge in self.edges_to(*target) {
+                tasks.insert((edge.namespace, edge.source));
+                rows.edges.push(edge.clone());
+            }
+        }
+    }
+
+    /// The ready tasks of a lane in the order in which they are given out.
+    pub fn ready_of(&self, lane: LaneRef) -> impl Iterator<Item = TaskId> + '_ {
+        let from = self.ready.range((lane, i64::MIN, TaskId(Uuid::nil()))..);
+        from.take_while(move |(of, _, _)| *of == lane).map(|(_, _, task)| *task)
+    }
+}

@@ -1,0 +1,187 @@
+//! A store in memory, for tests and simulation: the same promises as on disk, but for the disk.
+//!
+//! There are two copies of the tables. A transaction changes the working copy, alone; a commit makes the same changes to the
+//! committed copy, which reads see; giving up copies the touched rows back.
+
+mod apply;
+mod load;
+mod reads;
+mod tables;
+
+use crate::{
+    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, Result, Store, TaskFilter, TaskPage, TaskView,
+    Transaction,
+};
+use async_trait::async_trait;
+use callboard_core::Settings;
+use callboard_core::model::{Agent, AgentId, Edge, Event, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::working_set::{ChangeSet, LaneRef, Rows, TaskRef, Want};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tables::Tables;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// The store in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    working: Arc<Mutex<Tables>>,
+    committed: Arc<RwLock<Tables>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.committed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn write(committed: &RwLock<Tables>) -> RwLockWriteGuard<'_, Tables> {
+    committed.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Transaction>> {
+        let working = self.working.clone().lock_owned().await;
+        Ok(Box::new(MemoryTransaction { working, committed: self.committed.clone(), saved: Vec::new(), void: false }))
+    }
+
+    async fn namespaces(&self) -> Result<Vec<Namespace>> {
+        Ok(self.read().namespaces_by_name())
+    }
+
+    async fn task(&self, task: TaskRef) -> Result<Option<TaskView>> {
+        Ok(self.read().view(task))
+    }
+
+    async fn tasks(
+        &self,
+        namespace: NamespaceId,
+        filter: &TaskFilter,
+        before: Option<TaskId>,
+        limit: usize,
+    ) -> Result<TaskPage> {
+        Ok(self.read().list_tasks(namespace, filter, before, limit))
+    }
+
+    async fn hydrate(&self, tasks: &[TaskRef]) -> Result<Vec<Hydrated>> {
+        let tables = self.read();
+        Ok(tasks.iter().filter_map(|task| tables.hydrate(*task)).collect())
+    }
+
+    async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>> {
+        Ok(self.read().edges_to(task).cloned().collect())
+    }
+
+    async fn dependency_results(
+        &self,
+        task: TaskRef,
+        after: Option<u32>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(u32, TaskView)>> {
+        Ok(self.read().dependency_results(task, after, limit, max_bytes))
+    }
+
+    async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
+        Ok(self.read().events_of(task, after, limit))
+    }
+
+    async fn events(&self, scope: EventScope, after: Option<Cursor>, limit: usize) -> Result<EventPage> {
+        Ok(self.read().event_page(scope, after, limit))
+    }
+
+    async fn end_of_events(&self) -> Result<Cursor> {
+        Ok(self.read().end_of_events())
+    }
+
+    async fn agent(&self, namespace: NamespaceId, name: &str) -> Result<Option<(Agent, usize)>> {
+        Ok(self.read().agent_by_name(namespace, name))
+    }
+
+    async fn agents(
+        &self,
+        namespace: NamespaceId,
+        filter: &AgentFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<AgentPage> {
+        Ok(self.read().list_agents(namespace, filter, after, limit))
+    }
+
+    async fn live_sessions(&self, after: Option<AgentId>, limit: usize) -> Result<Vec<Agent>> {
+        Ok(self.read().live_sessions(after, limit))
+    }
+
+    async fn due(&self, now: Timestamp, after: Option<(Timestamp, TaskId)>, limit: usize) -> Result<Due> {
+        Ok(self.read().due_tasks(now, after, limit))
+    }
+
+    async fn ready_lanes(&self, limit: usize) -> Result<Vec<LaneRef>> {
+        Ok(self.read().lanes_with_ready(limit))
+    }
+
+    async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize> {
+        let mut working = self.working.lock().await;
+        let mut committed = write(&self.committed);
+        committed.purge_requests(now, limit);
+        Ok(working.purge_requests(now, limit))
+    }
+
+    async fn close(&self) {}
+}
+
+struct MemoryTransaction {
+    working: OwnedMutexGuard<Tables>,
+    committed: Arc<RwLock<Tables>>,
+    /// What was saved and is not committed, with the settings that it was saved with.
+    saved: Vec<(ChangeSet, Settings)>,
+    /// Saving failed half-way: it must never be committed.
+    void: bool,
+}
+
+#[async_trait]
+impl Transaction for MemoryTransaction {
+    async fn load(&mut self, want: &Want) -> Result<Rows> {
+        Ok(self.working.load(want))
+    }
+
+    async fn save(&mut self, changes: &ChangeSet, settings: &Settings) -> Result<()> {
+        // First, so that what was half applied is taken back too.
+        self.saved.push((changes.clone(), settings.clone()));
+        let applied = self.working.apply(changes, settings);
+        self.void |= applied.is_err();
+        applied
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<()> {
+        if self.void {
+            return Err(Error::Conflict("saving failed before, so that there is nothing to commit".into()));
+        }
+        let mut committed = write(&self.committed);
+        for (changes, settings) in &self.saved {
+            committed.apply(changes, settings)?;
+        }
+        drop(committed);
+        self.saved.clear();
+        Ok(())
+    }
+
+    async fn roll_back(self: Box<Self>) {}
+}
+
+impl Drop for MemoryTransaction {
+    fn drop(&mut self) {
+        let committed = self.committed.read().unwrap_or_else(PoisonError::into_inner);
+        for (changes, _) in self.saved.drain(..) {
+            self.working.restore(&committed, &changes);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What errors of the driver mean.
+
+use crate::Error;
+
+const CONSTRAINT_PRIMARYKEY: u32 = 1555;
+const CONSTRAINT_UNIQUE: u32 = 2067;
+
+/// Tells by SQLite's (extended) result code what the caller has to do.
+pub fn sqlite_error(error: sqlx::Error) -> Error {
+    let text = error.to_string();
+    match error {
+        sqlx::Error::Database(error) => by_code(error.code().and_then(|code| code.parse().ok()).unwrap_or(0), text),
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => Error::Io(text),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::TypeNotFound { .. } => Error::Corrupt(text),
+        sqlx::Error::Encode(_) => Error::Data(text),
+        sqlx::Error::Configuration(_) => Error::Unusable(text),
+        _ => Error::Unavailable(text),
+    }
+}
+
+fn by_code(code: u32, text: String) -> Error {
+    match (code, code & 0xff) {
+        (CONSTRAINT_PRIMARYKEY | CONSTRAINT_UNIQUE, _) => Error::Conflict(text),
+        // PERM, READONLY, IOERR, FULL, CANTOPEN, PROTOCOL, NOLFS
+        (_, 3 | 8 | 10 | 13 | 14 | 15 | 22) => Error::Io(text),
+        // CORRUPT, NOTADB, FORMAT
+        (_, 11 | 24 | 26) => Error::Corrupt(text),
+        // BUSY, LOCKED, NOMEM, INTERRUPT, SCHEMA, ABORT
+        (_, 4 | 5 | 6 | 7 | 9 | 17) => Error::Unavailable(text),
+        // CONSTRAINT of another kind, TOOBIG, MISMATCH, RANGE, ERROR
+        _ => Error::Data(text),
+    }
+}
+
+/// The commit itself failed. SQLite says whether it is still to be done; a connection that is gone says nothing.
+pub fn commit_error(error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::WorkerCrashed => Error::UnknownCommit(error.to_string()),
+        other => sqlite_error(other),
+    }
+}

@@ -1,0 +1,128 @@
+//! Statements over many rows, prepared for a few row counts only, so that the statement cache finds them again.
+
+use super::error::sqlite_error;
+use crate::{Error, Result};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Arguments, AssertSqlSafe, Encode, Sqlite, SqliteConnection, Type};
+use std::sync::{Arc, OnceLock};
+use uuid::Uuid;
+
+/// The row counts that statements are made for. SQLite takes 32,766 values at most, so 256 rows may have 127 columns.
+const SIZES: [usize; 5] = [1, 4, 16, 64, 256];
+
+/// A statement over many rows: `head`, then `row` for each, then `tail`.
+///
+/// The places of rows that are too few stay unbound, which is NULL: the statement must pass over rows whose values are NULL.
+pub struct Many {
+    head: &'static str,
+    row: &'static str,
+    separator: &'static str,
+    tail: &'static str,
+    columns: usize,
+    sql: [OnceLock<Arc<str>>; SIZES.len()],
+}
+
+impl Many {
+    /// `head VALUES row, row, … tail`; `row` is like `(?,?)`.
+    pub const fn values(head: &'static str, row: &'static str, tail: &'static str) -> Self {
+        Self::new(head, row, ",", tail)
+    }
+
+    /// `query UNION ALL query …`.
+    pub const fn union(query: &'static str) -> Self {
+        Self::new("", query, " UNION ALL ", "")
+    }
+
+    const fn new(head: &'static str, row: &'static str, separator: &'static str, tail: &'static str) -> Self {
+        let sql = [const { OnceLock::new() }; SIZES.len()];
+        Self { head, row, separator, tail, columns: count(row, b'?'), sql }
+    }
+
+    /// The SQL for at least so many rows, which are at most the largest size.
+    fn sql(&self, rows: usize) -> Arc<str> {
+        let place = SIZES.iter().position(|size| *size >= rows).unwrap_or(SIZES.len() - 1);
+        let make = || {
+            let rows = vec![self.row; SIZES[place]].join(self.separator);
+            [self.head, &rows, self.tail].concat().into()
+        };
+        self.sql[place].get_or_init(make).clone()
+    }
+
+    fn chunks<'a, T>(&self, items: &'a [T]) -> impl Iterator<Item = &'a [T]> {
+        items.chunks(SIZES[SIZES.len() - 1])
+    }
+
+    fn bind<T>(&self, items: &[T], bind: impl Fn(&mut Binds, &T) -> Result<()>) -> Result<SqliteArguments> {
+        let mut binds = Binds::default();
+        binds.0.reserve(items.len() * self.columns, 0);
+        for item in items {
+            bind(&mut binds, item)?;
+        }
+        Ok(binds.0)
+    }
+
+    /// Runs it; gives how many rows it changed.
+    pub async fn execute<T: Sync>(
+        &self,
+        connection: &mut SqliteConnection,
+        items: &[T],
+        bind: impl Fn(&mut Binds, &T) -> Result<()> + Send + Sync,
+    ) -> Result<u64> {
+        let mut changed = 0;
+        for chunk in self.chunks(items) {
+            let arguments = self.bind(chunk, &bind)?;
+            let query = sqlx::query_with(AssertSqlSafe(self.sql(chunk.len())), arguments);
+            changed += query.execute(&mut *connection).await.map_err(sqlite_error)?.rows_affected();
+        }
+        Ok(changed)
+    }
+
+    /// Runs it; gives each row to `read`.
+    pub async fn fetch<T: Sync>(
+        &self,
+        connection: &mut SqliteConnection,
+        items: &[T],
+        bind: impl Fn(&mut Binds, &T) -> Result<()> + Send + Sync,
+        mut read: impl FnMut(&SqliteRow) -> Result<()> + Send,
+    ) -> Result<()> {
+        for chunk in self.chunks(items) {
+            let arguments = self.bind(chunk, &bind)?;
+            let query = sqlx::query_with(AssertSqlSafe(self.sql(chunk.len())), arguments);
+            for row in &query.fetch_all(&mut *connection).await.map_err(sqlite_error)? {
+                read(row)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The values of a statement, in their order.
+#[derive(Default)]
+pub struct Binds(SqliteArguments);
+
+impl Binds {
+    /// Adds a value.
+    pub fn add<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(&mut self, value: T) -> Result<()> {
+        self.0.add(value).map_err(|error| Error::Data(error.to_string()))
+    }
+
+    /// Adds an id.
+    pub fn id(&mut self, id: Uuid) -> Result<()> {
+        self.add(id.as_bytes().to_vec())
+    }
+
+    /// For a statement of its own.
+    pub fn into_arguments(self) -> SqliteArguments {
+        self.0
+    }
+}
+
+const fn count(text: &str, what: u8) -> usize {
+    let bytes = text.as_bytes();
+    let (mut n, mut place) = (0, 0);
+    while place < bytes.len() {
+        n += (bytes[place] == what) as usize;
+        place += 1;
+    }
+    n
+}

@@ -1,0 +1,157 @@
+//! Saving what stands beside tasks: lanes, edges, payloads, events, answers.
+
+use super::all_changed;
+use super::tasks::bind_payload;
+use crate::Result;
+use crate::codec::{on_failure_code, state_code, to_json};
+use crate::sqlite::load::bind_task;
+use crate::sqlite::many::{Binds, Many};
+use callboard_core::Settings;
+use callboard_core::model::{Edge, Event, Lane, NamespaceId, RequestRecord, TaskId};
+use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, PayloadWrite, TaskRef};
+use sqlx::SqliteConnection;
+use std::collections::BTreeMap;
+
+static NEW_LANES: Many = Many::values(
+    "INSERT INTO lanes (namespace, id, key) SELECT * FROM (VALUES ",
+    "(?,?,?)",
+    ") WHERE column1 IS NOT NULL ON CONFLICT (namespace, id) DO NOTHING",
+);
+static OLD_LANES: Many = Many::values("DELETE FROM lanes WHERE (namespace, id) IN (VALUES ", "(?,?)", ")");
+static NEW_EDGES: Many = Many::values(
+    "INSERT INTO edges (namespace, source, target, ordinal, on_failure, resolved) SELECT * FROM (VALUES ",
+    "(?,?,?,?,?,?)",
+    ") WHERE column1 IS NOT NULL",
+);
+static RESOLVED: Many = Many::values(
+    "UPDATE edges SET resolved = 1 WHERE (namespace, source, target) IN (VALUES ",
+    "(?,?,?)",
+    ")",
+);
+static REOPENED: Many = Many::values(
+    "UPDATE edges SET resolved = 0 WHERE (namespace, source, target) IN (VALUES ",
+    "(?,?,?)",
+    ")",
+);
+static PAYLOADS: Many = Many::values(
+    "INSERT INTO payloads (namespace, task, kind, content_type, metadata, content) SELECT * FROM (VALUES ",
+    "(?,?,?,?,?,?)",
+    ") WHERE column1 IS NOT NULL ON CONFLICT (namespace, task, kind) DO UPDATE SET content_type = excluded.content_type, \
+     metadata = excluded.metadata, content = excluded.content, format = 1",
+);
+static EVENTS: Many = Many::values(
+    "INSERT INTO events (namespace, task, sequence, at, principal, state, run, attempt, kind) SELECT * FROM (VALUES ",
+    "(?,?,?,?,?,?,?,?,?)",
+    ") WHERE column1 IS NOT NULL",
+);
+static REQUESTS: Many = Many::values(
+    "INSERT INTO requests (namespace, principal, method, request_id, digest, reply, remembered_at, expires_at) \
+     SELECT * FROM (VALUES ",
+    "(?,?,?,?,?,?,?,?)",
+    ") WHERE column1 IS NOT NULL ON CONFLICT (namespace, principal, method, request_id) DO UPDATE SET \
+     digest = excluded.digest, reply = excluded.reply, remembered_at = excluded.remembered_at, \
+     expires_at = excluded.expires_at, format = 1 WHERE requests.expires_at <= excluded.remembered_at",
+);
+
+/// Those that go, then those that come: a lane in both lists stays, since a lane too many does no harm.
+pub async fn save_lanes(connection: &mut SqliteConnection, changes: &ChangeSet) -> Result<()> {
+    let bind = |binds: &mut Binds, lane: &LaneRef| {
+        binds.add(lane.0.0)?;
+        binds.add(lane.1.0)
+    };
+    OLD_LANES.execute(connection, &changes.removed_lanes, bind).await?;
+    let bind = |binds: &mut Binds, lane: &Lane| {
+        binds.add(lane.namespace.0)?;
+        binds.add(lane.id.0)?;
+        binds.add(to_json(&lane.key)?)
+    };
+    NEW_LANES.execute(connection, &changes.lanes, bind).await?;
+    Ok(())
+}
+
+/// New ones, then those resolved, then those that wait again: a task that waits once too often is told again, one that waits
+/// for nothing would wait for ever.
+pub async fn save_edges(connection: &mut SqliteConnection, changes: &ChangeSet) -> Result<()> {
+    let bind = |binds: &mut Binds, edge: &Edge| {
+        bind_edge(binds, &(edge.namespace, edge.source, edge.target))?;
+        binds.add(edge.ordinal)?;
+        binds.add(on_failure_code(edge.on_failure))?;
+        binds.add(edge.resolved)
+    };
+    NEW_EDGES.execute(connection, &changes.edges, bind).await?;
+    RESOLVED.execute(connection, &changes.resolved_edges, bind_edge).await?;
+    REOPENED.execute(connection, &changes.reopened_edges, bind_edge).await?;
+    Ok(())
+}
+
+fn bind_edge(binds: &mut Binds, (namespace, source, target): &(NamespaceId, TaskId, TaskId)) -> Result<()> {
+    binds.add(namespace.0)?;
+    binds.id(source.0)?;
+    binds.id(target.0)
+}
+
+/// The number of a payload's kind: result, checkpoint, failure.
+fn kind(value: &PayloadValue) -> i64 {
+    match value {
+        PayloadValue::Result(_) => 0,
+        PayloadValue::Checkpoint(_) => 1,
+        PayloadValue::Failure(_) => 2,
+    }
+}
+
+/// Only the last of each kind.
+pub async fn save_payloads(connection: &mut SqliteConnection, payloads: &[PayloadWrite]) -> Result<()> {
+    let last: BTreeMap<(TaskRef, i64), &PayloadValue> =
+        payloads.iter().map(|write| (((write.namespace, write.task), kind(&write.value)), &write.value)).collect();
+    let last: Vec<_> = last.into_iter().collect();
+    let bind = |binds: &mut Binds, ((task, kind), value): &((TaskRef, i64), &PayloadValue)| {
+        bind_task(binds, task)?;
+        binds.add(*kind)?;
+        match value {
+            PayloadValue::Result(payload) | PayloadValue::Checkpoint(payload) => bind_payload(binds, payload),
+            PayloadValue::Failure(failure) => {
+                binds.add("application/json")?;
+                binds.add(None::<&str>)?;
+                binds.add(to_json(&**failure)?)
+            }
+        }
+    };
+    PAYLOADS.execute(connection, &last, bind).await?;
+    Ok(())
+}
+
+/// In their order: the position is given as they come.
+pub async fn save_events(connection: &mut SqliteConnection, events: &[Event]) -> Result<()> {
+    let bind = |binds: &mut Binds, event: &Event| {
+        bind_task(binds, &(event.namespace, event.task))?;
+        binds.add(event.sequence)?;
+        binds.add(event.at.0)?;
+        binds.add(event.principal.clone())?;
+        binds.add(state_code(event.state))?;
+        binds.add(event.run)?;
+        binds.add(event.attempt)?;
+        binds.add(to_json(&event.kind)?)
+    };
+    EVENTS.execute(connection, events, bind).await?;
+    Ok(())
+}
+
+/// An answer that may be forgotten makes way for another under its key; one that may not is a conflict.
+pub async fn save_requests(
+    connection: &mut SqliteConnection,
+    requests: &[RequestRecord],
+    settings: &Settings,
+) -> Result<()> {
+    let bind = |binds: &mut Binds, record: &RequestRecord| {
+        binds.add(record.key.namespace.0)?;
+        binds.add(record.key.principal.as_str())?;
+        binds.add(record.key.method.as_str())?;
+        binds.add(record.key.request_id.as_str())?;
+        binds.add(record.digest.as_slice())?;
+        binds.add(record.reply.as_str())?;
+        binds.add((record.expires_at - settings.remember_requests).0)?;
+        binds.add(record.expires_at.0)
+    };
+    let saved = REQUESTS.execute(connection, requests, bind).await?;
+    all_changed(saved, requests.len(), "answers")
+}

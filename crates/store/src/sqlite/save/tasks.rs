@@ -1,0 +1,185 @@
+//! Saving tasks. This is the hot path: an update names only the columns, and so touches only the indexes, that its kind of
+//! step can change.
+
+use super::all_changed;
+use crate::Result;
+use crate::codec::{from_json, metadata_json, state_code, task_data, to_json};
+use crate::sqlite::convert::{get, namespace_id, task_id};
+use crate::sqlite::load::bind_task;
+use crate::sqlite::many::{Binds, Many};
+use callboard_core::Settings;
+use callboard_core::model::{Content, Payload, Task, TaskSpec};
+use callboard_core::working_set::{ChangedTask, TaskRef};
+use sqlx::SqliteConnection;
+
+static NEW_TASKS: Many = Many::values(
+    "INSERT INTO tasks (namespace, id, version, state, live, lane, rank, agent, wake_at, key, agent_name, created_at, data) \
+     SELECT * FROM (VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    ") WHERE column1 IS NOT NULL",
+);
+static NEW_SPECS: Many = Many::values(
+    "INSERT INTO task_specs (namespace, task, task_type, created_by, spec, input_type, input_metadata, input) \
+     SELECT * FROM (VALUES ",
+    "(?,?,?,?,?,?,?,?)",
+    ") WHERE column1 IS NOT NULL",
+);
+static NEW_TAGS: Many = Many::values(
+    "INSERT INTO task_tags (namespace, tag, task) SELECT * FROM (VALUES ",
+    "(?,?,?)",
+    ") WHERE column1 IS NOT NULL",
+);
+/// A step of a task that was live and stays so, in its lane.
+static STEPS: Many = Many::values(
+    "UPDATE tasks SET version = v.column4, state = v.column5, rank = v.column6, agent = v.column7, wake_at = v.column8, \
+     agent_name = v.column9, data = v.column10, format = 1 FROM (VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?)",
+    ") AS v WHERE tasks.namespace = v.column1 AND tasks.id = v.column2 AND tasks.version = v.column3 AND tasks.live = 1",
+);
+/// An end, a new run, or another lane.
+static CHANGES: Many = Many::values(
+    "UPDATE tasks SET version = v.column4, state = v.column5, rank = v.column6, agent = v.column7, wake_at = v.column8, \
+     agent_name = v.column9, data = v.column10, live = v.column11, lane = v.column12, format = 1 FROM (VALUES ",
+    "(?,?,?,?,?,?,?,?,?,?,?,?)",
+    ") AS v WHERE tasks.namespace = v.column1 AND tasks.id = v.column2 AND tasks.version = v.column3",
+);
+static SPECS: Many = Many::values(
+    "UPDATE task_specs SET task_type = v.column3, spec = v.column4, format = 1 FROM (VALUES ",
+    "(?,?,?,?)",
+    ") AS v WHERE task_specs.namespace = v.column1 AND task_specs.task = v.column2",
+);
+static STORED_SPECS: Many = Many::values(
+    "SELECT s.namespace, s.task, s.spec FROM (VALUES ",
+    "(?,?)",
+    ") AS v CROSS JOIN task_specs AS s ON s.namespace = v.column1 AND s.task = v.column2",
+);
+static OLD_TAGS: Many =
+    Many::values("DELETE FROM task_tags WHERE (namespace, tag, task) IN (VALUES ", "(?,?,?)", ")");
+
+/// Saves tasks: those that end first, since they give their keys free, and new ones last.
+pub async fn save(connection: &mut SqliteConnection, tasks: &[ChangedTask], settings: &Settings) -> Result<()> {
+    let (new, changed): (Vec<_>, Vec<_>) = tasks.iter().partition(|task| task.expected == 0);
+    let (steps, others): (Vec<_>, Vec<_>) = changed.into_iter().partition(|task| is_step(task));
+    let (back, ended): (Vec<_>, Vec<_>) = others.into_iter().partition(|task| task.row.is_live());
+    for changed in [&ended, &back] {
+        let updated = CHANGES.execute(connection, changed, |binds, task| bind_change(binds, task, settings)).await?;
+        all_changed(updated, changed.len(), "tasks")?;
+        save_specs(connection, changed).await?;
+    }
+    let updated = STEPS.execute(connection, &steps, |binds, task| bind_step(binds, task, settings)).await?;
+    all_changed(updated, steps.len(), "tasks")?;
+    insert(connection, &new, settings).await
+}
+
+/// A task that has ended lives again only with a new run, and its lane changes only with its spec. (Should that ever not hold,
+/// the statement finds no live row, which is a conflict.)
+fn is_step(task: &ChangedTask) -> bool {
+    task.row.is_live() && task.row.run == 1 && !task.spec_changed
+}
+
+fn bind_step(binds: &mut Binds, changed: &ChangedTask, settings: &Settings) -> Result<()> {
+    let task = &changed.row;
+    binds.add(task.namespace.0)?;
+    binds.id(task.id.0)?;
+    binds.add(changed.expected)?;
+    binds.add(task.version)?;
+    binds.add(state_code(task.state.name()))?;
+    binds.add(task.rank())?;
+    binds.add(task.state.lease().map(|lease| lease.agent.0.as_bytes().to_vec()))?;
+    binds.add(task.wake_at(settings).map(|at| at.0))?;
+    binds.add(task.agent_name.clone())?;
+    binds.add(task_data(task)?)
+}
+
+fn bind_change(binds: &mut Binds, changed: &ChangedTask, settings: &Settings) -> Result<()> {
+    bind_step(binds, changed, settings)?;
+    binds.add(live(&changed.row))?;
+    binds.add(changed.row.lane.0)
+}
+
+fn live(task: &Task) -> Option<i64> {
+    task.is_live().then_some(1)
+}
+
+async fn insert(connection: &mut SqliteConnection, new: &[&ChangedTask], settings: &Settings) -> Result<()> {
+    let bind = |binds: &mut Binds, changed: &&ChangedTask| {
+        let task = &changed.row;
+        binds.add(task.namespace.0)?;
+        binds.id(task.id.0)?;
+        binds.add(task.version)?;
+        binds.add(state_code(task.state.name()))?;
+        binds.add(live(task))?;
+        binds.add(task.lane.0)?;
+        binds.add(task.rank())?;
+        binds.add(task.state.lease().map(|lease| lease.agent.0.as_bytes().to_vec()))?;
+        binds.add(task.wake_at(settings).map(|at| at.0))?;
+        binds.add(task.spec.key.as_deref())?;
+        binds.add(task.agent_name.clone())?;
+        binds.add(task.created_at.0)?;
+        binds.add(task_data(task)?)
+    };
+    NEW_TASKS.execute(connection, new, bind).await?;
+    let empty = Payload::default();
+    let bind = |binds: &mut Binds, changed: &&ChangedTask| {
+        let task = &changed.row;
+        binds.add(task.namespace.0)?;
+        binds.id(task.id.0)?;
+        binds.add(task.spec.task_type.clone())?;
+        binds.add(task.created_by.clone())?;
+        binds.add(to_json(&*task.spec)?)?;
+        bind_payload(binds, changed.input.as_deref().unwrap_or(&empty))
+    };
+    NEW_SPECS.execute(connection, new, bind).await?;
+    insert_tags(connection, new).await
+}
+
+/// A payload's three columns.
+pub(super) fn bind_payload(binds: &mut Binds, payload: &Payload) -> Result<()> {
+    binds.add(payload.content_type.as_str())?;
+    binds.add(metadata_json(&payload.metadata)?)?;
+    match &payload.content {
+        Content::Text(text) => binds.add(text.clone()),
+        Content::Binary(bytes) => binds.add(bytes.to_vec()),
+    }
+}
+
+async fn insert_tags(connection: &mut SqliteConnection, tasks: &[&ChangedTask]) -> Result<()> {
+    let of = |task: &'_ ChangedTask| (task.row.namespace, task.row.id);
+    let tags = tasks.iter().flat_map(|task| task.row.spec.tags.iter().map(move |tag| (of(task), tag.as_str())));
+    let tags: Vec<(TaskRef, &str)> = tags.collect();
+    NEW_TAGS.execute(connection, &tags, |binds, (task, tag)| bind_tag(binds, *task, tag)).await?;
+    Ok(())
+}
+
+fn bind_tag(binds: &mut Binds, (namespace, task): TaskRef, tag: &str) -> Result<()> {
+    binds.add(namespace.0)?;
+    binds.add(tag)?;
+    binds.id(task.0)
+}
+
+/// Specs that their owners changed, with their tags.
+async fn save_specs(connection: &mut SqliteConnection, tasks: &[&ChangedTask]) -> Result<()> {
+    let changed: Vec<&ChangedTask> = tasks.iter().copied().filter(|task| task.spec_changed).collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let refs: Vec<TaskRef> = changed.iter().map(|task| (task.row.namespace, task.row.id)).collect();
+    let mut old: Vec<(TaskRef, String)> = Vec::new();
+    STORED_SPECS
+        .fetch(connection, &refs, bind_task, |row| {
+            let spec: TaskSpec = from_json(get(row, 2)?, "a task's spec")?;
+            let task = (namespace_id(row, 0)?, task_id(row, 1)?);
+            old.extend(spec.tags.into_iter().map(|tag| (task, tag)));
+            Ok(())
+        })
+        .await?;
+    OLD_TAGS.execute(connection, &old, |binds, (task, tag)| bind_tag(binds, *task, tag)).await?;
+    let bind = |binds: &mut Binds, changed: &&ChangedTask| {
+        bind_task(binds, &(changed.row.namespace, changed.row.id))?;
+        binds.add(changed.row.spec.task_type.clone())?;
+        binds.add(to_json(&*changed.row.spec)?)
+    };
+    let updated = SPECS.execute(connection, &changed, bind).await?;
+    all_changed(updated, changed.len(), "specs")?;
+    insert_tags(connection, &changed).await
+}

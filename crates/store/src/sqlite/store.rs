@@ -1,0 +1,148 @@
+//! The store itself: writes go to the writer, reads to the readers.
+
+use super::error::sqlite_error;
+use super::lock::Lock;
+use super::writer::Writer;
+use super::{list, load, reads};
+use crate::{
+    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, Result, Store, TaskFilter, TaskPage, TaskView,
+    Transaction,
+};
+use async_trait::async_trait;
+use callboard_core::model::{Agent, AgentId, Edge, Event, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::working_set::{LaneRef, TaskRef};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Sqlite, SqliteConnection};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Tasks in an SQLite file. See [`SqliteStore::open`].
+pub struct SqliteStore {
+    writer: Arc<Writer>,
+    readers: SqlitePool,
+    /// Until the store is closed.
+    lock: Mutex<Option<Lock>>,
+}
+
+impl SqliteStore {
+    pub(super) fn new(writer: Arc<Writer>, readers: SqlitePool, lock: Lock) -> Self {
+        Self { writer, readers, lock: Mutex::new(Some(lock)) }
+    }
+
+    /// Looks through the whole file for damage. It takes seconds for each gigabyte, and nothing is written meanwhile.
+    pub async fn check(&self) -> Result<()> {
+        self.writer.check().await
+    }
+
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>> {
+        self.readers.acquire().await.map_err(sqlite_error)
+    }
+
+    /// Several statements that see the same.
+    async fn snapshot<T>(&self, read: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T>) -> Result<T> {
+        let mut transaction = self.readers.begin().await.map_err(sqlite_error)?;
+        let found = read(&mut transaction).await;
+        // Nothing was changed; a reader that lingers would keep the log from being reset.
+        transaction.rollback().await.map_err(sqlite_error)?;
+        found
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Transaction>> {
+        Ok(Box::new(self.writer.begin().await?))
+    }
+
+    async fn namespaces(&self) -> Result<Vec<Namespace>> {
+        load::all_namespaces(&mut *self.reader().await?).await
+    }
+
+    async fn task(&self, task: TaskRef) -> Result<Option<TaskView>> {
+        reads::task(&mut *self.reader().await?, task).await
+    }
+
+    async fn tasks(
+        &self,
+        namespace: NamespaceId,
+        filter: &TaskFilter,
+        before: Option<TaskId>,
+        limit: usize,
+    ) -> Result<TaskPage> {
+        self.snapshot(async |connection| list::list(connection, namespace, filter, before, limit).await).await
+    }
+
+    async fn hydrate(&self, tasks: &[TaskRef]) -> Result<Vec<Hydrated>> {
+        reads::hydrate(&mut *self.reader().await?, tasks).await
+    }
+
+    async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>> {
+        load::dependencies(&mut *self.reader().await?, task).await
+    }
+
+    async fn dependency_results(
+        &self,
+        task: TaskRef,
+        after: Option<u32>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(u32, TaskView)>> {
+        self.snapshot(async |connection| reads::dependency_results(connection, task, after, limit, max_bytes).await).await
+    }
+
+    async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
+        reads::task_events(&mut *self.reader().await?, task, after, limit).await
+    }
+
+    async fn events(&self, scope: EventScope, after: Option<Cursor>, limit: usize) -> Result<EventPage> {
+        reads::events(&mut *self.reader().await?, scope, after, limit).await
+    }
+
+    async fn end_of_events(&self) -> Result<Cursor> {
+        let position = reads::end_of_events(&mut *self.reader().await?).await?;
+        Ok(Cursor { transaction: 0, position })
+    }
+
+    async fn agent(&self, namespace: NamespaceId, name: &str) -> Result<Option<(Agent, usize)>> {
+        reads::agent(&mut *self.reader().await?, namespace, name).await
+    }
+
+    async fn agents(
+        &self,
+        namespace: NamespaceId,
+        filter: &AgentFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<AgentPage> {
+        reads::agents(&mut *self.reader().await?, namespace, filter, after, limit).await
+    }
+
+    async fn live_sessions(&self, after: Option<AgentId>, limit: usize) -> Result<Vec<Agent>> {
+        reads::live_sessions(&mut *self.reader().await?, after, limit).await
+    }
+
+    async fn due(&self, now: Timestamp, after: Option<(Timestamp, TaskId)>, limit: usize) -> Result<Due> {
+        self.snapshot(async |connection| reads::due(connection, now, after, limit).await).await
+    }
+
+    async fn ready_lanes(&self, limit: usize) -> Result<Vec<LaneRef>> {
+        reads::ready_lanes(&mut *self.reader().await?, limit).await
+    }
+
+    async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize> {
+        let mut transaction = self.writer.begin().await?;
+        let purged = reads::purge_requests(transaction.connection()?, now, limit).await?;
+        Box::new(transaction).commit().await?;
+        Ok(purged)
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}

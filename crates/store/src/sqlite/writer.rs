@@ -1,0 +1,151 @@
+//! The one connection that writes.
+
+use super::error::{commit_error, sqlite_error};
+use super::open::CHECKPOINT_PAGES;
+use super::{load, save};
+use crate::{Error, Result, Transaction};
+use async_trait::async_trait;
+use callboard_core::Settings;
+use callboard_core::working_set::{ChangeSet, Rows, Want};
+use sqlx::SqliteConnection;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// How often the size of the log is looked at, in commits.
+const LOOK_AT_LOG: u32 = 1_000;
+/// The log is reset by force beyond so many times the size at which it should be.
+const LOG_FACTOR: u64 = 4;
+
+/// The writing connection, for one transaction at a time.
+pub struct Writer {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    /// `None` once the store is closed.
+    connection: Option<SqliteConnection>,
+    /// A transaction may be open: it was given up half-way, and must be rolled back before anything else.
+    dirty: bool,
+    commits: u32,
+    log: PathBuf,
+}
+
+impl Writer {
+    /// Takes the connection over.
+    pub fn new(connection: SqliteConnection, path: &Path) -> Self {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let state = State { connection: Some(connection), dirty: false, commits: 0, log: log.into() };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Begins a transaction, when the one before has ended.
+    pub async fn begin(&self) -> Result<WriteTransaction> {
+        let mut state = self.state.clone().lock_owned().await;
+        state.clean().await?;
+        // Before the statement: a future that is dropped in it leaves a transaction too.
+        state.dirty = true;
+        state.run("BEGIN IMMEDIATE").await.map_err(sqlite_error)?;
+        Ok(WriteTransaction { state, void: false })
+    }
+
+    /// Checks the whole file.
+    pub async fn check(&self) -> Result<()> {
+        let mut state = self.state.lock().await;
+        state.clean().await?;
+        super::open::check(state.connection()?, "PRAGMA integrity_check(10)").await
+    }
+
+    /// Closes the connection.
+    pub async fn close(&self) {
+        let mut state = self.state.lock().await;
+        let _ = state.clean().await;
+        if let Some(connection) = state.connection.take() {
+            super::open::close(connection).await;
+        }
+    }
+}
+
+impl State {
+    fn connection(&mut self) -> Result<&mut SqliteConnection> {
+        self.connection.as_mut().ok_or_else(|| Error::Unavailable("the store is closed".into()))
+    }
+
+    async fn run(&mut self, sql: &'static str) -> sqlx::Result<()> {
+        let connection = self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        sqlx::query(sql).execute(connection).await.map(|_| ())
+    }
+
+    /// Rolls back what was given up half-way. SQLite may have done so by itself, and then says that there is nothing to do.
+    async fn clean(&mut self) -> Result<()> {
+        if self.dirty {
+            match self.run("ROLLBACK").await {
+                Err(sqlx::Error::Database(error)) if error.message().contains("no transaction is active") => {}
+                other => other.map_err(sqlite_error)?,
+            }
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    /// Readers that follow one another without a gap keep SQLite from starting the log anew. When it has grown too long, we
+    /// wait for them: their transactions are short.
+    async fn bound_log(&mut self) {
+        self.commits += 1;
+        if self.commits < LOOK_AT_LOG {
+            return;
+        }
+        self.commits = 0;
+        let size = tokio::fs::metadata(&self.log).await.map_or(0, |log| log.len());
+        if size > u64::from(CHECKPOINT_PAGES) * 4096 * LOG_FACTOR
+            && let Err(error) = self.run("PRAGMA wal_checkpoint(TRUNCATE)").await
+        {
+            tracing::warn!(%error, size, "the write-ahead log is long and could not be reset");
+        }
+    }
+}
+
+/// A transaction of the writer. Dropped, it stays open until the next begins, which rolls it back first.
+pub struct WriteTransaction {
+    state: OwnedMutexGuard<State>,
+    /// Saving failed half-way: it must never be committed.
+    void: bool,
+}
+
+impl WriteTransaction {
+    /// Its connection.
+    pub fn connection(&mut self) -> Result<&mut SqliteConnection> {
+        self.state.connection()
+    }
+}
+
+#[async_trait]
+impl Transaction for WriteTransaction {
+    async fn load(&mut self, want: &Want) -> Result<Rows> {
+        load::load(self.connection()?, want).await
+    }
+
+    async fn save(&mut self, changes: &ChangeSet, settings: &Settings) -> Result<()> {
+        self.void = true;
+        save::save(self.connection()?, changes, settings).await?;
+        self.void = false;
+        Ok(())
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<()> {
+        if self.void {
+            return Err(Error::Conflict("saving failed before, so that there is nothing to commit".into()));
+        }
+        self.state.run("COMMIT").await.map_err(commit_error)?;
+        self.state.dirty = false;
+        self.state.bound_log().await;
+        Ok(())
+    }
+
+    async fn roll_back(mut self: Box<Self>) {
+        if let Err(error) = self.state.clean().await {
+            tracing::warn!(%error, "a transaction could not be rolled back; it will be before the next begins");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Both stores pass the suite.
+
+mod memory {
+    use callboard_store::{Store, memory::MemoryStore};
+    use std::sync::Arc;
+
+    callboard_store::conformance!(async || (Arc::new(MemoryStore::new()) as Arc<dyn Store>, ()));
+}
+
+mod sqlite {
+    use callboard_store::Store;
+    use callboard_store::sqlite::{SqliteOptions, SqliteStore};
+    use std::sync::Arc;
+
+    callboard_store::conformance!(async || {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let store = SqliteStore::open(path.to_str().unwrap(), SqliteOptions::default()).await.unwrap();
+        (Arc::new(store) as Arc<dyn Store>, folder)
+    });
+}

@@ -1,0 +1,52 @@
+//! Checks of form, over every language in the repository.
+
+use crate::Result;
+use crate::command::quiet;
+use crate::steps::Steps;
+use crate::workspace::{cargo, root, target};
+use crate::{buf, tidy, tools, venv};
+use std::io::stdout;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// `cargo xtask lint`.
+pub fn run() -> Result<()> {
+    let mut steps = Steps::new(stdout());
+    if steps.run("tools", tools::check).is_some() {
+        let python = steps.run("python environment", || venv::sdk(true));
+        let buf = steps.run("buf", buf::ensure);
+        add(&mut steps, python.as_ref(), buf.as_ref());
+    }
+    steps.finish()
+}
+
+/// Runs the steps of `lint` among others.
+pub fn add(steps: &mut Steps, python: Option<&PathBuf>, buf: Option<&PathBuf>) {
+    steps.run("tidy", tidy::run);
+    steps.run_with(buf, "buf lint", |buf| quiet(Command::new(buf).arg("lint").current_dir(root())));
+    steps.run("cargo fmt", || quiet(cargo().args(["fmt", "--all", "--check"])));
+    steps.run_with(python, "ruff check", |python| quiet(ruff(python).arg("check")));
+    steps.run_with(python, "ruff format", |python| quiet(ruff(python).args(["format", "--check"])));
+    steps.run_with(python, "mypy", |python| quiet(&mut mypy(python)));
+    steps.run("cargo clippy", || {
+        quiet(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    });
+}
+
+fn ruff(python: &Path) -> Command {
+    let mut command = in_sdk(python);
+    command.args(["-m", "ruff", "--cache-dir"]).arg(target().join("ruff"));
+    command
+}
+
+fn mypy(python: &Path) -> Command {
+    let mut command = in_sdk(python);
+    command.args(["-m", "mypy", "--cache-dir"]).arg(target().join("mypy"));
+    command
+}
+
+fn in_sdk(python: &Path) -> Command {
+    let mut command = Command::new(python);
+    command.current_dir(root().join("sdk/python"));
+    command
+}

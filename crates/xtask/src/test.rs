@@ -1,0 +1,162 @@
+//! Every check and every test, and all the set-up that they need. `.ci/run` runs this.
+
+use crate::command::{output, quiet, watched};
+use crate::steps::Steps;
+use crate::workspace::{binary, cargo, root, target};
+use crate::{Result, buf, generate, lint, tools, venv};
+use std::env;
+use std::io::stdout;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// `cargo xtask test`. With `long`, the fault tests run their long form.
+pub fn run(long: bool) -> Result<()> {
+    let mut steps = Steps::new(stdout());
+    let Some(()) = steps.run("tools", tools::check) else { return steps.finish() };
+    let python = steps.run("python environment", || venv::sdk(true));
+    let buf = steps.run("buf", buf::ensure);
+    lint::add(&mut steps, python.as_ref(), buf.as_ref());
+    steps.run("generate --check", || generate::run(true));
+    steps.run_with(python.as_ref(), "pip install ./sdk/python", |python| installs(python));
+    let sdk = steps.run_with(python.as_ref(), "pytest", |python| pytest(python));
+    steps.note(sdk.clone().unwrap_or_default());
+
+    let built = steps.run("cargo build", build);
+    let needs = built.zip(python).zip(buf).map(|((binary, python), buf)| Needs { binary, python, buf, long });
+    let mut tally = Tally::default();
+    steps.run_with(needs.as_ref(), "cargo test", |needs| cargo_test(needs, &mut tally));
+    steps.note(tally.counts());
+    let verdict = steps.finish();
+    // The last lines are the test runners' own: who looks only there sees what ran.
+    println!("pytest: {}", sdk.as_deref().unwrap_or("FAILED or not run"));
+    println!("{}", tally.line());
+    verdict
+}
+
+/// What the Rust tests are given through the environment.
+struct Needs {
+    binary: PathBuf,
+    python: PathBuf,
+    buf: PathBuf,
+    long: bool,
+}
+
+/// Builds the binary and all tests at once, with the features that `cargo test` uses: another selection of packages
+/// would build most dependencies a second time.
+fn build() -> Result<PathBuf> {
+    quiet(cargo().args(["build", "--workspace", "--all-targets"]))?;
+    let binary = binary()?;
+    if binary.is_file() { Ok(binary) } else { Err(format!("cargo did not build {}", binary.display()).into()) }
+}
+
+fn cargo_test(needs: &Needs, tally: &mut Tally) -> Result<()> {
+    let mut command = without_settings(cargo());
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    command.env("CALLBOARD_BIN", &needs.binary);
+    command.env("CALLBOARD_PYTHON", &needs.python);
+    command.env("CALLBOARD_BUF", &needs.buf);
+    if needs.long {
+        command.env("CALLBOARD_LONG", "1");
+    }
+    tally.succeeded = watched(&mut command, stdout(), |line| tally.see(line))?;
+    if !tally.failures.is_empty() {
+        return Err(format!("failed tests:\n  {}", tally.failures.join("\n  ")).into());
+    }
+    if !tally.succeeded {
+        return Err("cargo test failed: see above".into());
+    }
+    if tally.passed == 0 { Err("cargo test ran no tests".into()) } else { Ok(()) }
+}
+
+/// The Python SDK's own tests. Returns pytest's last line: `58 passed in 9.1s`.
+fn pytest(python: &Path) -> Result<String> {
+    let mut last = String::new();
+    let mut command = without_settings(Command::new(python));
+    command.current_dir(root().join("sdk/python")).args(["-m", "pytest", "-q", "-ra", "--color=no"]);
+    command.arg("-o").arg(format!("cache_dir={}", target().join("pytest").display()));
+    let succeeded = watched(&mut command, stdout(), |line| line.clone_into(&mut last))?;
+    if succeeded { Ok(last) } else { Err(format!("pytest failed: {last}").into()) }
+}
+
+/// Installs the Python SDK as users do, into a place of its own, and imports it from there: an editable install would
+/// not notice a file that is missing in the package.
+fn installs(python: &Path) -> Result<()> {
+    let place = tempfile::tempdir()?;
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--target"]);
+    output(pip.arg(place.path()).arg(root().join("sdk/python")))?;
+    let import = "import sys; sys.path.insert(0, sys.argv[1]); import callboard; from callboard import Agent, Client; \
+                  assert callboard.__file__.startswith(sys.argv[1]), callboard.__file__";
+    output(Command::new(python).args(["-I", "-c", import]).arg(place.path())).map(|_| ())
+}
+
+/// A developer's own settings, such as the address of a server, must not reach the tests.
+fn without_settings(mut command: Command) -> Command {
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("CALLBOARD_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Adds up what the test binaries say.
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+    /// Names of tests that failed.
+    failures: Vec<String>,
+    /// Whether `cargo test` ended well; also false when it did not run, or could not build.
+    succeeded: bool,
+}
+
+impl Tally {
+    fn see(&mut self, line: &str) {
+        if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            self.failures.push(name.to_owned());
+        }
+        let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else {
+            return;
+        };
+        for count in counts.split("; ") {
+            let Some((number, what)) = count.split_once(' ') else { continue };
+            let number = number.parse().unwrap_or(0);
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+
+    fn counts(&self) -> String {
+        format!("{} passed; {} failed; {} ignored", self.passed, self.failed, self.ignored)
+    }
+
+    fn line(&self) -> String {
+        format!("test result: {}. {}", if self.succeeded { "ok" } else { "FAILED" }, self.counts())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[test]
+    fn results_of_all_binaries_are_added_up() {
+        let mut tally = Tally::default();
+        let lines = [
+            "running 2 tests",
+            "test rules::ends_once ... ok",
+            "test rules::a_b ... FAILED",
+            "test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: ok. 5 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+        ];
+        lines.iter().for_each(|line| tally.see(line));
+        assert_eq!(tally.line(), "test result: FAILED. 6 passed; 1 failed; 2 ignored");
+        assert_eq!(tally.failures, ["rules::a_b"]);
+    }
+}
