@@ -35,7 +35,7 @@ class Script:
             name="agent-1", slots=slots, handles=[wire.agent.TaskHandler(type=type) for type in types]
         )
         self.now = 100.0
-        self.session = Session("default", profile, parse_addresses(addresses), lambda: 1.0)
+        self.session = Session("default", profile, parse_addresses(addresses), lambda: 1.0, instance_id="i")
         self.seen: list[Action] = []
 
     def actions(self) -> list[Action]:

@@ -123,7 +123,7 @@ def test_comes_back_with_its_running_attempts_and_epoch() -> None:
     s.drop(UNAVAILABLE)
     hello = s.attach(held=[attempt("t1")], epoch=2)
     assert list(hello.held) == [attempt("t1"), attempt("t2")]
-    assert hello.previous_epoch == 1
+    assert (hello.previous_epoch, hello.instance_id) == (1, "i")
     assert [(stop.key.task_id, stop.reported) for stop in s.only(Stop)] == [("t2", False)]
     s.complete("t2")
     assert s.reports() == []

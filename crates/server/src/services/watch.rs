@@ -15,9 +15,8 @@ use std::time::Duration;
 use tokio_stream::Stream;
 use tonic::Status;
 
-/// How many events are read at a time, and how many a message has. (An event is at most some 20 KiB.)
-const READ: usize = 500;
-const MESSAGE: usize = 100;
+/// How many events are read at a time, and make a message. (An event is at most some 20 KiB.)
+const READ: usize = 100;
 /// How long nothing happens before the cursor is sent again.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -96,13 +95,9 @@ impl Watching {
         let page = store.events(self.scope, Some(self.cursor), READ).await.map_err(status::of_store)?;
         self.cursor = page.next;
         if !page.events.is_empty() {
-            let mut chunks = page.events.chunks(MESSAGE).peekable();
-            while let Some(chunk) = chunks.next() {
-                // Only the last has a cursor behind all that was sent; those before repeat the events since the last one.
-                let cursor = if chunks.peek().is_none() { self.cursor_text() } else { String::new() };
-                let events = chunk.iter().map(event::to_event).collect();
-                self.ready.push_back(v1::WatchEventsResponse { events, cursor });
-            }
+            let events = page.events.iter().map(event::to_event).collect();
+            let cursor = self.cursor_text();
+            self.ready.push_back(v1::WatchEventsResponse { events, cursor });
             return Ok(());
         }
         if page.more {

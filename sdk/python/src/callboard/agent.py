@@ -9,6 +9,7 @@ import random
 import secrets
 import signal
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -118,7 +119,11 @@ class Agent:
         if not self._handlers:
             raise ValueError("the agent has no handlers: add one with @agent.task(type)")
         self._profile.handles.extend(handler.to_wire() for handler in self._handlers.values())
-        session = Session(self.namespace, self._profile, self._addresses, random.random, self._drain_timeout)
+        # The same each time that this agent attaches: it tells an agent that comes back from another program.
+        instance_id = str(uuid.uuid4())
+        session = Session(
+            self.namespace, self._profile, self._addresses, random.random, self._drain_timeout, instance_id
+        )
         self._live = _Live(
             session, self._handlers, self._profile.slots, self.namespace, Transport(self._addresses)
         )

@@ -106,6 +106,7 @@ class Session:
         addresses: Sequence[Address],
         random: Callable[[], float],
         drain_timeout: float = 30.0,
+        instance_id: str = "",
     ) -> None:
         self._namespace = namespace
         self._profile = profile
@@ -115,6 +116,7 @@ class Session:
         self._endpoint: Address | None = None
         self._backoff = Backoff(random)
         self._drain_timeout = drain_timeout
+        self._instance_id = instance_id
 
         self.state = State.DETACHED
         self.agent_id = ""
@@ -455,6 +457,7 @@ class Session:
             held=held,
             features=FEATURES,
             previous_epoch=self.epoch,
+            instance_id=self._instance_id,
         )
 
     def _due_progress(self, now: float) -> list[wire.agent.Report]:
