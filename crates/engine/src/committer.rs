@@ -264,7 +264,9 @@ impl Committer {
             let want = {
                 let mut cx = context(&shared, &mut self.entropy, &mut self.board, now);
                 match decide(&mut self.ws, &envelope, &mut cx) {
-                    Decision::Done(Outcome { reply: Reply::Dispatched(left), effects, .. }) => return Ok((effects, left)),
+                    Decision::Done(Outcome { reply: Reply::Dispatched(left), effects, .. }) => {
+                        return Ok((effects, left));
+                    }
                     Decision::Done(_) => return Ok(Default::default()),
                     Decision::Rejected(rejection) => {
                         tracing::error!(%rejection, "a dispatch was refused");
@@ -317,10 +319,10 @@ impl Committer {
     /// After the commit: the working set is what the store has; effects and answers go out.
     fn finish(&mut self, items: Vec<Item>, decided: Decided) {
         self.ws.committed();
+        effects::carry_out(self, items, decided);
         if !self.shared.store.is_exclusive() {
             self.ws.forget_rows();
         }
-        effects::carry_out(self, items, decided);
         let config = &self.shared.config;
         self.ws.trim(config.cached_tasks, config.cached_bytes);
         self.ws.trim_agents(config.rules.max_attached * 2);

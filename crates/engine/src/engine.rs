@@ -124,8 +124,13 @@ impl Shared {
         let now = self.clock.elapsed().0;
         let latest = now + Span::from_std(self.config.sweep).0;
         // What was asked for while the last sweep ran still counts; but never without a pause.
-        let planned = self.sweep_at.swap(latest, Ordering::Relaxed).clamp(now + 2_000, latest);
-        Span(planned - now).to_std()
+        let asked = self.sweep_at.fetch_min(latest, Ordering::Relaxed);
+        Span(asked.clamp(now + 2_000, latest) - now).to_std()
+    }
+
+    /// A sweep begins: what was asked for until now is served by it.
+    pub fn begin_sweep(&self) {
+        self.sweep_at.store(i64::MAX, Ordering::Relaxed);
     }
 
     /// Ends when a sweep is wanted earlier than planned.
@@ -211,7 +216,7 @@ impl Engine {
             hydrate,
             look_again: Mutex::default(),
             grace_until: AtomicI64::new(0),
-            sweep_at: AtomicI64::new(0),
+            sweep_at: AtomicI64::new(i64::MAX),
             sooner: Notify::new(),
             draining: AtomicBool::new(false),
             failure: failed,

@@ -42,6 +42,7 @@ impl Sweep {
                 () = tokio::time::sleep(planned) => {}
                 () = self.shared.sweep_sooner() => {}
             }
+            self.shared.begin_sweep();
             self.notice_stall(planned);
             if let Err(error) = self.once().await {
                 tracing::warn!(%error, "a sweep was cut short; the next one does the rest");

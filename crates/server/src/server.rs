@@ -93,22 +93,29 @@ impl Server {
         engine.drain(deadline);
         drain.begun.cancel();
         stopped.cancel();
-        // Agents that take drain notices leave by themselves; the transport waits for every open stream, so they are cut in the end.
-        let left = async {
-            while !engine.is_empty() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        if tokio::time::timeout(limits.drain, left).await.is_err() {
-            tracing::warn!("some agents did not leave in time; their streams are cut, and they may come back to their attempts");
-        }
-        engine.stop().await;
-        tasks.close();
-        // A client that doesn't read can hold a stream open for ever.
-        let _ = tokio::time::timeout(Duration::from_secs(2), async { tokio::join!(&mut serving, tasks.wait()) }).await;
+        // A client that doesn't read can hold a stream open for ever, and the transport waits for every stream.
+        let last = limits.drain + Duration::from_secs(3);
+        let _ = tokio::join!(tokio::time::timeout(last, &mut serving), leave(&engine, &tasks, limits.drain));
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Waits for agents to leave; cuts off those that don't; commits what was taken in.
+async fn leave(engine: &Engine, tasks: &TaskTracker, patience: Duration) {
+    let left = async {
+        while !engine.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(patience, left).await.is_err() {
+        tracing::warn!(
+            "some agents did not leave in time; their streams are cut, and they may come back to their attempts"
+        );
+    }
+    engine.stop().await;
+    tasks.close();
+    let _ = tokio::time::timeout(Duration::from_secs(2), tasks.wait()).await;
 }
 
 /// Connections without Nagle's delay: with it, a small frame waits up to 40 ms for the other side's acknowledgement. (tonic's own

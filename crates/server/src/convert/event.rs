@@ -43,9 +43,7 @@ fn tell(kind: &EventKind) -> (Type, Told<'_>) {
         EventKind::Assigned { agent } => (Type::Assigned, by(agent)),
         EventKind::Started { agent } => (Type::Started, by(agent)),
         EventKind::Checkpointed => (Type::Checkpointed, Told::default()),
-        EventKind::HandedBack { agent, reason } => {
-            (Type::HandedBack, Told { reason: reason.clone(), ..by(agent) })
-        }
+        EventKind::HandedBack { agent, reason } => (Type::HandedBack, Told { reason: reason.clone(), ..by(agent) }),
         EventKind::AttemptFailed { agent, failure } => {
             (Type::AttemptFailed, Told { failure: Some(failure), ..by(agent) })
         }
@@ -53,9 +51,7 @@ fn tell(kind: &EventKind) -> (Type, Told<'_>) {
             (Type::AttemptTimedOut, Told { failure: Some(failure), ..by(agent) })
         }
         EventKind::AttemptLost { agent, reason } => (Type::AttemptLost, Told { reason: reason.clone(), ..by(agent) }),
-        EventKind::RetryScheduled { at } => {
-            (Type::RetryScheduled, Told { scheduled_at: Some(*at), ..Told::default() })
-        }
+        EventKind::RetryScheduled { at } => (Type::RetryScheduled, Told { scheduled_at: Some(*at), ..Told::default() }),
         EventKind::Held { reason } => (Type::Held, because(reason)),
         EventKind::Released => (Type::Released, Told::default()),
         EventKind::Updated { fields } => (Type::Updated, because(fields)),

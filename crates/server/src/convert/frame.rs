@@ -136,11 +136,8 @@ pub(crate) fn receipts(receipts: &[Receipt]) -> v1::AttachResponse {
 }
 
 fn to_receipt(receipt: &Receipt) -> v1::Receipt {
-    let mut message = v1::Receipt {
-        report_id: receipt.report_id,
-        attempt: Some(to_attempt(receipt.fence)),
-        ..Default::default()
-    };
+    let mut message =
+        v1::Receipt { report_id: receipt.report_id, attempt: Some(to_attempt(receipt.fence)), ..Default::default() };
     match &receipt.status {
         ReceiptStatus::Committed(state) => {
             message.set_status(v1::ReceiptStatus::Committed);

@@ -17,7 +17,12 @@ pub(crate) fn settings(field: &str, settings: Option<v1::NamespaceSettings>, fau
             lanes => u32::try_from(lanes).unwrap_or(u32::MAX),
         },
         max_live_tasks: if message.max_live_tasks == 0 { defaults.max_live_tasks } else { message.max_live_tasks },
-        retry_policy: retry_policy(&format!("{field}.retry_policy"), message.retry_policy, &defaults.retry_policy, faults),
+        retry_policy: retry_policy(
+            &format!("{field}.retry_policy"),
+            message.retry_policy,
+            &defaults.retry_policy,
+            faults,
+        ),
         start_to_close: start_to_close.unwrap_or(defaults.start_to_close),
     };
     faults.namespace_settings(field, &read);

@@ -3,8 +3,8 @@
 use super::{namespace, payload, some, task_id, time};
 use callboard_core::command::TaskReceipt;
 use callboard_core::model::{
-    Edge, KeyConflict, NamespaceSettings, NewTask, NotBefore, OnFailure, Payload, Priority, Requirements, StateName, Task,
-    TaskSpec, TaskState, Timeouts, Timestamp, WaitReason,
+    Edge, KeyConflict, NamespaceSettings, NewTask, NotBefore, OnFailure, Payload, Priority, Requirements, StateName,
+    Task, TaskSpec, TaskState, Timeouts, Timestamp, WaitReason,
 };
 use callboard_core::validate::Faults;
 use callboard_proto::v1;
@@ -69,12 +69,7 @@ fn requirements(requirements: Option<v1::Requirements>) -> Requirements {
     }
 }
 
-fn timeouts(
-    at: &str,
-    timeouts: Option<v1::Timeouts>,
-    defaults: &NamespaceSettings,
-    faults: &mut Faults,
-) -> Timeouts {
+fn timeouts(at: &str, timeouts: Option<v1::Timeouts>, defaults: &NamespaceSettings, faults: &mut Faults) -> Timeouts {
     let message = timeouts.unwrap_or_default();
     let mut span = |name: &str, value| time::span(&format!("{at}.{name}"), value, faults);
     Timeouts {

@@ -240,9 +240,10 @@ impl AgentService for Agents {
             let page = store.agents(namespace, &filter, after.as_deref(), left).await.map_err(status::of_store)?;
             more = page.more;
             after = page.agents.last().map(|(row, _)| row.name.to_string()).or(after);
-            let wanted = page.agents.iter().filter(|(row, _)| {
-                request.states.is_empty() || request.states.contains(&agent::state(row).into())
-            });
+            let wanted = page
+                .agents
+                .iter()
+                .filter(|(row, _)| request.states.is_empty() || request.states.contains(&agent::state(row).into()));
             agents.extend(wanted.map(|(row, leased)| agent::to_agent(row, *leased, &name)));
         }
         let next = after.filter(|_| more).map(|after| query.token(&after));

@@ -40,7 +40,10 @@ const MAX_HELD: usize = 2_000;
 pub(super) type Frames = Pin<Box<dyn Stream<Item = Result<v1::AttachResponse, Status>> + Send>>;
 
 /// Attaches an agent.
-pub(super) async fn attach(host: &Host, request: Request<Streaming<v1::AttachRequest>>) -> Result<Response<Frames>, Status> {
+pub(super) async fn attach(
+    host: &Host,
+    request: Request<Streaming<v1::AttachRequest>>,
+) -> Result<Response<Frames>, Status> {
     let principal = caller::principal(&request)?;
     let mut frames = request.into_inner();
     let first = tokio::time::timeout(HELLO, frames.message()).await;

@@ -32,12 +32,11 @@ pub(crate) struct Tasks(pub Host);
 /// A namespace by name and id.
 type Named = (Arc<str>, NamespaceId);
 
-/// A command on one task, taken from its request.
+/// Who commands, and where, taken from the request.
 struct OnTask {
     principal: Arc<str>,
     namespace: String,
     token: Option<callboard_core::command::RequestToken>,
-    task: TaskId,
 }
 
 impl Tasks {
@@ -47,7 +46,11 @@ impl Tasks {
     }
 
     /// Reads tasks to create.
-    async fn new_tasks(&self, namespace: &str, specs: Vec<(String, Option<v1::TaskSpec>)>) -> Result<Vec<NewTask>, Status> {
+    async fn new_tasks(
+        &self,
+        namespace: &str,
+        specs: Vec<(String, Option<v1::TaskSpec>)>,
+    ) -> Result<Vec<NewTask>, Status> {
         let namespace = caller::namespace(namespace);
         let settings = self.0.engine.settings(&namespace).await.map_err(status::of_engine)?;
         let now = self.0.engine.now();
@@ -147,7 +150,10 @@ impl TaskService for Tasks {
         let (principal, mut request) = open(request)?;
         let count = request.tasks.len();
         if !(1..=MAX_BATCH).contains(&count) {
-            return refuse("tasks", format!("has {count} entries; give 1 to {MAX_BATCH}, and the others in another call"));
+            return refuse(
+                "tasks",
+                format!("has {count} entries; give 1 to {MAX_BATCH}, and the others in another call"),
+            );
         }
         let request_id = std::mem::take(&mut request.request_id);
         let token = digest::token("BatchCreateTasks", &request_id, &request)?;
@@ -241,7 +247,7 @@ impl TaskService for Tasks {
         let task = task_id("task_id", &request.task_id, &mut faults);
         reason(&request.reason, &mut faults);
         check(faults)?;
-        let on = OnTask { principal, namespace: request.namespace, token, task };
+        let on = OnTask { principal, namespace: request.namespace, token };
         let receipt = self.on_task(on, Command::CancelTask { task, reason: request.reason }).await?;
         Ok(Response::new(v1::CancelTaskResponse { receipt }))
     }
@@ -253,7 +259,7 @@ impl TaskService for Tasks {
         let mut faults = Faults::default();
         let task = task_id("task_id", &request.task_id, &mut faults);
         check(faults)?;
-        let on = OnTask { principal, namespace: request.namespace, token, task };
+        let on = OnTask { principal, namespace: request.namespace, token };
         let receipt = self.on_task(on, Command::RetryTask { task }).await?;
         Ok(Response::new(v1::RetryTaskResponse { receipt }))
     }
@@ -266,7 +272,7 @@ impl TaskService for Tasks {
         let task = task_id("task_id", &request.task_id, &mut faults);
         reason(&request.reason, &mut faults);
         check(faults)?;
-        let on = OnTask { principal, namespace: request.namespace, token, task };
+        let on = OnTask { principal, namespace: request.namespace, token };
         let receipt = self.on_task(on, Command::HoldTask { task, reason: request.reason }).await?;
         Ok(Response::new(v1::HoldTaskResponse { receipt }))
     }
@@ -278,7 +284,7 @@ impl TaskService for Tasks {
         let mut faults = Faults::default();
         let task = task_id("task_id", &request.task_id, &mut faults);
         check(faults)?;
-        let on = OnTask { principal, namespace: request.namespace, token, task };
+        let on = OnTask { principal, namespace: request.namespace, token };
         let receipt = self.on_task(on, Command::ReleaseTask { task }).await?;
         Ok(Response::new(v1::ReleaseTaskResponse { receipt }))
     }
@@ -292,12 +298,15 @@ impl TaskService for Tasks {
         let update = task_update(&request, &mut faults);
         faults.update(&update, self.0.engine.now());
         check(faults)?;
-        let on = OnTask { principal, namespace: request.namespace, token, task };
+        let on = OnTask { principal, namespace: request.namespace, token };
         let receipt = self.on_task(on, Command::UpdateTask { task, update }).await?;
         Ok(Response::new(v1::UpdateTaskResponse { receipt }))
     }
 
-    async fn list_task_events(&self, request: Request<v1::ListTaskEventsRequest>) -> Answer<v1::ListTaskEventsResponse> {
+    async fn list_task_events(
+        &self,
+        request: Request<v1::ListTaskEventsRequest>,
+    ) -> Answer<v1::ListTaskEventsResponse> {
         let (_, mut request) = open(request)?;
         let size = page::size(std::mem::take(&mut request.page_size))?;
         let token = std::mem::take(&mut request.page_token);
@@ -335,7 +344,8 @@ impl TaskService for Tasks {
         let (_, namespace) = self.namespace(&request.namespace).await?;
         let total = self.view(namespace, id).await?.task.dependencies;
         let store = self.0.engine.store();
-        let found = store.dependency_results((namespace, id), after, size, RESULT_BYTES).await.map_err(status::of_store)?;
+        let found =
+            store.dependency_results((namespace, id), after, size, RESULT_BYTES).await.map_err(status::of_store)?;
         let last = found.last().map(|(ordinal, _)| *ordinal).filter(|ordinal| ordinal + 1 < total);
         let results = found.into_iter().map(DependencyOutcome::from).map(|outcome| frame::to_dependency(&outcome));
         Ok(Response::new(v1::ListDependencyResultsResponse {
@@ -391,7 +401,8 @@ fn task_update(request: &v1::UpdateTaskRequest, faults: &mut Faults) -> TaskUpda
             "tags" => update.tags = Some(request.tags.iter().cloned().collect()),
             other => {
                 let other = crate::convert::shorten(other);
-                faults.add("update_mask", format!("{other:?} can't be updated; use priority, assignee, deadline, tags"));
+                faults
+                    .add("update_mask", format!("{other:?} can't be updated; use priority, assignee, deadline, tags"));
             }
         }
     }

@@ -65,8 +65,7 @@ pub(super) async fn watch(host: &Host, mut request: v1::WatchEventsRequest) -> R
     // Before the first read: what is committed in between is signalled.
     let signal = host.engine.watch(scope);
     let ready = VecDeque::new();
-    let mut watching =
-        Watching { host: host.clone(), scope, query, signal, cursor, until_ended, ready, over: false };
+    let mut watching = Watching { host: host.clone(), scope, query, signal, cursor, until_ended, ready, over: false };
     watching.tell_cursor();
     Ok(Box::pin(stream::unfold(watching, Watching::next)))
 }
