@@ -104,7 +104,14 @@ impl Step<'_, '_> {
         for lane in lanes {
             let Some(known) = self.ws.lane(*lane) else { continue };
             let fitting = self.cx.board.fitting(known).iter().copied().collect();
-            queues.push(Queue { lane: *lane, fitting, tasks: VecDeque::new(), seen: 0, passed: 0, look_again_at: None });
+            queues.push(Queue {
+                lane: *lane,
+                fitting,
+                tasks: VecDeque::new(),
+                seen: 0,
+                passed: 0,
+                look_again_at: None,
+            });
         }
         let all = || queues.iter().flat_map(|queue| queue.fitting.iter().copied());
         self.ws.want_agents(self.namespace.id, all())?;

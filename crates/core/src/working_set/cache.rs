@@ -54,8 +54,10 @@ impl WorkingSet {
 
     fn absorb_edges(&mut self, want: &Want, edges: Vec<Edge>) {
         let mut found: HashMap<TaskId, usize> = HashMap::new();
-        for target in &want.dependencies {
-            self.batch.dependencies.entry(target.1).or_default();
+        for (_, target) in &want.dependencies {
+            // Edges of a task that is new in this batch are only here.
+            let new = self.batch.changes.edges.iter().filter(|edge| edge.target == *target).cloned();
+            self.batch.dependencies.entry(*target).or_insert_with(|| new.collect());
         }
         for edge in edges {
             if want.dependencies.contains(&(edge.namespace, edge.target)) {

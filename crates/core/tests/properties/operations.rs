@@ -100,7 +100,8 @@ fn operation() -> impl Strategy<Value = Op> {
 
 fn wish() -> impl Strategy<Value = Wish> {
     let first = (0..TYPES.len(), prop::option::weighted(0.2, 0..2u8), 0..3u8, prop::bool::weighted(0.1));
-    let second = (prop::option::weighted(0.1, 0..60i64), prop::collection::vec(0..12usize, 0..4), any::<bool>(), 1..4u32);
+    let second =
+        (prop::option::weighted(0.1, 0..60i64), prop::collection::vec(0..12usize, 0..4), any::<bool>(), 1..4u32);
     let third = (0..5u8, prop::option::weighted(0.2, 0..STREAMS.len()), 0..16u8);
     (first, second, third).prop_map(|(first, second, third)| Wish {
         task_type: first.0,
@@ -224,9 +225,9 @@ impl Crowd {
             }
             w.pass(Span::seconds(8));
         }
-        for task in w.tables.live().filter(|task| !is_held(task) && !waits_for_held(w, task.id)) {
-            panic!("{} doesn't end: {}, {:?}", task.id, w.history(task.id), task.state);
-        }
+        let left = w.tables.live().filter(|task| !is_held(task) && !waits_for_held(w, task.id));
+        let left: Vec<_> = left.map(|task| (w.history(task.id), &task.state)).collect();
+        assert!(left.is_empty(), "only what is held, or waits for that, may be left: {left:?}");
     }
 }
 
@@ -247,7 +248,7 @@ fn agents_command(w: &World, op: &Op) -> Option<Command> {
             let name = STREAMS[*who];
             let known = w.tables.agent(name);
             let held = known.filter(|_| *keeps).map(|agent| {
-                let half = w.tables.leased_to(agent.id).filter(|task| task.id.0.as_u128() % 3 != 0);
+                let half = w.tables.leased_to(agent.id).filter(|task| !task.id.0.as_u128().is_multiple_of(3));
                 half.map(|task| w.fence(task.id)).collect()
             });
             let previous_epoch = known.filter(|_| *known_epoch).map_or(0, |agent| agent.epoch - 1);
@@ -342,7 +343,7 @@ fn report(w: &World, n: usize, what: u8, lie: u8) -> Option<Command> {
         3 => Report::Progress(Progress { fraction: 0.5, ..Progress::default() }),
         4 => Report::Checkpoint(Arc::new(Payload::text("here"))),
         5 => completed("done"),
-        _ => failed_with(Failure { retryable: n % 3 > 0, ..failure("Broken") }),
+        _ => failed_with(Failure { retryable: !n.is_multiple_of(3), ..failure("Broken") }),
     };
     let session = match reporter {
         Reporter::Session { agent, epoch } => Some((agent, epoch)),

@@ -43,11 +43,8 @@ fn a_claimed_task_need_not_be_accepted_and_is_lost_when_its_lease_is_over() {
         w.pass(Span(1));
         assert_eq!((w.state(id), w.task(id).attempts_used), (StateName::Ready, 1));
         assert_eq!(w.history(id), "created assigned started attempt_lost ready");
-        let report = Command::Report {
-            fence,
-            reporter: callboard_core::command::Reporter::Token,
-            report: completed("late"),
-        };
+        let report =
+            Command::Report { fence, reporter: callboard_core::command::Reporter::Token, report: completed("late") };
         assert_eq!(w.refused(report), Reason::StaleAttempt);
     });
 }

@@ -29,7 +29,11 @@ fn a_dependency_that_does_not_complete_skips_or_fails() {
             for end in ["fail", "cancel"] {
                 let (source, other) = (w.create(task("source")), w.create(task("other")));
                 let target = w.create(after_or(&[source, other], on_failure));
-                if end == "fail" { w.fail(source) } else { w.cancel(source) }
+                if end == "fail" {
+                    w.fail(source)
+                } else {
+                    w.cancel(source)
+                }
                 assert_eq!(w.state(target), state);
                 // The other one's end says nothing any more.
                 w.complete(other);

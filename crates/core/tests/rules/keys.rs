@@ -44,7 +44,8 @@ fn a_new_task_can_replace_one_in_any_live_state() {
         w.take_effects();
         let ready = w.create(keyed(KeyConflict::Replace));
         assert_eq!((w.state(running), w.state(ready)), (StateName::Cancelled, StateName::Ready));
-        let told = |e: &Effect| matches!(e, Effect::Stop { fence: f, reason: StopReason::LeaseLost, .. } if *f == fence);
+        let told =
+            |e: &Effect| matches!(e, Effect::Stop { fence: f, reason: StopReason::LeaseLost, .. } if *f == fence);
         assert!(w.effects.iter().any(told), "its agent is told to stop");
         assert_eq!(w.report_as(fence, holder, completed("late")).unwrap_err().reason, Reason::StaleAttempt);
         let third = w.create(keyed(KeyConflict::Replace));

@@ -81,7 +81,8 @@ fn a_checkpoint_is_kept_for_the_next_attempt() {
         assert!(w.task(id).has_checkpoint);
         let saved = PayloadValue::Checkpoint(Arc::new(Payload::text("two")));
         assert_eq!(w.tables.payloads[&(id, "checkpoint")], saved);
-        let history = "created assigned started checkpointed checkpointed attempt_failed retry_scheduled ready assigned";
+        let history =
+            "created assigned started checkpointed checkpointed attempt_failed retry_scheduled ready assigned";
         assert_eq!(w.history(id), history);
     });
 }
@@ -106,7 +107,8 @@ fn an_assignment_carries_the_version_of_the_row() {
     in_every_mode(|mut w| {
         w.attach("worker", 1);
         let id = w.start(task("work"));
-        let assigned = w.effects.iter().find_map(|e| if let Effect::Assign { task, .. } = e { Some(task) } else { None });
+        let assigned =
+            w.effects.iter().find_map(|e| if let Effect::Assign { task, .. } = e { Some(task) } else { None });
         assert_eq!(assigned.map(|task| task.version), Some(w.task(id).version));
     });
 }

@@ -1,5 +1,8 @@
 //! The rules by example: one file for each subject. Every test runs in every mode of the cache.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod batches;
 mod cancelling;
 mod claims;
 mod dependencies;

@@ -32,7 +32,8 @@ fn a_different_request_under_the_same_id_is_refused() {
 #[test]
 fn ids_of_principals_methods_and_namespaces_do_not_meet() {
     in_every_mode(|mut w| {
-        w.run_as(crate::support::in_namespace("other", Command::CreateNamespace { settings: Default::default() })).unwrap();
+        w.run_as(crate::support::in_namespace("other", Command::CreateNamespace { settings: Default::default() }))
+            .unwrap();
         w.run_as(create("a", 1)).unwrap();
         w.run_as(Envelope { principal: "someone".into(), ..create("a", 2) }).unwrap();
         w.run_as(Envelope { namespace: "other".into(), ..create("a", 2) }).unwrap();
@@ -103,7 +104,10 @@ fn a_namespace_is_created_once_by_a_request() {
         };
         let first = w.run_as(create()).unwrap().reply;
         assert_eq!(w.run_as(create()).unwrap().reply, first);
-        let again = Envelope { namespace: "other".into(), ..envelope(Command::CreateNamespace { settings: Default::default() }) };
+        let again = Envelope {
+            namespace: "other".into(),
+            ..envelope(Command::CreateNamespace { settings: Default::default() })
+        };
         assert_eq!(w.refused_as(again), Reason::NamespaceExists);
     });
 }

@@ -223,3 +223,18 @@ fn a_task_created_skipped_can_be_retried_when_its_dependency_is() {
         assert_eq!(w.state(target), StateName::Ready);
     });
 }
+
+/// The edges of a task that is new in the same batch are not in the store yet: it looked as if it depended on nothing.
+#[test]
+fn a_batch_sees_the_dependencies_that_it_created() {
+    in_every_mode(|mut w| {
+        let source = w.create(task("source"));
+        w.fail(source);
+        let create = crate::support::envelope(Command::CreateTasks { tasks: vec![after(&[source])] });
+        let target = crate::support::receipt(&w.decide(&create).unwrap()).task;
+        let retry = w.decide(&crate::support::envelope(Command::RetryTask { task: target }));
+        assert_eq!(retry.unwrap_err().reason, Reason::TaskState);
+        w.commit();
+        assert_eq!(w.state(target), StateName::Skipped);
+    });
+}

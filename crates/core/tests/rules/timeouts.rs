@@ -166,7 +166,11 @@ fn nobodys_silence_counts_before_we_listened_long_enough() {
         w.pass(Span(1));
         for id in [silent, unaccepted, claimed] {
             assert_eq!(w.task(id).attempt, if w.has(id).is_some() { 2 } else { 1 }, "{}", w.history(id));
-            assert!(w.history(id).contains("attempt_timed_out") || w.history(id).contains("ready"), "{}", w.history(id));
+            assert!(
+                w.history(id).contains("attempt_timed_out") || w.history(id).contains("ready"),
+                "{}",
+                w.history(id)
+            );
         }
         assert_eq!(w.agent("worker").epoch, session.epoch);
     });

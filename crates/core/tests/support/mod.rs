@@ -6,6 +6,7 @@
 pub mod make;
 pub mod table;
 
+use callboard_core::command::Fence;
 use callboard_core::command::{LaneLeft, Report, Reporter, RequestToken, TaskReceipt};
 use callboard_core::dispatch::Board;
 use callboard_core::entropy::Seeded;
@@ -13,7 +14,6 @@ use callboard_core::model::{
     Agent, AgentId, Event, EventKind, LaneKey, Namespace, NamespaceId, NamespaceSettings, NewTask, Span, StateName,
     Task, TaskId, Timestamp,
 };
-use callboard_core::command::Fence;
 use callboard_core::rejection::{Reason, Rejection};
 use callboard_core::working_set::{LaneRef, WorkingSet};
 use callboard_core::{Command, Context, Decision, Effect, Envelope, Outcome, Reply, Settings, decide};

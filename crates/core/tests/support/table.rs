@@ -25,7 +25,8 @@ impl Tables {
     pub fn load(&self, want: &Want) -> Rows {
         let mut rows = Rows::default();
         let all = want.all_namespaces;
-        rows.namespaces = self.namespaces.values().filter(|n| all || want.namespaces.contains(&n.name)).cloned().collect();
+        rows.namespaces =
+            self.namespaces.values().filter(|n| all || want.namespaces.contains(&n.name)).cloned().collect();
         for (namespace, id) in &want.tasks {
             rows.tasks.extend(self.task(*namespace, *id));
         }
@@ -46,7 +47,8 @@ impl Tables {
         }
         rows.requests = want.requests.iter().filter_map(|key| self.requests.get(key).cloned()).collect();
         for ((namespace, source), limit) in &want.pending_edges {
-            let pending = self.edges.values().filter(|e| e.namespace == *namespace && e.source == *source && !e.resolved);
+            let pending =
+                self.edges.values().filter(|e| e.namespace == *namespace && e.source == *source && !e.resolved);
             for edge in pending.take(*limit) {
                 rows.tasks.extend(self.task(*namespace, edge.target));
                 rows.edges.push(edge.clone());
@@ -86,7 +88,11 @@ impl Tables {
             let said = changed.spec_changed || before.is_some_and(|task| task.spec == row.spec);
             assert!(said, "the spec of {} changed, and the change doesn't say so", row.id);
             assert!(row.version > changed.expected, "the version of {} doesn't rise", row.id);
-            assert_eq!(changed.expected == 0, changed.input.is_some(), "a new task comes with its input, no other does");
+            assert_eq!(
+                changed.expected == 0,
+                changed.input.is_some(),
+                "a new task comes with its input, no other does"
+            );
             row.input = None;
             self.tasks.insert(row.id, row);
         }
