@@ -50,6 +50,10 @@ pub enum Error {
     /// Results can't be written.
     #[error("cannot write to standard output: {0}")]
     Write(#[from] io::Error),
+    /// The demo failed.
+    #[cfg(unix)]
+    #[error("{0}")]
+    Demo(#[from] crate::demo::Error),
     /// The server can't start, or had to stop.
     #[error("{0}")]
     Serve(String),
@@ -75,6 +79,8 @@ impl Error {
             Self::NotCompleted(_) | Self::NoResult(_) => Exit::NotCompleted,
             Self::StillRunning(_) => Exit::Timeout,
             Self::Write(_) | Self::Serve(_) => Exit::Error,
+            #[cfg(unix)]
+            Self::Demo(error) => exit_of_demo(error),
             Self::Several { exit, .. } => *exit,
         }
     }
@@ -121,6 +127,16 @@ fn exit_of_call(error: &callboard::Error) -> Exit {
         ) => Exit::Refused,
         Some(Code::Unavailable) => Exit::Unavailable,
         Some(Code::DeadlineExceeded) => Exit::Timeout,
+        _ => Exit::Error,
+    }
+}
+
+#[cfg(unix)]
+fn exit_of_demo(error: &crate::demo::Error) -> Exit {
+    use crate::demo::Error as Demo;
+    match error {
+        Demo::Path { .. } | Demo::Out { .. } | Demo::Python { .. } => Exit::Usage,
+        Demo::TooLong { .. } => Exit::Timeout,
         _ => Exit::Error,
     }
 }

@@ -3,6 +3,8 @@
 
 mod args;
 mod commands;
+#[cfg(unix)]
+mod demo;
 mod error;
 mod exit;
 mod ids;

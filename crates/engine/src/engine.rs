@@ -14,7 +14,7 @@ use crate::stream::{AttachRequest, Stream};
 use crate::sweep::Sweep;
 use crate::waiters::Waiters;
 use crate::watch::{Signals, Watch};
-use callboard_core::command::{Command, Envelope, Reply, RequestToken};
+use callboard_core::command::{Command, Envelope, Fence, Reply, Report, Reporter, RequestToken};
 use callboard_core::model::id::DEFAULT_NAMESPACE;
 use callboard_core::model::{
     AgentProfile, Failure, Link, NamespaceId, NamespaceSettings, Payload, Span, Task, TaskId, Timestamp,
@@ -86,6 +86,8 @@ pub(crate) struct Shared {
     pub names: Names,
     hydrate: mpsc::Sender<Wanted>,
     look_again: Mutex<BTreeSet<(Span, LaneRef)>>,
+    /// There were sessions when we started.
+    expects: AtomicBool,
     grace_until: AtomicI64,
     sweep_at: AtomicI64,
     sooner: Notify,
@@ -215,6 +217,7 @@ impl Engine {
             names: Names::default(),
             hydrate,
             look_again: Mutex::default(),
+            expects: AtomicBool::new(false),
             grace_until: AtomicI64::new(0),
             sweep_at: AtomicI64::new(i64::MAX),
             sooner: Notify::new(),
@@ -244,6 +247,7 @@ impl Engine {
         engine.tasks.spawn(committer.run());
         engine.spawn_hydrators(wanted);
         engine.expect_sessions().await?;
+        engine.listening();
         engine.ensure_default_namespace().await?;
         engine.tasks.spawn(Sweep::new(shared).run(engine.stop.clone()));
         Ok(engine)
@@ -267,13 +271,13 @@ impl Engine {
 
     /// Sessions that were attached when the last process ended have time to come back.
     async fn expect_sessions(&self) -> Result<()> {
-        self.listening();
         let now = self.shared.clock.elapsed();
         let grace = Span::from_std(self.shared.config.restart_grace);
         let mut after = None;
         loop {
             let agents = self.shared.store.live_sessions(after, 1_000).await?;
             for agent in &agents {
+                self.shared.expects.store(true, Ordering::Relaxed);
                 let Some(namespace) = self.shared.names.name(agent.namespace) else { continue };
                 let Some(session) = &agent.session else { continue };
                 if matches!(session.link, Link::Claims { .. }) {
@@ -305,9 +309,11 @@ impl Engine {
         }
     }
 
-    /// From now on agents can reach us: their time to come back begins.
+    /// From now on agents can reach us: their time to come back begins, if there are any that could.
     pub fn listening(&self) {
-        self.shared.extend_grace(Span::from_std(self.shared.config.restart_grace));
+        if self.shared.expects.load(Ordering::Relaxed) {
+            self.shared.extend_grace(Span::from_std(self.shared.config.restart_grace));
+        }
         self.shared.sessions.forgive(self.shared.clock.elapsed());
     }
 
@@ -365,7 +371,9 @@ impl Engine {
                 return Err(Error::Internal("a claim was answered with something else".into()));
             };
             let Some(place) = place.as_ref().filter(|_| fences.is_empty()) else {
-                return hydrate::claimed(&self.shared, namespace, fences).await;
+                let (claimed, left) = hydrate::claimed(&self.shared, namespace, fences).await?;
+                self.hand_back(&request, left).await?;
+                return Ok(claimed);
             };
             tokio::select! {
                 () = place.woken() => {}
@@ -373,6 +381,17 @@ impl Engine {
                 () = &mut give_up => return Ok(Vec::new()),
             }
         }
+    }
+
+    /// Gives back what was claimed and has no room in the answer.
+    async fn hand_back(&self, request: &ClaimRequest, leases: Vec<Fence>) -> Result<()> {
+        for fence in leases {
+            let report = Report::Rejected { reason: "the answer to the claim had no room for it".into() };
+            let command = Command::Report { fence, reporter: Reporter::Token, report };
+            let (namespace, principal) = (request.namespace.clone(), request.principal.clone());
+            self.submit(Envelope { namespace, principal, request: None, command }).await?;
+        }
+        Ok(())
     }
 
     /// The id of a namespace.

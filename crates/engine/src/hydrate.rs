@@ -5,7 +5,7 @@ use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::push::{Assignment, DependencyOutcome, Push};
 use callboard_core::command::Fence;
-use callboard_core::model::{AgentId, NamespaceId, Task, TaskId};
+use callboard_core::model::{AgentId, Failure, NamespaceId, Payload, Task, TaskId};
 use callboard_store::TaskView;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,8 @@ use std::time::Duration;
 /// How many dependency results an assignment carries at most, in bytes; the others are fetched in pages.
 pub(crate) const DEPENDENCY_BYTES: usize = 2 << 20;
 const DEPENDENCIES: usize = 1_000;
+/// How many bytes of assignments the answer to a claim carries: clients take messages of 4 MiB.
+const ANSWER_BYTES: usize = 3 << 20;
 /// How often a read is tried before the assignment is left to its time for acceptance.
 const TRIES: u32 = 5;
 
@@ -73,15 +75,65 @@ async fn assignment(shared: &Shared, task: Arc<Task>, fence: Fence) -> Result<As
     })
 }
 
-/// Assignments for a claim.
-pub(crate) async fn claimed(shared: &Shared, namespace: NamespaceId, fences: Vec<Fence>) -> Result<Vec<Assignment>> {
-    let mut assignments = Vec::with_capacity(fences.len());
+/// Assignments for a claim, and the leases for which its answer has no room.
+pub(crate) async fn claimed(
+    shared: &Shared,
+    namespace: NamespaceId,
+    fences: Vec<Fence>,
+) -> Result<(Vec<Assignment>, Vec<Fence>)> {
+    let (mut assignments, mut left) = (Vec::with_capacity(fences.len()), Vec::new());
+    let mut room = ANSWER_BYTES;
     for fence in fences {
+        if room == 0 {
+            left.push(fence);
+            continue;
+        }
         let view = shared.store.task((namespace, fence.task)).await?;
-        let view = view.ok_or_else(|| unknown(fence.task))?;
-        assignments.push(assignment(shared, Arc::new(view.task), fence).await?);
+        let task = Arc::new(view.ok_or_else(|| unknown(fence.task))?.task);
+        // The answer is a remembered one, and the lease has ended since.
+        if fence_of(&task) != fence {
+            continue;
+        }
+        let mut assignment = assignment(shared, task, fence).await?;
+        if weight(&assignment) > ANSWER_BYTES {
+            assignment.dependencies.clear();
+            assignment.dependencies_truncated = true;
+        }
+        let weight = weight(&assignment);
+        // One alone always fits; behind the first that doesn't, nothing more is read.
+        if weight > room && !assignments.is_empty() {
+            left.push(fence);
+            room = 0;
+            continue;
+        }
+        room = room.saturating_sub(weight);
+        assignments.push(assignment);
     }
-    Ok(assignments)
+    Ok((assignments, left))
+}
+
+/// Roughly how many bytes an assignment has as a message; rather more than fewer.
+fn weight(assignment: &Assignment) -> usize {
+    let dependencies = assignment.dependencies.iter().map(|outcome| {
+        let key = outcome.key.as_ref().map_or(0, String::len);
+        256 + key + of_payload(outcome.result.as_deref()) + of_failure(outcome.failure.as_deref())
+    });
+    assignment.task.spec.weight()
+        + of_payload(Some(&assignment.input))
+        + of_payload(assignment.checkpoint.as_deref())
+        + dependencies.sum::<usize>()
+}
+
+fn of_payload(payload: Option<&Payload>) -> usize {
+    let Some(payload) = payload else { return 0 };
+    let metadata: usize = payload.metadata.iter().map(|(key, value)| key.len() + value.len() + 16).sum();
+    payload.len() + payload.content_type.len() + metadata + 32
+}
+
+fn of_failure(failure: Option<&Failure>) -> usize {
+    let Some(failure) = failure else { return 0 };
+    let texts = failure.kind.len() + failure.message.len() + 64;
+    texts + of_payload(failure.details.as_ref()) + of_failure(failure.cause.as_deref())
 }
 
 fn unknown(task: TaskId) -> Error {

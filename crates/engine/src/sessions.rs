@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// What a stream and the sessions share.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ pub(crate) struct Pulse {
     /// We are not reading: the queue is full. It doesn't count against the agent.
     paused: AtomicBool,
     /// It did not read what was pushed, and was cut off.
-    slow: AtomicBool,
+    slow: CancellationToken,
     pub progress: Mutex<Coalesce>,
 }
 
@@ -36,7 +37,12 @@ impl Pulse {
 
     /// Whether it was cut off for not reading.
     pub fn was_slow(&self) -> bool {
-        self.slow.load(Ordering::Relaxed)
+        self.slow.is_cancelled()
+    }
+
+    /// Ends when it is cut off for not reading.
+    pub async fn cut_off(&self) {
+        self.slow.cancelled().await;
     }
 
     pub fn progress(&self) -> MutexGuard<'_, Coalesce> {
@@ -138,7 +144,7 @@ impl Sessions {
         }
         live.pulse.pushed.store(now.0, Ordering::Relaxed);
         if live.pushes.try_send(push).is_err() {
-            live.pulse.slow.store(true, Ordering::Relaxed);
+            live.pulse.slow.cancel();
             entry.link = Link::Broken { since: now, grace: Span(0) };
             return false;
         }

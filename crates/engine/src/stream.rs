@@ -108,6 +108,11 @@ impl Stream {
         self.pulse.was_slow()
     }
 
+    /// Ends when the agent is cut off for not reading. Nothing tells the writing half of that: it is stuck.
+    pub async fn cut_off(&self) {
+        self.pulse.cut_off().await;
+    }
+
     /// Takes reports in, in their order. Waits while too much waits already; that time doesn't count against the agent.
     pub async fn report(&self, reports: Vec<ReportItem>) -> Result<()> {
         let every = Span::from_std(self.shared.config.progress);

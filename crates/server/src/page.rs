@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use callboard_core::limits::{DEFAULT_PAGE, MAX_PAGE};
 use callboard_core::rejection::Rejection;
+use callboard_proto::MAX_FRAME_BYTES;
 use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -47,6 +48,26 @@ impl Query {
     }
 }
 
+/// The room of a page in bytes: an answer is never larger than clients take.
+#[derive(Debug)]
+pub(crate) struct Room(usize);
+
+impl Room {
+    /// An empty page.
+    pub fn new() -> Self {
+        // Below what a message may have by more than a token and a few lengths need.
+        Self(MAX_FRAME_BYTES)
+    }
+
+    /// Whether one more entry fits. The first always does: one alone is never larger than a message may be.
+    pub fn takes<M: Message>(&mut self, entry: &M) -> bool {
+        let length = entry.encoded_len() + 8;
+        let fits = length <= self.0 || self.0 == MAX_FRAME_BYTES;
+        self.0 = self.0.saturating_sub(length);
+        fits
+    }
+}
+
 /// How many entries a page has.
 pub(crate) fn size(asked: i32) -> Result<usize, Status> {
     match usize::try_from(asked) {
@@ -78,6 +99,17 @@ mod tests {
         for nonsense in ["!", "AAAA", &token[..4]] {
             assert!(query.place::<u64>("page_token", nonsense).is_err(), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn a_page_takes_what_fits_and_at_least_one_entry() {
+        let task = |bytes| callboard_proto::v1::Task { agent: "x".repeat(bytes), ..Default::default() };
+        let mut room = Room::new();
+        assert!(room.takes(&task(MAX_FRAME_BYTES)));
+        assert!(!room.takes(&task(1)));
+        let mut room = Room::new();
+        let taken = (0..5).filter(|_| room.takes(&task(1 << 20))).count();
+        assert_eq!(taken, 2);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use crate::{Error, Result};
 use callboard_core::model::task::{Closed, Progress, TaskState};
-use callboard_core::model::{AgentId, Content, LaneId, NamespaceId, OnFailure, Payload, StateName, Task, TaskId, TaskSpec, Timestamp};
+use callboard_core::model::{
+    AgentId, Content, LaneId, NamespaceId, OnFailure, Payload, StateName, Task, TaskId, TaskSpec, Timestamp,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,7 +18,8 @@ pub fn readable(format: i64, what: &str) -> Result<()> {
     if format <= FORMAT {
         return Ok(());
     }
-    let text = format!("a row of {what} has format {format}, this version of callboard reads {FORMAT}; use a newer one");
+    let text =
+        format!("a row of {what} has format {format}, this version of callboard reads {FORMAT}; use a newer one");
     Err(Error::Corrupt(text))
 }
 

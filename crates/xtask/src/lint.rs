@@ -24,29 +24,19 @@ pub fn run() -> Result<()> {
 pub fn add(steps: &mut Steps, python: Option<&PathBuf>, buf: Option<&PathBuf>) {
     steps.run("tidy", tidy::run);
     steps.run_with(buf, "buf lint", |buf| quiet(Command::new(buf).arg("lint").current_dir(root())));
-    steps.run("cargo fmt", || quiet(cargo().args(["fmt", "--all", "--check"])));
-    steps.run_with(python, "ruff check", |python| quiet(ruff(python).arg("check")));
-    steps.run_with(python, "ruff format", |python| quiet(ruff(python).args(["format", "--check"])));
-    steps.run_with(python, "mypy", |python| quiet(&mut mypy(python)));
+    steps.run("cargo fmt", || quiet(cargo().args(["fmt", "--all", "--check", "--", "--color=never"])));
+    steps.run_with(python, "ruff check", |python| quiet(&mut tool(python, &["ruff", "check"])));
+    steps.run_with(python, "ruff format", |python| quiet(&mut tool(python, &["ruff", "format", "--check"])));
+    steps.run_with(python, "mypy", |python| quiet(&mut tool(python, &["mypy"])));
     steps.run("cargo clippy", || {
-        quiet(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        quiet(cargo().args(["clippy", "--workspace", "--all-targets", "--keep-going", "--", "-D", "warnings"]))
     });
 }
 
-fn ruff(python: &Path) -> Command {
-    let mut command = in_sdk(python);
-    command.args(["-m", "ruff", "--cache-dir"]).arg(target().join("ruff"));
-    command
-}
-
-fn mypy(python: &Path) -> Command {
-    let mut command = in_sdk(python);
-    command.args(["-m", "mypy", "--cache-dir"]).arg(target().join("mypy"));
-    command
-}
-
-fn in_sdk(python: &Path) -> Command {
+/// A tool of the SDK's environment, run in the SDK. Its cache is kept out of the source tree.
+fn tool(python: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(python);
-    command.current_dir(root().join("sdk/python"));
+    command.current_dir(root().join("sdk/python")).arg("-m").args(words);
+    command.env("RUFF_CACHE_DIR", target().join("ruff")).env("MYPY_CACHE_DIR", target().join("mypy"));
     command
 }

@@ -39,6 +39,13 @@ pub enum Command {
     /// Run the server.
     #[cfg(unix)]
     Serve(Box<crate::serve::Args>),
+    /// See a crew of agents review a source tree.
+    #[cfg(unix)]
+    Demo(Box<crate::demo::Args>),
+    /// An agent of the demo: started by `demo` itself.
+    #[cfg(unix)]
+    #[command(hide = true)]
+    DemoAgent(Box<crate::demo::AgentArgs>),
     /// Be an agent that runs a program per task.
     #[cfg(unix)]
     Work(Box<work::WorkArgs>),

@@ -58,6 +58,10 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         #[cfg(unix)]
         Command::Serve(args) => crate::serve::run(*args).await,
         #[cfg(unix)]
+        Command::Demo(args) => Ok(crate::demo::run(*args).await?),
+        #[cfg(unix)]
+        Command::DemoAgent(args) => Ok(crate::demo::run_agent(*args).await?),
+        #[cfg(unix)]
         Command::Work(args) => crate::work::run(&Session::new(cli.global)?, *args).await,
         // Done before there is a runtime.
         #[cfg(unix)]

@@ -234,17 +234,23 @@ impl AgentService for Agents {
         }
         let filter = AgentFilter { agent_type: crate::convert::some(request.agent_type) };
         let (mut agents, mut more) = (Vec::new(), true);
-        while more && agents.len() < size {
+        let mut room = page::Room::new();
+        'reads: while more && agents.len() < size {
             let left = size - agents.len();
             let store = self.0.engine.store();
             let page = store.agents(namespace, &filter, after.as_deref(), left).await.map_err(status::of_store)?;
+            for (row, leased) in &page.agents {
+                if request.states.is_empty() || request.states.contains(&agent::state(row).into()) {
+                    let message = agent::to_agent(row, *leased, &name);
+                    if !room.takes(&message) {
+                        more = true;
+                        break 'reads;
+                    }
+                    agents.push(message);
+                }
+                after = Some(row.name.to_string());
+            }
             more = page.more;
-            after = page.agents.last().map(|(row, _)| row.name.to_string()).or(after);
-            let wanted = page
-                .agents
-                .iter()
-                .filter(|(row, _)| request.states.is_empty() || request.states.contains(&agent::state(row).into()));
-            agents.extend(wanted.map(|(row, leased)| agent::to_agent(row, *leased, &name)));
         }
         let next = after.filter(|_| more).map(|after| query.token(&after));
         Ok(Response::new(v1::ListAgentsResponse { agents, next_page_token: next.unwrap_or_default() }))

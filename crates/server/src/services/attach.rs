@@ -134,6 +134,7 @@ async fn read(
             biased;
             () = ends.written.cancelled() => return,
             () = ends.let_go.cancelled() => break Err(status::draining()),
+            () = stream.cut_off() => break Err(status::slow_reader()),
             message = frames.message() => message,
         };
         match message {

@@ -3,12 +3,12 @@
 use super::{Answer, Host, check, open, receipts, refuse};
 use crate::convert::{event, frame, task, task_id, time};
 use crate::{caller, digest, page, status};
-use callboard_core::command::{Command, Reply, TaskReceipt, TaskUpdate};
+use callboard_core::command::{Command, Envelope, Reply, TaskReceipt, TaskUpdate};
 use callboard_core::limits::{MAX_BATCH, MAX_REASON};
 use callboard_core::model::{NamespaceId, NewTask, Span, StateName, TaskId};
 use callboard_core::rejection::Rejection;
 use callboard_core::validate::Faults;
-use callboard_engine::{DependencyOutcome, Ended};
+use callboard_engine::{DependencyOutcome, Ended, Error};
 use callboard_proto::v1;
 use callboard_proto::v1::task_service_server::TaskService;
 use callboard_store::{TaskFilter, TaskView};
@@ -119,6 +119,19 @@ fn ended_task(ended: &Ended, namespace: &str) -> v1::Task {
     message
 }
 
+/// Why a single task was refused. The rules know only batches; the caller has one field, `task`.
+fn of_single(mut error: Error) -> Status {
+    if let Error::Rejected(rejection) = &mut error {
+        let fields = rejection.fields.iter_mut().map(|violation| &mut violation.field);
+        for path in fields.chain([&mut rejection.message]) {
+            if let Some(rest) = path.strip_prefix("tasks[0].") {
+                *path = format!("task.{rest}");
+            }
+        }
+    }
+    status::of_engine(error)
+}
+
 /// How long a call waits.
 fn waiting_time(wait: Option<prost_types::Duration>, faults: &mut Faults) -> Duration {
     let span = time::span("wait", wait, faults).unwrap_or(WAIT);
@@ -137,8 +150,13 @@ impl TaskService for Tasks {
         let request_id = std::mem::take(&mut request.request_id);
         let token = digest::token("CreateTask", &request_id, &request)?;
         let tasks = self.new_tasks(&request.namespace, vec![("task".into(), request.task)]).await?;
-        let command = Command::CreateTasks { tasks };
-        let reply = self.0.command(principal, &request.namespace, token, command).await?;
+        let envelope = Envelope {
+            namespace: caller::namespace(&request.namespace),
+            principal,
+            request: token,
+            command: Command::CreateTasks { tasks },
+        };
+        let reply = self.0.engine.submit(envelope).await.map_err(of_single)?;
         let receipt = receipts(reply)?.first().map(task::to_receipt);
         Ok(Response::new(v1::CreateTaskResponse { receipt }))
     }
@@ -175,13 +193,13 @@ impl TaskService for Tasks {
         let token = digest::token("RunTask", &request_id, &request)?;
         let tasks = self.new_tasks(&request.namespace, vec![("task".into(), request.task)]).await?;
         let namespace = self.namespace(&request.namespace).await?;
-        let envelope = callboard_core::Envelope {
+        let envelope = Envelope {
             namespace: namespace.0.clone(),
             principal,
             request: token,
             command: Command::CreateTasks { tasks },
         };
-        let (reply, end) = self.0.engine.run(envelope).await.map_err(status::of_engine)?;
+        let (reply, end) = self.0.engine.run(envelope).await.map_err(of_single)?;
         let created: Option<TaskReceipt> = receipts(reply)?.first().copied();
         let created = created.ok_or_else(|| super::unexpected(&Reply::Done))?;
         let (task, ended) = self.wait_for_new(namespace, created.task, end, wait).await?;
@@ -213,12 +231,20 @@ impl TaskService for Tasks {
         let mut before: Option<TaskId> = query.place("page_token", &token)?;
         let (name, namespace) = self.namespace(&request.namespace).await?;
         let filter = task_filter(request)?;
-        let mut tasks = Vec::new();
+        let mut tasks: Vec<v1::Task> = Vec::new();
+        let mut room = page::Room::new();
         // A read ends after so many rows, fitting or not; a few of them make a page.
-        for _ in 0..16 {
+        'reads: for _ in 0..16 {
             let left = size - tasks.len();
             let page = self.0.engine.store().tasks(namespace, &filter, before, left).await.map_err(status::of_store)?;
-            tasks.extend(page.tasks.iter().map(|row| task::to_task(row, &name)));
+            for row in &page.tasks {
+                let message = task::to_task(row, &name);
+                if !room.takes(&message) {
+                    break 'reads;
+                }
+                before = Some(row.id);
+                tasks.push(message);
+            }
             before = page.next;
             if before.is_none() || tasks.len() >= size {
                 break;
@@ -322,11 +348,12 @@ impl TaskService for Tasks {
             self.view(namespace, id).await?;
         }
         let full = events.len() == size;
-        let next = events.last().filter(|_| full).map(|last| query.token(&last.sequence));
-        Ok(Response::new(v1::ListTaskEventsResponse {
-            events: events.iter().map(event::to_event).collect(),
-            next_page_token: next.unwrap_or_default(),
-        }))
+        let mut room = page::Room::new();
+        let page: Vec<_> = events.iter().map(event::to_event).take_while(|event| room.takes(event)).collect();
+        let more = full || page.len() < events.len();
+        let next = page.last().filter(|_| more).map(|last| query.token(&last.sequence));
+        let next_page_token = next.unwrap_or_default();
+        Ok(Response::new(v1::ListTaskEventsResponse { events: page, next_page_token }))
     }
 
     async fn list_dependency_results(

@@ -144,6 +144,7 @@ CREATE TABLE events (
 
 CREATE UNIQUE INDEX events_task ON events (namespace, task, sequence);
 
+-- With a rowid, since answers may be large, and are purged by their age.
 CREATE TABLE requests (
     namespace     INTEGER NOT NULL,
     principal     TEXT    NOT NULL,
@@ -154,7 +155,7 @@ CREATE TABLE requests (
     remembered_at INTEGER NOT NULL,
     expires_at    INTEGER NOT NULL,
     format        INTEGER NOT NULL DEFAULT 1,
-    PRIMARY KEY (namespace, principal, method, request_id)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (namespace, principal, method, request_id)
+) STRICT;
 
 CREATE INDEX requests_expiry ON requests (expires_at);

@@ -106,7 +106,8 @@ pub async fn forgotten_answers(fixture: Fixture) {
     let rows: Vec<_> = (0..10).map(|n| record(n, at(i64::from(n)) + remember)).collect();
     fixture.save(changes(rows)).await;
     // Not over yet when it is used again.
-    let early = fixture.try_save(changes(vec![record(50, at(9)), record(1, at(1) + remember + remember - Span(1))])).await;
+    let early =
+        fixture.try_save(changes(vec![record(50, at(9)), record(1, at(1) + remember + remember - Span(1))])).await;
     assert!(matches!(early, Err(Error::Conflict(_))), "{early:?}");
     let again = record(1, at(1) + remember + remember);
     fixture.save(changes(vec![again.clone()])).await;

@@ -39,7 +39,11 @@ pub async fn resolved_and_reopened(fixture: Fixture) {
     fixture.save(ChangeSet { reopened_edges: vec![key(4)], ..ChangeSet::default() }).await;
     assert_eq!(pending(&fixture, 1, 10).await, [3, 4]);
     // New and resolved at once.
-    let changes = ChangeSet { edges: vec![edge(2, 4, 1)], resolved_edges: vec![(NAMESPACE, task_id(2), task_id(4))], ..Default::default() };
+    let changes = ChangeSet {
+        edges: vec![edge(2, 4, 1)],
+        resolved_edges: vec![(NAMESPACE, task_id(2), task_id(4))],
+        ..Default::default()
+    };
     fixture.save(changes).await;
     assert!(pending(&fixture, 2, 10).await.is_empty());
     let want = Want { dependencies: [(NAMESPACE, task_id(4))].into(), ..Want::default() };
@@ -65,7 +69,8 @@ pub async fn dependencies_come_in_their_order(fixture: Fixture) {
 
 /// In their order, as many as fit, at least one.
 pub async fn dependency_results_come_in_pages(fixture: Fixture) {
-    let rows: Vec<Task> = (1..=6).map(|n| if n < 5 { Task { state: completed(9), ..task(n) } } else { task(n) }).collect();
+    let rows: Vec<Task> =
+        (1..=6).map(|n| if n < 5 { Task { state: completed(9), ..task(n) } } else { task(n) }).collect();
     let edges = [(3, 0), (1, 1), (4, 2), (5, 3), (2, 9)].map(|(source, ordinal)| edge(source, 6, ordinal)).to_vec();
     let sized = |n: u32, size: usize| {
         let result = Arc::new(Payload::text(&"é".repeat(size / 2)));

@@ -94,7 +94,13 @@ pub async fn by_type_and_agent(fixture: Fixture) {
 pub async fn by_key(fixture: Fixture) {
     let keyed = |n, key: Option<&str>| task_with(n, TaskSpec { key: key.map(Into::into), ..spec() });
     let ended = |row: Task| Task { state: completed(1), ..row };
-    let rows = [ended(keyed(1, Some("k"))), ended(keyed(2, Some("k"))), keyed(3, Some("k")), keyed(4, None), keyed(5, Some("l"))];
+    let rows = [
+        ended(keyed(1, Some("k"))),
+        ended(keyed(2, Some("k"))),
+        keyed(3, Some("k")),
+        keyed(4, None),
+        keyed(5, Some("l")),
+    ];
     fixture.save(new_tasks(&rows)).await;
     let key = |key: &str| TaskFilter { key: Some(key.into()), ..TaskFilter::default() };
     assert_list(&fixture, key("k"), &[3, 2, 1]).await;
@@ -107,9 +113,13 @@ pub async fn by_tags(fixture: Fixture) {
     let tagged = |n, tags: &[&str]| {
         task_with(n, TaskSpec { tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), ..spec() })
     };
-    let rows = [tagged(1, &["a"]), tagged(2, &["a", "b"]), tagged(3, &["b"]), tagged(4, &["a", "b", "c"]), tagged(5, &[])];
+    let rows =
+        [tagged(1, &["a"]), tagged(2, &["a", "b"]), tagged(3, &["b"]), tagged(4, &["a", "b", "c"]), tagged(5, &[])];
     fixture.save(new_tasks(&rows)).await;
-    let tags = |tags: &[&str]| TaskFilter { tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), ..TaskFilter::default() };
+    let tags = |tags: &[&str]| TaskFilter {
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        ..TaskFilter::default()
+    };
     assert_list(&fixture, tags(&["a"]), &[4, 2, 1]).await;
     assert_list(&fixture, tags(&["b", "a"]), &[4, 2]).await;
     assert_list(&fixture, tags(&["c", "a", "b"]), &[4]).await;

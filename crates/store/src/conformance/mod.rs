@@ -9,7 +9,7 @@
 //! Each case becomes a test of its own. What comes beside the store (a temporary folder, say) lives as long as the test.
 
 // These are tests, though they stand where other crates can reach them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cloned_ref_to_slice_refs)]
 
 pub mod agents;
 pub mod dependencies;

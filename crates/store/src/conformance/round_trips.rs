@@ -60,7 +60,9 @@ pub async fn every_state_of_a_task(fixture: Fixture) {
 
 /// Valid UTF-8 of any kind, also where rows are found by it.
 pub async fn text_of_any_kind(fixture: Fixture) {
-    for (n, text) in (1..).zip([TEXT, "", "\0", "\0\0", "a\0", "a", "A", "ä", "a ", " a", "a\u{300}", "NULL", "1", "1.0"]) {
+    for (n, text) in
+        (1..).zip([TEXT, "", "\0", "\0\0", "a\0", "a", "A", "ä", "a ", " a", "a\u{300}", "NULL", "1", "1.0"])
+    {
         let key = Some(text.to_owned());
         let with_text = TaskSpec { key, task_type: text.into(), tags: [text.into()].into(), ..spec() };
         let row = Task { agent_name: Some(text.into()), ..task_with(n, with_text) };

@@ -4,9 +4,9 @@ use crate::{Result, Store};
 use callboard_core::Settings;
 use callboard_core::model::task::{ClaimLease, Closed, ClosedBy, Progress, TaskState, Waiting};
 use callboard_core::model::{
-    Agent, AgentId, AgentProfile, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, Lease, LeaseToken, Link, Namespace,
-    NamespaceId, NamespaceSettings, OnFailure, Payload, Priority, Requirements, RetryPolicy, Session, Span, StateName, Task,
-    TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
+    Agent, AgentId, AgentProfile, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, Lease, LeaseToken, Link,
+    Namespace, NamespaceId, NamespaceSettings, OnFailure, Payload, Priority, Requirements, RetryPolicy, Session, Span,
+    StateName, Task, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
 };
 use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, PayloadWrite, Rows, TaskRef, Want};
 use std::sync::Arc;

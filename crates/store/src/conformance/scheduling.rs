@@ -171,7 +171,8 @@ pub async fn lanes_in_use_follow(fixture: Fixture) {
         rows.lanes_in_use.iter().map(|lane| lane.1).collect::<Vec<_>>()
     };
     let of = |n, task_type: &str| task_with(n, TaskSpec { task_type: task_type.into(), ..spec() });
-    let rows = [of(1, "a"), of(2, "a"), Task { state: waiting(), ..of(3, "b") }, Task { state: completed(1), ..of(4, "c") }];
+    let rows =
+        [of(1, "a"), of(2, "a"), Task { state: waiting(), ..of(3, "b") }, Task { state: completed(1), ..of(4, "c") }];
     fixture.save(new_tasks(&rows)).await;
     let mut both = vec![lane("a").id, lane("b").id];
     both.sort();

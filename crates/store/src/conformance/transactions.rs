@@ -29,7 +29,9 @@ pub async fn nothing_wanted_and_nothing_changed(fixture: Fixture) {
     };
     let rows = fixture.load(want).await;
     assert!(rows.tasks.is_empty() && rows.agents.is_empty() && rows.keys.is_empty() && rows.edges.is_empty());
-    assert!(rows.lanes.is_empty() && rows.lanes_in_use.is_empty() && rows.live_counts.is_empty() && rows.ready.is_empty());
+    assert!(
+        rows.lanes.is_empty() && rows.lanes_in_use.is_empty() && rows.live_counts.is_empty() && rows.ready.is_empty()
+    );
 }
 
 /// A row that has another version than expected, or isn't there, is a conflict.
@@ -275,12 +277,15 @@ pub async fn several_steps_in_one_transaction(fixture: Fixture) {
     assert_eq!(fixture.task(row.id).await, Some(row));
 }
 
-/// What failed half-way can't be committed.
+/// What failed half-way can't be gone on with, nor committed.
 pub async fn a_void_transaction_cannot_commit(fixture: Fixture) {
     let mut transaction = fixture.store.begin().await.unwrap();
     transaction.save(&new_tasks([&task(1)]), &fixture.settings).await.unwrap();
     is_conflict(transaction.save(&new_tasks([&task(2), &task(1)]), &fixture.settings).await);
+    assert!(transaction.load(&Want::default()).await.is_err());
+    assert!(transaction.save(&new_tasks([&task(3)]), &fixture.settings).await.is_err());
     assert!(transaction.commit().await.is_err());
+    assert_eq!(fixture.task(task_id(3)).await, None);
     assert_eq!(fixture.task(task_id(1)).await, None);
     assert_eq!(fixture.task(task_id(2)).await, None);
     fixture.save(new_tasks([&task(1), &task(2)])).await;

@@ -9,8 +9,8 @@ mod reads;
 mod tables;
 
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, Result, Store, TaskFilter, TaskPage, TaskView,
-    Transaction,
+    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, Result, Store, TaskFilter, TaskPage,
+    TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::Settings;
@@ -147,13 +147,23 @@ struct MemoryTransaction {
     void: bool,
 }
 
+fn void() -> Error {
+    Error::Conflict("the transaction failed before: begin another".into())
+}
+
 #[async_trait]
 impl Transaction for MemoryTransaction {
     async fn load(&mut self, want: &Want) -> Result<Rows> {
+        if self.void {
+            return Err(void());
+        }
         Ok(self.working.load(want))
     }
 
     async fn save(&mut self, changes: &ChangeSet, settings: &Settings) -> Result<()> {
+        if self.void {
+            return Err(void());
+        }
         // First, so that what was half applied is taken back too.
         self.saved.push((changes.clone(), settings.clone()));
         let applied = self.working.apply(changes, settings);
@@ -163,7 +173,7 @@ impl Transaction for MemoryTransaction {
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
         if self.void {
-            return Err(Error::Conflict("saving failed before, so that there is nothing to commit".into()));
+            return Err(void());
         }
         let mut committed = write(&self.committed);
         for (changes, settings) in &self.saved {

@@ -2,7 +2,8 @@
 
 use crate::{Error, Result, SavedPayload};
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, Lane, Namespace, NamespaceId, Payload, RequestKey, RequestRecord, Task, TaskId, Timestamp,
+    Agent, AgentId, Edge, Event, Lane, Namespace, NamespaceId, Payload, RequestKey, RequestRecord, Task, TaskId,
+    Timestamp,
 };
 use callboard_core::working_set::{AgentKey, LaneRef, TaskKey, TaskRef};
 use std::collections::{BTreeMap, BTreeSet};

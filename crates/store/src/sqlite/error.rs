@@ -11,7 +11,9 @@ pub fn sqlite_error(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(error) => by_code(error.code().and_then(|code| code.parse().ok()).unwrap_or(0), text),
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => Error::Io(text),
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::TypeNotFound { .. } => Error::Corrupt(text),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::TypeNotFound { .. } => {
+            Error::Corrupt(text)
+        }
         sqlx::Error::Encode(_) => Error::Data(text),
         sqlx::Error::Configuration(_) => Error::Unusable(text),
         _ => Error::Unavailable(text),

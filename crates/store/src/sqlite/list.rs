@@ -154,7 +154,9 @@ fn conditions(filter: &TaskFilter, sql: &mut String, binds: &mut Binds) -> Resul
         sql.push_str(&format!(" AND t.state IN ({})", codes.join(",")));
     }
     if let Some(task_type) = &filter.task_type {
-        sql.push_str(" AND (SELECT s.task_type FROM task_specs AS s WHERE s.namespace = t.namespace AND s.task = t.id) = ?");
+        sql.push_str(
+            " AND (SELECT s.task_type FROM task_specs AS s WHERE s.namespace = t.namespace AND s.task = t.id) = ?",
+        );
         binds.add(task_type.as_str())?;
     }
     if let Some(agent) = &filter.agent {

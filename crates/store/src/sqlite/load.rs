@@ -10,7 +10,8 @@ use callboard_core::working_set::{Rows, TaskRef, Want};
 use sqlx::SqliteConnection;
 use std::collections::{BTreeMap, BTreeSet};
 
-// `CROSS JOIN` is an order to SQLite: the values first, then the rows by their key.
+// `CROSS JOIN` and `INDEXED BY` are orders to SQLite: the values first, then the rows by this index. Without statistics it
+// guesses, and a wrong guess reads a whole namespace.
 static NAMESPACES: Many = Many::values(
     concat!("SELECT ", namespace_columns!(), " FROM (VALUES "),
     "(?)",
@@ -35,12 +36,12 @@ static AGENTS_BY_NAME: Many = Many::values(
 static LEASED: Many = Many::values(
     "SELECT t.namespace, t.id FROM (VALUES ",
     "(?,?)",
-    ") AS v CROSS JOIN tasks AS t ON t.namespace = v.column1 AND t.agent = v.column2 AND t.agent IS NOT NULL",
+    ") AS v CROSS JOIN tasks AS t INDEXED BY tasks_leased ON t.namespace = v.column1 AND t.agent = v.column2 AND t.agent IS NOT NULL",
 );
 static KEYS: Many = Many::values(
     "SELECT t.namespace, t.key, t.id FROM (VALUES ",
     "(?,?)",
-    ") AS v CROSS JOIN tasks AS t ON t.namespace = v.column1 AND t.key = v.column2 AND t.key IS NOT NULL AND t.live = 1",
+    ") AS v CROSS JOIN tasks AS t INDEXED BY tasks_live_key ON t.namespace = v.column1 AND t.key = v.column2 AND t.key IS NOT NULL AND t.live = 1",
 );
 static REQUESTS: Many = Many::values(
     "SELECT r.namespace, r.principal, r.method, r.request_id, r.digest, r.reply, r.expires_at, r.format FROM (VALUES ",
@@ -51,12 +52,12 @@ static REQUESTS: Many = Many::values(
 static PENDING_EDGES: Many = Many::union(concat!(
     "SELECT * FROM (SELECT ",
     edge_columns!(),
-    " FROM edges AS e WHERE e.namespace = ? AND e.source = ? AND e.resolved = 0 ORDER BY e.target LIMIT ifnull(?,0))"
+    " FROM edges AS e INDEXED BY edges_pending WHERE e.namespace = ? AND e.source = ? AND e.resolved = 0 ORDER BY e.target LIMIT ifnull(?,0))"
 ));
 static DEPENDENCIES: Many = Many::values(
     concat!("SELECT ", edge_columns!(), " FROM (VALUES "),
     "(?,?)",
-    ") AS v CROSS JOIN edges AS e ON e.namespace = v.column1 AND e.target = v.column2",
+    ") AS v CROSS JOIN edges AS e INDEXED BY edges_target ON e.namespace = v.column1 AND e.target = v.column2",
 );
 static LANES: Many = Many::values(
     "SELECT l.namespace, l.id, l.key, l.format FROM (VALUES ",
@@ -66,15 +67,15 @@ static LANES: Many = Many::values(
 static LANES_IN_USE: Many = Many::values(
     "SELECT DISTINCT t.namespace, t.lane FROM (VALUES ",
     "(?)",
-    ") AS v CROSS JOIN tasks AS t ON t.namespace = v.column1 AND t.live = 1",
+    ") AS v CROSS JOIN tasks AS t INDEXED BY tasks_live ON t.namespace = v.column1 AND t.live = 1",
 );
 static LIVE_COUNTS: Many = Many::values(
     "SELECT t.namespace, count(*) FROM (VALUES ",
     "(?)",
-    ") AS v CROSS JOIN tasks AS t ON t.namespace = v.column1 AND t.live = 1 GROUP BY t.namespace",
+    ") AS v CROSS JOIN tasks AS t INDEXED BY tasks_live ON t.namespace = v.column1 AND t.live = 1 GROUP BY t.namespace",
 );
 static READY: Many = Many::union(
-    "SELECT * FROM (SELECT namespace, lane, id FROM tasks WHERE namespace = ? AND lane = ? AND rank IS NOT NULL \
+    "SELECT * FROM (SELECT namespace, lane, id FROM tasks INDEXED BY tasks_ready WHERE namespace = ? AND lane = ? AND rank IS NOT NULL \
      ORDER BY rank, id LIMIT ifnull(?,0))",
 );
 
@@ -93,7 +94,10 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want) -> Result<Rows
 }
 
 /// Tasks by their ids.
-pub async fn load_tasks(connection: &mut SqliteConnection, tasks: impl IntoIterator<Item = TaskRef>) -> Result<Vec<Task>> {
+pub async fn load_tasks(
+    connection: &mut SqliteConnection,
+    tasks: impl IntoIterator<Item = TaskRef>,
+) -> Result<Vec<Task>> {
     let wanted: Vec<TaskRef> = tasks.into_iter().collect();
     let mut found = Vec::with_capacity(wanted.len());
     TASKS
@@ -305,4 +309,24 @@ async fn load_ready(
 /// A limit as SQLite takes it.
 pub(super) fn rows_at_most(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// Every statement, to look at its plan.
+#[cfg(test)]
+pub fn statements() -> Vec<&'static Many> {
+    vec![
+        &NAMESPACES,
+        &TASKS,
+        &AGENTS,
+        &AGENTS_BY_NAME,
+        &LEASED,
+        &KEYS,
+        &REQUESTS,
+        &PENDING_EDGES,
+        &DEPENDENCIES,
+        &LANES,
+        &LANES_IN_USE,
+        &LIVE_COUNTS,
+        &READY,
+    ]
 }

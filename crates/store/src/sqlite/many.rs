@@ -8,7 +8,8 @@ use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 /// The row counts that statements are made for. SQLite takes 32,766 values at most, so 256 rows may have 127 columns.
-const SIZES: [usize; 5] = [1, 4, 16, 64, 256];
+const SIZES: [usize; 5] = [1, 4, 16, 64, LARGEST];
+const LARGEST: usize = 256;
 
 /// A statement over many rows: `head`, then `row` for each, then `tail`.
 ///
@@ -19,27 +20,39 @@ pub struct Many {
     separator: &'static str,
     tail: &'static str,
     columns: usize,
+    pub(super) largest: usize,
     sql: [OnceLock<Arc<str>>; SIZES.len()],
 }
 
 impl Many {
     /// `head VALUES row, row, … tail`; `row` is like `(?,?)`.
     pub const fn values(head: &'static str, row: &'static str, tail: &'static str) -> Self {
-        Self::new(head, row, ",", tail)
+        Self::new(head, row, ",", tail, LARGEST)
     }
 
     /// `query UNION ALL query …`.
     pub const fn union(query: &'static str) -> Self {
-        Self::new("", query, " UNION ALL ", "")
+        Self::new("", query, " UNION ALL ", "", LARGEST)
     }
 
-    const fn new(head: &'static str, row: &'static str, separator: &'static str, tail: &'static str) -> Self {
+    /// One row at a time: for what is rare, and where SQLite finds no good plan for many.
+    pub const fn single(query: &'static str) -> Self {
+        Self::new("", query, "", "", 1)
+    }
+
+    const fn new(
+        head: &'static str,
+        row: &'static str,
+        separator: &'static str,
+        tail: &'static str,
+        largest: usize,
+    ) -> Self {
         let sql = [const { OnceLock::new() }; SIZES.len()];
-        Self { head, row, separator, tail, columns: count(row, b'?'), sql }
+        Self { head, row, separator, tail, columns: count(row, b'?'), largest, sql }
     }
 
     /// The SQL for at least so many rows, which are at most the largest size.
-    fn sql(&self, rows: usize) -> Arc<str> {
+    pub(super) fn sql(&self, rows: usize) -> Arc<str> {
         let place = SIZES.iter().position(|size| *size >= rows).unwrap_or(SIZES.len() - 1);
         let make = || {
             let rows = vec![self.row; SIZES[place]].join(self.separator);
@@ -49,7 +62,7 @@ impl Many {
     }
 
     fn chunks<'a, T>(&self, items: &'a [T]) -> impl Iterator<Item = &'a [T]> {
-        items.chunks(SIZES[SIZES.len() - 1])
+        items.chunks(self.largest)
     }
 
     fn bind<T>(&self, items: &[T], bind: impl Fn(&mut Binds, &T) -> Result<()>) -> Result<SqliteArguments> {

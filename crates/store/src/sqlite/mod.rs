@@ -11,6 +11,8 @@ mod load;
 mod lock;
 mod many;
 mod open;
+#[cfg(test)]
+mod plans;
 mod reads;
 mod rows;
 mod save;

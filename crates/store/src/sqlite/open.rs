@@ -1,10 +1,10 @@
 //! Opening a file: every promise that depends on how SQLite is set is asked back from SQLite.
 
+use super::SqliteStore;
 use super::error::sqlite_error;
 use super::lock::Lock;
 use super::schema::{self, number, text};
 use super::writer::Writer;
-use super::SqliteStore;
 use crate::{Error, Result};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -200,8 +200,12 @@ async fn open_readers(path: &Path, options: &SqliteOptions) -> Result<SqlitePool
 fn explain(error: Error, path: &Path) -> Error {
     let file = path.display();
     match error {
-        Error::Corrupt(text) => Error::Corrupt(format!("{file}: {text}; restore a backup, or salvage it with sqlite3's .recover")),
-        Error::Io(text) => Error::Io(format!("{file}: {text}; check that the disk works, has room, and may be written to")),
+        Error::Corrupt(text) => {
+            Error::Corrupt(format!("{file}: {text}; restore a backup, or salvage it with sqlite3's .recover"))
+        }
+        Error::Io(text) => {
+            Error::Io(format!("{file}: {text}; check that the disk works, has room, and may be written to"))
+        }
         Error::Unavailable(text) | Error::Data(text) => Error::Unusable(format!("can't use {file}: {text}")),
         other => other,
     }
@@ -223,7 +227,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
         let path = folder.join("a.db");
-        for name in [path.display().to_string(), format!("sqlite://{}", path.display()), format!("sqlite:{}", path.display())] {
+        for name in
+            [path.display().to_string(), format!("sqlite://{}", path.display()), format!("sqlite:{}", path.display())]
+        {
             assert_eq!(resolve(&name).unwrap(), path);
         }
         for wrong in ["", "sqlite://", ":memory:", "sqlite::memory:", "a.db?mode=ro", "/no/such/folder/a.db", "/"] {

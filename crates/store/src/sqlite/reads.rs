@@ -4,13 +4,9 @@ use super::convert::{get, namespace_id, small, task_id, time};
 use super::error::sqlite_error;
 use super::load::{bind_task, rows_at_most};
 use super::many::{Binds, Many};
-use super::rows::{
-    self, AGENT_COLUMNS, TASK_COLUMNS, agent_columns, event_columns, task_columns,
-};
+use super::rows::{self, AGENT_COLUMNS, TASK_COLUMNS, agent_columns, event_columns, task_columns};
 use super::schema::number;
-use crate::{
-    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, Result, TaskView,
-};
+use crate::{AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, Result, TaskView};
 use callboard_core::model::{Agent, AgentId, Event, LaneId, NamespaceId, Payload, TaskId, Timestamp};
 use callboard_core::working_set::{LaneRef, TaskRef};
 use sqlx::sqlite::SqliteRow;
@@ -34,7 +30,13 @@ macro_rules! saved_joins {
 }
 
 static VIEW: Many = Many::values(
-    concat!("SELECT ", task_columns!(), ", s.input_type, s.input_metadata, s.input, ", saved_columns!(), " FROM (VALUES "),
+    concat!(
+        "SELECT ",
+        task_columns!(),
+        ", s.input_type, s.input_metadata, s.input, ",
+        saved_columns!(),
+        " FROM (VALUES "
+    ),
     "(?,?)",
     concat!(
         ") AS v CROSS JOIN tasks AS t ON t.namespace = v.column1 AND t.id = v.column2 \
@@ -104,8 +106,8 @@ pub async fn dependency_results(
     max_bytes: usize,
 ) -> Result<Vec<(u32, TaskView)>> {
     // The sizes alone first: SQLite knows them without reading the content.
-    let sql = "SELECT e.ordinal, e.source, ifnull(octet_length(r.content), 0) FROM edges AS e \
-         JOIN tasks AS t ON t.namespace = e.namespace AND t.id = e.source \
+    let sql = "SELECT e.ordinal, e.source, ifnull(octet_length(r.content), 0) FROM edges AS e INDEXED BY edges_target \
+         CROSS JOIN tasks AS t ON t.namespace = e.namespace AND t.id = e.source \
          LEFT JOIN payloads AS r ON r.namespace = e.namespace AND r.task = e.source AND r.kind = 0 \
          WHERE e.namespace = ? AND e.target = ? AND e.ordinal > ? ORDER BY e.ordinal, e.source LIMIT ?";
     let query = sqlx::query(sql).bind(namespace.0).bind(task.0.as_bytes().to_vec());
@@ -120,11 +122,16 @@ pub async fn dependency_results(
         page.push((small(row, 0)?, (namespace, task_id(row, 1)?)));
     }
     let mut views = HashMap::new();
-    ENDS.fetch(connection, &page, |binds, (_, task)| bind_task(binds, task), |row| {
-        let view = TaskView { input: Arc::new(Payload::default()), ..view(row)? };
-        views.insert((view.task.namespace, view.task.id), view);
-        Ok(())
-    })
+    ENDS.fetch(
+        connection,
+        &page,
+        |binds, (_, task)| bind_task(binds, task),
+        |row| {
+            let view = TaskView { input: Arc::new(Payload::default()), ..view(row)? };
+            views.insert((view.task.namespace, view.task.id), view);
+            Ok(())
+        },
+    )
     .await?;
     Ok(page.into_iter().filter_map(|(ordinal, task)| views.remove(&task).map(|view| (ordinal, view))).collect())
 }
@@ -141,7 +148,8 @@ pub async fn task_events(
         event_columns!(),
         " FROM events WHERE namespace = ? AND task = ? AND sequence > ? ORDER BY sequence LIMIT ?"
     );
-    let query = sqlx::query(sql).bind(namespace.0).bind(task.0.as_bytes().to_vec()).bind(after).bind(rows_at_most(limit));
+    let query =
+        sqlx::query(sql).bind(namespace.0).bind(task.0.as_bytes().to_vec()).bind(after).bind(rows_at_most(limit));
     let found = query.fetch_all(connection).await.map_err(sqlite_error)?;
     found.iter().map(|row| rows::event(row).map(|(_, event)| event)).collect()
 }
@@ -174,7 +182,7 @@ pub async fn events(
                 "SELECT ",
                 event_columns!(),
                 " FROM events INDEXED BY events_task WHERE position > ? AND position <= ? AND namespace = ? AND task = ? \
-                 ORDER BY position LIMIT ?"
+                 ORDER BY sequence LIMIT ?"
             ),
             end,
         ),
@@ -199,7 +207,7 @@ pub async fn events(
     Ok(EventPage { events, next: Cursor { transaction: 0, position }, more: position < end })
 }
 
-const LEASES: &str = "(SELECT count(*) FROM tasks AS t WHERE t.namespace = a.namespace AND t.agent = a.id AND t.agent IS NOT NULL)";
+const LEASES: &str = "(SELECT count(*) FROM tasks AS t INDEXED BY tasks_leased WHERE t.namespace = a.namespace AND t.agent = a.id AND t.agent IS NOT NULL)";
 
 fn agent_with_leases(row: &SqliteRow) -> Result<(Agent, usize)> {
     Ok((rows::agent(row)?, small(row, AGENT_COLUMNS)? as usize))
@@ -255,7 +263,7 @@ pub async fn live_sessions(
     let sql = concat!(
         "SELECT ",
         agent_columns!(),
-        " FROM agents AS a WHERE a.session IS NOT NULL AND a.id > ? ORDER BY a.id LIMIT ?"
+        " FROM agents AS a INDEXED BY agents_live WHERE a.session IS NOT NULL AND a.id > ? ORDER BY a.id LIMIT ?"
     );
     // Every id is above no bytes at all.
     let after = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
@@ -271,7 +279,7 @@ pub async fn due(
     after: Option<(Timestamp, TaskId)>,
     limit: usize,
 ) -> Result<Due> {
-    let sql = "SELECT wake_at, namespace, id FROM tasks \
+    let sql = "SELECT wake_at, namespace, id FROM tasks INDEXED BY tasks_due \
          WHERE wake_at IS NOT NULL AND wake_at <= ? AND (wake_at, id) > (?, ?) ORDER BY wake_at, id LIMIT ?";
     let (time_after, id_after) = match after {
         Some((at, id)) => (at.0, id.0.as_bytes().to_vec()),
@@ -281,14 +289,14 @@ pub async fn due(
     let found = query.fetch_all(&mut *connection).await.map_err(sqlite_error)?;
     let read = |row: &SqliteRow| Ok((time(row, 0)?, (namespace_id(row, 1)?, task_id(row, 2)?)));
     let tasks = found.iter().map(read).collect::<Result<_>>()?;
-    let sql = "SELECT min(wake_at) FROM tasks WHERE wake_at IS NOT NULL AND wake_at > ?";
+    let sql = "SELECT min(wake_at) FROM tasks INDEXED BY tasks_due WHERE wake_at IS NOT NULL AND wake_at > ?";
     let next: Option<i64> = sqlx::query_scalar(sql).bind(now.0).fetch_one(connection).await.map_err(sqlite_error)?;
     Ok(Due { tasks, next: next.map(Timestamp) })
 }
 
 /// Lanes with ready tasks.
 pub async fn ready_lanes(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<LaneRef>> {
-    let sql = "SELECT l.namespace, l.id FROM lanes AS l WHERE EXISTS (SELECT 1 FROM tasks AS t \
+    let sql = "SELECT l.namespace, l.id FROM lanes AS l WHERE EXISTS (SELECT 1 FROM tasks AS t INDEXED BY tasks_ready \
          WHERE t.namespace = l.namespace AND t.lane = l.id AND t.rank IS NOT NULL) LIMIT ?";
     let found = sqlx::query(sql).bind(rows_at_most(limit)).fetch_all(connection).await.map_err(sqlite_error)?;
     found.iter().map(|row| Ok((namespace_id(row, 0)?, LaneId(get(row, 1)?)))).collect()
@@ -296,9 +304,15 @@ pub async fn ready_lanes(connection: &mut SqliteConnection, limit: usize) -> Res
 
 /// Forgets answers, the oldest first.
 pub async fn purge_requests(connection: &mut SqliteConnection, now: Timestamp, limit: usize) -> Result<usize> {
-    let sql = "DELETE FROM requests WHERE (namespace, principal, method, request_id) IN \
-         (SELECT namespace, principal, method, request_id FROM requests WHERE expires_at <= ? \
-          ORDER BY expires_at, namespace, principal, method, request_id LIMIT ?)";
-    let done = sqlx::query(sql).bind(now.0).bind(rows_at_most(limit)).execute(connection).await.map_err(sqlite_error)?;
+    let sql = "DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests INDEXED BY requests_expiry \
+         WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)";
+    let done =
+        sqlx::query(sql).bind(now.0).bind(rows_at_most(limit)).execute(connection).await.map_err(sqlite_error)?;
     Ok(usize::try_from(done.rows_affected()).unwrap_or(limit))
+}
+
+/// Every statement, to look at its plan.
+#[cfg(test)]
+pub fn statements() -> Vec<&'static Many> {
+    vec![&VIEW, &ENDS, &HYDRATE]
 }

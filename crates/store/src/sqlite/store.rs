@@ -5,8 +5,8 @@ use super::lock::Lock;
 use super::writer::Writer;
 use super::{list, load, reads};
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, Result, Store, TaskFilter, TaskPage, TaskView,
-    Transaction,
+    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, Result, Store, TaskFilter, TaskPage,
+    TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::model::{Agent, AgentId, Edge, Event, Namespace, NamespaceId, TaskId, Timestamp};
@@ -34,7 +34,7 @@ impl SqliteStore {
         self.writer.check().await
     }
 
-    async fn reader(&self) -> Result<PoolConnection<Sqlite>> {
+    pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>> {
         self.readers.acquire().await.map_err(sqlite_error)
     }
 
@@ -91,7 +91,8 @@ impl Store for SqliteStore {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<(u32, TaskView)>> {
-        self.snapshot(async |connection| reads::dependency_results(connection, task, after, limit, max_bytes).await).await
+        self.snapshot(async |connection| reads::dependency_results(connection, task, after, limit, max_bytes).await)
+            .await
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {

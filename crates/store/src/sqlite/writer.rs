@@ -114,10 +114,17 @@ pub struct WriteTransaction {
 }
 
 impl WriteTransaction {
-    /// Its connection.
+    /// Its connection. None behind a failure, which may have ended the transaction: what is run then would stand by itself.
     pub fn connection(&mut self) -> Result<&mut SqliteConnection> {
+        if self.void {
+            return Err(void());
+        }
         self.state.connection()
     }
+}
+
+fn void() -> Error {
+    Error::Conflict("the transaction failed before: begin another".into())
 }
 
 #[async_trait]
@@ -127,15 +134,16 @@ impl Transaction for WriteTransaction {
     }
 
     async fn save(&mut self, changes: &ChangeSet, settings: &Settings) -> Result<()> {
+        self.connection()?;
         self.void = true;
-        save::save(self.connection()?, changes, settings).await?;
+        save::save(self.state.connection()?, changes, settings).await?;
         self.void = false;
         Ok(())
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
         if self.void {
-            return Err(Error::Conflict("saving failed before, so that there is nothing to commit".into()));
+            return Err(void());
         }
         self.state.run("COMMIT").await.map_err(commit_error)?;
         self.state.dirty = false;

@@ -31,8 +31,8 @@ pub fn run(check: bool) -> Result<()> {
     if check && !names.is_empty() {
         return Err(format!("stale, run `cargo xtask generate`:\n  {}", names.join("\n  ")).into());
     }
-    if !check {
-        names.iter().for_each(|name| println!("wrote {name}"));
+    for (name, path) in names.iter().zip(&stale) {
+        println!("{} {name}", if path.is_file() { "wrote" } else { "removed" });
     }
     Ok(())
 }

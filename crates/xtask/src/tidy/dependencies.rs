@@ -86,15 +86,26 @@ fn misplaced(dependency: &Dependency) -> Option<Violation> {
     Some(Violation::new(manifest, 0, fault))
 }
 
-/// CONTRIBUTING.md has a line for each dependency that comes from outside, and for no other.
+/// CONTRIBUTING.md has a line for each dependency that comes from outside, and for no other. What the workspace
+/// declares is used.
 fn unexplained(dependencies: &[Dependency], files: &[File]) -> Vec<Violation> {
     let page = "CONTRIBUTING.md";
     let Some(file) = files.iter().find(|file| file.path == page) else { return Vec::new() };
     let used: BTreeSet<&str> = dependencies.iter().filter(|d| !d.ours).map(|d| d.on.as_str()).collect();
     let explained = explained(&file.text);
+    let root = files.iter().find(|file| file.path == "Cargo.toml").map_or("", |file| file.text.as_str());
+    let unused = shared(root).into_iter().filter(|name| !used.contains(name) && !name.starts_with("callboard"));
+    let unused = unused.map(|name| Violation::new("Cargo.toml", 0, format!("no crate uses `{name}`: take it out")));
     let without = used.difference(&explained).map(|name| format!("say under Dependencies why we need `{name}`"));
     let beyond = explained.difference(&used).map(|name| format!("nothing uses `{name}` any more: take its line out"));
-    without.chain(beyond).map(|message| Violation::new(page, 0, message)).collect()
+    without.chain(beyond).map(|message| Violation::new(page, 0, message)).chain(unused).collect()
+}
+
+/// The names under `[workspace.dependencies]`.
+fn shared(manifest: &str) -> Vec<&str> {
+    let section =
+        manifest.split("\n[").find(|section| section.starts_with("workspace.dependencies]")).unwrap_or_default();
+    section.lines().filter(|line| !line.starts_with('#')).filter_map(|line| Some(line.split_once(" = ")?.0)).collect()
 }
 
 /// The names in the first column of the table in the section "Dependencies".
@@ -130,5 +141,6 @@ mod tests {
         let page =
             "# C\n\n## Dependencies\n\n| crate | why |\n|---|---|\n| `a`, `b` | because |\n\n## Next\n| `c` | x |\n";
         assert_eq!(explained(page).into_iter().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(shared("[x]\nz = 1\n\n[workspace.dependencies]\n# w = 1\na = \"1\"\n\n[y]\nb = 1"), ["a"]);
     }
 }

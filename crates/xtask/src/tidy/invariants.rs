@@ -1,32 +1,37 @@
 //! ARCHITECTURE.md's invariants, each of which names the tests that hold it:
 //!
 //! ```text
-//! **Invariant: an outcome is final.** What the rest of the paragraph explains.
+//! ## Invariants
+//!
+//! **An outcome is final.** What the rest of the paragraph explains.
 //! Held by: `ends_once`, `late_reports_change_nothing` (crates/core/tests/life.rs), `kill_rounds` (tests/tests/faults.rs)
+//!
+//! **All stores behave alike.** Held by the conformance suite (crates/store/src/conformance)
 //! ```
 
 use super::{File, Violation};
 
 const PAGE: &str = "ARCHITECTURE.md";
-const OPENING: &str = "**Invariant";
-const HELD_BY: &str = "Held by:";
+const SECTION: &str = "## Invariants";
+const HELD_BY: &str = "Held by";
 
 /// Every invariant names a test, and every test that is named exists.
 pub fn check(files: &[File]) -> Vec<Violation> {
     let Some(page) = files.iter().find(|file| file.path == PAGE) else { return Vec::new() };
     let mut found = Vec::new();
+    let mut in_section = false;
     for (number, paragraph) in paragraphs(&page.text) {
-        match paragraph.split_once(HELD_BY) {
-            Some((_, tests)) => {
-                let faults = claims(tests).and_then(|claims| exist(&claims, files));
-                found.extend(faults.err().map(|fault| Violation::new(PAGE, number, fault)));
-            }
-            None if paragraph.contains(OPENING) => {
-                let message = "an invariant ends with: Held by: `name_of_test` (path/to/file)";
-                found.push(Violation::new(PAGE, number, message));
-            }
-            None => {}
+        if paragraph.starts_with("## ") {
+            in_section = paragraph == SECTION;
         }
+        let fault = match paragraph.split_once(HELD_BY) {
+            Some((_, holders)) => held(holders, files).err(),
+            None if in_section && paragraph.trim_start_matches("- ").starts_with("**") => {
+                Some("an invariant ends with: Held by: `name_of_test` (path/to/file)".to_owned())
+            }
+            None => None,
+        };
+        found.extend(fault.map(|fault| Violation::new(PAGE, number, fault)));
     }
     found
 }
@@ -53,52 +58,76 @@ fn paragraphs(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// Whether it begins a list item, a row of a table, or another invariant.
+/// Whether it begins a list item, a row of a table, a heading, or another invariant.
 fn begins_item(line: &str) -> bool {
     let numbered = line.split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
-    numbered || line.starts_with("- ") || line.starts_with("* ") || line.starts_with('|') || line.starts_with(OPENING)
+    numbered || ["- ", "* ", "|", "#", "**"].iter().any(|opening| line.starts_with(opening))
 }
 
-/// A test that holds an invariant.
+/// Who holds an invariant: some tests in a file (or in the files of a folder), or a whole suite.
 #[derive(Debug, PartialEq, Eq)]
-struct Claim {
-    test: String,
-    file: String,
+struct Holder {
+    /// None for a suite.
+    test: Option<String>,
+    path: String,
 }
 
-/// Reads "`a`, `b` (x.rs), `c` (`y.py`)".
-fn claims(text: &str) -> Result<Vec<Claim>, String> {
-    let mut claims = Vec::new();
-    let mut names: Vec<String> = Vec::new();
+/// Checks ": `a`, `b` (x.rs), `c` ([y.py](y.py))", or " the suite (some/folder)".
+fn held(text: &str, files: &[File]) -> Result<(), String> {
+    holders(text)?.iter().try_for_each(|holder| exists(holder, files))
+}
+
+fn holders(text: &str) -> Result<Vec<Holder>, String> {
+    let is_suite = !text.starts_with(':');
+    let mut found = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find(['`', '(']) {
-        let close = if rest[at..].starts_with('`') { '`' } else { ')' };
-        let Some((inside, after)) = rest[at + 1..].split_once(close) else { break };
-        if close == '`' {
-            names.push(inside.rsplit("::").next().unwrap_or(inside).to_owned());
+        let (inside, after) = if rest[at..].starts_with('`') { quoted(&rest[at + 1..]) } else { path(&rest[at + 1..]) };
+        if rest[at..].starts_with('`') {
+            names.push(inside.rsplit("::").next().unwrap_or(inside));
         } else {
-            let file = inside.trim_matches('`');
-            claims.extend(names.drain(..).map(|test| Claim { test, file: file.to_owned() }));
+            let holder = |test| Holder { test, path: inside.to_owned() };
+            if names.is_empty() && is_suite {
+                found.push(holder(None));
+            }
+            found.extend(names.drain(..).map(|name| holder(Some(name.to_owned()))));
         }
         rest = after;
     }
     match names.first() {
         Some(name) => Err(format!("say where `{name}` is: Held by: `{name}` (path/to/file)")),
-        None if claims.is_empty() => Err("name a test: Held by: `name_of_test` (path/to/file)".into()),
-        None => Ok(claims),
+        None if found.is_empty() => Err("name a test: Held by: `name_of_test` (path/to/file)".into()),
+        None => Ok(found),
     }
 }
 
-fn exist(claims: &[Claim], files: &[File]) -> Result<(), String> {
-    for Claim { test, file } in claims {
-        let Some(found) = files.iter().find(|candidate| candidate.path == *file) else {
-            return Err(format!("`{file}`, which should hold the test `{test}`, does not exist"));
-        };
-        if !defines(&found.text, test) {
-            return Err(format!("`{file}` has no test `{test}`"));
-        }
+/// What stands before the next backtick, and what after it.
+fn quoted(text: &str) -> (&str, &str) {
+    text.split_once('`').unwrap_or((text, ""))
+}
+
+/// A path in parentheses, bare, as code or as a link, and what stands after it.
+fn path(text: &str) -> (&str, &str) {
+    if let Some((_, target)) = text.strip_prefix('[').and_then(|link| link.split_once("](")) {
+        return target.split_once("))").unwrap_or((target, ""));
     }
-    Ok(())
+    let (path, after) = text.split_once(')').unwrap_or((text, ""));
+    (path.trim_matches('`'), after)
+}
+
+fn exists(holder: &Holder, files: &[File]) -> Result<(), String> {
+    let path = holder.path.trim_end_matches('/');
+    let is_there =
+        |file: &&File| file.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let mut there = files.iter().filter(is_there).peekable();
+    let Some(test) = &holder.test else {
+        return there.peek().map(|_| ()).ok_or_else(|| format!("`{path}` does not exist"));
+    };
+    if there.peek().is_none() {
+        return Err(format!("`{path}`, which should hold the test `{test}`, does not exist"));
+    }
+    if there.any(|file| defines(&file.text, test)) { Ok(()) } else { Err(format!("`{path}` has no test `{test}`")) }
 }
 
 fn defines(source: &str, test: &str) -> bool {
@@ -125,22 +154,24 @@ mod tests {
 
     #[test]
     fn an_invariant_names_a_test_that_exists() {
-        let good = "# A\n\n**Invariant: one end.** It ends\nonce. Held by:\n`x::ends_once` (tests/a.rs)\n\nProse.\n";
+        let good =
+            "# A\n\n## Invariants\n\n**One end.** It ends\nonce. Held by:\n`x::ends_once` (tests/a.rs)\n\nProse.\n";
         assert!(faults(good).is_empty());
         assert!(
-            faults("- **Invariant.** No test.\n- Held by: `ends_once` (`tests/a.rs`)")[0]
-                .starts_with("1: an invariant")
+            faults("## Invariants\n**A.** No test.\n**B.** Held by: `ends_once` (`tests`)")[0].starts_with("2: an inv")
         );
         assert!(faults("Held by: `ends` (tests/a.rs)")[0].contains("has no test `ends`"));
         assert!(faults("Held by: `ends_once` (tests/b.rs)")[0].contains("does not exist"));
         assert!(faults("Held by: `ends_once`")[0].contains("say where"));
-        assert!(faults("Held by: hope")[0].contains("name a test"));
+        assert!(faults("Held by: hope (tests/a.rs)")[0].contains("name a test"));
+        assert!(faults("Held by the suite ([tests](tests)).").is_empty());
+        assert!(faults("Held by the suite (test)")[0].contains("does not exist"));
     }
 
     #[test]
     fn several_tests_may_share_a_file() {
-        let claim = |test: &str, file: &str| Claim { test: test.into(), file: file.into() };
-        let read = claims(" `a`, `b` (x.rs), and `c` (`y.py`).").unwrap();
-        assert_eq!(read, [claim("a", "x.rs"), claim("b", "x.rs"), claim("c", "y.py")]);
+        let holder = |test: &str, path: &str| Holder { test: Some(test.into()), path: path.into() };
+        let read = holders(": `a`, `b` (x.rs), `c` ([the y](y.py)), and `d` (`z.rs`).").unwrap();
+        assert_eq!(read, [holder("a", "x.rs"), holder("b", "x.rs"), holder("c", "y.py"), holder("d", "z.rs")]);
     }
 }

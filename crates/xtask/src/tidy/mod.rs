@@ -77,3 +77,14 @@ fn texts(all: &[PathBuf]) -> Vec<File> {
     };
     all.iter().filter_map(read).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    /// So that `cargo test` finds what `cargo xtask tidy` finds.
+    #[test]
+    fn tidy() {
+        if let Err(error) = super::run() {
+            panic!("{error}");
+        }
+    }
+}

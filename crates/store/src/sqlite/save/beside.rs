@@ -13,39 +13,39 @@ use sqlx::SqliteConnection;
 use std::collections::BTreeMap;
 
 static NEW_LANES: Many = Many::values(
-    "INSERT INTO lanes (namespace, id, key) SELECT * FROM (VALUES ",
+    "INSERT OR ROLLBACK INTO lanes (namespace, id, key) SELECT * FROM (VALUES ",
     "(?,?,?)",
     ") WHERE column1 IS NOT NULL ON CONFLICT (namespace, id) DO NOTHING",
 );
-static OLD_LANES: Many = Many::values("DELETE FROM lanes WHERE (namespace, id) IN (VALUES ", "(?,?)", ")");
+static OLD_LANE: Many = Many::single("DELETE FROM lanes WHERE namespace = ? AND id = ?");
 static NEW_EDGES: Many = Many::values(
-    "INSERT INTO edges (namespace, source, target, ordinal, on_failure, resolved) SELECT * FROM (VALUES ",
+    "INSERT OR ROLLBACK INTO edges (namespace, source, target, ordinal, on_failure, resolved) SELECT * FROM (VALUES ",
     "(?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL",
 );
 static RESOLVED: Many = Many::values(
-    "UPDATE edges SET resolved = 1 WHERE (namespace, source, target) IN (VALUES ",
+    "UPDATE OR ROLLBACK edges SET resolved = 1 FROM (VALUES ",
     "(?,?,?)",
-    ")",
+    ") AS v WHERE namespace = v.column1 AND source = v.column2 AND target = v.column3",
 );
 static REOPENED: Many = Many::values(
-    "UPDATE edges SET resolved = 0 WHERE (namespace, source, target) IN (VALUES ",
+    "UPDATE OR ROLLBACK edges SET resolved = 0 FROM (VALUES ",
     "(?,?,?)",
-    ")",
+    ") AS v WHERE namespace = v.column1 AND source = v.column2 AND target = v.column3",
 );
 static PAYLOADS: Many = Many::values(
-    "INSERT INTO payloads (namespace, task, kind, content_type, metadata, content) SELECT * FROM (VALUES ",
+    "INSERT OR ROLLBACK INTO payloads (namespace, task, kind, content_type, metadata, content) SELECT * FROM (VALUES ",
     "(?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL ON CONFLICT (namespace, task, kind) DO UPDATE SET content_type = excluded.content_type, \
      metadata = excluded.metadata, content = excluded.content, format = 1",
 );
 static EVENTS: Many = Many::values(
-    "INSERT INTO events (namespace, task, sequence, at, principal, state, run, attempt, kind) SELECT * FROM (VALUES ",
+    "INSERT OR ROLLBACK INTO events (namespace, task, sequence, at, principal, state, run, attempt, kind) SELECT * FROM (VALUES ",
     "(?,?,?,?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL",
 );
 static REQUESTS: Many = Many::values(
-    "INSERT INTO requests (namespace, principal, method, request_id, digest, reply, remembered_at, expires_at) \
+    "INSERT OR ROLLBACK INTO requests (namespace, principal, method, request_id, digest, reply, remembered_at, expires_at) \
      SELECT * FROM (VALUES ",
     "(?,?,?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL ON CONFLICT (namespace, principal, method, request_id) DO UPDATE SET \
@@ -59,7 +59,7 @@ pub async fn save_lanes(connection: &mut SqliteConnection, changes: &ChangeSet) 
         binds.add(lane.0.0)?;
         binds.add(lane.1.0)
     };
-    OLD_LANES.execute(connection, &changes.removed_lanes, bind).await?;
+    OLD_LANE.execute(connection, &changes.removed_lanes, bind).await?;
     let bind = |binds: &mut Binds, lane: &Lane| {
         binds.add(lane.namespace.0)?;
         binds.add(lane.id.0)?;
@@ -154,4 +154,10 @@ pub async fn save_requests(
     };
     let saved = REQUESTS.execute(connection, requests, bind).await?;
     all_changed(saved, requests.len(), "answers")
+}
+
+/// Every statement, to look at its plan.
+#[cfg(test)]
+pub fn statements() -> Vec<&'static Many> {
+    vec![&NEW_LANES, &OLD_LANE, &NEW_EDGES, &RESOLVED, &REOPENED, &PAYLOADS, &EVENTS, &REQUESTS]
 }

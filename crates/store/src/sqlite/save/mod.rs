@@ -11,30 +11,32 @@ use callboard_core::model::{Agent, AgentId, Namespace, NamespaceId};
 use callboard_core::working_set::{ChangeSet, Changed};
 use sqlx::SqliteConnection;
 
+// `OR ROLLBACK`: SQLite then needs no journal for each statement. It ends the transaction where the statement fails, so that
+// nothing may be run on it any more: the writer sees to that.
+
 // What a statement's literal says: `format = 1`.
 const _: () = assert!(FORMAT == 1);
 
 static NEW_NAMESPACES: Many = Many::values(
-    "INSERT INTO namespaces (id, name, version, created_at, settings) SELECT * FROM (VALUES ",
+    "INSERT OR ROLLBACK INTO namespaces (id, name, version, created_at, settings) SELECT * FROM (VALUES ",
     "(?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL",
 );
 static NAMESPACES: Many = Many::values(
-    "UPDATE namespaces SET name = v.column3, version = v.column4, created_at = v.column5, settings = v.column6, format = 1 \
+    "UPDATE OR ROLLBACK namespaces SET name = v.column3, version = v.column4, created_at = v.column5, settings = v.column6, format = 1 \
      FROM (VALUES ",
     "(?,?,?,?,?,?)",
     ") AS v WHERE id = v.column1 AND version = v.column2",
 );
-static REMOVED_AGENTS: Many =
-    Many::values("DELETE FROM agents WHERE (namespace, id) IN (VALUES ", "(?,?)", ")");
+static REMOVED_AGENT: Many = Many::single("DELETE FROM agents WHERE namespace = ? AND id = ?");
 static NEW_AGENTS: Many = Many::values(
-    "INSERT INTO agents (namespace, id, version, name, agent_type, principal, cordoned, epoch, completed, failed, \
+    "INSERT OR ROLLBACK INTO agents (namespace, id, version, name, agent_type, principal, cordoned, epoch, completed, failed, \
      created_at, attached_at, detached_at, session, profile) SELECT * FROM (VALUES ",
     "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL",
 );
 static AGENTS: Many = Many::values(
-    "UPDATE agents SET version = v.column4, name = v.column5, agent_type = v.column6, principal = v.column7, \
+    "UPDATE OR ROLLBACK agents SET version = v.column4, name = v.column5, agent_type = v.column6, principal = v.column7, \
      cordoned = v.column8, epoch = v.column9, completed = v.column10, failed = v.column11, created_at = v.column12, \
      attached_at = v.column13, detached_at = v.column14, session = v.column15, profile = v.column16, format = 1 \
      FROM (VALUES ",
@@ -94,7 +96,7 @@ async fn save_agents(
         binds.add(namespace.0)?;
         binds.id(id.0)
     };
-    REMOVED_AGENTS.execute(connection, removed, bind).await?;
+    REMOVED_AGENT.execute(connection, removed, bind).await?;
     let (new, changed): (Vec<_>, Vec<_>) = agents.iter().partition(|changed| changed.expected == 0);
     let bind = |binds: &mut Binds, changed: &&Changed<Agent>| {
         binds.add(changed.row.namespace.0)?;
@@ -127,4 +129,11 @@ fn bind_agent(binds: &mut Binds, agent: &Agent) -> Result<()> {
     binds.add(agent.detached_at.map(|at| at.0))?;
     binds.add(agent.session.as_ref().map(to_json).transpose()?)?;
     binds.add(to_json(&*agent.profile)?)
+}
+
+/// Every statement, to look at its plan.
+#[cfg(test)]
+pub fn statements() -> Vec<&'static Many> {
+    let here: Vec<&'static Many> = vec![&NEW_NAMESPACES, &NAMESPACES, &REMOVED_AGENT, &NEW_AGENTS, &AGENTS];
+    [here, tasks::statements(), beside::statements()].concat()
 }

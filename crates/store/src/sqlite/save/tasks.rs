@@ -13,38 +13,38 @@ use callboard_core::working_set::{ChangedTask, TaskRef};
 use sqlx::SqliteConnection;
 
 static NEW_TASKS: Many = Many::values(
-    "INSERT INTO tasks (namespace, id, version, state, live, lane, rank, agent, wake_at, key, agent_name, created_at, data) \
+    "INSERT OR ROLLBACK INTO tasks (namespace, id, version, state, live, lane, rank, agent, wake_at, key, agent_name, created_at, data) \
      SELECT * FROM (VALUES ",
     "(?,?,?,?,?,?,?,?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL",
 );
 static NEW_SPECS: Many = Many::values(
-    "INSERT INTO task_specs (namespace, task, task_type, created_by, spec, input_type, input_metadata, input) \
+    "INSERT OR ROLLBACK INTO task_specs (namespace, task, task_type, created_by, spec, input_type, input_metadata, input) \
      SELECT * FROM (VALUES ",
     "(?,?,?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL",
 );
 static NEW_TAGS: Many = Many::values(
-    "INSERT INTO task_tags (namespace, tag, task) SELECT * FROM (VALUES ",
+    "INSERT OR ROLLBACK INTO task_tags (namespace, tag, task) SELECT * FROM (VALUES ",
     "(?,?,?)",
     ") WHERE column1 IS NOT NULL",
 );
-/// A step of a task that was live and stays so, in its lane.
+/// A step of a task that was live and stays so, in its lane. The plus keeps SQLite from reading all live tasks by their index.
 static STEPS: Many = Many::values(
-    "UPDATE tasks SET version = v.column4, state = v.column5, rank = v.column6, agent = v.column7, wake_at = v.column8, \
+    "UPDATE OR ROLLBACK tasks SET version = v.column4, state = v.column5, rank = v.column6, agent = v.column7, wake_at = v.column8, \
      agent_name = v.column9, data = v.column10, format = 1 FROM (VALUES ",
     "(?,?,?,?,?,?,?,?,?,?)",
-    ") AS v WHERE tasks.namespace = v.column1 AND tasks.id = v.column2 AND tasks.version = v.column3 AND tasks.live = 1",
+    ") AS v WHERE tasks.namespace = v.column1 AND tasks.id = v.column2 AND tasks.version = v.column3 AND +tasks.live = 1",
 );
 /// An end, a new run, or another lane.
 static CHANGES: Many = Many::values(
-    "UPDATE tasks SET version = v.column4, state = v.column5, rank = v.column6, agent = v.column7, wake_at = v.column8, \
+    "UPDATE OR ROLLBACK tasks SET version = v.column4, state = v.column5, rank = v.column6, agent = v.column7, wake_at = v.column8, \
      agent_name = v.column9, data = v.column10, live = v.column11, lane = v.column12, format = 1 FROM (VALUES ",
     "(?,?,?,?,?,?,?,?,?,?,?,?)",
     ") AS v WHERE tasks.namespace = v.column1 AND tasks.id = v.column2 AND tasks.version = v.column3",
 );
 static SPECS: Many = Many::values(
-    "UPDATE task_specs SET task_type = v.column3, spec = v.column4, format = 1 FROM (VALUES ",
+    "UPDATE OR ROLLBACK task_specs SET task_type = v.column3, spec = v.column4, format = 1 FROM (VALUES ",
     "(?,?,?,?)",
     ") AS v WHERE task_specs.namespace = v.column1 AND task_specs.task = v.column2",
 );
@@ -53,8 +53,7 @@ static STORED_SPECS: Many = Many::values(
     "(?,?)",
     ") AS v CROSS JOIN task_specs AS s ON s.namespace = v.column1 AND s.task = v.column2",
 );
-static OLD_TAGS: Many =
-    Many::values("DELETE FROM task_tags WHERE (namespace, tag, task) IN (VALUES ", "(?,?,?)", ")");
+static OLD_TAG: Many = Many::single("DELETE FROM task_tags WHERE namespace = ? AND tag = ? AND task = ?");
 
 /// Saves tasks: those that end first, since they give their keys free, and new ones last.
 pub async fn save(connection: &mut SqliteConnection, tasks: &[ChangedTask], settings: &Settings) -> Result<()> {
@@ -173,7 +172,7 @@ async fn save_specs(connection: &mut SqliteConnection, tasks: &[&ChangedTask]) -
             Ok(())
         })
         .await?;
-    OLD_TAGS.execute(connection, &old, |binds, (task, tag)| bind_tag(binds, *task, tag)).await?;
+    OLD_TAG.execute(connection, &old, |binds, (task, tag)| bind_tag(binds, *task, tag)).await?;
     let bind = |binds: &mut Binds, changed: &&ChangedTask| {
         bind_task(binds, &(changed.row.namespace, changed.row.id))?;
         binds.add(changed.row.spec.task_type.clone())?;
@@ -182,4 +181,10 @@ async fn save_specs(connection: &mut SqliteConnection, tasks: &[&ChangedTask]) -
     let updated = SPECS.execute(connection, &changed, bind).await?;
     all_changed(updated, changed.len(), "specs")?;
     insert_tags(connection, &changed).await
+}
+
+/// Every statement, to look at its plan.
+#[cfg(test)]
+pub fn statements() -> Vec<&'static Many> {
+    vec![&NEW_TASKS, &NEW_SPECS, &NEW_TAGS, &STEPS, &CHANGES, &SPECS, &STORED_SPECS, &OLD_TAG]
 }

@@ -1,0 +1,272 @@
+//! Runs `analyse.py` and `analyse.sh` on files that nobody would write.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::findings::{GroupReview, KEPT_PER_RULE, RULES};
+use super::language::Analyser;
+use super::plan::{self, Group, GroupInput, SourceFile};
+use super::{portable_path, report, rust_review};
+
+const RUN_PYTHON: &str = "import analyse, json, sys; print(json.dumps(analyse.review_group(json.load(sys.stdin))))";
+
+fn run(command: &mut Command, input: &[u8]) -> GroupReview {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{:?}", output.status);
+    let text = String::from_utf8(output.stdout).expect("a result is UTF-8");
+    let review: GroupReview = serde_json::from_str(&text).expect(&text);
+    for finding in &review.findings {
+        assert!(RULES.iter().any(|rule| rule.id == finding.rule), "{} is not a rule", finding.rule);
+    }
+    review
+}
+
+fn run_python(input: &GroupInput) -> GroupReview {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("analyse.py"), include_str!("analyse.py")).unwrap();
+    let python = std::env::var("CALLBOARD_DEMO_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let mut command = Command::new(python);
+    run(command.args(["-c", RUN_PYTHON]).current_dir(folder.path()), &serde_json::to_vec(input).unwrap())
+}
+
+fn run_shell(root: &Path, files: Vec<SourceFile>) -> GroupReview {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("analyse.sh"), include_str!("analyse.sh")).unwrap();
+    let input = Group { analyser: Analyser::Other, files }.shell_input(root);
+    run(Command::new("sh").arg("analyse.sh").current_dir(folder.path()), input.as_bytes())
+}
+
+/// A whole review, without a server.
+fn review_tree(root: &Path) -> String {
+    let tree = plan::list_tree(root);
+    let results = plan::group(&tree.files).into_iter().map(|group| match group.analyser {
+        Analyser::Rust => rust_review::review_group(&group.input(root), |_| {}).unwrap(),
+        Analyser::Python => run_python(&group.input(root)),
+        Analyser::Other => run_shell(root, group.files),
+    });
+    report::markdown(&report::merge(results.collect()), "tree", "Made now.", &tree.skipped)
+}
+
+fn python(files: &[(&str, &[u8])]) -> GroupReview {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let files = files.iter().map(|(name, _)| (*name).to_owned()).collect();
+    run_python(&GroupInput { root: portable_path::encode(folder.path()), files })
+}
+
+fn found(review: &GroupReview, rule: &str) -> Vec<(u64, String)> {
+    let of_rule = review.findings.iter().filter(|finding| finding.rule == rule);
+    of_rule.map(|finding| (finding.line, finding.message.clone())).collect()
+}
+
+#[test]
+fn python_risks_are_found() {
+    let review = python(&[(
+        "a.py",
+        br##"
+from subprocess import run as r, Popen
+import pickle as p, os, subprocess
+try: r("x", shell=True); Popen("x", shell=False); subprocess.check_output("x", shell=1)
+except: pass
+p.loads(b""); eval("1"); self.eval("1"); exec("x"); os.system("x")
+class A:
+    """Doc."""
+    def m(self): pass
+    def _p(self): pass
+class _B:
+    def m(self): pass
+async def g(a, b):
+    # FIXME: z
+    text = "# TODO not this"
+    return [x for x in a if x and b or x] if a else b
+def m(x):
+    match x:
+        case 1: pass
+        case 2 if x: pass
+        case _: pass
+"##,
+    )]);
+    assert_eq!(review.counts["shell-command"], 3);
+    assert_eq!(review.counts["eval"], 2);
+    assert_eq!(review.counts["unpickle"], 1);
+    assert_eq!(review.counts["bare-except"], 1);
+    assert_eq!(found(&review, "fixme"), [(14, "FIXME: z".to_owned())]);
+    assert!(!review.counts.contains_key("todo"));
+    let undocumented: Vec<_> = found(&review, "missing-docs").into_iter().map(|(_, message)| message).collect();
+    assert_eq!(undocumented, ["method `A.m`", "function `g`", "function `m`"]);
+    assert_eq!((review.public, review.documented, review.functions), (4, 1, 5));
+    assert_eq!((review.most_complex[0].name.as_str(), review.most_complex[0].complexity), ("g", 6));
+}
+
+#[test]
+fn odd_python_files_become_findings() {
+    let review = python(&[
+        ("broken.py", b"def f(:\n"),
+        ("binary.py", b"\0\x01"),
+        ("latin.py", b"# caf\xe9\nx = 1\n"),
+        ("declared.py", b"# -*- coding: latin-1 -*-\n# \xe9 TODO x\n"),
+        ("nonsense.py", b"# coding: nonsense\n"),
+        ("utf16.py", b"\xff\xfex\0=\x001\0\n\0"),
+        ("mark.py", b"\xef\xbb\xbfeval('1')\n"),
+        ("empty.py", b""),
+        ("old_mac.py", b"x = 1\rdef f(): eval('1')\r"),
+        ("generated.py", b"# Generated by x. DO NOT EDIT.\neval('1')\n"),
+        ("tabs.py", b"if x:\n\ty\n        z\n"),
+        ("big_number.py", format!("x = {}\n", "9".repeat(10_000)).as_bytes()),
+        ("test_a.py", b"def f(): eval('1')\n"),
+    ]);
+    assert_eq!(review.languages["Python"].files, 13);
+    assert_eq!((review.counts["encoding"], review.counts["eval"], review.generated), (6, 2, 1));
+    assert!(review.counts["syntax-error"] >= 2);
+    assert_eq!(review.counts["todo"], 1);
+}
+
+#[test]
+fn no_python_file_nests_too_deeply_for_the_interpreter() {
+    let units = [
+        ("(", ")"),
+        ("-", ""),
+        ("a+", ""),
+        ("a.b().", ""),
+        ("not ", ""),
+        ("lambda: ", ""),
+        ("a[", "]"),
+        ("f(a, ", ")"),
+    ];
+    let mut files = Vec::new();
+    for (place, (open, close)) in units.into_iter().enumerate() {
+        for levels in [90, 900, 2_900, 20_000] {
+            let line = format!("x = {}a{}\n", open.repeat(levels), close.repeat(levels));
+            files.push((format!("{place}_{levels}.py"), line.into_bytes()));
+            let lines = format!("x = (\n{}a{})\n", format!("{open}\n").repeat(levels), close.repeat(levels));
+            files.push((format!("{place}_{levels}_lines.py"), lines.into_bytes()));
+        }
+    }
+    files.push(("elif.py".into(), format!("if a: pass\n{}", "elif a: pass\n".repeat(20_000)).into_bytes()));
+    files.push(("indent.py".into(), (0..500).map(|n| " ".repeat(n) + "if x:\n").collect::<String>().into_bytes()));
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
+    let review = python(&files);
+    assert_eq!(review.languages["Python"].files, files.len() as u64);
+    assert!(review.counts["too-deep"] > 16, "{:?}", review.counts);
+}
+
+#[test]
+fn what_is_no_python_file_becomes_a_finding() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    symlink("/etc/passwd", root.join("link.py")).unwrap();
+    fs::create_dir(root.join("folder.py")).unwrap();
+    File::create(root.join("large.py")).unwrap().set_len(1 << 35).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, root.join("pipe.py"), rustix::fs::Mode::RUSR).unwrap();
+    let odd = std::ffi::OsStr::from_bytes(b"n\xff\n.py");
+    fs::write(root.join(odd), "eval(1)\n").unwrap();
+    let files = ["link.py", "folder.py", "large.py", "pipe.py", "missing.py", "n%FF%0A.py"].map(str::to_owned).to_vec();
+    let review = run_python(&GroupInput { root: portable_path::encode(root), files });
+    assert_eq!((review.counts["unreadable"], review.counts["too-large"], review.counts["eval"]), (4, 1, 1));
+}
+
+#[test]
+fn other_files_are_reviewed_by_the_shell() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let files: &[(&[u8], &[u8])] = &[
+        (b"a.c", b"int x; // TODO: \"q\" \\ \t\xc3\xa9 \xff\nint y; /* FIXME \xe2\x82*/ \n"),
+        (b"binary", b"\0\x01\x02\0"),
+        (b"utf16.txt", b"\xff\xfea\0\n\0"),
+        (b"mark.js", b"\xef\xbb\xbfvar x = 1\n"),
+        (b"empty.c", b""),
+        (b"no_end.md", b"abc  \nTODO not\nTODO: yes XXX"),
+        (b"windows.c", b"a\r\nb \r\n"),
+        (b"long.js", &[b'x'; 5_000]),
+        (b"sp ace\n'\"$(exit 3)`.c", b"x // TODO\n"),
+        (b"\xff\xfe.c", b"y // TODO\n"),
+        (b"-v", b"z // TODO\n"),
+        (b"a=b", b"q // TODO\n"),
+        (b"100%41.txt", b"q # TODO\n"),
+        (b"conflict.go", b"<<<<<<< HEAD\n=======\n>>>>>>> x\n"),
+        (b"key.pem", b"-----BEGIN RSA PRIVATE KEY-----\n"),
+        (b"generated.go", b"// Code generated. DO NOT EDIT.\n// TODO no\n"),
+        (b"words.c", b"#define XXXY\nint myTODO; // TODOS and HACKS, but XXX\n"),
+    ];
+    for (name, content) in files {
+        fs::write(root.join(std::ffi::OsStr::from_bytes(name)), content).unwrap();
+    }
+    let tree = plan::list_tree(root);
+    assert_eq!(tree.files.len(), files.len());
+    let mut listed = tree.files;
+    listed.push(SourceFile { path: "missing.c".into(), bytes: 1 });
+    listed.push(SourceFile { path: "huge.c".into(), bytes: 1 << 40 });
+    let review = run_shell(root, listed);
+    let counts: Vec<(&str, u64)> = review.counts.iter().map(|(rule, count)| (rule.as_str(), *count)).collect();
+    let expected = [
+        ("encoding", 2),
+        ("fixme", 2),
+        ("long-line", 1),
+        ("merge-conflict", 2),
+        ("no-final-newline", 2),
+        ("private-key", 1),
+        ("todo", 7),
+        ("too-large", 1),
+        ("trailing-space", 2),
+        ("unreadable", 1),
+    ];
+    assert_eq!(counts, expected);
+    assert_eq!(review.generated, 1);
+    assert_eq!(review.languages["Binary"].files, 1);
+    let quoted = found(&review, "todo").into_iter().find(|(_, message)| message.contains('q')).unwrap();
+    assert_eq!(quoted.1, "TODO: \"q\" \\ \té ?");
+}
+
+#[test]
+fn a_group_without_files_has_a_result() {
+    assert_eq!(run_shell(Path::new("/"), Vec::new()), GroupReview::default());
+}
+
+#[test]
+fn all_analysers_keep_as_many_findings() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.c", "b.py"] {
+        fs::write(folder.path().join(name), "# TODO: again\n".repeat(1_000)).unwrap();
+    }
+    let shell = run_shell(folder.path(), vec![SourceFile { path: "a.c".into(), bytes: 14_000 }]);
+    let python = run_python(&GroupInput { root: portable_path::encode(folder.path()), files: vec!["b.py".into()] });
+    for review in [&shell, &python] {
+        assert_eq!((review.counts["todo"], review.findings.len()), (1_000, KEPT_PER_RULE));
+        assert_eq!(review.findings[0].line, 1);
+    }
+    assert_eq!(report::merge(vec![shell, python]).finding_count(), 2_000);
+}
+
+#[test]
+fn the_same_tree_gives_the_same_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for place in 0..60 {
+        let part = root.join(format!("part{}", place % 7));
+        fs::create_dir_all(part.join("empty")).unwrap();
+        fs::write(part.join(format!("{place}.rs")), format!("pub fn f{place}() {{ x.unwrap() }} // TODO {place}\n"))
+            .unwrap();
+        fs::write(part.join(format!("{place}.py")), format!("def f{place}(): eval('{place}')  # FIXME\n")).unwrap();
+        fs::write(part.join(format!("{place}.c")), format!("int x{place}; // TODO {place} \n")).unwrap();
+    }
+    symlink(root, root.join("part1/loop")).unwrap();
+    let report = review_tree(root);
+    assert_eq!(report, review_tree(root));
+    for expected in [
+        "180 files, 180 lines",
+        "in 3 languages",
+        "`part0/0.py:1`",
+        "| todo | low | TODO | 120 |",
+        "symbolic links (never followed): 1",
+    ] {
+        assert!(report.contains(expected), "{expected} is not in\n{report}");
+    }
+}

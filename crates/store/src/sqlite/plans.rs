@@ -1,0 +1,36 @@
+//! No statement reads a whole table: SQLite's plans, as text.
+
+use super::{SqliteOptions, SqliteStore, load, reads, save};
+use crate::Store;
+use sqlx::{AssertSqlSafe, Row};
+
+/// Lines of plans that read a whole table, an index of it, or a namespace of it.
+fn reads_too_much(line: &str) -> bool {
+    let whole = line.starts_with("SCAN ") && !line.contains("CONSTANT ROW") && !line.contains("VALUES CLAUSE");
+    let of_values = ["SCAN v", "SCAN (subquery", "SCAN (join"].iter().any(|start| line.starts_with(start));
+    (whole && !of_values) || (line.contains("(namespace=?)") && !line.contains(" l "))
+}
+
+#[tokio::test]
+async fn no_statement_over_many_rows_reads_a_whole_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let store = SqliteStore::open(&path.to_string_lossy(), SqliteOptions::default()).await.unwrap();
+    let mut connection = store.reader().await.unwrap();
+    let all = [load::statements(), reads::statements(), save::statements()].concat();
+    assert!(all.len() > 30);
+    for (statement, rows) in all.iter().flat_map(|statement| [1, 16, 256].map(|rows| (statement, rows))) {
+        let sql = statement.sql(rows.min(statement.largest));
+        // These are asked for a whole namespace.
+        if sql.contains("DISTINCT") || sql.contains("count(*)") {
+            continue;
+        }
+        let explain = format!("EXPLAIN QUERY PLAN {sql}");
+        let plan = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap();
+        let lines: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+        assert!(!lines.iter().any(|line| reads_too_much(line)), "{sql}\n{lines:#?}");
+        assert!(!lines.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{lines:#?}");
+    }
+    drop(connection);
+    store.close().await;
+}
