@@ -253,10 +253,9 @@ fn after_dispatch(committer: &Committer, left: &[LaneLeft], now: Timestamp) {
     let shared = &committer.shared;
     for left in left {
         let lane = (left.namespace, left.lane);
-        if left.ready > 0 || committer.ws.has_backlog(lane) {
-            if let Some(known) = committer.ws.lane(lane) {
-                shared.claims.offer(known, left.ready.max(1));
-            }
+        let waits = left.ready > 0 || committer.ws.has_backlog(lane);
+        if let Some(known) = committer.ws.lane(lane).filter(|_| waits) {
+            shared.claims.offer(known, left.ready.max(1));
         }
         if let Some(at) = left.look_again_at {
             shared.look_again(lane, at.since(now));

@@ -19,6 +19,8 @@ pub(crate) enum AttemptEnd {
     TimedOut(Failure),
     /// Its agent was lost.
     Lost { reason: String },
+    /// Its agent is back, and doesn't know of it: it came while the agent was away.
+    NotReceived { reason: String },
     /// Its agent handed it back, or never accepted it.
     HandedBack { reason: String },
 }
@@ -71,7 +73,9 @@ impl Step<'_, '_> {
             AttemptEnd::TimedOut(failure) => {
                 self.tell(task, EventKind::AttemptTimedOut { agent, failure: failure.brief() });
             }
-            AttemptEnd::Lost { reason } => self.tell(task, EventKind::AttemptLost { agent, reason: reason.clone() }),
+            AttemptEnd::Lost { reason } | AttemptEnd::NotReceived { reason } => {
+                self.tell(task, EventKind::AttemptLost { agent, reason: reason.clone() });
+            }
             AttemptEnd::HandedBack { reason } => {
                 self.tell(task, EventKind::HandedBack { agent, reason: reason.clone() });
             }
@@ -85,9 +89,10 @@ impl Step<'_, '_> {
         match end {
             AttemptEnd::Failed(failure) => self.after_failure(task, failure),
             AttemptEnd::TimedOut(failure) => self.after_failure(task, Arc::new(failure)),
+            AttemptEnd::Lost { reason } if !accepted => self.after_early_loss(task, holder, &reason),
             // What was never accepted did not run, and does not count.
-            AttemptEnd::Lost { .. } if !accepted => self.after_hand_back(task, holder),
-            AttemptEnd::Lost { reason } => self.after_loss(task, &reason),
+            AttemptEnd::NotReceived { .. } if !accepted => self.after_hand_back(task, holder),
+            AttemptEnd::Lost { reason } | AttemptEnd::NotReceived { reason } => self.after_loss(task, &reason),
             AttemptEnd::HandedBack { .. } => self.after_hand_back(task, holder),
         }
     }
@@ -111,12 +116,7 @@ impl Step<'_, '_> {
         task.lost_in_row += 1;
         let given_up = task.lost_in_row >= self.cx.settings.poison_limit.min(task.spec.retry_policy.max_attempts);
         if given_up && task.lost_in_row > 1 {
-            let message = format!(
-                "its last {} attempts each lost their agent ({reason}); it may be what kills them. \
-                 Look at what the agents' logs say, then retry it",
-                task.lost_in_row
-            );
-            return self.end(task, Ending::system(SystemFailure::Poisoned, message));
+            return self.give_up_as_poison(task, reason);
         }
         let failure = Arc::new(Failure::system(SystemFailure::LeaseLost, reason));
         if task.attempts_used >= task.spec.retry_policy.max_attempts {
@@ -124,6 +124,25 @@ impl Step<'_, '_> {
         }
         self.ws.add_payload((task.namespace, task.id), PayloadValue::Failure(failure));
         self.requeue(task)
+    }
+
+    /// An attempt that was never accepted uses up none of the run's. But a task that kills its agents may do so before they
+    /// can say that they have begun: that ends, too.
+    fn after_early_loss(&mut self, task: &mut Task, holder: Option<AgentId>, reason: &str) -> Ruled<()> {
+        task.lost_in_row += 1;
+        if task.lost_in_row >= self.cx.settings.poison_limit {
+            return self.give_up_as_poison(task, reason);
+        }
+        self.after_hand_back(task, holder)
+    }
+
+    fn give_up_as_poison(&mut self, task: &mut Task, reason: &str) -> Ruled<()> {
+        let message = format!(
+            "its last {} attempts each lost their agent ({reason}); it may be what kills them. \
+             Look at what the agents' logs say, then retry it",
+            task.lost_in_row
+        );
+        self.end(task, Ending::system(SystemFailure::Poisoned, message))
     }
 
     fn after_hand_back(&mut self, task: &mut Task, holder: Option<AgentId>) -> Ruled<()> {

@@ -17,7 +17,7 @@ impl Step<'_, '_> {
     pub(super) fn report(&mut self, fence: Fence, reporter: Reporter, report: &Report) -> Ruled<Reply> {
         let mut task = self.task(fence.task)?;
         if is_repetition(&task, fence, report) {
-            return Ok(Reply::Reported(task.state.name()));
+            return Ok(answer(&task, reporter));
         }
         self.check_fence(&task, fence, reporter)?;
         if let Some((by, digest)) = report.closes() {
@@ -45,7 +45,7 @@ impl Step<'_, '_> {
                 self.end_attempt(&mut task, AttemptEnd::Failed(failure.clone()))?;
             }
         }
-        Ok(Reply::Reported(task.state.name()))
+        Ok(answer(&task, reporter))
     }
 
     /// Extends a claim, and takes in what its handler says.
@@ -169,6 +169,14 @@ impl Step<'_, '_> {
             return Err(Rejection::new(Reason::WrongLeaseToken, message).into());
         }
         Ok(())
+    }
+}
+
+/// A stream's receipt has the state alone; a unary call's is remembered whole, so that its repetition gets the same.
+fn answer(task: &Task, reporter: Reporter) -> Reply {
+    match reporter {
+        Reporter::Session { .. } => Reply::Reported(task.state.name()),
+        Reporter::Token => Reply::Tasks(vec![TaskReceipt::of(task)]),
     }
 }
 

@@ -31,6 +31,7 @@ impl Step<'_, '_> {
             }
             None => self.new_agent(hello.name),
         };
+        let same_program = is_same_program(&agent, &hello);
         // Every session before this one is over, whether or not its end was noticed.
         if agent.session.is_some() {
             self.effects.push(Effect::CloseSession {
@@ -46,7 +47,7 @@ impl Step<'_, '_> {
         let link = Link::Stream { replica: hello.replica.to_owned() };
         agent.session = Some(Session { link, instance: hello.instance.to_owned(), draining: false });
         self.ws.put_agent(agent.clone());
-        let held = self.sort_leases(&agent, hello.held)?;
+        let held = self.sort_leases(&agent, hello.held, same_program)?;
         self.effects.push(Effect::SessionChanged { agent: agent.id });
         Ok(Reply::Attached(Attached { agent: agent.id, epoch: agent.epoch, held }))
     }
@@ -85,7 +86,7 @@ impl Step<'_, '_> {
     }
 
     /// Keeps the attempts that the agent says it still has; the others are lost.
-    fn sort_leases(&mut self, agent: &Agent, held: &[Fence]) -> Ruled<Vec<Fence>> {
+    fn sort_leases(&mut self, agent: &Agent, held: &[Fence], same_program: bool) -> Ruled<Vec<Fence>> {
         let mut kept = Vec::new();
         for id in self.ws.leases(agent.id).collect::<Vec<TaskId>>() {
             let mut task = self.task(id)?;
@@ -101,7 +102,12 @@ impl Step<'_, '_> {
                 kept.push(fence);
             } else {
                 let reason = "the agent attached again without it".to_owned();
-                self.end_attempt(&mut task, AttemptEnd::Lost { reason })?;
+                // Another program under the same name: the one that had it died.
+                let end = match same_program {
+                    true => AttemptEnd::NotReceived { reason },
+                    false => AttemptEnd::Lost { reason },
+                };
+                self.end_attempt(&mut task, end)?;
             }
         }
         Ok(kept)
@@ -183,8 +189,7 @@ impl Step<'_, '_> {
 fn check_newest(agent: &Agent, hello: &Hello<'_>) -> Ruled<()> {
     let Some(session) = &agent.session else { return Ok(()) };
     let comes_back = hello.previous_epoch != 0 && hello.previous_epoch < agent.epoch;
-    let same_program = !hello.instance.is_empty() && session.instance == hello.instance;
-    if comes_back && !same_program && matches!(session.link, Link::Stream { .. }) {
+    if comes_back && !is_same_program(agent, hello) && matches!(session.link, Link::Stream { .. }) {
         let message = format!(
             "name: another session (epoch {}) attached under {:?} since epoch {}; stop this program, or give it another name",
             agent.epoch, agent.name, hello.previous_epoch
@@ -192,4 +197,10 @@ fn check_newest(agent: &Agent, hello: &Hello<'_>) -> Ruled<()> {
         return Err(Rejection::new(Reason::SessionSuperseded, message).into());
     }
     Ok(())
+}
+
+/// Whether the session that the agent has is one of the same process.
+fn is_same_program(agent: &Agent, hello: &Hello<'_>) -> bool {
+    let session = agent.session.as_ref();
+    !hello.instance.is_empty() && session.is_some_and(|session| session.instance == hello.instance)
 }

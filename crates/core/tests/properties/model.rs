@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 const MAX_ATTEMPTS: u32 = 4;
+const POISON_LIMIT: u32 = 5;
 
 /// What happens.
 #[derive(Clone, Copy, Debug)]
@@ -66,8 +67,12 @@ impl Model {
         let leased = self.leased();
         match step {
             Step::Attach => {
-                // Without what it held: that is lost.
-                self.lose();
+                // Without what it held: that is lost. What it never accepted may never have come.
+                if self.state == Assigned {
+                    self.hand_back()
+                } else {
+                    self.lose()
+                }
                 self.attached = true;
             }
             Step::Lose => {
@@ -125,11 +130,15 @@ impl Model {
 
     fn lose(&mut self) {
         match self.state {
-            StateName::Assigned => self.hand_back(),
+            StateName::Assigned => {
+                self.lost += 1;
+                if self.lost == POISON_LIMIT { self.state = StateName::Failed } else { self.hand_back() }
+            }
             StateName::Running if self.cancelling => self.state = StateName::Cancelled,
             StateName::Running => {
                 (self.used, self.lost) = (self.used + 1, self.lost + 1);
-                self.state = if self.used == MAX_ATTEMPTS { StateName::Failed } else { StateName::Ready };
+                let given_up = self.used == MAX_ATTEMPTS || self.lost >= MAX_ATTEMPTS.min(POISON_LIMIT);
+                self.state = if given_up { StateName::Failed } else { StateName::Ready };
             }
             _ => {}
         }

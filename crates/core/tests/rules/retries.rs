@@ -113,6 +113,37 @@ fn a_task_that_kills_its_agents_is_given_up() {
 }
 
 #[test]
+fn a_task_that_kills_its_agents_before_they_accept_is_given_up() {
+    in_every_mode(|mut w| {
+        let id = w.create(task("work"));
+        for _ in 0..5 {
+            let session = w.attach("worker", 1);
+            assert_eq!(w.state(id), StateName::Assigned);
+            w.end_session(&session);
+            w.pass_delay(id);
+        }
+        assert_eq!((w.state(id), w.failure(id).as_str()), (StateName::Failed, "callboard.poisoned"));
+        assert_eq!(w.task(id).attempts_used, 0);
+    });
+}
+
+#[test]
+fn assignments_that_never_came_are_no_poison() {
+    in_every_mode(|mut w| {
+        let id = w.create(task("work"));
+        w.attach("worker", 1);
+        for _ in 0..8 {
+            w.pass_delay(id);
+            w.dispatch();
+            assert_eq!(w.state(id), StateName::Assigned);
+            // The same process, which never heard of it.
+            w.attach("worker", 1);
+        }
+        assert_eq!((w.task(id).attempts_used, w.task(id).lost_in_row), (0, 0));
+    });
+}
+
+#[test]
 fn a_loss_between_failures_is_no_poison() {
     in_every_mode(|mut w| {
         let id = w.create(task_with("work", |new| new.spec.retry_policy.max_attempts = 100));

@@ -1,7 +1,7 @@
 //! Payloads and failures.
 
 use super::{cut, time};
-use callboard_core::limits::{MAX_DELAY, MAX_FAILURE_DEPTH, MAX_FAILURE_MESSAGE};
+use callboard_core::limits::{MAX_DELAY, MAX_FAILURE_DEPTH, MAX_FAILURE_MESSAGE, MAX_PAYLOAD};
 use callboard_core::model::{Content, Failure, Payload, Span};
 use callboard_core::validate::Faults;
 use callboard_proto::v1;
@@ -37,7 +37,21 @@ pub(crate) fn to_payload(payload: &Payload) -> v1::Payload {
 
 /// Reads a failure. What is too long is cut: a failure must never fail to be reported.
 pub(crate) fn failure(field: &str, failure: Option<v1::Failure>, faults: &mut Faults) -> Failure {
-    read_failure(field, failure.unwrap_or_default(), 1, faults)
+    let mut failure = read_failure(field, failure.unwrap_or_default(), 1, faults);
+    drop_excess_details(&mut failure);
+    failure
+}
+
+/// A failure's details, its causes' included, are together no larger than one payload: else a task could grow beyond what
+/// an answer can carry. What is nearest to the outside stays.
+fn drop_excess_details(failure: &mut Failure) {
+    let mut room = MAX_PAYLOAD;
+    let mut next = Some(failure);
+    while let Some(failure) = next {
+        failure.details.take_if(|details| details.len() > room);
+        room -= failure.details.as_ref().map_or(0, Payload::len);
+        next = failure.cause.as_deref_mut();
+    }
 }
 
 fn read_failure(field: &str, message: v1::Failure, depth: usize, faults: &mut Faults) -> Failure {
@@ -117,6 +131,24 @@ mod tests {
         assert_eq!(depth, MAX_FAILURE_DEPTH);
         assert_eq!(read.kind, "Error");
         assert!(read.retryable);
+    }
+
+    #[test]
+    fn details_are_together_no_larger_than_one_payload() {
+        let details = |bytes| {
+            let content = Some(v1::payload::Content::Text("x".repeat(bytes)));
+            Some(v1::Payload { content, ..Default::default() })
+        };
+        let mut failed = v1::Failure { details: details(10), ..Default::default() };
+        for bytes in [MAX_PAYLOAD - 5, 20, 30] {
+            failed = v1::Failure { details: details(bytes), cause: Some(Box::new(failed)), ..Default::default() };
+        }
+        let mut faults = Faults::default();
+        let read = failure("failure", Some(failed), &mut faults);
+        assert!(faults.finish().is_ok());
+        let kept = std::iter::successors(Some(&read), |f| f.cause.as_deref());
+        let kept: Vec<_> = kept.map(|f| f.details.as_ref().map(Payload::len)).collect();
+        assert_eq!(kept, [Some(30), Some(20), None, Some(10)]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{Answer, Host, attach, check, open, receipts, refuse, unexpected};
 use crate::convert::agent::{self, Manner};
 use crate::convert::{frame, payload, task, task_id, time};
 use crate::{caller, digest, page, status};
-use callboard_core::command::{Command, DirectReport, Fence, Reply, Report, Reporter, RequestToken, TaskReceipt};
+use callboard_core::command::{Command, DirectReport, Fence, Reply, Report, Reporter, RequestToken};
 use callboard_core::limits::MAX_CLAIM;
 use callboard_core::model::{NamespaceId, Span, TaskId};
 use callboard_core::rejection::Rejection;
@@ -65,14 +65,8 @@ impl Agents {
         report: Report,
     ) -> Result<Option<v1::TaskReceipt>, Status> {
         let command = Command::Report { fence, reporter: Reporter::Token, report };
-        match self.0.command(principal, namespace, token, command).await? {
-            Reply::Reported(_) => {
-                let id = self.namespace(namespace).await?;
-                let view = self.0.engine.store().task((id, fence.task)).await.map_err(status::of_store)?;
-                Ok(view.map(|view| task::to_receipt(&TaskReceipt::of(&view.task))))
-            }
-            other => Err(unexpected(&other)),
-        }
+        let reply = self.0.command(principal, namespace, token, command).await?;
+        Ok(receipts(reply)?.first().map(task::to_receipt))
     }
 
     async fn namespace(&self, name: &str) -> Result<NamespaceId, Status> {

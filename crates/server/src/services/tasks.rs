@@ -397,7 +397,8 @@ fn task_filter(request: v1::ListTasksRequest) -> Result<TaskFilter, Status> {
         faults.add("tags", format!("has {} entries; at most 8", request.tags.len()));
     }
     let suffix = request.id_suffix.to_ascii_lowercase();
-    if !suffix.is_empty() && !((6..=32).contains(&suffix.len()) && suffix.bytes().all(|b| b.is_ascii_hexdigit())) {
+    let short_id = (6..=32).contains(&suffix.len()) && suffix.bytes().all(|b| b.is_ascii_hexdigit());
+    if !suffix.is_empty() && !short_id {
         faults.add("id_suffix", "must be 6 to 32 hexadecimal digits: the end of an id, hyphens left out");
     }
     let filter = TaskFilter {

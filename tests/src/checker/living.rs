@@ -1,0 +1,32 @@
+//! What faults of the server may not do to agents that live through them.
+
+use super::Observed;
+use crate::load::history::{HandlerRun, History};
+use callboard::v1;
+use callboard::v1::EventType as E;
+
+/// Agents of the SDK, which keep what they run for as long as they live.
+const KEEPERS: &str = "sdk-";
+
+/// Attempts that were taken from handlers of agents that lived. (One that never came to its agent may be taken back: nobody
+/// ran it.)
+pub fn taken(history: &History, observed: &Observed) -> Vec<(HandlerRun, v1::Event)> {
+    let kept = history.runs.iter().filter(|run| run.agent.starts_with(KEEPERS));
+    kept.filter_map(|run| {
+        let events = &observed.tasks.get(&run.task_id)?.events;
+        let end = events.iter().find(|event| event.attempt == run.attempt && is_taking(event))?;
+        Some((run.clone(), end.clone()))
+    })
+    .collect()
+}
+
+/// Fails the test when an attempt was taken from a handler whose agent lived.
+#[track_caller]
+pub fn assert_none_taken(history: &History, observed: &Observed) {
+    let taken = taken(history, observed);
+    assert!(taken.is_empty(), "attempts were taken from agents that lived: {taken:#?}");
+}
+
+fn is_taking(event: &v1::Event) -> bool {
+    matches!(event.r#type(), E::AttemptLost | E::HandedBack | E::AttemptTimedOut)
+}

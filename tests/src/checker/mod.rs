@@ -1,0 +1,121 @@
+//! Holds a server to its promises: compares what happened to a load with what the server says of it afterwards.
+//!
+//! Every rule names the promise of which it is the proof. A rule is never told how the server works, only what it said.
+
+mod acknowledged;
+mod dependencies;
+mod histories;
+mod living;
+mod observed;
+mod outcomes;
+#[cfg(test)]
+mod tests;
+
+use crate::load::history::History;
+pub use living::{assert_none_taken, taken};
+pub use observed::{Observed, Seen};
+use std::fmt::{Display, Formatter};
+
+/// What must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// A task that was acknowledged exists, and is what was asked.
+    NothingLost,
+    /// A task that nobody asked for does not exist.
+    NothingInvented,
+    /// A request that is repeated with its request id has one effect, and one answer.
+    RepeatedOnce,
+    /// Of a batch all tasks exist, or none.
+    AllOrNone,
+    /// At most one live task has a key.
+    OneLivePerKey,
+    /// Every task ends.
+    EveryTaskEnds,
+    /// A run has exactly one terminal event, and nothing behind it but the next run.
+    OneEndPerRun,
+    /// A history's sequence is 1, 2, 3, …
+    Gapless,
+    /// Attempts are numbered 1, 2, 3, … in the order of their leases.
+    AttemptsRise,
+    /// Between an attempt's lease and its end there is no other lease.
+    OneLease,
+    /// A task and the last event of its history say the same.
+    StateIsHistory,
+    /// What a task gave is what a handler of that attempt gave.
+    TrueResult,
+    /// An attempt that failed is one whose handler failed.
+    TrueFailure,
+    /// A handler runs once per attempt.
+    AttemptRunsOnce,
+    /// A report that was committed shows, and the same report gets the same receipt.
+    ReceiptHolds,
+    /// A report of what is no current lease changes nothing.
+    LiesRefused,
+    /// A cancelled run ends CANCELLED, unless it had ended before.
+    CancelHolds,
+    /// A retried task has the run that its receipt names.
+    RetryHolds,
+    /// A dependent runs behind its dependencies, with their results; one that ends by them has one that did not complete.
+    DependentsFollow,
+    /// No answer that no fault explains.
+    NoSurprise,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub rule: Rule,
+    /// Of which task or request.
+    pub about: String,
+    /// How.
+    pub what: String,
+}
+
+impl Display for Violation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}: {}: {}", self.rule, self.about, self.what)
+    }
+}
+
+/// Collects violations.
+#[derive(Debug, Default)]
+struct Findings(Vec<Violation>);
+
+impl Findings {
+    fn add(&mut self, rule: Rule, about: impl Into<String>, what: impl Into<String>) {
+        self.0.push(Violation { rule, about: about.into(), what: what.into() });
+    }
+
+    fn demand(&mut self, holds: bool, rule: Rule, about: &str, what: impl FnOnce() -> String) {
+        if !holds {
+            self.add(rule, about, what());
+        }
+    }
+}
+
+/// Every promise that was broken.
+pub fn check(history: &History, observed: &Observed) -> Vec<Violation> {
+    let mut findings = Findings::default();
+    histories::check(observed, &mut findings);
+    acknowledged::check(history, observed, &mut findings);
+    outcomes::check(history, observed, &mut findings);
+    dependencies::check(history, observed, &mut findings);
+    for surprise in &history.surprises {
+        findings.add(Rule::NoSurprise, "an answer", surprise);
+    }
+    findings.0
+}
+
+/// Fails the test when a promise was broken: says which, with the histories of the tasks at fault.
+pub fn assert_kept(history: &History, observed: &Observed) {
+    let violations = check(history, observed);
+    if violations.is_empty() {
+        return;
+    }
+    let mut report = format!("{} promises were broken:\n", violations.len());
+    for violation in violations.iter().take(20) {
+        report += &format!("{violation}\n{}", observed.tell(&violation.about, history));
+    }
+    panic!("{report}");
+}

@@ -1,0 +1,99 @@
+//! What the server says: every task, and the whole history of each.
+
+use crate::load::history::History;
+use callboard::{Client, v1};
+use futures::{StreamExt, TryStreamExt};
+use std::collections::BTreeMap;
+
+/// How many tasks are read at the same time.
+const READERS: usize = 16;
+
+/// A task and its history.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// With its input and result.
+    pub task: v1::Task,
+    /// Oldest first.
+    pub events: Vec<v1::Event>,
+}
+
+/// Everything, by task id.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// By id.
+    pub tasks: BTreeMap<String, Seen>,
+}
+
+impl Observed {
+    /// Reads everything in the client's namespace.
+    pub async fn read(client: &Client) -> Result<Self, callboard::Error> {
+        let listed = client.list(v1::ListTasksRequest { page_size: 1_000, ..Default::default() });
+        let ids: Vec<String> = listed.map_ok(|task| task.id).try_collect().await?;
+        let read = |id: String| async move {
+            let task = client.get(&id).await?;
+            let events = client.history(&id).await?;
+            Ok::<_, callboard::Error>((id, Seen { task, events }))
+        };
+        let tasks = futures::stream::iter(ids).map(read).buffer_unordered(READERS);
+        Ok(Self { tasks: tasks.try_collect().await? })
+    }
+
+    /// A task's history and what is known of its handlers, for people.
+    pub(super) fn tell(&self, task_id: &str, history: &History) -> String {
+        let Some(seen) = self.tasks.get(task_id) else { return String::new() };
+        let mut told = String::new();
+        for event in &seen.events {
+            let at = event.at.map(|at| format!("{}.{:06}", at.seconds, at.nanos / 1_000)).unwrap_or_default();
+            told += &format!(
+                "    {at} {} {} run {} attempt {} {} {}\n",
+                event.sequence,
+                event.r#type().as_str_name(),
+                event.run,
+                event.attempt,
+                event.agent,
+                event.reason
+            );
+        }
+        for run in history.runs.iter().filter(|run| run.task_id == task_id) {
+            told += &format!("    {run:?}\n");
+        }
+        for report in history.reports.iter().filter(|report| report.attempt.task_id == task_id) {
+            told += &format!("    {report:?}\n");
+        }
+        told
+    }
+}
+
+impl Seen {
+    /// The events that end runs.
+    pub(super) fn ends(&self) -> impl Iterator<Item = &v1::Event> {
+        self.events.iter().filter(|event| is_end(event))
+    }
+
+    /// How a run ended.
+    pub(super) fn end_of(&self, run: i32) -> Option<&v1::Event> {
+        self.ends().find(|event| event.run == run)
+    }
+
+    /// The event of a type about an attempt.
+    pub(super) fn has(&self, event_type: v1::EventType, attempt: i32) -> bool {
+        self.events.iter().any(|event| event.r#type() == event_type && event.attempt == attempt)
+    }
+}
+
+/// Whether an event ends a run.
+pub(super) fn is_end(event: &v1::Event) -> bool {
+    use v1::EventType as E;
+    matches!(event.r#type(), E::Completed | E::Failed | E::Cancelled | E::Skipped)
+}
+
+/// Whether an event ends an attempt, and the attempt alone.
+pub(super) fn is_attempt_end(event: &v1::Event) -> bool {
+    use v1::EventType as E;
+    matches!(event.r#type(), E::HandedBack | E::AttemptFailed | E::AttemptTimedOut | E::AttemptLost)
+}
+
+/// When an event was decided, in nanoseconds.
+pub(super) fn at(event: &v1::Event) -> i128 {
+    event.at.map_or(0, |at| i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos))
+}

@@ -1,0 +1,63 @@
+//! What an answer means to somebody who asked under faults.
+
+use super::history::Recorder;
+use callboard::{Client, Error, Unary};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Answer<T> {
+    /// It was done.
+    Done(T),
+    /// It was not done, and will not be.
+    Refused,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Sends a request once, as it is. What is neither an answer, nor expected to be refused, nor a broken connection is a surprise.
+pub async fn once<R: Unary>(
+    recorder: &Recorder,
+    client: &Client,
+    request: R,
+    expected: &[Code],
+) -> Answer<R::Response> {
+    match client.call(request).await {
+        Ok(response) => Answer::Done(response),
+        Err(error) => classify(recorder, std::any::type_name::<R>(), error, expected),
+    }
+}
+
+/// Sends a request that carries a request id until an answer comes, or nobody wants it any more.
+pub async fn until_answered<R: Unary>(
+    recorder: &Recorder,
+    client: &Client,
+    request: R,
+    expected: &[Code],
+    give_up: &CancellationToken,
+) -> Answer<R::Response> {
+    loop {
+        let answer = tokio::select! {
+            answer = once(recorder, client, request.clone(), expected) => answer,
+            () = give_up.cancelled() => return Answer::Unknown,
+        };
+        match answer {
+            Answer::Unknown => tokio::time::sleep(Duration::from_millis(50)).await,
+            known => return known,
+        }
+    }
+}
+
+/// What an error means.
+pub fn classify<T>(recorder: &Recorder, what: &str, error: Error, expected: &[Code]) -> Answer<T> {
+    match error.code() {
+        Some(Code::Unavailable | Code::DeadlineExceeded) => Answer::Unknown,
+        Some(code) if expected.contains(&code) => Answer::Refused,
+        _ => {
+            recorder.surprise(format!("{what}: {error:?}"));
+            Answer::Refused
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What a load asked, what it was answered, and what its handlers did: the facts that a checker holds the server to.
+
+use callboard::v1;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Everything that happened, as seen from outside the server.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Asked tasks.
+    pub creations: Vec<Creation>,
+    /// Asked cancellations.
+    pub cancels: Vec<Steering>,
+    /// Asked runs.
+    pub retries: Vec<Steering>,
+    /// Attempts that handlers ran.
+    pub runs: Vec<HandlerRun>,
+    /// Reports whose receipts were seen.
+    pub reports: Vec<Reported>,
+    /// Answers that no fault explains.
+    pub surprises: Vec<String>,
+}
+
+/// One request for tasks, however often it was sent.
+#[derive(Clone, Debug)]
+pub struct Creation {
+    /// Unique; every task of it carries this in its metadata.
+    pub marker: String,
+    /// What was asked, in order.
+    pub specs: Vec<v1::TaskSpec>,
+    /// It could be repeated safely.
+    pub with_request_id: bool,
+    /// Every answer that came, with a receipt for each task.
+    pub answers: Vec<Vec<v1::TaskReceipt>>,
+    /// It was refused for good.
+    pub refused: bool,
+}
+
+/// The metadata entry that names the creation.
+pub const MARKER: &str = "creation";
+
+/// One request to cancel or retry, however often it was sent.
+#[derive(Clone, Debug)]
+pub struct Steering {
+    /// Of which task.
+    pub task_id: String,
+    /// Every answer that came.
+    pub answers: Vec<v1::TaskReceipt>,
+}
+
+/// One run of a handler.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HandlerRun {
+    /// Of which task.
+    pub task_id: String,
+    /// Of which attempt.
+    pub attempt: i32,
+    /// In which agent.
+    pub agent: String,
+    /// From when, since the recorder began.
+    pub began: Duration,
+    /// Until when; none while it runs, or when its process died.
+    pub ended: Option<Duration>,
+    /// What it gave.
+    pub gave: Option<Said>,
+    /// The dependencies that it was shown: id, state, result.
+    pub dependencies: Vec<(String, v1::TaskState, Option<String>)>,
+}
+
+/// What a handler gives, or a report says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// A result.
+    Completed(String),
+    /// A failure, by its type.
+    Failed(String),
+}
+
+/// A report, however often it was sent.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    /// The lease that it names.
+    pub attempt: v1::Attempt,
+    /// What it says.
+    pub said: Said,
+    /// It is not the holder's true outcome: it must never be taken.
+    pub bogus: bool,
+    /// Every receipt that came.
+    pub receipts: Vec<Verdict>,
+}
+
+/// What a receipt says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is durable.
+    Committed,
+    /// It changed nothing.
+    Refused,
+}
+
+/// Collects a history from many workers.
+#[derive(Debug)]
+pub struct Recorder {
+    began: Instant,
+    history: Mutex<History>,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self { began: Instant::now(), history: Mutex::default() }
+    }
+}
+
+/// A handler that runs; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Running<'a> {
+    recorder: &'a Recorder,
+    index: usize,
+}
+
+impl Recorder {
+    /// The time since the beginning.
+    pub fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Looks at the history, or adds to it.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tasks are about to be asked for.
+    pub fn creation(&self, marker: &str, specs: &[v1::TaskSpec], with_request_id: bool) -> usize {
+        let mut history = self.history();
+        history.creations.push(Creation {
+            marker: marker.to_owned(),
+            specs: specs.to_vec(),
+            with_request_id,
+            answers: Vec::new(),
+            refused: false,
+        });
+        history.creations.len() - 1
+    }
+
+    /// A report is about to be sent.
+    pub fn report(&self, attempt: v1::Attempt, said: Said, bogus: bool) -> usize {
+        let mut history = self.history();
+        history.reports.push(Reported { attempt, said, bogus, receipts: Vec::new() });
+        history.reports.len() - 1
+    }
+
+    /// A receipt came.
+    pub fn receipt(&self, report: usize, verdict: Verdict) {
+        self.history().reports[report].receipts.push(verdict);
+    }
+
+    /// Something happened that no fault explains.
+    pub fn surprise(&self, what: String) {
+        self.history().surprises.push(what);
+    }
+
+    /// A handler begins.
+    pub fn run(&self, task_id: &str, attempt: i32, agent: &str) -> Running<'_> {
+        let began = self.now();
+        let mut history = self.history();
+        history.runs.push(HandlerRun {
+            task_id: task_id.to_owned(),
+            attempt,
+            agent: agent.to_owned(),
+            began,
+            ended: None,
+            gave: None,
+            dependencies: Vec::new(),
+        });
+        Running { recorder: self, index: history.runs.len() - 1 }
+    }
+}
+
+impl Running<'_> {
+    /// What the handler gives.
+    pub fn gives(&self, said: Said) {
+        self.recorder.history().runs[self.index].gave = Some(said);
+    }
+
+    /// What the handler was shown of its dependencies.
+    pub fn saw(&self, dependencies: Vec<(String, v1::TaskState, Option<String>)>) {
+        self.recorder.history().runs[self.index].dependencies = dependencies;
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let now = self.recorder.now();
+        self.recorder.history().runs[self.index].ended = Some(now);
+    }
+}
+
+impl History {
+    /// The ids of every task that was acknowledged.
+    pub fn acknowledged(&self) -> impl Iterator<Item = &str> {
+        self.creations.iter().flat_map(|creation| &creation.answers).flatten().map(|receipt| receipt.task_id.as_str())
+    }
+
+    /// How much there was of everything.
+    pub fn summary(&self) -> String {
+        let acknowledged = self.creations.iter().filter(|creation| !creation.answers.is_empty()).count();
+        let bogus = self.reports.iter().filter(|report| report.bogus).count();
+        let receipts: usize = self.reports.iter().map(|report| report.receipts.len()).sum();
+        format!(
+            "{} requests for tasks ({acknowledged} acknowledged), {} cancellations, {} retries, {} handler runs, {} reports \
+             seen ({bogus} bogus) with {receipts} receipts",
+            self.creations.len(),
+            self.cancels.len(),
+            self.retries.len(),
+            self.runs.len(),
+            self.reports.len(),
+        )
+    }
+}

@@ -1,0 +1,245 @@
+//! A load on a server that may be killed at any moment: submitters, those who cancel and retry, and agents of three kinds.
+//!
+//! Everything that was asked, answered and done is kept in a [`history::History`], which the [`crate::checker`] compares with
+//! what the server says afterwards.
+
+mod answer;
+pub mod chance;
+mod claim;
+pub mod crew;
+mod frames;
+pub mod history;
+mod sdk;
+mod steer;
+mod submit;
+pub mod work;
+
+use crate::wait::within;
+use callboard::{AgentHandle, Client, v1};
+use futures::StreamExt;
+use history::Recorder;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long everything may take to end, once the faults are over.
+const HEALING: Duration = Duration::from_secs(60);
+/// How long a call is tried; not long, because servers are away often here.
+const CALL: Duration = Duration::from_secs(5);
+
+/// The states of tasks that have not ended.
+const LIVE: [v1::TaskState; 5] = [
+    v1::TaskState::Waiting,
+    v1::TaskState::Ready,
+    v1::TaskState::Assigned,
+    v1::TaskState::Running,
+    v1::TaskState::Paused,
+];
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Submitters.
+    pub submitters: u64,
+    /// Those who cancel and retry.
+    pub steerers: u64,
+    /// Agents of the SDK.
+    pub agents: u64,
+    /// Slots of each.
+    pub slots: i32,
+    /// Agents that claim by unary calls.
+    pub claimers: u64,
+    /// Agents that speak frames.
+    pub speakers: u64,
+    /// Attempts that a run of a task may have; 0 for the server's default.
+    pub max_attempts: i32,
+    /// The longest that a handler works, in milliseconds; more than 250.
+    pub longest: u64,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self {
+            submitters: 6,
+            steerers: 2,
+            agents: 2,
+            slots: 12,
+            claimers: 3,
+            speakers: 1,
+            max_attempts: 0,
+            longest: 1_500,
+        }
+    }
+}
+
+/// A load that runs.
+#[derive(Debug)]
+pub struct Load {
+    /// What happened so far.
+    pub recorder: Arc<Recorder>,
+    client: Client,
+    size: Size,
+    askers: JoinSet<()>,
+    stop_asking: CancellationToken,
+    doers: JoinSet<()>,
+    stop_doing: CancellationToken,
+    agents: Vec<AgentHandle>,
+    give_up: CancellationToken,
+}
+
+/// What one that asks or claims has.
+struct Worker {
+    name: String,
+    client: Client,
+    recorder: Arc<Recorder>,
+    random: StdRng,
+    size: Size,
+    stop: CancellationToken,
+    give_up: CancellationToken,
+}
+
+impl Worker {
+    /// Waits for a random number of milliseconds, or until it is to stop.
+    async fn pause(&mut self, millis: Range<u64>) {
+        let pause = Duration::from_millis(self.random.random_range(millis));
+        tokio::select! { () = tokio::time::sleep(pause) => {}, () = self.stop.cancelled() => {} }
+    }
+}
+
+impl Load {
+    /// Starts it on a server. The same seed makes the same choices; what comes first is up to the machine.
+    pub fn start(address: &str, seed: u64, size: Size) -> Self {
+        let client = client(address);
+        let mut load = Self {
+            recorder: Arc::default(),
+            client,
+            size,
+            askers: JoinSet::new(),
+            stop_asking: CancellationToken::new(),
+            doers: JoinSet::new(),
+            stop_doing: CancellationToken::new(),
+            agents: Vec::new(),
+            give_up: CancellationToken::new(),
+        };
+        for index in 0..size.agents {
+            let agent = sdk::start(address, format!("sdk-{index}"), size.slots, &load.recorder);
+            load.agents.push(agent.expect("an agent of the SDK starts"));
+        }
+        for index in 0..size.speakers {
+            let worker = load.worker(format!("frames-{index}"), seed, &load.stop_doing);
+            load.doers.spawn(frames::speak(worker));
+        }
+        for index in 0..size.claimers {
+            let worker = load.worker(format!("claims-{index}"), seed, &load.stop_doing);
+            load.doers.spawn(claim::claim(worker));
+        }
+        for index in 0..size.submitters {
+            let worker = load.worker(format!("asker-{index}"), seed, &load.stop_asking);
+            load.askers.spawn(submit::submit(worker));
+        }
+        for index in 0..size.steerers {
+            let worker = load.worker(format!("steerer-{index}"), seed, &load.stop_asking);
+            load.askers.spawn(steer::steer(worker));
+        }
+        load
+    }
+
+    fn worker(&self, name: String, seed: u64, stop: &CancellationToken) -> Worker {
+        let own = name.bytes().fold(seed, |seed, byte| seed.wrapping_mul(1_000_003).wrapping_add(u64::from(byte)));
+        Worker {
+            name,
+            client: self.client.clone(),
+            recorder: self.recorder.clone(),
+            random: StdRng::seed_from_u64(own),
+            size: self.size,
+            stop: stop.clone(),
+            give_up: self.give_up.clone(),
+        }
+    }
+
+    /// The attempts that handlers of the SDK's agents run now.
+    pub fn running(&self) -> Vec<(String, i32)> {
+        let history = self.recorder.history();
+        let running = history.runs.iter().filter(|run| run.ended.is_none() && run.agent.starts_with("sdk-"));
+        running.map(|run| (run.task_id.clone(), run.attempt)).collect()
+    }
+
+    /// Nothing more is asked; what was asked is answered.
+    pub async fn stop_asking(&mut self) {
+        self.stop_asking.cancel();
+        let askers = &mut self.askers;
+        within(HEALING, "answers to everything that was asked", async {
+            while let Some(asker) = askers.join_next().await {
+                asker.expect("an asker ends in an orderly way");
+            }
+        })
+        .await;
+    }
+
+    /// Waits until every live task has ended, or the time is over.
+    pub async fn heal(&mut self) {
+        let until = tokio::time::Instant::now() + HEALING;
+        loop {
+            let live = live_tasks(&self.client).await;
+            if live.is_empty() {
+                return;
+            }
+            let told: Vec<_> = live.iter().take(20).map(describe).collect();
+            let count = live.len();
+            let in_time = tokio::time::Instant::now() < until;
+            assert!(in_time, "{count} tasks have not ended {HEALING:?} after the faults: {told:#?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Stops the agents.
+    pub async fn stop(mut self) -> Arc<Recorder> {
+        self.give_up.cancel();
+        self.stop_doing.cancel();
+        for agent in self.agents {
+            agent.drain();
+            let ended = within(HEALING, "an agent to drain", agent.join()).await;
+            ended.expect("an agent ends in an orderly way");
+        }
+        within(HEALING, "claimers to end", async {
+            while let Some(doer) = self.doers.join_next().await {
+                doer.expect("a claimer ends in an orderly way");
+            }
+        })
+        .await;
+        self.recorder
+    }
+}
+
+fn client(address: &str) -> Client {
+    Client::builder().address(address).namespace("default").timeout(CALL).build().expect("a client")
+}
+
+async fn live_tasks(client: &Client) -> Vec<v1::Task> {
+    let states = LIVE.map(i32::from).into();
+    let tasks = client.list(v1::ListTasksRequest { states, page_size: 1_000, ..Default::default() });
+    let mut tasks = std::pin::pin!(tasks);
+    let mut live = Vec::new();
+    while let Some(task) = tasks.next().await {
+        live.push(task.expect("live tasks can be listed"));
+    }
+    live
+}
+
+fn describe(task: &v1::Task) -> String {
+    let spec = task.spec.clone().unwrap_or_default();
+    let why: Vec<_> = task.waiting_for().map(|reason| reason.as_str_name()).collect();
+    format!(
+        "{} {} {} {why:?} unmet {} attempt {} agent {:?}",
+        task.id,
+        spec.r#type,
+        task.state().as_str_name(),
+        task.unmet_dependencies,
+        task.attempt,
+        task.agent
+    )
+}

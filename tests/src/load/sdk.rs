@@ -1,0 +1,51 @@
+//! Agents of the Rust SDK, in this process: they outlive the server's deaths.
+
+use super::history::{Recorder, Said};
+use super::work::{ASKED_TO_FAIL, SDK, Work, result_of, text_of};
+use callboard::{Agent, AgentHandle, Context, TaskError};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// How a handler that was told to stop fails.
+const CANCELLED: &str = "callboard.cancelled";
+
+/// Starts one.
+pub(super) fn start(
+    address: &str,
+    name: String,
+    slots: i32,
+    recorder: &Arc<Recorder>,
+) -> callboard::Result<AgentHandle> {
+    let (recorder, agent) = (recorder.clone(), name.clone());
+    let handler = move |context: Context, work: Value| {
+        let (recorder, agent) = (recorder.clone(), agent.clone());
+        async move { handle(&recorder, &agent, context, Work::read(&work)).await }
+    };
+    Agent::builder("load").address(address).namespace("default").name(name).slots(slots).handle(SDK, handler).spawn()
+}
+
+async fn handle(recorder: &Recorder, agent: &str, context: Context, work: Work) -> Result<String, TaskError> {
+    let running = recorder.run(context.task_id(), context.attempt(), agent);
+    let seen = context.dependencies().await.map_err(TaskError::from)?;
+    let told = |seen: &callboard::Dependency| seen.payload().map(|payload| text_of(Some(payload)).to_owned());
+    running.saw(seen.iter().map(|seen| (seen.task_id().to_owned(), seen.state(), told(seen))).collect());
+    if work.checkpoint {
+        // A cancellation or the server's absence may be in its way; the outcome doesn't hang on it.
+        let _ = tokio::time::timeout(work.length(), context.save_checkpoint("half way")).await;
+    }
+    context.progress(0.5, "executing", "half way");
+    tokio::select! {
+        () = tokio::time::sleep(work.length()) => {}
+        () = context.cancelled(), if work.obeys => {
+            running.gives(Said::Failed(CANCELLED.to_owned()));
+            return Err(TaskError::cancelled());
+        }
+    }
+    if work.fails(context.attempts_used()) {
+        running.gives(Said::Failed(ASKED_TO_FAIL.to_owned()));
+        return Err(TaskError::new("as asked").of_type(ASKED_TO_FAIL));
+    }
+    let result = result_of(context.task_id(), context.attempt(), agent);
+    running.gives(Said::Completed(result.clone()));
+    Ok(result)
+}

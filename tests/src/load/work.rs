@@ -1,0 +1,150 @@
+//! What the tasks of a load ask of their handlers: it stands in their input, so that every attempt of a task does the same.
+
+use super::Size;
+use callboard::v1;
+use prost_types::Duration as ProtoDuration;
+use rand::Rng;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The task types of a load, each for another kind of agent.
+pub const SDK: &str = "load.sdk";
+/// For the agent that speaks frames.
+pub const FRAMES: &str = "load.frames";
+/// For those that claim by unary calls.
+pub const CLAIMS: &str = "load.claims";
+
+/// The failure that handlers give when they are asked to fail.
+pub const ASKED_TO_FAIL: &str = "AskedToFail";
+
+/// What a handler is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// How long it takes.
+    pub millis: u64,
+    /// How many attempts of a run fail before one completes.
+    pub failures: u32,
+    /// It saves a checkpoint on its way.
+    pub checkpoint: bool,
+    /// It stops when it is told to.
+    pub obeys: bool,
+}
+
+impl Work {
+    /// Mostly short; some of it longer than a server is away.
+    pub fn random(random: &mut StdRng, longest: u64) -> Self {
+        let millis = match random.random_range(0..10) {
+            0..=5 => random.random_range(0..30),
+            6..=8 => random.random_range(30..250),
+            _ => random.random_range(250..longest),
+        };
+        let failures = match random.random_range(0..20) {
+            0..=2 => 1,
+            3 => 5,
+            _ => 0,
+        };
+        Self { millis, failures, checkpoint: random.random_bool(0.1), obeys: random.random_bool(0.5) }
+    }
+
+    /// As an input.
+    pub fn to_input(self) -> v1::Payload {
+        let Self { millis, failures, checkpoint, obeys } = self;
+        let value = json!({"millis": millis, "failures": failures, "checkpoint": checkpoint, "obeys": obeys});
+        payload("application/json", value.to_string())
+    }
+
+    /// From an input. What is not there is nothing to do.
+    pub fn read(value: &Value) -> Self {
+        Self {
+            millis: value["millis"].as_u64().unwrap_or_default(),
+            failures: value["failures"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+            checkpoint: value["checkpoint"].as_bool().unwrap_or_default(),
+            obeys: value["obeys"].as_bool().unwrap_or_default(),
+        }
+    }
+
+    /// From an assignment.
+    pub fn of(assignment: &v1::Assignment) -> Self {
+        let input = assignment.spec.as_ref().and_then(|spec| spec.input.as_ref());
+        Self::read(&serde_json::from_str(text_of(input)).unwrap_or_default())
+    }
+
+    /// How long it takes.
+    pub fn length(self) -> Duration {
+        Duration::from_millis(self.millis)
+    }
+
+    /// Whether an attempt is to fail, when so many of its run were used up before it.
+    pub fn fails(self, attempts_used: i32) -> bool {
+        i64::from(attempts_used) < i64::from(self.failures)
+    }
+}
+
+/// A random task that a load of a size can do.
+pub fn random_spec(random: &mut StdRng, size: &Size) -> v1::TaskSpec {
+    let millis = |millis: i32| Some(ProtoDuration { seconds: 0, nanos: millis * 1_000_000 });
+    v1::TaskSpec {
+        r#type: random_type(random, size).to_owned(),
+        description: "a task of the load".to_owned(),
+        input: Some(Work::random(random, size.longest).to_input()),
+        priority: random.random_range(0..6),
+        retry_policy: Some(v1::RetryPolicy {
+            max_attempts: size.max_attempts,
+            initial_backoff: millis(20),
+            max_backoff: millis(200),
+            ..v1::RetryPolicy::default()
+        }),
+        ..v1::TaskSpec::default()
+    }
+}
+
+/// A random type of task: most go to the SDK's agents.
+fn random_type(random: &mut StdRng, size: &Size) -> &'static str {
+    match random.random_range(0..20) {
+        0..=3 if size.speakers > 0 => FRAMES,
+        4 if size.claimers > 0 => CLAIMS,
+        _ => SDK,
+    }
+}
+
+/// A payload of text.
+pub fn payload(content_type: &str, text: impl Into<String>) -> v1::Payload {
+    v1::Payload {
+        content_type: content_type.to_owned(),
+        content: Some(v1::payload::Content::Text(text.into())),
+        ..v1::Payload::default()
+    }
+}
+
+/// The text of a payload; empty when it has none.
+pub fn text_of(payload: Option<&v1::Payload>) -> &str {
+    match payload.and_then(|payload| payload.content.as_ref()) {
+        Some(v1::payload::Content::Text(text)) => text,
+        _ => "",
+    }
+}
+
+/// A result that tells which handler gave it.
+pub fn result_of(task_id: &str, attempt: i32, agent: &str) -> String {
+    format!("{task_id} attempt {attempt} by {agent}")
+}
+
+/// The failure of a handler that was asked to fail.
+pub fn asked_to_fail() -> v1::Failure {
+    v1::Failure { r#type: ASKED_TO_FAIL.to_owned(), message: "as asked".to_owned(), ..v1::Failure::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    #[test]
+    fn work_comes_through_an_input() {
+        let mut random = StdRng::seed_from_u64(1);
+        let work = Work::random(&mut random, 1_000);
+        let spec = Some(v1::TaskSpec { input: Some(work.to_input()), ..v1::TaskSpec::default() });
+        assert_eq!(Work::of(&v1::Assignment { spec, ..v1::Assignment::default() }), work);
+    }
+}
