@@ -1,5 +1,7 @@
 //! `callboard demo` on a tree that it does not know, with an agent killed on the way.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use callboard_tests::program;
 use std::fs;
 use std::path::Path;

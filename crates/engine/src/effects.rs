@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::hydrate;
 use crate::push::{Assignment, Push, Receipt, ReceiptStatus, Stop};
 use crate::queue::{Item, Sink};
-use callboard_core::command::{Attached, Command, Effect, Fence, LaneLeft, Outcome, Reply, SessionEnd, StopReason};
-use callboard_core::model::{AgentId, Task, TaskState, Timestamp};
+use callboard_core::command::{Command, Effect, Fence, LaneLeft, Outcome, Reply, SessionEnd};
+use callboard_core::model::{AgentId, Task, Timestamp};
 use callboard_core::working_set::ChangeSet;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,7 +80,6 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
                 if let Ok(Reply::Attached(attached)) = &result {
                     shared.sessions.open(attached.agent, attached.epoch, *live);
                     refresh_board(committer, attached.agent);
-                    remind_of_cancellations(committer, attached, &mut outgoing);
                 }
                 answers.push((Sink::Caller(reply), result));
             }
@@ -159,17 +158,6 @@ fn refresh_board(committer: &mut Committer, agent: AgentId) {
             committer.lanes.extend(committer.board.lanes_of(agent));
         }
         None => committer.board.remove_agent(agent),
-    }
-}
-
-/// An agent that was away when a cancellation was asked for is told when it comes back with the attempt.
-fn remind_of_cancellations(committer: &Committer, attached: &Attached, outgoing: &mut ByAgent) {
-    for fence in &attached.held {
-        let task = committer.ws.loaded_task(fence.task).filter(|task| task.attempt == fence.attempt);
-        if let Some(TaskState::Running { cancelling: Some(cancelling), .. }) = task.map(|task| &task.state) {
-            let stop = Stop { fence: *fence, reason: StopReason::Requested, message: cancelling.reason.clone() };
-            outgoing.entry((attached.agent, Some(attached.epoch))).or_default().stops.push(stop);
-        }
     }
 }
 

@@ -25,9 +25,9 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let store = open(&settings.database).await?;
     let config = settings.engine_config();
     let engine = start_engine(store, config).await?;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| Error::Serve(format!("listen: {address} can't be listened on: {error}; is a server running there?")))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Error::Serve(format!("listen: {address} can't be listened on: {error}; is a server running there?"))
+    })?;
     let address = listener.local_addr().map_err(|error| Error::Serve(format!("listen: {error}")))?;
     announce(address, &settings.database)?;
     let limits = Limits { drain: settings.drain, ..Limits::default() };
@@ -60,8 +60,9 @@ fn announce(address: SocketAddr, database: &str) -> Result<(), Error> {
 }
 
 fn start_logging(settings: &Settings) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&settings.log)
-        .map_err(|error| Error::Usage(format!("log: {:?} is not a filter like `info` or `info,h2=off`: {error}", settings.log)))?;
+    let filter = EnvFilter::try_new(&settings.log).map_err(|error| {
+        Error::Usage(format!("log: {:?} is not a filter like `info` or `info,h2=off`: {error}", settings.log))
+    })?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Fails only when logging was started before.
     let _ = match settings.log_format {
@@ -76,7 +77,8 @@ fn start_logging(settings: &Settings) -> Result<(), Error> {
 
 /// Ends with the first signal to stop. The second one ends the process: whoever sends it does not want to wait.
 async fn first_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("signals can't be listened for; the server only ends by being killed");
         return std::future::pending().await;
     };

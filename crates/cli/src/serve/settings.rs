@@ -193,7 +193,8 @@ impl Settings {
     /// Where to listen. Beyond loopback only with `insecure`: an open server lets anybody do everything.
     pub fn listen_address(&self) -> Result<SocketAddr, Error> {
         let address: SocketAddr = self.listen.parse().map_err(|_| {
-            let message = format!("listen: {:?} is not an address and a port like 127.0.0.1:7470 or [::1]:7470", self.listen);
+            let message =
+                format!("listen: {:?} is not an address and a port like 127.0.0.1:7470 or [::1]:7470", self.listen);
             Error::Usage(message)
         })?;
         if !address.ip().is_loopback() && !self.insecure {

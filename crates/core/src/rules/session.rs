@@ -93,12 +93,7 @@ impl Step<'_, '_> {
             let Some(lease) = task.state.lease() else { continue };
             let fence = Fence { task: id, attempt: task.attempt, token: lease.token };
             if held.contains(&fence) {
-                self.step_state(&mut task, Move::Renew { epoch: agent.epoch })?;
-                if matches!(task.state, TaskState::Running { .. }) {
-                    // While it was away, its handler could not be heard.
-                    self.step_state(&mut task, Move::Hear(self.cx.now))?;
-                }
-                self.write(&mut task);
+                self.renew(&mut task, agent.epoch)?;
                 kept.push(fence);
             } else {
                 let reason = "the agent attached again without it".to_owned();
@@ -111,6 +106,20 @@ impl Step<'_, '_> {
             }
         }
         Ok(kept)
+    }
+
+    /// An attempt goes on in its agent's new session.
+    fn renew(&mut self, task: &mut Task, epoch: i64) -> Ruled<()> {
+        self.step_state(task, Move::Renew { epoch })?;
+        if let TaskState::Running { cancelling, .. } = task.state.clone() {
+            // While it was away, its handler could not be heard, and nobody could tell it to stop.
+            self.step_state(task, Move::Hear(self.cx.now))?;
+            if let Some(cancelling) = cancelling {
+                self.stop_attempt(task, StopReason::Requested, &cancelling.reason);
+            }
+        }
+        self.write(task);
+        Ok(())
     }
 
     /// An agent's stream broke. Its attempts wait for it to come back.

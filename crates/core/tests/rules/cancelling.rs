@@ -118,8 +118,10 @@ fn an_agent_that_comes_back_keeps_the_attempt_to_end_it() {
     in_every_mode(|mut w| {
         let id = cancelling(&mut w);
         let held = vec![w.fence(id)];
+        w.take_effects();
         let back = w.hello(Hello { held: held.clone(), previous_epoch: 1, ..Hello::new("worker", profile(1)) });
         assert_eq!(back.unwrap().held, held);
+        assert_eq!(stops(&mut w, id), [StopReason::Requested], "it is told what it missed");
         assert_eq!(w.report(id, completed("done")), Ok(StateName::Cancelled));
     });
 }
