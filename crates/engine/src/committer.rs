@@ -5,9 +5,9 @@
 //! carried out and its callers answered. Nothing is answered or pushed before the commit.
 
 use crate::effects::{self, Decided};
-use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::queue::{Item, Message, Sink};
+use crate::shared::Shared;
 use callboard_core::command::{Command, Effect, Envelope, LaneLeft, Outcome, Reply};
 use callboard_core::dispatch::Board;
 use callboard_core::model::Timestamp;

@@ -2,11 +2,12 @@
 //! nothing.
 
 use crate::committer::Committer;
-use crate::engine::Ended;
 use crate::error::{Error, Result};
 use crate::hydrate;
+use crate::log;
 use crate::push::{Assignment, Push, Receipt, ReceiptStatus, Stop};
 use crate::queue::{Item, Sink};
+use crate::shared::Ended;
 use callboard_core::command::{Command, Effect, Fence, LaneLeft, Outcome, Reply, SessionEnd};
 use callboard_core::model::{AgentId, Task, Timestamp};
 use callboard_core::working_set::ChangeSet;
@@ -52,6 +53,7 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
     let Decided { now, results, dispatched, left, changes } = decided;
     let shared = committer.shared.clone();
     shared.signals.tell(&changes);
+    log::events(&shared, &changes);
     for lane in &changes.removed_lanes {
         committer.board.remove_lane(*lane);
     }

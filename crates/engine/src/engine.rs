@@ -1,33 +1,27 @@
-//! The engine as the server sees it, and what its parts share.
+//! The engine as the server sees it.
 
-use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hydrate::{self, Wanted};
-use crate::names::Names;
 use crate::push::{Assignment, Push};
 use crate::queue::{Item, Queue, Sink};
-use crate::sessions::{Named, Sessions};
+use crate::sessions::Named;
+use crate::shared::{Ended, Shared};
 use crate::stream::{AttachRequest, Stream};
 use crate::sweep::Sweep;
-use crate::waiters::Waiters;
-use crate::watch::{Signals, Watch};
+use crate::watch::Watch;
 use callboard_core::command::{Command, Envelope, Fence, Reply, Report, Reporter, RequestToken};
 use callboard_core::model::id::DEFAULT_NAMESPACE;
-use callboard_core::model::{
-    AgentProfile, Failure, Link, NamespaceId, NamespaceSettings, Payload, Span, Task, TaskId, Timestamp,
-};
-use callboard_core::working_set::LaneRef;
+use callboard_core::model::{AgentProfile, Link, NamespaceId, NamespaceSettings, Span, TaskId, Timestamp};
 use callboard_core::{Entropy, WorkingSet};
 use callboard_store::{EventScope, Store};
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,19 +29,6 @@ use tokio_util::task::TaskTracker;
 const HYDRATE: usize = 4_096;
 /// How many of them are read at the same time.
 const HYDRATORS: usize = 2;
-/// How many lanes may wait for a preferred agent's head start; the sweep finds the others.
-const LOOK_AGAIN: usize = 10_000;
-
-/// How a task ended, for those who waited.
-#[derive(Clone, Debug)]
-pub struct Ended {
-    /// The task as it ended.
-    pub task: Arc<Task>,
-    /// Its result.
-    pub result: Option<Arc<Payload>>,
-    /// Its failure.
-    pub failure: Option<Arc<Failure>>,
-}
 
 /// Who claims what.
 #[derive(Clone, Debug)]
@@ -73,118 +54,6 @@ pub struct ClaimRequest {
 /// What was claimed.
 pub type Claimed = Vec<Assignment>;
 
-/// What the engine's parts share.
-pub(crate) struct Shared {
-    pub store: Arc<dyn Store>,
-    pub clock: Arc<dyn Clock>,
-    pub config: Config,
-    pub queue: Queue,
-    pub sessions: Sessions,
-    pub waiters: Waiters,
-    pub claims: Claims,
-    pub signals: Signals,
-    pub names: Names,
-    hydrate: mpsc::Sender<Wanted>,
-    look_again: Mutex<BTreeSet<(Span, LaneRef)>>,
-    /// There were sessions when we started.
-    expects: AtomicBool,
-    grace_until: AtomicI64,
-    sweep_at: AtomicI64,
-    sooner: Notify,
-    draining: AtomicBool,
-    failure: watch::Sender<Option<String>>,
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    /// Until when nobody's silence counts.
-    pub fn grace_until(&self) -> Timestamp {
-        Timestamp(self.grace_until.load(Ordering::Relaxed))
-    }
-
-    /// Nobody's silence counts for so long from now.
-    pub fn extend_grace(&self, span: Span) {
-        self.grace_until.fetch_max((self.clock.now() + span).0, Ordering::Relaxed);
-    }
-
-    /// A task is due at this time: sweep then, if not before.
-    pub fn wake_by(&self, at: Timestamp) {
-        let wait = at.0.saturating_sub(self.clock.now().0).max(0);
-        let at = self.clock.elapsed().0.saturating_add(wait);
-        if at < self.sweep_at.fetch_min(at, Ordering::Relaxed) {
-            self.sooner.notify_one();
-        }
-    }
-
-    /// How long until the next sweep.
-    pub fn plan_sweep(&self) -> Duration {
-        let now = self.clock.elapsed().0;
-        let latest = now + Span::from_std(self.config.sweep).0;
-        // What was asked for while the last sweep ran still counts; but never without a pause.
-        let asked = self.sweep_at.fetch_min(latest, Ordering::Relaxed);
-        Span(asked.clamp(now + 2_000, latest) - now).to_std()
-    }
-
-    /// A sweep begins: what was asked for until now is served by it.
-    pub fn begin_sweep(&self) {
-        self.sweep_at.store(i64::MAX, Ordering::Relaxed);
-    }
-
-    /// Ends when a sweep is wanted earlier than planned.
-    pub async fn sweep_sooner(&self) {
-        loop {
-            self.sooner.notified().await;
-            let wait = self.sweep_at.load(Ordering::Relaxed) - self.clock.elapsed().0;
-            if wait <= 0 {
-                return;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(Span(wait).to_std()) => return,
-                () = self.sooner.notified() => self.sooner.notify_one(),
-            }
-        }
-    }
-
-    /// Look at a lane again in a while.
-    pub fn look_again(&self, lane: LaneRef, after: Span) {
-        let mut lanes = self.look_again.lock().unwrap_or_else(PoisonError::into_inner);
-        if lanes.len() < LOOK_AGAIN {
-            lanes.insert((Span(self.clock.elapsed().0 + after.0), lane));
-        }
-    }
-
-    /// The lanes whose time has come.
-    pub fn lanes_to_look_at(&self, now: Span) -> Vec<LaneRef> {
-        let mut lanes = self.look_again.lock().unwrap_or_else(PoisonError::into_inner);
-        let later =
-            lanes.split_off(&(Span(now.0 + 1), (NamespaceId(i64::MIN), callboard_core::model::LaneId(i64::MIN))));
-        std::mem::replace(&mut *lanes, later).into_iter().map(|(_, lane)| lane).collect()
-    }
-
-    /// Reads what an assignment needs, and pushes it then.
-    pub fn hydrate(&self, wanted: Wanted) {
-        if self.hydrate.try_send(wanted).is_err() {
-            tracing::warn!("too many assignments wait for their inputs; one is left to its time for acceptance");
-        }
-    }
-
-    /// Whether nothing new is to be begun.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    /// The store can't be trusted any more: the process is to end.
-    pub fn fail(&self, error: &callboard_store::Error) {
-        tracing::error!(%error, "the store can't be trusted any more; the server stops");
-        self.failure.send_replace(Some(error.to_string()));
-    }
-}
-
 /// The engine. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -208,25 +77,7 @@ impl Engine {
         let (queue, messages) = Queue::new(config.queue);
         let (hydrate, wanted) = mpsc::channel(HYDRATE);
         let (failed, failure) = watch::channel(None);
-        let shared = Arc::new(Shared {
-            queue,
-            sessions: Sessions::default(),
-            waiters: Waiters::new(config.waiters),
-            claims: Claims::new(config.waiters),
-            signals: Signals::default(),
-            names: Names::default(),
-            hydrate,
-            look_again: Mutex::default(),
-            expects: AtomicBool::new(false),
-            grace_until: AtomicI64::new(0),
-            sweep_at: AtomicI64::new(i64::MAX),
-            sooner: Notify::new(),
-            draining: AtomicBool::new(false),
-            failure: failed,
-            store,
-            clock,
-            config,
-        });
+        let shared = Arc::new(Shared::new(store, config, clock, queue, hydrate, failed));
         shared.names.refresh(&*shared.store).await?;
         let engine = Self {
             shared: shared.clone(),
@@ -277,7 +128,7 @@ impl Engine {
         loop {
             let agents = self.shared.store.live_sessions(after, 1_000).await?;
             for agent in &agents {
-                self.shared.expects.store(true, Ordering::Relaxed);
+                self.shared.expect_sessions();
                 let Some(namespace) = self.shared.names.name(agent.namespace) else { continue };
                 let Some(session) = &agent.session else { continue };
                 if matches!(session.link, Link::Claims { .. }) {
@@ -311,7 +162,7 @@ impl Engine {
 
     /// From now on agents can reach us: their time to come back begins, if there are any that could.
     pub fn listening(&self) {
-        if self.shared.expects.load(Ordering::Relaxed) {
+        if self.shared.expects_sessions() {
             self.shared.extend_grace(Span::from_std(self.shared.config.restart_grace));
         }
         self.shared.sessions.forgive(self.shared.clock.elapsed());
@@ -435,7 +286,7 @@ impl Engine {
 
     /// Begins nothing new, and tells agents to go elsewhere until `deadline`.
     pub fn drain(&self, deadline: Timestamp) {
-        self.shared.draining.store(true, Ordering::Relaxed);
+        self.shared.begin_draining();
         let now = self.shared.clock.elapsed();
         for (session, _) in self.shared.sessions.open_streams() {
             self.shared.sessions.push(session.agent, Some(session.epoch), Push::Drain(deadline), now);
@@ -450,7 +301,7 @@ impl Engine {
     /// Cuts the streams that are left, commits what was taken in, and closes the store. Sessions stay in the store: their agents
     /// have the restart's grace to come back.
     pub async fn stop(&self) {
-        self.shared.draining.store(true, Ordering::Relaxed);
+        self.shared.begin_draining();
         self.shared.sessions.cut_all();
         self.stop.cancel();
         self.stop_committing.cancel();

@@ -1,9 +1,9 @@
 //! What an assignment carries beside the task's row, read after the commit.
 
 use crate::effects::fence_of;
-use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::push::{Assignment, DependencyOutcome, Push};
+use crate::shared::Shared;
 use callboard_core::command::Fence;
 use callboard_core::model::{AgentId, Failure, NamespaceId, Payload, Task, TaskId};
 use callboard_store::TaskView;

@@ -1,10 +1,10 @@
 //! An agent's stream, as the server has it.
 
-use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::push::Push;
 use crate::queue::{Item, Sink};
 use crate::sessions::{Live, Pulse};
+use crate::shared::Shared;
 use callboard_core::command::{Attached, Command, Envelope, Fence, Reply, Report, Reporter};
 use callboard_core::model::{AgentId, AgentProfile, Span};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Time: silence, timers, and a second look at everything that a lost wake-up could have missed.
 
-use crate::engine::Shared;
 use crate::error::Result;
 use crate::queue::Item;
+use crate::shared::Shared;
 use crate::stream::report_item;
 use callboard_core::command::{Command, Report};
 use callboard_core::model::{Link, Session, Span};

@@ -1,7 +1,7 @@
 //! Those who wait for a task's end.
 
-use crate::engine::Ended;
 use crate::error::{Error, Result};
+use crate::shared::Ended;
 use callboard_core::model::TaskId;
 use callboard_core::rejection::{Reason, Rejection};
 use std::collections::HashMap;

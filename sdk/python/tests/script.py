@@ -94,9 +94,15 @@ class Script:
         ]
         self.receive(assignments=wire.agent.AssignmentBatch(assignments=assignments))
 
-    def receipt(self, report: wire.agent.Report, status: str = "COMMITTED") -> None:
+    def receipt(
+        self, report: wire.agent.Report, status: str = "COMMITTED", reason: str = "", message: str = ""
+    ) -> None:
         receipt = wire.agent.Receipt(
-            report_id=report.report_id, attempt=report.attempt, status=f"RECEIPT_STATUS_{status}"
+            report_id=report.report_id,
+            attempt=report.attempt,
+            status=f"RECEIPT_STATUS_{status}",
+            reason=f"ERROR_REASON_{reason or 'UNSPECIFIED'}",
+            message=message,
         )
         self.receive(receipts=wire.agent.ReceiptBatch(receipts=[receipt]))
 

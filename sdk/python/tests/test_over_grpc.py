@@ -150,6 +150,7 @@ def watch_answers(server: FakeServer) -> None:
         if not request.cursor:
             yield tasks.WatchEventsResponse(cursor="c0")
             yield tasks.WatchEventsResponse(events=[event(1), event(2)], cursor="c2")
+            yield tasks.WatchEventsResponse()
             refuse(context, grpc.StatusCode.UNAVAILABLE, "DRAINING", "draining")
         elif request.cursor == "c2" and len(server.tasks.requests) == 2:
             refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "SLOW_READER", "slow")
@@ -221,6 +222,29 @@ def test_sync_and_async_handlers(server: FakeServer) -> None:
     assert server.agents.report("failed").failed.failure.type == "SystemExit"
     stream.assign("t4", "unknown")
     assert server.agents.report("rejected").attempt.task_id == "t4"
+    agent.drain()
+    assert agent.wait(PATIENCE)
+
+
+def test_inputs_and_results_that_cannot_be_converted_fail_for_good(server: FakeServer) -> None:
+    agent = Agent("converter", slots=4, address=server.address, drain_timeout=5)
+
+    @agent.task("sync")
+    def sync(input: Any) -> Any:
+        return object()
+
+    @agent.task("async")
+    async def async_(input: Any) -> Any:
+        return "x" * 1_048_577
+
+    agent.start()
+    stream = server.agents.stream()
+    nonsense = wire.payload.Payload(content_type="application/json", text="{")
+    cases = [("InvalidInput", nonsense), ("InvalidResult", text("fine"))]
+    for number, (kind, (expected, input)) in enumerate(itertools.product(["sync", "async"], cases)):
+        stream.assign(f"t{number}", kind, input=input)
+        failure = server.agents.report("failed").failed.failure
+        assert (failure.type, failure.retryable) == (expected, False)
     agent.drain()
     assert agent.wait(PATIENCE)
 

@@ -186,6 +186,14 @@ def test_causes_are_at_most_eight_deep_and_never_circular() -> None:
     assert not failure_of(errors[0]).cause.HasField("cause")
 
 
+def test_causes_are_without_their_details() -> None:
+    error = TaskError("outer", details="kept")
+    error.__cause__ = TaskError("inner", type="Inner", details="left out")
+    failure = failure_of(error)
+    assert decode(failure.details) == "kept"
+    assert failure.cause.type == "Inner" and not failure.cause.HasField("details")
+
+
 def test_a_task_error_fails_with_just_that() -> None:
     error = TaskError("m", type="T", retryable=False, retry_after=1.5, details={"a": 1})
     failure = failure_of(error)

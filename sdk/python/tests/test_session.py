@@ -31,10 +31,13 @@ def test_tries_the_next_address_when_no_welcome_comes() -> None:
     s = Script(addresses="http://a:1,http://b:2")
     s.session.start(s.now)
     s.frames()
-    s.later(10)
+    s.later(9.9)
+    assert [c.address.url for c in s.only(Connect)] == ["http://a:1"]
+    s.later(0.1)
+    assert s.only(Cut) == [Cut()]
     assert s.session.state is State.DETACHED
     s.later(0.1)
-    assert [c.address.url for c in s.only(Connect)] == ["http://a:1", "http://b:2"]
+    assert [c.address.url for c in s.only(Connect)] == ["http://b:2"]
 
 
 def test_backs_off_doubling_and_a_welcome_resets_it() -> None:
@@ -230,6 +233,50 @@ def test_a_refused_checkpoint_fails_for_whoever_saved_it() -> None:
     stop, settled = s.actions()
     assert isinstance(stop, Stop)
     assert isinstance(settled, CheckpointSettled) and settled.error is not None
+
+
+def test_a_failure_in_place_of_a_result_waits_behind_what_is_repeated() -> None:
+    s = Script()
+    s.working("t1")
+    s.checkpoint("t1", 1, ticket=1)
+    s.complete("t1")
+    checkpoint, completed = s.reports()
+    s.receipt(checkpoint, "RETRY")
+    s.receipt(completed, "REFUSED", "INVALID_FIELD")
+    assert s.reports() == []
+    s.later(0.1)
+    assert kinds(s.reports()) == ["checkpoint", "failed"]
+
+
+@pytest.mark.parametrize("reason", ["INVALID_FIELD", "PAYLOAD_TOO_LARGE"])
+def test_a_result_that_is_refused_for_what_it_holds_fails_its_attempt(reason: str) -> None:
+    s = Script()
+    s.working("t1")
+    s.complete("t1")
+    (completed,) = s.reports()
+    s.receipt(completed, "REFUSED", reason, "result is wrong")
+    # Once, also when the receipt comes twice.
+    s.receipt(completed, "REFUSED", reason, "result is wrong")
+    (report,) = s.reports()
+    failure = report.failed.failure
+    assert (failure.type, failure.message, failure.retryable) == ("InvalidResult", "result is wrong", False)
+    assert report.attempt == attempt("t1") and report.report_id > completed.report_id
+    # It is kept like any other, and nothing follows it when it is refused, too.
+    s.drop()
+    assert list(s.attach(held=[attempt("t1")], epoch=2).held) == [attempt("t1")]
+    assert s.reports() == [report]
+    s.receipt(report, "REFUSED", reason)
+    assert s.reports() == []
+    assert s.session.running() == []
+
+
+def test_a_stale_result_is_just_refused() -> None:
+    s = Script()
+    s.working("t1")
+    s.complete("t1")
+    (completed,) = s.reports()
+    s.receipt(completed, "REFUSED", "STALE_ATTEMPT")
+    assert s.reports() == []
 
 
 def test_a_requested_cancellation_reports_whatever_the_handler_makes_of_it() -> None:

@@ -11,6 +11,10 @@ use crate::{Result, payload};
 
 pub(crate) const CANCELLED: &str = "callboard.cancelled";
 
+/// The type of the failure when an input is not what the handler takes, or its result can't be a payload.
+pub(crate) const INVALID_INPUT: &str = "InvalidInput";
+pub(crate) const INVALID_RESULT: &str = "InvalidResult";
+
 const MAX_TYPE_BYTES: usize = 256;
 const MAX_MESSAGE_BYTES: usize = 16 << 10;
 const MAX_CAUSES: usize = 8;

@@ -14,6 +14,9 @@ from callboard.payload import Payload, encode
 WireFailure: TypeAlias = wire.payload.Failure
 
 CANCELLED = "callboard.cancelled"
+# The SDK's own. Another attempt would meet the same input and the same code.
+INVALID_INPUT = "InvalidInput"
+INVALID_RESULT = "InvalidResult"
 
 # The server cuts longer ones; cutting here keeps a huge message from passing the limit of a frame.
 _MAX_TYPE = 256
@@ -29,6 +32,11 @@ def is_cancellation(error: BaseException) -> bool:
 def cancelled_failure() -> WireFailure:
     """The failure of a handler that stopped because it was told to."""
     return WireFailure(type=CANCELLED, message="the handler stopped because it was told to", retryable=False)
+
+
+def refused_result(why: str) -> WireFailure:
+    """The failure of an attempt whose result the server would not take for what it holds."""
+    return WireFailure(type=INVALID_RESULT, message=cut(why, _MAX_MESSAGE), retryable=False)
 
 
 def failure_of(error: BaseException) -> WireFailure:

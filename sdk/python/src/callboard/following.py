@@ -119,8 +119,9 @@ class EventStream:
                 return None
             self._heard = True
             self._backoff.reset()
-            self._request.cursor = response.cursor
-            return [Event.from_wire(event) for event in response.events], response.cursor
+            # Without a cursor there is nothing to resume from but the last one.
+            self._request.cursor = response.cursor or self._request.cursor
+            return [Event.from_wire(event) for event in response.events], self._request.cursor
 
     async def close(self) -> None:
         """Ends the stream."""

@@ -93,6 +93,11 @@ class Outbox:
         """Whether a report of this attempt has no receipt."""
         return key in self._of
 
+    def find(self, report_id: int) -> wire.agent.Report | None:
+        """The report of this id, unless it has its receipt or never had to be kept."""
+        kept = self._kept.get(report_id)
+        return None if kept is None else kept.report
+
     def empty(self) -> bool:
         """Whether every report has its receipt."""
         return not self._kept

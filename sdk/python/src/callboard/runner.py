@@ -12,7 +12,15 @@ from typing import Any, Protocol
 from callboard import loop as sdk_loop
 from callboard import wire
 from callboard.context import AsyncContext, Context, Reporter
-from callboard.failure import WireFailure, cancelled_failure, failure_of, is_cancellation
+from callboard.errors import InvalidArgument, TaskError
+from callboard.failure import (
+    INVALID_INPUT,
+    INVALID_RESULT,
+    WireFailure,
+    cancelled_failure,
+    failure_of,
+    is_cancellation,
+)
 from callboard.handlers import Handler
 from callboard.models import DependencyResult
 from callboard.payload import Payload, decode, encode
@@ -97,10 +105,10 @@ class Runner:
 
     def _run_sync(self, handler: Handler, running: _Running) -> None:
         try:
-            arguments: list[Any] = [decode(running.assignment.spec.input)]
+            arguments: list[Any] = [_decode_input(running.assignment)]
             if handler.takes_context:
                 arguments.append(self._context(Context, running, self._dependencies(running)))
-            result = encode(handler.function(*arguments), "result")
+            result = _encode_result(handler.function(*arguments))
         except BaseException as error:  # whatever a handler raises is its outcome, SystemExit too
             self._failed(running, error)
         else:
@@ -115,7 +123,7 @@ class Runner:
 
     async def _run_async(self, handler: Handler, running: _Running) -> None:
         try:
-            arguments: list[Any] = [decode(running.assignment.spec.input)]
+            arguments: list[Any] = [_decode_input(running.assignment)]
             if handler.takes_context:
                 dependencies = _attached_dependencies(running.assignment)
                 if running.assignment.dependencies_truncated:
@@ -123,7 +131,7 @@ class Runner:
                     dependencies = await sdk_loop.bridge(self._upstream.fetch_dependencies(task_id))
                 arguments.append(self._context(AsyncContext, running, lambda: dependencies))
             work: Coroutine[Any, Any, Any] = handler.function(*arguments)
-            result = encode(await work, "result")
+            result = _encode_result(await work)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # SystemExit would end the loop of all async handlers
@@ -171,6 +179,20 @@ class Runner:
             self._thread = threading.Thread(target=_run_loop, args=(self._loop,), name=name, daemon=True)
             self._thread.start()
         return self._loop
+
+
+def _decode_input(assignment: wire.agent.Assignment) -> Any:
+    try:
+        return decode(assignment.spec.input)
+    except (ValueError, RecursionError) as error:
+        raise TaskError(f"the input can't be decoded: {error}", INVALID_INPUT, retryable=False) from error
+
+
+def _encode_result(result: Any) -> Payload:
+    try:
+        return encode(result, "result")
+    except InvalidArgument as error:
+        raise TaskError(error.message, INVALID_RESULT, retryable=False) from error
 
 
 def _attached_dependencies(assignment: wire.agent.Assignment) -> Dependencies:

@@ -21,7 +21,7 @@ from callboard import wire
 from callboard.actions import Action, CheckpointSettled, Connect, Cut, End, Start, Stop
 from callboard.convert import duration_seconds, enum_name
 from callboard.errors import StatusError, status_error
-from callboard.failure import WireFailure
+from callboard.failure import WireFailure, refused_result
 from callboard.payload import Payload
 from callboard.reports import Key, Outbox, Settled, key_of
 from callboard.retry import Backoff
@@ -37,6 +37,9 @@ PROGRESS_EVERY = 0.1
 """Seconds between two progress reports of an attempt."""
 RECEIPTS_WITHIN = 5.0
 """Seconds that a drain waits for receipts once no handler runs."""
+
+_UNFIT = frozenset({wire.error.ERROR_REASON_INVALID_FIELD, wire.error.ERROR_REASON_PAYLOAD_TOO_LARGE})
+"""Why a report is refused for what it holds."""
 
 _FATAL_REASONS = frozenset({"SESSION_SUPERSEDED", "NOT_YOUR_AGENT"})
 _FATAL_CODES = frozenset(
@@ -352,7 +355,10 @@ class Session:
 
     def _receipts(self, now: float, receipts: Iterable[wire.agent.Receipt]) -> None:
         for receipt in receipts:
+            report = self._outbox.find(receipt.report_id)
             settled = self._outbox.receipt(now, receipt)
+            if settled is Settled.REFUSED and report is not None:
+                self._follow_up(report, receipt)
             key = key_of(receipt.attempt)
             attempt = self._attempts.get(key)
             if attempt is None:
@@ -360,6 +366,14 @@ class Session:
             if settled is Settled.REFUSED and attempt.running and not attempt.closed:
                 self._close(key, attempt, receipt.message or "a report was refused")
             self._forget_if_done(key, attempt)
+
+    def _follow_up(self, report: wire.agent.Report, receipt: wire.agent.Receipt) -> None:
+        """A result that is refused for what it holds fails its attempt: else the task would hang until its
+        timeout."""
+        if report.WhichOneof("kind") == "completed" and receipt.reason in _UNFIT:
+            failure = refused_result(receipt.message)
+            failed = wire.agent.FailureReport(failure=failure)
+            self._outbox.add(wire.agent.Report(attempt=report.attempt, failed=failed))
 
     def _cancelled(self, cancellation: wire.agent.Cancellation) -> None:
         key = key_of(cancellation.attempt)

@@ -11,14 +11,10 @@ use serde::de::DeserializeOwned;
 
 use super::context::Context;
 use crate::payload;
-use crate::task_error::TaskError;
+use crate::task_error::{INVALID_INPUT, INVALID_RESULT, TaskError};
 
 /// Takes any task type that no other handler takes.
 pub(super) const ANY: &str = "*";
-
-/// The type of the failure when an input is not what the handler takes, or its result can't be a payload.
-const INVALID_INPUT: &str = "InvalidInput";
-const INVALID_RESULT: &str = "InvalidResult";
 
 pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = Result<v1::Payload, TaskError>> + Send>>;
 

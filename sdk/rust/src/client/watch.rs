@@ -200,6 +200,7 @@ mod tests {
         assert_eq!(events.cursor(), "c2");
         events.take(frame(&[], "c9"));
         assert_eq!(events.cursor(), "c9", "an empty frame moves the cursor");
+        events.take(frame(&[], ""));
         assert_eq!(events.request.cursor, "c9", "resuming goes on from there");
     }
 

@@ -25,14 +25,15 @@ pub(super) struct Ended {
     pub(super) accepted_as: Option<i64>,
 }
 
+/// What tells attempts apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+pub(super) struct Key {
     task_id: String,
     attempt: i32,
 }
 
 impl Key {
-    fn of(attempt: &v1::Attempt) -> Self {
+    pub(super) fn of(attempt: &v1::Attempt) -> Self {
         Self { task_id: attempt.task_id.clone(), attempt: attempt.attempt }
     }
 }

@@ -12,6 +12,7 @@ use super::{Action, CANCEL_GRACE, CHECKPOINT, Moment, Session, link};
 use crate::Error;
 use crate::error::{CallError, reason_name};
 use crate::settings;
+use crate::task_error::{INVALID_RESULT, TaskError};
 
 /// Why an assignment is handed back.
 const DRAINING: &str = "drain";
@@ -142,14 +143,16 @@ impl Session {
     fn on_receipt(&mut self, now: Moment, receipt: v1::Receipt) {
         match receipt.status() {
             v1::ReceiptStatus::Committed => {
-                if let Some(kept) = self.outbox.settle(receipt.report_id) {
+                for kept in self.outbox.commit(receipt.report_id) {
                     self.conclude(&kept, Ok(()));
                 }
             }
             v1::ReceiptStatus::Refused => self.on_refusal(now, receipt),
             v1::ReceiptStatus::Retry => {
                 let fraction = self.fraction();
-                self.outbox.send_again(receipt.report_id, now, fraction);
+                if let Some(superseded) = self.outbox.send_again(receipt.report_id, now, fraction) {
+                    self.conclude(&superseded, Ok(()));
+                }
             }
             // Of a newer protocol: ignored.
             v1::ReceiptStatus::Unspecified => {}
@@ -166,12 +169,26 @@ impl Session {
         );
         if let Some(kept) = &kept {
             self.conclude(kept, Err(refusal(receipt.reason(), &receipt.message)));
+            self.follow_up(kept, &receipt);
         }
         // Progress is not kept; then the receipt itself says which attempt.
         let attempt = kept.and_then(|kept| kept.report.attempt).or(receipt.attempt);
         if let Some(attempt) = attempt {
             self.lose(now, &attempt, v1::CancellationReason::LeaseLost);
         }
+    }
+
+    /// A result that is refused for what it holds fails its attempt: else the task would hang until its timeout.
+    fn follow_up(&mut self, refused: &Kept, receipt: &v1::Receipt) {
+        let unfit = matches!(receipt.reason(), v1::ErrorReason::InvalidField | v1::ErrorReason::PayloadTooLarge);
+        let (true, Some(v1::report::Kind::Completed(_)), Some(attempt)) =
+            (unfit, &refused.report.kind, &refused.report.attempt)
+        else {
+            return;
+        };
+        let error = TaskError::new(receipt.message.clone()).of_type(INVALID_RESULT).permanent();
+        let failure = Some(error.into_failure());
+        self.report(attempt.clone(), v1::report::Kind::Failed(v1::FailureReport { failure }), None);
     }
 
     /// A report is done with: let its attempt go, and tell a handler that waits for it.

@@ -10,7 +10,7 @@ use crate::error::{CallError, reason_name};
 use crate::retry::Backoff;
 
 /// How long opening a stream may take, up to the welcome.
-const OPENING: Duration = Duration::from_secs(15);
+const OPENING: Duration = Duration::from_secs(10);
 
 /// The lease when the server says none.
 const DEFAULT_LEASE: Duration = Duration::from_secs(10);

@@ -1,10 +1,11 @@
 //! Reports that have no receipt yet. They are sent in their order, and again in their order, under the ids they have.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use callboard_proto::{MAX_FRAME_BYTES, v1};
 use prost::Message;
 
+use super::attempts::Key;
 use super::{Moment, Ticket};
 use crate::retry::Backoff;
 
@@ -19,15 +20,28 @@ const BATCH_BYTES: usize = MAX_FRAME_BYTES - (64 << 10);
 pub(super) struct Kept {
     pub(super) report: v1::Report,
     pub(super) ticket: Option<Ticket>,
+    key: Key,
     size: usize,
     was_sent: bool,
+}
+
+/// The reports of one attempt.
+#[derive(Debug, Default)]
+struct Line {
+    ids: BTreeSet<i64>,
+    /// One is to be sent again while later ones are on their way: it waits for their receipts, and newer ones wait behind
+    /// it. Otherwise an old checkpoint could replace a new one.
+    waiting: BTreeSet<i64>,
+    /// The latest that was committed. It implies those before it.
+    committed: i64,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     last_id: i64,
     kept: BTreeMap<i64, Kept>,
-    /// Of those kept, what was not sent on this stream.
+    lines: HashMap<Key, Line>,
+    /// Of those kept, what can be sent: it was not yet on this stream, or is to be again.
     unsent: BTreeSet<i64>,
     /// The server could not decide a report: send nothing before this, so that the order stays.
     paused_until: Option<Moment>,
@@ -51,10 +65,14 @@ impl Outbox {
 
     pub(super) fn push(&mut self, attempt: v1::Attempt, kind: v1::report::Kind, ticket: Option<Ticket>) -> i64 {
         let id = self.next_id();
+        let key = Key::of(&attempt);
         let report = v1::Report { report_id: id, attempt: Some(attempt), kind: Some(kind) };
         let size = report.encoded_len();
-        self.kept.insert(id, Kept { report, ticket, size, was_sent: false });
-        self.unsent.insert(id);
+        let line = self.lines.entry(key.clone()).or_default();
+        line.ids.insert(id);
+        let queue = if line.waiting.is_empty() { &mut self.unsent } else { &mut line.waiting };
+        queue.insert(id);
+        self.kept.insert(id, Kept { report, ticket, key, size, was_sent: false });
         id
     }
 
@@ -62,8 +80,7 @@ impl Outbox {
     pub(super) fn withdraw(&mut self, id: i64) -> bool {
         let unseen = self.kept.get(&id).is_some_and(|kept| !kept.was_sent);
         if unseen {
-            self.kept.remove(&id);
-            self.unsent.remove(&id);
+            self.remove(id);
         }
         unseen
     }
@@ -96,23 +113,44 @@ impl Outbox {
     /// The report has its receipt. `None` when it had one before, or was progress.
     pub(super) fn settle(&mut self, id: i64) -> Option<Kept> {
         self.backoff.reset();
-        self.unsent.remove(&id);
-        self.kept.remove(&id)
+        self.remove(id)
     }
 
-    /// The server could not decide: send it again, after a while.
-    pub(super) fn send_again(&mut self, id: i64, now: Moment, fraction: f64) {
-        if !self.kept.contains_key(&id) || !self.unsent.insert(id) {
-            return;
+    /// The report is durable: it is done with, and so are those before it that were to be sent again.
+    pub(super) fn commit(&mut self, id: i64) -> Vec<Kept> {
+        let mut done = vec![id];
+        if let Some(line) = self.kept.get(&id).and_then(|kept| self.lines.get_mut(&kept.key)) {
+            line.committed = line.committed.max(id);
+            let earlier = line.ids.range(..id);
+            done.extend(earlier.filter(|id| line.waiting.contains(id) || self.unsent.contains(id)));
         }
+        done.into_iter().filter_map(|id| self.settle(id)).collect()
+    }
+
+    /// The server could not decide: send it again, after a while. Gives the report back when a later one of its attempt was
+    /// committed meanwhile, so that it is done with.
+    pub(super) fn send_again(&mut self, id: i64, now: Moment, fraction: f64) -> Option<Kept> {
+        let key = self.kept.get(&id)?.key.clone();
+        let line = self.lines.get_mut(&key)?;
+        if id < line.committed {
+            return self.settle(id);
+        }
+        if self.unsent.contains(&id) || !line.waiting.insert(id) {
+            return None;
+        }
+        let unsent = line.ids.iter().copied().filter(|id| self.unsent.remove(id));
+        line.waiting.extend(unsent);
+        self.release(&key);
         if self.paused_until.is_none_or(|until| until <= now) {
             self.paused_until = Some(now + self.backoff.next(None, fraction));
         }
+        None
     }
 
     /// A new stream: everything without a receipt is sent again.
     pub(super) fn send_all_again(&mut self) {
         self.unsent = self.kept.keys().copied().collect();
+        self.lines.values_mut().for_each(|line| line.waiting.clear());
         self.paused_until = None;
     }
 
@@ -125,5 +163,28 @@ impl Outbox {
     /// When there is something to send; the beginning of time when there is at once.
     pub(super) fn next_due(&self) -> Option<Moment> {
         (!self.unsent.is_empty()).then(|| self.paused_until.unwrap_or_default())
+    }
+
+    fn remove(&mut self, id: i64) -> Option<Kept> {
+        self.unsent.remove(&id);
+        let kept = self.kept.remove(&id)?;
+        if let Some(line) = self.lines.get_mut(&kept.key) {
+            line.ids.remove(&id);
+            line.waiting.remove(&id);
+            if line.ids.is_empty() {
+                self.lines.remove(&kept.key);
+            } else {
+                self.release(&kept.key);
+            }
+        }
+        Some(kept)
+    }
+
+    /// Lets what waits be sent, in its order, when nothing of the attempt is on its way any more.
+    fn release(&mut self, key: &Key) {
+        let Some(line) = self.lines.get_mut(key) else { return };
+        if line.ids.iter().all(|id| line.waiting.contains(id) || self.unsent.contains(id)) {
+            self.unsent.append(&mut line.waiting);
+        }
     }
 }

@@ -66,7 +66,7 @@ fn a_stream_that_is_never_welcomed_is_given_up() {
     let mut agent = Script::new();
     agent.actions();
     agent.frames();
-    assert_eq!(agent.after(seconds(14)).actions(), NOTHING);
+    assert_eq!(agent.after(seconds(9)).actions(), NOTHING);
     assert_eq!(agent.after(seconds(1)).actions(), ["disconnect"]);
     agent.reopens();
 }

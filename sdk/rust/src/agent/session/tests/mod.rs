@@ -4,6 +4,8 @@ mod attaching;
 mod cancelling;
 mod draining;
 mod liveness;
+mod ordering;
+mod refusing;
 mod reporting;
 
 use std::collections::HashMap;
@@ -122,12 +124,16 @@ impl Script {
     }
 
     fn receipt(&mut self, report_id: i64, status: v1::ReceiptStatus) {
+        self.receipt_because(report_id, status, v1::ErrorReason::StaleAttempt);
+    }
+
+    fn receipt_because(&mut self, report_id: i64, status: v1::ReceiptStatus, reason: v1::ErrorReason) {
         let receipt = v1::Receipt {
             report_id,
             attempt: self.sent.get(&report_id).cloned(),
             status: status.into(),
-            reason: v1::ErrorReason::StaleAttempt.into(),
-            message: "stale".into(),
+            reason: reason.into(),
+            message: "refused".into(),
             ..Default::default()
         };
         self.receive(Inbound::Receipts(v1::ReceiptBatch { receipts: vec![receipt] }));
@@ -253,7 +259,11 @@ impl Script {
             Kind::Progress(progress) => format!("progress {}", progress.fraction.unwrap_or(-1.0)),
             Kind::Checkpoint(_) => "checkpoint".to_owned(),
             Kind::Completed(_) => "completed".to_owned(),
-            Kind::Failed(failed) => format!("failed {}", failed.failure.unwrap_or_default().r#type),
+            Kind::Failed(failed) => {
+                let failure = failed.failure.unwrap_or_default();
+                let permanent = if failure.retryable == Some(false) { " for good" } else { "" };
+                format!("failed {}{permanent}", failure.r#type)
+            }
         };
         let id = if kind.starts_with("progress") { String::new() } else { format!("{}: ", report.report_id) };
         format!("{id}{} {kind}", name(&attempt))

@@ -1,0 +1,189 @@
+//! What the engine's parts share.
+
+use crate::claims::Claims;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::hydrate::Wanted;
+use crate::names::Names;
+use crate::queue::Queue;
+use crate::sessions::Sessions;
+use crate::waiters::Waiters;
+use crate::watch::Signals;
+use callboard_core::model::{Failure, LaneId, NamespaceId, Payload, Span, Task, Timestamp};
+use callboard_core::working_set::LaneRef;
+use callboard_store::Store;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+
+/// How many lanes may wait for a preferred agent's head start; the sweep finds the others.
+const LOOK_AGAIN: usize = 10_000;
+
+/// How a task ended, for those who waited.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The task as it ended.
+    pub task: Arc<Task>,
+    /// Its result.
+    pub result: Option<Arc<Payload>>,
+    /// Its failure.
+    pub failure: Option<Arc<Failure>>,
+}
+
+/// What the engine's parts share.
+pub(crate) struct Shared {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub config: Config,
+    pub queue: Queue,
+    pub sessions: Sessions,
+    pub waiters: Waiters,
+    pub claims: Claims,
+    pub signals: Signals,
+    pub names: Names,
+    hydrate: mpsc::Sender<Wanted>,
+    look_again: Mutex<BTreeSet<(Span, LaneRef)>>,
+    /// There were sessions when we started.
+    expects: AtomicBool,
+    grace_until: AtomicI64,
+    sweep_at: AtomicI64,
+    sooner: Notify,
+    draining: AtomicBool,
+    failure: watch::Sender<Option<String>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Nothing is expected, waited for or attached yet.
+    pub fn new(
+        store: Arc<dyn Store>,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        queue: Queue,
+        hydrate: mpsc::Sender<Wanted>,
+        failure: watch::Sender<Option<String>>,
+    ) -> Self {
+        Self {
+            queue,
+            sessions: Sessions::default(),
+            waiters: Waiters::new(config.waiters),
+            claims: Claims::new(config.waiters),
+            signals: Signals::default(),
+            names: Names::default(),
+            hydrate,
+            look_again: Mutex::default(),
+            expects: AtomicBool::new(false),
+            grace_until: AtomicI64::new(0),
+            sweep_at: AtomicI64::new(i64::MAX),
+            sooner: Notify::new(),
+            draining: AtomicBool::new(false),
+            failure,
+            store,
+            clock,
+            config,
+        }
+    }
+
+    /// There are sessions whose agents may come back.
+    pub fn expect_sessions(&self) {
+        self.expects.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there are.
+    pub fn expects_sessions(&self) -> bool {
+        self.expects.load(Ordering::Relaxed)
+    }
+
+    /// Nothing new is to be begun.
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Until when nobody's silence counts.
+    pub fn grace_until(&self) -> Timestamp {
+        Timestamp(self.grace_until.load(Ordering::Relaxed))
+    }
+
+    /// Nobody's silence counts for so long from now.
+    pub fn extend_grace(&self, span: Span) {
+        self.grace_until.fetch_max((self.clock.now() + span).0, Ordering::Relaxed);
+    }
+
+    /// A task is due at this time: sweep then, if not before.
+    pub fn wake_by(&self, at: Timestamp) {
+        let wait = at.0.saturating_sub(self.clock.now().0).max(0);
+        let at = self.clock.elapsed().0.saturating_add(wait);
+        if at < self.sweep_at.fetch_min(at, Ordering::Relaxed) {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// How long until the next sweep.
+    pub fn plan_sweep(&self) -> Duration {
+        let now = self.clock.elapsed().0;
+        let latest = now + Span::from_std(self.config.sweep).0;
+        // What was asked for while the last sweep ran still counts; but never without a pause.
+        let asked = self.sweep_at.fetch_min(latest, Ordering::Relaxed);
+        Span(asked.clamp(now + 2_000, latest) - now).to_std()
+    }
+
+    /// A sweep begins: what was asked for until now is served by it.
+    pub fn begin_sweep(&self) {
+        self.sweep_at.store(i64::MAX, Ordering::Relaxed);
+    }
+
+    /// Ends when a sweep is wanted earlier than planned.
+    pub async fn sweep_sooner(&self) {
+        loop {
+            self.sooner.notified().await;
+            let wait = self.sweep_at.load(Ordering::Relaxed) - self.clock.elapsed().0;
+            if wait <= 0 {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Span(wait).to_std()) => return,
+                () = self.sooner.notified() => self.sooner.notify_one(),
+            }
+        }
+    }
+
+    /// Look at a lane again in a while.
+    pub fn look_again(&self, lane: LaneRef, after: Span) {
+        let mut lanes = self.look_again.lock().unwrap_or_else(PoisonError::into_inner);
+        if lanes.len() < LOOK_AGAIN {
+            lanes.insert((Span(self.clock.elapsed().0 + after.0), lane));
+        }
+    }
+
+    /// The lanes whose time has come.
+    pub fn lanes_to_look_at(&self, now: Span) -> Vec<LaneRef> {
+        let mut lanes = self.look_again.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = lanes.split_off(&(Span(now.0 + 1), (NamespaceId(i64::MIN), LaneId(i64::MIN))));
+        std::mem::replace(&mut *lanes, later).into_iter().map(|(_, lane)| lane).collect()
+    }
+
+    /// Reads what an assignment needs, and pushes it then.
+    pub fn hydrate(&self, wanted: Wanted) {
+        if self.hydrate.try_send(wanted).is_err() {
+            tracing::warn!("too many assignments wait for their inputs; one is left to its time for acceptance");
+        }
+    }
+
+    /// Whether nothing new is to be begun.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The store can't be trusted any more: the process is to end.
+    pub fn fail(&self, error: &callboard_store::Error) {
+        tracing::error!(%error, "the store can't be trusted any more; the server stops");
+        self.failure.send_replace(Some(error.to_string()));
+    }
+}
