@@ -4,12 +4,17 @@
 //!
 //! With `load`, every batch loads its tasks before it changes them; without, rows stay in memory, as in the engine.
 
+// The rows of the tests, of which only a few are needed here.
+#[path = "../tests/store/conformance/samples.rs"]
+#[allow(dead_code, clippy::unwrap_used, clippy::panic)]
+mod samples;
+
 use callboard_core::model::task::TaskState;
 use callboard_core::model::{EventKind, Payload, Task};
 use callboard_core::working_set::{ChangeSet, PayloadValue, Want};
 use callboard_store::Store;
-use callboard_store::conformance::samples::{changed, completed, event, new, running, step, task, write};
 use callboard_store::sqlite::{SqliteOptions, SqliteStore};
+use samples::{changed, completed, event, new, running, step, task, write};
 use std::time::{Duration, Instant};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;

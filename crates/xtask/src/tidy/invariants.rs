@@ -6,7 +6,7 @@
 //! **An outcome is final.** What the rest of the paragraph explains.
 //! Held by: `ends_once`, `late_reports_change_nothing` (crates/core/tests/life.rs), `kill_rounds` (tests/tests/faults.rs)
 //!
-//! **All stores behave alike.** Held by the conformance suite (crates/store/src/conformance)
+//! **All stores behave alike.** Held by the conformance suite (crates/store/tests/store/conformance)
 //! ```
 
 use super::{File, Violation};

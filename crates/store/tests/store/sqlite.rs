@@ -3,8 +3,8 @@
 // Helpers of tests stand outside of tests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use crate::conformance::samples::*;
 use callboard_core::working_set::ChangeSet;
-use callboard_store::conformance::samples::*;
 use callboard_store::sqlite::{SqliteOptions, SqliteStore};
 use callboard_store::{Error, EventScope, Result, Store, TaskFilter};
 use sqlx::{ConnectOptions, Connection};

@@ -1,11 +1,11 @@
 //! All or nothing, and only on what was expected.
 
 use super::samples::*;
-use crate::Error;
 use callboard_core::model::{Task, TaskSpec};
 use callboard_core::working_set::{ChangeSet, Changed, Want};
+use callboard_store::Error;
 
-fn is_conflict(result: crate::Result<()>) {
+fn is_conflict(result: callboard_store::Result<()>) {
     assert!(matches!(result, Err(Error::Conflict(_))), "{result:?}");
 }
 
@@ -255,7 +255,7 @@ pub async fn namespaces_are_apart(fixture: Fixture) {
     assert_eq!(rows.ready, [((NAMESPACE, here.lane), 1)]);
     let page = fixture.store.tasks(OTHER, &Default::default(), None, 10).await.unwrap();
     assert_eq!(page.tasks, [there.clone()]);
-    let filter = crate::TaskFilter { tags: vec!["t".into()], ..Default::default() };
+    let filter = callboard_store::TaskFilter { tags: vec!["t".into()], ..Default::default() };
     assert_eq!(fixture.store.tasks(NAMESPACE, &filter, None, 10).await.unwrap().tasks, [here]);
     assert_eq!(fixture.store.agent(OTHER, "a").await.unwrap(), Some((agent_there, 0)));
     let elsewhere = Want { tasks: [(OTHER, there.id)].into(), ..Want::default() };

@@ -72,10 +72,10 @@ pub async fn text_of_any_kind(fixture: Fixture) {
         assert_eq!(rows.keys, [(wanted, row.id)], "{text:?}");
         assert_eq!(rows.tasks, [row.clone()]);
         let filters = [
-            crate::TaskFilter { key: Some(text.into()), ..Default::default() },
-            crate::TaskFilter { task_type: Some(text.into()), ..Default::default() },
-            crate::TaskFilter { agent: Some(text.into()), ..Default::default() },
-            crate::TaskFilter { tags: vec![text.into()], ..Default::default() },
+            callboard_store::TaskFilter { key: Some(text.into()), ..Default::default() },
+            callboard_store::TaskFilter { task_type: Some(text.into()), ..Default::default() },
+            callboard_store::TaskFilter { agent: Some(text.into()), ..Default::default() },
+            callboard_store::TaskFilter { tags: vec![text.into()], ..Default::default() },
         ];
         for filter in filters {
             let page = fixture.store.tasks(NAMESPACE, &filter, None, 10).await.unwrap();

@@ -2,13 +2,13 @@
 //!
 //! A store's tests name the suite once, with a way to make an empty store:
 //!
-//! ```ignore
-//! callboard_store::conformance!(|| async { (Arc::new(MyStore::new().await) as Arc<dyn Store>, ()) });
+//! ```text
+//! conformance!(async || (Arc::new(MyStore::new()) as Arc<dyn Store>, ()));
 //! ```
 //!
 //! Each case becomes a test of its own. What comes beside the store (a temporary folder, say) lives as long as the test.
 
-// These are tests, though they stand where other crates can reach them.
+// Helpers of tests stand outside of tests.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cloned_ref_to_slice_refs)]
 
 pub mod agents;
@@ -22,10 +22,9 @@ pub mod transactions;
 
 /// Makes a test of every case. `$make` is a function without arguments; its future gives an `Arc<dyn Store>`, empty, and
 /// something to keep.
-#[macro_export]
 macro_rules! conformance {
     ($make:expr) => {
-        $crate::conformance_cases! { $make;
+        crate::conformance::conformance_cases! { $make;
             round_trips::{
                 every_field_of_a_task, every_state_of_a_task, text_of_any_kind, large_payloads, every_kind_of_payload,
                 namespaces, agents, lanes, requests, edges, events_of_every_kind,
@@ -61,8 +60,6 @@ macro_rules! conformance {
 }
 
 /// See [`conformance`].
-#[doc(hidden)]
-#[macro_export]
 macro_rules! conformance_cases {
     ($make:expr; $($module:ident::{$($case:ident),* $(,)?})*) => {
         $(mod $module {
@@ -71,8 +68,10 @@ macro_rules! conformance_cases {
             $(#[tokio::test]
             async fn $case() {
                 let (store, _kept) = ($make)().await;
-                $crate::conformance::$module::$case($crate::conformance::samples::Fixture::new(store)).await;
+                crate::conformance::$module::$case(crate::conformance::samples::Fixture::new(store)).await;
             })*
         })*
     };
 }
+
+pub(crate) use {conformance, conformance_cases};

@@ -1,9 +1,9 @@
 //! The order of commits, and places in it.
 
 use super::samples::*;
-use crate::{Cursor, EventScope};
 use callboard_core::model::Event;
 use callboard_core::working_set::ChangeSet;
+use callboard_store::{Cursor, EventScope};
 
 const HERE: EventScope = EventScope::Namespace(NAMESPACE);
 

@@ -1,9 +1,9 @@
 //! Agents, their sessions and leases; remembered answers.
 
 use super::samples::*;
-use crate::{AgentFilter, Error};
 use callboard_core::model::{Agent, NamespaceId, RequestKey, RequestRecord, Span, Task, Timestamp};
 use callboard_core::working_set::{ChangeSet, Changed, Want};
+use callboard_store::{AgentFilter, Error};
 use std::sync::Arc;
 
 /// An agent comes with every task leased to it.

@@ -5,13 +5,13 @@
 // Helpers of tests stand outside of tests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use crate::conformance::samples::*;
 use callboard_core::model::task::TaskState;
 use callboard_core::model::{
     Agent, AgentId, NamespaceId, NotBefore, Payload, RequestKey, RequestRecord, StateName, Task, TaskId, TaskSpec,
     Waiting,
 };
 use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, Want};
-use callboard_store::conformance::samples::*;
 use callboard_store::memory::MemoryStore;
 use callboard_store::sqlite::{SqliteOptions, SqliteStore};
 use callboard_store::{AgentFilter, Error, EventScope, TaskFilter};

@@ -1,10 +1,10 @@
 //! Pages of tasks.
 
 use super::samples::*;
-use crate::TaskFilter;
 use callboard_core::model::task::TaskState;
 use callboard_core::model::{Payload, StateName, Task, TaskSpec};
 use callboard_core::working_set::PayloadValue;
+use callboard_store::TaskFilter;
 use std::sync::Arc;
 
 /// Every task of a list, by pages of `limit`, as their numbers.

@@ -1,6 +1,5 @@
 //! Rows to test with.
 
-use crate::{Result, Store};
 use callboard_core::Settings;
 use callboard_core::model::task::{ClaimLease, Closed, ClosedBy, Progress, TaskState, Waiting};
 use callboard_core::model::{
@@ -9,6 +8,7 @@ use callboard_core::model::{
     StateName, Task, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
 };
 use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, PayloadWrite, Rows, TaskRef, Want};
+use callboard_store::{Result, Store};
 use std::sync::Arc;
 use uuid::Uuid;
 

@@ -1,12 +1,10 @@
 //! Both stores pass the suite.
 
-#![allow(clippy::unwrap_used)]
-
 mod memory {
     use callboard_store::{Store, memory::MemoryStore};
     use std::sync::Arc;
 
-    callboard_store::conformance!(async || (Arc::new(MemoryStore::new()) as Arc<dyn Store>, ()));
+    crate::conformance::conformance!(async || (Arc::new(MemoryStore::new()) as Arc<dyn Store>, ()));
 }
 
 mod sqlite {
@@ -14,7 +12,7 @@ mod sqlite {
     use callboard_store::sqlite::{SqliteOptions, SqliteStore};
     use std::sync::Arc;
 
-    callboard_store::conformance!(async || {
+    crate::conformance::conformance!(async || {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
         let store = SqliteStore::open(path.to_str().unwrap(), SqliteOptions::default()).await.unwrap();
