@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use callboard_proto::v1;
 
-use super::{Action, CANCEL_GRACE, Moment, Session};
+use super::{Action, CANCEL_GRACE, DRAIN, Moment, Session};
 use crate::Error;
 
 /// How long receipts are waited for when nothing else is left.
@@ -87,7 +87,9 @@ impl Session {
     /// Ends the agent when its time is over, or nothing is left.
     pub(super) fn end_when_due(&mut self, now: Moment) {
         let idle = self.attempts.running() == 0;
-        let done = idle && self.outbox.is_empty();
+        // A server that knows of drains ends the stream when nothing is left: until then it might still be giving us a task.
+        let let_go = !(self.link.is_attached() && self.link.server_takes(DRAIN));
+        let done = idle && self.outbox.is_empty() && let_go;
         match &self.ending.stage {
             Stage::Working => {}
             Stage::Final { error, until } if idle || *until <= now => {

@@ -1,11 +1,22 @@
 use super::*;
 
 #[test]
-fn an_idle_agent_drains_at_once() {
+fn an_idle_agent_says_so_and_is_let_go() {
     let mut agent = Script::attached();
     agent.session.drain(agent.now);
+    assert_eq!(agent.actions(), NOTHING);
+    assert_eq!(agent.frames(), ["drain"], "else it might be given a task while it leaves");
+    agent.is_let_go();
     assert_eq!(agent.actions(), ["stop ok"]);
-    assert_eq!(agent.frames(), NOTHING);
+}
+
+#[test]
+fn a_server_that_does_not_let_go_stops_nobody() {
+    let mut agent = Script::attached();
+    agent.session.drain(agent.now);
+    agent.frames();
+    assert_eq!(agent.actions(), NOTHING);
+    assert_eq!(agent.after(seconds(5)).actions(), ["stop ok"]);
 }
 
 #[test]
@@ -18,6 +29,8 @@ fn running_handlers_go_on_and_their_receipts_are_awaited() {
     assert_eq!(agent.frames(), ["2: t1/1 completed"]);
     assert_eq!(agent.actions(), NOTHING);
     agent.commit(2);
+    assert_eq!(agent.actions(), NOTHING);
+    agent.is_let_go();
     assert_eq!(agent.actions(), ["stop ok"]);
 }
 
@@ -46,6 +59,7 @@ fn after_the_drain_timeout_what_still_runs_is_handed_back() {
     assert_eq!(agent.actions(), NOTHING, "the handler may clean up");
     agent.complete("t1/1");
     assert_eq!(agent.frames(), NOTHING);
+    agent.is_let_go();
     assert_eq!(agent.actions(), ["stop ok"]);
 }
 
@@ -87,7 +101,9 @@ fn a_detached_agent_that_drains_comes_back_to_deliver() {
     agent.welcome(2, &["t1/1"]);
     assert_eq!(agent.frames(), ["2: t1/1 completed", "drain"]);
     agent.commit(2);
-    assert_eq!(agent.actions(), ["attached 2", "stop ok"]);
+    assert_eq!(agent.actions(), ["attached 2"]);
+    agent.is_let_go();
+    assert_eq!(agent.actions(), ["stop ok"]);
 }
 
 #[test]
@@ -148,7 +164,7 @@ fn the_server_ends_the_stream_of_a_drained_agent() {
     agent.complete("t1/1");
     agent.frames();
     agent.commit(2);
-    agent.session.on_disconnected(agent.now, None);
+    agent.is_let_go();
     assert_eq!(agent.actions(), ["stop ok"]);
 }
 

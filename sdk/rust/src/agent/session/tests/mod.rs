@@ -181,6 +181,11 @@ impl Script {
         self.breaks_with(Code::Unavailable, v1::ErrorReason::Unspecified);
     }
 
+    /// The server ends the stream in an orderly way.
+    fn is_let_go(&mut self) {
+        self.session.on_disconnected(self.now, None);
+    }
+
     fn breaks_with(&mut self, code: Code, reason: v1::ErrorReason) {
         let refused = CallError::local(code, reason, "broken");
         self.session.on_disconnected(self.now, Some(refused));
