@@ -1,0 +1,165 @@
+//! What the engine does when its store fails: one poisoned command fails alone, nothing is answered before its commit, and an
+//! outcome that nobody knows is looked up before anybody is told.
+
+// Helpers of tests stand outside of tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod store;
+
+use callboard_core::command::{Command, Envelope, Reply, RequestToken};
+use callboard_core::model::{KeyConflict, NewTask, Payload, Requirements, RetryPolicy, Span, TaskSpec, Timeouts};
+use callboard_engine::{Config, Engine, Error, SystemClock, SystemEntropy};
+use callboard_store::TaskFilter;
+use futures::future::join_all;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Fault, FaultyStore, POISON, Plan};
+
+async fn start() -> (Engine, Arc<Plan>) {
+    let (store, plan) = FaultyStore::new();
+    let clock = Arc::new(SystemClock::start());
+    let engine = Engine::start(store, Config::default(), clock, Box::new(SystemEntropy::new())).await.unwrap();
+    (engine, plan)
+}
+
+/// Commits wait from now on, each for a permit.
+fn hold_commits(plan: &Plan) {
+    plan.permits.forget_permits(usize::MAX >> 3);
+    plan.waiting.forget_permits(usize::MAX >> 3);
+}
+
+async fn until_a_commit_waits(plan: &Plan) {
+    plan.waiting.acquire().await.unwrap().forget();
+}
+
+fn create(description: &str, request_id: Option<&str>) -> Envelope {
+    let spec = TaskSpec {
+        task_type: "work".into(),
+        description: description.into(),
+        key: None,
+        requirements: Requirements::default(),
+        priority: Default::default(),
+        retry_policy: RetryPolicy::default(),
+        timeouts: Timeouts {
+            schedule_to_start: None,
+            start_to_close: Span::seconds(300),
+            schedule_to_close: None,
+            heartbeat: None,
+        },
+        deadline: None,
+        start_at: None,
+        tags: Default::default(),
+        metadata: Default::default(),
+        headers: Default::default(),
+    };
+    let task = NewTask {
+        spec,
+        input: Arc::new(Payload::text("")),
+        on_key_conflict: KeyConflict::UseExisting,
+        dependencies: Vec::new(),
+        start_at: None,
+        hold: false,
+    };
+    Envelope {
+        namespace: "default".into(),
+        principal: "anonymous".into(),
+        request: request_id.map(|id| RequestToken { method: "CreateTask", id: id.into(), digest: vec![1] }),
+        command: Command::CreateTasks { tasks: vec![task] },
+    }
+}
+
+async fn count(engine: &Engine) -> usize {
+    let namespace = engine.namespace("default").await.unwrap();
+    engine.store().tasks(namespace, &TaskFilter::default(), None, 1_000).await.unwrap().tasks.len()
+}
+
+#[tokio::test]
+async fn one_poisoned_command_fails_alone() {
+    let (engine, plan) = start().await;
+    hold_commits(&plan);
+    let first = tokio::task::LocalSet::new();
+    let calls: Vec<Envelope> = (0..40).map(|n| create(if n == 17 { POISON } else { "good" }, None)).collect();
+    let answers = first.run_until(async {
+        let held = tokio::task::spawn_local({
+            let engine = engine.clone();
+            async move { engine.submit(create("first", None)).await }
+        });
+        until_a_commit_waits(&plan).await;
+        // While the first transaction commits, these gather: they make one batch.
+        let all = join_all(calls.into_iter().map(|envelope| engine.submit(envelope)));
+        let release = async {
+            tokio::task::yield_now().await;
+            plan.permits.add_permits(1_000);
+        };
+        let (answers, ()) = tokio::join!(all, release);
+        held.await.unwrap().unwrap();
+        answers
+    });
+    let answers = answers.await;
+    for (n, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(_) => assert_ne!(n, 17),
+            Err(Error::Internal(_)) => assert_eq!(n, 17),
+            Err(other) => panic!("{n}: {other}"),
+        }
+    }
+    assert_eq!(count(&engine).await, 40);
+    let refused = plan.refused.lock().unwrap().clone();
+    assert!(
+        refused[0] > 1 && refused.last() == Some(&1),
+        "it was one of a batch, and was found by halving: {refused:?}"
+    );
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_answered_before_its_commit() {
+    let (engine, plan) = start().await;
+    hold_commits(&plan);
+    let mut call = Box::pin(engine.submit(create("good", None)));
+    tokio::select! {
+        biased;
+        answer = &mut call => panic!("answered before the commit: {answer:?}"),
+        () = until_a_commit_waits(&plan) => {}
+    }
+    assert_eq!(count(&engine).await, 0);
+    plan.permits.add_permits(1_000);
+    assert!(matches!(call.await, Ok(Reply::Tasks(_))));
+    assert_eq!(count(&engine).await, 1);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn an_unknown_commit_is_looked_up_before_anybody_is_told() {
+    let (engine, plan) = start().await;
+    plan.next.lock().unwrap().push(Fault::Unheard);
+    let told = engine.submit(create("once", Some("r"))).await.unwrap();
+    assert_eq!(count(&engine).await, 1, "it was committed, and is not done again");
+    assert_eq!(engine.submit(create("once", Some("r"))).await.unwrap(), told);
+    // Without a request id nobody can tell whether it was this one.
+    plan.next.lock().unwrap().push(Fault::Unheard);
+    assert!(matches!(engine.submit(create("unnamed", None)).await, Err(Error::Unknown(_))));
+    assert_eq!(count(&engine).await, 2);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_refuses_and_comes_back() {
+    let (engine, plan) = start().await;
+    plan.next.lock().unwrap().push(Fault::Away);
+    assert!(matches!(engine.submit(create("good", None)).await, Err(Error::Store(_))));
+    assert_eq!(count(&engine).await, 0);
+    engine.submit(create("good", None)).await.unwrap();
+    assert_eq!(count(&engine).await, 1);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_ends_the_engine() {
+    let (engine, plan) = start().await;
+    plan.next.lock().unwrap().push(Fault::Disk);
+    assert!(matches!(engine.submit(create("good", None)).await, Err(Error::Unknown(_))));
+    let why = tokio::time::timeout(Duration::from_secs(10), engine.failed()).await.expect("the process is told to end");
+    assert!(why.contains("no space is left"), "{why}");
+    assert!(matches!(engine.submit(create("good", None)).await, Err(Error::Draining)), "nothing more is taken");
+}

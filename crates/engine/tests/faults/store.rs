@@ -1,0 +1,177 @@
+//! A store that fails when it is told to, around one that works.
+
+use async_trait::async_trait;
+use callboard_core::Settings;
+use callboard_core::model::{Agent, AgentId, Edge, Event, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::working_set::{ChangeSet, LaneRef, Rows, TaskRef, Want};
+use callboard_store::memory::MemoryStore;
+use callboard_store::{
+    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, Result, Store, TaskFilter, TaskPage,
+    TaskView, Transaction,
+};
+use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
+
+/// What goes wrong with commits, and when they may go on.
+#[derive(Debug)]
+pub struct Plan {
+    /// A commit takes one; none there, it waits.
+    pub permits: Semaphore,
+    /// Says that a commit waits for its permit.
+    pub waiting: Semaphore,
+    /// What the next commits answer; afterwards they work.
+    pub next: Mutex<Vec<Fault>>,
+    /// How many tasks each save had that was refused.
+    pub refused: Mutex<Vec<usize>>,
+}
+
+/// How a commit fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It happens, and nobody hears of it.
+    Unheard,
+    /// The disk fails.
+    Disk,
+    /// It doesn't happen, for now.
+    Away,
+}
+
+/// Saving a task of this description is refused by the store.
+pub const POISON: &str = "poison";
+
+pub struct FaultyStore {
+    inner: MemoryStore,
+    plan: Arc<Plan>,
+}
+
+impl FaultyStore {
+    /// A store whose commits go on freely.
+    pub fn new() -> (Arc<Self>, Arc<Plan>) {
+        let plan = Plan {
+            permits: Semaphore::new(Semaphore::MAX_PERMITS),
+            waiting: Semaphore::new(0),
+            next: Mutex::default(),
+            refused: Mutex::default(),
+        };
+        let plan = Arc::new(plan);
+        (Arc::new(Self { inner: MemoryStore::new(), plan: plan.clone() }), plan)
+    }
+}
+
+struct Faulty {
+    inner: Box<dyn Transaction>,
+    plan: Arc<Plan>,
+}
+
+#[async_trait]
+impl Transaction for Faulty {
+    async fn load(&mut self, want: &Want) -> Result<Rows> {
+        self.inner.load(want).await
+    }
+
+    async fn save(&mut self, changes: &ChangeSet, settings: &Settings) -> Result<()> {
+        if changes.tasks.iter().any(|task| task.row.spec.description == POISON) {
+            self.plan.refused.lock().unwrap().push(changes.tasks.len());
+            return Err(Error::Data("a constraint".into()));
+        }
+        self.inner.save(changes, settings).await
+    }
+
+    async fn commit(self: Box<Self>) -> Result<()> {
+        self.plan.waiting.add_permits(1);
+        self.plan.permits.acquire().await.unwrap().forget();
+        let fault = self.plan.next.lock().unwrap().pop();
+        match fault {
+            None => self.inner.commit().await,
+            Some(Fault::Unheard) => {
+                self.inner.commit().await?;
+                Err(Error::UnknownCommit("the connection broke".into()))
+            }
+            Some(Fault::Disk) => Err(Error::Io("no space is left".into())),
+            Some(Fault::Away) => {
+                self.inner.roll_back().await;
+                Err(Error::Unavailable("busy".into()))
+            }
+        }
+    }
+
+    async fn roll_back(self: Box<Self>) {
+        self.inner.roll_back().await;
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    fn is_exclusive(&self) -> bool {
+        self.inner.is_exclusive()
+    }
+    async fn begin(&self) -> Result<Box<dyn Transaction>> {
+        Ok(Box::new(Faulty { inner: self.inner.begin().await?, plan: self.plan.clone() }))
+    }
+    async fn namespaces(&self) -> Result<Vec<Namespace>> {
+        self.inner.namespaces().await
+    }
+    async fn task(&self, task: TaskRef) -> Result<Option<TaskView>> {
+        self.inner.task(task).await
+    }
+    async fn tasks(
+        &self,
+        namespace: NamespaceId,
+        filter: &TaskFilter,
+        before: Option<TaskId>,
+        limit: usize,
+    ) -> Result<TaskPage> {
+        self.inner.tasks(namespace, filter, before, limit).await
+    }
+    async fn hydrate(&self, tasks: &[TaskRef]) -> Result<Vec<Hydrated>> {
+        self.inner.hydrate(tasks).await
+    }
+    async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>> {
+        self.inner.dependencies(task).await
+    }
+    async fn dependency_results(
+        &self,
+        task: TaskRef,
+        after: Option<u32>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(u32, TaskView)>> {
+        self.inner.dependency_results(task, after, limit, max_bytes).await
+    }
+    async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
+        self.inner.task_events(task, after, limit).await
+    }
+    async fn events(&self, scope: EventScope, after: Option<Cursor>, limit: usize) -> Result<EventPage> {
+        self.inner.events(scope, after, limit).await
+    }
+    async fn end_of_events(&self) -> Result<Cursor> {
+        self.inner.end_of_events().await
+    }
+    async fn agent(&self, namespace: NamespaceId, name: &str) -> Result<Option<(Agent, usize)>> {
+        self.inner.agent(namespace, name).await
+    }
+    async fn agents(
+        &self,
+        namespace: NamespaceId,
+        filter: &AgentFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<AgentPage> {
+        self.inner.agents(namespace, filter, after, limit).await
+    }
+    async fn live_sessions(&self, after: Option<AgentId>, limit: usize) -> Result<Vec<Agent>> {
+        self.inner.live_sessions(after, limit).await
+    }
+    async fn due(&self, now: Timestamp, after: Option<(Timestamp, TaskId)>, limit: usize) -> Result<Due> {
+        self.inner.due(now, after, limit).await
+    }
+    async fn ready_lanes(&self, limit: usize) -> Result<Vec<LaneRef>> {
+        self.inner.ready_lanes(limit).await
+    }
+    async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize> {
+        self.inner.purge_requests(now, limit).await
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
