@@ -146,6 +146,8 @@ async fn routes(host: Host) -> Result<tonic::service::Routes, Failure> {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that grpcurl can show the details of an error.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let tasks = TaskServiceServer::new(Tasks(host.clone()));
     let agents = AgentServiceServer::new(Agents(host.clone()));
