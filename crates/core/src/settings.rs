@@ -25,8 +25,6 @@ pub struct Settings {
     pub release_step: usize,
     /// How many namespaces there may be.
     pub max_namespaces: usize,
-    /// How many agents a namespace may know.
-    pub max_attached: usize,
 }
 
 impl Default for Settings {
@@ -42,7 +40,6 @@ impl Default for Settings {
             hand_back_limit: 100,
             release_step: 256,
             max_namespaces: 10_000,
-            max_attached: 10_000,
         }
     }
 }

@@ -325,7 +325,7 @@ impl Committer {
         }
         let config = &self.shared.config;
         self.ws.trim(config.cached_tasks, config.cached_bytes);
-        self.ws.trim_agents(config.rules.max_attached * 2);
+        self.ws.trim_agents(config.attached * 2);
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Config {
     pub queue: usize,
     /// How many commands one transaction carries at most.
     pub batch: usize,
+    /// How many agents may be attached by a stream at once. More are refused.
+    pub attached: usize,
     /// How many pushes may wait for one stream. One that has more is ended: it doesn't read.
     pub pushes: usize,
     /// How many tasks are kept in memory, beyond those that are leased.
@@ -41,6 +43,7 @@ impl Default for Config {
             reattach_grace: Duration::from_secs(3),
             queue: 16_384,
             batch: 512,
+            attached: 10_000,
             pushes: 256,
             cached_tasks: 100_000,
             cached_bytes: 256 << 20,

@@ -42,7 +42,7 @@ pub(crate) async fn push(shared: &Shared, wanted: Wanted) {
 async fn complete(shared: &Shared, task: Arc<Task>) -> Result<Assignment> {
     let mut tries = 0;
     loop {
-        match assignment(shared, task.clone(), fence_of(&task)).await {
+        match read(shared, task.clone()).await {
             Err(Error::Store(_)) if tries < TRIES => {
                 tries += 1;
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -52,23 +52,32 @@ async fn complete(shared: &Shared, task: Arc<Task>) -> Result<Assignment> {
     }
 }
 
-/// An assignment of a task with all that its handler needs.
-async fn assignment(shared: &Shared, task: Arc<Task>, fence: Fence) -> Result<Assignment> {
-    let at = (task.namespace, task.id);
+async fn read(shared: &Shared, task: Arc<Task>) -> Result<Assignment> {
+    let hydrated = shared.store.hydrate(&[(task.namespace, task.id)]).await?.into_iter().next();
+    let hydrated = hydrated.ok_or_else(|| Error::Internal(format!("task {} has no input", task.id)))?;
+    assignment(shared, task, hydrated.input, hydrated.checkpoint).await
+}
+
+/// An assignment of a leased task with all that its handler needs.
+async fn assignment(
+    shared: &Shared,
+    task: Arc<Task>,
+    input: Arc<Payload>,
+    checkpoint: Option<Arc<Payload>>,
+) -> Result<Assignment> {
     let namespace = shared.names.name(task.namespace);
     let namespace = namespace.ok_or_else(|| Error::Internal("a task of an unknown namespace".into()))?;
-    let hydrated = shared.store.hydrate(&[at]).await?.into_iter().next();
-    let hydrated = hydrated.ok_or_else(|| Error::Internal(format!("task {} has no input", task.id)))?;
     let mut dependencies = Vec::new();
     if task.dependencies > 0 {
+        let at = (task.namespace, task.id);
         let results = shared.store.dependency_results(at, None, DEPENDENCIES, DEPENDENCY_BYTES).await?;
         dependencies.extend(results.into_iter().map(DependencyOutcome::from));
     }
     Ok(Assignment {
-        fence,
+        fence: fence_of(&task),
         namespace,
-        input: hydrated.input,
-        checkpoint: hydrated.checkpoint.filter(|_| task.has_checkpoint),
+        input,
+        checkpoint: checkpoint.filter(|_| task.has_checkpoint),
         dependencies_truncated: dependencies.len() < task.dependencies as usize,
         dependencies,
         task,
@@ -89,12 +98,12 @@ pub(crate) async fn claimed(
             continue;
         }
         let view = shared.store.task((namespace, fence.task)).await?;
-        let task = Arc::new(view.ok_or_else(|| unknown(fence.task))?.task);
+        let TaskView { task, input, saved } = view.ok_or_else(|| unknown(fence.task))?;
         // The answer is a remembered one, and the lease has ended since.
         if fence_of(&task) != fence {
             continue;
         }
-        let mut assignment = assignment(shared, task, fence).await?;
+        let mut assignment = assignment(shared, Arc::new(task), input, saved.checkpoint).await?;
         if weight(&assignment) > ANSWER_BYTES {
             assignment.dependencies.clear();
             assignment.dependencies_truncated = true;

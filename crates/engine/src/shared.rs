@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 /// How many lanes may wait for a preferred agent's head start; the sweep finds the others.
 const LOOK_AGAIN: usize = 10_000;
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub claims: Claims,
     pub signals: Signals,
     pub names: Names,
+    /// A place for each attached stream.
+    pub places: Arc<Semaphore>,
     hydrate: mpsc::Sender<Wanted>,
     look_again: Mutex<BTreeSet<(Span, LaneRef)>>,
     /// There were sessions when we started.
@@ -77,6 +79,7 @@ impl Shared {
             claims: Claims::new(config.waiters),
             signals: Signals::default(),
             names: Names::default(),
+            places: Arc::new(Semaphore::new(config.attached)),
             hydrate,
             look_again: Mutex::default(),
             expects: AtomicBool::new(false),

@@ -5,10 +5,11 @@ use crate::push::Push;
 use crate::queue::{Item, Sink};
 use crate::sessions::{Live, Pulse};
 use crate::shared::Shared;
+use callboard_core::Rejection;
 use callboard_core::command::{Attached, Command, Envelope, Fence, Reply, Report, Reporter};
 use callboard_core::model::{AgentId, AgentProfile, Span};
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// Who attaches.
 #[derive(Clone, Debug)]
@@ -55,11 +56,16 @@ pub struct Stream {
     pulse: Arc<Pulse>,
     draining: bool,
     over: bool,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Stream {
     /// Attaches an agent. The receiver gives what is to be pushed; it ends when the session does.
     pub(crate) async fn attach(shared: Arc<Shared>, request: AttachRequest) -> Result<(Self, mpsc::Receiver<Push>)> {
+        let place = shared.places.clone().try_acquire_owned().map_err(|_| {
+            let remedy = "attach to another server, or end agents that are not needed";
+            Rejection::limit("attached agents", shared.config.attached, remedy)
+        })?;
         let (sender, receiver) = mpsc::channel(shared.config.pushes);
         let pulse = Arc::new(Pulse::default());
         pulse.hear(shared.clock.elapsed());
@@ -94,7 +100,8 @@ impl Stream {
             held = attached.held.len(), "agent attached"
         );
         let (namespace, principal) = (request.namespace, request.principal);
-        let stream = Self { shared, namespace, principal, attached, pulse, draining: false, over: false };
+        let stream =
+            Self { shared, namespace, principal, attached, pulse, draining: false, over: false, _place: place };
         Ok((stream, receiver))
     }
 

@@ -1,9 +1,9 @@
 //! Those who wait for a task's end.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::shared::Ended;
+use callboard_core::Rejection;
 use callboard_core::model::TaskId;
-use callboard_core::rejection::{Reason, Rejection};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -37,9 +37,7 @@ impl Waiters {
             });
         }
         if by_task.len() >= self.max {
-            let rejection = Rejection::limit("waiting calls", self.max, "poll, or watch events instead");
-            debug_assert_eq!(rejection.reason, Reason::LimitReached);
-            return Err(Error::Rejected(rejection));
+            return Err(Rejection::limit("waiting calls", self.max, "poll, or watch events instead").into());
         }
         let waiting = by_task.entry(task).or_default();
         waiting.retain(|sender| !sender.is_closed());

@@ -82,9 +82,4 @@ impl Board {
     pub fn remove_lane(&mut self, lane: LaneRef) {
         self.lanes.remove(&lane);
     }
-
-    /// How many agents are on the board.
-    pub fn agent_count(&self) -> usize {
-        self.agents.len()
-    }
 }

@@ -6,9 +6,12 @@
 
 mod store;
 
+use callboard_core::Reason;
 use callboard_core::command::{Command, Envelope, Reply, RequestToken};
-use callboard_core::model::{KeyConflict, NewTask, Payload, Requirements, RetryPolicy, Span, TaskSpec, Timeouts};
-use callboard_engine::{Config, Engine, Error, SystemClock, SystemEntropy};
+use callboard_core::model::{
+    AgentProfile, KeyConflict, NewTask, Payload, Requirements, RetryPolicy, Span, TaskHandler, TaskSpec, Timeouts,
+};
+use callboard_engine::{AttachRequest, Config, Engine, Error, SystemClock, SystemEntropy};
 use callboard_store::TaskFilter;
 use futures::future::join_all;
 use std::sync::Arc;
@@ -16,9 +19,13 @@ use std::time::Duration;
 use store::{Fault, FaultyStore, POISON, Plan};
 
 async fn start() -> (Engine, Arc<Plan>) {
+    start_with(Config::default()).await
+}
+
+async fn start_with(config: Config) -> (Engine, Arc<Plan>) {
     let (store, plan) = FaultyStore::new();
     let clock = Arc::new(SystemClock::start());
-    let engine = Engine::start(store, Config::default(), clock, Box::new(SystemEntropy::new())).await.unwrap();
+    let engine = Engine::start(store, config, clock, Box::new(SystemEntropy::new())).await.unwrap();
     (engine, plan)
 }
 
@@ -162,4 +169,32 @@ async fn a_disk_that_fails_ends_the_engine() {
     let why = tokio::time::timeout(Duration::from_secs(10), engine.failed()).await.expect("the process is told to end");
     assert!(why.contains("no space is left"), "{why}");
     assert!(matches!(engine.submit(create("good", None)).await, Err(Error::Draining)), "nothing more is taken");
+}
+
+fn agent(name: &str) -> AttachRequest {
+    let profile = AgentProfile { slots: 1, handles: vec![TaskHandler::named("work")], ..AgentProfile::default() };
+    AttachRequest {
+        namespace: "default".into(),
+        principal: "anonymous".into(),
+        name: name.into(),
+        profile: Arc::new(profile),
+        held: Vec::new(),
+        previous_epoch: 0,
+        instance: name.into(),
+        takes_drain: true,
+        takes_cancellation: true,
+    }
+}
+
+#[tokio::test]
+async fn no_more_agents_attach_than_there_are_places() {
+    let (engine, _plan) = start_with(Config { attached: 1, ..Config::default() }).await;
+    let first = engine.attach(agent("ann")).await.unwrap();
+    match engine.attach(agent("bob")).await {
+        Err(Error::Rejected(rejection)) => assert_eq!(rejection.reason, Reason::LimitReached, "{rejection}"),
+        other => panic!("{other:?}"),
+    }
+    drop(first);
+    engine.attach(agent("bob")).await.expect("a place is free again");
+    engine.stop().await;
 }
