@@ -54,6 +54,10 @@ pub enum Error {
     #[cfg(unix)]
     #[error("{0}")]
     Demo(#[from] crate::demo::Error),
+    /// The measurement failed.
+    #[cfg(unix)]
+    #[error("{0}")]
+    Bench(#[from] crate::bench::Error),
     /// The server can't start, or had to stop.
     #[error("{0}")]
     Serve(String),
@@ -81,6 +85,10 @@ impl Error {
             Self::Write(_) | Self::Serve(_) => Exit::Error,
             #[cfg(unix)]
             Self::Demo(error) => exit_of_demo(error),
+            #[cfg(unix)]
+            Self::Bench(crate::bench::Error::Call(error)) => exit_of_call(error),
+            #[cfg(unix)]
+            Self::Bench(_) => Exit::Error,
             Self::Several { exit, .. } => *exit,
         }
     }

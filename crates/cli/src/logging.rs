@@ -11,7 +11,7 @@ use crate::output::colour_wanted;
 pub fn default_for(command: &Command) -> &'static str {
     match command {
         #[cfg(unix)]
-        Command::Work(_) | Command::DemoAgent(_) => "warn,callboard=info",
+        Command::Work(_) | Command::DemoAgent(_) | Command::BenchAgent(_) => "warn,callboard=info",
         _ => "off",
     }
 }

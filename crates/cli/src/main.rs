@@ -2,6 +2,8 @@
 //! results (`output`) and ends with a documented code (`exit`).
 
 mod args;
+#[cfg(unix)]
+mod bench;
 mod commands;
 #[cfg(unix)]
 mod demo;
@@ -19,13 +21,14 @@ mod work;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use exit::Exit;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse();
     #[cfg(unix)]
     if matches!(cli.command, Command::Guard) {
         work::guard::run(std::io::stdin().lock());
@@ -46,6 +49,13 @@ fn main() -> ExitCode {
     // Whatever still blocks a thread (a read of standard input, say) must not keep the process.
     runtime.shutdown_background();
     exit.into()
+}
+
+fn parse() -> Cli {
+    let matches = Cli::command().get_matches();
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    cli.global.address_said = matches.value_source("address") == Some(ValueSource::CommandLine);
+    cli
 }
 
 async fn run(cli: Cli) -> Exit {

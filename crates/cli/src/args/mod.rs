@@ -46,6 +46,13 @@ pub enum Command {
     #[cfg(unix)]
     #[command(hide = true)]
     DemoAgent(Box<crate::demo::AgentArgs>),
+    /// Measure throughput, latency and memory.
+    #[cfg(unix)]
+    Bench(Box<crate::bench::Args>),
+    /// An agent of the measurement: started by `bench` itself.
+    #[cfg(unix)]
+    #[command(hide = true)]
+    BenchAgent(Box<crate::bench::AgentArgs>),
     /// Be an agent that runs a program per task.
     #[cfg(unix)]
     Work(Box<work::WorkArgs>),
@@ -68,6 +75,9 @@ pub struct Global {
         default_value = "http://127.0.0.1:7470"
     )]
     pub address: String,
+    /// Whether the address was said on the command line.
+    #[arg(skip)]
+    pub address_said: bool,
     /// The namespace.
     #[arg(
         long,

@@ -62,6 +62,13 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         #[cfg(unix)]
         Command::DemoAgent(args) => Ok(crate::demo::run_agent(*args).await?),
         #[cfg(unix)]
+        Command::Bench(args) => {
+            let running = cli.global.address_said.then(|| cli.global.address.clone());
+            Ok(crate::bench::run(*args, running, Output::new(cli.global.output)).await?)
+        }
+        #[cfg(unix)]
+        Command::BenchAgent(args) => Ok(crate::bench::run_agent(client(&cli.global, PATIENCE)?, *args).await?),
+        #[cfg(unix)]
         Command::Work(args) => crate::work::run(&Session::new(cli.global)?, *args).await,
         // Done before there is a runtime.
         #[cfg(unix)]

@@ -53,7 +53,7 @@ impl Style {
     }
 
     /// Columns begin at the edge, two spaces apart.
-    fn finish(self, table: &mut Table) {
+    pub fn finish(self, table: &mut Table) {
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
