@@ -1,8 +1,8 @@
 //! What can be asked of the rules, and what comes back.
 
 use crate::model::{
-    AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, Namespace, NamespaceId, NamespaceSettings, NewTask,
-    Payload, Priority, Progress, Span, StateName, Task, TaskId, Timestamp,
+    AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId, NamespaceSettings,
+    NewMessage, NewTask, Payload, Priority, Progress, Span, StateName, Task, TaskId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -269,6 +269,29 @@ pub enum Command {
         /// Its name.
         name: Arc<str>,
     },
+    /// A message for an agent's mailbox.
+    SendMessage {
+        /// The agent that sends it, with the epoch of its session; none: a unary caller.
+        from: Option<(AgentId, i64)>,
+        /// The message.
+        message: NewMessage,
+    },
+    /// Messages that are handled: they go out of their mailbox for good.
+    AcknowledgeMessages {
+        /// Whose mailbox.
+        agent: AgentId,
+        /// The epoch of its session; none: a unary caller that may do so.
+        epoch: Option<i64>,
+        /// Which. Those that are not in the mailbox are passed over.
+        messages: Vec<MessageId>,
+    },
+    /// Messages whose time is over go out of their mailbox.
+    ExpireMessages {
+        /// Whose mailbox.
+        agent: AgentId,
+        /// Which. Those that have time left are passed over.
+        messages: Vec<MessageId>,
+    },
     /// One of a task's times may have come.
     Wake {
         /// Which task.
@@ -295,6 +318,7 @@ impl Command {
                 | Command::EndSession { .. }
                 | Command::SetSlots { .. }
                 | Command::DrainSession { .. }
+                | Command::AcknowledgeMessages { .. }
         )
     }
 }
@@ -337,6 +361,19 @@ pub enum Reply {
     },
     /// Tasks of these lanes were left, or may be, though some were given out.
     Dispatched(Vec<LaneLeft>),
+    /// A message is in its mailbox.
+    Sent(MessageReceipt),
+    /// So many messages went out of their mailbox.
+    Taken(usize),
+}
+
+/// Where a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageReceipt {
+    /// Its id.
+    pub message: MessageId,
+    /// Its place in the mailbox.
+    pub sequence: i64,
 }
 
 /// What a command did to a task.

@@ -34,6 +34,14 @@ pub const MAX_SLOTS: u32 = 1_000;
 pub const MAX_REPORTS: usize = 1_000;
 /// The most tasks in a claim.
 pub const MAX_CLAIM: usize = 100;
+/// The most messages that are sent or acknowledged in a frame, and acknowledged in a call.
+pub const MAX_MESSAGES: usize = 1_000;
+/// The longest time that a message may wait: 30 days.
+pub const MAX_MESSAGE_TTL: Span = Span::seconds(30 * 86_400);
+/// The most messages that are delivered to a stream without an acknowledgement, when its agent doesn't say.
+pub const DEFAULT_MESSAGE_WINDOW: u32 = 32;
+/// The most that an agent may say.
+pub const MAX_MESSAGE_WINDOW: u32 = 100;
 /// The largest page.
 pub const MAX_PAGE: usize = 1_000;
 /// The page when the caller doesn't say.

@@ -91,6 +91,16 @@ impl Rejection {
         )
     }
 
+    /// The agent that a message is for does not exist.
+    pub fn recipient_not_found(name: &str) -> Self {
+        Self::new(
+            Reason::AgentNotFound,
+            format!(
+                "message.to.agent: there is no agent {name:?} in this namespace; check the name,                  or have the agent attach once: from then on it has a mailbox"
+            ),
+        )
+    }
+
     /// The task's state does not allow it.
     pub fn task_state(task: TaskId, state: StateName, remedy: &str) -> Self {
         Self::new(Reason::TaskState, format!("task_id: task {task} is {}; {remedy}", state.as_str()))

@@ -25,6 +25,12 @@ pub struct Settings {
     pub release_step: usize,
     /// How many namespaces there may be.
     pub max_namespaces: usize,
+    /// How many messages a mailbox may hold.
+    pub mailbox_messages: i64,
+    /// How many bytes the messages of a mailbox may take.
+    pub mailbox_bytes: i64,
+    /// How long a message may wait for its acknowledgement when its sender doesn't say.
+    pub message_ttl: Span,
 }
 
 impl Default for Settings {
@@ -40,6 +46,9 @@ impl Default for Settings {
             hand_back_limit: 100,
             release_step: 256,
             max_namespaces: 10_000,
+            mailbox_messages: 10_000,
+            mailbox_bytes: 64 << 20,
+            message_ttl: Span::seconds(7 * 86_400),
         }
     }
 }

@@ -2,9 +2,12 @@
 
 use crate::command::TaskUpdate;
 use crate::limits::{
-    MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_KEY, MAX_NAME, MAX_PAYLOAD, MAX_SLOTS, MAX_TIMEOUT, MAX_WORD,
+    MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_KEY, MAX_MESSAGE_TTL, MAX_NAME, MAX_PAYLOAD, MAX_SLOTS,
+    MAX_TIMEOUT, MAX_WORD,
 };
-use crate::model::{AgentProfile, NamespaceSettings, NewTask, Payload, RetryPolicy, Span, Timestamp};
+use crate::model::{
+    Address, AgentProfile, NamespaceSettings, NewMessage, NewTask, Payload, RetryPolicy, Span, Timestamp,
+};
 use crate::rejection::{Reason, Rejection, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -225,6 +228,20 @@ impl Faults {
         self.text(&field("sdk"), &profile.sdk, MAX_WORD);
         self.text(&field("sdk_version"), &profile.sdk_version, MAX_WORD);
         self.text(&field("build_id"), &profile.build_id, MAX_WORD);
+    }
+
+    /// A message that is to be sent.
+    pub fn new_message(&mut self, at: &str, new: &NewMessage) {
+        let Address::Agent(name) = &new.to;
+        self.name(&format!("{at}.to.agent"), name);
+        self.payload(&format!("{at}.payload"), &new.payload);
+        let headers = format!("{at}.headers");
+        self.map(&headers, &new.headers, 32, 8 << 10);
+        let reserved = new.headers.keys().find(|name| name.starts_with("callboard."));
+        self.check(reserved.is_none(), &headers, || "names that begin with callboard. are reserved; rename it".into());
+        if let Some(ttl) = new.ttl {
+            self.span(&format!("{at}.ttl"), ttl, Span::millis(1), MAX_MESSAGE_TTL);
+        }
     }
 
     /// A change of a live task.

@@ -33,6 +33,10 @@ uuid_id! {
     /// An agent, as long as it is not removed. A UUIDv7.
     AgentId
 }
+uuid_id! {
+    /// A message. A UUIDv7.
+    MessageId
+}
 
 /// A namespace, in keys and indexes: names are for people, and long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -22,6 +22,7 @@ impl Step<'_, '_> {
     /// Forgets an agent: its session ends, and its tasks are requeued.
     pub(super) fn remove_agent(&mut self, name: &Arc<str>) -> Ruled<Reply> {
         let agent = self.agent(name)?;
+        self.close_mailbox(agent.id)?;
         self.lose_leases(agent.id, "its agent was removed")?;
         // Losing leases counts failures on the agent's row.
         let agent = self.agent(name)?;

@@ -5,6 +5,7 @@ mod attempt;
 mod claim;
 mod create;
 mod end;
+mod messages;
 mod namespaces;
 mod report;
 mod session;
@@ -76,6 +77,11 @@ impl Step<'_, '_> {
             Command::DirectReport { task, agent, report } => self.direct_report(*task, agent, report),
             Command::Cordon { name, cordoned } => self.cordon(name, *cordoned),
             Command::RemoveAgent { name } => self.remove_agent(name),
+            Command::SendMessage { from, message } => self.send_message(*from, message),
+            Command::AcknowledgeMessages { agent, epoch, messages } => {
+                self.acknowledge_messages(*agent, *epoch, messages)
+            }
+            Command::ExpireMessages { agent, messages } => self.expire_messages(*agent, messages),
             Command::Wake { task } => self.wake(*task),
         }
     }

@@ -188,7 +188,7 @@ impl Step<'_, '_> {
     }
 
     /// The agent, if this still is its session.
-    fn current(&self, agent: AgentId, epoch: i64) -> Ruled<Option<Agent>> {
+    pub(super) fn current(&self, agent: AgentId, epoch: i64) -> Ruled<Option<Agent>> {
         let agent = self.ws.agent(self.namespace.id, agent)?;
         Ok(agent.filter(|agent| agent.epoch == epoch && agent.session.is_some()).cloned())
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// A value, or what must be loaded first.
 pub type Loaded<T> = Result<T, Stop>;
 
-fn missing<T>(fill: impl FnOnce(&mut Want)) -> Loaded<T> {
+pub(super) fn missing<T>(fill: impl FnOnce(&mut Want)) -> Loaded<T> {
     let mut want = Want::default();
     fill(&mut want);
     Err(Stop::NeedMore(Box::new(want)))

@@ -38,6 +38,12 @@ impl WorkingSet {
         }
         self.absorb_counts(want, rows.live_counts);
         self.absorb_ready(want, rows.ready);
+        for mailbox in rows.mailboxes {
+            self.batch.mailboxes.absorb((mailbox.namespace, mailbox.agent), Some(mailbox));
+        }
+        for stub in rows.messages {
+            self.batch.stubs.absorb((stub.namespace, stub.id), Some(stub));
+        }
         self.absorb_absences(want);
     }
 
@@ -124,6 +130,12 @@ impl WorkingSet {
         }
         for key in &want.requests {
             self.batch.requests.entry(key.clone()).or_insert(None);
+        }
+        for at in &want.mailboxes {
+            self.batch.mailboxes.absorb(*at, None);
+        }
+        for at in &want.messages {
+            self.batch.stubs.absorb(*at, None);
         }
     }
 

@@ -6,14 +6,18 @@
 
 mod access;
 mod cache;
+mod mail;
 mod table;
 mod want;
 
 pub use want::{
-    AgentKey, ChangeSet, Changed, ChangedTask, LaneRef, PayloadValue, PayloadWrite, Rows, TaskKey, TaskRef, Want,
+    AgentKey, ChangeSet, Changed, ChangedTask, LaneRef, MailboxRef, MessageRef, PayloadValue, PayloadWrite, Rows,
+    TaskKey, TaskRef, Want,
 };
 
-use crate::model::{Agent, AgentId, Edge, Lane, Namespace, NamespaceId, RequestKey, RequestRecord, Task, TaskId};
+use crate::model::{
+    Agent, AgentId, Edge, Lane, Mailbox, MessageStub, Namespace, NamespaceId, RequestKey, RequestRecord, Task, TaskId,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use table::Table;
@@ -57,6 +61,9 @@ struct Batch {
     inputs: HashMap<TaskId, Arc<crate::model::Payload>>,
     /// By how much the batch changed the counts of live tasks.
     live_delta: HashMap<NamespaceId, i64>,
+    mailboxes: Table<MailboxRef, Mailbox>,
+    /// Messages that wait, without what they say.
+    stubs: Table<MessageRef, MessageStub>,
     /// Tasks that have ended or don't exist: not worth keeping behind the batch.
     passing: Vec<TaskId>,
     changes: ChangeSet,
@@ -104,6 +111,8 @@ struct Marks {
     lanes: usize,
     removed_lanes: usize,
     removed_agents: usize,
+    messages: usize,
+    removed_messages: usize,
 }
 
 impl WorkingSet {
@@ -112,6 +121,8 @@ impl WorkingSet {
         self.namespaces.keep();
         self.tasks.keep();
         self.agents.keep();
+        self.batch.mailboxes.keep();
+        self.batch.stubs.keep();
         self.batch.undo.clear();
         self.batch.marks = Marks::of(&self.batch.changes);
     }
@@ -125,6 +136,8 @@ impl WorkingSet {
             self.count_taken(restored.as_ref(), undone.as_ref(), -1);
         }
         while self.agents.undo_one().is_some() {}
+        while self.batch.mailboxes.undo_one().is_some() {}
+        while self.batch.stubs.undo_one().is_some() {}
         while let Some(undo) = self.batch.undo.pop() {
             self.undo(undo);
         }
@@ -206,6 +219,10 @@ impl WorkingSet {
             changes.agents.extend(self.agents.row(&id).map(|row| Changed { row: row.clone(), expected }));
         }
         changes.agents.sort_by_key(|agent| agent.row.id);
+        for (at, expected) in self.batch.mailboxes.take_dirty() {
+            changes.mailboxes.extend(self.batch.mailboxes.row(&at).map(|row| Changed { row: row.clone(), expected }));
+        }
+        changes.mailboxes.sort_by_key(|mailbox| mailbox.row.agent);
         changes
     }
 
@@ -243,6 +260,8 @@ impl Marks {
             lanes: changes.lanes.len(),
             removed_lanes: changes.removed_lanes.len(),
             removed_agents: changes.removed_agents.len(),
+            messages: changes.messages.len(),
+            removed_messages: changes.removed_messages.len(),
         }
     }
 
@@ -256,5 +275,7 @@ impl Marks {
         changes.lanes.truncate(self.lanes);
         changes.removed_lanes.truncate(self.removed_lanes);
         changes.removed_agents.truncate(self.removed_agents);
+        changes.messages.truncate(self.messages);
+        changes.removed_messages.truncate(self.removed_messages);
     }
 }

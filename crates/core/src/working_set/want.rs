@@ -1,8 +1,8 @@
 //! What passes between the working set and a store: wishes, rows, changes.
 
 use crate::model::{
-    Agent, AgentId, Edge, Event, Failure, Lane, LaneId, Namespace, NamespaceId, Payload, RequestKey, RequestRecord,
-    Task, TaskId,
+    Agent, AgentId, Edge, Event, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
+    NamespaceId, Payload, RequestKey, RequestRecord, Task, TaskId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +15,10 @@ pub type TaskKey = (NamespaceId, String);
 pub type LaneRef = (NamespaceId, LaneId);
 /// A task, with its namespace.
 pub type TaskRef = (NamespaceId, TaskId);
+/// An agent's mailbox, with its namespace.
+pub type MailboxRef = (NamespaceId, AgentId);
+/// A message, with its namespace.
+pub type MessageRef = (NamespaceId, MessageId);
 
 /// Rows that a command must see. A store answers with those that exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +50,10 @@ pub struct Want {
     /// The first ready tasks of these lanes by (rank, id), at most so many each. A store that is shared passes over those
     /// that another transaction has locked.
     pub ready: BTreeMap<LaneRef, usize>,
+    /// Mailboxes.
+    pub mailboxes: BTreeSet<MailboxRef>,
+    /// Messages, without what they say.
+    pub messages: BTreeSet<MessageRef>,
 }
 
 impl Want {
@@ -75,6 +83,8 @@ impl Want {
             let known = self.ready.entry(lane).or_default();
             *known = limit.max(*known);
         }
+        self.mailboxes.extend(other.mailboxes);
+        self.messages.extend(other.messages);
     }
 }
 
@@ -102,6 +112,10 @@ pub struct Rows {
     pub live_counts: Vec<(NamespaceId, i64)>,
     /// How many ready tasks were found in each wanted lane; one without any may be left out.
     pub ready: Vec<(LaneRef, usize)>,
+    /// Mailboxes.
+    pub mailboxes: Vec<Mailbox>,
+    /// Messages.
+    pub messages: Vec<MessageStub>,
 }
 
 /// A row that changes: what it is to be, and the version that it must have before (0: it must not exist).
@@ -140,6 +154,12 @@ pub struct ChangeSet {
     pub events: Vec<Event>,
     /// Answers to remember.
     pub requests: Vec<RequestRecord>,
+    /// Mailboxes, new and changed.
+    pub mailboxes: Vec<Changed<Mailbox>>,
+    /// New messages, in order for each mailbox.
+    pub messages: Vec<Arc<Message>>,
+    /// Messages that go: mailbox and place. Some may be new in the same change.
+    pub removed_messages: Vec<(NamespaceId, AgentId, i64)>,
 }
 
 impl ChangeSet {
@@ -157,6 +177,9 @@ impl ChangeSet {
             && self.payloads.is_empty()
             && self.events.is_empty()
             && self.requests.is_empty()
+            && self.mailboxes.is_empty()
+            && self.messages.is_empty()
+            && self.removed_messages.is_empty()
     }
 }
 

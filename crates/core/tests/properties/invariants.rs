@@ -30,6 +30,9 @@ pub fn check(before: &Tables, after: &Tables) {
         let count = leased(after, agent.id);
         assert!(count <= agent.profile.slots as usize || count <= leased(before, agent.id), "slots are exceeded");
         assert!(count == 0 || agent.session.is_some(), "an agent without a session has tasks");
+        let mail = after.mail(agent.id);
+        let mailbox = after.mailboxes.get(&agent.id);
+        assert_eq!(mailbox.map_or(0, |mailbox| mailbox.messages), mail.len() as i64, "a mailbox's count is true");
         if let Some(was) = before.agents.get(&agent.id) {
             assert!(agent.epoch >= was.epoch);
             assert!(agent.version > was.version || agent == was, "an agent changed without a version");

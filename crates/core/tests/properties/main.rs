@@ -5,6 +5,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod invariants;
+mod mail;
 mod model;
 mod operations;
 mod replay;
@@ -59,6 +60,14 @@ proptest! {
 
 proptest! {
     #![proptest_config(config(512))]
+
+    /// Mailboxes hold what was sent and not taken out, in the order in which it was sent, whatever memory keeps.
+    #[test]
+    fn mailboxes_are_as_the_model_says(steps in prop::collection::vec(mail::step(), 1..60)) {
+        for mode in support::MODES {
+            mail::check(mode, &steps);
+        }
+    }
 
     /// The state of a single task is what a simple model says.
     #[test]

@@ -39,6 +39,8 @@ pub enum Op {
     Update { task: usize, priority: u8, assignee: bool },
     Sleep { seconds: i64 },
     Away { seconds: i64 },
+    Send { from: Option<usize>, to: usize },
+    Take { whose: usize, count: usize, expired: bool },
     Wake { task: usize },
     WakeDue,
     Dispatch,
@@ -92,6 +94,9 @@ fn operation() -> impl Strategy<Value = Op> {
             .prop_map(|(task, priority, assignee)| Op::Update { task, priority, assignee }),
         3 => (0..40i64).prop_map(|seconds| Op::Sleep { seconds }),
         1 => (0..90i64).prop_map(|seconds| Op::Away { seconds }),
+        2 => (prop::option::of(0..STREAMS.len()), 0..STREAMS.len()).prop_map(|(from, to)| Op::Send { from, to }),
+        1 => (0..STREAMS.len(), 0..4usize, any::<bool>())
+            .prop_map(|(whose, count, expired)| Op::Take { whose, count, expired }),
         1 => task.prop_map(|task| Op::Wake { task }),
         4 => Just(Op::WakeDue),
         10 => Just(Op::Dispatch),
@@ -272,6 +277,17 @@ fn agents_command(w: &World, op: &Op) -> Option<Command> {
         Op::SetSlots { who, slots } => {
             let (agent, epoch) = session(*who)?;
             Command::SetSlots { agent, epoch, slots: *slots }
+        }
+        Op::Send { from, to } => {
+            Command::SendMessage { from: from.and_then(session), message: message(STREAMS[*to], "hello") }
+        }
+        Op::Take { whose, count, expired } => {
+            let (agent, epoch) = session(*whose)?;
+            let messages = w.tables.mail(agent).into_iter().take(*count).map(|message| message.id).collect();
+            match expired {
+                true => Command::ExpireMessages { agent, messages },
+                false => Command::AcknowledgeMessages { agent, epoch: Some(epoch), messages },
+            }
         }
         Op::Cordon { who, cordoned } => Command::Cordon { name: STREAMS[*who].into(), cordoned: *cordoned },
         Op::Remove { who } => Command::RemoveAgent { name: STREAMS[*who].into() },

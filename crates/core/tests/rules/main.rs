@@ -11,6 +11,7 @@ mod fencing;
 mod keys;
 mod lanes;
 mod lifecycle;
+mod messages;
 mod namespaces;
 mod releasing;
 mod requests;

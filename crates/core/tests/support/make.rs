@@ -1,10 +1,10 @@
 //! Short words for tasks, agents and reports.
 
 use super::{START, World};
-use callboard_core::command::{Attached, Fence, Report};
+use callboard_core::command::{Attached, Fence, MessageReceipt, Report};
 use callboard_core::model::{
-    AgentProfile, Failure, KeyConflict, NewTask, OnFailure, Payload, Requirements, RetryPolicy, Span, TaskHandler,
-    TaskId, TaskSpec, Timeouts, Timestamp,
+    Address, AgentId, AgentProfile, Failure, KeyConflict, MessageId, NewMessage, NewTask, OnFailure, Payload,
+    Requirements, RetryPolicy, Span, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
 };
 use callboard_core::rejection::Rejection;
 use callboard_core::{Command, Reply};
@@ -145,7 +145,31 @@ impl Hello {
     }
 }
 
+/// A message that says something.
+pub fn message(to: &str, text: &str) -> NewMessage {
+    let payload = Arc::new(Payload::text(text));
+    NewMessage { to: Address::Agent(to.into()), payload, headers: Default::default(), ttl: None }
+}
+
 impl World {
+    /// Sends a message; by an agent's stream or by a call.
+    pub fn send(&mut self, from: Option<&Attached>, message: NewMessage) -> Result<MessageReceipt, Rejection> {
+        let from = from.map(|attached| (attached.agent, attached.epoch));
+        match self.run(Command::SendMessage { from, message })?.reply {
+            Reply::Sent(receipt) => Ok(receipt),
+            other => panic!("a message is answered by its receipt: {other:?}"),
+        }
+    }
+
+    /// Acknowledges messages by a call; says how many went.
+    pub fn acknowledge(&mut self, agent: AgentId, messages: &[MessageId]) -> usize {
+        let command = Command::AcknowledgeMessages { agent, epoch: None, messages: messages.to_vec() };
+        match self.run(command).expect("never refused").reply {
+            Reply::Taken(count) => count,
+            other => panic!("an acknowledgement is answered by a count: {other:?}"),
+        }
+    }
+
     /// Attaches an agent that takes any type, and gives it what is ready.
     pub fn attach(&mut self, name: &'static str, slots: u32) -> Attached {
         self.attach_with(name, profile(slots))

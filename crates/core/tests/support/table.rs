@@ -1,7 +1,8 @@
 //! Rows in memory: answers a wish, applies a change, checks versions. Nothing clever, so that it is obviously right.
 
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, Lane, Namespace, NamespaceId, RequestKey, RequestRecord, StateName, Task, TaskId,
+    Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, RequestKey, RequestRecord, StateName,
+    Task, TaskId,
 };
 use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, Rows, Want};
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ pub struct Tables {
     pub payloads: BTreeMap<(TaskId, &'static str), PayloadValue>,
     pub events: BTreeMap<TaskId, Vec<Event>>,
     pub requests: BTreeMap<RequestKey, RequestRecord>,
+    pub mailboxes: BTreeMap<AgentId, Mailbox>,
+    pub messages: BTreeMap<(AgentId, i64), Arc<Message>>,
 }
 
 impl Tables {
@@ -72,6 +75,10 @@ impl Tables {
             rows.ready.push((*lane, ready.len().min(*limit)));
             rows.tasks.extend(ready.into_iter().take(*limit).cloned());
         }
+        let wanted = |mailbox: &&Mailbox| want.mailboxes.contains(&(mailbox.namespace, mailbox.agent));
+        rows.mailboxes = self.mailboxes.values().filter(wanted).cloned().collect();
+        let wanted = self.messages.values().filter(|message| want.messages.contains(&(message.namespace, message.id)));
+        rows.messages = wanted.map(|message| message.stub()).collect();
         rows
     }
 
@@ -135,6 +142,17 @@ impl Tables {
         for record in changes.requests {
             self.requests.insert(record.key.clone(), record);
         }
+        for changed in changes.mailboxes {
+            check(&changed.row.agent, self.mailboxes.get(&changed.row.agent).map(|m| m.version), changed.expected);
+            self.mailboxes.insert(changed.row.agent, changed.row);
+        }
+        for message in changes.messages {
+            let twice = self.messages.insert((message.recipient, message.sequence), message);
+            assert_eq!(twice, None, "a place in a mailbox is given once");
+        }
+        for (_, mailbox, sequence) in changes.removed_messages {
+            self.messages.remove(&(mailbox, sequence)).expect("what goes was there");
+        }
     }
 
     /// Tasks that have not ended.
@@ -150,6 +168,11 @@ impl Tables {
     /// An agent by name, in any namespace.
     pub fn agent(&self, name: &str) -> Option<&Agent> {
         self.agents.values().find(|agent| *agent.name == *name)
+    }
+
+    /// What waits in an agent's mailbox, in order.
+    pub fn mail(&self, agent: AgentId) -> Vec<&Message> {
+        self.messages.values().filter(|message| message.recipient == agent).map(|message| &**message).collect()
     }
 
     /// Lanes with ready tasks.

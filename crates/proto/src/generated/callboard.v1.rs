@@ -195,6 +195,167 @@ pub struct Failure {
     #[prost(message, optional, boxed, tag = "6")]
     pub cause: ::core::option::Option<::prost::alloc::boxed::Box<Failure>>,
 }
+/// Whom a message is for. A kind that the server does not know is refused.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Address {
+    /// Exactly one is needed.
+    #[prost(oneof = "address::To", tags = "1")]
+    pub to: ::core::option::Option<address::To>,
+}
+/// Nested message and enum types in `Address`.
+pub mod address {
+    /// Exactly one is needed.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum To {
+        /// One agent, by name. It must be known in the namespace: an agent is from
+        /// when it first attaches or claims until it is removed. It need not be
+        /// attached.
+        #[prost(string, tag = "1")]
+        Agent(::prost::alloc::string::String),
+    }
+}
+/// A message that is to be sent.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NewMessage {
+    /// Whom it is for.
+    #[prost(message, optional, tag = "1")]
+    pub to: ::core::option::Option<Address>,
+    /// What it says. At most 1 MiB of content.
+    #[prost(message, optional, tag = "2")]
+    pub payload: ::core::option::Option<Payload>,
+    /// What applications agree on, passed on unread: `correlation_id`,
+    /// `reply_to`, trace context. At most 32 entries and 8 KiB in all; names that
+    /// begin with `callboard.` are reserved.
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub headers: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// How long it may wait for its acknowledgement; then it is not delivered any
+    /// more. Default 7 days; 1 ms to 30 days.
+    #[prost(message, optional, tag = "4")]
+    pub ttl: ::core::option::Option<::prost_types::Duration>,
+}
+/// A message in a mailbox.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Message {
+    /// Its id, a UUIDv7. Deduplicate by it: a message that is not acknowledged is
+    /// delivered again.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Its namespace.
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Whom it is for.
+    #[prost(message, optional, tag = "3")]
+    pub to: ::core::option::Option<Address>,
+    /// Its place in the mailbox: 1, 2, 3, … in the order in which messages were
+    /// committed. Those of one sender are in the order in which it sent them.
+    #[prost(int64, tag = "4")]
+    pub sequence: i64,
+    /// Who sent it: a principal.
+    #[prost(string, tag = "5")]
+    pub principal: ::prost::alloc::string::String,
+    /// The name of the agent that sent it; empty when it was sent by a call.
+    #[prost(string, tag = "6")]
+    pub agent: ::prost::alloc::string::String,
+    /// What it says.
+    #[prost(message, optional, tag = "7")]
+    pub payload: ::core::option::Option<Payload>,
+    /// What applications agree on.
+    #[prost(btree_map = "string, string", tag = "8")]
+    pub headers: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// When it was sent, by the server's clock.
+    #[prost(message, optional, tag = "9")]
+    pub sent_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it ceases to be delivered.
+    #[prost(message, optional, tag = "10")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// What became of a message that was sent: small, and the same when it is sent
+/// again with its request_id.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MessageReceipt {
+    /// The message's id.
+    #[prost(string, tag = "1")]
+    pub message_id: ::prost::alloc::string::String,
+    /// Its place in the mailbox.
+    #[prost(int64, tag = "2")]
+    pub sequence: i64,
+}
+/// Messages that an agent sends over its stream. Only with the feature
+/// `messages` of the server.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MessageSendBatch {
+    /// In their order. At most 1,000.
+    #[prost(message, repeated, tag = "1")]
+    pub messages: ::prost::alloc::vec::Vec<MessageSend>,
+}
+/// A message that an agent sends over its stream.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MessageSend {
+    /// Comes back in the receipt, and makes a repetition safe: 1 to 128
+    /// characters, remembered for 24 h. Repeat the message with it when no
+    /// receipt came and the stream was attached again. It shares its room with
+    /// the request ids of SendMessage.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// The message.
+    #[prost(message, optional, tag = "2")]
+    pub message: ::core::option::Option<NewMessage>,
+}
+/// Messages that an agent has handled. Only with the feature `messages` of the
+/// server.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MessageAcknowledgementBatch {
+    /// The messages' ids. At most 1,000. One that is not in the mailbox (any
+    /// more) is passed over.
+    #[prost(string, repeated, tag = "1")]
+    pub message_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Messages for the agent. Only with the feature `messages` of the agent; never
+/// more without an acknowledgement than its window.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MessageDeliveryBatch {
+    /// In the order of their sequence.
+    #[prost(message, repeated, tag = "1")]
+    pub messages: ::prost::alloc::vec::Vec<Message>,
+}
+/// What became of messages that the agent sent and acknowledged, after the
+/// commit. Only with the feature `message_receipts` of the agent.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MessageReceiptBatch {
+    /// Messages that it sent.
+    #[prost(message, repeated, tag = "1")]
+    pub sent: ::prost::alloc::vec::Vec<MessageSendReceipt>,
+    /// Messages that it acknowledged, by id: they will not be delivered again. An
+    /// acknowledgement that has no receipt when the stream breaks is to be
+    /// repeated.
+    #[prost(string, repeated, tag = "2")]
+    pub acknowledged_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What became of a message that the agent sent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MessageSendReceipt {
+    /// The message's.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Where it is, if it was committed.
+    #[prost(message, optional, tag = "2")]
+    pub message: ::core::option::Option<MessageReceipt>,
+    /// Why it was refused; unspecified if it was not. It changed nothing.
+    #[prost(enumeration = "ErrorReason", tag = "3")]
+    pub reason: i32,
+    /// The same, for people.
+    #[prost(string, tag = "4")]
+    pub detail: ::prost::alloc::string::String,
+    /// The server could not decide it now. Repeat it with its request_id.
+    #[prost(bool, tag = "5")]
+    pub retry: bool,
+}
 /// What a task is asked to be. Callers write it; the server keeps it, and changes
 /// of it (UpdateTask) show here.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2644,7 +2805,7 @@ pub struct Attempt {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachRequest {
     /// The frame.
-    #[prost(oneof = "attach_request::Frame", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "attach_request::Frame", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub frame: ::core::option::Option<attach_request::Frame>,
 }
 /// Nested message and enum types in `AttachRequest`.
@@ -2669,6 +2830,12 @@ pub mod attach_request {
         /// attempt has ended.
         #[prost(message, tag = "5")]
         Drain(super::DrainRequest),
+        /// Messages to other agents.
+        #[prost(message, tag = "6")]
+        Messages(super::MessageSendBatch),
+        /// Messages that the agent has handled.
+        #[prost(message, tag = "7")]
+        Acknowledgements(super::MessageAcknowledgementBatch),
     }
 }
 /// Who attaches, and what it still has.
@@ -2686,7 +2853,7 @@ pub struct Hello {
     #[prost(message, repeated, tag = "3")]
     pub held: ::prost::alloc::vec::Vec<Attempt>,
     /// What the agent understands beyond the basic frames: see sdk/SPEC.md.
-    /// `cancellation`, `drain`.
+    /// `cancellation`, `drain`, `messages`, `message_receipts`.
     #[prost(string, repeated, tag = "4")]
     pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The epoch that the agent had before; 0 when it starts. When a session of
@@ -2699,6 +2866,10 @@ pub struct Hello {
     /// program under its name.
     #[prost(string, tag = "6")]
     pub instance_id: ::prost::alloc::string::String,
+    /// How many messages may be delivered to the agent without its acknowledgement:
+    /// 1 to 100; 0 means 32. They are at most 4 MiB in all, or one message.
+    #[prost(int32, tag = "7")]
+    pub message_window: i32,
 }
 /// Nothing but a sign of life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2811,7 +2982,7 @@ pub struct DrainRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachResponse {
     /// The frame.
-    #[prost(oneof = "attach_response::Frame", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "attach_response::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub frame: ::core::option::Option<attach_response::Frame>,
 }
 /// Nested message and enum types in `AttachResponse`.
@@ -2838,6 +3009,13 @@ pub mod attach_response {
         /// time.
         #[prost(message, tag = "6")]
         Heartbeat(super::Heartbeat),
+        /// Messages for the agent. Only with the feature `messages`.
+        #[prost(message, tag = "7")]
+        Messages(super::MessageDeliveryBatch),
+        /// What became of its own messages and acknowledgements, after the commit.
+        /// Only with the feature `message_receipts`.
+        #[prost(message, tag = "8")]
+        MessageReceipts(super::MessageReceiptBatch),
     }
 }
 /// The agent is attached.
@@ -4329,6 +4507,554 @@ pub mod agent_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "callboard.v1.AgentService";
     impl<T> tonic::server::NamedService for AgentServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Asks to send a message.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SendMessageRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The message.
+    #[prost(message, optional, tag = "2")]
+    pub message: ::core::option::Option<NewMessage>,
+    /// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The message sent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SendMessageResponse {
+    /// Where it is.
+    #[prost(message, optional, tag = "1")]
+    pub receipt: ::core::option::Option<MessageReceipt>,
+}
+/// Asks for messages.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FetchMessagesRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The name of the agent whose mailbox it is.
+    #[prost(string, tag = "2")]
+    pub agent: ::prost::alloc::string::String,
+    /// Only those with a higher sequence. 0 gives the oldest.
+    #[prost(int64, tag = "3")]
+    pub after_sequence: i64,
+    /// At most this many. Default 100; at most 1,000. An answer also ends before it
+    /// passes 3 MiB.
+    #[prost(int32, tag = "4")]
+    pub max_messages: i32,
+    /// How long to wait when there is none. Default 0; at most 60 s.
+    #[prost(message, optional, tag = "5")]
+    pub wait: ::core::option::Option<::prost_types::Duration>,
+}
+/// The messages found.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FetchMessagesResponse {
+    /// In the order of their sequence. Empty when none came in time.
+    #[prost(message, repeated, tag = "1")]
+    pub messages: ::prost::alloc::vec::Vec<Message>,
+}
+/// Asks to take messages out of a mailbox.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcknowledgeMessagesRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The name of the agent whose mailbox it is.
+    #[prost(string, tag = "2")]
+    pub agent: ::prost::alloc::string::String,
+    /// The messages' ids: 1 to 1,000. One that is not in the mailbox (any more) is
+    /// passed over.
+    #[prost(string, repeated, tag = "3")]
+    pub message_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// The messages are acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcknowledgeMessagesResponse {
+    /// How many were in the mailbox until now.
+    #[prost(int32, tag = "1")]
+    pub acknowledged: i32,
+}
+/// Generated client implementations.
+pub mod message_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Messages to agents, each in the durable mailbox of one agent.
+    ///
+    /// A mailbox is first-in first-out for each sender, at least once: a message is
+    /// delivered, over the agent's stream or by FetchMessages, until it is
+    /// acknowledged, and not again afterwards. Nothing is promised of the order
+    /// between messages and tasks.
+    #[derive(Debug, Clone)]
+    pub struct MessageServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl MessageServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> MessageServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> MessageServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            MessageServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Sends a message. NOT_FOUND when the namespace has no such agent,
+        /// RESOURCE_EXHAUSTED when its mailbox is full.
+        pub async fn send_message(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SendMessageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SendMessageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.MessageService/SendMessage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("callboard.v1.MessageService", "SendMessage"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives the messages in an agent's mailbox that are not acknowledged, waiting
+        /// for one if there is none. It takes nothing away and needs no session. For
+        /// the agent's own principal.
+        pub async fn fetch_messages(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FetchMessagesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FetchMessagesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.MessageService/FetchMessages",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("callboard.v1.MessageService", "FetchMessages"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes messages out of an agent's mailbox for good. Acknowledging twice is
+        /// OK. For the agent's own principal.
+        pub async fn acknowledge_messages(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcknowledgeMessagesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcknowledgeMessagesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.MessageService/AcknowledgeMessages",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.MessageService", "AcknowledgeMessages"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod message_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with MessageServiceServer.
+    #[async_trait]
+    pub trait MessageService: std::marker::Send + std::marker::Sync + 'static {
+        /// Sends a message. NOT_FOUND when the namespace has no such agent,
+        /// RESOURCE_EXHAUSTED when its mailbox is full.
+        async fn send_message(
+            &self,
+            request: tonic::Request<super::SendMessageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SendMessageResponse>,
+            tonic::Status,
+        >;
+        /// Gives the messages in an agent's mailbox that are not acknowledged, waiting
+        /// for one if there is none. It takes nothing away and needs no session. For
+        /// the agent's own principal.
+        async fn fetch_messages(
+            &self,
+            request: tonic::Request<super::FetchMessagesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FetchMessagesResponse>,
+            tonic::Status,
+        >;
+        /// Takes messages out of an agent's mailbox for good. Acknowledging twice is
+        /// OK. For the agent's own principal.
+        async fn acknowledge_messages(
+            &self,
+            request: tonic::Request<super::AcknowledgeMessagesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcknowledgeMessagesResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Messages to agents, each in the durable mailbox of one agent.
+    ///
+    /// A mailbox is first-in first-out for each sender, at least once: a message is
+    /// delivered, over the agent's stream or by FetchMessages, until it is
+    /// acknowledged, and not again afterwards. Nothing is promised of the order
+    /// between messages and tasks.
+    #[derive(Debug)]
+    pub struct MessageServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> MessageServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for MessageServiceServer<T>
+    where
+        T: MessageService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/callboard.v1.MessageService/SendMessage" => {
+                    #[allow(non_camel_case_types)]
+                    struct SendMessageSvc<T: MessageService>(pub Arc<T>);
+                    impl<
+                        T: MessageService,
+                    > tonic::server::UnaryService<super::SendMessageRequest>
+                    for SendMessageSvc<T> {
+                        type Response = super::SendMessageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SendMessageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MessageService>::send_message(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SendMessageSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.MessageService/FetchMessages" => {
+                    #[allow(non_camel_case_types)]
+                    struct FetchMessagesSvc<T: MessageService>(pub Arc<T>);
+                    impl<
+                        T: MessageService,
+                    > tonic::server::UnaryService<super::FetchMessagesRequest>
+                    for FetchMessagesSvc<T> {
+                        type Response = super::FetchMessagesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FetchMessagesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MessageService>::fetch_messages(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FetchMessagesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.MessageService/AcknowledgeMessages" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcknowledgeMessagesSvc<T: MessageService>(pub Arc<T>);
+                    impl<
+                        T: MessageService,
+                    > tonic::server::UnaryService<super::AcknowledgeMessagesRequest>
+                    for AcknowledgeMessagesSvc<T> {
+                        type Response = super::AcknowledgeMessagesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcknowledgeMessagesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MessageService>::acknowledge_messages(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcknowledgeMessagesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for MessageServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "callboard.v1.MessageService";
+    impl<T> tonic::server::NamedService for MessageServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -1,4 +1,5 @@
 from callboard._gen.callboard.v1 import error_pb2 as _error_pb2
+from callboard._gen.callboard.v1 import message_pb2 as _message_pb2
 from callboard._gen.callboard.v1 import payload_pb2 as _payload_pb2
 from callboard._gen.callboard.v1 import task_pb2 as _task_pb2
 from callboard._gen.callboard.v1 import task_service_pb2 as _task_service_pb2
@@ -146,34 +147,40 @@ class Attempt(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., attempt: _Optional[int] = ..., lease_token: _Optional[str] = ...) -> None: ...
 
 class AttachRequest(_message.Message):
-    __slots__ = ("hello", "heartbeat", "reports", "slots", "drain")
+    __slots__ = ("hello", "heartbeat", "reports", "slots", "drain", "messages", "acknowledgements")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     REPORTS_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGEMENTS_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     heartbeat: Heartbeat
     reports: ReportBatch
     slots: SlotsChange
     drain: DrainRequest
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., reports: _Optional[_Union[ReportBatch, _Mapping]] = ..., slots: _Optional[_Union[SlotsChange, _Mapping]] = ..., drain: _Optional[_Union[DrainRequest, _Mapping]] = ...) -> None: ...
+    messages: _message_pb2.MessageSendBatch
+    acknowledgements: _message_pb2.MessageAcknowledgementBatch
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., reports: _Optional[_Union[ReportBatch, _Mapping]] = ..., slots: _Optional[_Union[SlotsChange, _Mapping]] = ..., drain: _Optional[_Union[DrainRequest, _Mapping]] = ..., messages: _Optional[_Union[_message_pb2.MessageSendBatch, _Mapping]] = ..., acknowledgements: _Optional[_Union[_message_pb2.MessageAcknowledgementBatch, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("namespace", "profile", "held", "features", "previous_epoch", "instance_id")
+    __slots__ = ("namespace", "profile", "held", "features", "previous_epoch", "instance_id", "message_window")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_EPOCH_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_WINDOW_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     profile: AgentProfile
     held: _containers.RepeatedCompositeFieldContainer[Attempt]
     features: _containers.RepeatedScalarFieldContainer[str]
     previous_epoch: int
     instance_id: str
-    def __init__(self, namespace: _Optional[str] = ..., profile: _Optional[_Union[AgentProfile, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., features: _Optional[_Iterable[str]] = ..., previous_epoch: _Optional[int] = ..., instance_id: _Optional[str] = ...) -> None: ...
+    message_window: int
+    def __init__(self, namespace: _Optional[str] = ..., profile: _Optional[_Union[AgentProfile, _Mapping]] = ..., held: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., features: _Optional[_Iterable[str]] = ..., previous_epoch: _Optional[int] = ..., instance_id: _Optional[str] = ..., message_window: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ()
@@ -254,20 +261,24 @@ class DrainRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class AttachResponse(_message.Message):
-    __slots__ = ("welcome", "assignments", "receipts", "cancellations", "drain", "heartbeat")
+    __slots__ = ("welcome", "assignments", "receipts", "cancellations", "drain", "heartbeat", "messages", "message_receipts")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
     RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     CANCELLATIONS_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     assignments: AssignmentBatch
     receipts: ReceiptBatch
     cancellations: CancellationBatch
     drain: DrainNotice
     heartbeat: Heartbeat
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assignments: _Optional[_Union[AssignmentBatch, _Mapping]] = ..., receipts: _Optional[_Union[ReceiptBatch, _Mapping]] = ..., cancellations: _Optional[_Union[CancellationBatch, _Mapping]] = ..., drain: _Optional[_Union[DrainNotice, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ...) -> None: ...
+    messages: _message_pb2.MessageDeliveryBatch
+    message_receipts: _message_pb2.MessageReceiptBatch
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assignments: _Optional[_Union[AssignmentBatch, _Mapping]] = ..., receipts: _Optional[_Union[ReceiptBatch, _Mapping]] = ..., cancellations: _Optional[_Union[CancellationBatch, _Mapping]] = ..., drain: _Optional[_Union[DrainNotice, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., messages: _Optional[_Union[_message_pb2.MessageDeliveryBatch, _Mapping]] = ..., message_receipts: _Optional[_Union[_message_pb2.MessageReceiptBatch, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("agent_id", "session_epoch", "lease", "held", "features", "server_version", "max_payload_bytes", "accept_within")
