@@ -11,12 +11,13 @@ pub mod sqlite;
 
 pub use error::{Error, Result};
 pub use read::{
-    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, SavedPayload, TaskFilter, TaskPage, TaskView,
+    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, MailPage, NewMail, SavedPayload, TaskFilter,
+    TaskPage, TaskView,
 };
 
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, Edge, Event, Namespace, NamespaceId, TaskId, Timestamp};
-use callboard_core::working_set::{ChangeSet, LaneRef, Rows, TaskRef, Want};
+use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::working_set::{ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
 
 /// Where everything durable is.
 ///
@@ -94,6 +95,31 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets answers that may be forgotten, at most so many; says how many.
     async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize>;
+
+    /// The messages of a mailbox whose time is not over, by their place behind `after`, until they reach `max_bytes` (at
+    /// least one is given) or `limit`. A closed mailbox has none.
+    async fn mail(
+        &self,
+        mailbox: MailboxRef,
+        now: Timestamp,
+        after: i64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<MailPage>;
+
+    /// Whose mailboxes got messages behind a place in the order of commits; what was taken out since may be missing. It
+    /// looks at no more than so many messages.
+    async fn new_mail(&self, after: Cursor, limit: usize) -> Result<NewMail>;
+
+    /// A place in the order of commits behind every message that is there now.
+    async fn end_of_mail(&self) -> Result<Cursor>;
+
+    /// Messages whose time is over, the oldest first, at most so many.
+    async fn expired_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<(MailboxRef, MessageId)>>;
+
+    /// Throws away messages of closed mailboxes, at most so many, and closed mailboxes that are empty; says how many
+    /// messages.
+    async fn purge_mailboxes(&self, limit: usize) -> Result<usize>;
 
     /// Closes files and connections; what was committed stays.
     async fn close(&self);

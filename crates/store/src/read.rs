@@ -1,7 +1,8 @@
 //! What reads give that decide nothing.
 
-use callboard_core::model::{Agent, Event, Failure, NamespaceId, Payload, StateName, Task, TaskId, Timestamp};
-use callboard_core::working_set::TaskRef;
+use callboard_core::model::{Agent, Event, Failure, Message, NamespaceId, Payload, StateName, Task, TaskId, Timestamp};
+use callboard_core::working_set::{MailboxRef, TaskRef};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A task with everything kept beside it.
@@ -120,4 +121,26 @@ pub struct Due {
     pub tasks: Vec<(Timestamp, TaskRef)>,
     /// The next time, later than `now`, at which a task will be due, if there is one.
     pub next: Option<Timestamp>,
+}
+
+/// Some messages of a mailbox, and where to go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MailPage {
+    /// By their place.
+    pub messages: Vec<Arc<Message>>,
+    /// Go on behind this place: whatever comes later stands behind it.
+    pub next: i64,
+    /// There are more right away.
+    pub more: bool,
+}
+
+/// Whose mailboxes got messages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewMail {
+    /// Whose.
+    pub mailboxes: BTreeSet<MailboxRef>,
+    /// Go on behind this.
+    pub next: Cursor,
+    /// There may be more right away.
+    pub more: bool,
 }

@@ -41,7 +41,7 @@ impl Tables {
         for record in &changes.requests {
             self.apply_request(record, settings)?;
         }
-        Ok(())
+        self.mail.apply(changes)
     }
 
     /// Those that end come first, since they give their keys free, and new ones last.
@@ -132,6 +132,7 @@ impl Tables {
         for record in &changes.requests {
             restore_one(&mut self.requests, &committed.requests, &record.key);
         }
+        self.mail.restore(&committed.mail, changes);
         self.truncate_events(committed.events.len());
     }
 

@@ -32,6 +32,7 @@ impl Tables {
             tasks.extend(found.into_iter().map(|task| (lane.0, task)));
         }
         rows.tasks = tasks.iter().filter_map(|key| self.tasks.get(key)).map(|row| row.task.clone()).collect();
+        self.mail.load(want, &mut rows);
         rows
     }
 

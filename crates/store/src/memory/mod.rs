@@ -5,17 +5,18 @@
 
 mod apply;
 mod load;
+mod mail;
 mod reads;
 mod tables;
 
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, Result, Store, TaskFilter, TaskPage,
-    TaskView, Transaction,
+    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, MailPage, NewMail, Result, Store,
+    TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::Settings;
-use callboard_core::model::{Agent, AgentId, Edge, Event, Namespace, NamespaceId, TaskId, Timestamp};
-use callboard_core::working_set::{ChangeSet, LaneRef, Rows, TaskRef, Want};
+use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::working_set::{ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tables::Tables;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -133,6 +134,36 @@ impl Store for MemoryStore {
         let mut committed = write(&self.committed);
         committed.purge_requests(now, limit);
         Ok(working.purge_requests(now, limit))
+    }
+
+    async fn mail(
+        &self,
+        mailbox: MailboxRef,
+        now: Timestamp,
+        after: i64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<MailPage> {
+        Ok(self.read().mail.page(mailbox, now, after, limit, max_bytes))
+    }
+
+    async fn new_mail(&self, after: Cursor, limit: usize) -> Result<NewMail> {
+        Ok(self.read().mail.new_mail(after, limit))
+    }
+
+    async fn end_of_mail(&self) -> Result<Cursor> {
+        Ok(self.read().mail.end())
+    }
+
+    async fn expired_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<(MailboxRef, MessageId)>> {
+        Ok(self.read().mail.expired(now, limit))
+    }
+
+    async fn purge_mailboxes(&self, limit: usize) -> Result<usize> {
+        let mut working = self.working.lock().await;
+        let mut committed = write(&self.committed);
+        committed.mail.purge(limit);
+        Ok(working.mail.purge(limit))
     }
 
     async fn close(&self) {}

@@ -41,6 +41,7 @@ pub(super) struct Tables {
     pub ready: BTreeSet<(LaneRef, i64, TaskId)>,
     pub leased: BTreeSet<(NamespaceId, AgentId, TaskId)>,
     pub due: BTreeSet<(Timestamp, TaskId, NamespaceId)>,
+    pub mail: super::mail::Mail,
 }
 
 pub(super) fn conflict(what: &str, id: impl std::fmt::Display) -> Error {

@@ -89,6 +89,7 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want) -> Result<Rows
     load_edges(connection, want, &mut rows, &mut tasks).await?;
     load_lanes(connection, want, &mut rows).await?;
     load_ready(connection, want, &mut rows, &mut tasks).await?;
+    super::mail::load(connection, want, &mut rows).await?;
     rows.tasks = load_tasks(connection, tasks).await?;
     Ok(rows)
 }

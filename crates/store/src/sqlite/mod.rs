@@ -9,6 +9,7 @@ mod error;
 mod list;
 mod load;
 mod lock;
+mod mail;
 mod many;
 mod open;
 #[cfg(test)]

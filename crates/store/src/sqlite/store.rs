@@ -3,14 +3,14 @@
 use super::error::sqlite_error;
 use super::lock::Lock;
 use super::writer::Writer;
-use super::{list, load, reads};
+use super::{list, load, mail, reads};
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, Result, Store, TaskFilter, TaskPage,
-    TaskView, Transaction,
+    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, MailPage, NewMail, Result, Store, TaskFilter,
+    TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, Edge, Event, Namespace, NamespaceId, TaskId, Timestamp};
-use callboard_core::working_set::{LaneRef, TaskRef};
+use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::working_set::{LaneRef, MailboxRef, TaskRef};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, SqliteConnection};
@@ -137,6 +137,36 @@ impl Store for SqliteStore {
     async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize> {
         let mut transaction = self.writer.begin().await?;
         let purged = reads::purge_requests(transaction.connection()?, now, limit).await?;
+        Box::new(transaction).commit().await?;
+        Ok(purged)
+    }
+
+    async fn mail(
+        &self,
+        mailbox: MailboxRef,
+        now: Timestamp,
+        after: i64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<MailPage> {
+        self.snapshot(async |connection| mail::page(connection, mailbox, now, after, limit, max_bytes).await).await
+    }
+
+    async fn new_mail(&self, after: Cursor, limit: usize) -> Result<NewMail> {
+        mail::new_mail(&mut *self.reader().await?, after, limit).await
+    }
+
+    async fn end_of_mail(&self) -> Result<Cursor> {
+        mail::end(&mut *self.reader().await?).await
+    }
+
+    async fn expired_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<(MailboxRef, MessageId)>> {
+        mail::expired(&mut *self.reader().await?, now, limit).await
+    }
+
+    async fn purge_mailboxes(&self, limit: usize) -> Result<usize> {
+        let mut transaction = self.writer.begin().await?;
+        let purged = mail::purge(transaction.connection()?, limit).await?;
         Box::new(transaction).commit().await?;
         Ok(purged)
     }

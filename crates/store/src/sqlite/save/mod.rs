@@ -10,6 +10,7 @@ use callboard_core::Settings;
 use callboard_core::model::{Agent, AgentId, Namespace, NamespaceId};
 use callboard_core::working_set::{ChangeSet, Changed};
 use sqlx::SqliteConnection;
+pub(super) use tasks::bind_payload;
 
 // `OR ROLLBACK`: SQLite then needs no journal for each statement. It ends the transaction where the statement fails, so that
 // nothing may be run on it any more: the writer sees to that.
@@ -53,11 +54,12 @@ pub async fn save(connection: &mut SqliteConnection, changes: &ChangeSet, settin
     beside::save_edges(connection, changes).await?;
     beside::save_payloads(connection, &changes.payloads).await?;
     beside::save_events(connection, &changes.events).await?;
-    beside::save_requests(connection, &changes.requests, settings).await
+    beside::save_requests(connection, &changes.requests, settings).await?;
+    super::mail::save(connection, changes).await
 }
 
 /// Every row was found as expected, or it is a conflict.
-fn all_changed(changed: u64, wanted: usize, what: &str) -> Result<()> {
+pub(super) fn all_changed(changed: u64, wanted: usize, what: &str) -> Result<()> {
     if usize::try_from(changed) == Ok(wanted) {
         return Ok(());
     }

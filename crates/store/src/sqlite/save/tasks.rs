@@ -133,7 +133,7 @@ async fn insert(connection: &mut SqliteConnection, new: &[&ChangedTask], setting
 }
 
 /// A payload's three columns.
-pub(super) fn bind_payload(binds: &mut Binds, payload: &Payload) -> Result<()> {
+pub(in crate::sqlite) fn bind_payload(binds: &mut Binds, payload: &Payload) -> Result<()> {
     binds.add(payload.content_type.as_str())?;
     binds.add(metadata_json(&payload.metadata)?)?;
     match &payload.content {

@@ -15,6 +15,7 @@ pub mod agents;
 pub mod dependencies;
 pub mod events;
 pub mod lists;
+pub mod mail;
 pub mod round_trips;
 pub mod samples;
 pub mod scheduling;
@@ -50,6 +51,10 @@ macro_rules! conformance {
             lists::{
                 newest_first_in_pages, by_state, by_type_and_agent, by_key, by_tags, by_time, by_the_end_of_the_id,
                 conditions_hold_together, tags_follow_the_spec, hydrated_tasks_come_as_asked,
+            }
+            mail::{
+                every_field_of_a_message, pages_of_a_mailbox, what_goes_is_gone, a_conflict_in_a_mailbox_changes_nothing,
+                new_mail_never_skips, expired_messages, closed_mailboxes_are_thrown_away,
             }
             agents::{
                 with_their_leases, in_pages_by_name, live_sessions_by_id, removed_agents_are_forgotten,
