@@ -276,6 +276,8 @@ fn is_empty(frame: &Frame) -> bool {
         Frame::Assignments(batch) => batch.assignments.is_empty(),
         Frame::Receipts(batch) => batch.receipts.is_empty(),
         Frame::Cancellations(batch) => batch.cancellations.is_empty(),
+        Frame::Messages(batch) => batch.messages.is_empty(),
+        Frame::MessageReceipts(batch) => batch.sent.is_empty() && batch.acknowledged_ids.is_empty(),
         Frame::Welcome(_) | Frame::Drain(_) | Frame::Heartbeat(_) => true,
     }
 }

@@ -101,7 +101,8 @@ async fn follow_script(
                 batch.reports.into_iter().filter_map(|report| report.kind).for_each(|kind| drop(reports.send(kind)));
             }
             FromAgent::Drain(_) => return Some(()),
-            FromAgent::Heartbeat(_) | FromAgent::Slots(_) => {}
+            FromAgent::Messages(_) | FromAgent::Acknowledgements(_) | FromAgent::Heartbeat(_) | FromAgent::Slots(_) => {
+            }
         }
     }
     Some(())

@@ -348,7 +348,11 @@ async fn close(open: Open) {
 fn is_repeatable(item: &Item) -> bool {
     let by_nature = !matches!(
         item.envelope.command,
-        Command::CreateTasks { .. } | Command::Claim { .. } | Command::DirectReport { .. } | Command::RetryTask { .. }
+        Command::CreateTasks { .. }
+            | Command::Claim { .. }
+            | Command::DirectReport { .. }
+            | Command::RetryTask { .. }
+            | Command::SendMessage { .. }
     );
     item.envelope.request.is_some() || by_nature
 }

@@ -126,7 +126,11 @@ impl Speaker {
                     self.receipted(&receipt, outgoing).await;
                 }
             }
-            Frame::Cancellations(_) | Frame::Drain(_) | Frame::Heartbeat(_) => {}
+            Frame::Cancellations(_)
+            | Frame::Drain(_)
+            | Frame::Heartbeat(_)
+            | Frame::Messages(_)
+            | Frame::MessageReceipts(_) => {}
         }
     }
 

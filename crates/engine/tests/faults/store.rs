@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use callboard_core::Settings;
-use callboard_core::model::{Agent, AgentId, Edge, Event, Namespace, NamespaceId, TaskId, Timestamp};
-use callboard_core::working_set::{ChangeSet, LaneRef, Rows, TaskRef, Want};
+use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::working_set::{ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
-    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, Result, Store, TaskFilter, TaskPage,
-    TaskView, Transaction,
+    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, MailPage, NewMail, Result, Store,
+    TaskFilter, TaskPage, TaskView, Transaction,
 };
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
@@ -170,6 +170,28 @@ impl Store for FaultyStore {
     }
     async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize> {
         self.inner.purge_requests(now, limit).await
+    }
+    async fn mail(
+        &self,
+        mailbox: MailboxRef,
+        now: Timestamp,
+        after: i64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<MailPage> {
+        self.inner.mail(mailbox, now, after, limit, max_bytes).await
+    }
+    async fn new_mail(&self, after: Cursor, limit: usize) -> Result<NewMail> {
+        self.inner.new_mail(after, limit).await
+    }
+    async fn end_of_mail(&self) -> Result<Cursor> {
+        self.inner.end_of_mail().await
+    }
+    async fn expired_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<(MailboxRef, MessageId)>> {
+        self.inner.expired_messages(now, limit).await
+    }
+    async fn purge_mailboxes(&self, limit: usize) -> Result<usize> {
+        self.inner.purge_mailboxes(limit).await
     }
     async fn close(&self) {
         self.inner.close().await;

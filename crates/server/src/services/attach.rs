@@ -177,7 +177,7 @@ async fn take(
         },
         Some(Said::Drain(_)) => stream.drain().await.map_err(status::of_engine),
         // A heartbeat, or a kind of a newer agent: a sign of life is all that it says to us.
-        Some(Said::Heartbeat(_)) | None => Ok(()),
+        Some(Said::Messages(_) | Said::Acknowledgements(_) | Said::Heartbeat(_)) | None => Ok(()),
     }
 }
 

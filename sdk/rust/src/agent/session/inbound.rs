@@ -36,7 +36,8 @@ impl Session {
                 batch.cancellations.iter().for_each(|cancellation| self.on_cancellation(now, cancellation));
             }
             Some(Frame::Drain(notice)) => self.on_drain_notice(now, notice),
-            Some(Frame::Heartbeat(_)) | None => {}
+            // Messages come only to an agent that lists the feature.
+            Some(Frame::Messages(_) | Frame::MessageReceipts(_) | Frame::Heartbeat(_)) | None => {}
         }
     }
 

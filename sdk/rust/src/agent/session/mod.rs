@@ -211,6 +211,7 @@ impl Session {
             features: vec![CANCELLATION.to_owned(), DRAIN.to_owned()],
             previous_epoch: self.link.epoch(),
             instance_id: self.config.instance_id.clone(),
+            message_window: 0,
         })
     }
 

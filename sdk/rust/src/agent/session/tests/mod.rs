@@ -247,6 +247,11 @@ impl Script {
             Frame::Heartbeat(_) => "heartbeat".into(),
             Frame::Drain(_) => "drain".into(),
             Frame::Slots(_) => "slots".into(),
+            Frame::Messages(batch) => {
+                let sent: Vec<&str> = batch.messages.iter().map(|send| send.request_id.as_str()).collect();
+                format!("send {}", sent.join(" "))
+            }
+            Frame::Acknowledgements(batch) => format!("acknowledge {}", batch.message_ids.join(" ")),
             Frame::Reports(batch) => {
                 let reports: Vec<String> =
                     batch.reports.into_iter().map(|report| self.describe_report(report)).collect();
