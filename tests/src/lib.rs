@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod checker;
 pub mod claim;
+pub mod http;
 pub mod load;
 pub mod program;
 pub mod server;

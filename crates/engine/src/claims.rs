@@ -62,6 +62,11 @@ impl Claims {
         waiting.claims.values().filter(fits).take(tasks).for_each(|claim| claim.notify.notify_one());
     }
 
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.lock().claims.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,11 +6,12 @@
 
 use crate::effects::{self, Decided};
 use crate::error::{Error, Result};
+use crate::metrics::Observer;
 use crate::queue::{Item, Message, Sink};
 use crate::shared::Shared;
 use callboard_core::command::{Command, Effect, Envelope, LaneLeft, Outcome, Reply};
 use callboard_core::dispatch::Board;
-use callboard_core::model::Timestamp;
+use callboard_core::model::{Span, Timestamp};
 use callboard_core::working_set::LaneRef;
 use callboard_core::{Context, Decision, Entropy, Want, WorkingSet, decide, foresee};
 use callboard_store::{Error as StoreError, Transaction};
@@ -32,6 +33,7 @@ pub(crate) struct Committer {
     pub board: Board,
     /// Lanes to be dispatched in the next batch.
     pub lanes: BTreeSet<LaneRef>,
+    pub observer: Observer,
     /// Then it takes nothing new, and ends when it has committed what waits.
     pub stop: CancellationToken,
 }
@@ -98,6 +100,8 @@ impl Committer {
                         self.lanes.insert(lane);
                     }
                 }
+                // What came before is committed; nobody minds when the asker has gone.
+                Message::Ping(reply) => drop(reply.send(())),
                 Message::Item(item) if item.envelope.command.is_urgent() => urgent.push(*item),
                 Message::Item(item) => others.push(*item),
             }
@@ -173,7 +177,10 @@ impl Committer {
                 if decided.changes.is_empty() {
                     close(open).await;
                 } else {
+                    let began = self.shared.clock.elapsed();
                     self.save(open, &decided).await?;
+                    let took = self.shared.clock.elapsed().0 - began.0;
+                    self.observer.committed(items.len(), Span(took));
                 }
                 Ok(decided)
             }
@@ -319,6 +326,7 @@ impl Committer {
     /// After the commit: the working set is what the store has; effects and answers go out.
     fn finish(&mut self, items: Vec<Item>, decided: Decided) {
         self.ws.committed();
+        self.observer.decided(&decided, &self.shared.names);
         effects::carry_out(self, items, decided);
         if !self.shared.store.is_exclusive() {
             self.ws.forget_rows();

@@ -5,10 +5,11 @@ use crate::committer::Committer;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hydrate::{self, Wanted};
+use crate::metrics::{Metrics, Observer};
 use crate::push::{Assignment, Push};
 use crate::queue::{Item, Queue, Sink};
 use crate::sessions::Named;
-use crate::shared::{Ended, Shared};
+use crate::shared::{Channels, Ended, Shared};
 use crate::stream::{AttachRequest, Stream};
 use crate::sweep::Sweep;
 use crate::watch::Watch;
@@ -57,8 +58,8 @@ pub type Claimed = Vec<Assignment>;
 /// The engine. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    shared: Arc<Shared>,
-    tasks: TaskTracker,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) tasks: TaskTracker,
     /// Stops the sweep and the hydrators.
     stop: CancellationToken,
     /// Stops the committer, when all others are done.
@@ -74,10 +75,11 @@ impl Engine {
         clock: Arc<dyn Clock>,
         entropy: Box<dyn Entropy>,
     ) -> Result<Self> {
-        let (queue, messages) = Queue::new(config.queue);
+        let metrics = Arc::new(Metrics::new());
+        let (queue, messages) = Queue::new(config.queue, metrics.overloaded.clone());
         let (hydrate, wanted) = mpsc::channel(HYDRATE);
         let (failed, failure) = watch::channel(None);
-        let shared = Arc::new(Shared::new(store, config, clock, queue, hydrate, failed));
+        let shared = Arc::new(Shared::new(store, config, clock, Channels { queue, hydrate, failed }, metrics.clone()));
         shared.names.refresh(&*shared.store).await?;
         let engine = Self {
             shared: shared.clone(),
@@ -93,6 +95,7 @@ impl Engine {
             ws: WorkingSet::default(),
             board: Default::default(),
             lanes: BTreeSet::new(),
+            observer: Observer::new(metrics),
             stop: engine.stop_committing.clone(),
         };
         engine.tasks.spawn(committer.run());

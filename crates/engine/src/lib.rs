@@ -4,6 +4,7 @@
 //! - `committer`: the one task that writes: group commit.
 //! - `sessions`: attached agents, who was heard when, what is pushed to them.
 //! - `effects`: what is done after a commit: pushes, wake-ups, answers.
+//! - `metrics`, `health`: what can be watched from outside.
 //! - `sweep`: time: silence, timers, and a second look at everything that a lost wake-up could have missed.
 //!
 //! Time is a [`Clock`] and chance an [`Entropy`](callboard_core::Entropy), both passed in. A future of the store is never
@@ -17,8 +18,10 @@ mod effects;
 mod engine;
 mod entropy;
 mod error;
+mod health;
 mod hydrate;
 mod log;
+mod metrics;
 mod names;
 mod progress;
 mod push;
@@ -35,6 +38,7 @@ pub use config::Config;
 pub use engine::{ClaimRequest, Claimed, Engine};
 pub use entropy::SystemEntropy;
 pub use error::{Error, Result};
+pub use metrics::PREFIX as METRICS_PREFIX;
 pub use push::{Assignment, DependencyOutcome, Push, Receipt, ReceiptStatus, Stop};
 pub use shared::Ended;
 pub use stream::{AttachRequest, ReportItem, Stream};

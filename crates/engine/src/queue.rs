@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::sessions::Live;
 use callboard_core::command::{Command, Envelope, Fence, Reply};
 use callboard_core::working_set::LaneRef;
+use prometheus_client::metrics::counter::Counter;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -36,24 +37,41 @@ pub(crate) enum Message {
     Item(Box<Item>),
     /// The store has, or may have, ready tasks in these lanes.
     Lanes(Vec<LaneRef>),
+    /// Say that you are there.
+    Ping(oneshot::Sender<()>),
 }
 
 /// The sending end. Bounded.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
     sender: mpsc::Sender<Message>,
+    overloaded: Counter,
 }
 
 impl Queue {
-    pub fn new(capacity: usize) -> (Self, mpsc::Receiver<Message>) {
+    pub fn new(capacity: usize, overloaded: Counter) -> (Self, mpsc::Receiver<Message>) {
         let (sender, receiver) = mpsc::channel(capacity);
-        (Self { sender }, receiver)
+        (Self { sender, overloaded }, receiver)
+    }
+
+    /// How many messages wait.
+    pub fn len(&self) -> usize {
+        self.sender.max_capacity() - self.sender.capacity()
+    }
+
+    /// Whether the committer takes messages: it answers when all before are committed.
+    pub async fn is_served(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.sender.send(Message::Ping(reply)).await.is_ok() && answer.await.is_ok()
     }
 
     /// Sends a unary caller's command; refuses when too much waits.
     pub fn offer(&self, item: Item) -> Result<()> {
         self.sender.try_send(Message::Item(Box::new(item))).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Full(_) => {
+                self.overloaded.inc();
+                Error::Overloaded
+            }
             mpsc::error::TrySendError::Closed(_) => Error::Draining,
         })
     }

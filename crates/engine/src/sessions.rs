@@ -240,6 +240,13 @@ impl Sessions {
         self.lock().get(&agent).is_some_and(|entry| matches!(entry.link, Link::Open(_)))
     }
 
+    /// How many streams are open, and how many are broken and awaited.
+    pub fn count(&self) -> (usize, usize) {
+        let by_agent = self.lock();
+        let open = by_agent.values().filter(|entry| matches!(entry.link, Link::Open(_))).count();
+        (open, by_agent.len() - open)
+    }
+
     /// Cuts every stream; their sessions stay in the store.
     pub fn cut_all(&self) {
         self.lock().clear();

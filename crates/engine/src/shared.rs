@@ -4,6 +4,7 @@ use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hydrate::Wanted;
+use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::queue::Queue;
 use crate::sessions::Sessions;
@@ -32,6 +33,13 @@ pub struct Ended {
     pub failure: Option<Arc<Failure>>,
 }
 
+/// The sending ends of what the engine's parts tell each other.
+pub(crate) struct Channels {
+    pub queue: Queue,
+    pub hydrate: mpsc::Sender<Wanted>,
+    pub failed: watch::Sender<Option<String>>,
+}
+
 /// What the engine's parts share.
 pub(crate) struct Shared {
     pub store: Arc<dyn Store>,
@@ -43,6 +51,7 @@ pub(crate) struct Shared {
     pub claims: Claims,
     pub signals: Signals,
     pub names: Names,
+    pub metrics: Arc<Metrics>,
     /// A place for each attached stream.
     pub places: Arc<Semaphore>,
     hydrate: mpsc::Sender<Wanted>,
@@ -51,6 +60,8 @@ pub(crate) struct Shared {
     expects: AtomicBool,
     grace_until: AtomicI64,
     sweep_at: AtomicI64,
+    /// When the last sweep that did all of its work ended.
+    swept_at: AtomicI64,
     sooner: Notify,
     draining: AtomicBool,
     failure: watch::Sender<Option<String>>,
@@ -68,11 +79,13 @@ impl Shared {
         store: Arc<dyn Store>,
         config: Config,
         clock: Arc<dyn Clock>,
-        queue: Queue,
-        hydrate: mpsc::Sender<Wanted>,
-        failure: watch::Sender<Option<String>>,
+        channels: Channels,
+        metrics: Arc<Metrics>,
     ) -> Self {
+        let Channels { queue, hydrate, failed: failure } = channels;
         Self {
+            metrics,
+            swept_at: AtomicI64::new(clock.elapsed().0),
             queue,
             sessions: Sessions::default(),
             waiters: Waiters::new(config.waiters),
@@ -140,6 +153,21 @@ impl Shared {
     /// A sweep begins: what was asked for until now is served by it.
     pub fn begin_sweep(&self) {
         self.sweep_at.store(i64::MAX, Ordering::Relaxed);
+    }
+
+    /// A sweep did all of its work.
+    pub fn swept(&self) {
+        self.swept_at.store(self.clock.elapsed().0, Ordering::Relaxed);
+    }
+
+    /// How long ago that was.
+    pub fn sweep_age(&self) -> Span {
+        Span((self.clock.elapsed().0 - self.swept_at.load(Ordering::Relaxed)).max(0))
+    }
+
+    /// Whether the store can't be trusted any more.
+    pub fn has_failed(&self) -> bool {
+        self.failure.borrow().is_some()
     }
 
     /// Ends when a sweep is wanted earlier than planned.

@@ -86,6 +86,7 @@ impl Sweep {
         }
         // What the sweep itself waited for the store doesn't count as a stall.
         self.last = self.shared.clock.elapsed();
+        self.shared.swept();
         Ok(())
     }
 

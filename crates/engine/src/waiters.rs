@@ -53,6 +53,11 @@ impl Waiters {
         }
     }
 
+    /// How many tasks are waited for.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, Vec<oneshot::Sender<Arc<Ended>>>>> {
         self.by_task.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,6 +5,7 @@
 //! - `convert`: between messages and the model, with every fault named.
 //! - `status`: the one place where errors become a `tonic::Status`.
 //! - `page`: page tokens and cursors.
+//! - `pages`: what browsers, load balancers and Prometheus ask for on the same port.
 //! - `digest`: what tells a request from another under the same request id.
 
 mod caller;
@@ -12,6 +13,7 @@ mod convert;
 mod digest;
 mod drain;
 mod page;
+mod pages;
 mod server;
 mod services;
 mod status;

@@ -1,6 +1,7 @@
 //! The server: services, limits and shutdown. Its listener, clock and ids are passed in.
 
 use crate::drain::Drain;
+use crate::pages::{self, Frames, PagesLayer};
 use crate::services::{Agents, Host, Namespaces, Tasks};
 use callboard_core::model::Span;
 use callboard_engine::Engine;
@@ -72,10 +73,13 @@ impl Server {
         let drain = Drain::default();
         let tasks = TaskTracker::new();
         let version = env!("CARGO_PKG_VERSION");
-        let host = Host { engine: engine.clone(), drain: drain.clone(), tasks: tasks.clone(), version };
+        let frames = Frames::new();
+        let pages = PagesLayer(pages::router(engine.clone(), frames.clone()));
+        let host = Host { engine: engine.clone(), drain: drain.clone(), tasks: tasks.clone(), frames, version };
         let stopped = CancellationToken::new();
         engine.listening();
         let serving = transport(&limits)
+            .layer(pages)
             .layer(GrpcWebLayer::new())
             .add_routes(routes(host).await?)
             .serve_with_incoming_shutdown(incoming(listener), stopped.clone().cancelled_owned());

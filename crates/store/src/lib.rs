@@ -11,8 +11,8 @@ pub mod sqlite;
 
 pub use error::{Error, Result};
 pub use read::{
-    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, MailPage, NewMail, SavedPayload, TaskFilter,
-    TaskPage, TaskView,
+    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, LaneDepth, MailPage, NewMail, Sample,
+    SavedPayload, TaskFilter, TaskPage, TaskView,
 };
 
 use async_trait::async_trait;
@@ -120,6 +120,9 @@ pub trait Store: Send + Sync + 'static {
     /// Throws away messages of closed mailboxes, at most so many, and closed mailboxes that are empty; says how many
     /// messages.
     async fn purge_mailboxes(&self, limit: usize) -> Result<usize>;
+
+    /// What the store is like now. It reads a bounded number of rows.
+    async fn sample(&self) -> Result<Sample>;
 
     /// Closes files and connections; what was committed stays.
     async fn close(&self);

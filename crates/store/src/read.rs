@@ -114,6 +114,30 @@ pub struct EventPage {
     pub more: bool,
 }
 
+/// What a store is like now, for those who watch it. Nothing decides by it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    /// Lanes that have ready tasks, with how many: counted up to a limit, beyond which the number is that limit.
+    pub ready: Vec<LaneDepth>,
+    /// Tasks that agents have; counted up to a limit, too.
+    pub leased: usize,
+    /// What the store takes on its disk, but for its log.
+    pub bytes: u64,
+    /// What its write-ahead log takes.
+    pub log_bytes: u64,
+}
+
+/// How many ready tasks a lane has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LaneDepth {
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// The task type of the lane's tasks.
+    pub task_type: Arc<str>,
+    /// How many.
+    pub ready: usize,
+}
+
 /// What is due.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Due {

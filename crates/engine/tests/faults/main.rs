@@ -35,6 +35,25 @@ fn hold_commits(plan: &Plan) {
     plan.waiting.forget_permits(usize::MAX >> 3);
 }
 
+#[tokio::test]
+async fn a_server_whose_commits_hang_is_not_ready_and_says_why() {
+    let (engine, plan) = start().await;
+    assert_eq!(engine.unready().await, Vec::<String>::new());
+    hold_commits(&plan);
+    let asking = tokio::task::JoinSet::from_iter([{
+        let engine = engine.clone();
+        async move { engine.submit(create("one", None)).await }
+    }]);
+    until_a_commit_waits(&plan).await;
+    let reasons = engine.unready().await;
+    assert!(reasons.iter().any(|reason| reason.contains("no transaction ended")), "{reasons:?}");
+    plan.permits.add_permits(10);
+    asking.join_all().await.into_iter().for_each(|answer| drop(answer.unwrap()));
+    assert_eq!(engine.unready().await, Vec::<String>::new());
+    engine.stop().await;
+    assert!(engine.unready().await.iter().any(|reason| reason.contains("draining")));
+}
+
 async fn until_a_commit_waits(plan: &Plan) {
     plan.waiting.acquire().await.unwrap().forget();
 }

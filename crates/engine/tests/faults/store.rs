@@ -6,8 +6,8 @@ use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, N
 use callboard_core::working_set::{ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
-    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, MailPage, NewMail, Result, Store,
-    TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, MailPage, NewMail, Result, Sample,
+    Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
@@ -192,6 +192,9 @@ impl Store for FaultyStore {
     }
     async fn purge_mailboxes(&self, limit: usize) -> Result<usize> {
         self.inner.purge_mailboxes(limit).await
+    }
+    async fn sample(&self) -> Result<Sample> {
+        self.inner.sample().await
     }
     async fn close(&self) {
         self.inner.close().await;

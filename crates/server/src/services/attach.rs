@@ -16,6 +16,7 @@ use callboard_proto::v1;
 use callboard_proto::v1::attach_request::Frame as Said;
 use callboard_proto::v1::attach_response::Frame;
 use futures::stream;
+use prometheus_client::metrics::counter::Counter;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -59,13 +60,16 @@ pub(super) async fn attach(
     let (written, let_go) = (CancellationToken::new(), CancellationToken::new());
     let writing = Writing {
         let_go: let_go.clone(),
+        sent: host.frames.sent.clone(),
         ready: VecDeque::from([welcome]),
         pushes,
         own,
         over: Some(over),
         _guard: written.clone().drop_guard(),
     };
-    host.tasks.spawn(read(stream, frames, local, verdict, Ends { written, let_go }));
+    let received = host.frames.received.clone();
+    received.inc();
+    host.tasks.spawn(read(stream, Incoming { frames, received }, local, verdict, Ends { written, let_go }));
     Ok(Response::new(Box::pin(stream::unfold(writing, Writing::next))))
 }
 
@@ -122,9 +126,15 @@ struct Ends {
     let_go: CancellationToken,
 }
 
+/// The agent's frames, which are counted.
+struct Incoming {
+    frames: Streaming<v1::AttachRequest>,
+    received: Counter,
+}
+
 async fn read(
     mut stream: AgentStream,
-    mut frames: Streaming<v1::AttachRequest>,
+    mut incoming: Incoming,
     local: mpsc::Sender<v1::AttachResponse>,
     verdict: oneshot::Sender<Verdict>,
     ends: Ends,
@@ -135,10 +145,11 @@ async fn read(
             () = ends.written.cancelled() => return,
             () = ends.let_go.cancelled() => break Err(status::draining()),
             () = stream.cut_off() => break Err(status::slow_reader()),
-            message = frames.message() => message,
+            message = incoming.frames.message() => message,
         };
         match message {
             Ok(Some(message)) => {
+                incoming.received.inc();
                 stream.heard();
                 if let Err(status) = take(&mut stream, message, &local).await {
                     break Err(status);
@@ -209,6 +220,7 @@ async fn take_reports(
 
 /// The writing half.
 struct Writing {
+    sent: Counter,
     ready: VecDeque<v1::AttachResponse>,
     pushes: mpsc::Receiver<Push>,
     own: mpsc::Receiver<v1::AttachResponse>,
@@ -221,6 +233,7 @@ impl Writing {
     async fn next(mut self) -> Option<(Result<v1::AttachResponse, Status>, Self)> {
         loop {
             if let Some(frame) = self.ready.pop_front() {
+                self.sent.inc();
                 return Some((Ok(frame), self));
             }
             let over = self.over.as_mut()?;

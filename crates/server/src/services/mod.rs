@@ -12,6 +12,7 @@ pub(crate) use tasks::Tasks;
 
 use crate::caller;
 use crate::drain::Drain;
+use crate::pages::Frames;
 use crate::status;
 use callboard_core::command::{Command, Envelope, Reply, RequestToken, TaskReceipt};
 use callboard_core::rejection::Rejection;
@@ -26,6 +27,7 @@ pub(crate) struct Host {
     pub engine: Engine,
     pub drain: Drain,
     pub tasks: tokio_util::task::TaskTracker,
+    pub frames: Frames,
     pub version: &'static str,
 }
 

@@ -10,8 +10,8 @@ mod reads;
 mod tables;
 
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, MailPage, NewMail, Result, Store,
-    TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, MailPage, NewMail, Result, Sample,
+    Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::Settings;
@@ -164,6 +164,10 @@ impl Store for MemoryStore {
         let mut committed = write(&self.committed);
         committed.mail.purge(limit);
         Ok(working.mail.purge(limit))
+    }
+
+    async fn sample(&self) -> Result<Sample> {
+        Ok(self.read().sample())
     }
 
     async fn close(&self) {}

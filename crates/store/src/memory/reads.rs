@@ -2,9 +2,10 @@
 
 use super::tables::{Tables, TaskRow};
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, SavedPayload, TaskFilter, TaskPage, TaskView,
+    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, LaneDepth, Sample, SavedPayload, TaskFilter,
+    TaskPage, TaskView,
 };
-use callboard_core::model::{Agent, AgentId, Event, Namespace, NamespaceId, Payload, Task, TaskId, Timestamp};
+use callboard_core::model::{Agent, AgentId, Event, Lane, Namespace, NamespaceId, Payload, Task, TaskId, Timestamp};
 use callboard_core::working_set::{LaneRef, TaskRef};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -137,6 +138,16 @@ impl Tables {
         let tasks = behind.take(limit).map(|(at, task, namespace)| (*at, (*namespace, *task))).collect();
         let later = self.due.iter().find(|(at, _, _)| *at > now);
         Due { tasks, next: later.map(|(at, _, _)| *at) }
+    }
+
+    pub fn sample(&self) -> Sample {
+        let depth = |lane: &Lane| LaneDepth {
+            namespace: lane.namespace,
+            task_type: lane.key.task_type.clone(),
+            ready: self.ready_of((lane.namespace, lane.id)).count(),
+        };
+        let ready = self.lanes.values().map(depth).filter(|depth| depth.ready > 0).collect();
+        Sample { ready, leased: self.leased.len(), ..Sample::default() }
     }
 
     pub fn lanes_with_ready(&self, limit: usize) -> Vec<LaneRef> {

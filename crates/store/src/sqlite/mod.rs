@@ -19,6 +19,7 @@ mod rows;
 mod save;
 mod schema;
 mod store;
+mod upkeep;
 mod writer;
 
 pub use open::SqliteOptions;

@@ -56,7 +56,7 @@ impl SqliteStore {
         prepared.map_err(|error| explain(error, &path))?;
         sync_folder(&path)?;
         let readers = open_readers(&path, &options).await.map_err(|error| explain(error, &path))?;
-        Ok(Self::new(Arc::new(Writer::new(connection, &path)), readers, lock))
+        Ok(Self::new(Arc::new(Writer::new(connection, &path)), readers, path, lock))
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::error::sqlite_error;
 use super::lock::Lock;
-use super::writer::Writer;
-use super::{list, load, mail, reads};
+use super::writer::{Writer, log_of};
+use super::{list, load, mail, reads, upkeep};
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, MailPage, NewMail, Result, Store, TaskFilter,
-    TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, MailPage, NewMail, Result, Sample, Store,
+    TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
@@ -14,19 +14,21 @@ use callboard_core::working_set::{LaneRef, MailboxRef, TaskRef};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, SqliteConnection};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Tasks in an SQLite file. See [`SqliteStore::open`].
 pub struct SqliteStore {
     writer: Arc<Writer>,
     readers: SqlitePool,
+    path: PathBuf,
     /// Until the store is closed.
     lock: Mutex<Option<Lock>>,
 }
 
 impl SqliteStore {
-    pub(super) fn new(writer: Arc<Writer>, readers: SqlitePool, lock: Lock) -> Self {
-        Self { writer, readers, lock: Mutex::new(Some(lock)) }
+    pub(super) fn new(writer: Arc<Writer>, readers: SqlitePool, path: PathBuf, lock: Lock) -> Self {
+        Self { writer, readers, path, lock: Mutex::new(Some(lock)) }
     }
 
     /// Looks through the whole file for damage. It takes seconds for each gigabyte, and nothing is written meanwhile.
@@ -46,6 +48,11 @@ impl SqliteStore {
         transaction.rollback().await.map_err(sqlite_error)?;
         found
     }
+}
+
+/// How large a file is; one that isn't there has no size.
+async fn file_size(path: &Path) -> u64 {
+    tokio::fs::metadata(path).await.map_or(0, |file| file.len())
 }
 
 #[async_trait]
@@ -169,6 +176,13 @@ impl Store for SqliteStore {
         let purged = mail::purge(transaction.connection()?, limit).await?;
         Box::new(transaction).commit().await?;
         Ok(purged)
+    }
+
+    async fn sample(&self) -> Result<Sample> {
+        let mut sample = upkeep::sample(&mut *self.reader().await?).await?;
+        sample.bytes = file_size(&self.path).await;
+        sample.log_bytes = file_size(&log_of(&self.path)).await;
+        Ok(sample)
     }
 
     async fn close(&self) {

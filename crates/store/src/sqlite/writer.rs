@@ -31,12 +31,17 @@ struct State {
     log: PathBuf,
 }
 
+/// The write-ahead log of a file.
+pub fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
 impl Writer {
     /// Takes the connection over.
     pub fn new(connection: SqliteConnection, path: &Path) -> Self {
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
-        let state = State { connection: Some(connection), dirty: false, commits: 0, log: log.into() };
+        let state = State { connection: Some(connection), dirty: false, commits: 0, log: log_of(path) };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 

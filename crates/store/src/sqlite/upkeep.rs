@@ -1,0 +1,32 @@
+//! What keeps a file in shape over weeks: what it is like now.
+
+use super::convert::{get, namespace_id, small};
+use super::error::sqlite_error;
+use crate::codec::from_json;
+use crate::{LaneDepth, Result, Sample};
+use callboard_core::model::LaneKey;
+use sqlx::SqliteConnection;
+
+/// How many lanes are counted, how far each, and how many leases: ten million index entries at most, a second of reading.
+const LANES: i64 = 1_000;
+const LANE_DEPTH: i64 = 10_000;
+const LEASES: i64 = 100_000;
+
+/// Counts what waits and what is leased.
+pub async fn sample(connection: &mut SqliteConnection) -> Result<Sample> {
+    let sql = "SELECT l.namespace, l.key, (SELECT count(*) FROM (SELECT 1 FROM tasks AS t INDEXED BY tasks_ready \
+         WHERE t.namespace = l.namespace AND t.lane = l.id AND t.rank IS NOT NULL LIMIT ?)) FROM lanes AS l \
+         WHERE EXISTS (SELECT 1 FROM tasks AS t INDEXED BY tasks_ready \
+         WHERE t.namespace = l.namespace AND t.lane = l.id AND t.rank IS NOT NULL) LIMIT ?";
+    let query = sqlx::query(sql).bind(LANE_DEPTH).bind(LANES);
+    let mut ready = Vec::new();
+    for row in &query.fetch_all(&mut *connection).await.map_err(sqlite_error)? {
+        let key: LaneKey = from_json(get(row, 1)?, "a lane's key")?;
+        let depth =
+            LaneDepth { namespace: namespace_id(row, 0)?, task_type: key.task_type, ready: small(row, 2)? as usize };
+        ready.push(depth);
+    }
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_leased WHERE agent IS NOT NULL LIMIT ?)";
+    let leased: i64 = sqlx::query_scalar(sql).bind(LEASES).fetch_one(connection).await.map_err(sqlite_error)?;
+    Ok(Sample { ready, leased: usize::try_from(leased).unwrap_or(0), ..Sample::default() })
+}

@@ -1,0 +1,104 @@
+//! Health and metrics, on the port of gRPC.
+
+use callboard::NewTask;
+use callboard_tests::server::Server;
+use callboard_tests::{agent, claim, http, program};
+use std::collections::BTreeSet;
+
+/// Names of metrics with what a sample of them ends with.
+fn families(text: &str) -> BTreeSet<String> {
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let named = types.map(|line| {
+        let (name, kind) = line.split_once(' ').expect("a name and a type");
+        let suffix = match kind {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        format!("{name}{suffix}")
+    });
+    named.collect()
+}
+
+/// The value of a sample: its name with its labels as they are written.
+fn sample(text: &str, name: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name).and_then(|rest| rest.strip_prefix(' ')));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{text}"))
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened_and_the_manual_lists_each() {
+    let server = Server::start().await;
+    let client = server.client();
+    client.create(NewTask::new("done")).await.unwrap();
+    let lease = claim::lease(&client, "bob", "done").await;
+    claim::complete(&client, &lease, "").await.unwrap();
+    claim::complete(&client, &lease, "something else").await.unwrap_err();
+    for _ in 0..3 {
+        client.create(NewTask::new("left")).await.unwrap();
+    }
+    let _agent = agent::RawAgent::start(&server, "ann", "none").await;
+
+    let page = http::get(&server, "/metrics").await;
+    assert_eq!(page.status, 200);
+    assert!(page.headers.contains("content-type: application/openmetrics-text"), "{}", page.headers);
+    let text = &page.body;
+    assert!(text.ends_with("# EOF\n"));
+    assert_eq!(sample(text, "callboard_tasks_created_total"), 4.0);
+    assert_eq!(sample(text, "callboard_tasks_ended_total{state=\"completed\"}"), 1.0);
+    assert_eq!(sample(text, "callboard_attempts_total{outcome=\"started\"}"), 1.0);
+    assert_eq!(sample(text, "callboard_attempts_total{outcome=\"completed\"}"), 1.0);
+    assert_eq!(sample(text, "callboard_tasks_ready{namespace=\"default\",task_type=\"left\"}"), 3.0);
+    assert_eq!(sample(text, "callboard_tasks_leased"), 0.0);
+    assert_eq!(sample(text, "callboard_sessions{state=\"open\"}"), 1.0);
+    assert_eq!(sample(text, "callboard_stream_frames_total{direction=\"received\"}"), 1.0);
+    let of_done = |name: &str| format!("callboard_{name}_count{{namespace=\"default\",task_type=\"done\"}}");
+    assert_eq!(sample(text, &of_done("schedule_to_start_seconds")), 1.0);
+    assert_eq!(sample(text, &of_done("task_run_seconds")), 1.0);
+    assert!(sample(text, "callboard_commit_seconds_count") >= 6.0);
+    assert!(sample(text, "callboard_store_size_bytes") > 0.0);
+    assert!(sample(text, "callboard_store_wal_bytes") > 0.0);
+    let version = format!("callboard_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(sample(text, &version), 1.0);
+
+    let manual = std::fs::read_to_string(program::root().join("docs/operations.md")).unwrap();
+    let rows = manual.lines().filter_map(|line| line.strip_prefix("| `callboard_"));
+    let listed: BTreeSet<String> =
+        rows.map(|row| format!("callboard_{}", row.split('`').next().unwrap_or_default())).collect();
+    assert_eq!(families(text), listed, "/metrics and the table in docs/operations.md");
+}
+
+#[tokio::test]
+async fn task_types_without_end_make_a_bounded_number_of_series() {
+    let server = Server::start().await;
+    let client = server.client();
+    for n in 0..150 {
+        client.create(NewTask::new(format!("t{n}"))).await.unwrap();
+        let lease = claim::lease(&client, "bob", &format!("t{n}")).await;
+        claim::complete(&client, &lease, "").await.unwrap();
+        client.create(NewTask::new(format!("t{n}"))).await.unwrap();
+    }
+    let text = http::get(&server, "/metrics").await.body;
+    let counts = |name: &str| text.lines().filter(|line| line.starts_with(&format!("callboard_{name}{{"))).count();
+    assert_eq!(counts("task_run_seconds_count"), 101);
+    assert_eq!(sample(&text, "callboard_task_run_seconds_count{namespace=\"other\",task_type=\"other\"}"), 50.0);
+    assert_eq!(counts("tasks_ready"), 101);
+    assert_eq!(sample(&text, "callboard_tasks_ready{namespace=\"other\",task_type=\"other\"}"), 50.0);
+}
+
+#[tokio::test]
+async fn health_is_told_by_http_1_and_grpc_web_still_works() {
+    let server = Server::start().await;
+    for page in ["/healthz", "/readyz"] {
+        let answer = http::get(&server, page).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"), "{page}");
+    }
+    let nowhere = http::get(&server, "/healthy").await;
+    assert_eq!(nowhere.status, 400);
+    // An empty message, framed: the type is missing.
+    let web = "POST /callboard.v1.TaskService/CreateTask HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+               content-type: application/grpc-web+proto\r\ncontent-length: 5\r\n\r\n\0\0\0\0\0";
+    let answer = http::request(&server, web).await;
+    assert_eq!(answer.status, 200);
+    assert!(format!("{}{}", answer.headers, answer.body).contains("grpc-status"), "{answer:?}");
+}
