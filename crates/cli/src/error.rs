@@ -86,9 +86,7 @@ impl Error {
             #[cfg(unix)]
             Self::Demo(error) => exit_of_demo(error),
             #[cfg(unix)]
-            Self::Bench(crate::bench::Error::Call(error)) => exit_of_call(error),
-            #[cfg(unix)]
-            Self::Bench(_) => Exit::Error,
+            Self::Bench(error) => error.call().map_or(Exit::Error, exit_of_call),
             Self::Several { exit, .. } => *exit,
         }
     }

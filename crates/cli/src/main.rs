@@ -12,6 +12,8 @@ mod exit;
 mod ids;
 mod input;
 mod logging;
+#[cfg(unix)]
+mod open_files;
 mod output;
 #[cfg(unix)]
 mod serve;

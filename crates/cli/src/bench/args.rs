@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
 use crate::values;
 
@@ -19,14 +19,24 @@ that stays behind. BENCHMARKS.md says what each figure means.";
 
 /// Measure throughput, latency and memory.
 #[derive(ClapArgs, Debug, Clone)]
-#[command(after_long_help = ABOUT)]
+#[command(after_long_help = ABOUT, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// Something else than the figures.
+    #[command(subcommand)]
+    pub what: Option<What>,
     /// What is measured, and how long.
     #[command(flatten)]
     pub measure: MeasureArgs,
     /// Server and agents.
     #[command(flatten)]
     pub setup: SetupArgs,
+}
+
+/// Something else than the figures.
+#[derive(Subcommand, Debug, Clone)]
+pub enum What {
+    /// Constant mixed load for a long time, sampled as it goes: does anything grow?
+    Soak(SoakArgs),
 }
 
 /// What is measured, and how long.
@@ -38,6 +48,9 @@ pub struct MeasureArgs {
     /// Small counts: to see that it works, not how fast.
     #[arg(long)]
     pub quick: bool,
+    /// Ten million finished tasks for `growth`, instead of one million.
+    #[arg(long, conflicts_with_all = ["quick", "finished_tasks"])]
+    pub long: bool,
     /// How long each throughput part is measured. [default: 10s]
     #[arg(long = "for", value_name = "DURATION", value_parser = values::duration)]
     pub window: Option<Duration>,
@@ -47,6 +60,15 @@ pub struct MeasureArgs {
     /// How many tasks `idle` and `dispatch` submit, one at a time. [default: 2000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub latency_tasks: Option<u64>,
+    /// How many idle agents `attached` attaches. [default: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub attached_agents: Option<u64>,
+    /// How many finished tasks `growth` fills the store with. [default: 1000000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub finished_tasks: Option<u64>,
+    /// How many tasks `dependents` makes depend on one. [default: 100000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub dependents: Option<u64>,
     /// How `batch` learns of its results.
     #[arg(long, value_name = "WAY", default_value = "watch")]
     pub batch_results: BatchResults,
@@ -72,6 +94,35 @@ pub struct SetupArgs {
     pub server_pid: Option<u32>,
 }
 
+/// `callboard bench soak`.
+#[derive(ClapArgs, Debug, Clone)]
+pub struct SoakArgs {
+    /// How long.
+    #[arg(long = "for", value_name = "DURATION", default_value = "30m", value_parser = values::duration)]
+    pub length: Duration,
+    /// How often a sample is taken.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = sample_interval)]
+    pub sample: Duration,
+    /// How many tasks are submitted per second, at most.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
+    /// How many submitters there are: each waits for its tasks before it submits more.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub in_flight: u32,
+    /// Server and agents.
+    #[command(flatten)]
+    pub setup: SetupArgs,
+}
+
+fn sample_interval(text: &str) -> Result<Duration, String> {
+    let interval = values::duration(text)?;
+    if interval < Duration::from_millis(100) {
+        Err("samples are at least 100ms apart".to_owned())
+    } else {
+        Ok(interval)
+    }
+}
+
 /// A part of the measurement.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[value(rename_all = "snake_case")]
@@ -88,11 +139,26 @@ pub enum Part {
     Idle,
     /// Submit to handler begun, one at a time.
     Dispatch,
+    /// Many idle agents, a connection each: the server's memory.
+    Attached,
+    /// One task with very many dependents completes: what unrelated submitters feel of it.
+    Dependents,
+    /// What was measured before, with very many finished tasks in the store.
+    Growth,
 }
 
 impl Part {
     /// All, in their order.
-    pub const ALL: [Self; 5] = [Self::Unary64, Self::Unary512, Self::Batch, Self::Idle, Self::Dispatch];
+    pub const ALL: [Self; 8] = [
+        Self::Unary64,
+        Self::Unary512,
+        Self::Batch,
+        Self::Idle,
+        Self::Dispatch,
+        Self::Attached,
+        Self::Dependents,
+        Self::Growth,
+    ];
 
     /// Its key in the JSON.
     pub fn key(self) -> &'static str {
@@ -102,6 +168,9 @@ impl Part {
             Self::Batch => "batch",
             Self::Idle => "idle",
             Self::Dispatch => "dispatch",
+            Self::Attached => "attached",
+            Self::Dependents => "dependents",
+            Self::Growth => "growth",
         }
     }
 }
@@ -124,6 +193,12 @@ pub struct AgentArgs {
     /// How many tasks it takes at once.
     #[arg(long)]
     pub slots: i32,
+    /// The task types that it handles.
+    #[arg(long, value_delimiter = ',')]
+    pub handles: Vec<String>,
+    /// How many agents there are in this process.
+    #[arg(long, default_value_t = 1)]
+    pub crowd: u64,
 }
 
 /// How much is measured: what was said, or what fits.
@@ -135,6 +210,18 @@ pub struct Amounts {
     pub window: Duration,
     /// Tasks that are submitted one at a time.
     pub latency_tasks: u64,
+    /// Idle agents.
+    pub attached_agents: u64,
+    /// For how long they are looked at.
+    pub settle: Duration,
+    /// Finished tasks.
+    pub finished_tasks: u64,
+    /// Dependents of one task.
+    pub dependents: u64,
+    /// How long unrelated submitters are looked at before and after.
+    pub phase: Duration,
+    /// How `batch` learns of its results.
+    pub batch_results: BatchResults,
 }
 
 impl MeasureArgs {
@@ -152,6 +239,54 @@ impl MeasureArgs {
             warm_up: self.warm_up.unwrap_or(time(2_000, 200)),
             window: self.window.unwrap_or(time(10_000, 500)),
             latency_tasks: self.latency_tasks.unwrap_or(count(2_000, 50)),
+            attached_agents: self.attached_agents.unwrap_or(count(10_000, 20)),
+            settle: time(10_000, 200),
+            finished_tasks: self.finished_tasks.unwrap_or(if self.long { 10_000_000 } else { count(1_000_000, 2_000) }),
+            dependents: self.dependents.unwrap_or(count(100_000, 500)),
+            phase: time(3_000, 200),
+            batch_results: self.batch_results,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Line::try_parse_from(std::iter::once("bench").chain(line.split_whitespace())).map(|line| line.args)
+    }
+
+    #[test]
+    fn parts_come_once_and_in_their_order() {
+        let args = parse("--only idle,unary_64,idle").unwrap();
+        assert_eq!(args.measure.parts(), [Part::Unary64, Part::Idle]);
+        assert_eq!(parse("").unwrap().measure.parts(), Part::ALL);
+        assert!(parse("--only nonsense").is_err());
+    }
+
+    #[test]
+    fn what_is_said_wins_over_quick() {
+        let amounts = parse("--quick --for 3s --dependents 7").unwrap().measure.amounts();
+        assert_eq!((amounts.window, amounts.dependents), (Duration::from_secs(3), 7));
+        assert!(amounts.finished_tasks < 10_000);
+        assert_eq!(parse("--long").unwrap().measure.amounts().finished_tasks, 10_000_000);
+        assert!(parse("--long --quick").is_err());
+    }
+
+    #[test]
+    fn a_soak_has_options_of_its_own() {
+        let Some(What::Soak(soak)) = parse("soak --for 3s --sample 1s --slots 5").unwrap().what else { panic!() };
+        assert_eq!((soak.length, soak.sample, soak.setup.slots), (Duration::from_secs(3), Duration::from_secs(1), 5));
+        assert!(parse("soak --sample 1ms").is_err());
+        assert!(parse("--quick soak").is_err());
     }
 }

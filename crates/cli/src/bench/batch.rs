@@ -15,13 +15,13 @@ use super::error::Error;
 use super::events;
 use super::figures::{Figures, Latencies};
 use super::unary::{INPUT, Window, check};
-use super::verify::Verifier;
+use super::verify::{Expected, Verifier};
 use super::world::{self, Usages, World};
 
 /// Tasks in a request.
-pub const TASKS: usize = 64;
+const TASKS: usize = 64;
 /// Requests in flight.
-pub const REQUESTS: usize = 4;
+const REQUESTS: usize = 4;
 
 /// What was seen of the batches.
 struct Seen {
@@ -32,11 +32,11 @@ struct Seen {
 }
 
 /// Measures it, and verifies every task.
-pub async fn measure(world: &World, amounts: &Amounts, results: BatchResults) -> Result<Figures, Error> {
+pub async fn measure(world: &World, amounts: &Amounts) -> Result<Figures, Error> {
     let mark = events::mark(&world.client).await?;
     let window = Window::new(amounts);
     let batches = async {
-        match results {
+        match amounts.batch_results {
             BatchResults::Watch => watching(&world.client, window).await,
             BatchResults::Wait => waiting(&world.client, window).await,
         }
@@ -44,7 +44,7 @@ pub async fn measure(world: &World, amounts: &Amounts, results: BatchResults) ->
     let (seen, (before, after)) = tokio::join!(batches, usages(world, window));
     let seen = seen?;
     let mut verifier = Verifier::default();
-    seen.ids.into_iter().for_each(|id| verifier.expect(id));
+    seen.ids.into_iter().for_each(|id| verifier.expect(id, Expected::AT_ONCE));
     let took = window.to - window.from;
     let figures = Figures::of(&seen.latencies, took).with_rate(seen.results, took).with_usages(&before, &after);
     Ok(figures.with_verified(events::verify(&world.client, &mark, verifier).await?))
@@ -58,7 +58,7 @@ async fn usages(world: &World, window: Window) -> (Usages, Usages) {
 }
 
 /// So many tasks of the measurement.
-pub fn tasks(count: usize) -> Result<Vec<NewTask>, Error> {
+fn tasks(count: usize) -> Result<Vec<NewTask>, Error> {
     let task = NewTask::new(TASK).input(INPUT)?;
     Ok(vec![task; count])
 }

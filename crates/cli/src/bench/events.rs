@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::agent::TASK;
 use super::error::Error;
-use super::verify::{Verified, Verifier};
+use super::verify::{Expected, Verified, Verifier};
 use super::world;
 
 /// How long the events may be silent while some are due. Longer than it takes to give out an attempt that was lost.
@@ -37,7 +37,7 @@ pub async fn next(events: &mut EventStream) -> Result<Event, Error> {
 /// Verifies all events since a mark. A last task tells where they end: what comes behind it is not ours.
 pub async fn verify(client: &Client, mark: &str, mut verifier: Verifier) -> Result<Verified, Error> {
     let last = client.run_until_ended(NewTask::new(TASK).input("")?, None).await?;
-    verifier.expect(world::parse(&last.id)?);
+    verifier.expect(world::parse(&last.id)?, Expected::AT_ONCE);
     let mut events = since(client, mark);
     loop {
         let event = next(&mut events).await?;

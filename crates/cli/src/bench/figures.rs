@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::usage::Usage;
 use super::verify::Verified;
@@ -79,6 +80,9 @@ pub struct Figures {
     pub verified_tasks: u64,
     /// Attempts among them that were lost, timed out or handed back, though nobody was killed.
     pub faults: u64,
+    /// What only this part measures.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// Processor time for each task, in microseconds.
@@ -128,6 +132,13 @@ impl Figures {
             agents: each(before.agents, after.agents),
         });
         self.server_rss_bytes = after.server.map(|usage| usage.resident_bytes);
+        self
+    }
+
+    /// With a figure that only this part has.
+    #[must_use]
+    pub fn with_value(mut self, name: &str, value: Value) -> Self {
+        self.more.insert(name.to_owned(), value);
         self
     }
 

@@ -10,7 +10,7 @@ use super::args::Amounts;
 use super::error::Error;
 use super::figures::{Figures, Latencies};
 use super::unary::{INPUT, check};
-use super::verify::Verifier;
+use super::verify::{Expected, Verifier};
 use super::world::{self, World};
 use super::{clock, events};
 
@@ -49,7 +49,7 @@ async fn submit(world: &World, tasks: u64, verifier: &mut Verifier) -> Result<(L
         let task = world.client.run_until_ended(task, None).await?;
         let known = clock::nanoseconds();
         let handler = check(&task)?;
-        verifier.expect(world::parse(&task.id)?);
+        verifier.expect(world::parse(&task.id)?, Expected::AT_ONCE);
         whole.record(Duration::from_nanos(known.saturating_sub(sent)));
         dispatch.record(Duration::from_nanos(handler.saturating_sub(sent)));
     }

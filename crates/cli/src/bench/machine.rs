@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use sysinfo::{CpuRefreshKind, Disks, MemoryRefreshKind, RefreshKind, System};
 use tokio::time::Instant;
 
-use super::args::{MeasureArgs, SetupArgs};
+use super::args::{Amounts, SetupArgs};
 use super::error::Error;
 use super::figures::{Figures, Latencies};
-use super::report::Report;
 use super::world::{self, Target};
 use crate::output;
 
@@ -19,31 +18,30 @@ const SYNCS: usize = 200;
 /// How much is written each time: a page.
 const PAGE: [u8; 4096] = [0x5a; 4096];
 
-/// Adds the machine, the versions and the settings to the report.
-pub fn describe(report: &mut Report, args: &MeasureArgs, setup: &SetupArgs, target: &Target) -> Result<(), Error> {
-    report.say("machine", machine(setup)?);
-    report.say(
-        "version",
-        json!({"callboard": env!("CARGO_PKG_VERSION"), "profile": if cfg!(debug_assertions) { "debug" } else { "release" }}),
-    );
-    let amounts = args.amounts();
-    report.say(
-        "settings",
-        json!({
-            "server": match target { Target::Own => "own".to_owned(), Target::Running { address } => address.clone() },
-            "serve_args": setup.serve_arg,
-            "agents": setup.agents,
-            "slots": setup.slots,
-            "warm_up_s": amounts.warm_up.as_secs_f64(),
-            "window_s": amounts.window.as_secs_f64(),
-            "latency_tasks": amounts.latency_tasks,
-            "batch_results": format!("{:?}", args.batch_results).to_lowercase(),
-        }),
-    );
-    Ok(())
+/// The versions, and how this program was built.
+pub fn version() -> Value {
+    json!({"callboard": env!("CARGO_PKG_VERSION"), "profile": if cfg!(debug_assertions) { "debug" } else { "release" }})
 }
 
-fn machine(setup: &SetupArgs) -> Result<Value, Error> {
+/// What was asked for.
+pub fn settings(amounts: &Amounts, setup: &SetupArgs, target: &Target) -> Value {
+    json!({
+        "server": target.name(),
+        "serve_args": setup.serve_arg,
+        "agents": setup.agents,
+        "slots": setup.slots,
+        "warm_up_s": amounts.warm_up.as_secs_f64(),
+        "window_s": amounts.window.as_secs_f64(),
+        "latency_tasks": amounts.latency_tasks,
+        "attached_agents": amounts.attached_agents,
+        "finished_tasks": amounts.finished_tasks,
+        "dependents": amounts.dependents,
+        "batch_results": format!("{:?}", amounts.batch_results).to_lowercase(),
+    })
+}
+
+/// The machine, and the disk that the database will be on.
+pub fn describe(setup: &SetupArgs) -> Result<Value, Error> {
     let folder = world::folder(setup.data.as_deref())?;
     let kinds =
         RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()).with_memory(MemoryRefreshKind::nothing().with_ram());

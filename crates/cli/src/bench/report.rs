@@ -15,9 +15,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// The figures of a part.
+    /// The figures of a part; with a point in its name, inside another part.
     pub fn add(&mut self, part: &str, figures: Figures) {
         self.parts.push((part.to_owned(), figures));
+    }
+
+    /// The figures of a part that was measured already.
+    pub fn figures(&self, part: &str) -> Option<&Figures> {
+        self.parts.iter().find(|(name, _)| name == part).map(|(_, figures)| figures)
     }
 
     /// Where and how it was measured.
@@ -29,8 +34,16 @@ impl Report {
     pub fn json(&self) -> Value {
         let mut document = Map::new();
         for (part, figures) in &self.parts {
+            let (outer, inner) =
+                part.split_once('.').map_or((part.as_str(), None), |(outer, inner)| (outer, Some(inner)));
+            let object = document.entry(outer).or_insert_with(|| json!({}));
             // Figures are numbers and names: they can be JSON.
-            document.insert(part.clone(), serde_json::to_value(figures).unwrap_or_default());
+            let figures = serde_json::to_value(figures).unwrap_or_default();
+            match (inner, figures, object) {
+                (None, Value::Object(figures), Value::Object(object)) => object.extend(figures),
+                (Some(inner), figures, object) => object[inner] = figures,
+                (None, ..) => {}
+            }
         }
         let sum = |count: fn(&Figures) -> u64| self.parts.iter().map(|(_, figures)| count(figures)).sum::<u64>();
         let verified = json!({"tasks": sum(|figures| figures.verified_tasks), "faults": sum(|figures| figures.faults)});
@@ -76,6 +89,15 @@ impl Report {
         output.style.finish(&mut table);
         table
     }
+
+    /// What has no column: a line for each.
+    pub fn lines(&self) -> Vec<String> {
+        let each = |(part, figures): &(String, Figures)| {
+            figures.more.iter().map(|(name, value)| format!("{part}.{name} = {value}")).collect::<Vec<_>>()
+        };
+        let surroundings = self.surroundings.iter().map(|(name, value)| format!("{name} = {value}"));
+        self.parts.iter().flat_map(each).chain(surroundings).collect()
+    }
 }
 
 fn number_cell(number: Option<f64>, digits: usize) -> Cell {
@@ -85,9 +107,34 @@ fn number_cell(number: Option<f64>, digits: usize) -> Cell {
 
 /// Writes it to standard output.
 pub fn write(report: &Report, output: &Output) -> Result<(), Error> {
-    let written = if output.is_json() { output.document(&report.json()) } else { output.table(&report.table(output)) };
+    let written = if output.is_json() {
+        output.document(&report.json())
+    } else {
+        output.table(&report.table(output)).and_then(|()| output.line(&format!("\n{}", report.lines().join("\n"))))
+    };
     written.map_err(|error| Error::Io {
         doing: "cannot write the report",
         source: std::io::Error::other(error.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_nest_by_their_names() {
+        let mut report = Report::default();
+        let figures = |tasks| Figures { verified_tasks: tasks, ..Figures::default() };
+        report.add("growth.unary_64", figures(1));
+        report.add("growth", figures(2).with_value("ratio", json!(0.9)));
+        report.say("machine", json!({"cores": 2}));
+        let document = report.json();
+        assert_eq!(document["growth"]["ratio"], json!(0.9));
+        assert_eq!(document["growth"]["unary_64"]["verified_tasks"], json!(1));
+        assert_eq!(document["verified"]["tasks"], json!(3));
+        assert_eq!(document["machine"]["cores"], json!(2));
+        assert!(report.lines().contains(&"growth.ratio = 0.9".to_owned()));
+        assert!(report.figures("growth.unary_64").is_some() && report.figures("idle").is_none());
+    }
 }

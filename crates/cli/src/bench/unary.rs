@@ -13,7 +13,7 @@ use super::args::Amounts;
 use super::error::Error;
 use super::events;
 use super::figures::{Figures, Latencies};
-use super::verify::Verifier;
+use super::verify::{Expected, Verifier};
 use super::world::{self, World};
 
 /// The input of every task: what a small one may have.
@@ -67,7 +67,7 @@ pub async fn measure(world: &World, in_flight: usize, amounts: &Amounts) -> Resu
         let seen = seen.map_err(|_| Error::Interrupted)??;
         for done in seen {
             done.latency.into_iter().for_each(|latency| latencies.record(latency));
-            verifier.expect(done.id);
+            verifier.expect(done.id, Expected::AT_ONCE);
         }
     }
     let took = window.to - window.from;

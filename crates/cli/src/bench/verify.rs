@@ -1,5 +1,6 @@
-//! Are histories as they must be? Every task: created once, then attempts one after the other, and completed once, without
-//! gaps in its events. Knows nothing of servers: it is given events, in their order.
+//! Are histories as they must be? Every task: created once, then attempts one after the other, and ended once and as it should,
+//! without gaps in its events. Knows nothing of servers: it is given events, in their order, and what is expected of each
+//! task, before or after its events. What is done with is forgotten, so that memory is bounded by what is under way.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,11 +14,27 @@ const TOLD: usize = 10;
 /// Takes the events of tasks, and says what is wrong with them.
 #[derive(Debug, Default)]
 pub struct Verifier {
+    /// Tasks that have not ended, or of which nobody said what was expected.
     lives: HashMap<Uuid, Life>,
-    /// Of those expected, not ended yet.
-    open: usize,
-    faults: u64,
+    verified: Verified,
     violations: Violations,
+}
+
+/// How a task is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Completed, after so many failed attempts.
+    Completed {
+        /// How many.
+        failures: u8,
+    },
+    /// Cancelled.
+    Cancelled,
+}
+
+impl Expected {
+    /// In the first attempt.
+    pub const AT_ONCE: Self = Self::Completed { failures: 0 };
 }
 
 /// How far a task is, as its events told.
@@ -25,20 +42,22 @@ pub struct Verifier {
 struct Life {
     sequence: i64,
     attempt: i32,
-    /// Failed attempts that are still to come.
-    failures_due: u8,
+    failures: u8,
     step: Step,
+    expected: Option<Expected>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Step {
+    /// No event yet.
     #[default]
-    Expected,
+    Nothing,
     /// Created, or between two attempts.
     Free,
     Assigned,
     Started,
-    Ended,
+    Completed,
+    Cancelled,
 }
 
 /// Histories that are as they must be.
@@ -59,19 +78,13 @@ pub struct Violations {
 }
 
 impl Verifier {
-    /// A task that was acknowledged, and is to complete in its first attempt.
-    pub fn expect(&mut self, task: Uuid) {
-        self.expect_after(task, 0);
-    }
-
-    /// A task that was acknowledged, and is to complete after so many failed attempts.
-    pub fn expect_after(&mut self, task: Uuid, failures: u8) {
-        let life = Life { failures_due: failures, ..Life::default() };
-        if self.lives.insert(task, life).is_some() {
+    /// A task that was acknowledged, and is to end like this.
+    pub fn expect(&mut self, task: Uuid, expected: Expected) {
+        let life = self.lives.entry(task).or_default();
+        if life.expected.replace(expected).is_some() {
             self.violations.add(task, "was given to two submitters");
-        } else {
-            self.open += 1;
         }
+        self.retire(task);
     }
 
     /// Takes the next event.
@@ -80,102 +93,128 @@ impl Verifier {
             self.violations.add_text(format!("an event of `{}`, which is no task's id", event.task_id));
             return;
         };
-        let Some(life) = self.lives.get_mut(&task) else {
-            self.violations.add(task, "has events, and nobody was told that it was created");
-            return;
-        };
+        let life = self.lives.entry(task).or_default();
         match life.live(event) {
-            Ok(Told::Nothing) => {}
-            Ok(Told::Fault) => self.faults += 1,
-            Ok(Told::End) => self.open -= 1,
-            Err(fault) => self.violations.add(task, &fault),
+            Ok(fault) => self.verified.faults += u64::from(fault),
+            Err(violation) => self.violations.add(task, &violation),
         }
+        self.retire(task);
     }
 
-    /// All events were taken.
+    /// Forgets a task that has ended as it should.
+    fn retire(&mut self, task: Uuid) {
+        let Some(life) = self.lives.get(&task) else { return };
+        let (Some(expected), Some(ended)) = (life.expected, life.ended()) else { return };
+        if ended != expected {
+            self.violations.add(task, &format!("ended as {ended:?} instead of {expected:?}"));
+        }
+        self.verified.tasks += 1;
+        self.lives.remove(&task);
+    }
+
+    /// How many tasks have not ended, or nobody spoke for yet.
+    pub fn open(&self) -> usize {
+        self.lives.len()
+    }
+
+    /// Whether nothing is open, or something is wrong already.
+    pub fn is_done(&self) -> bool {
+        self.lives.is_empty() || self.violations.count > 0
+    }
+
+    /// What was right so far.
+    ///
+    /// # Errors
+    ///
+    /// What was wrong so far.
+    pub fn so_far(&self) -> Result<Verified, Violations> {
+        if self.violations.count > 0 { Err(self.violations.clone()) } else { Ok(self.verified) }
+    }
+
+    /// All events were taken, and all tasks were expected.
     ///
     /// # Errors
     ///
     /// What is wrong.
     pub fn finish(mut self) -> Result<Verified, Violations> {
         for (task, life) in &self.lives {
-            if life.step != Step::Ended {
-                self.violations.add(*task, &format!("has not completed: its events end with number {}", life.sequence));
-            }
+            let what = match life.expected {
+                None => "has events, and nobody was told that it was created".to_owned(),
+                Some(_) => format!("has not ended: its events end with number {}", life.sequence),
+            };
+            self.violations.add(*task, &what);
         }
-        if self.violations.count > 0 {
-            return Err(self.violations);
-        }
-        Ok(Verified { tasks: self.lives.len() as u64, faults: self.faults })
+        self.so_far()
     }
-}
-
-/// What an event tells beside the rest.
-enum Told {
-    Nothing,
-    Fault,
-    End,
 }
 
 impl Life {
-    fn live(&mut self, event: &Event) -> Result<Told, String> {
-        let kind = event.r#type();
-        let number = event.sequence;
-        let fault = |what: &str| Err(format!("{what} (event {number}, {kind:?}, attempt {})", event.attempt));
+    /// Moves on by an event; whether it tells of a fault.
+    fn live(&mut self, event: &Event) -> Result<bool, String> {
+        let (number, kind) = (event.sequence, event.r#type());
+        let wrong = |what: &str| Err(format!("{what} (event {number}, {kind:?}, attempt {})", event.attempt));
         if number != self.sequence + 1 {
-            return fault(&format!("has event {number} behind event {}", self.sequence));
+            return wrong(&format!("has event {number} behind event {}", self.sequence));
         }
         self.sequence = number;
         if event.run != 1 {
-            return fault("is in another run than its first");
+            return wrong("is in another run than its first");
         }
-        let own = event.attempt == self.attempt;
         match (self.step, kind) {
-            (Step::Ended, _) => fault("goes on after its end"),
-            (Step::Expected, EventType::Created) => self.moves_to(Step::Free),
-            (Step::Expected, _) => fault("does not begin with its creation"),
-            (_, EventType::Created) => fault("was created twice"),
-            (
-                Step::Free,
-                EventType::Ready
-                | EventType::DependencyMet
-                | EventType::RetryScheduled
-                | EventType::Held
-                | EventType::Released,
-            ) => Ok(Told::Nothing),
+            (Step::Completed | Step::Cancelled, _) => wrong("goes on after its end"),
+            (Step::Nothing, EventType::Created) => self.move_to(Step::Free),
+            (Step::Nothing, _) => wrong("does not begin with its creation"),
+            (_, EventType::Created) => wrong("was created twice"),
             (Step::Free, EventType::Assigned) if event.attempt == self.attempt + 1 => {
                 self.attempt = event.attempt;
-                self.moves_to(Step::Assigned)
+                self.move_to(Step::Assigned)
             }
-            (Step::Free, EventType::Assigned) => fault("skips or repeats an attempt"),
-            (Step::Assigned | Step::Started, EventType::Assigned) => fault("was given to two agents at once"),
-            (Step::Assigned, EventType::Started) if own => self.moves_to(Step::Started),
-            (Step::Started, EventType::Completed) if own && event.state() == TaskState::Completed => {
-                if self.failures_due > 0 {
-                    return fault("completed before it failed as it was to");
-                }
-                self.step = Step::Ended;
-                Ok(Told::End)
+            (Step::Free, EventType::Assigned) => wrong("skips or repeats an attempt"),
+            (Step::Free, EventType::Cancelled) if event.state() == TaskState::Cancelled => {
+                self.move_to(Step::Cancelled)
             }
-            (Step::Started, EventType::AttemptFailed) if own && self.failures_due > 0 => {
-                self.failures_due -= 1;
-                self.moves_to(Step::Free)
+            (Step::Free, kind) if is_waiting(kind) => Ok(false),
+            (_, EventType::Assigned) => wrong("was given to two agents at once"),
+            _ if event.attempt != self.attempt => wrong("has an event of an attempt that is not its own"),
+            (Step::Assigned, EventType::Started) => self.move_to(Step::Started),
+            (Step::Started, EventType::Completed) if event.state() == TaskState::Completed => {
+                self.move_to(Step::Completed)
             }
-            (
-                Step::Assigned | Step::Started,
-                EventType::HandedBack | EventType::AttemptLost | EventType::AttemptTimedOut,
-            ) if own => {
+            (Step::Started, EventType::AttemptFailed) => {
+                self.failures = self.failures.saturating_add(1);
+                self.move_to(Step::Free)
+            }
+            (Step::Assigned | Step::Started, kind) if is_fault(kind) => {
                 self.step = Step::Free;
-                Ok(Told::Fault)
+                Ok(true)
             }
-            (step, _) => fault(&format!("has an event that does not fit where it was ({step:?})")),
+            (step, _) => wrong(&format!("has an event that does not fit where it was ({step:?})")),
         }
     }
 
-    fn moves_to(&mut self, step: Step) -> Result<Told, String> {
+    fn move_to(&mut self, step: Step) -> Result<bool, String> {
         self.step = step;
-        Ok(Told::Nothing)
+        Ok(false)
     }
+
+    fn ended(&self) -> Option<Expected> {
+        match self.step {
+            Step::Completed => Some(Expected::Completed { failures: self.failures }),
+            Step::Cancelled => Some(Expected::Cancelled),
+            _ => None,
+        }
+    }
+}
+
+/// Tells of a task that no agent has.
+fn is_waiting(kind: EventType) -> bool {
+    use EventType::{DependencyMet, Held, Ready, Released, RetryScheduled};
+    matches!(kind, Ready | DependencyMet | RetryScheduled | Held | Released)
+}
+
+/// An attempt ended without the handler's word.
+fn is_fault(kind: EventType) -> bool {
+    matches!(kind, EventType::HandedBack | EventType::AttemptLost | EventType::AttemptTimedOut)
 }
 
 impl Violations {

@@ -7,7 +7,7 @@ use callboard::{Client, v1};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::agent::ATTACHED;
+use super::agent::{ATTACHED, TASK};
 use super::args::SetupArgs;
 use super::clock;
 use super::error::Error;
@@ -15,8 +15,13 @@ use super::process::Process;
 use super::usage::{self, Usage};
 use crate::work::guard::Guard;
 
+/// The file of a server of our own.
+const DATABASE: &str = "bench.db";
 /// How long a call may take, retries included: the server is busy on purpose.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the first call may take: a server that is not there should be told soon.
+const GREETING: Duration = Duration::from_secs(10);
 
 /// Where the server is.
 #[derive(Debug, Clone)]
@@ -28,6 +33,16 @@ pub enum Target {
         /// Where it listens.
         address: String,
     },
+}
+
+impl Target {
+    /// As it is reported.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Own => "own",
+            Self::Running { address } => address,
+        }
+    }
 }
 
 /// A server with agents. Processes that were started are killed when this is dropped.
@@ -67,20 +82,43 @@ impl World {
         };
         let server_pid = server.as_ref().map(Process::pid).or(setup.server_pid);
         let namespace = format!("bench-{}", unique());
-        let client = Client::builder().address(address).namespace(&namespace).timeout(TIMEOUT).build()?;
+        let builder = Client::builder().address(address).namespace(&namespace);
+        let client = builder.clone().timeout(TIMEOUT).build()?;
         // With the fill of `growth` and many dependents more may be live than the default allows.
         let settings = v1::NamespaceSettings { max_live_tasks: 10_000_000, ..Default::default() };
-        client.create_namespace(&namespace, settings).await?;
+        builder.timeout(GREETING).build()?.create_namespace(&namespace, settings).await?;
         Ok(Self { client, agents: Vec::new(), server, server_pid, guard, folder })
     }
 
     /// Starts agents, and waits until they are attached.
     pub async fn add_agents(&mut self, setup: &SetupArgs) -> Result<(), Error> {
+        self.add_agents_for("worker", TASK, setup).await
+    }
+
+    /// The same for other task types, separated by commas.
+    pub async fn add_agents_for(&mut self, name: &str, types: &str, setup: &SetupArgs) -> Result<(), Error> {
         for number in 1..=setup.agents {
             let slots = setup.slots.to_string();
-            self.start_agent(&format!("worker-{number}"), &["--slots", &slots]).await?;
+            self.start_agent(&format!("{name}-{number}"), &["--slots", &slots, "--handles", types]).await?;
         }
         Ok(())
+    }
+
+    /// Starts many agents that take one task at a time, in processes of so many.
+    pub async fn add_crowds(&mut self, agents: u64, per_process: u64) -> Result<(), Error> {
+        for from in (0..agents).step_by(usize::try_from(per_process).unwrap_or(usize::MAX)) {
+            let crowd = per_process.min(agents - from).to_string();
+            let args = ["--slots", "1", "--handles", TASK, "--crowd", &crowd];
+            self.start_agent(&format!("crowd-{from}"), &args).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the agents, and waits until they have detached.
+    pub async fn end_agents(&mut self) {
+        for agent in std::mem::take(&mut self.agents) {
+            agent.end(&self.guard).await;
+        }
     }
 
     async fn start_agent(&mut self, name: &str, args: &[&str]) -> Result<(), Error> {
@@ -104,11 +142,21 @@ impl World {
         }
     }
 
+    /// The sizes of the database and of its write-ahead log, of a server of our own.
+    pub fn file_sizes(&self) -> Option<(u64, u64)> {
+        self.server.as_ref()?;
+        let size = |name: &str| std::fs::metadata(self.folder.path().join(name)).map_or(0, |data| data.len());
+        Some((size(DATABASE), size(&format!("{DATABASE}-wal"))))
+    }
+
+    /// The end of the log of a server of our own.
+    pub fn server_log(&self) -> String {
+        self.server.as_ref().map(Process::log_tail).unwrap_or_default()
+    }
+
     /// Ends everything that was started, the server last.
-    pub async fn end(self) {
-        for agent in self.agents {
-            agent.end(&self.guard).await;
-        }
+    pub async fn end(mut self) {
+        self.end_agents().await;
         if let Some(server) = self.server {
             server.end(&self.guard).await;
         }
@@ -124,8 +172,9 @@ pub fn folder(within: Option<&Path>) -> Result<TempDir, Error> {
 
 async fn serve(folder: &Path, setup: &SetupArgs, guard: &Guard) -> Result<(Process, String), Error> {
     // The folder is where it runs, so that no path of ours has to be written as a URL.
+    let database = format!("sqlite://{DATABASE}");
     let mut args: Vec<String> =
-        ["serve", "--listen", "127.0.0.1:0", "--database", "sqlite://bench.db"].map(str::to_owned).to_vec();
+        ["serve", "--listen", "127.0.0.1:0", "--database", &database].map(str::to_owned).to_vec();
     args.extend(setup.serve_arg.iter().cloned());
     let mut server = Process::start("server", &args, folder, guard)?;
     let address = server.says("listening on ").await?;

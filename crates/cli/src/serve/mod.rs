@@ -22,6 +22,8 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let settings = Settings::load(args)?;
     start_logging(&settings)?;
     let address = settings.listen_address()?;
+    let files = crate::open_files::raise();
+    tracing::debug!(files, "open files, connections among them, that this process may have");
     let store = open(&settings.database).await?;
     let config = settings.engine_config();
     let engine = start_engine(store, config).await?;

@@ -1,0 +1,82 @@
+//! The parts of the measurement, one after the other, each in a world of its own.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::{Amounts, MeasureArgs, Part, SetupArgs};
+use super::error::Error;
+use super::figures::Figures;
+use super::report::{self, Report};
+use super::world::{Target, World};
+use super::{attached, batch, dependents, growth, latency, machine, unary};
+use crate::output::Output;
+
+/// Measures what was asked for, and writes the report.
+pub async fn run(args: &MeasureArgs, setup: &SetupArgs, target: &Target, output: &Output) -> Result<(), Error> {
+    let amounts = args.amounts();
+    let mut report = Report::default();
+    report.say("machine", machine::describe(setup)?);
+    report.say("version", machine::version());
+    report.say("settings", machine::settings(&amounts, setup, target));
+    for part in args.parts() {
+        let bar = spinner(part.key());
+        // One loop gives both figures.
+        if part == Part::Dispatch && report.figures(part.key()).is_some() {
+            continue;
+        }
+        let mut world = World::start(target, setup).await?;
+        world.add_agents(setup).await?;
+        let outcome = take(part, args, &amounts, setup, &mut world, &bar, &mut report).await;
+        let outcome = outcome.map_err(|error| error.with_log(world.server_log()));
+        world.end().await;
+        bar.finish_and_clear();
+        outcome?;
+    }
+    report::write(&report, output)
+}
+
+async fn take(
+    part: Part,
+    args: &MeasureArgs,
+    amounts: &Amounts,
+    setup: &SetupArgs,
+    world: &mut World,
+    bar: &ProgressBar,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let figures = match part {
+        Part::Idle if args.parts().contains(&Part::Dispatch) => {
+            let idle = latency::measure(world, amounts).await?;
+            report.add(part.key(), idle.whole);
+            report.add(Part::Dispatch.key(), idle.dispatch);
+            return Ok(());
+        }
+        Part::Dispatch => latency::measure(world, amounts).await?.dispatch,
+        Part::Attached => attached::measure(world, amounts).await?,
+        Part::Dependents => dependents::measure(world, setup, amounts, report).await?,
+        Part::Growth => growth::measure(world, amounts, bar, report).await?,
+        Part::Unary64 | Part::Unary512 | Part::Batch | Part::Idle => throughput(part, world, amounts).await?,
+    };
+    report.add(part.key(), figures);
+    Ok(())
+}
+
+/// A part that needs nothing but a world.
+pub async fn throughput(part: Part, world: &World, amounts: &Amounts) -> Result<Figures, Error> {
+    match part {
+        Part::Unary512 => unary::measure(world, 512, amounts).await,
+        Part::Batch => batch::measure(world, amounts).await,
+        Part::Idle => Ok(latency::measure(world, amounts).await?.whole),
+        _ => unary::measure(world, 64, amounts).await,
+    }
+}
+
+/// Shows on a terminal that something goes on; elsewhere nothing.
+pub fn spinner(message: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let spinner = ProgressBar::new_spinner().with_style(style).with_message(message.to_owned());
+    spinner.enable_steady_tick(Duration::from_millis(200));
+    spinner
+}
