@@ -9,11 +9,13 @@
 pub mod agent;
 pub mod checker;
 pub mod claim;
+pub mod descriptors;
 pub mod http;
 pub mod load;
 pub mod program;
 pub mod server;
 pub mod wait;
+pub mod wire;
 
 /// What a `google.rpc` status says beside its code: see [`refusal`].
 pub use tonic_types::ErrorDetails;

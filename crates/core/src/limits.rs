@@ -28,6 +28,8 @@ pub const MAX_FAILURE_DEPTH: usize = 8;
 pub const MAX_TIMEOUT: Span = Span::seconds(10 * 366 * 86_400);
 /// The longest delay: a day.
 pub const MAX_DELAY: Span = Span::seconds(86_400);
+/// The most bytes of JSON Schema that an agent may bring, over all task types that it handles.
+pub const MAX_PROFILE: usize = 2 << 20;
 /// The most slots of an agent.
 pub const MAX_SLOTS: u32 = 1_000;
 /// The most reports in a frame.

@@ -2,8 +2,8 @@
 
 use crate::command::TaskUpdate;
 use crate::limits::{
-    MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_KEY, MAX_MESSAGE_TTL, MAX_NAME, MAX_PAYLOAD, MAX_SLOTS,
-    MAX_TIMEOUT, MAX_WORD,
+    MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_KEY, MAX_MESSAGE_TTL, MAX_NAME, MAX_PAYLOAD, MAX_PROFILE,
+    MAX_SLOTS, MAX_TIMEOUT, MAX_WORD,
 };
 use crate::model::{
     Address, AgentProfile, NamespaceSettings, NewMessage, NewTask, Payload, RetryPolicy, Span, Timestamp,
@@ -15,26 +15,34 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub struct Faults {
     found: Vec<Violation>,
-    too_large: Option<String>,
+    too_large: bool,
 }
 
 impl Faults {
     /// A fault.
     pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        // A request with ten thousand faults is answered with the first hundred.
-        if self.found.len() < 100 {
+        // A request with a million faults is answered with the first few, and how many there are.
+        if self.found.len() < 1_000 {
             self.found.push(Violation { field: field.into(), description: description.into() });
         }
     }
 
     /// A refusal if there is any fault.
     pub fn finish(self) -> Result<(), Rejection> {
-        if let Some(message) = self.too_large {
-            let field = message.split(':').next().unwrap_or_default().to_owned();
-            let fields = vec![Violation { field, description: message.clone() }];
-            return Err(Rejection { reason: Reason::PayloadTooLarge, message, fields });
+        match (self.found.is_empty(), self.too_large) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Rejection::of_fields(Reason::PayloadTooLarge, self.found)),
+            (false, false) => Err(Rejection::invalid(self.found)),
         }
-        if self.found.is_empty() { Ok(()) } else { Err(Rejection::invalid(self.found)) }
+    }
+
+    /// A fault of size. It alone is told: what else is wrong may come of how the request was put together.
+    pub fn too_large(&mut self, field: impl Into<String>, description: impl Into<String>) {
+        if !self.too_large {
+            self.found.clear();
+            self.too_large = true;
+        }
+        self.found.push(Violation { field: field.into(), description: description.into() });
     }
 
     fn check(&mut self, ok: bool, field: &str, description: impl FnOnce() -> String) {
@@ -69,7 +77,9 @@ impl Faults {
     pub fn words(&mut self, field: &str, words: &BTreeSet<String>, max: usize) {
         self.check(words.len() <= max, field, || format!("has {} entries; at most {max}", words.len()));
         let fits = |word: &String| (1..=MAX_WORD).contains(&word.len());
-        self.check(words.iter().all(fits), field, || format!("each entry must have 1 to {MAX_WORD} bytes"));
+        if let Some(word) = words.iter().find(|word| !fits(word)) {
+            self.add(field, format!("has an entry of {} bytes; each must have 1 to {MAX_WORD}", word.len()));
+        }
     }
 
     /// A map of bounded size.
@@ -84,17 +94,16 @@ impl Faults {
     pub fn span(&mut self, field: &str, span: Span, min: Span, max: Span) {
         self.check(span >= min && span <= max, field, || {
             let seconds = |span: Span| span.0 as f64 / 1e6;
-            format!("is {} s; must be {} to {} s", seconds(span), seconds(min), seconds(max))
+            let years = if max == MAX_TIMEOUT { " (ten years)" } else { "" };
+            format!("is {} s; must be {} to {} s{years}", seconds(span), seconds(min), seconds(max))
         });
     }
 
     /// A payload.
     pub fn payload(&mut self, field: &str, payload: &Payload) {
-        if payload.len() > MAX_PAYLOAD && self.too_large.is_none() {
-            self.too_large = Some(format!(
-                "{field}: has {} bytes; at most {MAX_PAYLOAD} (1 MiB): store it elsewhere and pass where it is",
-                payload.len()
-            ));
+        if payload.len() > MAX_PAYLOAD {
+            let remedy = "store it elsewhere and pass where it is";
+            self.too_large(field, format!("has {} bytes; at most {MAX_PAYLOAD} (1 MiB): {remedy}", payload.len()));
         }
         self.text(&format!("{field}.content_type"), &payload.content_type, 256);
         self.map(&format!("{field}.metadata"), &payload.metadata, 64, 16 << 10);
@@ -180,8 +189,11 @@ impl Faults {
             format!("is {multiplier}; must be 1 to 100")
         });
         let types = &policy.non_retryable_types;
-        let ok = types.len() <= 64 && types.iter().all(|name| (1..=256).contains(&name.len()));
-        self.check(ok, &format!("{at}.non_retryable_types"), || "may have 64 entries of 1 to 256 bytes".into());
+        let field = format!("{at}.non_retryable_types");
+        self.check(types.len() <= 64, &field, || format!("has {} entries; at most 64", types.len()));
+        if let Some(name) = types.iter().find(|name| !(1..=256).contains(&name.len())) {
+            self.add(field, format!("has an entry of {} bytes; each must have 1 to 256", name.len()));
+        }
     }
 
     /// Settings of a namespace.
@@ -210,8 +222,19 @@ impl Faults {
         let slots = profile.slots;
         self.check(slots <= MAX_SLOTS, &field("slots"), || format!("is {slots}; must be 1 to {MAX_SLOTS}"));
         let resources = &profile.resources;
-        let ok = resources.len() <= 32 && resources.values().all(|amount| amount.is_finite() && *amount >= 0.0);
-        self.check(ok, &field("resources"), || "may have 32 entries, none negative".into());
+        self.check(resources.len() <= 32, &field("resources"), || {
+            format!("has {} entries; at most 32", resources.len())
+        });
+        for (name, amount) in resources {
+            if !(1..=MAX_WORD).contains(&name.len()) {
+                self.add(
+                    field("resources"),
+                    format!("has a name of {} bytes; each must have 1 to {MAX_WORD}", name.len()),
+                );
+            } else if !amount.is_finite() || *amount < 0.0 {
+                self.add(field("resources"), format!("has {name:?} as {amount}; an amount is 0 or more"));
+            }
+        }
         let handled = profile.handles.len();
         self.check((1..=256).contains(&handled), &field("handles"), || {
             format!("has {handled} entries; give 1 to 256 task types, or one '*'")
@@ -225,6 +248,11 @@ impl Faults {
             self.text(&format!("{at}.input_schema"), &handler.input_schema, 64 << 10);
             self.text(&format!("{at}.output_schema"), &handler.output_schema, 64 << 10);
         }
+        let schemas = profile.handles.iter().map(|handler| handler.input_schema.len() + handler.output_schema.len());
+        let schemas: usize = schemas.sum();
+        self.check(schemas <= MAX_PROFILE, &field("handles"), || {
+            format!("has schemas of {schemas} bytes; at most {MAX_PROFILE} in all: leave the large ones out")
+        });
         self.text(&field("sdk"), &profile.sdk, MAX_WORD);
         self.text(&field("sdk_version"), &profile.sdk_version, MAX_WORD);
         self.text(&field("build_id"), &profile.build_id, MAX_WORD);

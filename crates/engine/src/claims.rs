@@ -45,7 +45,11 @@ impl Claims {
     pub fn wait(&self, namespace: NamespaceId, name: Arc<str>, profile: Arc<AgentProfile>) -> Result<Place<'_>> {
         let mut waiting = self.lock();
         if waiting.claims.len() >= self.max {
-            return Err(Error::Rejected(Rejection::limit("waiting claims", self.max, "claim without a wait")));
+            return Err(Error::Rejected(Rejection::limit(
+                "claims",
+                self.max,
+                "so many wait already: claim without a wait, or in a moment",
+            )));
         }
         let notify = Arc::new(Notify::new());
         let number = waiting.next;

@@ -13,10 +13,10 @@ pub enum Error {
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// Too much waits already; nothing was done.
-    #[error("the server is too busy and did nothing; try again in a moment")]
+    #[error("server: it is too busy and did nothing; try again in a moment")]
     Overloaded,
     /// The server is going away; nothing was done.
-    #[error("the server is draining and did nothing; try again, it or another will be back")]
+    #[error("server: it is draining and did nothing; try again, it or another will be back")]
     Draining,
     /// The store can't do it now. The text is for logs; callers are told less.
     #[error("the store can't do it now: {0}")]

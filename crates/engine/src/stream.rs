@@ -64,7 +64,7 @@ impl Stream {
     pub(crate) async fn attach(shared: Arc<Shared>, request: AttachRequest) -> Result<(Self, mpsc::Receiver<Push>)> {
         let place = shared.places.clone().try_acquire_owned().map_err(|_| {
             let remedy = "attach to another server, or end agents that are not needed";
-            Rejection::limit("attached agents", shared.config.attached, remedy)
+            Rejection::limit("attached", shared.config.attached, remedy)
         })?;
         let (sender, receiver) = mpsc::channel(shared.config.pushes);
         let pulse = Arc::new(Pulse::default());

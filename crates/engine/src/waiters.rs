@@ -37,7 +37,12 @@ impl Waiters {
             });
         }
         if by_task.len() >= self.max {
-            return Err(Rejection::limit("waiting calls", self.max, "poll, or watch events instead").into());
+            return Err(Rejection::limit(
+                "waits",
+                self.max,
+                "so many wait already: poll with a wait of 0, or watch events instead",
+            )
+            .into());
         }
         let waiting = by_task.entry(task).or_default();
         waiting.retain(|sender| !sender.is_closed());

@@ -22,8 +22,9 @@ pub(crate) fn token<M: Message>(
     if request_id.is_empty() {
         return Ok(None);
     }
-    if request_id.chars().count() > MAX_REQUEST_ID {
-        let fault = format!("has more than {MAX_REQUEST_ID} characters; a UUID is enough");
+    let count = request_id.chars().count();
+    if count > MAX_REQUEST_ID {
+        let fault = format!("has {count} characters; at most {MAX_REQUEST_ID}: a UUID is enough");
         return Err(status::of_rejection(Rejection::field("request_id", fault)));
     }
     let mut digest = vec![VERSION];

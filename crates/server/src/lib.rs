@@ -4,6 +4,7 @@
 //! - `services`: one file for each gRPC service; handlers unpack, call the engine or the store, and pack.
 //! - `convert`: between messages and the model, with every fault named.
 //! - `status`: the one place where errors become a `tonic::Status`.
+//! - `refusals`: what the transport refuses by itself, said as every other refusal.
 //! - `page`: page tokens and cursors.
 //! - `pages`: what browsers, load balancers and Prometheus ask for on the same port.
 //! - `digest`: what tells a request from another under the same request id.
@@ -14,6 +15,7 @@ mod digest;
 mod drain;
 mod page;
 mod pages;
+mod refusals;
 mod server;
 mod services;
 mod status;

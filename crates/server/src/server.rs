@@ -2,6 +2,7 @@
 
 use crate::drain::Drain;
 use crate::pages::{self, Frames, PagesLayer};
+use crate::refusals::Refusals;
 use crate::services::{Agents, Host, Namespaces, Tasks};
 use callboard_core::model::Span;
 use callboard_engine::Engine;
@@ -81,6 +82,7 @@ impl Server {
         let serving = transport(&limits)
             .layer(pages)
             .layer(GrpcWebLayer::new())
+            .layer(Refusals)
             .add_routes(routes(host).await?)
             .serve_with_incoming_shutdown(incoming(listener), stopped.clone().cancelled_owned());
         let mut serving = std::pin::pin!(serving);

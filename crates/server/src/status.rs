@@ -1,10 +1,11 @@
 //! Errors as statuses: the one place where that is decided.
 
 use callboard_core::command::SessionEnd;
-use callboard_core::rejection::{Reason, Rejection};
+use callboard_core::rejection::{Reason, Rejection, readable};
+use callboard_core::validate::Faults;
 use callboard_engine::Error;
-use callboard_proto::ERROR_DOMAIN;
 use callboard_proto::v1::ErrorReason;
+use callboard_proto::{ERROR_DOMAIN, MAX_MESSAGE_BYTES};
 use std::collections::HashMap;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -40,7 +41,7 @@ pub(crate) fn reason(reason: Reason) -> (Code, ErrorReason) {
 
 /// A status with its reason and nothing more.
 pub(crate) fn plain(code: Code, reason: ErrorReason, message: impl Into<String>) -> Status {
-    Status::with_error_details(code, message, details(reason))
+    Status::with_error_details(code, readable(&message.into(), 1 << 10), details(reason))
 }
 
 /// A refusal by the rules, or by what reads requests.
@@ -72,17 +73,17 @@ pub(crate) fn of_engine(error: Error) -> Status {
         Error::Draining => draining(),
         Error::Store(cause) => {
             tracing::warn!(cause, "a call failed by the store");
-            let message = "the store can't be reached now, and nothing was done; try again";
+            let message = "store: it can't be reached now, and nothing was done; try again";
             again(ErrorReason::StoreUnavailable, message, RETRY_LATER)
         }
         Error::Unknown(cause) => {
             tracing::warn!(cause, "a call's outcome is unknown");
-            let message = "the outcome is unknown; repeat the call with the same request_id";
+            let message = "store: nobody knows whether it took this; repeat the call with the same request_id";
             again(ErrorReason::StoreUnavailable, message, RETRY_LATER)
         }
         Error::Internal(cause) => {
             tracing::error!(cause, "a call failed by an error of the server's own");
-            let message = "something went wrong in the server; its log says what";
+            let message = "server: something went wrong in it; its log says what";
             plain(Code::Internal, ErrorReason::Internal, message)
         }
     }
@@ -105,8 +106,63 @@ pub(crate) fn protocol(message: &str) -> Status {
 
 /// A reader that did not keep up.
 pub(crate) fn slow_reader() -> Status {
-    let message = "the stream was not read fast enough, and was ended; attach or watch again";
+    let message = "stream: it was not read fast enough, and was ended; attach or watch again";
     plain(Code::ResourceExhausted, ErrorReason::SlowReader, message)
+}
+
+/// A status that isn't ours: tonic's own, of a request or a frame (`what`) that never became one.
+pub(crate) fn of_transport(status: Status, what: &str) -> Status {
+    if !status.details().is_empty() {
+        return status;
+    }
+    match status.code() {
+        // "Error, decoded message length too large: found 10000000 bytes, the limit is: 4194304 bytes"
+        Code::OutOfRange | Code::ResourceExhausted => {
+            let mut words = status.message().split_whitespace();
+            let found = words.find(|word| word.bytes().all(|b| b.is_ascii_digit())).unwrap_or("too many");
+            let mut faults = Faults::default();
+            faults.too_large(
+                what,
+                format!("has {found} bytes; at most {MAX_MESSAGE_BYTES} (4 MiB): send less at a time"),
+            );
+            faults.finish().map_or_else(of_rejection, |()| status)
+        }
+        // What is internal and ours has details: this is a message that could not be read.
+        Code::Internal => {
+            let cause = status.message();
+            let cause = cause.strip_prefix("failed to decode Protobuf message: ").unwrap_or(cause);
+            let (field, cause) = unreadable(cause);
+            let field = if field.is_empty() { what.to_owned() } else { field };
+            let fault = format!("can't be read ({cause}); send it as the protobuf message of this method has it");
+            of_rejection(Rejection::field(field, fault))
+        }
+        _ => status,
+    }
+}
+
+/// The path of the field that prost could not read, and why. It says `TaskSpec.r#type: CreateTaskRequest.task: why`.
+fn unreadable(cause: &str) -> (String, &str) {
+    let mut path = Vec::new();
+    let mut rest = cause;
+    while let Some((place, why)) = rest.split_once(": ")
+        && let Some((message, field)) = place.split_once('.')
+        && message.starts_with(|c: char| c.is_ascii_uppercase())
+        && !place.contains(' ')
+    {
+        path.push(field.trim_start_matches("r#"));
+        rest = why;
+    }
+    path.reverse();
+    (path.join("."), rest)
+}
+
+/// A method that this server doesn't have, or with something that it doesn't take.
+pub(crate) fn unknown_method(path: &str, fault: &str) -> Status {
+    let fault = match fault.is_empty() {
+        true => "does not exist on this server; check its name and the server's version",
+        false => fault,
+    };
+    plain(Code::Unimplemented, ErrorReason::UnknownMethod, format!("method: {path} {fault}"))
 }
 
 /// A token or cursor that isn't ours.
@@ -124,15 +180,17 @@ pub(crate) fn of_session_end(why: SessionEnd) -> Option<Status> {
         SessionEnd::Superseded => Some(plain(
             Code::Aborted,
             ErrorReason::SessionSuperseded,
-            "another session attached under this agent's name; stop this program, or give it another name",
+            "session: another one attached under this agent's name; stop this program, or give it another name",
         )),
-        SessionEnd::Removed => {
-            Some(plain(Code::Aborted, ErrorReason::SessionExpired, "the agent was removed; attach again to add it"))
-        }
+        SessionEnd::Removed => Some(plain(
+            Code::Aborted,
+            ErrorReason::SessionExpired,
+            "session: its agent was removed; attach again to add it",
+        )),
         SessionEnd::Expired => Some(plain(
             Code::Aborted,
             ErrorReason::SessionExpired,
-            "the agent was silent for longer than its lease; attach again",
+            "session: its agent was silent for longer than its lease; attach again",
         )),
     }
 }
@@ -164,6 +222,16 @@ mod tests {
         assert_eq!(details.error_info().map(|info| info.reason.as_str()), Some("INVALID_FIELD"));
         assert_eq!(details.error_info().map(|info| info.domain.as_str()), Some(ERROR_DOMAIN));
         assert_eq!(details.bad_request().map(|bad| bad.field_violations.len()), Some(1));
+    }
+
+    #[test]
+    fn a_message_that_can_not_be_read_names_its_field() {
+        let cause = "failed to decode Protobuf message: TaskSpec.r#type: CreateTaskRequest.task: invalid string value: no UTF-8";
+        let status = of_transport(Status::internal(cause), "request");
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().starts_with("task.type: can't be read (invalid string value: no UTF-8);"), "{status}");
+        let status = of_transport(Status::internal("failed to decode Protobuf message: invalid varint"), "frame");
+        assert!(status.message().starts_with("frame: can't be read (invalid varint);"), "{status}");
     }
 
     #[test]

@@ -65,8 +65,8 @@ impl Step<'_, '_> {
     pub(super) fn check_room(&self) -> Ruled<()> {
         let limit = self.namespace.settings.max_live_tasks;
         if self.ws.live_count(self.namespace.id)? >= limit {
-            let remedy = "wait for tasks to end, or raise max_live_tasks of the namespace";
-            return Err(Rejection::limit("live tasks of the namespace", limit, remedy).into());
+            let remedy = "wait for live tasks to end, or raise it in the namespace's settings";
+            return Err(Rejection::limit("max_live_tasks", limit, remedy).into());
         }
         Ok(())
     }
@@ -116,8 +116,8 @@ impl Step<'_, '_> {
         let limit = self.namespace.settings.max_lanes;
         if lanes.len() - idle.len() >= limit as usize {
             let remedy = "use fewer distinct combinations of type, assignee, role, skills and tools, \
-                          or raise max_lanes of the namespace";
-            return Err(Rejection::limit("lanes of the namespace", limit, remedy).into());
+                          or raise it in the namespace's settings";
+            return Err(Rejection::limit("max_lanes", limit, remedy).into());
         }
         for lane in idle {
             self.ws.remove_lane(lane);

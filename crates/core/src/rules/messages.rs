@@ -118,14 +118,14 @@ impl Step<'_, '_> {
     /// Whether a mailbox may be as it is with the new message in it.
     fn check_room_for_message(&self, mailbox: &Mailbox, name: &Arc<str>) -> Ruled<()> {
         let settings = self.cx.settings;
-        let remedy = "wait until the agent has acknowledged some, or give messages a shorter ttl";
+        let remedy = format!("wait until agent {name:?} has acknowledged some, or give messages a shorter ttl");
         if mailbox.messages > settings.mailbox_messages {
-            let what = format!("messages in the mailbox of agent {name:?}");
-            return Err(Rejection::limit(&what, settings.mailbox_messages, remedy).into());
+            let limit = format!("{} messages", settings.mailbox_messages);
+            return Err(Rejection::limit("mailbox", limit, &remedy).into());
         }
         if mailbox.bytes > settings.mailbox_bytes {
-            let what = format!("bytes in the mailbox of agent {name:?}");
-            return Err(Rejection::limit(&what, settings.mailbox_bytes, remedy).into());
+            let limit = format!("{} bytes", settings.mailbox_bytes);
+            return Err(Rejection::limit("mailbox", limit, &remedy).into());
         }
         Ok(())
     }

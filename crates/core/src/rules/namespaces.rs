@@ -21,7 +21,12 @@ pub(super) fn create(
         return Err(Rejection::new(Reason::NamespaceExists, message).into());
     }
     if known.len() >= cx.settings.max_namespaces {
-        return Err(Rejection::limit("namespaces", cx.settings.max_namespaces, "use fewer").into());
+        return Err(Rejection::limit(
+            "namespaces",
+            cx.settings.max_namespaces,
+            "use one that exists; tags and task types also keep work apart",
+        )
+        .into());
     }
     let last = known.iter().map(|namespace| namespace.id.0).max().unwrap_or(0);
     let mut namespace = Namespace {

@@ -59,8 +59,10 @@ impl Step<'_, '_> {
         let mut task = self.task(fence.task)?;
         self.check_fence(&task, fence, Reporter::Token)?;
         let Some(claim) = task.state.lease().and_then(|lease| lease.claim) else {
-            let message =
-                format!("attempt: task {} is leased to a stream, whose frames keep it; nothing to extend", task.id);
+            let message = format!(
+                "attempt: task {} is leased to a stream, whose frames keep it; there is nothing to extend",
+                task.id
+            );
             return Err(Rejection::new(Reason::AgentState, message).into());
         };
         self.accept(&mut task)?;
@@ -165,7 +167,10 @@ impl Step<'_, '_> {
             }
         }
         if lease.token != fence.token {
-            let message = format!("lease_token: it is not that of attempt {} of task {}", fence.attempt, task.id);
+            let message = format!(
+                "lease_token: it is not that of attempt {} of task {}; give it as it was assigned",
+                fence.attempt, task.id
+            );
             return Err(Rejection::new(Reason::WrongLeaseToken, message).into());
         }
         Ok(())

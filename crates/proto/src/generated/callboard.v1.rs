@@ -8,9 +8,11 @@
 pub enum ErrorReason {
     /// Never sent.
     Unspecified = 0,
-    /// A field has a value that it may not have. INVALID_ARGUMENT, with BadRequest.
+    /// A field has a value that it may not have, or the request is no message of
+    /// the method's type. INVALID_ARGUMENT, with BadRequest.
     InvalidField = 1,
-    /// A payload is larger than 1 MiB. INVALID_ARGUMENT.
+    /// A payload is larger than 1 MiB, a batch than 3 MiB, or a message than
+    /// 4 MiB. INVALID_ARGUMENT, with BadRequest.
     PayloadTooLarge = 2,
     /// The namespace does not exist. NOT_FOUND.
     NamespaceNotFound = 3,
@@ -67,6 +69,9 @@ pub enum ErrorReason {
     /// The session was silent for longer than its lease, or its agent was
     /// removed. ABORTED. Attach again.
     SessionExpired = 25,
+    /// The service or method does not exist on this server, or it does not take
+    /// the compression. UNIMPLEMENTED.
+    UnknownMethod = 40,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -101,6 +106,7 @@ impl ErrorReason {
             Self::NotYourLease => "ERROR_REASON_NOT_YOUR_LEASE",
             Self::InvalidCursor => "ERROR_REASON_INVALID_CURSOR",
             Self::SessionExpired => "ERROR_REASON_SESSION_EXPIRED",
+            Self::UnknownMethod => "ERROR_REASON_UNKNOWN_METHOD",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -132,6 +138,7 @@ impl ErrorReason {
             "ERROR_REASON_NOT_YOUR_LEASE" => Some(Self::NotYourLease),
             "ERROR_REASON_INVALID_CURSOR" => Some(Self::InvalidCursor),
             "ERROR_REASON_SESSION_EXPIRED" => Some(Self::SessionExpired),
+            "ERROR_REASON_UNKNOWN_METHOD" => Some(Self::UnknownMethod),
             _ => None,
         }
     }
@@ -2703,14 +2710,15 @@ pub struct AgentProfile {
     /// How many tasks it takes at once: 1 to 1,000. Default 1.
     #[prost(int32, tag = "7")]
     pub slots: i32,
-    /// Amounts that it has of resources (`gpu`), by name. At most 32. Shown; not
-    /// yet used for matching.
+    /// Amounts that it has of resources (`gpu`), by name: 0 or more, names of 1 to
+    /// 128 bytes. At most 32. Shown; not yet used for matching.
     #[prost(btree_map = "string, double", tag = "8")]
     pub resources: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
         f64,
     >,
-    /// The task types it handles. At least one, at most 256.
+    /// The task types it handles. At least one, at most 256, with schemas of at
+    /// most 2 MiB in all.
     #[prost(message, repeated, tag = "9")]
     pub handles: ::prost::alloc::vec::Vec<TaskHandler>,
     /// Its SDK: `python`.
@@ -2853,7 +2861,7 @@ pub struct Hello {
     #[prost(message, repeated, tag = "3")]
     pub held: ::prost::alloc::vec::Vec<Attempt>,
     /// What the agent understands beyond the basic frames: see sdk/SPEC.md.
-    /// `cancellation`, `drain`, `messages`, `message_receipts`.
+    /// `cancellation`, `drain`, `messages`, `message_receipts`. At most 1,000.
     #[prost(string, repeated, tag = "4")]
     pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The epoch that the agent had before; 0 when it starts. When a session of

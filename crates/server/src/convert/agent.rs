@@ -1,7 +1,7 @@
 //! Agents and their profiles.
 
 use super::{task, time};
-use callboard_core::limits::MAX_CLAIM;
+use callboard_core::limits::{MAX_CLAIM, MAX_SLOTS};
 use callboard_core::model::{Agent, AgentProfile, Link, TaskHandler};
 use callboard_core::validate::Faults;
 use callboard_proto::v1;
@@ -27,8 +27,7 @@ pub(crate) fn profile(
     let slots = match (message.slots, manner) {
         (0, Manner::Pushed) => 1,
         (0, Manner::Claims) => MAX_CLAIM as u32,
-        // A negative one becomes absurd, for the range check to name.
-        (slots, _) => u32::try_from(slots).unwrap_or(u32::MAX),
+        (slots, _) => super::count(&format!("{at}.slots"), slots, &format!("1 to {MAX_SLOTS}"), 1, faults),
     };
     let agent_type = match message.agent_type.is_empty() {
         true => "agent".to_owned(),

@@ -27,6 +27,14 @@ pub(crate) fn task_id(field: &str, text: &str, faults: &mut Faults) -> TaskId {
     }
 }
 
+/// A count that may not be negative; a negative one is a fault, and counts as `instead`.
+pub(crate) fn count(field: &str, count: i32, range: &str, instead: u32, faults: &mut Faults) -> u32 {
+    u32::try_from(count).unwrap_or_else(|_| {
+        faults.add(field, format!("is {count}; must be {range}"));
+        instead
+    })
+}
+
 /// A text that may be absent.
 pub(crate) fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)

@@ -1,6 +1,6 @@
 //! Namespaces and retry policies.
 
-use super::time;
+use super::{count, time};
 use callboard_core::model::{Namespace, NamespaceSettings, RetryPolicy};
 use callboard_core::validate::Faults;
 use callboard_proto::v1;
@@ -13,8 +13,7 @@ pub(crate) fn settings(field: &str, settings: Option<v1::NamespaceSettings>, fau
     let read = NamespaceSettings {
         max_lanes: match message.max_lanes {
             0 => defaults.max_lanes,
-            // A negative one becomes absurd, for the range check to name.
-            lanes => u32::try_from(lanes).unwrap_or(u32::MAX),
+            lanes => count(&format!("{field}.max_lanes"), lanes, "1 to 10000", defaults.max_lanes, faults),
         },
         max_live_tasks: if message.max_live_tasks == 0 { defaults.max_live_tasks } else { message.max_live_tasks },
         retry_policy: retry_policy(
@@ -43,7 +42,10 @@ pub(crate) fn retry_policy(
     RetryPolicy {
         max_attempts: match message.max_attempts {
             0 => defaults.max_attempts,
-            attempts => u32::try_from(attempts).unwrap_or(u32::MAX),
+            attempts => {
+                let field = format!("{field}.max_attempts");
+                count(&field, attempts, "1 to 1000", defaults.max_attempts, faults)
+            }
         },
         initial_backoff: initial.unwrap_or(defaults.initial_backoff),
         multiplier: if message.multiplier == 0.0 { defaults.multiplier } else { message.multiplier },

@@ -10,8 +10,12 @@ const LAST: i64 = 253_402_300_799;
 /// Reads a time.
 pub(crate) fn timestamp(field: &str, time: Option<prost_types::Timestamp>, faults: &mut Faults) -> Option<Timestamp> {
     let time = time?;
-    if !(FIRST..=LAST).contains(&time.seconds) || !(0..1_000_000_000).contains(&time.nanos) {
-        faults.add(field, "is not a time between the years 1 and 9999");
+    if !(FIRST..=LAST).contains(&time.seconds) {
+        faults.add(field, format!("has {} seconds since 1970; must be in the years 1 to 9999", time.seconds));
+        return None;
+    }
+    if !whole_nanos(time.nanos) {
+        faults.add(field, format!("has {} nanos; must be 0 to 999999999, also before 1970", time.nanos));
         return None;
     }
     Some(Timestamp(time.seconds * 1_000_000 + i64::from(time.nanos) / 1_000))
@@ -20,11 +24,20 @@ pub(crate) fn timestamp(field: &str, time: Option<prost_types::Timestamp>, fault
 /// Reads a length of time. Absurdly long ones come out as the longest, for the range check to name.
 pub(crate) fn span(field: &str, span: Option<prost_types::Duration>, faults: &mut Faults) -> Option<Span> {
     let span = span?;
-    if span.seconds < 0 || !(0..1_000_000_000).contains(&span.nanos) {
-        faults.add(field, "is not a length of time; it must not be negative");
+    if span.seconds < 0 || span.nanos < 0 {
+        faults.add(field, format!("is negative ({} s, {} ns); give a length of time from 0", span.seconds, span.nanos));
+        return None;
+    }
+    if !whole_nanos(span.nanos) {
+        faults.add(field, format!("has {} nanos; must be 0 to 999999999, the rest in seconds", span.nanos));
         return None;
     }
     Some(Span(span.seconds.saturating_mul(1_000_000).saturating_add(i64::from(span.nanos) / 1_000)))
+}
+
+/// Whether nanoseconds are a part of a second.
+fn whole_nanos(nanos: i32) -> bool {
+    (0..1_000_000_000).contains(&nanos)
 }
 
 /// Writes a time.

@@ -84,6 +84,13 @@ fn which(attempt: Option<v1::Attempt>, faults: &mut Faults) -> Which {
     }
 }
 
+/// Refuses what no agent can be called.
+fn agent_name(name: &str) -> Result<(), Status> {
+    let mut faults = Faults::default();
+    faults.name("name", name);
+    check(faults)
+}
+
 /// Who ended a task that nobody had: the name that is given, else the principal.
 fn passer_by(name: String, principal: &Arc<str>, faults: &mut Faults) -> Arc<str> {
     if name.is_empty() {
@@ -206,9 +213,7 @@ impl AgentService for Agents {
 
     async fn get_agent(&self, request: Request<v1::GetAgentRequest>) -> Answer<v1::GetAgentResponse> {
         let (_, request) = open(request)?;
-        if request.name.is_empty() {
-            return refuse("name", "is empty; give the agent's name");
-        }
+        agent_name(&request.name)?;
         let agent = Some(self.agent(&request.namespace, &request.name).await?);
         Ok(Response::new(v1::GetAgentResponse { agent }))
     }
@@ -223,7 +228,7 @@ impl AgentService for Agents {
         let namespace = self.namespace(&request.namespace).await?;
         for state in &request.states {
             if v1::AgentState::try_from(*state).map_or(true, |state| state == v1::AgentState::Unspecified) {
-                return refuse("states", format!("{state} is not an agent state"));
+                return refuse("states", format!("{state} is not an agent state; use ATTACHED (1) to CLAIMING (5)"));
             }
         }
         let filter = AgentFilter { agent_type: crate::convert::some(request.agent_type) };
@@ -254,6 +259,7 @@ impl AgentService for Agents {
         let (principal, mut request) = open(request)?;
         let request_id = std::mem::take(&mut request.request_id);
         let token = digest::token("CordonAgent", &request_id, &request)?;
+        agent_name(&request.name)?;
         let agent = self.set_cordon(principal, (&request.namespace, &request.name), token, true).await?;
         Ok(Response::new(v1::CordonAgentResponse { agent }))
     }
@@ -262,6 +268,7 @@ impl AgentService for Agents {
         let (principal, mut request) = open(request)?;
         let request_id = std::mem::take(&mut request.request_id);
         let token = digest::token("UncordonAgent", &request_id, &request)?;
+        agent_name(&request.name)?;
         let agent = self.set_cordon(principal, (&request.namespace, &request.name), token, false).await?;
         Ok(Response::new(v1::UncordonAgentResponse { agent }))
     }
@@ -270,6 +277,7 @@ impl AgentService for Agents {
         let (principal, mut request) = open(request)?;
         let request_id = std::mem::take(&mut request.request_id);
         let token = digest::token("RemoveAgent", &request_id, &request)?;
+        agent_name(&request.name)?;
         let command = Command::RemoveAgent { name: request.name.into() };
         self.0.command(principal, &request.namespace, token, command).await?;
         Ok(Response::new(v1::RemoveAgentResponse {}))

@@ -35,6 +35,8 @@ const DRAIN: &str = "drain";
 const FEATURES: [&str; 4] = ["progress", "checkpoint", "slots", "drain"];
 /// How many receipts for unreadable reports may wait; an agent that sends more nonsense is not read until it reads.
 const LOCAL: usize = 16;
+/// Features that a hello may list.
+const MAX_FEATURES: usize = 1_000;
 /// Attempts that a hello may list.
 const MAX_HELD: usize = 2_000;
 
@@ -48,9 +50,10 @@ pub(super) async fn attach(
     let principal = caller::principal(&request)?;
     let mut frames = request.into_inner();
     let first = tokio::time::timeout(HELLO, frames.message()).await;
-    let first = first.map_err(|_| status::protocol("hello: none came within 10 s; send it first"))??;
+    let first = first.map_err(|_| status::protocol("hello: none came within 10 s; send it first"))?;
+    let first = first.map_err(|broken| status::of_transport(broken, "frame"))?;
     let Some(Said::Hello(hello)) = first.and_then(|message| message.frame) else {
-        return Err(status::protocol("hello: it must be the first frame"));
+        return Err(status::protocol("hello: another frame came before it, or none; send it as the first frame"));
     };
     let request = read_hello(hello, principal)?;
     let (stream, pushes) = host.engine.attach(request).await.map_err(status::of_engine)?;
@@ -82,6 +85,10 @@ fn read_hello(hello: v1::Hello, principal: Arc<str>) -> Result<AttachRequest, St
     let held = hello.held.into_iter().take(MAX_HELD).enumerate();
     let held = held.map(|(index, attempt)| frame::fence(&format!("hello.held[{index}]"), Some(attempt), &mut faults));
     let held = held.collect();
+    let features = hello.features.len();
+    if features > MAX_FEATURES {
+        faults.add("hello.features", format!("has {features} entries; at most {MAX_FEATURES}"));
+    }
     faults.text("hello.instance_id", &hello.instance_id, 64);
     if hello.previous_epoch < 0 {
         faults.add("hello.previous_epoch", "is negative; give the epoch of the last welcome, or 0");
@@ -160,7 +167,7 @@ async fn read(
                 break Ok(());
             }
             // The connection is gone, or what came is not a message: the stream is broken either way.
-            Err(status) => break Err(status),
+            Err(broken) => break Err(status::of_transport(broken, "frame")),
         }
     };
     let slow = stream.was_slow();
@@ -177,7 +184,9 @@ async fn take(
     local: &mpsc::Sender<v1::AttachResponse>,
 ) -> Result<(), Status> {
     match message.frame {
-        Some(Said::Hello(_)) => Err(status::protocol("hello: it was said already; it comes once")),
+        Some(Said::Hello(_)) => {
+            Err(status::protocol("hello: it was said already; send it once, and attach again to change it"))
+        }
         Some(Said::Reports(batch)) => take_reports(stream, batch, local).await,
         Some(Said::Slots(change)) => match u32::try_from(change.slots) {
             Ok(slots) if slots <= MAX_SLOTS => stream.set_slots(slots).await.map_err(status::of_engine),
@@ -256,7 +265,7 @@ impl Writing {
                     continue;
                 }
                 verdict = &mut *over => verdict.unwrap_or_else(|_| Err(status::plain(
-                    Code::Internal, v1::ErrorReason::Internal, "the stream's reader ended",
+                    Code::Internal, v1::ErrorReason::Internal, "stream: its reader ended; attach again",
                 ))),
             };
             self.over = None;

@@ -47,6 +47,9 @@ impl NamespaceService for Namespaces {
     async fn get_namespace(&self, request: Request<GetNamespaceRequest>) -> Answer<GetNamespaceResponse> {
         let (_, request) = open(request)?;
         let name = caller::namespace(&request.name);
+        let mut faults = Faults::default();
+        faults.namespace("name", &name);
+        check(faults)?;
         let found = self.all().await?.into_iter().find(|namespace| namespace.name == name);
         let found = found.ok_or_else(|| status::of_rejection(Rejection::namespace_not_found(&name)))?;
         Ok(Response::new(GetNamespaceResponse { namespace: Some(namespace::to_namespace(&found)) }))
@@ -75,6 +78,7 @@ impl NamespaceService for Namespaces {
         let request_id = std::mem::take(&mut request.request_id);
         let token = digest::token("UpdateNamespace", &request_id, &request)?;
         let mut faults = Faults::default();
+        faults.namespace("name", &caller::namespace(&request.name));
         let settings = namespace::settings("settings", request.settings, &mut faults);
         check(faults)?;
         let command = Command::UpdateNamespace { settings };

@@ -9,9 +9,10 @@ use callboard_core::model::{NamespaceId, NewTask, Span, StateName, TaskId};
 use callboard_core::rejection::Rejection;
 use callboard_core::validate::Faults;
 use callboard_engine::{DependencyOutcome, Ended, Error};
-use callboard_proto::v1;
 use callboard_proto::v1::task_service_server::TaskService;
+use callboard_proto::{MAX_FRAME_BYTES, v1};
 use callboard_store::{TaskFilter, TaskView};
+use prost::Message;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -173,6 +174,16 @@ impl TaskService for Tasks {
                 format!("has {count} entries; give 1 to {MAX_BATCH}, and the others in another call"),
             );
         }
+        let bytes = request.encoded_len();
+        if bytes > MAX_FRAME_BYTES {
+            let mut faults = Faults::default();
+            let remedy = "send the others in another call";
+            faults.too_large(
+                "tasks",
+                format!("have {bytes} bytes; at most {MAX_FRAME_BYTES} (3 MiB) together: {remedy}"),
+            );
+            check(faults)?;
+        }
         let request_id = std::mem::take(&mut request.request_id);
         let token = digest::token("BatchCreateTasks", &request_id, &request)?;
         let specs = request.tasks.into_iter().enumerate();
@@ -230,7 +241,7 @@ impl TaskService for Tasks {
         let query = page::Query::of("ListTasks", &request);
         let mut before: Option<TaskId> = query.place("page_token", &token)?;
         let (name, namespace) = self.namespace(&request.namespace).await?;
-        let filter = task_filter(request)?;
+        let Some(filter) = task_filter(request)? else { return Ok(Response::new(Default::default())) };
         let mut tasks: Vec<v1::Task> = Vec::new();
         let mut room = page::Room::new();
         // A read ends after so many rows, fitting or not; a few of them make a page.
@@ -389,8 +400,10 @@ impl TaskService for Tasks {
     }
 }
 
-fn task_filter(request: v1::ListTasksRequest) -> Result<TaskFilter, Status> {
+/// Reads a filter; `None` when it asks only for states that no task is in yet.
+fn task_filter(request: v1::ListTasksRequest) -> Result<Option<TaskFilter>, Status> {
     let mut faults = Faults::default();
+    let any = request.states.is_empty();
     let states: Vec<StateName> =
         request.states.iter().filter_map(|state| task::state("states", *state, &mut faults)).collect();
     if request.tags.len() > 8 {
@@ -412,7 +425,7 @@ fn task_filter(request: v1::ListTasksRequest) -> Result<TaskFilter, Status> {
         id_suffix: crate::convert::some(suffix),
     };
     check(faults)?;
-    Ok(filter)
+    Ok(Some(filter).filter(|filter| any || !filter.states.is_empty()))
 }
 
 fn task_update(request: &v1::UpdateTaskRequest, faults: &mut Faults) -> TaskUpdate {

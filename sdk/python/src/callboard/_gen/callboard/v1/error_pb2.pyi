@@ -32,6 +32,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_NOT_YOUR_LEASE: _ClassVar[ErrorReason]
     ERROR_REASON_INVALID_CURSOR: _ClassVar[ErrorReason]
     ERROR_REASON_SESSION_EXPIRED: _ClassVar[ErrorReason]
+    ERROR_REASON_UNKNOWN_METHOD: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_PAYLOAD_TOO_LARGE: ErrorReason
@@ -58,3 +59,4 @@ ERROR_REASON_NOT_YOUR_AGENT: ErrorReason
 ERROR_REASON_NOT_YOUR_LEASE: ErrorReason
 ERROR_REASON_INVALID_CURSOR: ErrorReason
 ERROR_REASON_SESSION_EXPIRED: ErrorReason
+ERROR_REASON_UNKNOWN_METHOD: ErrorReason

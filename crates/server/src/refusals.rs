@@ -1,0 +1,64 @@
+//! What the transport refuses by itself, said as every other refusal: with a reason, and with what to do.
+//!
+//! tonic answers for itself when a request is no message, too large, or for a method that isn't there. Its statuses have no
+//! details, and most are INTERNAL; here they become ours. A stream's frames are the stream's own matter: see `attach`.
+
+use crate::status;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{Request, Response};
+use tonic::{Code, Status};
+use tower::Layer;
+
+/// The layer around all services.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Refusals;
+
+/// The services with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusing<S>(S);
+
+impl<S> Layer<S> for Refusals {
+    type Service = Refusing<S>;
+
+    fn layer(&self, inner: S) -> Refusing<S> {
+        Refusing(inner)
+    }
+}
+
+impl<S, B> Service<Request<B>> for Refusing<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let path = request.uri().clone();
+        let answer = self.0.call(request);
+        Box::pin(async move { answer.await.map(|response| in_our_words(path.path(), response)) })
+    }
+}
+
+/// Replaces a refusal that isn't ours. Such ones are answers of headers alone.
+fn in_our_words(path: &str, response: Response<Body>) -> Response<Body> {
+    let headers = response.headers();
+    if !headers.contains_key(Status::GRPC_STATUS) || headers.contains_key(Status::GRPC_STATUS_DETAILS) {
+        return response;
+    }
+    let Some(status) = Status::from_header_map(headers) else { return response };
+    let status = match status.code() {
+        Code::Unimplemented => status::unknown_method(path, status.message()),
+        _ => status::of_transport(status, "request"),
+    };
+    status.into_http()
+}
