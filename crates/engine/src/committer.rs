@@ -372,8 +372,8 @@ fn answer_all(items: Vec<Item>, error: &Error) {
                 // A caller that has gone needs no answer.
                 let _ = reply.send(Err(error.clone()));
             }
-            // A report without a receipt is repeated when its stream is attached again.
-            Sink::Report { .. } | Sink::Nobody => {}
+            // What has no receipt is repeated when its stream is attached again.
+            Sink::Report { .. } | Sink::Send { .. } | Sink::Acknowledge { .. } | Sink::Nobody => {}
         }
     }
 }

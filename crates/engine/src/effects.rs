@@ -5,7 +5,8 @@ use crate::committer::Committer;
 use crate::error::{Error, Result};
 use crate::hydrate;
 use crate::log;
-use crate::push::{Assignment, Push, Receipt, ReceiptStatus, Stop};
+use crate::mail;
+use crate::push::{Assignment, MessageReceipts, Push, Receipt, ReceiptStatus, SendStatus, Stop};
 use crate::queue::{Item, Sink};
 use crate::shared::Ended;
 use callboard_core::command::{Command, Effect, Fence, LaneLeft, Outcome, Reply, SessionEnd};
@@ -43,6 +44,7 @@ struct Outgoing {
     receipts: Vec<Receipt>,
     stops: Vec<Stop>,
     assignments: Vec<Assignment>,
+    mail: MessageReceipts,
     close: Option<SessionEnd>,
 }
 
@@ -63,8 +65,14 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
     let mut outgoing = ByAgent::new();
     let mut answers = Vec::with_capacity(items.len());
     for (item, result) in items.into_iter().zip(results) {
-        let ended = match item.envelope.command {
-            Command::EndSession { agent, epoch, .. } if result.is_ok() => Some((agent, epoch)),
+        let ended = match &item.envelope.command {
+            Command::EndSession { agent, epoch, .. } if result.is_ok() => Some((*agent, *epoch)),
+            Command::AcknowledgeMessages { agent, messages, .. } if result.is_ok() => {
+                if shared.sessions.release_mail(*agent, messages) {
+                    shared.mail.look(*agent);
+                }
+                None
+            }
             _ => None,
         };
         let mut replayed = false;
@@ -80,7 +88,11 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
             // Before anything else can be pushed to it.
             Sink::Attach { reply, live } => {
                 if let Ok(Reply::Attached(attached)) = &result {
+                    let takes_mail = live.mail.is_some();
                     shared.sessions.open(attached.agent, attached.epoch, *live);
+                    if takes_mail {
+                        shared.mail.look(attached.agent);
+                    }
                     refresh_board(committer, attached.agent);
                 }
                 answers.push((Sink::Caller(reply), result));
@@ -95,6 +107,7 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
         answer(committer, sink, result, &mut outgoing);
     }
     send(committer, outgoing);
+    mail::committed(&shared, &changes);
     after_dispatch(committer, &left, now);
 }
 
@@ -203,6 +216,24 @@ fn answer(committer: &Committer, sink: Sink, result: Result<Reply>, outgoing: &m
                 _ => result,
             }));
         }
+        Sink::Send { agent, epoch, request_id } => {
+            let status = match result {
+                Ok(Reply::Sent(receipt)) => SendStatus::Committed(receipt),
+                Ok(other) => SendStatus::Retry(format!("unexpected answer {other:?}")),
+                Err(Error::Rejected(rejection)) => SendStatus::Refused(rejection.reason, rejection.message),
+                Err(error) => SendStatus::Retry(error.to_string()),
+            };
+            outgoing.entry((agent, Some(epoch))).or_default().mail.sent.push((request_id, status));
+        }
+        Sink::Acknowledge { agent, epoch, messages } => {
+            let mail = &mut outgoing.entry((agent, Some(epoch))).or_default().mail;
+            match result {
+                Ok(_) => mail.acknowledged.extend(messages),
+                // The session is over: nobody hears this.
+                Err(Error::Rejected(_)) => {}
+                Err(_) => mail.retry.extend(messages),
+            }
+        }
         Sink::Report { agent, epoch, report_id, fence, quiet } => {
             let status = match result {
                 Ok(Reply::Reported(_)) if quiet => return,
@@ -220,10 +251,13 @@ fn answer(committer: &Committer, sink: Sink, result: Result<Reply>, outgoing: &m
 fn send(committer: &Committer, outgoing: ByAgent) {
     let shared = &committer.shared;
     let now = shared.clock.elapsed();
-    for ((agent, epoch), Outgoing { receipts, stops, assignments, close }) in outgoing {
+    for ((agent, epoch), Outgoing { receipts, stops, assignments, mail, close }) in outgoing {
         let push = |push: Push| shared.sessions.push(agent, epoch, push, now);
         if !receipts.is_empty() {
             push(Push::Receipts(receipts));
+        }
+        if !mail.is_empty() {
+            push(Push::MessageReceipts(mail));
         }
         if !stops.is_empty() {
             push(Push::Stop(stops));

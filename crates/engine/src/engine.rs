@@ -5,6 +5,7 @@ use crate::committer::Committer;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hydrate::{self, Wanted};
+use crate::mail::{self, FetchRequest};
 use crate::metrics::{Metrics, Observer};
 use crate::push::{Assignment, Push};
 use crate::queue::{Item, Queue, Sink};
@@ -15,7 +16,8 @@ use crate::sweep::Sweep;
 use crate::watch::Watch;
 use callboard_core::command::{Command, Envelope, Fence, Reply, Report, Reporter, RequestToken};
 use callboard_core::model::id::DEFAULT_NAMESPACE;
-use callboard_core::model::{AgentProfile, Link, NamespaceId, NamespaceSettings, Span, TaskId, Timestamp};
+use callboard_core::model::{AgentProfile, Link, Message, NamespaceId, NamespaceSettings, Span, TaskId, Timestamp};
+use callboard_core::working_set::MailboxRef;
 use callboard_core::{Entropy, WorkingSet};
 use callboard_store::{EventScope, Store};
 use std::collections::BTreeSet;
@@ -81,6 +83,7 @@ impl Engine {
         let (failed, failure) = watch::channel(None);
         let shared = Arc::new(Shared::new(store, config, clock, Channels { queue, hydrate, failed }, metrics.clone()));
         shared.names.refresh(&*shared.store).await?;
+        let mail_from = shared.store.end_of_mail().await?;
         let engine = Self {
             shared: shared.clone(),
             tasks: TaskTracker::new(),
@@ -100,10 +103,11 @@ impl Engine {
         };
         engine.tasks.spawn(committer.run());
         engine.spawn_hydrators(wanted);
+        engine.tasks.spawn(mail::deliver(shared.clone(), engine.stop.clone()));
         engine.expect_sessions().await?;
         engine.listening();
         engine.ensure_default_namespace().await?;
-        engine.tasks.spawn(Sweep::new(shared).run(engine.stop.clone()));
+        engine.tasks.spawn(Sweep::new(shared, mail_from).run(engine.stop.clone()));
         Ok(engine)
     }
 
@@ -235,6 +239,16 @@ impl Engine {
                 () = &mut give_up => return Ok(Vec::new()),
             }
         }
+    }
+
+    /// The messages of a mailbox, waiting for one if there is none; at most until `give_up` ends.
+    pub async fn fetch_messages(
+        &self,
+        mailbox: MailboxRef,
+        request: FetchRequest,
+        give_up: impl Future<Output = ()>,
+    ) -> Result<Vec<Arc<Message>>> {
+        mail::fetch(&self.shared, mailbox, request, give_up).await
     }
 
     /// Gives back what was claimed and has no room in the answer.

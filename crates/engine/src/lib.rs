@@ -5,6 +5,7 @@
 //! - `sessions`: attached agents, who was heard when, what is pushed to them.
 //! - `effects`: what is done after a commit: pushes, wake-ups, answers.
 //! - `metrics`, `health`: what can be watched from outside.
+//! - `mail`: what waits in mailboxes reaches streams and calls; `window` is what a stream may be sent.
 //! - `sweep`: time: silence, timers, and a second look at everything that a lost wake-up could have missed.
 //!
 //! Time is a [`Clock`] and chance an [`Entropy`](callboard_core::Entropy), both passed in. A future of the store is never
@@ -21,6 +22,7 @@ mod error;
 mod health;
 mod hydrate;
 mod log;
+mod mail;
 mod metrics;
 mod names;
 mod progress;
@@ -32,14 +34,16 @@ mod stream;
 mod sweep;
 mod waiters;
 mod watch;
+mod window;
 
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
 pub use engine::{ClaimRequest, Claimed, Engine};
 pub use entropy::SystemEntropy;
 pub use error::{Error, Result};
+pub use mail::FetchRequest;
 pub use metrics::PREFIX as METRICS_PREFIX;
-pub use push::{Assignment, DependencyOutcome, Push, Receipt, ReceiptStatus, Stop};
+pub use push::{Assignment, DependencyOutcome, MessageReceipts, Push, Receipt, ReceiptStatus, SendStatus, Stop};
 pub use shared::Ended;
-pub use stream::{AttachRequest, ReportItem, Stream};
+pub use stream::{AttachRequest, ReportItem, SendItem, Stream};
 pub use watch::Watch;

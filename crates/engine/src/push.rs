@@ -1,7 +1,7 @@
 //! What is pushed to an agent's stream.
 
-use callboard_core::command::{Fence, SessionEnd, StopReason};
-use callboard_core::model::{Failure, Payload, StateName, Task, TaskId, Timestamp};
+use callboard_core::command::{Fence, MessageReceipt, SessionEnd, StopReason};
+use callboard_core::model::{Failure, Message, MessageId, Payload, StateName, Task, TaskId, Timestamp};
 use callboard_core::rejection::Reason;
 use std::sync::Arc;
 
@@ -14,6 +14,10 @@ pub enum Push {
     Receipts(Vec<Receipt>),
     /// Attempts to stop.
     Stop(Vec<Stop>),
+    /// Messages for the agent.
+    Messages(Vec<Arc<Message>>),
+    /// What became of its own messages and acknowledgements.
+    MessageReceipts(MessageReceipts),
     /// The server goes away at this time.
     Drain(Timestamp),
     /// The server is alive.
@@ -91,4 +95,33 @@ pub struct Stop {
     pub reason: StopReason,
     /// The same, for people.
     pub message: String,
+}
+
+/// What became of an agent's own messages and acknowledgements.
+#[derive(Clone, Debug, Default)]
+pub struct MessageReceipts {
+    /// What it sent, by its request id.
+    pub sent: Vec<(String, SendStatus)>,
+    /// What it acknowledged.
+    pub acknowledged: Vec<MessageId>,
+    /// Acknowledgements that could not be decided now.
+    pub retry: Vec<MessageId>,
+}
+
+impl MessageReceipts {
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.sent.is_empty() && self.acknowledged.is_empty() && self.retry.is_empty()
+    }
+}
+
+/// Committed, refused, or to be repeated.
+#[derive(Clone, Debug)]
+pub enum SendStatus {
+    /// It is durable.
+    Committed(MessageReceipt),
+    /// It changed nothing.
+    Refused(Reason, String),
+    /// It could not be decided now.
+    Retry(String),
 }

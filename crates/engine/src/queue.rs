@@ -26,6 +26,10 @@ pub(crate) enum Sink {
     Runner { reply: oneshot::Sender<Result<Reply>>, ended: oneshot::Sender<Arc<crate::shared::Ended>> },
     /// A stream that attaches: it is known to the sessions before anything else can be pushed.
     Attach { reply: oneshot::Sender<Result<Reply>>, live: Box<Live> },
+    /// A message that a stream's agent sent: its receipt is pushed.
+    Send { agent: callboard_core::model::AgentId, epoch: i64, request_id: String },
+    /// A stream's acknowledgements: their receipt is pushed.
+    Acknowledge { agent: callboard_core::model::AgentId, epoch: i64, messages: Vec<callboard_core::model::MessageId> },
     /// A stream's report: its receipt is pushed.
     Report { agent: callboard_core::model::AgentId, epoch: i64, report_id: i64, fence: Fence, quiet: bool },
 }

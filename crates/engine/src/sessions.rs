@@ -2,8 +2,11 @@
 //!
 //! Liveness is in memory alone: a heartbeat never touches the store.
 
+mod mail;
+
 use crate::progress::Coalesce;
 use crate::push::Push;
+use crate::window::Window;
 use callboard_core::command::SessionEnd;
 use callboard_core::model::{AgentId, Span};
 use std::collections::HashMap;
@@ -65,6 +68,9 @@ pub(crate) struct Live {
     pub pulse: Arc<Pulse>,
     pub takes_drain: bool,
     pub takes_cancellation: bool,
+    pub takes_message_receipts: bool,
+    /// What it is sent of its mailbox, if it takes messages.
+    pub mail: Option<Window>,
 }
 
 #[derive(Debug)]
@@ -133,22 +139,7 @@ impl Sessions {
         if epoch.is_some_and(|epoch| epoch != entry.epoch) {
             return false;
         }
-        let Link::Open(live) = &entry.link else { return false };
-        let wanted = match &push {
-            Push::Stop(_) => live.takes_cancellation,
-            Push::Drain(_) => live.takes_drain,
-            _ => true,
-        };
-        if !wanted {
-            return true;
-        }
-        live.pulse.pushed.store(now.0, Ordering::Relaxed);
-        if live.pushes.try_send(push).is_err() {
-            live.pulse.slow.cancel();
-            entry.link = Link::Broken { since: now, grace: Span(0) };
-            return false;
-        }
-        true
+        entry.push(push, now)
     }
 
     /// Ends a session's stream with a reason, and forgets it.
@@ -258,6 +249,27 @@ impl Sessions {
 }
 
 impl Entry {
+    /// Pushes to the stream, if it is open. One that doesn't take it is cut off.
+    fn push(&mut self, push: Push, now: Span) -> bool {
+        let Link::Open(live) = &self.link else { return false };
+        let wanted = match &push {
+            Push::Stop(_) => live.takes_cancellation,
+            Push::Drain(_) => live.takes_drain,
+            Push::MessageReceipts(_) => live.takes_message_receipts,
+            _ => true,
+        };
+        if !wanted {
+            return true;
+        }
+        live.pulse.pushed.store(now.0, Ordering::Relaxed);
+        if live.pushes.try_send(push).is_err() {
+            live.pulse.slow.cancel();
+            self.link = Link::Broken { since: now, grace: Span(0) };
+            return false;
+        }
+        true
+    }
+
     fn gone(&self, now: Span, lease: Span) -> Option<&'static str> {
         match &self.link {
             Link::Open(live) if live.pulse.silence(now) > lease => {
@@ -287,6 +299,8 @@ mod tests {
             pulse: pulse.clone(),
             takes_drain: true,
             takes_cancellation: true,
+            takes_message_receipts: true,
+            mail: None,
         };
         (live, receiver, pulse)
     }

@@ -4,6 +4,7 @@ use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hydrate::Wanted;
+use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::queue::Queue;
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub sessions: Sessions,
     pub waiters: Waiters,
     pub claims: Claims,
+    pub mail: Mail,
     pub signals: Signals,
     pub names: Names,
     pub metrics: Arc<Metrics>,
@@ -90,6 +92,7 @@ impl Shared {
             sessions: Sessions::default(),
             waiters: Waiters::new(config.waiters),
             claims: Claims::new(config.waiters),
+            mail: Mail::new(config.waiters),
             signals: Signals::default(),
             names: Names::default(),
             places: Arc::new(Semaphore::new(config.attached)),

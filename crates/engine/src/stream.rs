@@ -5,9 +5,10 @@ use crate::push::Push;
 use crate::queue::{Item, Sink};
 use crate::sessions::{Live, Pulse};
 use crate::shared::Shared;
+use crate::window::Window;
 use callboard_core::Rejection;
-use callboard_core::command::{Attached, Command, Envelope, Fence, Reply, Report, Reporter};
-use callboard_core::model::{AgentId, AgentProfile, Span};
+use callboard_core::command::{Attached, Command, Envelope, Fence, Reply, Report, Reporter, RequestToken};
+use callboard_core::model::{AgentId, AgentProfile, MessageId, NewMessage, Span};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -32,6 +33,19 @@ pub struct AttachRequest {
     pub takes_drain: bool,
     /// It takes cancellations.
     pub takes_cancellation: bool,
+    /// It takes receipts for its messages and acknowledgements.
+    pub takes_message_receipts: bool,
+    /// How many messages it takes without having acknowledged them; none: it takes no messages.
+    pub message_window: Option<u32>,
+}
+
+/// A message that an agent sends.
+#[derive(Clone, Debug)]
+pub struct SendItem {
+    /// What makes a repetition safe; its receipt carries the id.
+    pub request: RequestToken,
+    /// The message.
+    pub message: NewMessage,
 }
 
 /// A report that came in.
@@ -56,6 +70,7 @@ pub struct Stream {
     pulse: Arc<Pulse>,
     draining: bool,
     over: bool,
+    takes_message_receipts: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -75,6 +90,8 @@ impl Stream {
             pulse: pulse.clone(),
             takes_drain: request.takes_drain,
             takes_cancellation: request.takes_cancellation,
+            takes_message_receipts: request.takes_message_receipts,
+            mail: request.message_window.map(|most| Window::new(most as usize)),
         });
         let envelope = Envelope {
             namespace: request.namespace.clone(),
@@ -100,14 +117,29 @@ impl Stream {
             held = attached.held.len(), "agent attached"
         );
         let (namespace, principal) = (request.namespace, request.principal);
-        let stream =
-            Self { shared, namespace, principal, attached, pulse, draining: false, over: false, _place: place };
+        let takes_message_receipts = request.takes_message_receipts;
+        let stream = Self {
+            shared,
+            namespace,
+            principal,
+            attached,
+            pulse,
+            draining: false,
+            over: false,
+            takes_message_receipts,
+            _place: place,
+        };
         Ok((stream, receiver))
     }
 
     /// A frame came: the agent is alive.
     pub fn heard(&self) {
         self.pulse.hear(self.shared.clock.elapsed());
+    }
+
+    /// Whether the agent takes receipts for its messages.
+    pub fn takes_message_receipts(&self) -> bool {
+        self.takes_message_receipts
     }
 
     /// Whether the agent was cut off for not reading.
@@ -144,6 +176,25 @@ impl Stream {
         Ok(())
     }
 
+    /// Takes messages in that the agent sends, in their order.
+    pub async fn send_messages(&self, messages: Vec<SendItem>) -> Result<()> {
+        let Attached { agent, epoch, .. } = self.attached;
+        for SendItem { request, message } in messages {
+            let request_id = request.id.clone();
+            let command = Command::SendMessage { from: Some((agent, epoch)), message };
+            let envelope = Envelope { request: Some(request), ..self.own(command) };
+            self.send(Item { envelope, sink: Sink::Send { agent, epoch, request_id } }).await?;
+        }
+        Ok(())
+    }
+
+    /// The agent has handled messages.
+    pub async fn acknowledge(&self, messages: Vec<MessageId>) -> Result<()> {
+        let Attached { agent, epoch, .. } = self.attached;
+        let command = Command::AcknowledgeMessages { agent, epoch: Some(epoch), messages: messages.clone() };
+        self.send(Item { envelope: self.own(command), sink: Sink::Acknowledge { agent, epoch, messages } }).await
+    }
+
     /// The agent takes another number of tasks at once.
     pub async fn set_slots(&self, slots: u32) -> Result<()> {
         let Attached { agent, epoch, .. } = self.attached;
@@ -154,6 +205,7 @@ impl Stream {
     pub async fn drain(&mut self) -> Result<()> {
         self.draining = true;
         let Attached { agent, epoch, .. } = self.attached;
+        self.shared.sessions.stop_mail(agent, epoch);
         self.send(self.item(Command::DrainSession { agent, epoch })).await
     }
 
@@ -175,6 +227,11 @@ impl Stream {
         self.heard();
         self.pulse.pause(false);
         sent
+    }
+
+    /// A command of the agent's own.
+    fn own(&self, command: Command) -> Envelope {
+        Envelope { namespace: self.namespace.clone(), principal: self.principal.clone(), request: None, command }
     }
 
     fn item(&self, command: Command) -> Item {

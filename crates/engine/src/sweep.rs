@@ -1,11 +1,15 @@
 //! Time: silence, timers, and a second look at everything that a lost wake-up could have missed.
 
 use crate::error::Result;
+use crate::mail;
 use crate::queue::Item;
 use crate::shared::Shared;
 use crate::stream::report_item;
 use callboard_core::command::{Command, Report};
-use callboard_core::model::{Link, Session, Span};
+use callboard_core::model::{Link, MessageId, Session, Span};
+use callboard_core::working_set::MailboxRef;
+use callboard_store::Cursor;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +17,13 @@ use tokio_util::sync::CancellationToken;
 /// How many due tasks are read at a time, and how many times in a sweep.
 const PAGE: usize = 256;
 const PAGES: usize = 16;
+/// How often new messages are looked for that no signal told of, and those whose time is over taken out.
+const MAIL_EVERY: Span = Span::millis(1_000);
+/// How many new and how many expired messages are looked at each time, at most.
+const NEW_MAIL: usize = 1_024;
+const EXPIRED: usize = 1_024;
+/// How many messages of removed agents are thrown away at a time.
+const THROWN_AWAY: usize = 1_000;
 /// How often the store is asked which lanes have ready tasks.
 const LANES_EVERY: Span = Span::millis(1_000);
 /// How often old answers are forgotten and sessions of claims looked at.
@@ -24,13 +35,17 @@ pub(crate) struct Sweep {
     shared: Arc<Shared>,
     last: Span,
     lanes_at: Span,
+    mail_at: Span,
+    /// New messages are looked for behind this place.
+    mail: Cursor,
     housekeeping_at: Span,
 }
 
 impl Sweep {
-    pub fn new(shared: Arc<Shared>) -> Self {
+    /// New messages are looked for behind `mail`; streams read what was there before when they attach.
+    pub fn new(shared: Arc<Shared>, mail: Cursor) -> Self {
         let now = shared.clock.elapsed();
-        Self { shared, last: now, lanes_at: now, housekeeping_at: now }
+        Self { shared, last: now, lanes_at: now, mail_at: now, mail, housekeeping_at: now }
     }
 
     /// Sweeps until it is stopped.
@@ -79,6 +94,10 @@ impl Sweep {
             if !lanes.is_empty() {
                 self.shared.queue.lanes(lanes).await?;
             }
+        }
+        if now.0 - self.mail_at.0 >= MAIL_EVERY.0 {
+            self.mail_at = now;
+            self.look_for_mail().await?;
         }
         if now.0 - self.housekeeping_at.0 >= HOUSEKEEPING_EVERY.0 {
             self.housekeeping_at = now;
@@ -141,9 +160,36 @@ impl Sweep {
         Ok(())
     }
 
+    /// Messages that no signal told of go out; those whose time is over are taken out of their mailboxes.
+    async fn look_for_mail(&mut self) -> Result<()> {
+        let store = self.shared.store.clone();
+        for _ in 0..PAGES {
+            let new = store.new_mail(self.mail, NEW_MAIL).await?;
+            self.mail = new.next;
+            for (mailbox, place) in new.mailboxes {
+                mail::noticed(&self.shared, mailbox, place);
+            }
+            if !new.more {
+                break;
+            }
+        }
+        self.shared.mail.remind();
+        let mut by_mailbox: BTreeMap<MailboxRef, Vec<MessageId>> = BTreeMap::new();
+        for (mailbox, message) in store.expired_messages(self.shared.clock.now(), EXPIRED).await? {
+            by_mailbox.entry(mailbox).or_default().push(message);
+        }
+        for ((namespace, agent), messages) in by_mailbox {
+            if let Some(name) = self.shared.names.name(namespace) {
+                self.shared.queue.send(Item::system(name, Command::ExpireMessages { agent, messages })).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn keep_house(&self) -> Result<()> {
         let now = self.shared.clock.now();
         self.shared.store.purge_requests(now, 1_000).await?;
+        self.shared.store.purge_mailboxes(THROWN_AWAY).await?;
         let mut after = None;
         loop {
             let agents = self.shared.store.live_sessions(after, 1_000).await?;

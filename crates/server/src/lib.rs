@@ -13,6 +13,7 @@ mod caller;
 mod convert;
 mod digest;
 mod drain;
+mod mailbox;
 mod page;
 mod pages;
 mod refusals;

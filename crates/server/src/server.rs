@@ -3,10 +3,11 @@
 use crate::drain::Drain;
 use crate::pages::{self, Frames, PagesLayer};
 use crate::refusals::Refusals;
-use crate::services::{Agents, Host, Namespaces, Tasks};
+use crate::services::{Agents, Host, Messages, Namespaces, Tasks};
 use callboard_core::model::Span;
 use callboard_engine::Engine;
 use callboard_proto::v1::agent_service_server::AgentServiceServer;
+use callboard_proto::v1::message_service_server::MessageServiceServer;
 use callboard_proto::v1::namespace_service_server::NamespaceServiceServer;
 use callboard_proto::v1::task_service_server::TaskServiceServer;
 use callboard_proto::{DESCRIPTORS, MAX_MESSAGE_BYTES};
@@ -147,6 +148,7 @@ async fn routes(host: Host) -> Result<tonic::service::Routes, Failure> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<TaskServiceServer<Tasks>>().await;
     health.set_serving::<AgentServiceServer<Agents>>().await;
+    health.set_serving::<MessageServiceServer<Messages>>().await;
     health.set_serving::<NamespaceServiceServer<Namespaces>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -157,10 +159,12 @@ async fn routes(host: Host) -> Result<tonic::service::Routes, Failure> {
     };
     let tasks = TaskServiceServer::new(Tasks(host.clone()));
     let agents = AgentServiceServer::new(Agents(host.clone()));
+    let messages = MessageServiceServer::new(Messages(host.clone()));
     let namespaces = NamespaceServiceServer::new(Namespaces(host));
     Ok(tonic::service::Routes::default()
         .add_service(tasks.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(agents.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(messages.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(
             namespaces.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES),
         )

@@ -114,7 +114,7 @@ pub trait Store: Send + Sync + 'static {
     /// A place in the order of commits behind every message that is there now.
     async fn end_of_mail(&self) -> Result<Cursor>;
 
-    /// Messages whose time is over, the oldest first, at most so many.
+    /// Messages whose time is over, the oldest first, at most so many; none of closed mailboxes.
     async fn expired_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<(MailboxRef, MessageId)>>;
 
     /// Throws away messages of closed mailboxes, at most so many, and closed mailboxes that are empty; says how many

@@ -2,7 +2,7 @@
 
 use callboard_core::model::{Agent, Event, Failure, Message, NamespaceId, Payload, StateName, Task, TaskId, Timestamp};
 use callboard_core::working_set::{MailboxRef, TaskRef};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A task with everything kept beside it.
@@ -161,8 +161,8 @@ pub struct MailPage {
 /// Whose mailboxes got messages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewMail {
-    /// Whose.
-    pub mailboxes: BTreeSet<MailboxRef>,
+    /// Whose, each with its highest new place.
+    pub mailboxes: BTreeMap<MailboxRef, i64>,
     /// Go on behind this.
     pub next: Cursor,
     /// There may be more right away.

@@ -343,6 +343,10 @@ pub struct MessageReceiptBatch {
     /// repeated.
     #[prost(string, repeated, tag = "2")]
     pub acknowledged_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Acknowledgements that the server could not decide now, by message id:
+    /// repeat them.
+    #[prost(string, repeated, tag = "3")]
+    pub retry_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// What became of a message that the agent sent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

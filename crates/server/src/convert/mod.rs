@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod event;
 pub(crate) mod frame;
+pub(crate) mod message;
 pub(crate) mod namespace;
 pub(crate) mod payload;
 pub(crate) mod task;

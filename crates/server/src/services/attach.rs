@@ -6,9 +6,11 @@
 use super::{Host, check};
 use crate::convert::agent::{self, Manner};
 use crate::convert::frame::{self, frame as to_frame};
-use crate::convert::time;
+use crate::convert::{message as mail, time};
 use crate::{caller, status};
-use callboard_core::limits::{MAX_PAYLOAD, MAX_REPORTS, MAX_SLOTS};
+use callboard_core::limits::{
+    DEFAULT_MESSAGE_WINDOW, MAX_MESSAGE_WINDOW, MAX_MESSAGES, MAX_PAYLOAD, MAX_REPORTS, MAX_SLOTS,
+};
 use callboard_core::rejection::Rejection;
 use callboard_core::validate::Faults;
 use callboard_engine::{AttachRequest, Push, ReportItem, Stream as AgentStream};
@@ -31,8 +33,10 @@ const HELLO: Duration = Duration::from_secs(10);
 /// What an agent must list to get such frames.
 const CANCELLATION: &str = "cancellation";
 const DRAIN: &str = "drain";
+const MESSAGES: &str = "messages";
+const MESSAGE_RECEIPTS: &str = "message_receipts";
 /// What this server takes.
-const FEATURES: [&str; 4] = ["progress", "checkpoint", "slots", "drain"];
+const FEATURES: [&str; 5] = ["progress", "checkpoint", "slots", "drain", "messages"];
 /// How many receipts for unreadable reports may wait; an agent that sends more nonsense is not read until it reads.
 const LOCAL: usize = 16;
 /// Features that a hello may list.
@@ -56,6 +60,7 @@ pub(super) async fn attach(
         return Err(status::protocol("hello: another frame came before it, or none; send it as the first frame"));
     };
     let request = read_hello(hello, principal)?;
+    let addressee = Addressee { namespace: request.namespace.clone(), name: request.name.clone() };
     let (stream, pushes) = host.engine.attach(request).await.map_err(status::of_engine)?;
     let welcome = welcome(host, &stream);
     let (verdict, over) = oneshot::channel();
@@ -64,6 +69,7 @@ pub(super) async fn attach(
     let writing = Writing {
         let_go: let_go.clone(),
         sent: host.frames.sent.clone(),
+        addressee,
         ready: VecDeque::from([welcome]),
         pushes,
         own,
@@ -93,6 +99,15 @@ fn read_hello(hello: v1::Hello, principal: Arc<str>) -> Result<AttachRequest, St
     if hello.previous_epoch < 0 {
         faults.add("hello.previous_epoch", "is negative; give the epoch of the last welcome, or 0");
     }
+    let window = match u32::try_from(hello.message_window) {
+        Ok(0) => DEFAULT_MESSAGE_WINDOW,
+        Ok(window) if window <= MAX_MESSAGE_WINDOW => window,
+        _ => {
+            let fault = format!("is {}; must be 0 (the default) to {MAX_MESSAGE_WINDOW}", hello.message_window);
+            faults.add("hello.message_window", fault);
+            1
+        }
+    };
     check(faults)?;
     let lists = |feature: &str| hello.features.iter().any(|listed| listed == feature);
     Ok(AttachRequest {
@@ -104,6 +119,8 @@ fn read_hello(hello: v1::Hello, principal: Arc<str>) -> Result<AttachRequest, St
         previous_epoch: hello.previous_epoch,
         takes_drain: lists(DRAIN),
         takes_cancellation: lists(CANCELLATION),
+        takes_message_receipts: lists(MESSAGE_RECEIPTS),
+        message_window: lists(MESSAGES).then_some(window),
         instance: hello.instance_id,
     })
 }
@@ -197,7 +214,9 @@ async fn take(
         },
         Some(Said::Drain(_)) => stream.drain().await.map_err(status::of_engine),
         // A heartbeat, or a kind of a newer agent: a sign of life is all that it says to us.
-        Some(Said::Messages(_) | Said::Acknowledgements(_) | Said::Heartbeat(_)) | None => Ok(()),
+        Some(Said::Messages(batch)) => take_messages(stream, batch, local).await,
+        Some(Said::Acknowledgements(batch)) => take_acknowledgements(stream, &batch).await,
+        Some(Said::Heartbeat(_)) | None => Ok(()),
     }
 }
 
@@ -227,6 +246,51 @@ async fn take_reports(
     stream.report(readable).await.map_err(status::of_engine)
 }
 
+async fn take_messages(
+    stream: &AgentStream,
+    batch: v1::MessageSendBatch,
+    local: &mpsc::Sender<v1::AttachResponse>,
+) -> Result<(), Status> {
+    let count = batch.messages.len();
+    if count > MAX_MESSAGES {
+        let fault = format!("has {count} entries; at most {MAX_MESSAGES} in a frame");
+        return Err(status::of_rejection(Rejection::field("messages.messages", fault)));
+    }
+    let mut readable = Vec::with_capacity(count);
+    for send in batch.messages {
+        let request_id = send.request_id.clone();
+        match mail::send_item(send) {
+            Ok(item) => readable.push(item),
+            Err(rejection) if stream.takes_message_receipts() => {
+                // The writing half is gone: then the stream is, too.
+                local.send(mail::refused(request_id, rejection)).await.map_err(|_| status::draining())?;
+            }
+            Err(rejection) => tracing::debug!(%rejection, "a message was refused, and its agent takes no receipts"),
+        }
+    }
+    stream.send_messages(readable).await.map_err(status::of_engine)
+}
+
+async fn take_acknowledgements(stream: &AgentStream, batch: &v1::MessageAcknowledgementBatch) -> Result<(), Status> {
+    let count = batch.message_ids.len();
+    let mut faults = Faults::default();
+    if count > MAX_MESSAGES {
+        faults.add("acknowledgements.message_ids", format!("has {count} entries; at most {MAX_MESSAGES} in a frame"));
+    }
+    let messages = mail::message_ids("acknowledgements.message_ids", &batch.message_ids, &mut faults);
+    check(faults)?;
+    if messages.is_empty() {
+        return Ok(());
+    }
+    stream.acknowledge(messages).await.map_err(status::of_engine)
+}
+
+/// Whose stream it is, as messages name it.
+struct Addressee {
+    namespace: Arc<str>,
+    name: Arc<str>,
+}
+
 /// The writing half.
 struct Writing {
     sent: Counter,
@@ -235,6 +299,7 @@ struct Writing {
     own: mpsc::Receiver<v1::AttachResponse>,
     over: Option<oneshot::Receiver<Verdict>>,
     let_go: CancellationToken,
+    addressee: Addressee,
     _guard: DropGuard,
 }
 
@@ -251,7 +316,7 @@ impl Writing {
                 push = self.pushes.recv() => match push {
                     Some(Push::Close(why)) => status::of_session_end(why).map_or(Ok(()), Err),
                     Some(push) => {
-                        self.ready.extend(frames_of(push));
+                        self.ready.extend(frames_of(push, &self.addressee));
                         continue;
                     }
                     // The session let go of the stream; the reading half knows why.
@@ -277,10 +342,12 @@ impl Writing {
     }
 }
 
-fn frames_of(push: Push) -> Vec<v1::AttachResponse> {
+fn frames_of(push: Push, to: &Addressee) -> Vec<v1::AttachResponse> {
     match push {
         Push::Assign(assignments) => frame::assignment_frames(&assignments),
         Push::Receipts(receipts) => vec![frame::receipts(&receipts)],
+        Push::Messages(messages) => mail::delivery_frames(&messages, &to.namespace, &to.name),
+        Push::MessageReceipts(receipts) => vec![mail::receipts(receipts)],
         Push::Stop(stops) => vec![frame::stops(&stops)],
         Push::Drain(deadline) => {
             let deadline = Some(time::to_timestamp(deadline));

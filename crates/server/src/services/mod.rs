@@ -2,11 +2,13 @@
 
 mod agents;
 mod attach;
+mod messages;
 mod namespaces;
 mod tasks;
 mod watch;
 
 pub(crate) use agents::Agents;
+pub(crate) use messages::Messages;
 pub(crate) use namespaces::Namespaces;
 pub(crate) use tasks::Tasks;
 

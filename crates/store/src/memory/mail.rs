@@ -17,7 +17,7 @@ pub(super) struct Mail {
     messages: BTreeMap<Place, Entry>,
     ids: BTreeMap<MessageRef, Place>,
     /// By their place in the order of commits.
-    positions: BTreeMap<i64, MailboxRef>,
+    positions: BTreeMap<i64, Place>,
     last_position: i64,
 }
 
@@ -81,7 +81,7 @@ impl Mail {
         }
         if let Some(entry) = entry {
             self.ids.insert((place.0, entry.message.id), place);
-            self.positions.insert(entry.position, (place.0, place.1));
+            self.positions.insert(entry.position, place);
             self.messages.insert(place, entry);
         }
     }
@@ -114,7 +114,7 @@ impl Mail {
     pub fn new_mail(&self, after: Cursor, limit: usize) -> NewMail {
         let behind: Vec<_> = self.positions.range(after.position.saturating_add(1)..).take(limit).collect();
         let position = behind.last().map_or(after.position, |(position, _)| **position);
-        let mailboxes = behind.iter().map(|(_, at)| **at).collect();
+        let mailboxes = behind.iter().map(|(_, place)| ((place.0, place.1), place.2)).collect();
         NewMail { mailboxes, next: Cursor { transaction: 0, position }, more: behind.len() == limit }
     }
 
@@ -126,7 +126,8 @@ impl Mail {
     /// Messages whose time is over, the oldest first.
     pub fn expired(&self, now: Timestamp, limit: usize) -> Vec<(MailboxRef, MessageId)> {
         let all = self.messages.values().map(|entry| &entry.message);
-        let mut over: Vec<&Arc<Message>> = all.filter(|message| message.expires_at <= now).collect();
+        let closed = |m: &Message| self.mailboxes.get(&(m.namespace, m.recipient)).is_some_and(|row| row.closed);
+        let mut over: Vec<&Arc<Message>> = all.filter(|m| m.expires_at <= now && !closed(m)).collect();
         over.sort_by_key(|message| message.expires_at);
         over.into_iter().take(limit).map(|m| ((m.namespace, m.recipient), m.id)).collect()
     }

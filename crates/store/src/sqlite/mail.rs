@@ -56,9 +56,11 @@ const SIZES: &str = "SELECT b.last_sequence, m.sequence, m.bytes FROM mailboxes 
 const PAGE: &str = "SELECT id, sequence, principal, sender, headers, sent_at, expires_at, format, content_type, metadata, content \
      FROM messages INDEXED BY messages_mailbox WHERE namespace = ? AND agent = ? AND sequence > ? AND sequence <= ? \
      AND expires_at > ? ORDER BY sequence";
-const NEW_MAIL: &str = "SELECT position, namespace, agent FROM messages WHERE position > ? ORDER BY position LIMIT ?";
+const NEW_MAIL: &str =
+    "SELECT position, namespace, agent, sequence FROM messages WHERE position > ? ORDER BY position LIMIT ?";
 const EXPIRED: &str = "SELECT namespace, agent, id FROM messages INDEXED BY messages_expiry WHERE expires_at <= ? \
-     ORDER BY expires_at LIMIT ?";
+     AND NOT EXISTS (SELECT 1 FROM mailboxes AS b WHERE b.namespace = messages.namespace AND b.agent = messages.agent \
+     AND b.closed = 1) ORDER BY expires_at LIMIT ?";
 const CLOSED_MESSAGES: &str = "DELETE FROM messages WHERE position IN (SELECT m.position FROM mailboxes AS b INDEXED BY mailboxes_closed \
      CROSS JOIN messages AS m INDEXED BY messages_mailbox ON m.namespace = b.namespace AND m.agent = b.agent \
      WHERE b.closed = 1 LIMIT ?)";
@@ -241,7 +243,8 @@ pub async fn new_mail(connection: &mut SqliteConnection, after: Cursor, limit: u
     let mut new = NewMail { mailboxes: Default::default(), next: after, more: found.len() == limit };
     for row in &found {
         new.next.position = get(row, 0)?;
-        new.mailboxes.insert((namespace_id(row, 1)?, agent_id(row, 2)?));
+        // In the order of positions, places rise within a mailbox.
+        new.mailboxes.insert((namespace_id(row, 1)?, agent_id(row, 2)?), get(row, 3)?);
     }
     Ok(new)
 }

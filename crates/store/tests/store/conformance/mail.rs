@@ -159,18 +159,18 @@ pub async fn new_mail_never_skips(fixture: Fixture) {
     fixture.save(filled(1, 3)).await;
     fixture.save(filled(2, 1)).await;
     let new = store.new_mail(first, 10).await.unwrap();
-    assert_eq!((new.mailboxes, new.more), ([box_of(1), box_of(2)].into(), false));
+    assert_eq!((new.mailboxes, new.more), ([(box_of(1), 3), (box_of(2), 1)].into(), false));
     assert_eq!(new.next, store.end_of_mail().await.unwrap());
     let few = store.new_mail(first, 2).await.unwrap();
-    assert_eq!((&few.mailboxes, few.more), (&[box_of(1)].into(), true));
+    assert_eq!((&few.mailboxes, few.more), (&[(box_of(1), 2)].into(), true));
     let rest = store.new_mail(few.next, 10).await.unwrap();
-    assert_eq!((rest.mailboxes, rest.next), ([box_of(1), box_of(2)].into(), new.next));
+    assert_eq!((rest.mailboxes, rest.next), ([(box_of(1), 3), (box_of(2), 1)].into(), new.next));
     // The latest goes, and another comes: not at the same place.
     let removed_messages = vec![(NAMESPACE, agent_id(2), 1)];
     fixture.save(ChangeSet { removed_messages, ..ChangeSet::default() }).await;
     fixture.save(of(mailbox(2, 2, 2), 1, [message(2, 2)])).await;
     let again: Cursor = new.next;
-    assert_eq!(store.new_mail(again, 10).await.unwrap().mailboxes, [box_of(2)].into());
+    assert_eq!(store.new_mail(again, 10).await.unwrap().mailboxes, [(box_of(2), 2)].into());
 }
 
 /// Messages whose time is over, the oldest first.
@@ -184,6 +184,8 @@ pub async fn expired_messages(fixture: Fixture) {
     assert_eq!(both, [(box_of(1), id(1_001)), (box_of(2), id(2_001))]);
     assert_eq!(over(1_003, 10).await.last(), Some(&(box_of(1), id(1_003))));
     assert_eq!(over(1_003, 2).await.len(), 2);
+    fixture.save(of(Mailbox { closed: true, ..mailbox(1, 3, 2) }, 1, [])).await;
+    assert_eq!(over(2_000, 10).await, [(box_of(2), id(2_001)), (box_of(2), id(2_002))]);
 }
 
 /// Step by step, and nothing of other mailboxes.

@@ -100,12 +100,14 @@ class MessageDeliveryBatch(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ...) -> None: ...
 
 class MessageReceiptBatch(_message.Message):
-    __slots__ = ("sent", "acknowledged_ids")
+    __slots__ = ("sent", "acknowledged_ids", "retry_ids")
     SENT_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGED_IDS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_IDS_FIELD_NUMBER: _ClassVar[int]
     sent: _containers.RepeatedCompositeFieldContainer[MessageSendReceipt]
     acknowledged_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, sent: _Optional[_Iterable[_Union[MessageSendReceipt, _Mapping]]] = ..., acknowledged_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    retry_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, sent: _Optional[_Iterable[_Union[MessageSendReceipt, _Mapping]]] = ..., acknowledged_ids: _Optional[_Iterable[str]] = ..., retry_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class MessageSendReceipt(_message.Message):
     __slots__ = ("request_id", "message", "reason", "detail", "retry")
