@@ -12,6 +12,7 @@ pub mod claim;
 pub mod descriptors;
 pub mod http;
 pub mod load;
+pub mod mail;
 pub mod program;
 pub mod server;
 pub mod wait;

@@ -88,6 +88,7 @@ impl Window {
         }
         for message in messages {
             if !self.fits(message) {
+                self.unread = true;
                 return taken;
             }
             self.push(message);

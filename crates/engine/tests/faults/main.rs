@@ -202,6 +202,8 @@ fn agent(name: &str) -> AttachRequest {
         instance: name.into(),
         takes_drain: true,
         takes_cancellation: true,
+        takes_message_receipts: false,
+        message_window: None,
     }
 }
 

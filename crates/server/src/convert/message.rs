@@ -55,7 +55,10 @@ pub(crate) fn send_item(send: v1::MessageSend) -> Result<SendItem, Rejection> {
 pub(crate) fn message_ids(field: &str, ids: &[String], faults: &mut Faults) -> Vec<MessageId> {
     let read = |(index, text): (usize, &String)| {
         Uuid::try_parse(text).map(MessageId).unwrap_or_else(|_| {
-            faults.add(format!("{field}[{index}]"), format!("{:?} is not a message's id: a UUID", shorten(text)));
+            faults.add(
+                format!("{field}[{index}]"),
+                format!("{:?} is not a UUID; give the message's full id", shorten(text)),
+            );
             MessageId(Uuid::nil())
         })
     };
