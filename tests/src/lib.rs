@@ -11,6 +11,7 @@ pub mod checker;
 pub mod claim;
 pub mod descriptors;
 pub mod http;
+pub mod identity;
 pub mod load;
 pub mod mail;
 pub mod program;

@@ -1,5 +1,6 @@
 //! A real `callboard serve`, on a port and a file of its own.
 
+use crate::identity::Identities;
 use crate::program;
 use callboard::Client;
 use callboard::v1::agent_service_client::AgentServiceClient;
@@ -19,13 +20,15 @@ use tonic::transport::{Channel, Endpoint};
 /// How long a server may take to listen, or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What a server says when it listens.
-const LISTENING: &str = "listening on http://127.0.0.1:";
+const LISTENING: [&str; 2] = ["listening on http://127.0.0.1:", "listening on https://127.0.0.1:"];
 
 /// What a server is started with.
 #[derive(Debug, Default)]
 pub struct ServerBuilder {
     args: Vec<String>,
     env: Vec<(String, String)>,
+    /// Kept: the file is removed with it.
+    identities: Option<Identities>,
 }
 
 /// A server process. It is killed, and its directory removed, when it is dropped; when its test failed, its log is shown.
@@ -65,6 +68,14 @@ impl ServerBuilder {
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub fn identities(mut self, identities: Identities) -> Self {
+        self.args.extend(["--identities".to_owned(), identities.path().display().to_string()]);
+        self.identities = Some(identities);
         self
     }
 
@@ -112,8 +123,8 @@ impl Server {
         let mut line = String::new();
         let heard = timeout(PATIENCE, stdout.read_line(&mut line)).await;
         heard.expect("the server listens in time").expect("its output can be read");
-        let port = line.trim().strip_prefix(LISTENING).and_then(|port| port.parse().ok());
-        self.port = port.unwrap_or_else(|| panic!("the server said {line:?}, not `{LISTENING}PORT`"));
+        let port = LISTENING.iter().find_map(|said| line.trim().strip_prefix(said)).and_then(|port| port.parse().ok());
+        self.port = port.unwrap_or_else(|| panic!("the server said {line:?}, not `{}PORT`", LISTENING[0]));
         self.process = Some(Process { child, _stdout: stdout });
         self.starts += 1;
     }
@@ -124,6 +135,11 @@ impl Server {
 
     fn log_file(&self) -> PathBuf {
         self.directory.path().join("server.log")
+    }
+
+    /// Its identities, to be changed while it runs.
+    pub fn identities(&mut self) -> &mut Identities {
+        self.builder.identities.as_mut().expect("the server was started with identities")
     }
 
     /// Its file.

@@ -262,7 +262,7 @@ impl Committer {
     ) -> std::result::Result<(Vec<Effect>, Vec<LaneLeft>), StoreError> {
         let envelope = Envelope {
             namespace: "".into(),
-            principal: "system".into(),
+            principal: callboard_core::model::id::SYSTEM.into(),
             request: None,
             command: Command::Dispatch { lanes },
         };

@@ -159,7 +159,8 @@ impl Engine {
         }
         let command = Command::CreateNamespace { settings: NamespaceSettings::default() };
         let namespace: Arc<str> = DEFAULT_NAMESPACE.into();
-        let envelope = Envelope { namespace, principal: "system".into(), request: None, command };
+        let envelope =
+            Envelope { namespace, principal: callboard_core::model::id::SYSTEM.into(), request: None, command };
         match self.submit(envelope).await {
             // Another replica was faster.
             Err(Error::Rejected(_)) | Ok(_) => Ok(()),

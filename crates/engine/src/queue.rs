@@ -101,7 +101,8 @@ impl Queue {
 impl Item {
     /// A command of the engine's own.
     pub fn system(namespace: Arc<str>, command: Command) -> Self {
-        let envelope = Envelope { namespace, principal: "system".into(), request: None, command };
+        let envelope =
+            Envelope { namespace, principal: callboard_core::model::id::SYSTEM.into(), request: None, command };
         Self { envelope, sink: Sink::Nobody }
     }
 }

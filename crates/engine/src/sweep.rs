@@ -127,7 +127,7 @@ impl Sweep {
             let due = pulse.progress().take(now, every, all);
             for (report_id, fence, progress) in due {
                 let report = Report::Progress(progress);
-                let principal = "system".into();
+                let principal = callboard_core::model::id::SYSTEM.into();
                 let item = report_item(&session, &principal, report_id, fence, report, true);
                 self.shared.queue.send(item).await?;
             }

@@ -1,6 +1,8 @@
 //! Callboard's gRPC services over the engine: parse, authenticate, authorize, call, map the answer. No rules, no SQL.
 //!
+//! - [`identity`]: who asks and what they may do; the guard before every service.
 //! - [`Server`]: binds everything to a listener; what it needs is passed in.
+//! - [`Listener`]: accepts connections, with or without TLS. `reload`: files that are read again when they change.
 //! - `services`: one file for each gRPC service; handlers unpack, call the engine or the store, and pack.
 //! - `convert`: between messages and the model, with every fault named.
 //! - `status`: the one place where errors become a `tonic::Status`.
@@ -13,12 +15,16 @@ mod caller;
 mod convert;
 mod digest;
 mod drain;
+pub mod identity;
+mod listener;
 mod mailbox;
 mod page;
 mod pages;
 mod refusals;
+mod reload;
 mod server;
 mod services;
 mod status;
 
+pub use listener::{Listener, Tls, TlsFiles};
 pub use server::{Limits, Server};

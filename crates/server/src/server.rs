@@ -1,6 +1,8 @@
 //! The server: services, limits and shutdown. Its listener, clock and ids are passed in.
 
 use crate::drain::Drain;
+use crate::identity::{Access, Guard, IdentityFile};
+use crate::listener::Listener;
 use crate::pages::{self, Frames, PagesLayer};
 use crate::refusals::Refusals;
 use crate::services::{Agents, Host, Messages, Namespaces, Tasks};
@@ -11,13 +13,15 @@ use callboard_proto::v1::message_service_server::MessageServiceServer;
 use callboard_proto::v1::namespace_service_server::NamespaceServiceServer;
 use callboard_proto::v1::task_service_server::TaskServiceServer;
 use callboard_proto::{DESCRIPTORS, MAX_MESSAGE_BYTES};
+use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server as Transport;
-use tonic::transport::server::TcpIncoming;
 use tonic_web::GrpcWebLayer;
 
 /// What the server allows and how long it waits.
@@ -57,6 +61,7 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 pub struct Server {
     engine: Engine,
     limits: Limits,
+    identities: Option<IdentityFile>,
 }
 
 /// Why the server ended otherwise than asked.
@@ -65,27 +70,54 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 impl Server {
     /// Serves an engine.
     pub fn new(engine: Engine, limits: Limits) -> Self {
-        Self { engine, limits }
+        Self { engine, limits, identities: None }
+    }
+
+    /// Serves those alone who are in the file. Without it everybody may do everything.
+    #[must_use]
+    pub fn with_identities(mut self, identities: IdentityFile) -> Self {
+        self.identities = Some(identities);
+        self
     }
 
     /// Serves until `shutdown` ends, then drains: agents are told to go, what waits is sent elsewhere, what was taken in is
     /// committed. Ends earlier, with an error, when the store can't be trusted any more.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), Failure> {
-        let Self { engine, limits } = self;
+    pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) -> Result<(), Failure> {
+        let Self { engine, limits, identities } = self;
         let drain = Drain::default();
         let tasks = TaskTracker::new();
         let version = env!("CARGO_PKG_VERSION");
         let frames = Frames::new();
-        let pages = PagesLayer(pages::router(engine.clone(), frames.clone()));
-        let host = Host { engine: engine.clone(), drain: drain.clone(), tasks: tasks.clone(), frames, version };
+        let host = Host {
+            engine: engine.clone(),
+            drain: drain.clone(),
+            tasks: tasks.clone(),
+            frames: frames.clone(),
+            version,
+        };
         let stopped = CancellationToken::new();
+        let (ready, connections) = Listener::channel();
+        let mut accepting = JoinSet::new();
+        accepting.spawn(listener.accept(ready));
+        let access = match identities {
+            Some(file) => {
+                let current = file.current();
+                accepting.spawn(file.follow());
+                Access::Known(current)
+            }
+            None => Access::open(),
+        };
+        let guard = Guard { access, engine: engine.clone() };
+        let pages = PagesLayer(pages::router(engine.clone(), frames, guard.clone()));
+        let connections = ReceiverStream::new(connections).map(Ok::<_, Infallible>);
         engine.listening();
         let serving = transport(&limits)
             .layer(pages)
             .layer(GrpcWebLayer::new())
             .layer(Refusals)
+            .layer(guard)
             .add_routes(routes(host).await?)
-            .serve_with_incoming_shutdown(incoming(listener), stopped.clone().cancelled_owned());
+            .serve_with_incoming_shutdown(connections, stopped.clone().cancelled_owned());
         let mut serving = std::pin::pin!(serving);
         let failure = tokio::select! {
             ended = &mut serving => return ended.map_err(Into::into),
@@ -123,12 +155,6 @@ async fn leave(engine: &Engine, tasks: &TaskTracker, patience: Duration) {
     engine.stop().await;
     tasks.close();
     let _ = tokio::time::timeout(Duration::from_secs(2), tasks.wait()).await;
-}
-
-/// Connections without Nagle's delay: with it, a small frame waits up to 40 ms for the other side's acknowledgement. (tonic's own
-/// setting holds only for sockets that it binds itself.)
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(Duration::from_secs(30)))
 }
 
 /// tonic's defaults have no keepalive, no limit on streams and large windows: all are set here.

@@ -99,6 +99,12 @@ pub(crate) fn draining() -> Status {
     again(ErrorReason::Draining, &Error::Draining.to_string(), RETRY_SOON)
 }
 
+/// What the caller's identity may do was changed while a stream was open: the next one goes by the new.
+pub(crate) fn identity_changed() -> Status {
+    let message = "authorization: the identity was changed while the stream was open; attach or watch again";
+    again(ErrorReason::IdentityChanged, message, RETRY_SOON)
+}
+
 /// A frame that the attach protocol does not allow.
 pub(crate) fn protocol(message: &str) -> Status {
     plain(Code::FailedPrecondition, ErrorReason::ProtocolViolation, message)

@@ -7,7 +7,8 @@ use settings::{LogFormat, Settings};
 
 use crate::error::Error;
 use callboard_engine::{Config, Engine, SystemClock, SystemEntropy};
-use callboard_server::{Limits, Server};
+use callboard_server::identity::IdentityFile;
+use callboard_server::{Limits, Listener, Server, Tls};
 use callboard_store::Store;
 use callboard_store::sqlite::{SqliteOptions, SqliteStore};
 use std::io::Write;
@@ -24,6 +25,10 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let address = settings.listen_address()?;
     let files = crate::open_files::raise();
     tracing::debug!(files, "open files, connections among them, that this process may have");
+    let tls =
+        settings.tls_files()?.map(Tls::load).transpose().map_err(|fault| Error::Usage(format!("tls: {fault}")))?;
+    let identities = settings.identities.clone().map(IdentityFile::load).transpose();
+    let identities = identities.map_err(|fault| Error::Usage(format!("identities: {fault}")))?;
     let store = open(&settings.database).await?;
     let config = settings.engine_config();
     let engine = start_engine(store, config).await?;
@@ -31,9 +36,18 @@ pub async fn run(args: Args) -> Result<(), Error> {
         Error::Serve(format!("listen: {address} can't be listened on: {error}; is a server running there?"))
     })?;
     let address = listener.local_addr().map_err(|error| Error::Serve(format!("listen: {error}")))?;
-    announce(address, &settings.database)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    announce(scheme, address, &settings.database)?;
     let limits = Limits { drain: settings.drain, ..Limits::default() };
-    let served = Server::new(engine, limits).serve(listener, first_signal()).await;
+    let listener = match tls {
+        Some(tls) => Listener::tls(listener, tls),
+        None => Listener::plain(listener),
+    };
+    let mut server = Server::new(engine, limits);
+    if let Some(identities) = identities {
+        server = server.with_identities(identities);
+    }
+    let served = server.serve(listener, first_signal()).await;
     served.map_err(|error| Error::Serve(format!("the server stopped: {error}")))
 }
 
@@ -53,9 +67,9 @@ async fn start_engine(store: Arc<dyn Store>, config: Config) -> Result<Engine, E
 }
 
 /// The one line on standard output: programs that start a server wait for it.
-fn announce(address: SocketAddr, database: &str) -> Result<(), Error> {
+fn announce(scheme: &str, address: SocketAddr, database: &str) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on http://{address}")?;
+    writeln!(out, "listening on {scheme}://{address}")?;
     out.flush()?;
     tracing::info!(%address, database, version = env!("CARGO_PKG_VERSION"), "listening");
     Ok(())

@@ -5,6 +5,7 @@ use crate::values;
 use callboard_core::Settings as Rules;
 use callboard_core::model::Span;
 use callboard_engine::Config;
+use callboard_server::TlsFiles;
 use clap::ValueEnum;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -29,7 +30,24 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<String>,
-    /// Listen beyond loopback though anybody who can connect may do everything.
+    /// Who may do what: a TOML file with tokens and client certificates, as `callboard token create` writes it. Without it
+    /// everybody may do everything. Read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identities: Option<PathBuf>,
+    /// The server's certificate for TLS, and those that lead to its root: PEM. Read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key: PEM.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_key: Option<PathBuf>,
+    /// The roots of clients' certificates: PEM. With it clients may identify themselves by a certificate.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_ca: Option<PathBuf>,
+    /// Listen beyond loopback without TLS, or without identities: tokens can be read on the way, or anybody may do everything.
     #[arg(long)]
     #[serde(skip_serializing_if = "is_false")]
     insecure: bool,
@@ -99,6 +117,14 @@ pub enum LogFormat {
 pub struct Settings {
     pub listen: String,
     pub database: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identities: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_ca: Option<PathBuf>,
     pub insecure: bool,
     pub log: String,
     pub log_format: LogFormat,
@@ -121,9 +147,13 @@ pub struct Settings {
 }
 
 /// The names of all settings: only these are taken from the environment, where clients have variables of their own.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 18] = [
     "listen",
     "database",
+    "identities",
+    "tls_cert",
+    "tls_key",
+    "tls_client_ca",
     "insecure",
     "log",
     "log_format",
@@ -144,6 +174,10 @@ impl Default for Settings {
         Self {
             listen: "127.0.0.1:7470".into(),
             database: "sqlite://callboard.db".into(),
+            identities: None,
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
             insecure: false,
             log: "info".into(),
             log_format: LogFormat::Text,
@@ -190,21 +224,50 @@ impl Settings {
         Ok(())
     }
 
-    /// Where to listen. Beyond loopback only with `insecure`: an open server lets anybody do everything.
+    /// Where the certificates are, if TLS is spoken.
+    pub fn tls_files(&self) -> Result<Option<TlsFiles>, Error> {
+        let refused = |message: &str| Err(Error::Usage(message.into()));
+        let client_ca = self.tls_client_ca.clone();
+        if client_ca.is_some() && self.identities.is_none() {
+            return refused(
+                "tls_client_ca: a client certificate must stand for somebody; say for whom in a file, and give it by \
+                 --identities",
+            );
+        }
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => {
+                Ok(Some(TlsFiles { certificate: certificate.clone(), key: key.clone(), client_ca }))
+            }
+            (Some(_), None) => refused("tls_key: is missing; give the private key of tls_cert, too"),
+            (None, Some(_)) => refused("tls_cert: is missing; give the certificate of tls_key, too"),
+            (None, None) if client_ca.is_some() => {
+                refused("tls_cert: is missing; clients' certificates come with TLS: give tls_cert and tls_key")
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Where to listen. Beyond loopback only with TLS and identities, or with `insecure`.
     pub fn listen_address(&self) -> Result<SocketAddr, Error> {
         let address: SocketAddr = self.listen.parse().map_err(|_| {
             let message =
                 format!("listen: {:?} is not an address and a port like 127.0.0.1:7470 or [::1]:7470", self.listen);
             Error::Usage(message)
         })?;
-        if !address.ip().is_loopback() && !self.insecure {
-            let message = format!(
-                "listen: {address} is not a loopback address, and this server knows no identities yet: anybody who can \
-                 connect may do everything. Listen on 127.0.0.1, or say --insecure if that is what you want"
-            );
-            return Err(Error::Usage(message));
-        }
-        Ok(address)
+        let missing = match (self.tls_files()?, &self.identities) {
+            (Some(_), Some(_)) => return Ok(address),
+            _ if address.ip().is_loopback() || self.insecure => return Ok(address),
+            (Some(_), None) => "anybody who can connect may do everything. Give --identities",
+            (None, Some(_)) => "tokens could be read on the way. Give --tls-cert and --tls-key",
+            (None, None) => {
+                "anybody who can connect may do everything, and read it on the way. Give --identities, --tls-cert and --tls-key"
+            }
+        };
+        let message = format!(
+            "listen: {address} is not a loopback address, and {missing}, listen on 127.0.0.1, or say --insecure if that is \
+             what you want"
+        );
+        Err(Error::Usage(message))
     }
 
     /// What the engine is told.
@@ -261,7 +324,15 @@ mod tests {
 
     #[test]
     fn every_setting_can_stand_in_the_environment() {
-        let figment = Figment::from(Serialized::defaults(Settings::default()));
+        let path = || Some(PathBuf::from("file"));
+        let all = Settings {
+            identities: path(),
+            tls_cert: path(),
+            tls_key: path(),
+            tls_client_ca: path(),
+            ..Settings::default()
+        };
+        let figment = Figment::from(Serialized::defaults(all));
         let value: figment::value::Dict = figment.extract().unwrap();
         let mut names: Vec<&str> = value.keys().map(String::as_str).collect();
         names.sort_unstable();
@@ -285,14 +356,48 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_loopback_needs_to_be_called_insecure() {
-        let open = Args { listen: Some("0.0.0.0:7470".into()), ..Args::default() };
-        let error = load(open).unwrap().listen_address().unwrap_err().to_string();
-        assert!(error.contains("--insecure"), "{error}");
-        let open = Args { listen: Some("0.0.0.0:7470".into()), insecure: true, ..Args::default() };
-        assert!(load(open).unwrap().listen_address().is_ok());
+    fn anything_but_loopback_needs_tls_and_identities_or_to_be_called_insecure() {
+        let file = || Some(PathBuf::from("file"));
+        for (address, tls, identities, insecure, allowed) in [
+            ("127.0.0.1:0", false, false, false, true),
+            ("[::1]:0", false, true, false, true),
+            ("127.0.0.1:0", true, false, false, true),
+            ("0.0.0.0:0", false, false, false, false),
+            ("0.0.0.0:0", true, false, false, false),
+            ("[::]:0", false, true, false, false),
+            ("192.0.2.1:0", true, true, false, true),
+            ("0.0.0.0:0", false, false, true, true),
+        ] {
+            let args = Args {
+                listen: Some(address.into()),
+                identities: file().filter(|_| identities),
+                tls_cert: file().filter(|_| tls),
+                tls_key: file().filter(|_| tls),
+                insecure,
+                ..Args::default()
+            };
+            match load(args).unwrap().listen_address() {
+                Ok(_) => assert!(allowed, "{address} {tls} {identities} {insecure}"),
+                Err(error) => assert!(!allowed && error.to_string().contains("--insecure"), "{error}"),
+            }
+        }
         let nonsense = Args { listen: Some("here".into()), ..Args::default() };
         assert!(load(nonsense).unwrap().listen_address().is_err());
+    }
+
+    #[test]
+    fn half_a_tls_is_refused() {
+        let file = || Some(PathBuf::from("file"));
+        for (cert, key, client_ca, identities, missing) in [
+            (file(), None, None, None, "tls_key"),
+            (None, file(), None, None, "tls_cert"),
+            (None, None, file(), file(), "tls_cert"),
+            (file(), file(), file(), None, "tls_client_ca"),
+        ] {
+            let args = Args { tls_cert: cert, tls_key: key, tls_client_ca: client_ca, identities, ..Args::default() };
+            let error = load(args).unwrap().listen_address().unwrap_err().to_string();
+            assert!(error.starts_with(missing), "{error}");
+        }
     }
 
     #[test]

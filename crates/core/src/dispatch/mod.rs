@@ -62,7 +62,7 @@ pub(crate) fn dispatch(ws: &mut WorkingSet, lanes: &[LaneRef], cx: &mut Context<
         if lanes.iter().any(|lane| ws.lane(*lane).is_none()) {
             let _ = ws.lanes(namespace.id)?;
         }
-        let principal = "system".into();
+        let principal = crate::model::id::SYSTEM.into();
         let mut step = Step { ws: &mut *ws, cx: &mut *cx, namespace, principal, effects: Vec::new() };
         left.append(&mut step.dispatch_lanes(lanes)?);
         effects.append(&mut step.effects);

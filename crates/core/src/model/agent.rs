@@ -1,6 +1,6 @@
 //! Agents and their sessions.
 
-use super::id::{AgentId, NamespaceId};
+use super::id::{ANONYMOUS, AgentId, NamespaceId};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ pub struct Agent {
     pub name: Arc<str>,
     /// What it last said of itself.
     pub profile: Arc<AgentProfile>,
-    /// The principal that attached it first.
+    /// The principal that attached it first. The name is that principal's until the agent is removed.
     pub principal: String,
     /// Gets no new tasks.
     pub cordoned: bool,
@@ -142,6 +142,11 @@ impl AgentProfile {
 }
 
 impl Agent {
+    /// Whether a principal may act under the agent's name. What was attached while the server was open belongs to nobody yet.
+    pub fn belongs_to(&self, principal: &str) -> bool {
+        self.principal == principal || self.principal == ANONYMOUS
+    }
+
     /// Whether tasks may be pushed to it.
     pub fn takes_pushes(&self) -> bool {
         !self.cordoned && self.session.as_ref().is_some_and(|s| !s.draining && matches!(s.link, Link::Stream { .. }))

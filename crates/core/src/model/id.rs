@@ -46,6 +46,12 @@ pub struct NamespaceId(pub i64);
 /// The namespace that always exists.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
+/// The principal of everybody who calls an open server.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// The principal of what nobody asked for: timeouts, retries, dispatch.
+pub const SYSTEM: &str = "system";
+
 /// A lane within its namespace: the first eight bytes of the digest of its key, so that replicas that meet the same lane at the
 /// same time give it the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -65,11 +65,10 @@ impl Step<'_, '_> {
     fn claiming_agent(&mut self, name: &Arc<str>, profile: &Arc<AgentProfile>, lease: Span) -> Ruled<Agent> {
         let now = self.cx.now;
         let until = now + lease.max(CLAIM_SESSION);
-        let mut agent = match self.ws.agent_by_name(&(self.namespace.id, name.clone()))?.cloned() {
-            Some(agent) => {
-                self.check_owner(&agent)?;
-                agent
-            }
+        let known = self.ws.agent_by_name(&(self.namespace.id, name.clone()))?.cloned();
+        let taken_over = known.as_ref().is_some_and(|agent| agent.principal != *self.principal);
+        let mut agent = match known {
+            Some(agent) => self.own(agent)?,
             None => self.new_agent(name),
         };
         match agent.session.as_ref().map(|session| &session.link) {
@@ -79,7 +78,7 @@ impl Step<'_, '_> {
             }
             Some(Link::Claims { until: known }) => {
                 let fresh = known.since(now) > Span(CLAIM_SESSION.0 / 2);
-                if fresh && agent.profile == *profile {
+                if fresh && agent.profile == *profile && !taken_over {
                     return Ok(agent);
                 }
             }

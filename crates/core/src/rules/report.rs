@@ -89,6 +89,12 @@ impl Step<'_, '_> {
             let remedy = "only a READY task can be ended without an attempt: give attempt and lease_token, or wait";
             return Err(Rejection::task_state(task.id, task.state.name(), remedy).into());
         }
+        // Nobody's lease, and yet not anybody's work: not under the name of another's agent, nor in place of one.
+        for name in task.spec.requirements.assignee.as_deref().into_iter().chain([&**agent]) {
+            if let Some(known) = self.ws.agent_by_name(&(self.namespace.id, name.into()))? {
+                self.check_owner(known)?;
+            }
+        }
         let nobody = self.passer_by(agent);
         self.assign(&mut task, &nobody, Some(Span::seconds(1)))?;
         self.accept(&mut task)?;
@@ -154,6 +160,9 @@ impl Step<'_, '_> {
         if fence.attempt != task.attempt {
             return Err(stale().into());
         }
+        if let Reporter::Token = reporter {
+            self.check_holder(task, lease.agent)?;
+        }
         if let Reporter::Session { agent, epoch } = reporter {
             if lease.agent != agent {
                 let message = format!("attempt: task {} is leased to another agent; report only your own", task.id);
@@ -174,6 +183,17 @@ impl Step<'_, '_> {
             return Err(Rejection::new(Reason::WrongLeaseToken, message).into());
         }
         Ok(())
+    }
+
+    /// A lease token alone is not enough: a lease is of its holder, and so of the holder's principal.
+    fn check_holder(&self, task: &Task, holder: AgentId) -> Ruled<()> {
+        let holder = self.ws.agent(task.namespace, holder)?;
+        if holder.is_some_and(|agent| agent.belongs_to(&self.principal)) {
+            return Ok(());
+        }
+        let message =
+            format!("attempt: task {} is leased to an agent of another principal; report only your own", task.id);
+        Err(Rejection::new(Reason::NotYourLease, message).into())
     }
 }
 

@@ -25,7 +25,7 @@ impl Step<'_, '_> {
         let known = self.ws.agent_by_name(&(self.namespace.id, hello.name.clone()))?.cloned();
         let mut agent = match known {
             Some(agent) => {
-                self.check_owner(&agent)?;
+                let agent = self.own(agent)?;
                 check_newest(&agent, &hello)?;
                 agent
             }
@@ -73,16 +73,24 @@ impl Step<'_, '_> {
         }
     }
 
-    /// An agent's name belongs to the principal that attached it first.
+    /// An agent's name belongs to the principal that attached it first. One that an open server knew is taken over.
+    pub(super) fn own(&self, mut agent: Agent) -> Ruled<Agent> {
+        self.check_owner(&agent)?;
+        agent.principal = self.principal.to_string();
+        Ok(agent)
+    }
+
+    /// Refuses to let a principal act under the name of another's agent.
     pub(super) fn check_owner(&self, agent: &Agent) -> Ruled<()> {
-        if agent.principal != *self.principal {
-            let message = format!(
-                "name: agent {:?} belongs to another principal; choose another name, or have it removed first",
-                agent.name
-            );
-            return Err(Rejection::new(Reason::NotYourAgent, message).into());
+        if agent.belongs_to(&self.principal) {
+            return Ok(());
         }
-        Ok(())
+        let message = format!(
+            "name: agent {:?} belongs to another principal; choose another name, or have it removed first \
+             (callboard agent remove {})",
+            agent.name, agent.name
+        );
+        Err(Rejection::new(Reason::NotYourAgent, message).into())
     }
 
     /// Keeps the attempts that the agent says it still has; the others are lost.

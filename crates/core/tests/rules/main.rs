@@ -13,6 +13,7 @@ mod lanes;
 mod lifecycle;
 mod messages;
 mod namespaces;
+mod principals;
 mod releasing;
 mod requests;
 mod retries;

@@ -14,7 +14,8 @@ pub enum ErrorReason {
     /// A payload is larger than 1 MiB, a batch than 3 MiB, or a message than
     /// 4 MiB. INVALID_ARGUMENT, with BadRequest.
     PayloadTooLarge = 2,
-    /// The namespace does not exist. NOT_FOUND.
+    /// The namespace does not exist, or is not one of the principal's: which of
+    /// the two is not told. NOT_FOUND.
     NamespaceNotFound = 3,
     /// The task does not exist in this namespace. NOT_FOUND.
     TaskNotFound = 4,
@@ -69,6 +70,17 @@ pub enum ErrorReason {
     /// The session was silent for longer than its lease, or its agent was
     /// removed. ABORTED. Attach again.
     SessionExpired = 25,
+    /// The call says nobody's name: no token, and no client certificate that the
+    /// server knows. UNAUTHENTICATED.
+    CredentialsMissing = 30,
+    /// The token is unknown, malformed, revoked or expired, or the client
+    /// certificate is not one that the server knows. UNAUTHENTICATED.
+    CredentialsInvalid = 31,
+    /// The principal's roles don't allow this method. PERMISSION_DENIED.
+    RoleNotAllowed = 32,
+    /// What the caller's identity may do was changed while the stream was open.
+    /// UNAVAILABLE, with RetryInfo. Attach or watch again.
+    IdentityChanged = 33,
     /// The service or method does not exist on this server, or it does not take
     /// the compression. UNIMPLEMENTED.
     UnknownMethod = 40,
@@ -106,6 +118,10 @@ impl ErrorReason {
             Self::NotYourLease => "ERROR_REASON_NOT_YOUR_LEASE",
             Self::InvalidCursor => "ERROR_REASON_INVALID_CURSOR",
             Self::SessionExpired => "ERROR_REASON_SESSION_EXPIRED",
+            Self::CredentialsMissing => "ERROR_REASON_CREDENTIALS_MISSING",
+            Self::CredentialsInvalid => "ERROR_REASON_CREDENTIALS_INVALID",
+            Self::RoleNotAllowed => "ERROR_REASON_ROLE_NOT_ALLOWED",
+            Self::IdentityChanged => "ERROR_REASON_IDENTITY_CHANGED",
             Self::UnknownMethod => "ERROR_REASON_UNKNOWN_METHOD",
         }
     }
@@ -138,6 +154,10 @@ impl ErrorReason {
             "ERROR_REASON_NOT_YOUR_LEASE" => Some(Self::NotYourLease),
             "ERROR_REASON_INVALID_CURSOR" => Some(Self::InvalidCursor),
             "ERROR_REASON_SESSION_EXPIRED" => Some(Self::SessionExpired),
+            "ERROR_REASON_CREDENTIALS_MISSING" => Some(Self::CredentialsMissing),
+            "ERROR_REASON_CREDENTIALS_INVALID" => Some(Self::CredentialsInvalid),
+            "ERROR_REASON_ROLE_NOT_ALLOWED" => Some(Self::RoleNotAllowed),
+            "ERROR_REASON_IDENTITY_CHANGED" => Some(Self::IdentityChanged),
             "ERROR_REASON_UNKNOWN_METHOD" => Some(Self::UnknownMethod),
             _ => None,
         }

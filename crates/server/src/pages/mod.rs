@@ -6,6 +6,7 @@ mod metrics;
 pub(crate) use layer::PagesLayer;
 pub(crate) use metrics::Frames;
 
+use crate::identity::{Guard, before_pages};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -37,13 +38,14 @@ struct Pages {
 }
 
 /// The pages of an engine's server.
-pub(crate) fn router(engine: Engine, frames: Frames) -> Router {
+pub(crate) fn router(engine: Engine, frames: Frames, guard: Guard) -> Router {
     let pages = Pages { engine, frames, looked: Arc::default() };
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(pages)
+        .layer(axum::middleware::from_fn_with_state(guard, before_pages))
 }
 
 /// The process runs and answers. Nothing else is looked at: a store that is away must not get the server killed.

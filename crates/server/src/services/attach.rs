@@ -7,6 +7,7 @@ use super::{Host, check};
 use crate::convert::agent::{self, Manner};
 use crate::convert::frame::{self, frame as to_frame};
 use crate::convert::{message as mail, time};
+use crate::identity::Caller;
 use crate::{caller, status};
 use callboard_core::limits::{
     DEFAULT_MESSAGE_WINDOW, MAX_MESSAGE_WINDOW, MAX_MESSAGES, MAX_PAYLOAD, MAX_REPORTS, MAX_SLOTS,
@@ -51,7 +52,7 @@ pub(super) async fn attach(
     host: &Host,
     request: Request<Streaming<v1::AttachRequest>>,
 ) -> Result<Response<Frames>, Status> {
-    let principal = caller::principal(&request)?;
+    let caller = Caller::of(&request)?;
     let mut frames = request.into_inner();
     let first = tokio::time::timeout(HELLO, frames.message()).await;
     let first = first.map_err(|_| status::protocol("hello: none came within 10 s; send it first"))?;
@@ -59,7 +60,8 @@ pub(super) async fn attach(
     let Some(Said::Hello(hello)) = first.and_then(|message| message.frame) else {
         return Err(status::protocol("hello: another frame came before it, or none; send it as the first frame"));
     };
-    let request = read_hello(hello, principal)?;
+    caller.check(&hello)?;
+    let request = read_hello(hello, caller.principal())?;
     let addressee = Addressee { namespace: request.namespace.clone(), name: request.name.clone() };
     let (stream, pushes) = host.engine.attach(request).await.map_err(status::of_engine)?;
     let welcome = welcome(host, &stream);

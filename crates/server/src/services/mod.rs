@@ -14,6 +14,7 @@ pub(crate) use tasks::Tasks;
 
 use crate::caller;
 use crate::drain::Drain;
+use crate::identity::{Caller, Scoped};
 use crate::pages::Frames;
 use crate::status;
 use callboard_core::command::{Command, Envelope, Reply, RequestToken, TaskReceipt};
@@ -74,7 +75,10 @@ pub(crate) fn refuse<T>(field: &str, fault: impl Into<String>) -> Result<T, Stat
     Err(status::of_rejection(Rejection::field(field, fault)))
 }
 
-/// Takes a request apart.
-pub(crate) fn open<T>(request: Request<T>) -> Result<(Arc<str>, T), Status> {
-    Ok((caller::principal(&request)?, request.into_inner()))
+/// Takes a request apart: who asks, and for what. Refuses what is of a namespace that isn't the caller's.
+pub(crate) fn open<T: Scoped>(request: Request<T>) -> Result<(Arc<str>, T), Status> {
+    let caller = Caller::of(&request)?;
+    let request = request.into_inner();
+    caller.check(&request)?;
+    Ok((caller.principal(), request))
 }

@@ -2,6 +2,7 @@
 
 use super::{Answer, Host, check, open, unexpected};
 use crate::convert::namespace;
+use crate::identity::Caller;
 use crate::{caller, digest, page, status};
 use callboard_core::command::{Command, Reply};
 use callboard_core::model::Namespace;
@@ -56,12 +57,14 @@ impl NamespaceService for Namespaces {
     }
 
     async fn list_namespaces(&self, request: Request<ListNamespacesRequest>) -> Answer<ListNamespacesResponse> {
+        let caller = Caller::of(&request)?;
         let (_, mut request) = open(request)?;
         let size = page::size(std::mem::take(&mut request.page_size))?;
         let token = std::mem::take(&mut request.page_token);
         let query = page::Query::of("ListNamespaces", &request);
         let after: Option<String> = query.place("page_token", &token)?;
         let mut namespaces = self.all().await?;
+        namespaces.retain(|namespace| caller.may_use(&namespace.name));
         namespaces.sort_by(|a, b| a.name.cmp(&b.name));
         namespaces.retain(|namespace| after.as_deref().is_none_or(|after| &*namespace.name > after));
         let more = namespaces.len() > size;

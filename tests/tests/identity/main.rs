@@ -1,0 +1,6 @@
+//! Who may do what, from outside: real servers with identities, real calls.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod access;
+mod call;
