@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An identity file, and the directory in which it is.
 #[derive(Debug)]
@@ -34,7 +35,8 @@ impl Identities {
 
     /// The same with more lines in its entry.
     pub fn token_with(&mut self, principal: &str, roles: &str, in_namespaces: &str, more: &str) -> String {
-        let token = format!("callboard_{}{}", uuid::Uuid::new_v4().simple(), "0123456789a");
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let token = format!("callboard_{:0>43}", COUNT.fetch_add(1, Ordering::Relaxed));
         let digest = Sha256::digest(&token).iter().fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
             hex

@@ -20,6 +20,7 @@ from callboard._version import __version__
 from callboard.connection import Connection
 from callboard.context import Reporter, Saved
 from callboard.convert import Seconds, seconds
+from callboard.credentials import resolve_credentials
 from callboard.errors import StatusError
 from callboard.failure import WireFailure
 from callboard.handlers import Handler, inspect_handler
@@ -58,6 +59,12 @@ class Agent:
         address: str | None = None,
         namespace: str | None = None,
         drain_timeout: Seconds = 30.0,
+        token: str | None = None,
+        token_file: str | None = None,
+        ca: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        allow_plaintext: bool | None = None,
     ) -> None:
         if not 1 <= slots <= 1000:
             raise ValueError(f"slots is {slots}: give 1 to 1,000")
@@ -65,6 +72,10 @@ class Agent:
         """Its name, unique in its namespace."""
         self.namespace = resolve_namespace(namespace)
         self._addresses = resolve_addresses(address)
+        self._credentials = resolve_credentials(
+            token, token_file, ca, client_cert, client_key, allow_plaintext
+        )
+        self._credentials.check(self._addresses)
         self._drain_timeout = seconds(drain_timeout)
         self._handlers: dict[str, Handler] = {}
         self._profile = wire.agent.AgentProfile(
@@ -125,7 +136,11 @@ class Agent:
             self.namespace, self._profile, self._addresses, random.random, self._drain_timeout, instance_id
         )
         self._live = _Live(
-            session, self._handlers, self._profile.slots, self.namespace, Transport(self._addresses)
+            session,
+            self._handlers,
+            self._profile.slots,
+            self.namespace,
+            Transport(self._addresses, self._credentials),
         )
         self._live.start()
 
@@ -190,7 +205,7 @@ class _Live:
         self.session = session
         self._runner = Runner(handlers, slots, self)
         self._transport = transport
-        self._connection = Connection(session, self._runner, self._settle)
+        self._connection = Connection(session, self._runner, self._settle, transport.credentials)
         self._tickets = itertools.count(1)
         self._saves: dict[int, Saved] = {}
         self._loop = loop.get()

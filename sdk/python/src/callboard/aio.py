@@ -15,6 +15,7 @@ from callboard import calls, claims, following, loop
 from callboard.calls import UNSET, Call, TaskRef, Unset
 from callboard.claims import Claim, Held, Lease
 from callboard.convert import Seconds, seconds
+from callboard.credentials import resolve_credentials
 from callboard.models import AgentInfo, DependencyResult, Event, Page, Receipt, Task
 from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_namespace
 from callboard.spec import Namespace, NamespaceSettings, Priority, TaskOptions, TaskSpec
@@ -38,8 +39,16 @@ class Client:
         address: str | None = None,
         namespace: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        *,
+        token: str | None = None,
+        token_file: str | None = None,
+        ca: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        allow_plaintext: bool | None = None,
     ) -> None:
-        self._transport = Transport(resolve_addresses(address))
+        credentials = resolve_credentials(token, token_file, ca, client_cert, client_key, allow_plaintext)
+        self._transport = Transport(resolve_addresses(address), credentials)
         self.namespace = resolve_namespace(namespace)
         self.timeout = timeout
         self.agents = Agents(self)

@@ -12,6 +12,7 @@ from callboard import calls, claims, following, loop
 from callboard.calls import UNSET, Call, TaskRef, Unset
 from callboard.claims import Claim, Held, Lease
 from callboard.convert import Seconds, seconds
+from callboard.credentials import resolve_credentials
 from callboard.models import AgentInfo, DependencyResult, Event, Page, Receipt, Task
 from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_namespace
 from callboard.spec import Namespace, NamespaceSettings, Priority, TaskOptions, TaskSpec
@@ -29,15 +30,26 @@ class Client:
 
     `callboard.aio.Client` is the same for asyncio. Every method takes `timeout`, in seconds; the client's
     holds where none is given. Commands take `request_id`, which makes a repetition safe; one is made up where
-    none is given."""
+    none is given.
+
+    On a server that knows identities give `token` or `token_file`, or `client_cert` and `client_key`; `ca` is
+    the file with the roots that the server's certificate is checked with, where gRPC's don't."""
 
     def __init__(
         self,
         address: str | None = None,
         namespace: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        *,
+        token: str | None = None,
+        token_file: str | None = None,
+        ca: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        allow_plaintext: bool | None = None,
     ) -> None:
-        self._transport = Transport(resolve_addresses(address))
+        credentials = resolve_credentials(token, token_file, ca, client_cert, client_key, allow_plaintext)
+        self._transport = Transport(resolve_addresses(address), credentials)
         self.namespace = resolve_namespace(namespace)
         self.timeout = timeout
         self.agents = Agents(self)

@@ -12,6 +12,7 @@ import grpc
 
 from callboard import wire
 from callboard.actions import Action, CheckpointSettled, Connect, Cut, End, Start, Stop
+from callboard.credentials import Credentials
 from callboard.errors import StatusError, from_rpc_error, status_error
 from callboard.reports import Key
 from callboard.session import Session, State
@@ -42,7 +43,9 @@ class Connection:
         session: Session,
         handlers: Handlers,
         settle: Callable[[int, StatusError | None], None],
+        credentials: Credentials,
     ) -> None:
+        self._credentials = credentials
         self._session = session
         self._handlers = handlers
         self._settle = settle
@@ -103,13 +106,15 @@ class Connection:
     async def _attach(self, address: Address) -> None:
         error: StatusError | None = None
         try:
-            async with open_channel(address) as channel:
+            # A server that drains may have named it.
+            self._credentials.check([address])
+            async with open_channel(address, self._credentials) as channel:
                 method = channel.stream_stream(
                     f"/{PACKAGE}.AgentService/Attach",
                     request_serializer=wire.agent.AttachRequest.SerializeToString,
                     response_deserializer=wire.agent.AttachResponse.FromString,
                 )
-                await self._exchange(method(), address)
+                await self._exchange(method(metadata=self._credentials.metadata(address)), address)
         except grpc.aio.AioRpcError as failed:
             error = from_rpc_error(failed)
         except Exception as failed:  # whatever goes wrong with a stream, the session must hear of its end

@@ -136,7 +136,7 @@ class EventStream:
                 request_serializer=wire.task_service.WatchEventsRequest.SerializeToString,
                 response_deserializer=wire.task_service.WatchEventsResponse.FromString,
             )
-            self._call = method(self._request)
+            self._call = method(self._request, metadata=self._transport.metadata())
         try:
             response = await asyncio.wait_for(self._call.read(), SILENCE)
         except grpc.aio.AioRpcError as error:

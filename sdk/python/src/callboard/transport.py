@@ -11,6 +11,7 @@ import grpc
 
 from callboard._version import __version__
 from callboard.calls import Call
+from callboard.credentials import Credentials, Metadata
 from callboard.errors import StatusError, from_rpc_error
 from callboard.retry import LONGEST_DELAY, Retries
 from callboard.settings import Address
@@ -21,7 +22,7 @@ MAX_MESSAGE = 4 * 1024 * 1024
 PACKAGE = "callboard.v1"
 
 
-def open_channel(address: Address) -> grpc.aio.Channel:
+def open_channel(address: Address, credentials: Credentials) -> grpc.aio.Channel:
     """A channel of its own to one address. Retries are the SDK's, and connecting again never waits for
     long."""
     options: list[tuple[str, Any]] = [
@@ -38,14 +39,16 @@ def open_channel(address: Address) -> grpc.aio.Channel:
     if address.loopback:
         options.append(("grpc.enable_http_proxy", 0))
     if address.secure:
-        return grpc.aio.secure_channel(address.target, grpc.ssl_channel_credentials(), options=options)
+        return grpc.aio.secure_channel(address.target, credentials.channel_credentials(), options=options)
     return grpc.aio.insecure_channel(address.target, options=options)
 
 
 class Transport:
     """A channel per address, opened when it is first needed, and the address that is in use now."""
 
-    def __init__(self, addresses: Sequence[Address]) -> None:
+    def __init__(self, addresses: Sequence[Address], credentials: Credentials) -> None:
+        credentials.check(addresses)
+        self.credentials = credentials
         self._addresses = tuple(addresses)
         self._current = 0
         self._channels: dict[int, grpc.aio.Channel] = {}
@@ -56,8 +59,12 @@ class Transport:
         if self._closed:
             raise RuntimeError("the client is closed: make another")
         if self._current not in self._channels:
-            self._channels[self._current] = open_channel(self._addresses[self._current])
+            self._channels[self._current] = open_channel(self._addresses[self._current], self.credentials)
         return self._channels[self._current]
+
+    def metadata(self) -> Metadata:
+        """What goes with every call over the current channel."""
+        return self.credentials.metadata(self._addresses[self._current])
 
     def use_next_address(self) -> None:
         """Turns to the next address, for a retry."""
@@ -85,7 +92,7 @@ class Transport:
             response_deserializer=call.response.FromString,
         )
         try:
-            return await method(call.request, timeout=timeout)
+            return await method(call.request, timeout=timeout, metadata=self.metadata())
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 
