@@ -15,6 +15,7 @@ pub mod identity;
 pub mod load;
 pub mod mail;
 pub mod program;
+pub mod refusals;
 pub mod server;
 pub mod wait;
 pub mod wire;

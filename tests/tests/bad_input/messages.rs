@@ -5,8 +5,8 @@ use crate::case::{Case, INVALID, NO_AGENT, NO_NAMESPACE, TOO_LARGE, case};
 // A row is read as one line, however long it is.
 #[rustfmt::skip]
 pub const CASES: &[Case] = &[
-    case("SendMessage", "", INVALID, &["message"]),
-    case("SendMessage", "message {}", INVALID, &["message.to"]),
+    case("SendMessage", "", INVALID, &["message.to.agent", "is empty"]),
+    case("SendMessage", "message { payload { text: 'to nobody' } }", INVALID, &["message.to.agent", "is empty"]),
     case("SendMessage", "message { to { agent: 'a b' } }", INVALID, &["message.to.agent", "letters"]),
     case("SendMessage", "message { to { agent: '$(x*1000000)' } }", INVALID, &["message.to.agent", "at most 128"]),
     case("SendMessage", "message { to { agent: 'unheard-of' } }", NO_AGENT, &["unheard-of"]),
