@@ -37,6 +37,7 @@ pub struct Server {
     builder: ServerBuilder,
     directory: TempDir,
     port: u16,
+    secure: bool,
     process: Option<Process>,
     /// How many processes were started.
     starts: u32,
@@ -82,7 +83,7 @@ impl ServerBuilder {
     /// Starts it, and waits until it listens.
     pub async fn start(self) -> Server {
         let directory = tempfile::Builder::new().prefix("callboard-test-").tempdir().expect("a temporary directory");
-        let mut server = Server { builder: self, directory, port: 0, process: None, starts: 0 };
+        let mut server = Server { builder: self, directory, port: 0, secure: false, process: None, starts: 0 };
         server.start_process().await;
         server
     }
@@ -124,6 +125,7 @@ impl Server {
         let heard = timeout(PATIENCE, stdout.read_line(&mut line)).await;
         heard.expect("the server listens in time").expect("its output can be read");
         let port = LISTENING.iter().find_map(|said| line.trim().strip_prefix(said)).and_then(|port| port.parse().ok());
+        self.secure = line.contains("https://");
         self.port = port.unwrap_or_else(|| panic!("the server said {line:?}, not `{}PORT`", LISTENING[0]));
         self.process = Some(Process { child, _stdout: stdout });
         self.starts += 1;
@@ -152,9 +154,10 @@ impl Server {
         self.directory.path()
     }
 
-    /// Where it is: `http://127.0.0.1:PORT`. The same after a restart.
+    /// Where it is: `http://127.0.0.1:PORT`, or https. The same after a restart.
     pub fn address(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     /// Its process id. Fails the test when it doesn't run.

@@ -29,6 +29,7 @@ struct Readme;
 
 mod agent;
 mod client;
+mod credentials;
 mod entropy;
 mod error;
 mod new_task;
@@ -41,10 +42,12 @@ mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentHandle, Context, Dependency};
 pub use client::{Client, ClientBuilder, EventStream, Receipt, Unary, Watch};
+pub use credentials::Credentials;
 pub use error::{CallError, Error, FieldViolation};
 pub use new_task::NewTask;
 pub use payload::{Bytes, from_payload, to_payload};
 pub use task_error::TaskError;
+pub use transport::Connection;
 
 /// The protocol's messages and raw clients.
 pub use callboard_proto::v1;

@@ -3,4 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access;
+mod agents;
 mod call;
+mod canary;
+mod command_line;
+mod tls;
+mod tokens;

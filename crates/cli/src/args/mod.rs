@@ -1,5 +1,6 @@
 //! What can be said on the command line: clap types, a file per noun.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -7,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub mod agent;
 pub mod namespace;
 pub mod task;
+pub mod token;
 #[cfg(unix)]
 pub mod work;
 
@@ -36,6 +38,9 @@ pub enum Command {
     /// Create namespaces and change their settings.
     #[command(subcommand, visible_alias = "namespaces")]
     Namespace(namespace::NamespaceCommand),
+    /// Make, list and revoke tokens in a server's identity file.
+    #[command(subcommand, visible_alias = "tokens")]
+    Token(token::TokenCommand),
     /// Run the server.
     #[cfg(unix)]
     Serve(Box<crate::serve::Args>),
@@ -91,6 +96,21 @@ pub struct Global {
     /// A table for people, or JSON for programs: one document; one line per event for `task watch`.
     #[arg(long, short = 'o', global = true, env = "CALLBOARD_OUTPUT", value_name = "FORMAT", default_value = "table")]
     pub output: Format,
+    /// A file with the token that says who you are [env: CALLBOARD_TOKEN_FILE; or the token itself in CALLBOARD_TOKEN]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The roots that the server's certificate is checked with, instead of the system's: PEM [env: CALLBOARD_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Your certificate, for servers that know it: PEM [env: CALLBOARD_CLIENT_CERT]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_cert: Option<PathBuf>,
+    /// Your certificate's private key: PEM [env: CALLBOARD_CLIENT_KEY]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_key: Option<PathBuf>,
+    /// Send the token to another machine without TLS, where it can be read on the way [env: CALLBOARD_ALLOW_PLAINTEXT]
+    #[arg(long, global = true)]
+    pub allow_plaintext: bool,
     /// How long a call may take, retries included.
     #[arg(long, global = true, env = "CALLBOARD_TIMEOUT", value_name = "DURATION", default_value = "5s")]
     #[arg(value_parser = values::duration)]

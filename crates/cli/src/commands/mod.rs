@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use callboard::Client;
+use callboard::{Client, Credentials};
 
 use crate::args::{Cli, Command, Global};
 use crate::error::Error;
@@ -12,6 +12,7 @@ mod agent;
 mod listing;
 mod namespace;
 mod task;
+mod token;
 
 /// How long commands that wait or watch bear with a server that is away: a restart is no reason to give up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,9 +38,27 @@ impl Session {
     }
 }
 
+/// What is not given comes from the environment. There is no flag for the token itself: other users see those.
+fn credentials(global: &Global) -> Credentials {
+    let mut credentials = Credentials::new();
+    if let Some(path) = &global.token_file {
+        credentials = credentials.token_file(path);
+    }
+    if let Some(path) = &global.ca {
+        credentials = credentials.ca(path);
+    }
+    if let Some(path) = &global.client_cert {
+        credentials = credentials.client_cert(path);
+    }
+    if let Some(path) = &global.client_key {
+        credentials = credentials.client_key(path);
+    }
+    if global.allow_plaintext { credentials.allow_plaintext(true) } else { credentials }
+}
+
 /// An empty address or namespace counts as none, as an empty variable does.
 fn client(global: &Global, timeout: Duration) -> Result<Client, Error> {
-    let mut builder = Client::builder().timeout(timeout);
+    let mut builder = Client::builder().timeout(timeout).credentials(credentials(global));
     if !global.address.trim().is_empty() {
         builder = builder.address(&global.address);
     }
@@ -55,6 +74,7 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Task(command) => task::run(&Session::new(cli.global)?, command).await,
         Command::Agent(command) => agent::run(&Session::new(cli.global)?, command).await,
         Command::Namespace(command) => namespace::run(&Session::new(cli.global)?, command).await,
+        Command::Token(command) => token::run(&Output::new(cli.global.output), command),
         #[cfg(unix)]
         Command::Serve(args) => crate::serve::run(*args).await,
         #[cfg(unix)]

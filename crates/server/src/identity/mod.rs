@@ -15,7 +15,7 @@ mod token;
 
 pub(crate) use access::Scoped;
 pub(crate) use caller::Caller;
-pub use file::{Entry, Identities, IdentityFile};
+pub use file::{Entry, Identities, IdentityFile, check_principal};
 pub(crate) use guard::{Access, Guard, before_pages};
 pub use token::{Token, TokenDigest};
 

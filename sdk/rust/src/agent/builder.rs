@@ -1,6 +1,7 @@
 //! Describing an agent.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_proto::v1;
@@ -12,8 +13,9 @@ use super::driver::{self, Plan};
 use super::handle::AgentHandle;
 use super::handlers::{self, ANY, Handler, Handlers};
 use super::name;
+use crate::credentials::Identity;
 use crate::task_error::TaskError;
-use crate::{Client, Error, Result, entropy, settings};
+use crate::{Client, Credentials, Error, Result, entropy, settings};
 
 const DEFAULT_AGENT_TYPE: &str = "agent";
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,6 +30,9 @@ pub struct AgentBuilder {
     handlers: Handlers,
     drain_timeout: Duration,
     drain_on_signals: Option<bool>,
+    credentials: Credentials,
+    /// A client's, instead.
+    identity: Option<Arc<Identity>>,
 }
 
 impl std::fmt::Debug for AgentBuilder {
@@ -54,6 +59,8 @@ impl AgentBuilder {
             handlers: Handlers::default(),
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             drain_on_signals: None,
+            credentials: Credentials::new(),
+            identity: None,
         }
     }
 
@@ -72,10 +79,19 @@ impl AgentBuilder {
         self
     }
 
-    /// The address and namespace of a client.
+    /// The address, namespace and credentials of a client.
     #[must_use]
-    pub fn client(self, client: &Client) -> Self {
+    pub fn client(mut self, client: &Client) -> Self {
+        self.identity = Some(client.identity().clone());
         self.address(client.addresses().join(",")).namespace(client.namespace())
+    }
+
+    /// Who the agent is to the server, and how it knows the server. What is not given comes from the environment.
+    #[must_use]
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self.identity = None;
+        self
     }
 
     /// Its name, unique in its namespace; it is the agent's identity. Default: `CALLBOARD_AGENT_NAME`, or a unique one of
@@ -244,7 +260,9 @@ impl AgentBuilder {
         let addresses = settings::addresses(self.address.as_deref())?;
         let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let namespace = settings::namespace(self.namespace);
-        let client = Client::builder().address(listed.join(",")).namespace(namespace.clone()).build()?;
+        let identity = self.identity.map_or_else(|| self.credentials.resolve(), Ok)?;
+        let client = Client::builder().address(listed.join(",")).namespace(namespace.clone()).identity(identity);
+        let client = client.build()?;
         Ok(Plan {
             addresses,
             namespace,

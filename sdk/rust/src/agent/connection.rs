@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_proto::v1::agent_service_client::AgentServiceClient;
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
+use crate::credentials::Identity;
 use crate::error::CallError;
 use crate::{Result, settings, transport};
 
@@ -27,10 +29,10 @@ pub(super) enum Incoming {
 }
 
 /// A stream, or none.
-#[derive(Default)]
 pub(super) struct Connection {
     outgoing: Option<mpsc::Sender<v1::AttachRequest>>,
     state: State,
+    identity: Arc<Identity>,
 }
 
 #[derive(Default)]
@@ -42,13 +44,18 @@ enum State {
 }
 
 impl Connection {
+    /// None yet; who opens one is this.
+    pub(super) fn new(identity: Arc<Identity>) -> Self {
+        Self { outgoing: None, state: State::Closed, identity }
+    }
+
     /// Begins to open a stream whose first frame is the hello. The outcome comes from [`Connection::next`].
     pub(super) fn open(&mut self, address: &str, hello: v1::AttachRequest) {
         let (sender, receiver) = mpsc::channel(OUTGOING);
         // The channel is new: there is room.
         let _ = sender.try_send(hello);
         self.outgoing = Some(sender);
-        self.state = State::Opening(Box::pin(attach(address.to_owned(), receiver)));
+        self.state = State::Opening(Box::pin(attach(address.to_owned(), self.identity.clone(), receiver)));
     }
 
     /// What comes next; never, while there is no stream. Can be dropped without losing a frame.
@@ -114,10 +121,12 @@ impl Connection {
 
 async fn attach(
     address: String,
+    identity: Arc<Identity>,
     outgoing: mpsc::Receiver<v1::AttachRequest>,
 ) -> Result<Streaming<v1::AttachResponse>, CallError> {
-    let endpoint = settings::parse_address(&address).and_then(|uri| transport::endpoint(&uri));
+    let endpoint = settings::parse_address(&address).and_then(|uri| transport::endpoint(&uri, &identity));
     let endpoint = endpoint.map_err(|error| CallError::from(Status::unavailable(error.to_string())))?;
-    let mut client = AgentServiceClient::new(endpoint.connect_lazy()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let mut client = AgentServiceClient::new(transport::Connection::new(endpoint.connect_lazy(), identity))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES);
     Ok(client.attach(ReceiverStream::new(outgoing)).await?.into_inner())
 }

@@ -120,7 +120,7 @@ impl Driver {
             session: Session::new(config),
             began: Instant::now(),
             addresses: plan.addresses,
-            connection: Connection::default(),
+            connection: Connection::new(plan.client.identity().clone()),
             handlers: plan.handlers,
             running: HashMap::new(),
             tracker: TaskTracker::new(),

@@ -15,9 +15,11 @@ use callboard_proto::v1::agent_service_client::AgentServiceClient;
 use callboard_proto::v1::namespace_service_client::NamespaceServiceClient;
 use callboard_proto::v1::task_service_client::TaskServiceClient;
 use callboard_proto::{MAX_MESSAGE_BYTES, v1};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
-use crate::{Result, settings, transport};
+use crate::credentials::Identity;
+use crate::transport::{self, Connection};
+use crate::{Credentials, Result, settings};
 pub use unary::Unary;
 pub use watch::{EventStream, Watch};
 
@@ -44,6 +46,7 @@ struct Inner {
     turn: AtomicUsize,
     namespace: String,
     timeout: Duration,
+    identity: Arc<Identity>,
 }
 
 #[derive(Debug)]
@@ -51,7 +54,7 @@ struct Address {
     url: String,
     endpoint: Endpoint,
     /// Made at the first use: that needs a runtime, which the caller of a constructor may not have yet.
-    channel: OnceLock<Channel>,
+    connection: OnceLock<Connection>,
 }
 
 impl Client {
@@ -95,27 +98,33 @@ impl Client {
     }
 
     /// The raw client of the tasks, at the address in use: no retries, no request ids, no deadline.
-    pub fn tasks(&self) -> TaskServiceClient<Channel> {
+    pub fn tasks(&self) -> TaskServiceClient<Connection> {
         TaskServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     /// The raw client of the agents, at the address in use: no retries, no request ids, no deadline.
-    pub fn agents(&self) -> AgentServiceClient<Channel> {
+    pub fn agents(&self) -> AgentServiceClient<Connection> {
         AgentServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     /// The raw client of the namespaces, at the address in use: no retries, no request ids, no deadline.
-    pub fn namespaces(&self) -> NamespaceServiceClient<Channel> {
+    pub fn namespaces(&self) -> NamespaceServiceClient<Connection> {
         NamespaceServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
-    fn channel(&self) -> Channel {
+    fn channel(&self) -> Connection {
         self.channel_in_turn(self.turn())
     }
 
-    fn channel_in_turn(&self, turn: usize) -> Channel {
+    /// Who the client is.
+    pub(crate) fn identity(&self) -> &Arc<Identity> {
+        &self.inner.identity
+    }
+
+    fn channel_in_turn(&self, turn: usize) -> Connection {
         let address = &self.inner.addresses[turn % self.inner.addresses.len()];
-        address.channel.get_or_init(|| address.endpoint.connect_lazy()).clone()
+        let connect = || Connection::new(address.endpoint.connect_lazy(), self.inner.identity.clone());
+        address.connection.get_or_init(connect).clone()
     }
 
     fn turn(&self) -> usize {
@@ -134,6 +143,9 @@ pub struct ClientBuilder {
     address: Option<String>,
     namespace: Option<String>,
     timeout: Option<Duration>,
+    credentials: Credentials,
+    /// One that was read already, instead.
+    identity: Option<Arc<Identity>>,
 }
 
 impl ClientBuilder {
@@ -158,22 +170,38 @@ impl ClientBuilder {
         self
     }
 
+    /// Who the client is, and how it knows the server. What is not given comes from the environment.
+    #[must_use]
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self.identity = None;
+        self
+    }
+
+    pub(crate) fn identity(mut self, identity: Arc<Identity>) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
     /// The client. Nothing is connected yet.
     ///
     /// # Errors
     ///
-    /// [`crate::Error::InvalidArgument`] when an address is no http or https URL.
+    /// [`crate::Error::InvalidArgument`] when an address is no http or https URL, or must not have the token, or a file can't be
+    /// read.
     pub fn build(self) -> Result<Client> {
         let addresses = settings::addresses(self.address.as_deref())?;
+        let identity = self.identity.map_or_else(|| self.credentials.resolve(), Ok)?;
         let addresses = addresses.iter().map(|uri| {
-            let endpoint = transport::endpoint(uri)?;
-            Ok(Address { url: uri.to_string(), endpoint, channel: OnceLock::new() })
+            let endpoint = transport::endpoint(uri, &identity)?;
+            Ok(Address { url: uri.to_string(), endpoint, connection: OnceLock::new() })
         });
         let inner = Inner {
             addresses: addresses.collect::<Result<_>>()?,
             turn: AtomicUsize::new(0),
             namespace: settings::namespace(self.namespace),
             timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            identity: identity.clone(),
         };
         Ok(Client { inner: Arc::new(inner) })
     }

@@ -7,9 +7,9 @@ use callboard_proto::v1::agent_service_client::AgentServiceClient;
 use callboard_proto::v1::namespace_service_client::NamespaceServiceClient;
 use callboard_proto::v1::task_service_client::TaskServiceClient;
 use callboard_proto::{MAX_MESSAGE_BYTES, v1};
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
+use crate::transport::Connection;
 use crate::{Result, payload, time};
 
 /// How long RunTask and WaitTask wait when the request doesn't say.
@@ -35,7 +35,7 @@ pub trait Unary: prost::Message + Clone + sealed::Sealed + 'static {
     fn waits(&self) -> Duration;
     #[doc(hidden)]
     fn send(
-        channel: Channel,
+        channel: Connection,
         request: Request<Self>,
     ) -> impl Future<Output = Result<Response<Self::Response>, Status>> + Send;
 }
@@ -66,7 +66,7 @@ macro_rules! unary {
                 $(let waits = waits + $wait(self);)?
                 waits
             }
-            async fn send(channel: Channel, request: Request<Self>) -> Result<Response<v1::$response>, Status> {
+            async fn send(channel: Connection, request: Request<Self>) -> Result<Response<v1::$response>, Status> {
                 let mut client = $client::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
                 client.$method(request).await
             }
