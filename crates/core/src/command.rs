@@ -269,6 +269,13 @@ pub enum Command {
         /// Its name.
         name: Arc<str>,
     },
+    /// Forget an agent that does not come back, if it is as it looks: without session, lease and messages.
+    ForgetAgent {
+        /// Its name.
+        name: Arc<str>,
+        /// Its latest session ended at this time, or before.
+        before: Timestamp,
+    },
     /// A message for an agent's mailbox.
     SendMessage {
         /// The agent that sends it, with the epoch of its session; none: a unary caller.

@@ -32,6 +32,8 @@ pub struct Config {
     pub sweep: Duration,
     /// How often a stream's attempt may write its progress.
     pub progress: Duration,
+    /// How long finished tasks, and agents that are gone, are kept; `None`: for ever.
+    pub retention: Option<Duration>,
 }
 
 impl Default for Config {
@@ -50,6 +52,7 @@ impl Default for Config {
             waiters: 100_000,
             sweep: Duration::from_millis(250),
             progress: Duration::from_secs(1),
+            retention: Some(Duration::from_secs(7 * 24 * 3_600)),
         }
     }
 }

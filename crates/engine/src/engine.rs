@@ -9,6 +9,7 @@ use crate::mail::{self, FetchRequest};
 use crate::metrics::{Metrics, Observer};
 use crate::push::{Assignment, Push};
 use crate::queue::{Item, Queue, Sink};
+use crate::retention::Retention;
 use crate::sessions::Named;
 use crate::shared::{Channels, Ended, Shared};
 use crate::stream::{AttachRequest, Stream};
@@ -107,6 +108,7 @@ impl Engine {
         engine.expect_sessions().await?;
         engine.listening();
         engine.ensure_default_namespace().await?;
+        engine.tasks.spawn(Retention::new(shared.clone(), engine.stop.clone()).run());
         engine.tasks.spawn(Sweep::new(shared, mail_from).run(engine.stop.clone()));
         Ok(engine)
     }

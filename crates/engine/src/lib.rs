@@ -6,6 +6,7 @@
 //! - `effects`: what is done after a commit: pushes, wake-ups, answers.
 //! - `metrics`, `health`: what can be watched from outside.
 //! - `mail`: what waits in mailboxes reaches streams and calls; `window` is what a stream may be sent.
+//! - `retention`: forgets what nobody needs any more.
 //! - `sweep`: time: silence, timers, and a second look at everything that a lost wake-up could have missed.
 //!
 //! Time is a [`Clock`] and chance an [`Entropy`](callboard_core::Entropy), both passed in. A future of the store is never
@@ -28,6 +29,7 @@ mod names;
 mod progress;
 mod push;
 mod queue;
+mod retention;
 mod sessions;
 mod shared;
 mod stream;

@@ -26,7 +26,7 @@ const EXPIRED: usize = 1_024;
 const THROWN_AWAY: usize = 1_000;
 /// How often the store is asked which lanes have ready tasks.
 const LANES_EVERY: Span = Span::millis(1_000);
-/// How often old answers are forgotten and sessions of claims looked at.
+/// How often sessions of claims are looked at.
 const HOUSEKEEPING_EVERY: Span = Span::seconds(10);
 /// A sweep that comes so much later than planned means that we were stopped, not the agents.
 const STALL: Span = Span::seconds(2);
@@ -188,7 +188,6 @@ impl Sweep {
 
     async fn keep_house(&self) -> Result<()> {
         let now = self.shared.clock.now();
-        self.shared.store.purge_requests(now, 1_000).await?;
         self.shared.store.purge_mailboxes(THROWN_AWAY).await?;
         let mut after = None;
         loop {

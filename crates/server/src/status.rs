@@ -179,6 +179,15 @@ pub(crate) fn cursor(field: &str) -> Status {
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
+/// A cursor behind which events are missing.
+pub(crate) fn cursor_forgotten() -> Status {
+    let message = "cursor: events behind it were forgotten with their tasks, since they are older than the server's \
+                   retention; list the tasks, and watch without a cursor";
+    let mut details = details(ErrorReason::CursorForgotten);
+    details.add_precondition_failure_violation(name(ErrorReason::CursorForgotten), "cursor", message);
+    Status::with_error_details(Code::FailedPrecondition, message, details)
+}
+
 /// Why a session's stream ends; `None`: in an orderly way.
 pub(crate) fn of_session_end(why: SessionEnd) -> Option<Status> {
     match why {

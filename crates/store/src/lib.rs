@@ -11,13 +11,13 @@ pub mod sqlite;
 
 pub use error::{Error, Result};
 pub use read::{
-    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, LaneDepth, MailPage, NewMail, Sample,
-    SavedPayload, TaskFilter, TaskPage, TaskView,
+    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, LaneDepth, MailPage,
+    NewMail, Sample, SavedPayload, TaskFilter, TaskPage, TaskView,
 };
 
 use async_trait::async_trait;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
-use callboard_core::working_set::{ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
+use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
 
 /// Where everything durable is.
 ///
@@ -120,6 +120,21 @@ pub trait Store: Send + Sync + 'static {
     /// Throws away messages of closed mailboxes, at most so many, and closed mailboxes that are empty; says how many
     /// messages.
     async fn purge_mailboxes(&self, limit: usize) -> Result<usize>;
+
+    /// Tasks whose terminal events are behind a place and not younger than `before`, in the order of their ends, at most so
+    /// many. It looks at a bounded number of events.
+    async fn ended_tasks(&self, before: Timestamp, after: Option<Cursor>, limit: usize) -> Result<Ended>;
+
+    /// Forgets those of these tasks that have ended for good by `before`, each with all that is kept of it. One that a live
+    /// task depends on stays; edges to tasks that have ended may go before it. Pass few: it is one transaction.
+    async fn forget_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten>;
+
+    /// Agents that have had no session since `before`, the longest gone first, at most so many; without those that are
+    /// cordoned, which an operator wants to stay so, and those with messages in their mailbox.
+    async fn gone_agents(&self, before: Timestamp, limit: usize) -> Result<Vec<AgentKey>>;
+
+    /// Keeps the store's files in shape. Call it once in a while.
+    async fn upkeep(&self) -> Result<()>;
 
     /// What the store is like now. It reads a bounded number of rows.
     async fn sample(&self) -> Result<Sample>;

@@ -112,6 +112,29 @@ pub struct EventPage {
     pub next: Cursor,
     /// There may be more right away.
     pub more: bool,
+    /// Some events behind the cursor that was given have been forgotten: what is given is not all. Never so for one task: it
+    /// has all its events, or is forgotten itself.
+    pub forgotten: bool,
+}
+
+/// Tasks whose terminal events were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// In the order of their ends. Some may live again, or be kept.
+    pub tasks: Vec<TaskRef>,
+    /// Go on behind this.
+    pub next: Cursor,
+    /// There may be more right away.
+    pub more: bool,
+}
+
+/// What was forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// How many tasks.
+    pub tasks: usize,
+    /// Tasks that are too large for one transaction, and those that were not looked at for it: go on with these.
+    pub left: Vec<TaskRef>,
 }
 
 /// What a store is like now, for those who watch it. Nothing decides by it.

@@ -1,5 +1,6 @@
 //! `callboard serve`: the server, from its settings.
 
+mod check;
 mod settings;
 
 pub use settings::Args;
@@ -20,15 +21,16 @@ use tracing_subscriber::EnvFilter;
 
 /// Serves until SIGTERM or SIGINT; a second one ends it at once.
 pub async fn run(args: Args) -> Result<(), Error> {
+    let only_check = args.check;
     let settings = Settings::load(args)?;
+    if only_check {
+        return check::run(&settings).await;
+    }
     start_logging(&settings)?;
     let address = settings.listen_address()?;
     let files = crate::open_files::raise();
     tracing::debug!(files, "open files, connections among them, that this process may have");
-    let tls =
-        settings.tls_files()?.map(Tls::load).transpose().map_err(|fault| Error::Usage(format!("tls: {fault}")))?;
-    let identities = settings.identities.clone().map(IdentityFile::load).transpose();
-    let identities = identities.map_err(|fault| Error::Usage(format!("identities: {fault}")))?;
+    let (tls, identities) = (load_tls(&settings)?, load_identities(&settings)?);
     let store = open(&settings.database).await?;
     let config = settings.engine_config();
     let engine = start_engine(store, config).await?;
@@ -51,13 +53,27 @@ pub async fn run(args: Args) -> Result<(), Error> {
     served.map_err(|error| Error::Serve(format!("the server stopped: {error}")))
 }
 
+fn load_tls(settings: &Settings) -> Result<Option<Tls>, Error> {
+    settings.tls_files()?.map(Tls::load).transpose().map_err(|fault| Error::Usage(format!("tls: {fault}")))
+}
+
+fn load_identities(settings: &Settings) -> Result<Option<IdentityFile>, Error> {
+    let identities = settings.identities.clone().map(IdentityFile::load).transpose();
+    identities.map_err(|fault| Error::Usage(format!("identities: {fault}")))
+}
+
 async fn open(database: &str) -> Result<Arc<dyn Store>, Error> {
+    refuse_postgres(database)?;
+    let store = SqliteStore::open(database, SqliteOptions::default()).await;
+    Ok(Arc::new(store.map_err(|error| Error::Serve(format!("database: {error}")))?))
+}
+
+fn refuse_postgres(database: &str) -> Result<(), Error> {
     if database.starts_with("postgres:") || database.starts_with("postgresql:") {
         let message = "database: PostgreSQL is not supported yet; use sqlite://FILE";
         return Err(Error::Usage(message.into()));
     }
-    let store = SqliteStore::open(database, SqliteOptions::default()).await;
-    Ok(Arc::new(store.map_err(|error| Error::Serve(format!("database: {error}")))?))
+    Ok(())
 }
 
 async fn start_engine(store: Arc<dyn Store>, config: Config) -> Result<Engine, Error> {
@@ -75,10 +91,13 @@ fn announce(scheme: &str, address: SocketAddr, database: &str) -> Result<(), Err
     Ok(())
 }
 
+fn log_filter(text: &str) -> Result<EnvFilter, Error> {
+    EnvFilter::try_new(text)
+        .map_err(|error| Error::Usage(format!("log: {text:?} is not a filter like `info` or `info,h2=off`: {error}")))
+}
+
 fn start_logging(settings: &Settings) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&settings.log).map_err(|error| {
-        Error::Usage(format!("log: {:?} is not a filter like `info` or `info,h2=off`: {error}", settings.log))
-    })?;
+    let filter = log_filter(&settings.log)?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Fails only when logging was started before.
     let _ = match settings.log_format {

@@ -22,6 +22,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE", env = "CALLBOARD_CONFIG", hide_env = true)]
     #[serde(skip)]
     config: Option<PathBuf>,
+    /// Check the settings and the store, change nothing, and end: 0 when a server can start with them.
+    #[arg(long)]
+    #[serde(skip)]
+    pub check: bool,
     /// Where to listen; port 0 takes a free one. [default: 127.0.0.1:7470]
     #[arg(long, value_name = "ADDRESS:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,6 +91,10 @@ pub struct Args {
     #[arg(long, value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     drain: Option<String>,
+    /// How long finished tasks, and agents that are gone, are kept; `off` keeps them for ever. [default: 7d]
+    #[arg(long, value_name = "DURATION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention: Option<String>,
     /// How many commands may wait; more are refused, or not read. [default: 16384]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,12 +150,14 @@ pub struct Settings {
     pub restart_grace: Duration,
     #[serde(with = "lengths")]
     pub drain: Duration,
+    #[serde(with = "lengths_or_off")]
+    pub retention: Option<Duration>,
     pub queue: usize,
     pub batch: usize,
 }
 
 /// The names of all settings: only these are taken from the environment, where clients have variables of their own.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "listen",
     "database",
     "identities",
@@ -164,6 +174,7 @@ const NAMES: [&str; 18] = [
     "reattach_grace",
     "restart_grace",
     "drain",
+    "retention",
     "queue",
     "batch",
 ];
@@ -188,6 +199,7 @@ impl Default for Settings {
             reattach_grace: engine.reattach_grace,
             restart_grace: engine.restart_grace,
             drain: Duration::from_secs(10),
+            retention: engine.retention,
             queue: engine.queue,
             batch: engine.batch,
         }
@@ -217,6 +229,9 @@ impl Settings {
             if lease < second / 2 {
                 return Err(Error::Usage(format!("{name}: must be at least 500ms, or healthy agents look dead")));
             }
+        }
+        if self.retention.is_some_and(|kept| kept < second) {
+            return Err(Error::Usage("retention: must be at least 1s, or `off`, which keeps everything".into()));
         }
         if self.queue == 0 || self.batch == 0 {
             return Err(Error::Usage("queue and batch: must be at least 1".into()));
@@ -283,6 +298,7 @@ impl Settings {
             rules,
             reattach_grace: self.reattach_grace,
             restart_grace: self.restart_grace,
+            retention: self.retention,
             queue: self.queue,
             batch: self.batch,
             ..Config::default()
@@ -311,6 +327,29 @@ mod lengths {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
         values::duration(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The same, or `off`.
+mod lengths_or_off {
+    use super::*;
+
+    const OFF: &str = "off";
+
+    pub fn serialize<S: Serializer>(length: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match length {
+            Some(length) => lengths::serialize(length, serializer),
+            None => serializer.serialize_str(OFF),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.trim() == OFF {
+            return Ok(None);
+        }
+        let length = values::duration(&text).map_err(|fault| format!("{fault}, or `off`"));
+        length.map(Some).map_err(serde::de::Error::custom)
     }
 }
 
@@ -397,6 +436,18 @@ mod tests {
             let args = Args { tls_cert: cert, tls_key: key, tls_client_ca: client_ca, identities, ..Args::default() };
             let error = load(args).unwrap().listen_address().unwrap_err().to_string();
             assert!(error.starts_with(missing), "{error}");
+        }
+    }
+
+    #[test]
+    fn retention_is_a_length_or_off() {
+        let retention = |text: &str| load(Args { retention: Some(text.into()), ..Args::default() });
+        assert_eq!(load(Args::default()).unwrap().retention, Some(Duration::from_secs(7 * 86_400)));
+        assert_eq!(retention("90s").unwrap().retention, Some(Duration::from_secs(90)));
+        assert_eq!(retention("off").unwrap().retention, None);
+        for wrong in ["never", "0s", "10ms", "-1d"] {
+            let error = retention(wrong).unwrap_err();
+            assert!(error.contains("retention") && error.contains("off"), "{error}");
         }
     }
 

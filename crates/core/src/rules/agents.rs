@@ -2,7 +2,7 @@
 
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, SessionEnd};
-use crate::model::Agent;
+use crate::model::{Agent, Timestamp};
 use crate::rejection::Rejection;
 use std::sync::Arc;
 
@@ -30,6 +30,20 @@ impl Step<'_, '_> {
         self.effects.push(Effect::CloseSession { agent: agent.id, epoch: agent.epoch, why: SessionEnd::Removed });
         self.effects.push(Effect::SessionChanged { agent: agent.id });
         Ok(Reply::Done)
+    }
+
+    /// Forgets an agent that is gone for long. One that came back, has something to come back for, or is to stay cordoned,
+    /// stays.
+    pub(super) fn forget_agent(&mut self, name: &Arc<str>, before: Timestamp) -> Ruled<Reply> {
+        let agent = self.agent(name)?;
+        let gone = agent.session.is_none() && agent.detached_at.is_some_and(|at| at <= before);
+        let has_mail = self.ws.mailbox((agent.namespace, agent.id))?.is_some_and(|mailbox| mailbox.messages > 0);
+        if !gone || agent.cordoned || has_mail || self.ws.lease_count(agent.id) > 0 {
+            return Ok(Reply::Done);
+        }
+        self.close_mailbox(agent.id)?;
+        self.ws.remove_agent(&agent);
+        Ok(Reply::Agent(agent.id))
     }
 
     fn agent(&self, name: &Arc<str>) -> Ruled<Agent> {

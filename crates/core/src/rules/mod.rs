@@ -77,6 +77,7 @@ impl Step<'_, '_> {
             Command::DirectReport { task, agent, report } => self.direct_report(*task, agent, report),
             Command::Cordon { name, cordoned } => self.cordon(name, *cordoned),
             Command::RemoveAgent { name } => self.remove_agent(name),
+            Command::ForgetAgent { name, before } => self.forget_agent(name, *before),
             Command::SendMessage { from, message } => self.send_message(*from, message),
             Command::AcknowledgeMessages { agent, epoch, messages } => {
                 self.acknowledge_messages(*agent, *epoch, messages)

@@ -152,6 +152,11 @@ impl Step<'_, '_> {
             return Ok(0);
         }
         let edges: Vec<Edge> = self.ws.dependencies((task.namespace, task.id))?.to_vec();
+        // Whether a forgotten dependency completed is known only from the task's having run since.
+        if edges.len() < task.dependencies as usize && task.attempt == 0 {
+            let remedy = "what it depended on has been forgotten since; create a new task";
+            return Err(Rejection::task_state(task.id, task.state.name(), remedy).into());
+        }
         let mut unmet = 0;
         for edge in edges {
             let mut source = self.task(edge.source)?;

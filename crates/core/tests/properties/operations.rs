@@ -27,6 +27,7 @@ pub enum Op {
     SetSlots { who: usize, slots: u32 },
     Cordon { who: usize, cordoned: bool },
     Remove { who: usize },
+    Forget { who: usize, seconds: i64 },
     Claim { who: usize, max: usize, seconds: i64 },
     Report { task: usize, what: u8, lie: u8 },
     RepeatReport,
@@ -80,7 +81,8 @@ fn operation() -> impl Strategy<Value = Op> {
         1 => who.clone().prop_map(|who| Op::Drain { who }),
         1 => (who.clone(), 0..4u32).prop_map(|(who, slots)| Op::SetSlots { who, slots }),
         1 => (who.clone(), any::<bool>()).prop_map(|(who, cordoned)| Op::Cordon { who, cordoned }),
-        1 => who.prop_map(|who| Op::Remove { who }),
+        1 => who.clone().prop_map(|who| Op::Remove { who }),
+        1 => (who, 0..60i64).prop_map(|(who, seconds)| Op::Forget { who, seconds }),
         3 => (claimer, 0..4usize, 1..90i64).prop_map(|(who, max, seconds)| Op::Claim { who, max, seconds }),
         14 => (task.clone(), 0..7u8, 0..12u8).prop_map(|(task, what, lie)| Op::Report { task, what, lie }),
         2 => Just(Op::RepeatReport),
@@ -290,6 +292,9 @@ fn agents_command(w: &World, op: &Op) -> Option<Command> {
             }
         }
         Op::Cordon { who, cordoned } => Command::Cordon { name: STREAMS[*who].into(), cordoned: *cordoned },
+        Op::Forget { who, seconds } => {
+            Command::ForgetAgent { name: STREAMS[*who].into(), before: w.now - Span::seconds(*seconds) }
+        }
         Op::Remove { who } => Command::RemoveAgent { name: STREAMS[*who].into() },
         Op::Claim { who, max, seconds } => Command::Claim {
             name: CLAIMERS[*who].into(),

@@ -218,3 +218,34 @@ fn a_name_belongs_to_the_principal_that_attached_it_first() {
         assert_eq!(w.refused(hello), Reason::NotYourAgent);
     });
 }
+
+#[test]
+fn an_agent_that_is_gone_for_long_is_forgotten_unless_it_has_something_to_come_back_for() {
+    in_every_mode(|mut w| {
+        let forget = |w: &crate::support::World, seconds: i64| Command::ForgetAgent {
+            name: "worker".into(),
+            before: w.now - Span::seconds(seconds),
+        };
+        assert_eq!(w.refused(forget(&w, 0)), Reason::AgentNotFound);
+        let first = w.attach("worker", 1);
+        let kept = |w: &mut crate::support::World, seconds: i64| {
+            w.run(forget(w, seconds)).unwrap();
+            w.tables.agents.contains_key(&first.agent)
+        };
+        assert!(kept(&mut w, 0), "it has a session");
+        w.end_session(&first);
+        w.sleep(Span::seconds(10));
+        assert!(kept(&mut w, 11), "it left too lately");
+        w.run(Command::Cordon { name: "worker".into(), cordoned: true }).unwrap();
+        assert!(kept(&mut w, 5), "it is to stay cordoned");
+        w.run(Command::Cordon { name: "worker".into(), cordoned: false }).unwrap();
+        w.run(Command::SendMessage { from: None, message: message("worker", "hello") }).unwrap();
+        assert!(kept(&mut w, 5), "a message waits for it");
+        let messages = w.tables.mail(first.agent).into_iter().map(|message| message.id).collect();
+        w.run(Command::AcknowledgeMessages { agent: first.agent, epoch: None, messages }).unwrap();
+        assert!(!kept(&mut w, 10));
+        assert_eq!(w.refused(forget(&w, 0)), Reason::AgentNotFound);
+        let again = w.attach("worker", 1);
+        assert_ne!(again.agent, first.agent);
+    });
+}

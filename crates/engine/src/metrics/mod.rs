@@ -27,6 +27,18 @@ pub(crate) struct Outcome {
     pub outcome: &'static str,
 }
 
+/// What retention forgets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Forgotten {
+    kind: &'static str,
+}
+
+impl Forgotten {
+    pub const TASKS: Self = Self { kind: "tasks" };
+    pub const AGENTS: Self = Self { kind: "agents" };
+    pub const ANSWERS: Self = Self { kind: "answers" };
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct State {
     pub state: &'static str,
@@ -83,6 +95,8 @@ pub(crate) struct Metrics {
     pub run_time: Family<TaskType, Histogram, LongTimes>,
     pub batch: Histogram,
     pub commit: Histogram,
+    pub forgetting: Histogram,
+    forgotten: Family<Forgotten, Counter>,
     // Asked when somebody looks.
     pub ready: Family<TaskType, Gauge>,
     pub leased: Gauge,
@@ -110,6 +124,8 @@ impl Metrics {
             run_time: Family::new_with_constructor(LongTimes),
             batch: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
             commit: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            forgetting: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            forgotten: Family::default(),
             ready: Family::default(),
             leased: Gauge::default(),
             queued: Gauge::default(),
@@ -141,6 +157,10 @@ impl Metrics {
         registry.register("attempts", "Attempts that were given out, and how they ended", self.attempts.clone());
         let text = "Commands that were refused, by the reason (as in the protocol)";
         registry.register("commands_rejected", text, self.rejected.clone());
+        registry.register("retention_forgotten", "What retention forgot, by kind", self.forgotten.clone());
+        for kind in [Forgotten::TASKS, Forgotten::AGENTS, Forgotten::ANSWERS] {
+            self.forgot(kind, 0);
+        }
         let text = "Calls that were turned away because too many commands waited";
         registry.register("commands_overloaded", text, self.overloaded.clone());
     }
@@ -153,6 +173,8 @@ impl Metrics {
         registry.register("batch_commands", "Commands in a transaction", self.batch.clone());
         let text = "How long it takes to save and commit a transaction";
         registry.register_with_unit("commit", text, Unit::Seconds, self.commit.clone());
+        let text = "How long a transaction of retention takes, its wait for the writer included";
+        registry.register_with_unit("retention_batch", text, Unit::Seconds, self.forgetting.clone());
     }
 
     fn register_gauges(&self, registry: &mut Registry) {
@@ -168,6 +190,11 @@ impl Metrics {
         registry.register_with_unit("store_size", "The store's file", Unit::Bytes, self.store_size.clone());
         registry.register_with_unit("store_wal", "The store's write-ahead log", Unit::Bytes, self.log_size.clone());
         registry.register("draining", "1 while the server goes away", self.draining.clone());
+    }
+
+    /// Retention forgot so many.
+    pub fn forgot(&self, kind: Forgotten, count: usize) {
+        self.forgotten.get_or_create(&kind).inc_by(count as u64);
     }
 
     /// The registry, to be encoded.

@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
-use callboard_core::working_set::{ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
+use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
-    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, MailPage, NewMail, Result, Sample,
-    Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
+    Result, Sample, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
@@ -192,6 +192,18 @@ impl Store for FaultyStore {
     }
     async fn purge_mailboxes(&self, limit: usize) -> Result<usize> {
         self.inner.purge_mailboxes(limit).await
+    }
+    async fn ended_tasks(&self, before: Timestamp, after: Option<Cursor>, limit: usize) -> Result<Ended> {
+        self.inner.ended_tasks(before, after, limit).await
+    }
+    async fn forget_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {
+        self.inner.forget_tasks(tasks, before).await
+    }
+    async fn gone_agents(&self, before: Timestamp, limit: usize) -> Result<Vec<AgentKey>> {
+        self.inner.gone_agents(before, limit).await
+    }
+    async fn upkeep(&self) -> Result<()> {
+        self.inner.upkeep().await
     }
     async fn sample(&self) -> Result<Sample> {
         self.inner.sample().await

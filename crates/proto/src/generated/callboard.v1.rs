@@ -84,6 +84,9 @@ pub enum ErrorReason {
     /// The service or method does not exist on this server, or it does not take
     /// the compression. UNIMPLEMENTED.
     UnknownMethod = 40,
+    /// Events behind the cursor were forgotten with their tasks, by retention.
+    /// FAILED_PRECONDITION. Read the tasks, and watch without a cursor.
+    CursorForgotten = 50,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -123,6 +126,7 @@ impl ErrorReason {
             Self::RoleNotAllowed => "ERROR_REASON_ROLE_NOT_ALLOWED",
             Self::IdentityChanged => "ERROR_REASON_IDENTITY_CHANGED",
             Self::UnknownMethod => "ERROR_REASON_UNKNOWN_METHOD",
+            Self::CursorForgotten => "ERROR_REASON_CURSOR_FORGOTTEN",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -159,6 +163,7 @@ impl ErrorReason {
             "ERROR_REASON_ROLE_NOT_ALLOWED" => Some(Self::RoleNotAllowed),
             "ERROR_REASON_IDENTITY_CHANGED" => Some(Self::IdentityChanged),
             "ERROR_REASON_UNKNOWN_METHOD" => Some(Self::UnknownMethod),
+            "ERROR_REASON_CURSOR_FORGOTTEN" => Some(Self::CursorForgotten),
             _ => None,
         }
     }
@@ -1350,7 +1355,8 @@ pub struct WatchEventsRequest {
     /// Only of this task; empty means the whole namespace.
     #[prost(string, tag = "2")]
     pub task_id: ::prost::alloc::string::String,
-    /// Go on behind this cursor. Empty: a task from its first event, a namespace
+    /// Go on behind this cursor. FAILED_PRECONDITION (CURSOR_FORGOTTEN) when
+    /// events of the namespace behind it were forgotten by the server's retention. Empty: a task from its first event, a namespace
     /// from now.
     #[prost(string, tag = "3")]
     pub cursor: ::prost::alloc::string::String,

@@ -92,6 +92,9 @@ impl Watching {
         let ended = self.until_ended && self.has_ended().await?;
         let store = self.host.engine.store();
         let page = store.events(self.scope, Some(self.cursor), READ).await.map_err(status::of_store)?;
+        if page.forgotten {
+            return Err(status::cursor_forgotten());
+        }
         self.cursor = page.next;
         if !page.events.is_empty() {
             let events = page.events.iter().map(event::to_event).collect();
@@ -108,15 +111,24 @@ impl Watching {
         }
         let drain = self.host.drain.clone();
         if drain.unless(tokio::time::timeout(QUIET, self.signal.changed())).await?.is_err() {
+            self.check_task().await?;
             self.tell_cursor();
         }
         Ok(())
     }
 
+    /// Nothing more will come of a task that was forgotten.
+    async fn check_task(&self) -> Result<(), Status> {
+        let EventScope::Task(namespace, task) = self.scope else { return Ok(()) };
+        let view = self.host.engine.store().task((namespace, task)).await.map_err(status::of_store)?;
+        view.map(drop).ok_or_else(|| status::of_rejection(Rejection::task_not_found(task)))
+    }
+
     async fn has_ended(&self) -> Result<bool, Status> {
         let EventScope::Task(namespace, task) = self.scope else { return Ok(false) };
         let view = self.host.engine.store().task((namespace, task)).await.map_err(status::of_store)?;
-        Ok(view.is_none_or(|view| !view.task.is_live()))
+        let view = view.ok_or_else(|| status::of_rejection(Rejection::task_not_found(task)))?;
+        Ok(!view.task.is_live())
     }
 
     fn tell_cursor(&mut self) {

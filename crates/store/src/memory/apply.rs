@@ -133,7 +133,7 @@ impl Tables {
             restore_one(&mut self.requests, &committed.requests, &record.key);
         }
         self.mail.restore(&committed.mail, changes);
-        self.truncate_events(committed.events.len());
+        self.truncate_events(committed.last_event);
     }
 
     // First all of them away, then all of them back: so that no key or name is taken twice on the way.

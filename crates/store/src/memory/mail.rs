@@ -28,6 +28,11 @@ struct Entry {
 }
 
 impl Mail {
+    /// Whether anything waits in a mailbox.
+    pub fn has_messages(&self, mailbox: MailboxRef) -> bool {
+        self.mailboxes.get(&mailbox).is_some_and(|mailbox| mailbox.messages > 0)
+    }
+
     /// What is wanted and exists.
     pub fn load(&self, want: &Want, rows: &mut Rows) {
         rows.mailboxes = want.mailboxes.iter().filter_map(|at| self.mailboxes.get(at).cloned()).collect();

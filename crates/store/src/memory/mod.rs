@@ -4,19 +4,20 @@
 //! committed copy, which reads see; giving up copies the touched rows back.
 
 mod apply;
+mod forget;
 mod load;
 mod mail;
 mod reads;
 mod tables;
 
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, MailPage, NewMail, Result, Sample,
-    Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
+    Result, Sample, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
-use callboard_core::working_set::{ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
+use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tables::Tables;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -164,6 +165,25 @@ impl Store for MemoryStore {
         let mut committed = write(&self.committed);
         committed.mail.purge(limit);
         Ok(working.mail.purge(limit))
+    }
+
+    async fn ended_tasks(&self, before: Timestamp, after: Option<Cursor>, limit: usize) -> Result<Ended> {
+        Ok(self.read().ended(before, after, limit))
+    }
+
+    async fn forget_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {
+        let mut working = self.working.lock().await;
+        let mut committed = write(&self.committed);
+        committed.forget(tasks, before);
+        Ok(working.forget(tasks, before))
+    }
+
+    async fn gone_agents(&self, before: Timestamp, limit: usize) -> Result<Vec<AgentKey>> {
+        Ok(self.read().gone_agents(before, limit))
+    }
+
+    async fn upkeep(&self) -> Result<()> {
+        Ok(())
     }
 
     async fn sample(&self) -> Result<Sample> {

@@ -7,6 +7,7 @@ use crate::{
 };
 use callboard_core::model::{Agent, AgentId, Event, Lane, Namespace, NamespaceId, Payload, Task, TaskId, Timestamp};
 use callboard_core::working_set::{LaneRef, TaskRef};
+use std::ops::Bound;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -71,33 +72,39 @@ impl Tables {
 
     pub fn events_of(&self, task: TaskRef, after: i64, limit: usize) -> Vec<Event> {
         let places = self.events_by_task.get(&task).into_iter().flatten();
-        let mut events: Vec<&Event> = places.filter_map(|place| self.events.get(*place)).collect();
+        let mut events: Vec<&Event> = places.filter_map(|place| self.events.get(place)).collect();
         events.retain(|event| event.sequence > after);
         events.sort_by_key(|event| event.sequence);
         events.into_iter().take(limit).cloned().collect()
     }
 
     pub fn end_of_events(&self) -> Cursor {
-        Cursor { transaction: 0, position: self.events.len() as i64 }
+        Cursor { transaction: 0, position: self.last_event }
     }
 
     pub fn event_page(&self, scope: EventScope, after: Option<Cursor>, limit: usize) -> EventPage {
         let start = after.map_or(0, |cursor| cursor.position.max(0));
-        let behind = self.events.iter().enumerate().skip(usize::try_from(start).unwrap_or(usize::MAX));
+        let behind = self.events.range((Bound::Excluded(start), Bound::Unbounded));
         let fitting = behind.filter(|(_, event)| match scope {
             EventScope::Namespace(namespace) => event.namespace == namespace,
             EventScope::Task(namespace, task) => event.namespace == namespace && event.task == task,
         });
-        let found: Vec<(usize, &Event)> = fitting.take(limit).collect();
+        let found: Vec<(&i64, &Event)> = fitting.take(limit).collect();
         let more = found.len() == limit;
-        let end = self.events.len() as i64;
+        let end = self.last_event;
         let position = match found.last() {
-            Some((place, _)) if more => *place as i64 + 1,
+            Some((place, _)) if more => **place,
             _ if more => start,
             _ => end.max(start),
         };
+        let forgotten = match scope {
+            EventScope::Namespace(namespace) => {
+                after.is_some() && self.forgotten_through.get(&namespace).is_some_and(|through| *through > start)
+            }
+            EventScope::Task(..) => false,
+        };
         let events = found.into_iter().map(|(_, event)| event.clone()).collect();
-        EventPage { events, next: Cursor { transaction: 0, position }, more: more && position < end }
+        EventPage { events, next: Cursor { transaction: 0, position }, more: more && position < end, forgotten }
     }
 
     pub fn agent_by_name(&self, namespace: NamespaceId, name: &str) -> Option<(Agent, usize)> {

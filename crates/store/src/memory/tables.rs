@@ -33,9 +33,13 @@ pub(super) struct Tables {
     pub edges: BTreeMap<EdgeKey, Edge>,
     pub edges_by_target: BTreeSet<(NamespaceId, TaskId, u32, TaskId)>,
     pub requests: BTreeMap<RequestKey, RequestRecord>,
-    /// In the order of commits; a position is the index and one.
-    pub events: Vec<Event>,
-    pub events_by_task: BTreeMap<TaskRef, Vec<usize>>,
+    /// By position: in the order of commits.
+    pub events: BTreeMap<i64, Event>,
+    pub events_by_task: BTreeMap<TaskRef, Vec<i64>>,
+    /// The position of the latest event, though it be forgotten.
+    pub last_event: i64,
+    /// Up to where events of a namespace may have been forgotten.
+    pub forgotten_through: BTreeMap<NamespaceId, i64>,
     pub live_keys: BTreeMap<TaskKey, TaskId>,
     pub live: BTreeSet<TaskRef>,
     pub ready: BTreeSet<(LaneRef, i64, TaskId)>,
@@ -137,20 +141,30 @@ impl Tables {
 
     pub fn add_event(&mut self, event: Event) -> Result<()> {
         let places = self.events_by_task.entry((event.namespace, event.task)).or_default();
-        if places.iter().any(|place| self.events[*place].sequence == event.sequence) {
+        if places.iter().any(|place| self.events.get(place).is_some_and(|known| known.sequence == event.sequence)) {
             return Err(conflict("an event of task", event.task));
         }
-        places.push(self.events.len());
-        self.events.push(event);
+        self.last_event += 1;
+        places.push(self.last_event);
+        self.events.insert(self.last_event, event);
         Ok(())
     }
 
-    pub fn truncate_events(&mut self, len: usize) {
-        for event in self.events.drain(len.min(self.events.len())..) {
+    /// Takes events back behind a position.
+    pub fn truncate_events(&mut self, last: i64) {
+        for (_, event) in self.events.split_off(&(last + 1)) {
             if let Some(places) = self.events_by_task.get_mut(&(event.namespace, event.task)) {
-                places.retain(|place| *place < len);
+                places.retain(|place| *place <= last);
             }
         }
+        self.last_event = last;
+    }
+
+    /// The edges from a task.
+    pub fn edges_from(&self, (namespace, source): TaskRef) -> impl Iterator<Item = EdgeKey> + '_ {
+        let nil = TaskId(uuid::Uuid::nil());
+        let from = self.edges.range((namespace, source, nil)..);
+        from.take_while(move |((n, s, _), _)| (*n, *s) == (namespace, source)).map(|(key, _)| *key)
     }
 
     /// The edges to a task, in their order, behind an ordinal.

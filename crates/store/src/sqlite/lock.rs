@@ -31,6 +31,12 @@ impl Lock {
     }
 }
 
+/// Whether a process has the store. It makes no file.
+pub fn is_held(store: &Path) -> bool {
+    let Ok(file) = File::open(lock_path(store)) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
 fn lock_path(store: &Path) -> PathBuf {
     let mut name = store.as_os_str().to_owned();
     name.push(".lock");

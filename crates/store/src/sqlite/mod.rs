@@ -6,6 +6,8 @@
 
 mod convert;
 mod error;
+mod forget;
+mod inspect;
 mod list;
 mod load;
 mod lock;
@@ -22,5 +24,6 @@ mod store;
 mod upkeep;
 mod writer;
 
+pub use inspect::Inspection;
 pub use open::SqliteOptions;
 pub use store::SqliteStore;

@@ -21,7 +21,7 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Files up to this size are looked through at start; larger ones would take seconds.
 const QUICK_CHECK_BYTES: u64 = 32 << 20;
 /// Pages in the write-ahead log before it is copied into the file: 80 MiB. Measured: +15 % over the default of 1,000.
-pub(super) const CHECKPOINT_PAGES: u32 = 20_000;
+const CHECKPOINT_PAGES: u32 = 20_000;
 
 /// How a file is opened.
 #[derive(Clone, Debug)]
@@ -32,11 +32,13 @@ pub struct SqliteOptions {
     pub cache_kib: u32,
     /// How long to wait for another connection, which only happens while the log is reset.
     pub busy_timeout: Duration,
+    /// Pages of 4 KiB in the write-ahead log before it is copied into the file. A log of four times that size is cut.
+    pub log_pages: u32,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { readers: 4, cache_kib: 64 << 10, busy_timeout: Duration::from_secs(5) }
+        Self { readers: 4, cache_kib: 64 << 10, busy_timeout: Duration::from_secs(5), log_pages: CHECKPOINT_PAGES }
     }
 }
 
@@ -56,12 +58,12 @@ impl SqliteStore {
         prepared.map_err(|error| explain(error, &path))?;
         sync_folder(&path)?;
         let readers = open_readers(&path, &options).await.map_err(|error| explain(error, &path))?;
-        Ok(Self::new(Arc::new(Writer::new(connection, &path)), readers, path, lock))
+        Ok(Self::new(Arc::new(Writer::new(connection, &path, &options)), readers, path, lock))
     }
 }
 
 /// The absolute path, links resolved: so that every name of a file has the same lock.
-fn resolve(path_or_url: &str) -> Result<PathBuf> {
+pub(super) fn resolve(path_or_url: &str) -> Result<PathBuf> {
     let path = path_or_url.strip_prefix("sqlite:").unwrap_or(path_or_url);
     let path = if path.len() < path_or_url.len() { path.strip_prefix("//").unwrap_or(path) } else { path };
     let refuse = |fault: &str| Err(Error::Unusable(format!("database {path_or_url:?}: {fault}")));
@@ -87,7 +89,7 @@ fn resolve(path_or_url: &str) -> Result<PathBuf> {
 }
 
 /// Refuses what isn't an SQLite file before SQLite touches it. Gives the file's size.
-fn check_header(path: &Path) -> Result<u64> {
+pub(super) fn check_header(path: &Path) -> Result<u64> {
     let io = |error| Error::Io(format!("can't read {}: {error}", path.display()));
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -109,7 +111,7 @@ fn check_header(path: &Path) -> Result<u64> {
     }
 }
 
-fn base_options(path: &Path, options: &SqliteOptions) -> SqliteConnectOptions {
+pub(super) fn base_options(path: &Path, options: &SqliteOptions) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .foreign_keys(false)
@@ -125,11 +127,11 @@ fn base_options(path: &Path, options: &SqliteOptions) -> SqliteConnectOptions {
 }
 
 async fn connect(path: &Path, options: &SqliteOptions) -> Result<SqliteConnection> {
-    let limit = u64::from(CHECKPOINT_PAGES) * 4096;
+    let limit = u64::from(options.log_pages) * 4096;
     let connect = base_options(path, options)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
+        .pragma("wal_autocheckpoint", options.log_pages.to_string())
         .pragma("journal_size_limit", limit.to_string())
         .pragma("cell_size_check", "ON")
         .pragma("cache_size", format!("-{}", options.cache_kib))
@@ -197,7 +199,7 @@ async fn open_readers(path: &Path, options: &SqliteOptions) -> Result<SqlitePool
 }
 
 /// Says which file it is, and what to do about it.
-fn explain(error: Error, path: &Path) -> Error {
+pub(super) fn explain(error: Error, path: &Path) -> Error {
     let file = path.display();
     match error {
         Error::Corrupt(text) => {

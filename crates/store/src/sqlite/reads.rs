@@ -154,9 +154,9 @@ pub async fn task_events(
     found.iter().map(|row| rows::event(row).map(|(_, event)| event)).collect()
 }
 
-/// The position of the latest event.
+/// The position of the latest event, though it be forgotten.
 pub async fn end_of_events(connection: &mut SqliteConnection) -> Result<i64> {
-    number(connection, "SELECT ifnull(max(position), 0) FROM events").await
+    number(connection, "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)").await
 }
 
 /// A page of events. The end is read first: positions are given in the order of commits, so that what is up to it is all there.
@@ -196,7 +196,7 @@ pub async fn events(
     }
     binds.add(rows_at_most(limit))?;
     let query = sqlx::query_with(sql, binds.into_arguments());
-    let found = query.fetch_all(connection).await.map_err(sqlite_error)?;
+    let found = query.fetch_all(&mut *connection).await.map_err(sqlite_error)?;
     let found: Vec<(i64, Event)> = found.iter().map(rows::event).collect::<Result<_>>()?;
     let position = match found.last() {
         Some((position, _)) if found.len() == limit => *position,
@@ -204,7 +204,17 @@ pub async fn events(
         _ => last.max(start),
     };
     let events = found.into_iter().map(|(_, event)| event).collect();
-    Ok(EventPage { events, next: Cursor { transaction: 0, position }, more: position < end })
+    let forgotten = match scope {
+        EventScope::Namespace(namespace) if after.is_some() => forgotten_through(connection, namespace).await? > start,
+        _ => false,
+    };
+    Ok(EventPage { events, next: Cursor { transaction: 0, position }, more: position < end, forgotten })
+}
+
+/// Up to where events may have been forgotten. Asked behind the events: what was forgotten before they were read is in it.
+async fn forgotten_through(connection: &mut SqliteConnection, namespace: NamespaceId) -> Result<i64> {
+    let sql = "SELECT ifnull((SELECT forgotten_through FROM namespaces WHERE id = ?), 0)";
+    sqlx::query_scalar(sql).bind(namespace.0).fetch_one(connection).await.map_err(sqlite_error)
 }
 
 const LEASES: &str = "(SELECT count(*) FROM tasks AS t INDEXED BY tasks_leased WHERE t.namespace = a.namespace AND t.agent = a.id AND t.agent IS NOT NULL)";

@@ -15,9 +15,10 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_spine.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/sqlite/0002_messages.sql") },
+    Migration { version: 3, sql: include_str!("../../migrations/sqlite/0003_retention.sql") },
 ];
 
 /// The schema that this program knows.
@@ -25,6 +26,15 @@ pub const SCHEMA_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// Refuses what isn't ours or is too new, and brings what is older up to date.
 pub async fn prepare(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let version = verify(connection, path).await?;
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > version) {
+        migrate(connection, migration).await?;
+    }
+    Ok(())
+}
+
+/// Refuses what isn't ours or is too new. Gives the schema that the file has; 0: none yet.
+pub async fn verify(connection: &mut SqliteConnection, path: &Path) -> Result<i64> {
     let file = path.display();
     let application: i64 = number(connection, "PRAGMA application_id").await?;
     let tables: i64 = number(connection, "SELECT count(*) FROM sqlite_schema").await?;
@@ -38,10 +48,7 @@ pub async fn prepare(connection: &mut SqliteConnection, path: &Path) -> Result<(
     } else if version > 0 {
         return Err(Error::Corrupt(format!("{file} has schema {version} and no tables; restore it from a backup")));
     }
-    for migration in MIGRATIONS.iter().filter(|migration| migration.version > version) {
-        migrate(connection, migration).await?;
-    }
-    Ok(())
+    Ok(version)
 }
 
 async fn check_min_version(connection: &mut SqliteConnection, path: &Path) -> Result<()> {

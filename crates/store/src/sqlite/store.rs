@@ -3,14 +3,14 @@
 use super::error::sqlite_error;
 use super::lock::Lock;
 use super::writer::{Writer, log_of};
-use super::{list, load, mail, reads, upkeep};
+use super::{forget, list, load, mail, reads, upkeep};
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, MailPage, NewMail, Result, Sample, Store,
-    TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, Result,
+    Sample, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
-use callboard_core::working_set::{LaneRef, MailboxRef, TaskRef};
+use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, TaskRef};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, SqliteConnection};
@@ -176,6 +176,25 @@ impl Store for SqliteStore {
         let purged = mail::purge(transaction.connection()?, limit).await?;
         Box::new(transaction).commit().await?;
         Ok(purged)
+    }
+
+    async fn ended_tasks(&self, before: Timestamp, after: Option<Cursor>, limit: usize) -> Result<Ended> {
+        forget::ended(&mut *self.reader().await?, before, after, limit).await
+    }
+
+    async fn forget_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {
+        let mut transaction = self.writer.begin().await?;
+        let forgotten = forget::forget(transaction.connection()?, tasks, before).await?;
+        Box::new(transaction).commit().await?;
+        Ok(forgotten)
+    }
+
+    async fn gone_agents(&self, before: Timestamp, limit: usize) -> Result<Vec<AgentKey>> {
+        forget::gone_agents(&mut *self.reader().await?, before, limit).await
+    }
+
+    async fn upkeep(&self) -> Result<()> {
+        self.writer.upkeep().await
     }
 
     async fn sample(&self) -> Result<Sample> {

@@ -1,21 +1,23 @@
 //! The one connection that writes.
 
 use super::error::{commit_error, sqlite_error};
-use super::open::CHECKPOINT_PAGES;
-use super::{load, save};
+use super::{SqliteOptions, load, save};
 use crate::{Error, Result, Transaction};
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::working_set::{ChangeSet, Rows, Want};
-use sqlx::SqliteConnection;
+use sqlx::{Row, SqliteConnection};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// How often the size of the log is looked at, in commits.
 const LOOK_AT_LOG: u32 = 1_000;
 /// The log is reset by force beyond so many times the size at which it should be.
 const LOG_FACTOR: u64 = 4;
+/// How often it is told that the log can not be cut.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// The writing connection, for one transaction at a time.
 pub struct Writer {
@@ -29,6 +31,11 @@ struct State {
     dirty: bool,
     commits: u32,
     log: PathBuf,
+    /// Beyond so many bytes it is cut.
+    log_limit: u64,
+    busy_timeout: Duration,
+    /// When it was last told that the log can't be cut.
+    told: Option<tokio::time::Instant>,
 }
 
 /// The write-ahead log of a file.
@@ -40,8 +47,16 @@ pub fn log_of(path: &Path) -> PathBuf {
 
 impl Writer {
     /// Takes the connection over.
-    pub fn new(connection: SqliteConnection, path: &Path) -> Self {
-        let state = State { connection: Some(connection), dirty: false, commits: 0, log: log_of(path) };
+    pub fn new(connection: SqliteConnection, path: &Path, options: &SqliteOptions) -> Self {
+        let state = State {
+            connection: Some(connection),
+            dirty: false,
+            commits: 0,
+            log: log_of(path),
+            log_limit: u64::from(options.log_pages) * 4096 * LOG_FACTOR,
+            busy_timeout: options.busy_timeout,
+            told: None,
+        };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -60,6 +75,14 @@ impl Writer {
         let mut state = self.state.lock().await;
         state.clean().await?;
         super::open::check(state.connection()?, "PRAGMA integrity_check(10)").await
+    }
+
+    /// Looks at the size of the log.
+    pub async fn upkeep(&self) -> Result<()> {
+        let mut state = self.state.lock().await;
+        state.clean().await?;
+        state.bound_log().await;
+        Ok(())
     }
 
     /// Closes the connection.
@@ -94,19 +117,65 @@ impl State {
         Ok(())
     }
 
-    /// Readers that follow one another without a gap keep SQLite from starting the log anew. When it has grown too long, we
-    /// wait for them: their transactions are short.
-    async fn bound_log(&mut self) {
+    /// Looks at the log once in so many commits.
+    async fn after_commit(&mut self) {
         self.commits += 1;
-        if self.commits < LOOK_AT_LOG {
-            return;
+        if self.commits >= LOOK_AT_LOG {
+            self.bound_log().await;
         }
+    }
+
+    /// Readers that follow one another without a gap keep SQLite from starting the log anew; one that holds its view keeps what
+    /// came since from being copied at all. When the log has grown too long it is cut; but nobody waits for a reader from
+    /// outside who does not end.
+    async fn bound_log(&mut self) {
         self.commits = 0;
         let size = tokio::fs::metadata(&self.log).await.map_or(0, |log| log.len());
-        if size > u64::from(CHECKPOINT_PAGES) * 4096 * LOG_FACTOR
-            && let Err(error) = self.run("PRAGMA wal_checkpoint(TRUNCATE)").await
-        {
-            tracing::warn!(%error, size, "the write-ahead log is long and could not be reset");
+        if size <= self.log_limit {
+            return;
+        }
+        match self.cut_log().await {
+            Ok(true) => {
+                tracing::info!(size, "the write-ahead log was long, and was cut");
+                self.told = None;
+            }
+            Ok(false) => self.tell_of_log(size),
+            Err(error) => tracing::warn!(%error, size, "the write-ahead log is long and could not be cut"),
+        }
+    }
+
+    /// False when a reader is in the way.
+    async fn cut_log(&mut self) -> sqlx::Result<bool> {
+        let (in_log, copied) = self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await?;
+        if copied < in_log {
+            return Ok(false);
+        }
+        // All is copied. Readers that are in the log still end soon, if they are ours.
+        self.run("PRAGMA busy_timeout = 100").await?;
+        let cut = self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)").await;
+        let connection = self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        let timeout = format!("PRAGMA busy_timeout = {}", self.busy_timeout.as_millis());
+        sqlx::query(sqlx::AssertSqlSafe(timeout)).execute(connection).await?;
+        Ok(cut?.0 == 0)
+    }
+
+    /// How many pages the log has, and how many of them are copied into the file.
+    async fn checkpoint(&mut self, sql: &'static str) -> sqlx::Result<(i64, i64)> {
+        let connection = self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        let row = sqlx::query(sql).fetch_one(connection).await?;
+        Ok((row.try_get(1)?, row.try_get(2)?))
+    }
+
+    /// Once a minute.
+    fn tell_of_log(&mut self, size: u64) {
+        let now = tokio::time::Instant::now();
+        if self.told.is_none_or(|told| now - told >= TELL_AGAIN) {
+            self.told = Some(now);
+            tracing::warn!(
+                size,
+                "the write-ahead log is long, and grows until a reader ends: a program from outside holds its view of the \
+                 store (a backup? a shell?); end it, or copy with VACUUM INTO"
+            );
         }
     }
 }
@@ -152,7 +221,7 @@ impl Transaction for WriteTransaction {
         }
         self.state.run("COMMIT").await.map_err(commit_error)?;
         self.state.dirty = false;
-        self.state.bound_log().await;
+        self.state.after_commit().await;
         Ok(())
     }
 

@@ -250,3 +250,109 @@ async fn a_future_dropped_half_way_leaves_nothing() {
     fixture.save(new_tasks(&rows)).await;
     assert!(fixture.task(task_id(1_999)).await.is_some());
 }
+
+/// A reader from outside who does not end makes the log grow; nobody waits for it, and the log is cut when it has ended.
+#[tokio::test]
+async fn the_log_shrinks_when_a_long_reader_has_ended() {
+    let folder = Folder::new();
+    let path = folder.path("a.db");
+    let options = SqliteOptions { log_pages: 50, ..SqliteOptions::default() };
+    let store = Arc::new(SqliteStore::open(path.to_str().unwrap(), options).await.unwrap());
+    let fixture = Fixture::new(store.clone());
+    let log = || std::fs::metadata(folder.path("a.db-wal")).map_or(0, |log| log.len());
+    let limit = 50 * 4096 * 4;
+    let mut next = 0;
+    let mut write = async |until: u64| {
+        while log() < until {
+            let rows: Vec<_> = (next..next + 50).map(task).collect();
+            fixture.save(new_tasks(&rows)).await;
+            next += 50;
+            // Without a reader it is always short.
+            assert!(until == u64::MAX || log() <= until + limit);
+            if until == u64::MAX && next % 2_000 == 0 {
+                return;
+            }
+        }
+    };
+    write(u64::MAX).await;
+    assert!(log() <= limit, "{} bytes without a reader", log());
+
+    let outside = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).read_only(true);
+    let mut reader = outside.connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT count(*) FROM tasks").execute(&mut reader).await.unwrap();
+    write(2 * limit).await;
+    // It is looked at, and no writer is held up by the reader.
+    store.upkeep().await.unwrap();
+    assert!(store.sample().await.unwrap().log_bytes >= 2 * limit);
+    fixture.save(new_tasks([&task(1_000_000)])).await;
+
+    sqlx::raw_sql("ROLLBACK").execute(&mut reader).await.unwrap();
+    reader.close().await.unwrap();
+    store.upkeep().await.unwrap();
+    assert_eq!(log(), 0);
+    assert!(fixture.task(task_id(1_000_000)).await.is_some());
+    store.check().await.unwrap();
+}
+
+/// What is forgotten makes room for what comes: the file does not grow with the time that it is used.
+#[tokio::test]
+async fn room_of_forgotten_tasks_is_used_again() {
+    let folder = Folder::new();
+    let fixture = Fixture::new(Arc::new(open(&folder.path("a.db")).await.unwrap()));
+    let mut sizes = Vec::new();
+    for round in 0..8_u32 {
+        let rows: Vec<_> = (0..500).map(|n| task(round * 500 + n)).collect();
+        let events = |sequence: i64| (0..500).map(move |n| event(round * 500 + n, sequence)).collect::<Vec<_>>();
+        fixture.save(ChangeSet { events: events(1), ..new_tasks(&rows) }).await;
+        let ended: Vec<_> = rows.iter().map(|task| step(task, completed(10))).collect();
+        fixture.save(ChangeSet { events: events(2), ..tasks(ended.iter().map(changed)) }).await;
+        for some in rows.chunks(50) {
+            let some: Vec<_> = some.iter().map(|task| (task.namespace, task.id)).collect();
+            assert_eq!(fixture.store.forget_tasks(&some, at(1 << 40)).await.unwrap().tasks, 50);
+        }
+        fixture.store.upkeep().await.unwrap();
+        sql_checkpoint(&folder.path("a.db")).await;
+        sizes.push(fixture.store.sample().await.unwrap().bytes);
+    }
+    assert!(sizes[7] <= sizes[1] + sizes[1] / 4, "{sizes:?}");
+}
+
+/// Copies the log into the file, from outside.
+async fn sql_checkpoint(path: &Path) {
+    sql(path, "PRAGMA wal_checkpoint(PASSIVE)").await;
+}
+
+#[tokio::test]
+async fn a_store_can_be_looked_at_without_being_changed() {
+    let folder = Folder::new();
+    let path = folder.path("a.db");
+    let inspect = async || SqliteStore::inspect(path.to_str().unwrap()).await;
+    let new = inspect().await.unwrap();
+    assert_eq!((new.bytes, new.schema, new.in_use), (0, 0, false));
+    assert!(!path.exists());
+    let fixture = filled(&path).await;
+    let used = inspect().await.unwrap();
+    assert_eq!((used.schema, used.in_use), (used.known, true));
+    fixture.store.close().await;
+    let before = std::fs::read(&path).unwrap();
+    let names = || {
+        std::fs::read_dir(path.parent().unwrap())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let files = names();
+    let closed = inspect().await.unwrap();
+    assert!(!closed.in_use && closed.bytes > 0);
+    assert_eq!((std::fs::read(&path).unwrap(), names()), (before.clone(), files));
+    let mut damaged = before.clone();
+    let middle = damaged.len() / 2 / 4_096 * 4_096;
+    damaged[middle..][..4_096].fill(0x55);
+    std::fs::write(&path, &damaged).unwrap();
+    assert!(matches!(inspect().await, Err(Error::Corrupt(_))));
+    std::fs::write(&path, &before).unwrap();
+    sql(&path, "PRAGMA user_version = 1").await;
+    assert_eq!(inspect().await.unwrap().schema, 1);
+    sql(&path, "UPDATE meta SET value = 99 WHERE name = 'min_version'").await;
+    assert!(matches!(inspect().await, Err(Error::Unusable(_))));
+}

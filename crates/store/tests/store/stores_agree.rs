@@ -292,7 +292,14 @@ async fn agree(batches: Vec<Batch>) {
                 "dropped"
             };
             let time = at(batch.purge.unwrap_or(0)) + fixture.settings.remember_requests;
-            outcomes.push((outcome, fixture.store.purge_requests(time, 100).await.unwrap()));
+            let purged = fixture.store.purge_requests(time, 100).await.unwrap();
+            // Of all that there are, those that may go.
+            let all: Vec<_> = (0..IDS).map(|n| (NAMESPACE, task_id(n))).collect();
+            let forgotten = match batch.purge {
+                Some(_) => fixture.store.forget_tasks(&all, at(1 << 40)).await.unwrap().tasks,
+                None => 0,
+            };
+            outcomes.push((outcome, purged, forgotten));
         }
         assert_eq!(outcomes[0], outcomes[1], "{changes:#?}");
         if outcomes[0].0 == "saved" {

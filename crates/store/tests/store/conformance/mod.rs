@@ -16,6 +16,7 @@ pub mod dependencies;
 pub mod events;
 pub mod lists;
 pub mod mail;
+pub mod retention;
 pub mod round_trips;
 pub mod samples;
 pub mod scheduling;
@@ -55,6 +56,10 @@ macro_rules! conformance {
             mail::{
                 every_field_of_a_message, pages_of_a_mailbox, what_goes_is_gone, a_conflict_in_a_mailbox_changes_nothing,
                 new_mail_never_skips, expired_messages, closed_mailboxes_are_thrown_away,
+            }
+            retention::{
+                a_finished_task_goes_with_all_its_rows, what_lives_or_ended_lately_stays, what_a_live_task_depends_on_stays,
+                a_large_task_goes_in_steps, readers_of_forgotten_events_are_told, agents_that_are_gone,
             }
             agents::{
                 with_their_leases, in_pages_by_name, live_sessions_by_id, removed_agents_are_forgotten,

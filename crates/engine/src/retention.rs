@@ -1,0 +1,133 @@
+//! Forgetting what nobody needs any more: finished tasks, agents that don't come back, old answers. It writes in small
+//! transactions, and pauses between them, so that others hardly wait: it takes a fifth of the writer's time at most.
+
+use crate::error::{Error, Result};
+use crate::metrics::Forgotten;
+use crate::queue::Item;
+use crate::shared::Shared;
+use callboard_core::command::{Command, Reply};
+use callboard_core::model::{Span, Timestamp};
+use callboard_store::Cursor;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How many tasks one transaction forgets, and how many answers.
+const TASKS: usize = 32;
+const ANSWERS: usize = 256;
+/// How many ended tasks are looked for at a time.
+const FOUND: usize = 512;
+/// How many agents a round forgets at most; the next one goes on.
+const AGENTS: usize = 64;
+/// A transaction is followed by a pause of so many times its length.
+const PAUSE: u32 = 4;
+const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+pub(crate) struct Retention {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    /// How far the ends of tasks were looked through.
+    after: Option<Cursor>,
+    /// When they are looked through from the beginning again, for those that were kept.
+    anew_at: Span,
+}
+
+impl Retention {
+    pub fn new(shared: Arc<Shared>, stop: CancellationToken) -> Self {
+        let anew_at = shared.clock.elapsed();
+        Self { shared, stop, after: None, anew_at }
+    }
+
+    /// Works until it is stopped.
+    pub async fn run(mut self) {
+        let (shortest, longest) = (Duration::from_millis(250), Duration::from_secs(10));
+        let every = self.shared.config.retention.map_or(longest, |kept| (kept / 4).clamp(shortest, longest));
+        while self.pause(every).await {
+            if let Err(error) = self.round().await {
+                tracing::warn!(%error, "forgetting old rows was cut short; the next round goes on");
+            }
+        }
+    }
+
+    /// False when it is to stop.
+    async fn pause(&self, length: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(length) => true,
+        }
+    }
+
+    async fn round(&mut self) -> Result<()> {
+        self.forget_answers().await?;
+        if let Some(kept) = self.shared.config.retention {
+            let before = self.shared.clock.now() - Span::from_std(kept);
+            self.forget_tasks(before, kept).await?;
+            self.forget_agents(before).await?;
+        }
+        self.shared.store.upkeep().await?;
+        Ok(())
+    }
+
+    async fn forget_answers(&self) -> Result<()> {
+        loop {
+            let began = self.shared.clock.elapsed();
+            let forgotten = self.shared.store.purge_requests(self.shared.clock.now(), ANSWERS).await?;
+            self.shared.metrics.forgot(Forgotten::ANSWERS, forgotten);
+            if forgotten < ANSWERS || !self.rest(began).await {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn forget_tasks(&mut self, before: Timestamp, kept: Duration) -> Result<()> {
+        let now = self.shared.clock.elapsed();
+        if now >= self.anew_at {
+            self.after = None;
+            let again = (kept / 4).clamp(Duration::from_secs(1), Duration::from_secs(3_600));
+            self.anew_at = Span(now.0 + Span::from_std(again).0);
+        }
+        loop {
+            let ended = self.shared.store.ended_tasks(before, self.after, FOUND).await?;
+            for tasks in ended.tasks.chunks(TASKS) {
+                let mut left = tasks.to_vec();
+                while !left.is_empty() {
+                    let began = self.shared.clock.elapsed();
+                    let forgotten = self.shared.store.forget_tasks(&left, before).await?;
+                    self.shared.metrics.forgot(Forgotten::TASKS, forgotten.tasks);
+                    left = forgotten.left;
+                    if !self.rest(began).await {
+                        return Ok(());
+                    }
+                }
+            }
+            self.after = Some(ended.next);
+            if !ended.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// By commands, since agents are kept in memory too.
+    async fn forget_agents(&self, before: Timestamp) -> Result<()> {
+        for (namespace, name) in self.shared.store.gone_agents(before, AGENTS).await? {
+            let Some(namespace) = self.shared.names.name(namespace) else { continue };
+            let command = Command::ForgetAgent { name, before };
+            match self.shared.queue.ask(Item::system(namespace, command).envelope).await {
+                Ok(Reply::Agent(_)) => self.shared.metrics.forgot(Forgotten::AGENTS, 1),
+                // It came back, or an operator was faster.
+                Ok(_) | Err(Error::Rejected(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the writer to others for a while. False when it is to stop.
+    async fn rest(&self, began: Span) -> bool {
+        let took = Span(self.shared.clock.elapsed().0 - began.0);
+        self.shared.metrics.forgetting.observe(took.0 as f64 / 1e6);
+        self.pause((took.to_std() * PAUSE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await
+    }
+}
