@@ -27,11 +27,11 @@ pub async fn measure(
     }
     let began = Instant::now();
     let filled = fill::run(&world.client, amounts.finished_tasks, |done| {
-        bar.set_message(format!("growth: {done} of {} finished tasks", amounts.finished_tasks));
+        measure::say(bar, &format!("growth: {done} of {} finished tasks", amounts.finished_tasks));
     })
     .await?;
     let took = began.elapsed();
-    bar.set_message("growth: with finished tasks".to_owned());
+    measure::say(bar, "growth: with finished tasks");
     let mut summary = Figures::default()
         .with_verified(filled)
         .with_value("finished_tasks", json!(filled.tasks))

@@ -10,7 +10,7 @@ use super::figures::Figures;
 use super::report::{self, Report};
 use super::world::{Target, World};
 use super::{attached, batch, dependents, growth, latency, machine, unary};
-use crate::output::Output;
+use crate::output::{self, Output};
 
 /// Measures what was asked for, and writes the report.
 pub async fn run(args: &MeasureArgs, setup: &SetupArgs, target: &Target, output: &Output) -> Result<(), Error> {
@@ -20,11 +20,11 @@ pub async fn run(args: &MeasureArgs, setup: &SetupArgs, target: &Target, output:
     report.say("version", machine::version());
     report.say("settings", machine::settings(&amounts, setup, target));
     for part in args.parts() {
-        let bar = spinner(part.key());
         // One loop gives both figures.
         if part == Part::Dispatch && report.figures(part.key()).is_some() {
             continue;
         }
+        let bar = spinner(part.key());
         let mut world = World::start(target, setup).await?;
         world.add_agents(setup).await?;
         let outcome = take(part, args, &amounts, setup, &mut world, &bar, &mut report).await;
@@ -72,11 +72,20 @@ pub async fn throughput(part: Part, world: &World, amounts: &Amounts) -> Result<
     }
 }
 
-/// Shows on a terminal that something goes on; elsewhere nothing.
+/// Shows on a terminal that something goes on; elsewhere it is said once.
 pub fn spinner(message: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-    let spinner = ProgressBar::new_spinner().with_style(style).with_message(message.to_owned());
+    let spinner = ProgressBar::new_spinner().with_style(style);
     spinner.enable_steady_tick(Duration::from_millis(200));
+    say(&spinner, message);
     spinner
+}
+
+/// Says how far it is, to a person or into a log.
+pub fn say(spinner: &ProgressBar, message: &str) {
+    spinner.set_message(message.to_owned());
+    if spinner.is_hidden() {
+        output::note(message);
+    }
 }

@@ -159,6 +159,14 @@ pub async fn end_of_events(connection: &mut SqliteConnection) -> Result<i64> {
     number(connection, "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)").await
 }
 
+/// The events of a namespace, in the order of their commits. Left to itself SQLite takes the index of the tasks' events, and so
+/// reads and sorts all events of the namespace for each page.
+pub const NAMESPACE_EVENTS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events NOT INDEXED WHERE position > ? AND position <= ? AND namespace = ? ORDER BY position LIMIT ?"
+);
+
 /// A page of events. The end is read first: positions are given in the order of commits, so that what is up to it is all there.
 pub async fn events(
     connection: &mut SqliteConnection,
@@ -169,14 +177,7 @@ pub async fn events(
     let end = end_of_events(connection).await?;
     let start = after.map_or(0, |cursor| cursor.position.max(0));
     let (sql, last) = match scope {
-        EventScope::Namespace(_) => (
-            concat!(
-                "SELECT ",
-                event_columns!(),
-                " FROM events WHERE position > ? AND position <= ? AND namespace = ? ORDER BY position LIMIT ?"
-            ),
-            end.min(start.saturating_add(SCAN)),
-        ),
+        EventScope::Namespace(_) => (NAMESPACE_EVENTS, end.min(start.saturating_add(SCAN))),
         EventScope::Task(..) => (
             concat!(
                 "SELECT ",
