@@ -37,8 +37,8 @@ pub async fn measure(
         .with_value("finished_tasks", json!(filled.tasks))
         .with_value("fill_s", json!(round(took.as_secs_f64())))
         .with_value("fill_tasks_per_s", json!(round(filled.tasks as f64 / took.as_secs_f64())));
-    if let Some((database, _)) = world.file_sizes() {
-        summary = summary.with_value("database_bytes", json!(database));
+    if let Some((database, log)) = world.file_sizes() {
+        summary = summary.with_value("database_bytes", json!(database + log));
     }
     for part in PARTS {
         let before = report.figures(part.key()).or_else(|| report.figures(&nested("empty")));
