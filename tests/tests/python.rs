@@ -4,6 +4,8 @@
 
 use callboard::NewTask;
 use callboard::v1::{self, AgentState, TaskState};
+use callboard_tests::agent::RawAgent;
+use callboard_tests::mail::{mail_hello, message};
 use callboard_tests::program::{self, Program};
 use callboard_tests::server::Server;
 use callboard_tests::{text_of, wait};
@@ -28,6 +30,56 @@ async fn the_readmes_agent_and_submit_work_as_printed() {
     assert_eq!(submit.output().trim(), "Hello, Ada!");
     agent.terminate();
     assert!(agent.ended().await.success(), "SIGTERM drains: {}", agent.output());
+}
+
+/// An agent that answers every message; one that fails the first time, and is tried again.
+const ANSWERER: &str = r#"
+from callboard import Agent
+
+agent = Agent("answerer", name="py")
+failed = set()
+
+@agent.task("tell")
+def tell(input, ctx):
+    receipt = ctx.send(input["to"], input["text"], headers={"task": ctx.task_id})
+    return receipt.sequence
+
+@agent.on_message
+def answer(message, ctx):
+    if message.body == "twice" and message.id not in failed:
+        failed.add(message.id)
+        raise RuntimeError("not yet")
+    ctx.send(message.agent, {"answer": message.body}, headers={"correlation_id": message.id})
+
+agent.run()
+"#;
+
+#[tokio::test]
+async fn an_agent_in_python_answers_messages() {
+    let asynchronous = ANSWERER
+        .replace("def answer", "async def answer")
+        .replace("    ctx.send(message", "    await ctx.send(message");
+    for script in [ANSWERER, &asynchronous] {
+        let server = Server::start().await;
+        let mut ann = RawAgent::attach(&server, mail_hello("ann")).await.unwrap();
+        let mut agent = Program::python(&server, script);
+        wait::agent_state(&server.client(), "py", AgentState::Attached).await;
+        let input = json!({"to": "ann", "text": "from a task"});
+        let sequence: i64 = server.client().run(NewTask::new("tell").input(&input).unwrap()).await.unwrap();
+        assert_eq!(sequence, 1);
+        let told = ann.message().await;
+        assert_eq!((text_of(told.payload.as_ref()).as_str(), told.agent.as_str()), ("from a task", "py"));
+        let first = ann.send("r1", message("py", "twice")).await.message.unwrap();
+        let second = ann.send("r2", message("py", "once")).await.message.unwrap();
+        for (asked, text) in [(first, "twice"), (second, "once")] {
+            let answer = ann.message().await;
+            assert_eq!(text_of(answer.payload.as_ref()), format!("{{\"answer\":\"{text}\"}}"));
+            assert_eq!(answer.headers["correlation_id"], asked.message_id);
+        }
+        agent.terminate();
+        assert!(agent.ended().await.success(), "{}", agent.output());
+        assert!(server.messages().await.waiting("py").await.is_empty(), "all are acknowledged");
+    }
 }
 
 /// An agent with a handler for each thing that is tried.

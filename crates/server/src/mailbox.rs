@@ -11,7 +11,7 @@ pub(crate) async fn of(host: &Host, principal: &str, namespace: &str, name: &str
     let namespace = host.engine.namespace(&caller::namespace(namespace)).await.map_err(status::of_engine)?;
     let found = host.engine.store().agent(namespace, name).await.map_err(status::of_store)?;
     let (agent, _) = found.ok_or_else(|| status::of_rejection(Rejection::agent_not_found(name)))?;
-    if agent.principal != principal {
+    if !agent.belongs_to(principal) {
         let message = format!("agent: the mailbox of {name:?} belongs to another principal; only that one reads it");
         return Err(status::of_rejection(Rejection::new(Reason::NotYourAgent, message)));
     }

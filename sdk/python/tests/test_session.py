@@ -10,7 +10,7 @@ from callboard import wire
 from callboard.actions import CheckpointSettled, Connect, Cut, End, Start, Stop
 from callboard.errors import status_error
 from callboard.reports import Key
-from callboard.session import State
+from callboard.states import State
 
 UNAVAILABLE = status_error(grpc.StatusCode.UNAVAILABLE, "gone")
 
@@ -21,7 +21,7 @@ def test_says_hello_and_nothing_else_before_the_welcome() -> None:
     assert [c.address.url for c in s.only(Connect)] == ["http://a:1"]
     (frame,) = s.frames()
     assert frame.hello.profile.name == "agent-1"
-    assert list(frame.hello.features) == ["cancellation", "drain"]
+    assert list(frame.hello.features) == ["cancellation", "drain", "message_receipts"]
     assert frame.hello.previous_epoch == 0
     s.later(5)
     assert s.frames() == []

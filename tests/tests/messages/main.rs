@@ -4,4 +4,5 @@
 
 mod calls;
 mod recovery;
+mod sdk;
 mod streams;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod agent;
+pub mod message;
 pub mod namespace;
 pub mod task;
 pub mod token;
@@ -35,6 +36,9 @@ pub enum Command {
     /// Look at agents and look after them.
     #[command(subcommand, visible_alias = "agents")]
     Agent(agent::AgentCommand),
+    /// Send messages to agents, and read their mailboxes.
+    #[command(subcommand, visible_alias = "messages")]
+    Message(message::MessageCommand),
     /// Create namespaces and change their settings.
     #[command(subcommand, visible_alias = "namespaces")]
     Namespace(namespace::NamespaceCommand),
@@ -93,7 +97,7 @@ pub struct Global {
         default_value = "default"
     )]
     pub namespace: String,
-    /// A table for people, or JSON for programs: one document; one line per event for `task watch`.
+    /// A table for people, or JSON for programs: one document; one line per event or message for `watch`.
     #[arg(long, short = 'o', global = true, env = "CALLBOARD_OUTPUT", value_name = "FORMAT", default_value = "table")]
     pub output: Format,
     /// A file with the token that says who you are [env: CALLBOARD_TOKEN_FILE; or the token itself in CALLBOARD_TOKEN]

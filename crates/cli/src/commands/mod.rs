@@ -10,6 +10,7 @@ use crate::output::Output;
 
 mod agent;
 mod listing;
+mod message;
 mod namespace;
 mod task;
 mod token;
@@ -73,6 +74,7 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Command::Task(command) => task::run(&Session::new(cli.global)?, command).await,
         Command::Agent(command) => agent::run(&Session::new(cli.global)?, command).await,
+        Command::Message(command) => message::run(&Session::new(cli.global)?, command).await,
         Command::Namespace(command) => namespace::run(&Session::new(cli.global)?, command).await,
         Command::Token(command) => token::run(&Output::new(cli.global.output), command),
         #[cfg(unix)]

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use callboard::v1::{
-    Agent, AgentProfile, Dependency, Event, Failure, Namespace, NamespaceSettings, Payload, Requirements, RetryPolicy,
-    Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, payload::Content,
+    Agent, AgentProfile, Dependency, Event, Failure, Message, Namespace, NamespaceSettings, Payload, Requirements,
+    RetryPolicy, Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, address::To, payload::Content,
 };
 use serde_json::{Value, json};
 
@@ -112,6 +112,23 @@ pub fn receipt(receipt: &TaskReceipt) -> Value {
         "run": receipt.run,
         "version": receipt.version,
         "existing": receipt.existing,
+    })
+}
+
+/// A message in a mailbox.
+pub fn message(message: &Message) -> Value {
+    let to = message.to.as_ref().and_then(|address| address.to.as_ref());
+    json!({
+        "id": message.id,
+        "namespace": message.namespace,
+        "to": to.map(|To::Agent(name)| json!({ "agent": name })),
+        "sequence": message.sequence,
+        "principal": message.principal,
+        "agent": message.agent,
+        "payload": optional(&message.payload, payload),
+        "headers": map(&message.headers),
+        "sent_at": optional(&message.sent_at, time::rfc3339),
+        "expires_at": optional(&message.expires_at, time::rfc3339),
     })
 }
 

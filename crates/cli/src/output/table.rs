@@ -1,6 +1,7 @@
 //! Tables for people.
 
-use callboard::v1::{Agent, AgentState, Event, Namespace, Task, TaskReceipt, TaskState};
+use callboard::v1::payload::Content;
+use callboard::v1::{Agent, AgentState, Event, Message, Namespace, Task, TaskReceipt, TaskState};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use jiff::Timestamp;
 
@@ -194,6 +195,44 @@ fn event_detail(event: &Event) -> String {
     let scheduled = event.scheduled_at.as_ref().map(|at| format!("at {}", time::of_day(at)));
     let parts: Vec<String> = [reason, failure, scheduled].into_iter().flatten().collect();
     one_line(&parts.join("; "), MAX_DESCRIPTION * 2)
+}
+
+/// A list of messages.
+pub fn messages(messages: &[Message], style: Style, now: Timestamp) -> Table {
+    let mut table = style.list(&["#", "ID", "FROM", "SENT", "EXPIRES", "BODY"]);
+    for message in messages {
+        let expires = message.expires_at.as_ref().map_or_else(|| "-".to_owned(), time::to_the_second);
+        table.add_row([
+            Cell::new(message.sequence),
+            Cell::new(&message.id),
+            Cell::new(sender(message)),
+            Cell::new(message.sent_at.as_ref().map_or_else(|| "-".to_owned(), |at| time::age(at, now))),
+            Cell::new(expires),
+            Cell::new(body(message)),
+        ]);
+    }
+    style.finish(&mut table);
+    table
+}
+
+/// A message in one line.
+pub fn message_line(message: &Message) -> String {
+    let at = message.sent_at.as_ref().map_or_else(|| "-".to_owned(), time::of_day);
+    format!("{at}  {}  {}  {}", message.id, sender(message), body(message)).trim_end().to_owned()
+}
+
+/// The agent that sent it, or the principal.
+fn sender(message: &Message) -> String {
+    let sender = if message.agent.is_empty() { &message.principal } else { &message.agent };
+    one_line(sender, MAX_NAME)
+}
+
+fn body(message: &Message) -> String {
+    match message.payload.as_ref().and_then(|payload| payload.content.as_ref()) {
+        Some(Content::Text(text)) => one_line(text, MAX_DESCRIPTION),
+        Some(Content::Binary(bytes)) => format!("({} bytes)", bytes.len()),
+        None => String::new(),
+    }
 }
 
 /// A list of agents.

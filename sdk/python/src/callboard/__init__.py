@@ -6,7 +6,7 @@ from callboard.agent import Agent
 from callboard.calls import UNSET
 from callboard.claims import Claim, Lease
 from callboard.client import Client, Watch
-from callboard.context import AsyncContext, Context
+from callboard.context import AsyncContext, AsyncMessageContext, Context, MessageContext
 from callboard.errors import (
     AlreadyExists,
     CallboardError,
@@ -23,6 +23,7 @@ from callboard.errors import (
     TaskFailed,
     Unavailable,
 )
+from callboard.messages import Message, MessageReceipt
 from callboard.models import AgentInfo, DependencyResult, Event, Failure, Receipt, Task, TaskState
 from callboard.payload import Payload, binary_payload, text_payload
 from callboard.spec import Dependency, Namespace, NamespaceSettings, RetryPolicy, TaskSpec, Timeouts
@@ -33,6 +34,7 @@ __all__ = [
     "AgentInfo",
     "AlreadyExists",
     "AsyncContext",
+    "AsyncMessageContext",
     "CallboardError",
     "Cancelled",
     "Claim",
@@ -47,6 +49,9 @@ __all__ = [
     "FieldViolation",
     "InvalidArgument",
     "Lease",
+    "Message",
+    "MessageContext",
+    "MessageReceipt",
     "Namespace",
     "NamespaceSettings",
     "NotFound",

@@ -49,10 +49,32 @@ class CheckpointSettled:
 
 
 @dataclass(frozen=True)
+class Handle:
+    """Run the handler of this message."""
+
+    message: wire.message.Message
+
+
+@dataclass(frozen=True)
+class StopHandling:
+    """Cancel the handler of the message."""
+
+
+@dataclass(frozen=True)
+class SendSettled:
+    """A message is committed, with its receipt, or it isn't and never will be, with an error."""
+
+    ticket: int
+    outcome: wire.message.MessageReceipt | StatusError
+
+
+@dataclass(frozen=True)
 class End:
     """The session is over: close the stream. With an error when trying again can't help."""
 
     error: StatusError | None
 
 
-Action: TypeAlias = Connect | Cut | Start | Stop | CheckpointSettled | End
+Action: TypeAlias = (
+    Connect | Cut | Start | Stop | CheckpointSettled | Handle | StopHandling | SendSettled | End
+)

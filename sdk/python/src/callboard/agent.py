@@ -18,12 +18,13 @@ from typing import Any, TypeVar
 from callboard import calls, loop, wire
 from callboard._version import __version__
 from callboard.connection import Connection
-from callboard.context import Reporter, Saved
+from callboard.context import Reporter, Saved, Sent
 from callboard.convert import Seconds, seconds
 from callboard.credentials import resolve_credentials
 from callboard.errors import StatusError
 from callboard.failure import WireFailure
-from callboard.handlers import Handler, inspect_handler
+from callboard.handlers import Handler, MessageHandler, inspect_handler, inspect_message_handler
+from callboard.messages import MessageReceipt
 from callboard.models import DependencyResult
 from callboard.payload import Payload
 from callboard.reports import Key
@@ -78,6 +79,7 @@ class Agent:
         self._credentials.check(self._addresses)
         self._drain_timeout = seconds(drain_timeout)
         self._handlers: dict[str, Handler] = {}
+        self._on_message: MessageHandler | None = None
         self._profile = wire.agent.AgentProfile(
             name=self.name,
             agent_type=agent_type,
@@ -116,6 +118,20 @@ class Agent:
 
         return register
 
+    def on_message(self, function: F) -> F:
+        """Makes a function the handler of the messages in the agent's mailbox: `@agent.on_message`.
+
+        The function is `handler(message)` or `handler(message, ctx)`, sync or async; `ctx.send(...)` answers.
+        Messages are handled one at a time, in their order. One is acknowledged when its handler returned;
+        when it raised, it comes again after a while, five times in all, and later ones of its sender wait. It
+        may also come again after a crash: deduplicate by `message.id` what must not happen twice."""
+        if self._live is not None:
+            raise RuntimeError("the agent has started: register all handlers before")
+        if self._on_message is not None:
+            raise ValueError("the agent has a handler of messages already")
+        self._on_message = inspect_message_handler(function)
+        return function
+
     def run(self, handle_signals: bool = True) -> None:
         """Runs the agent until it is drained or stopped. SIGTERM and SIGINT drain it, a second one ends it at
         once. Raises the StatusError when the server won't have it and trying again can't help."""
@@ -133,14 +149,17 @@ class Agent:
         # The same each time that this agent attaches: it tells an agent that comes back from another program.
         instance_id = str(uuid.uuid4())
         session = Session(
-            self.namespace, self._profile, self._addresses, random.random, self._drain_timeout, instance_id
-        )
-        self._live = _Live(
-            session,
-            self._handlers,
-            self._profile.slots,
             self.namespace,
-            Transport(self._addresses, self._credentials),
+            self._profile,
+            self._addresses,
+            random.random,
+            self._drain_timeout,
+            instance_id,
+            takes_messages=self._on_message is not None,
+        )
+        transport = Transport(self._addresses, self._credentials)
+        self._live = _Live(
+            session, self._handlers, self._on_message, self._profile.slots, self.namespace, transport
         )
         self._live.start()
 
@@ -197,17 +216,21 @@ class _Live:
         self,
         session: Session,
         handlers: Mapping[str, Handler],
+        on_message: MessageHandler | None,
         slots: int,
         namespace: str,
         transport: Transport,
     ) -> None:
         self._namespace = namespace
         self.session = session
-        self._runner = Runner(handlers, slots, self)
+        self._runner = Runner(handlers, slots, self, on_message)
         self._transport = transport
-        self._connection = Connection(session, self._runner, self._settle, transport.credentials)
+        self._connection = Connection(
+            session, self._runner, self._settle, transport.credentials, self._settle_send
+        )
         self._tickets = itertools.count(1)
         self._saves: dict[int, Saved] = {}
+        self._sends: dict[int, Sent] = {}
         self._loop = loop.get()
         self._outcome: concurrent.futures.Future[StatusError | None] | None = None
         self._ended = threading.Event()
@@ -252,6 +275,32 @@ class _Live:
 
     def failed(self, key: Key, failure: WireFailure) -> None:
         self.post(lambda now: self.session.failed(now, key, failure))
+
+    def handled(self, message_id: str, error: BaseException | None) -> None:
+        if error is not None:
+            log.warning("the handler of message %s failed", message_id, exc_info=error)
+        self.post(lambda now: self._handled(now, message_id, error is None))
+
+    def _handled(self, now: float, message_id: str, ok: bool) -> None:
+        if not self.session.handled(now, message_id, ok):
+            log.error("message %s failed too often, and is given up", message_id)
+
+    def send(self, send: wire.message.MessageSend) -> Sent:
+        """Sends a message; the future is done when it is committed."""
+        ticket = next(self._tickets)
+        sent = self._sends[ticket] = Sent()
+        self.post(lambda _: self.session.send(send, ticket))
+        return sent
+
+    def _settle_send(self, ticket: int, outcome: wire.message.MessageReceipt | StatusError) -> None:
+        sent = self._sends.pop(ticket, None)
+        # The handler may have given up waiting meanwhile.
+        if sent is None or not sent.set_running_or_notify_cancel():
+            return
+        if isinstance(outcome, StatusError):
+            sent.set_exception(outcome)
+        else:
+            sent.set_result(MessageReceipt.from_wire(outcome))
 
     async def fetch_dependencies(self, task_id: str) -> tuple[DependencyResult, ...]:
         results: list[DependencyResult] = []
@@ -307,3 +356,6 @@ class _Reporter:
 
     def checkpoint(self, data: Payload) -> Saved:
         return self._live.checkpoint(self._key, data)
+
+    def send(self, send: wire.message.MessageSend) -> Sent:
+        return self._live.send(send)

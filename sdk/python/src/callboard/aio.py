@@ -16,6 +16,7 @@ from callboard.calls import UNSET, Call, TaskRef, Unset
 from callboard.claims import Claim, Held, Lease
 from callboard.convert import Seconds, seconds
 from callboard.credentials import resolve_credentials
+from callboard.messages import AsyncMessages
 from callboard.models import AgentInfo, DependencyResult, Event, Page, Receipt, Task
 from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_namespace
 from callboard.spec import Namespace, NamespaceSettings, Priority, TaskOptions, TaskSpec
@@ -53,6 +54,7 @@ class Client:
         self.timeout = timeout
         self.agents = Agents(self)
         self.namespaces = Namespaces(self)
+        self.messages = AsyncMessages(self)
 
     async def __aenter__(self) -> Self:
         return self

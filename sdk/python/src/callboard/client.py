@@ -13,6 +13,7 @@ from callboard.calls import UNSET, Call, TaskRef, Unset
 from callboard.claims import Claim, Held, Lease
 from callboard.convert import Seconds, seconds
 from callboard.credentials import resolve_credentials
+from callboard.messages import Messages
 from callboard.models import AgentInfo, DependencyResult, Event, Page, Receipt, Task
 from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_namespace
 from callboard.spec import Namespace, NamespaceSettings, Priority, TaskOptions, TaskSpec
@@ -54,6 +55,7 @@ class Client:
         self.timeout = timeout
         self.agents = Agents(self)
         self.namespaces = Namespaces(self)
+        self.messages = Messages(self)
 
     def __enter__(self) -> Self:
         return self

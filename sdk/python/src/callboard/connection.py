@@ -11,12 +11,24 @@ from typing import Any, Protocol
 import grpc
 
 from callboard import wire
-from callboard.actions import Action, CheckpointSettled, Connect, Cut, End, Start, Stop
+from callboard.actions import (
+    Action,
+    CheckpointSettled,
+    Connect,
+    Cut,
+    End,
+    Handle,
+    SendSettled,
+    Start,
+    Stop,
+    StopHandling,
+)
 from callboard.credentials import Credentials
 from callboard.errors import StatusError, from_rpc_error, status_error
 from callboard.reports import Key
-from callboard.session import Session, State
+from callboard.session import Session
 from callboard.settings import Address
+from callboard.states import State
 from callboard.transport import PACKAGE, open_channel
 
 log = logging.getLogger("callboard")
@@ -34,6 +46,12 @@ class Handlers(Protocol):
     def stop(self, key: Key, reason: str) -> None:
         """Tells one to stop; must return at once."""
 
+    def handle(self, message: wire.message.Message) -> None:
+        """Begins the handler of a message; must return at once."""
+
+    def stop_handling(self) -> None:
+        """Tells that one to stop; must return at once."""
+
 
 class Connection:
     """Drives one session until its end."""
@@ -44,11 +62,13 @@ class Connection:
         handlers: Handlers,
         settle: Callable[[int, StatusError | None], None],
         credentials: Credentials,
+        settle_send: Callable[[int, wire.message.MessageReceipt | StatusError], None],
     ) -> None:
         self._credentials = credentials
         self._session = session
         self._handlers = handlers
         self._settle = settle
+        self._settle_send = settle_send
         self._sendable = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._stream: asyncio.Task[None] | None = None
@@ -84,6 +104,12 @@ class Connection:
             self._handlers.stop(action.key, action.reason)
         elif isinstance(action, CheckpointSettled):
             self._settle(action.ticket, action.error)
+        elif isinstance(action, Handle):
+            self._handlers.handle(action.message)
+        elif isinstance(action, StopHandling):
+            self._handlers.stop_handling()
+        elif isinstance(action, SendSettled):
+            self._settle_send(action.ticket, action.outcome)
         elif isinstance(action, Connect):
             log.debug("attaching to %s", action.address.url)
             self._stream = asyncio.get_running_loop().create_task(self._attach(action.address))

@@ -12,12 +12,18 @@ from typing import Any, Protocol
 
 from callboard import convert, wire
 from callboard.claims import progress
+from callboard.convert import Seconds
 from callboard.errors import Cancelled
+from callboard.messages import MessageReceipt, message_send
 from callboard.models import DependencyResult
 from callboard.payload import Payload, decode, encode
 
 Saved = concurrent.futures.Future[None]
 """Done when the checkpoint is committed; fails when it was refused."""
+
+
+Sent = concurrent.futures.Future[MessageReceipt]
+"""Done when the message is committed; fails when it was refused."""
 
 
 class Reporter(Protocol):
@@ -28,6 +34,9 @@ class Reporter(Protocol):
 
     def checkpoint(self, data: Payload) -> Saved:
         """Saves a checkpoint."""
+
+    def send(self, send: wire.message.MessageSend) -> Sent:
+        """Sends a message."""
 
 
 class BaseContext:
@@ -104,6 +113,21 @@ class Context(BaseContext):
             self.check_cancelled()
         saved.result()
 
+    def send(
+        self,
+        to: str,
+        body: Any = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        ttl: Seconds | None = None,
+    ) -> MessageReceipt:
+        """Sends a message as this agent; it is durable when this returns. Raises NotFound when the recipient
+        is unknown, ResourceExhausted when its mailbox is full, Cancelled when the handler is to stop."""
+        sent = self._reporter.send(message_send(to, body, headers, ttl))
+        while not concurrent.futures.wait([sent], timeout=0.1).done:
+            self.check_cancelled()
+        return sent.result()
+
     def check_cancelled(self) -> None:
         """Raises Cancelled once the handler is to stop."""
         if self.cancelled.is_set():
@@ -116,3 +140,58 @@ class AsyncContext(BaseContext):
     async def save_checkpoint(self, value: Any) -> None:
         """Saves what the next attempt is to begin from; returns when it is committed."""
         await asyncio.wrap_future(self._reporter.checkpoint(encode(value, "checkpoint")))
+
+    async def send(
+        self,
+        to: str,
+        body: Any = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        ttl: Seconds | None = None,
+    ) -> MessageReceipt:
+        """Sends a message as this agent; it is durable when this returns."""
+        return await asyncio.wrap_future(self._reporter.send(message_send(to, body, headers, ttl)))
+
+
+class MessageContext:
+    """What a sync message handler gets besides the message, if it takes it."""
+
+    def __init__(self, send: Callable[[wire.message.MessageSend], Sent], cancelled: threading.Event) -> None:
+        self._send = send
+        self.cancelled = cancelled
+        """Set once the handler is to stop."""
+
+    def send(
+        self,
+        to: str,
+        body: Any = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        ttl: Seconds | None = None,
+    ) -> MessageReceipt:
+        """Sends a message as this agent: an answer, say. It is durable when this returns."""
+        sent = self._send(message_send(to, body, headers, ttl))
+        while not concurrent.futures.wait([sent], timeout=0.1).done:
+            if self.cancelled.is_set():
+                raise Cancelled("the handler is to stop")
+        return sent.result()
+
+
+class AsyncMessageContext:
+    """The same of an async one."""
+
+    def __init__(self, send: Callable[[wire.message.MessageSend], Sent], cancelled: threading.Event) -> None:
+        self._send = send
+        self.cancelled = cancelled
+        """Set once the handler is to stop."""
+
+    async def send(
+        self,
+        to: str,
+        body: Any = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        ttl: Seconds | None = None,
+    ) -> MessageReceipt:
+        """Sends a message as this agent: an answer, say. It is durable when this returns."""
+        return await asyncio.wrap_future(self._send(message_send(to, body, headers, ttl)))

@@ -56,6 +56,20 @@ def inspect_handler(
     )
 
 
+@dataclass(frozen=True)
+class MessageHandler:
+    """A function that handles messages."""
+
+    function: Callable[..., Any]
+    is_async: bool
+    takes_context: bool
+
+
+def inspect_message_handler(function: Callable[..., Any]) -> MessageHandler:
+    """Makes a message handler of a function; raises TypeError when it can't be called with a message."""
+    return MessageHandler(function, _is_async(function), _takes_context("on_message", function))
+
+
 def _is_async(function: Callable[..., Any]) -> bool:
     while isinstance(function, functools.partial):
         function = function.func

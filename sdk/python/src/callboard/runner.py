@@ -11,7 +11,14 @@ from typing import Any, Protocol
 
 from callboard import loop as sdk_loop
 from callboard import wire
-from callboard.context import AsyncContext, Context, Reporter
+from callboard.context import (
+    AsyncContext,
+    AsyncMessageContext,
+    Context,
+    MessageContext,
+    Reporter,
+    Sent,
+)
 from callboard.errors import InvalidArgument, TaskError
 from callboard.failure import (
     INVALID_INPUT,
@@ -21,7 +28,8 @@ from callboard.failure import (
     failure_of,
     is_cancellation,
 )
-from callboard.handlers import Handler
+from callboard.handlers import Handler, MessageHandler
+from callboard.messages import Message
 from callboard.models import DependencyResult
 from callboard.payload import Payload, decode, encode
 from callboard.reports import Key
@@ -44,6 +52,12 @@ class Upstream(Protocol):
     def failed(self, key: Key, failure: WireFailure) -> None:
         """A handler failed."""
 
+    def handled(self, message_id: str, error: BaseException | None) -> None:
+        """The handler of a message has ended."""
+
+    def send(self, send: wire.message.MessageSend) -> Sent:
+        """Sends a message."""
+
     async def fetch_dependencies(self, task_id: str) -> Dependencies:
         """All results of a task's dependencies. Runs on the SDK's loop."""
 
@@ -58,11 +72,26 @@ class _Running:
     task: asyncio.Task[None] | None = None
 
 
+@dataclass
+class _Handling:
+    message: Message
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    task: asyncio.Task[None] | None = None
+
+
 class Runner:
     """The handlers that run."""
 
-    def __init__(self, handlers: Mapping[str, Handler], slots: int, upstream: Upstream) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        slots: int,
+        upstream: Upstream,
+        on_message: MessageHandler | None = None,
+    ) -> None:
         self._handlers = handlers
+        self._on_message = on_message
+        self._handling: _Handling | None = None
         self._upstream = upstream
         self._running: dict[Key, _Running] = {}
         self._workers = Workers(slots, "callboard-handler")
@@ -94,6 +123,59 @@ class Runner:
         running.cancelled.set()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(_cancel_task, running)
+
+    def handle(self, message: wire.message.Message) -> None:
+        """Begins the handler of a message; returns at once. One runs at a time."""
+        handler = self._on_message
+        if handler is None:
+            return
+        handling = self._handling = _Handling(Message.from_wire(message))
+        try:
+            if handler.is_async:
+                loop = self._handler_loop()
+                loop.call_soon_threadsafe(self._spawn_handling, loop, handler, handling)
+            else:
+                self._workers.run(lambda: self._handle_sync(handler, handling))
+        except RuntimeError as error:  # the system has no thread left
+            self._upstream.handled(handling.message.id, error)
+
+    def stop_handling(self) -> None:
+        """Tells the handler of the message to stop; returns at once."""
+        handling = self._handling
+        if handling is None:
+            return
+        handling.cancelled.set()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(_cancel_handling, handling)
+
+    def _handle_sync(self, handler: MessageHandler, handling: _Handling) -> None:
+        try:
+            arguments: list[Any] = [handling.message]
+            if handler.takes_context:
+                arguments.append(MessageContext(self._upstream.send, handling.cancelled))
+            handler.function(*arguments)
+        except BaseException as error:  # whatever a handler raises is its outcome, SystemExit too
+            self._upstream.handled(handling.message.id, error)
+        else:
+            self._upstream.handled(handling.message.id, None)
+
+    def _spawn_handling(
+        self, loop: asyncio.AbstractEventLoop, handler: MessageHandler, handling: _Handling
+    ) -> None:
+        handling.task = loop.create_task(self._handle_async(handler, handling))
+        if handling.cancelled.is_set():
+            handling.task.cancel()
+
+    async def _handle_async(self, handler: MessageHandler, handling: _Handling) -> None:
+        try:
+            arguments: list[Any] = [handling.message]
+            if handler.takes_context:
+                arguments.append(AsyncMessageContext(self._upstream.send, handling.cancelled))
+            await handler.function(*arguments)
+        except BaseException as error:  # its cancellation, too; SystemExit would end the loop
+            self._upstream.handled(handling.message.id, error)
+        else:
+            self._upstream.handled(handling.message.id, None)
 
     def close(self, patience: float) -> None:
         """Ends the threads; async handlers that were told to stop have so many seconds to unwind."""
@@ -202,6 +284,11 @@ def _attached_dependencies(assignment: wire.agent.Assignment) -> Dependencies:
 def _cancel_task(running: _Running) -> None:
     if running.task is not None:
         running.task.cancel()
+
+
+def _cancel_handling(handling: _Handling) -> None:
+    if handling.task is not None:
+        handling.task.cancel()
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:

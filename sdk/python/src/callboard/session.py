@@ -10,27 +10,38 @@ and nothing piles up behind a slow connection."""
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import grpc
 
 from callboard import wire
-from callboard.actions import Action, CheckpointSettled, Connect, Cut, End, Start, Stop
+from callboard.actions import (
+    Action,
+    CheckpointSettled,
+    Connect,
+    Cut,
+    End,
+    Handle,
+    SendSettled,
+    Start,
+    Stop,
+    StopHandling,
+)
 from callboard.convert import duration_seconds, enum_name
 from callboard.errors import StatusError, status_error
 from callboard.failure import WireFailure, refused_result
+from callboard.mail import Mail
 from callboard.payload import Payload
 from callboard.reports import Key, Outbox, Settled, key_of
 from callboard.retry import Backoff
 from callboard.settings import Address, parse_address
+from callboard.states import Attempt, Drain, State, Stream, is_fatal
 
 Frame: TypeAlias = wire.agent.AttachRequest
 Reason = wire.agent.CancellationReason
 
-FEATURES = ("cancellation", "drain")
+FEATURES = ("cancellation", "drain", "message_receipts")
 WELCOME_WITHIN = 10.0
 """Seconds from connecting to the welcome; then the next address is tried."""
 PROGRESS_EVERY = 0.1
@@ -40,63 +51,6 @@ RECEIPTS_WITHIN = 5.0
 
 _UNFIT = frozenset({wire.error.ERROR_REASON_INVALID_FIELD, wire.error.ERROR_REASON_PAYLOAD_TOO_LARGE})
 """Why a report is refused for what it holds."""
-
-_FATAL_REASONS = frozenset({"SESSION_SUPERSEDED", "NOT_YOUR_AGENT"})
-_FATAL_CODES = frozenset(
-    {
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.NOT_FOUND,
-        grpc.StatusCode.PERMISSION_DENIED,
-        grpc.StatusCode.UNAUTHENTICATED,
-    }
-)
-
-
-class State(enum.Enum):
-    """Where the session is. Draining is told apart: an agent drains in any of them."""
-
-    DETACHED = "detached"
-    CONNECTING = "connecting"
-    HELLO = "hello"
-    ATTACHED = "attached"
-    STOPPED = "stopped"
-
-
-@dataclass
-class _Attempt:
-    """An attempt that this agent has, or whose reports have no receipt yet."""
-
-    lease: wire.agent.Attempt
-    running: bool = True
-    # Nothing more is reported of it: its outcome was, or the lease is lost.
-    closed: bool = False
-    cancel_requested: bool = False
-    progress: wire.agent.Progress | None = None
-    progress_due: float = 0.0
-
-
-@dataclass
-class _Drain:
-    """When a drain loses its patience: with handlers, then with receipts."""
-
-    handlers_until: float
-    receipts_until: float | None = None
-    announced: bool = False
-
-    def due(self) -> float:
-        """When the patience that is running now ends."""
-        return self.handlers_until if self.receipts_until is None else self.receipts_until
-
-
-@dataclass
-class _Stream:
-    """What belongs to one stream and ends with it."""
-
-    opened: float
-    last_sent: float
-    last_received: float
-    lease: float = 10.0
-    features: frozenset[str] = field(default_factory=frozenset)
 
 
 class Session:
@@ -110,6 +64,7 @@ class Session:
         random: Callable[[], float],
         drain_timeout: float = 30.0,
         instance_id: str = "",
+        takes_messages: bool = False,
     ) -> None:
         self._namespace = namespace
         self._profile = profile
@@ -120,15 +75,17 @@ class Session:
         self._backoff = Backoff(random)
         self._drain_timeout = drain_timeout
         self._instance_id = instance_id
+        self._takes_messages = takes_messages
 
         self.state = State.DETACHED
         self.agent_id = ""
         self.epoch = 0
         self._connect_at: float | None = None
-        self._stream = _Stream(0.0, 0.0, 0.0)
-        self._drain: _Drain | None = None
-        self._attempts: dict[Key, _Attempt] = {}
+        self._stream = Stream(0.0, 0.0, 0.0)
+        self._drain: Drain | None = None
+        self._attempts: dict[Key, Attempt] = {}
         self._outbox = Outbox(limit=max(1, profile.slots) * 4, random=random)
+        self._mail = Mail(random)
         self._actions: list[Action] = []
 
     # What happens.
@@ -142,7 +99,7 @@ class Session:
         """The stream ended or could not be opened; with its status unless that was OK."""
         if self.state in (State.DETACHED, State.STOPPED):
             return
-        if error is not None and self._is_fatal(error):
+        if error is not None and is_fatal(error, self.state is State.ATTACHED):
             self._end(error)
             return
         self._detach(now, self._backoff.delay())
@@ -165,6 +122,11 @@ class Session:
             elif kind == "cancellations":
                 for cancellation in frame.cancellations.cancellations:
                     self._cancelled(cancellation)
+            elif kind == "messages" and self._takes_messages:
+                for message in frame.messages.messages:
+                    self._mail.deliver(message)
+            elif kind == "message_receipts":
+                self._message_receipts(now, frame.message_receipts)
             elif kind == "drain":
                 self._server_drains(now, frame.drain.endpoints)
         self.tick(now)
@@ -195,10 +157,27 @@ class Session:
             report = wire.agent.Report(attempt=attempt.lease, checkpoint=wire.agent.Checkpoint(data=data))
             self._outbox.add_checkpoint(report, ticket)
 
+    def send(self, send: wire.message.MessageSend, ticket: int) -> None:
+        """A handler sends a message; `SendSettled` with the ticket tells what became of it."""
+        if self.state is State.STOPPED:
+            error = status_error(grpc.StatusCode.UNAVAILABLE, "the agent has stopped")
+            self._actions.append(SendSettled(ticket, error))
+        elif self._lacks("messages"):
+            self._actions.append(SendSettled(ticket, _no_messages()))
+        else:
+            self._mail.send(send, ticket)
+
+    def handled(self, now: float, message_id: str, ok: bool) -> bool:
+        """The handler of a message has ended; `ok` when without an error. False when the message failed too
+        often, and is given up."""
+        kept = self._mail.finish(now, message_id, ok)
+        self.tick(now)
+        return kept
+
     def drain(self, now: float, timeout: float | None = None) -> None:
         """The agent takes nothing new and ends when what it has is done, or the time is over."""
         if self._drain is None and self.state is not State.STOPPED:
-            self._drain = _Drain(now + (self._drain_timeout if timeout is None else timeout))
+            self._drain = Drain(now + (self._drain_timeout if timeout is None else timeout))
             self.tick(now)
 
     def stop(self) -> None:
@@ -212,6 +191,8 @@ class Session:
             return
         if self._drain is not None:
             self._tick_drain(now, self._drain)
+        elif self._takes_messages and (message := self._mail.start(now)) is not None:
+            self._actions.append(Handle(message))
         if self.state is State.DETACHED and self._connect_at is not None and now >= self._connect_at:
             self._connect(now)
         elif self._is_silent(now):
@@ -224,6 +205,8 @@ class Session:
         """What to do now, in this order."""
         for ticket, error in self._outbox.take_settled():
             self._actions.append(CheckpointSettled(ticket, error))
+        for ticket, outcome in self._mail.take_settled():
+            self._actions.append(SendSettled(ticket, outcome))
         actions, self._actions = self._actions, []
         return actions
 
@@ -245,6 +228,9 @@ class Session:
             times.append(self._stream.opened + WELCOME_WITHIN)
         if self._drain is not None and self.state is not State.STOPPED:
             times.append(self._drain.due())
+        again = self._mail.start_at()
+        if again is not None and self._drain is None and self.state is not State.STOPPED:
+            times.append(again)
         return min(times, default=None)
 
     def send_at(self) -> float | None:
@@ -255,6 +241,8 @@ class Session:
         times = [self._stream.last_sent + self._stream.lease / 3]
         if not self._lacks("progress"):
             times += [a.progress_due for a in self._attempts.values() if a.progress is not None]
+        if not self._lacks("messages"):
+            times += [due for due in [self._mail.send_at()] if due is not None]
         due = self._outbox.due_at()
         return min(times if due is None else [*times, due])
 
@@ -271,7 +259,7 @@ class Session:
             self._next_address = (self._next_address + 1) % len(self._addresses)
         self.state = State.CONNECTING
         self._connect_at = None
-        self._stream = _Stream(opened=now, last_sent=now, last_received=now)
+        self._stream = Stream(opened=now, last_sent=now, last_received=now)
         self._actions.append(Connect(address))
 
     def _detach(self, now: float, delay: float) -> None:
@@ -279,13 +267,6 @@ class Session:
         self._connect_at = now + delay
         for attempt in self._attempts.values():
             attempt.progress = None
-
-    def _is_fatal(self, error: StatusError) -> bool:
-        if error.reason in _FATAL_REASONS or error.code in _FATAL_CODES:
-            return True
-        # The agent was removed. While attached it's told that its session expired, and learns this when it
-        # comes back.
-        return error.reason == "AGENT_STATE" and self.state is not State.ATTACHED
 
     def _is_silent(self, now: float) -> bool:
         if self.state is State.ATTACHED:
@@ -309,6 +290,10 @@ class Session:
             if attempt.running and not attempt.closed:
                 self._close(key, attempt, "the agent stops")
         self._outbox.give_up(_lease_lost("the agent stops"))
+        self._mail.give_up(status_error(grpc.StatusCode.UNAVAILABLE, "the agent stops"))
+        if self._mail.running():
+            self._mail.abort()
+            self._actions.append(StopHandling())
         self._actions.append(End(error))
 
     # Frames that come.
@@ -327,14 +312,17 @@ class Session:
             if key not in held and attempt.running and not attempt.closed:
                 self._close(key, attempt, "the lease was lost while the agent was away")
         self._outbox.send_all_again()
+        self._mail.send_all_again()
+        if self._lacks("messages"):
+            self._mail.give_up(_no_messages())
         if self._drain is not None:
-            self._drain.announced = False
+            self._drain.announced = self._drain.closed_slots = False
 
     def _assigned(self, assignment: wire.agent.Assignment) -> None:
         key = key_of(assignment.attempt)
         if key in self._attempts:
             return
-        attempt = _Attempt(lease=assignment.attempt)
+        attempt = Attempt(lease=assignment.attempt)
         self._attempts[key] = attempt
         report = wire.agent.Report(attempt=attempt.lease)
         refusal = self._refusal(assignment)
@@ -366,6 +354,12 @@ class Session:
             if settled is Settled.REFUSED and attempt.running and not attempt.closed:
                 self._close(key, attempt, receipt.message or "a report was refused")
             self._forget_if_done(key, attempt)
+
+    def _message_receipts(self, now: float, batch: wire.message.MessageReceiptBatch) -> None:
+        for receipt in batch.sent:
+            self._mail.sent(now, receipt)
+        self._mail.acknowledged(batch.acknowledged_ids)
+        self._mail.acknowledge_again(now, batch.retry_ids)
 
     def _follow_up(self, report: wire.agent.Report, receipt: wire.agent.Receipt) -> None:
         """A result that is refused for what it holds fails its attempt: else the task would hang until its
@@ -408,21 +402,24 @@ class Session:
         self._forget_if_done(key, attempt)
         self.tick(now)
 
-    def _close(self, key: Key, attempt: _Attempt, why: str) -> None:
+    def _close(self, key: Key, attempt: Attempt, why: str) -> None:
         """The attempt isn't ours any more: its handler is to stop, and nothing more is reported of it."""
         attempt.closed = True
         attempt.progress = None
         self._outbox.drop_waiting(key, _lease_lost(why))
         self._actions.append(Stop(key, why, reported=False))
 
-    def _forget_if_done(self, key: Key, attempt: _Attempt) -> None:
+    def _forget_if_done(self, key: Key, attempt: Attempt) -> None:
         if not attempt.running and not self._outbox.has(key):
             self._attempts.pop(key, None)
 
     # Drain.
 
-    def _tick_drain(self, now: float, drain: _Drain) -> None:
+    def _tick_drain(self, now: float, drain: Drain) -> None:
         ours = [(key, a) for key, a in self._attempts.items() if a.running and not a.closed]
+        if self._mail.running() and now >= drain.handlers_until:
+            self._mail.abort()
+            self._actions.append(StopHandling())
         if ours and now >= drain.handlers_until:
             for key, attempt in ours:
                 self._close(key, attempt, "the agent stops")
@@ -430,14 +427,14 @@ class Session:
                 report.rejected.reason = "drain"
                 self._outbox.add(report)
             ours = []
-        if ours:
+        if ours or self._mail.running():
             return
         if drain.receipts_until is None:
             drain.receipts_until = now + RECEIPTS_WITHIN
         # The server hears of the drain before the stream's end: it hands what it was just pushing to others
         # at once.
         told = drain.announced or self.state is not State.ATTACHED
-        if (told and self._outbox.empty()) or now >= drain.receipts_until:
+        if (told and self._outbox.empty() and self._mail.idle()) or now >= drain.receipts_until:
             self._end(None)
 
     # Frames that go.
@@ -449,15 +446,34 @@ class Session:
         if self.state is not State.ATTACHED:
             return None
         if self._drain is not None and not self._drain.announced:
-            self._drain.announced = True
-            if not self._lacks("drain"):
-                return Frame(drain=wire.agent.DrainRequest())
+            frame = self._drain_frame(self._drain)
+            if frame is not None:
+                return frame
+        if not self._lacks("messages"):
+            handled = self._mail.take_acknowledgements(now)
+            if handled:
+                return Frame(acknowledgements=wire.message.MessageAcknowledgementBatch(message_ids=handled))
+            sends = self._mail.take_sends(now)
+            if sends:
+                return Frame(messages=wire.message.MessageSendBatch(messages=sends))
         reports = self._outbox.take(now) + self._due_progress(now)
         if reports:
             return Frame(reports=wire.agent.ReportBatch(reports=reports))
         if now >= self._stream.last_sent + self._stream.lease / 3:
             return Frame(heartbeat=wire.agent.Heartbeat())
         return None
+
+    def _drain_frame(self, drain: Drain) -> Frame | None:
+        """Says that the agent drains. The server ends the stream of an agent that has drained and has no
+        attempt left: while a message is being handled, or has no receipt, it is only told to give nothing
+        more."""
+        if not self._mail.idle() and not self._lacks("messages"):
+            if drain.closed_slots or self._lacks("slots"):
+                return None
+            drain.closed_slots = True
+            return Frame(slots=wire.agent.SlotsChange(slots=0))
+        drain.announced = True
+        return None if self._lacks("drain") else Frame(drain=wire.agent.DrainRequest())
 
     def _hello(self) -> wire.agent.Hello:
         held = [
@@ -469,7 +485,7 @@ class Session:
             namespace=self._namespace,
             profile=self._profile,
             held=held,
-            features=FEATURES,
+            features=(*FEATURES, "messages") if self._takes_messages else FEATURES,
             previous_epoch=self.epoch,
             instance_id=self._instance_id,
         )
@@ -491,6 +507,10 @@ class Session:
     def _lacks(self, feature: str) -> bool:
         """Whether the server is known not to take such frames. While detached nobody knows."""
         return self.state is State.ATTACHED and feature not in self._stream.features
+
+
+def _no_messages() -> StatusError:
+    return status_error(grpc.StatusCode.UNIMPLEMENTED, "the server takes no messages")
 
 
 def _lease_lost(why: str) -> StatusError:

@@ -6,9 +6,22 @@ from callboard._gen.callboard.v1 import agent_pb2 as agent
 from callboard._gen.callboard.v1 import agent_service_pb2 as agent_service
 from callboard._gen.callboard.v1 import error_pb2 as error
 from callboard._gen.callboard.v1 import event_pb2 as event
+from callboard._gen.callboard.v1 import message_pb2 as message
+from callboard._gen.callboard.v1 import message_service_pb2 as message_service
 from callboard._gen.callboard.v1 import namespace_service_pb2 as namespace_service
 from callboard._gen.callboard.v1 import payload_pb2 as payload
 from callboard._gen.callboard.v1 import task_pb2 as task
 from callboard._gen.callboard.v1 import task_service_pb2 as task_service
 
-__all__ = ["agent", "agent_service", "error", "event", "namespace_service", "payload", "task", "task_service"]
+__all__ = [
+    "agent",
+    "agent_service",
+    "error",
+    "event",
+    "message",
+    "message_service",
+    "namespace_service",
+    "payload",
+    "task",
+    "task_service",
+]

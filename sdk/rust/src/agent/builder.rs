@@ -12,6 +12,7 @@ use super::context::Context;
 use super::driver::{self, Plan};
 use super::handle::AgentHandle;
 use super::handlers::{self, ANY, Handler, Handlers};
+use super::message::{self, Message, MessageHandler};
 use super::name;
 use crate::credentials::Identity;
 use crate::task_error::TaskError;
@@ -28,6 +29,7 @@ pub struct AgentBuilder {
     name: Option<String>,
     profile: v1::AgentProfile,
     handlers: Handlers,
+    on_message: Option<MessageHandler>,
     drain_timeout: Duration,
     drain_on_signals: Option<bool>,
     credentials: Credentials,
@@ -57,6 +59,7 @@ impl AgentBuilder {
             name: None,
             profile,
             handlers: Handlers::default(),
+            on_message: None,
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             drain_on_signals: None,
             credentials: Credentials::new(),
@@ -209,6 +212,20 @@ impl AgentBuilder {
         self.add(task_type.into(), handlers::of_payloads(handler))
     }
 
+    /// Handles the messages in the agent's mailbox, one at a time, in their order. A message is acknowledged when its
+    /// handler returned without an error; with an error it comes again after a while, five times in all, and later ones of
+    /// its sender wait. It may also come again after a crash: deduplicate by its id what must not happen twice.
+    #[must_use]
+    pub fn on_message<F, Fut, E>(mut self, handler: F) -> Self
+    where
+        F: Fn(Message) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<TaskError>,
+    {
+        self.on_message = Some(message::of(handler));
+        self
+    }
+
     /// Says of a task type that is handled what it does, for people and for agents that look for help: a description, and
     /// JSON Schemas of input and result (empty: none). Schemas are shown, inputs are not checked against them.
     #[must_use]
@@ -268,6 +285,7 @@ impl AgentBuilder {
             namespace,
             profile: self.profile,
             handlers: self.handlers,
+            on_message: self.on_message,
             client,
             drain_timeout: self.drain_timeout,
             drain_on_signals: self.drain_on_signals.unwrap_or(false),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::runner::HandlerEvent;
 use super::session::HandlerId;
-use crate::{Client, Error, Result, payload, time};
+use crate::{Client, Error, NewMessage, Result, entropy, payload, time};
 
 /// The attempt that a handler works on. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -37,7 +37,25 @@ pub(super) struct Link {
     pub(super) events: mpsc::Sender<HandlerEvent>,
     /// Bounds the checkpoints without a receipt, over all handlers.
     pub(super) checkpoints: Arc<Semaphore>,
+    /// Bounds the messages without a receipt, over all handlers.
+    pub(super) sends: Arc<Semaphore>,
     pub(super) client: Client,
+}
+
+impl Link {
+    /// Sends a message over the agent's stream; returns when it is durable.
+    pub(super) async fn send(&self, message: NewMessage) -> Result<v1::MessageReceipt> {
+        let NewMessage { message, request_id } = message;
+        if let Some(body) = &message.payload {
+            payload::check("message.payload", body)?;
+        }
+        let request_id = if request_id.is_empty() { entropy::unique_id() } else { request_id };
+        let permit = Arc::clone(&self.sends).acquire_owned().await.map_err(|_| Error::stopped())?;
+        let (reply, receipt) = oneshot::channel();
+        let send = Box::new(v1::MessageSend { request_id, message: Some(message) });
+        self.events.send(HandlerEvent::Send { send, reply, permit }).await.map_err(|_| Error::stopped())?;
+        receipt.await.map_err(|_| Error::stopped())?
+    }
 }
 
 /// Why and that a handler is to stop.
@@ -223,6 +241,16 @@ impl Context {
         let event = HandlerEvent::Checkpoint { handler: self.inner.handler, data, reply, permit };
         link.events.send(event).await.map_err(|_| Error::stopped())?;
         receipt.await.map_err(|_| Error::stopped())?
+    }
+
+    /// Sends a message as this agent. Returns when it is durable. Waits while the server can't be reached.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when the namespace has no such agent, [`Error::ResourceExhausted`] when its mailbox is full,
+    /// [`Error::InvalidArgument`] when the message is not as it may be; [`Error::Unavailable`] when the agent has stopped.
+    pub async fn send(&self, message: NewMessage) -> Result<v1::MessageReceipt> {
+        self.inner.link.send(message).await
     }
 
     /// Completes when the handler is to stop. Clean up, and return [`crate::TaskError::cancelled`] (or a result: it is

@@ -18,6 +18,7 @@ use super::connection::{Connection, Incoming};
 use super::context::{Cancellation, Context, Link};
 use super::handle::{AgentHandle, Status, Wish};
 use super::handlers::Handlers;
+use super::message::{Message, MessageHandler};
 use super::runner::{self, HandlerEvent};
 use super::session::{Action, Config, HandlerId, Moment, Session, Target, Ticket};
 use super::signals::Signals;
@@ -29,6 +30,9 @@ const EVENTS: usize = 1024;
 /// At most this much is taken at once before frames are sent again.
 const BURST: usize = 256;
 
+/// How many messages may be on their way to the server; handlers that send more wait.
+const SENDS: usize = 64;
+
 /// How long a stream may take to end after the agent closed its side.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -38,6 +42,7 @@ pub(super) struct Plan {
     pub(super) namespace: String,
     pub(super) profile: v1::AgentProfile,
     pub(super) handlers: Handlers,
+    pub(super) on_message: Option<MessageHandler>,
     pub(super) client: Client,
     pub(super) drain_timeout: Duration,
     pub(super) drain_on_signals: bool,
@@ -69,12 +74,16 @@ struct Driver {
     addresses: Vec<Uri>,
     connection: Connection,
     handlers: Handlers,
+    on_message: Option<MessageHandler>,
     running: HashMap<HandlerId, Running>,
+    /// Ends the handler of the message that is being handled.
+    handling: Option<CancellationToken>,
     tracker: TaskTracker,
     program: runtime::Handle,
     events: mpsc::Receiver<HandlerEvent>,
     link: Link,
     replies: HashMap<Ticket, (oneshot::Sender<Result<()>>, OwnedSemaphorePermit)>,
+    sends: HashMap<Ticket, (oneshot::Sender<Result<v1::MessageReceipt>>, OwnedSemaphorePermit)>,
     last_ticket: Ticket,
     wishes: watch::Receiver<Wish>,
     status: watch::Sender<Status>,
@@ -114,6 +123,7 @@ impl Driver {
             instance_id: entropy::unique_id(),
             addresses: plan.addresses.len(),
             drain_timeout: plan.drain_timeout,
+            takes_messages: plan.on_message.is_some(),
             seed: entropy::seed(),
         };
         Ok(Self {
@@ -122,12 +132,20 @@ impl Driver {
             addresses: plan.addresses,
             connection: Connection::new(plan.client.identity().clone()),
             handlers: plan.handlers,
+            on_message: plan.on_message,
             running: HashMap::new(),
+            handling: None,
             tracker: TaskTracker::new(),
             program,
             events: words,
-            link: Link { events, checkpoints: Arc::new(Semaphore::new(checkpoints)), client: plan.client },
+            link: Link {
+                events,
+                checkpoints: Arc::new(Semaphore::new(checkpoints)),
+                sends: Arc::new(Semaphore::new(SENDS)),
+                client: plan.client,
+            },
             replies: HashMap::new(),
+            sends: HashMap::new(),
             last_ticket: 0,
             wishes,
             status,
@@ -202,6 +220,15 @@ impl Driver {
                 self.replies.insert(self.last_ticket, (reply, permit));
                 self.session.on_checkpoint(handler, data, self.last_ticket);
             }
+            HandlerEvent::Send { send, reply, permit } => {
+                self.last_ticket += 1;
+                self.sends.insert(self.last_ticket, (reply, permit));
+                self.session.on_send(*send, self.last_ticket);
+            }
+            HandlerEvent::Handled { id, error } => {
+                self.handling = None;
+                self.session.on_handled(now, &id, error.as_deref());
+            }
         }
     }
 
@@ -232,8 +259,29 @@ impl Driver {
                     let _ = reply.send(result);
                 }
             }
+            Action::Handle(message) => self.handle(*message),
+            Action::AbortMessage => {
+                if let Some(handling) = &self.handling {
+                    handling.cancel();
+                }
+            }
+            Action::SendDone { ticket, result } => {
+                if let Some((reply, _permit)) = self.sends.remove(&ticket) {
+                    // The handler may have stopped waiting.
+                    let _ = reply.send(result);
+                }
+            }
             Action::Stop(result) => self.result = Some(result),
         }
+    }
+
+    fn handle(&mut self, message: v1::Message) {
+        // The session starts none when there is no handler.
+        let Some(handler) = self.on_message.clone() else { return };
+        let abort = CancellationToken::new();
+        let message = Message::new(message, self.link.clone());
+        self.handling = Some(abort.clone());
+        self.tracker.spawn_on(runner::handle(handler, message, abort, self.link.events.clone()), &self.program);
     }
 
     fn connect(&mut self, target: &Target) {
@@ -273,6 +321,9 @@ impl Driver {
         for running in self.running.values() {
             running.cancellation.cancel(v1::CancellationReason::LeaseLost);
             running.abort.cancel();
+        }
+        if let Some(handling) = &self.handling {
+            handling.cancel();
         }
         self.set_attached(false);
         self.connection.finish(CLOSING).await;

@@ -9,6 +9,7 @@ mod context;
 mod driver;
 mod handle;
 mod handlers;
+mod message;
 mod name;
 mod runner;
 mod session;
@@ -17,6 +18,7 @@ mod signals;
 pub use builder::AgentBuilder;
 pub use context::{Context, Dependency};
 pub use handle::AgentHandle;
+pub use message::Message;
 
 /// An agent. Build one with [`Agent::builder`].
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, ProgressSlot};
 use super::handlers::Handler;
+use super::message::{Message, MessageHandler};
 use super::session::{HandlerId, Outcome};
 use crate::Result;
 use crate::task_error::{self, TaskError};
@@ -28,6 +29,36 @@ pub(super) enum HandlerEvent {
         reply: oneshot::Sender<Result<()>>,
         permit: OwnedSemaphorePermit,
     },
+    /// A message is to be sent, and its receipt awaited. The permit is given back with the receipt.
+    Send {
+        send: Box<v1::MessageSend>,
+        reply: oneshot::Sender<Result<v1::MessageReceipt>>,
+        permit: OwnedSemaphorePermit,
+    },
+    /// The handler of a message has ended: with an error, when there is one.
+    Handled { id: String, error: Option<String> },
+}
+
+/// Runs the handler of a message to its end, or until it is aborted, and says how it ended.
+pub(super) async fn handle(
+    handler: MessageHandler,
+    message: Message,
+    abort: CancellationToken,
+    events: mpsc::Sender<HandlerEvent>,
+) {
+    let id = message.id().to_owned();
+    let running = AssertUnwindSafe(async move { handler(message).await }).catch_unwind();
+    let error = tokio::select! {
+        biased;
+        ended = running => match ended {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.into_failure().message),
+            Err(panic) => Some(task_error::panicked(panic.as_ref()).message),
+        },
+        () = abort.cancelled() => Some("the agent stopped".to_owned()),
+    };
+    // The agent has stopped when nobody receives: then there is nobody to tell.
+    let _ = events.send(HandlerEvent::Handled { id, error }).await;
 }
 
 /// Runs the handler to its end, or until it is aborted, and says how it ended: exactly once, whatever happens.
@@ -96,7 +127,8 @@ mod tests {
     fn stage(capacity: usize) -> Stage {
         let (events, heard) = mpsc::channel(capacity);
         let client = Client::connect("http://127.0.0.1:1").unwrap();
-        let link = Link { events: events.clone(), checkpoints: Arc::new(Semaphore::new(1)), client };
+        let (checkpoints, sends) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
+        let link = Link { events: events.clone(), checkpoints, sends, client };
         let cancellation = Cancellation::default();
         let assignment = v1::Assignment {
             attempt: Some(v1::Attempt { task_id: "t1".into(), attempt: 3, lease_token: "x".into() }),

@@ -2,6 +2,7 @@
 
 mod agents;
 mod call;
+mod messages;
 mod namespaces;
 mod tasks;
 mod unary;
@@ -12,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use callboard_proto::v1::agent_service_client::AgentServiceClient;
+use callboard_proto::v1::message_service_client::MessageServiceClient;
 use callboard_proto::v1::namespace_service_client::NamespaceServiceClient;
 use callboard_proto::v1::task_service_client::TaskServiceClient;
 use callboard_proto::{MAX_MESSAGE_BYTES, v1};
@@ -105,6 +107,11 @@ impl Client {
     /// The raw client of the agents, at the address in use: no retries, no request ids, no deadline.
     pub fn agents(&self) -> AgentServiceClient<Connection> {
         AgentServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The raw client of messages, at the address in use: no retries, no request ids, no deadline.
+    pub fn messages(&self) -> MessageServiceClient<Connection> {
+        MessageServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     /// The raw client of the namespaces, at the address in use: no retries, no request ids, no deadline.

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use callboard_proto::v1::agent_service_client::AgentServiceClient;
+use callboard_proto::v1::message_service_client::MessageServiceClient;
 use callboard_proto::v1::namespace_service_client::NamespaceServiceClient;
 use callboard_proto::v1::task_service_client::TaskServiceClient;
 use callboard_proto::{MAX_MESSAGE_BYTES, v1};
@@ -111,6 +112,14 @@ unary!(AgentServiceClient {
     remove_agent(RemoveAgentRequest) -> RemoveAgentResponse fills [namespace, request_id];
 });
 
+unary!(MessageServiceClient {
+    send_message(SendMessageRequest) -> SendMessageResponse fills [namespace, request_id]
+        checks |r: &v1::SendMessageRequest| check_message(r.message.as_ref()),;
+    fetch_messages(FetchMessagesRequest) -> FetchMessagesResponse fills [namespace]
+        waits |r: &v1::FetchMessagesRequest| given(r.wait.as_ref(), Duration::ZERO),;
+    acknowledge_messages(AcknowledgeMessagesRequest) -> AcknowledgeMessagesResponse fills [namespace];
+});
+
 unary!(NamespaceServiceClient {
     create_namespace(CreateNamespaceRequest) -> CreateNamespaceResponse fills [request_id];
     get_namespace(GetNamespaceRequest) -> GetNamespaceResponse fills [];
@@ -124,6 +133,10 @@ fn given(wait: Option<&prost_types::Duration>, otherwise: Duration) -> Duration 
 
 fn check_payload(field: &str, payload: Option<&v1::Payload>) -> Result<()> {
     payload.map_or(Ok(()), |payload| payload::check(field, payload))
+}
+
+fn check_message(message: Option<&v1::NewMessage>) -> Result<()> {
+    check_payload("message.payload", message.and_then(|message| message.payload.as_ref()))
 }
 
 fn check_spec(field: &str, spec: Option<&v1::TaskSpec>) -> Result<()> {

@@ -35,6 +35,10 @@ impl Ending {
         Self { stage: Stage::Working, drain_timeout, receipts_since: None }
     }
 
+    pub(super) fn is_working(&self) -> bool {
+        matches!(self.stage, Stage::Working)
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         matches!(self.stage, Stage::Draining { .. } | Stage::HandedBack { .. })
     }
@@ -80,16 +84,17 @@ impl Session {
         for kept in self.outbox.take_checkpoints() {
             self.conclude(&kept, Err(error.clone()));
         }
+        self.give_up_messages(&error);
         self.actions.push_back(Action::Disconnect);
         self.ending.stage = Stage::Final { error, until: now + CANCEL_GRACE };
     }
 
     /// Ends the agent when its time is over, or nothing is left.
     pub(super) fn end_when_due(&mut self, now: Moment) {
-        let idle = self.attempts.running() == 0;
+        let idle = self.attempts.running() == 0 && !self.mail.is_running();
         // A server that knows of drains ends the stream when nothing is left: until then it might still be giving us a task.
         let let_go = !(self.link.is_attached() && self.link.server_takes(DRAIN));
-        let done = idle && self.outbox.is_empty() && let_go;
+        let done = idle && self.outbox.is_empty() && self.mail.is_idle() && let_go;
         match &self.ending.stage {
             Stage::Working => {}
             Stage::Final { error, until } if idle || *until <= now => {
@@ -124,6 +129,10 @@ impl Session {
             let reason = "drain".to_owned();
             self.lose(now, &attempt, v1::CancellationReason::LeaseLost);
             self.report(attempt, v1::report::Kind::Rejected(v1::Rejected { reason }), None);
+        }
+        if self.mail.is_running() {
+            self.mail.abort();
+            self.actions.push_back(Action::AbortMessage);
         }
     }
 

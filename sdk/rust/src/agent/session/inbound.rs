@@ -8,7 +8,7 @@ use v1::attach_response::Frame;
 
 use super::attempts::Standing;
 use super::outbox::Kept;
-use super::{Action, CANCEL_GRACE, CHECKPOINT, Moment, Session, link};
+use super::{Action, CANCEL_GRACE, CHECKPOINT, MESSAGES, Moment, Session, link};
 use crate::Error;
 use crate::error::{CallError, reason_name};
 use crate::settings;
@@ -36,8 +36,9 @@ impl Session {
                 batch.cancellations.iter().for_each(|cancellation| self.on_cancellation(now, cancellation));
             }
             Some(Frame::Drain(notice)) => self.on_drain_notice(now, notice),
-            // Messages come only to an agent that lists the feature.
-            Some(Frame::Messages(_) | Frame::MessageReceipts(_) | Frame::Heartbeat(_)) | None => {}
+            Some(Frame::Messages(batch)) => self.on_messages(batch),
+            Some(Frame::MessageReceipts(batch)) => self.on_message_receipts(now, batch),
+            Some(Frame::Heartbeat(_)) | None => {}
         }
     }
 
@@ -91,6 +92,10 @@ impl Session {
             }
         }
         self.outbox.send_all_again();
+        self.mail.send_all_again();
+        if !self.link.server_takes(MESSAGES) {
+            self.give_up_messages(&refusal(v1::ErrorReason::Unspecified, "the server takes no messages"));
+        }
         if !self.link.server_takes(CHECKPOINT) {
             for kept in self.outbox.take_checkpoints() {
                 self.conclude(&kept, Err(refusal(v1::ErrorReason::Unspecified, "the server takes no checkpoints")));

@@ -46,6 +46,7 @@ struct Attached {
     last_sent: Moment,
     last_received: Moment,
     drain_sent: bool,
+    slots_sent: bool,
 }
 
 #[derive(Debug)]
@@ -108,6 +109,14 @@ impl Link {
         }
     }
 
+    /// Whether the frame that closes all slots is to be sent on this stream; it then is.
+    pub(super) fn take_slots_turn(&mut self) -> bool {
+        match &mut self.phase {
+            Phase::Attached(attached) => !std::mem::replace(&mut attached.slots_sent, true),
+            _ => false,
+        }
+    }
+
     pub(super) fn welcome(&mut self, now: Moment, welcome: &v1::Welcome) {
         let lease = welcome.lease.as_ref().map(crate::time::duration).filter(|lease| !lease.is_zero());
         self.epoch = welcome.session_epoch;
@@ -119,6 +128,7 @@ impl Link {
             last_sent: now,
             last_received: now,
             drain_sent: false,
+            slots_sent: false,
         });
     }
 

@@ -7,6 +7,8 @@ mod attempts;
 mod ending;
 mod inbound;
 mod link;
+mod mail;
+mod messages;
 mod outbox;
 mod progress;
 
@@ -24,6 +26,7 @@ use attempts::{Attempts, Standing};
 use ending::Ending;
 use link::Link;
 pub(super) use link::Target;
+use mail::Mail;
 use outbox::Outbox;
 use progress::ProgressGate;
 
@@ -38,6 +41,9 @@ const CANCELLATION: &str = "cancellation";
 const DRAIN: &str = "drain";
 const CHECKPOINT: &str = "checkpoint";
 const PROGRESS: &str = "progress";
+const SLOTS: &str = "slots";
+const MESSAGES: &str = "messages";
+const MESSAGE_RECEIPTS: &str = "message_receipts";
 
 /// One handler that was started, for as long as the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,6 +82,12 @@ pub(super) enum Action {
     Abort(HandlerId),
     /// Tell the handler what became of its checkpoint.
     CheckpointDone { ticket: Ticket, result: Result<(), Error> },
+    /// Run the handler of a message. There is one handler, which is at rest.
+    Handle(Box<v1::Message>),
+    /// Drop the handler of the message.
+    AbortMessage,
+    /// Tell a handler what became of its message.
+    SendDone { ticket: Ticket, result: Result<v1::MessageReceipt, Error> },
     /// It is over. Drop what still runs.
     Stop(Result<(), Error>),
 }
@@ -89,6 +101,8 @@ pub(super) struct Config {
     pub(super) instance_id: String,
     pub(super) addresses: usize,
     pub(super) drain_timeout: Duration,
+    /// There is a handler for messages.
+    pub(super) takes_messages: bool,
     pub(super) seed: u64,
 }
 
@@ -100,6 +114,7 @@ pub(super) struct Session {
     attempts: Attempts,
     outbox: Outbox,
     progress: ProgressGate,
+    mail: Mail,
     ending: Ending,
     actions: VecDeque<Action>,
     chance: StdRng,
@@ -114,6 +129,7 @@ impl Session {
             attempts: Attempts::default(),
             outbox: Outbox::default(),
             progress: ProgressGate::default(),
+            mail: Mail::default(),
             ending: Ending::new(config.drain_timeout),
             actions: VecDeque::new(),
             chance: StdRng::seed_from_u64(config.seed),
@@ -131,6 +147,7 @@ impl Session {
             self.actions.push_back(Action::Abort(handler));
         }
         self.keep_link(now);
+        self.handle_next(now);
         self.end_when_due(now);
     }
 
@@ -154,7 +171,8 @@ impl Session {
     /// When to call [`Session::advance`] again, if nothing happens before.
     pub(super) fn next_wake(&self) -> Option<Moment> {
         let link = if self.ending.is_final() { None } else { self.link.next_due() };
-        [link, self.attempts.next_abort(), self.ending.next_due()].into_iter().flatten().min()
+        let message = if self.ending.is_working() { self.mail.next_start() } else { None };
+        [link, self.attempts.next_abort(), self.ending.next_due(), message].into_iter().flatten().min()
     }
 
     /// When to call [`Session::poll_frame`] again, if nothing happens before. Of no use while nothing can be sent.
@@ -162,7 +180,8 @@ impl Session {
         if self.ending.is_final() || !self.link.is_attached() {
             return None;
         }
-        [self.outbox.next_due(), self.progress.next_due(), self.link.heartbeat_at()].into_iter().flatten().min()
+        let due = [self.outbox.next_due(), self.progress.next_due(), self.mail.next_frame(), self.link.heartbeat_at()];
+        due.into_iter().flatten().min()
     }
 
     /// A handler says how far it is. The latest wins, and nothing is kept across streams.
@@ -208,7 +227,7 @@ impl Session {
             namespace: self.config.namespace.clone(),
             profile: Some(self.config.profile.clone()),
             held: self.attempts.held(),
-            features: vec![CANCELLATION.to_owned(), DRAIN.to_owned()],
+            features: self.features(),
             previous_epoch: self.link.epoch(),
             instance_id: self.config.instance_id.clone(),
             message_window: 0,
@@ -222,11 +241,28 @@ impl Session {
         if let Some(batch) = self.report_batch(now) {
             return Some(Frame::Reports(batch));
         }
-        if self.ending.is_draining() && self.link.server_takes(DRAIN) && self.link.take_drain_turn() {
-            return Some(Frame::Drain(v1::DrainRequest {}));
+        if let Some(frame) = self.mail_frame(now) {
+            return Some(frame);
+        }
+        if let Some(frame) = self.drain_frame() {
+            return Some(frame);
         }
         let heartbeat_due = self.link.heartbeat_at().is_some_and(|at| at <= now);
         heartbeat_due.then_some(Frame::Heartbeat(v1::Heartbeat {}))
+    }
+
+    /// Says that the agent drains. The server ends the stream of an agent that has drained and has no attempt left: while
+    /// a message is being handled, or has no receipt, it is only told to give nothing more.
+    fn drain_frame(&mut self) -> Option<Frame> {
+        if !self.ending.is_draining() {
+            return None;
+        }
+        if !self.mail.is_idle() {
+            let closes = self.link.server_takes(SLOTS) && self.link.take_slots_turn();
+            return closes.then_some(Frame::Slots(v1::SlotsChange { slots: 0 }));
+        }
+        let drains = self.link.server_takes(DRAIN) && self.link.take_drain_turn();
+        drains.then_some(Frame::Drain(v1::DrainRequest {}))
     }
 
     fn report_batch(&mut self, now: Moment) -> Option<v1::ReportBatch> {

@@ -4,6 +4,7 @@ mod attaching;
 mod cancelling;
 mod draining;
 mod liveness;
+mod messages;
 mod ordering;
 mod refusing;
 mod reporting;
@@ -43,6 +44,7 @@ impl Script {
             instance_id: "i".into(),
             addresses: 2,
             drain_timeout: Duration::from_secs(30),
+            takes_messages: true,
             seed: 7,
         };
         Self { session: Session::new(config), now: Moment::ZERO, handlers: HashMap::new(), sent: HashMap::new() }
@@ -88,7 +90,7 @@ impl Script {
     }
 
     fn welcome(&mut self, epoch: i64, held: &[&str]) {
-        self.welcome_with(epoch, held, &["progress", "checkpoint", "drain", "slots"]);
+        self.welcome_with(epoch, held, &["progress", "checkpoint", "drain", "slots", "messages"]);
     }
 
     fn welcome_with(&mut self, epoch: i64, held: &[&str], features: &[&str]) {
@@ -231,6 +233,12 @@ impl Script {
                     "checkpoint {ticket} {}",
                     result.map_or_else(|error| error.reason().to_owned(), |()| "ok".into())
                 )
+            }
+            Action::Handle(message) => format!("handle {}", message.id),
+            Action::AbortMessage => "abort message".into(),
+            Action::SendDone { ticket, result } => {
+                let what = result.map_or_else(|error| error.reason().to_owned(), |receipt| receipt.message_id);
+                format!("sent {ticket} {what}")
             }
             Action::Stop(result) => {
                 format!("stop {}", result.map_or_else(|error| error.reason().to_owned(), |()| "ok".into()))
