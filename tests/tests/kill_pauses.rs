@@ -14,8 +14,18 @@ const SHORT_LEASE: &str = "--stream-lease 2s --reattach-grace 3s --restart-grace
 const UNDER_LOAD: Duration = Duration::from_millis(1_500);
 
 /// Agents of the SDK, whose handlers take their time.
-const PATIENT: Size =
-    Size { submitters: 2, steerers: 0, agents: 2, slots: 8, claimers: 0, speakers: 0, max_attempts: 0, longest: 4_000 };
+const PATIENT: Size = Size {
+    submitters: 2,
+    steerers: 0,
+    agents: 2,
+    slots: 8,
+    claimers: 0,
+    speakers: 0,
+    readers: 0,
+    writers: 0,
+    max_attempts: 0,
+    longest: 4_000,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_server_takes_no_lease_away() {

@@ -5,6 +5,7 @@
 mod acknowledged;
 mod dependencies;
 mod histories;
+mod letters;
 mod living;
 mod observed;
 mod outcomes;
@@ -57,6 +58,12 @@ pub enum Rule {
     RetryHolds,
     /// A dependent runs behind its dependencies, with their results; one that ends by them has one that did not complete.
     DependentsFollow,
+    /// A message that was acknowledged to its sender comes to whom it was for.
+    MessageArrives,
+    /// A message whose acknowledgement has its receipt never comes again.
+    AcknowledgedIsGone,
+    /// Messages of one sender come in the order in which they were sent.
+    MessagesInOrder,
     /// No answer that no fault explains.
     NoSurprise,
 }
@@ -101,6 +108,7 @@ pub fn check(history: &History, observed: &Observed) -> Vec<Violation> {
     acknowledged::check(history, observed, &mut findings);
     outcomes::check(history, observed, &mut findings);
     dependencies::check(history, observed, &mut findings);
+    letters::check(history, &mut findings);
     for surprise in &history.surprises {
         findings.add(Rule::NoSurprise, "an answer", surprise);
     }

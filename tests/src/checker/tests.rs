@@ -1,7 +1,9 @@
 //! Each rule, shown red by a history that breaks it; the history that they break is green.
 
 use super::{Observed, Rule, Seen, check, taken};
-use crate::load::history::{Creation, HandlerRun, History, MARKER, Reported, Said, Steering, Verdict};
+use crate::load::history::{
+    Creation, Delivery, HandlerRun, History, Letter, MARKER, Reported, Said, Steering, Verdict,
+};
 use crate::load::work::payload;
 use callboard::v1;
 use callboard::v1::{EventType as E, TaskState as S};
@@ -37,8 +39,29 @@ impl World {
         world.history.runs[2].dependencies = vec![("first".into(), S::Completed, Some("result of first".into()))];
         world.history.cancels = vec![steering("third", S::Cancelled, 1)];
         world.history.retries = vec![steering("third", S::Ready, 2)];
+        for number in 1..=3 {
+            world.wrote("ann", number);
+            world.delivered("ann", number);
+        }
         world.history.reports = vec![report("first", 2, "result of first", Verdict::Committed)];
         world
+    }
+
+    /// A letter to `bob`, with its receipt.
+    fn wrote(&mut self, sender: &str, number: u32) {
+        let receipt = v1::MessageReceipt { message_id: format!("m{number}"), sequence: i64::from(number) };
+        self.history.letters.push(Letter { answers: vec![receipt; 2], ..Letter::new(sender, number, "bob") });
+    }
+
+    fn delivered(&mut self, sender: &str, number: u32) {
+        self.history.deliveries.push(Delivery {
+            reader: "bob".into(),
+            stream: 1,
+            message_id: format!("m{number}"),
+            sequence: i64::from(number),
+            text: format!("{sender}/{number}"),
+            acknowledged: false,
+        });
     }
 
     fn create(&mut self, marker: &str, ids: &[&str]) {
@@ -333,6 +356,33 @@ fn an_attempt_that_was_taken_from_its_handler() {
     world.task("first").events[4].r#type = E::AttemptLost.into();
     let taken = taken(&world.history, &world.observed);
     assert_eq!(taken.iter().map(|(run, _)| run.attempt).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_message_that_never_came_or_came_to_somebody_else() {
+    red(Rule::MessageArrives, |world| drop(world.history.deliveries.remove(1)));
+    red(Rule::MessageArrives, |world| world.history.deliveries[1].reader = "cid".to_owned());
+}
+
+#[test]
+fn a_message_that_came_again_behind_its_acknowledgement() {
+    red(Rule::AcknowledgedIsGone, |world| world.history.deliveries[2].acknowledged = true);
+}
+
+#[test]
+fn messages_out_of_order() {
+    red(Rule::MessagesInOrder, |world| world.history.deliveries.swap(0, 1));
+    red(Rule::MessagesInOrder, |world| {
+        world.history.deliveries.swap(0, 1);
+        world.history.deliveries[1].stream = 2;
+    });
+}
+
+#[test]
+fn a_message_that_was_sent_twice_or_by_nobody() {
+    red(Rule::RepeatedOnce, |world| world.history.letters[0].answers[1].sequence = 9);
+    red(Rule::RepeatedOnce, |world| world.history.deliveries[0].message_id = "m9".to_owned());
+    red(Rule::NothingInvented, |world| world.history.deliveries[0].text = "eve/1".to_owned());
 }
 
 #[test]

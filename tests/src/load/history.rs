@@ -1,6 +1,7 @@
 //! What a load asked, what it was answered, and what its handlers did: the facts that a checker holds the server to.
 
 use callboard::v1;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,8 +19,56 @@ pub struct History {
     pub runs: Vec<HandlerRun>,
     /// Reports whose receipts were seen.
     pub reports: Vec<Reported>,
+    /// Messages that were written.
+    pub letters: Vec<Letter>,
+    /// Messages that were delivered, in the order in which they came to each reader.
+    pub deliveries: Vec<Delivery>,
+    /// Messages whose acknowledgement has its receipt, by id.
+    pub acknowledged: BTreeSet<String>,
     /// Answers that no fault explains.
     pub surprises: Vec<String>,
+}
+
+/// A message that was written, however often it was sent. A sender sends its letters one after the other.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    /// By whom.
+    pub sender: String,
+    /// Its number among the sender's.
+    pub number: u32,
+    /// To whom.
+    pub to: String,
+    /// Every receipt that came.
+    pub answers: Vec<v1::MessageReceipt>,
+}
+
+/// A message that was delivered.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// To whom.
+    pub reader: String,
+    /// Over which of its streams.
+    pub stream: u32,
+    /// The message's id.
+    pub message_id: String,
+    /// Its place in the mailbox.
+    pub sequence: i64,
+    /// What it says: unique for each letter.
+    pub text: String,
+    /// Its acknowledgement had its receipt already.
+    pub acknowledged: bool,
+}
+
+impl Letter {
+    /// One that is to be sent.
+    pub fn new(sender: &str, number: u32, to: &str) -> Self {
+        Self { sender: sender.to_owned(), number, to: to.to_owned(), answers: Vec::new() }
+    }
+
+    /// What it says, which is its request id, too.
+    pub fn text(&self) -> String {
+        format!("{}/{}", self.sender, self.number)
+    }
 }
 
 /// One request for tasks, however often it was sent.
@@ -143,6 +192,13 @@ impl Recorder {
         history.creations.len() - 1
     }
 
+    /// A letter is about to be sent.
+    pub fn letter(&self, letter: Letter) -> usize {
+        let mut history = self.history();
+        history.letters.push(letter);
+        history.letters.len() - 1
+    }
+
     /// A report is about to be sent.
     pub fn report(&self, attempt: v1::Attempt, said: Said, bogus: bool) -> usize {
         let mut history = self.history();
@@ -202,6 +258,12 @@ impl History {
         self.creations.iter().flat_map(|creation| &creation.answers).flatten().map(|receipt| receipt.task_id.as_str())
     }
 
+    /// Letters that were acknowledged to their writers and not yet by their readers.
+    pub fn under_way(&self) -> usize {
+        let receipts = self.letters.iter().filter_map(|letter| letter.answers.first());
+        receipts.filter(|receipt| !self.acknowledged.contains(&receipt.message_id)).count()
+    }
+
     /// How much there was of everything.
     pub fn summary(&self) -> String {
         let acknowledged = self.creations.iter().filter(|creation| !creation.answers.is_empty()).count();
@@ -209,12 +271,14 @@ impl History {
         let receipts: usize = self.reports.iter().map(|report| report.receipts.len()).sum();
         format!(
             "{} requests for tasks ({acknowledged} acknowledged), {} cancellations, {} retries, {} handler runs, {} reports \
-             seen ({bogus} bogus) with {receipts} receipts",
+             seen ({bogus} bogus) with {receipts} receipts, {} letters with {} deliveries",
             self.creations.len(),
             self.cancels.len(),
             self.retries.len(),
             self.runs.len(),
             self.reports.len(),
+            self.letters.len(),
+            self.deliveries.len(),
         )
     }
 }

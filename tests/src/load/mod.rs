@@ -9,6 +9,7 @@ mod claim;
 pub mod crew;
 mod frames;
 pub mod history;
+mod letters;
 mod sdk;
 mod steer;
 mod submit;
@@ -55,6 +56,10 @@ pub struct Size {
     pub claimers: u64,
     /// Agents that speak frames.
     pub speakers: u64,
+    /// Agents that read letters, and write to each other.
+    pub readers: u64,
+    /// Those who write to them by calls.
+    pub writers: u64,
     /// Attempts that a run of a task may have; 0 for the server's default.
     pub max_attempts: i32,
     /// The longest that a handler works, in milliseconds; more than 250.
@@ -70,6 +75,8 @@ impl Default for Size {
             slots: 12,
             claimers: 3,
             speakers: 1,
+            readers: 2,
+            writers: 2,
             max_attempts: 0,
             longest: 1_500,
         }
@@ -137,6 +144,14 @@ impl Load {
             let worker = load.worker(format!("claims-{index}"), seed, &load.stop_doing);
             load.doers.spawn(claim::claim(worker));
         }
+        for index in 0..size.readers {
+            let worker = load.worker(letters::reader(index), seed, &load.stop_doing);
+            load.doers.spawn(letters::read(worker, load.stop_asking.clone()));
+        }
+        for index in 0..size.writers {
+            let worker = load.worker(format!("writer-{index}"), seed, &load.stop_asking);
+            load.askers.spawn(letters::write(worker));
+        }
         for index in 0..size.submitters {
             let worker = load.worker(format!("asker-{index}"), seed, &load.stop_asking);
             load.askers.spawn(submit::submit(worker));
@@ -180,18 +195,19 @@ impl Load {
         .await;
     }
 
-    /// Waits until every live task has ended, or the time is over.
+    /// Waits until every live task has ended and every letter is read, or the time is over.
     pub async fn heal(&mut self) {
         let until = tokio::time::Instant::now() + HEALING;
         loop {
             let live = live_tasks(&self.client).await;
-            if live.is_empty() {
+            let letters = self.recorder.history().under_way();
+            if live.is_empty() && letters == 0 {
                 return;
             }
             let told: Vec<_> = live.iter().take(20).map(describe).collect();
             let count = live.len();
             let in_time = tokio::time::Instant::now() < until;
-            assert!(in_time, "{count} tasks have not ended {HEALING:?} after the faults: {told:#?}");
+            assert!(in_time, "{count} tasks and {letters} letters are left {HEALING:?} after the faults: {told:#?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

@@ -1,0 +1,199 @@
+//! Those who write letters to each other: messages, sent by calls and over streams, read and acknowledged over streams.
+
+use super::Worker;
+use super::answer::{Answer, until_answered};
+use super::history::{Delivery, Letter};
+use crate::mail::{mail_hello, message};
+use callboard::v1;
+use callboard::v1::attach_request::Frame as Saying;
+use callboard::v1::attach_response::Frame;
+use rand::Rng;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+/// How often a reader looks whether there is something to write, to acknowledge, or to say.
+const BEAT: Duration = Duration::from_millis(50);
+/// How many frames may wait.
+const OUTGOING: usize = 256;
+/// How many messages a reader leaves unacknowledged for a while.
+const WINDOW: i32 = 8;
+
+/// The name of a reader.
+pub(super) fn reader(index: u64) -> String {
+    format!("reader-{index}")
+}
+
+/// Writes to readers by calls, one letter after the other, until it is to stop.
+pub(super) async fn write(mut worker: Worker) {
+    let mut number = 0;
+    while !worker.stop.is_cancelled() {
+        number += 1;
+        let to = reader(worker.random.random_range(0..worker.size.readers));
+        let letter = Letter::new(&worker.name, number, &to);
+        let request = v1::SendMessageRequest {
+            message: Some(message(&to, &letter.text())),
+            request_id: letter.text(),
+            ..Default::default()
+        };
+        let index = worker.recorder.letter(letter);
+        // A reader that has not attached yet is not known.
+        let expected = [tonic::Code::NotFound];
+        for _ in 0..worker.random.random_range(1..3) {
+            let Worker { recorder, client, give_up, .. } = &worker;
+            let answer = until_answered(recorder, client, request.clone(), &expected, give_up).await;
+            if let Answer::Done(response) = answer {
+                worker.recorder.history().letters[index].answers.extend(response.receipt);
+            }
+        }
+        worker.pause(5..60).await;
+    }
+}
+
+/// A reader, beyond its streams.
+struct Reader {
+    worker: Worker,
+    /// Nothing new is to be written.
+    asking: CancellationToken,
+    streams: u32,
+    epoch: i64,
+    number: u32,
+    /// What it wrote and has no receipt yet, by its place in the history.
+    writing: Option<(usize, v1::MessageSend)>,
+    /// Delivered, and to be acknowledged.
+    unacknowledged: BTreeSet<String>,
+    /// Those whose acknowledgement has its receipt: they must never come again.
+    acknowledged: BTreeSet<String>,
+}
+
+/// Attaches, reads and writes, and attaches again when its stream breaks, until it is to stop.
+pub(super) async fn read(worker: Worker, asking: CancellationToken) {
+    let mut reader = Reader {
+        worker,
+        asking,
+        streams: 0,
+        epoch: 0,
+        number: 0,
+        writing: None,
+        unacknowledged: BTreeSet::new(),
+        acknowledged: BTreeSet::new(),
+    };
+    while !reader.worker.stop.is_cancelled() {
+        if let Err(status) = reader.attached().await {
+            let error = callboard::Error::from(status.clone());
+            if error.code() != Some(tonic::Code::Unavailable) {
+                let name = &reader.worker.name;
+                reader.worker.recorder.surprise(format!("the stream of {name} ended: {status:?}"));
+            }
+        }
+        reader.worker.pause(20..120).await;
+    }
+}
+
+impl Reader {
+    /// One stream, from hello to its end.
+    async fn attached(&mut self) -> Result<(), tonic::Status> {
+        let (outgoing, frames) = mpsc::channel(OUTGOING);
+        let mut hello =
+            v1::Hello { previous_epoch: self.epoch, message_window: WINDOW, ..mail_hello(&self.worker.name) };
+        if let Some(profile) = &mut hello.profile {
+            profile.handles[0].r#type = "nothing".to_owned();
+        }
+        self.streams += 1;
+        let _ = outgoing.try_send(said(Saying::Hello(hello)));
+        let mut incoming = self.worker.client.agents().attach(ReceiverStream::new(frames)).await?.into_inner();
+        let stop = self.worker.stop.clone();
+        let mut beats = tokio::time::interval(BEAT);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                heard = incoming.message() => match heard? {
+                    Some(response) => self.hear(response, &outgoing).await,
+                    None => return Ok(()),
+                },
+                _ = beats.tick(), if self.epoch > 0 => self.beat(&outgoing).await,
+            }
+        }
+    }
+
+    async fn hear(&mut self, response: v1::AttachResponse, outgoing: &mpsc::Sender<v1::AttachRequest>) {
+        match response.frame {
+            Some(Frame::Welcome(welcome)) => {
+                self.epoch = welcome.session_epoch;
+                if let Some((_, send)) = &self.writing {
+                    say(outgoing, Saying::Messages(v1::MessageSendBatch { messages: vec![send.clone()] })).await;
+                }
+            }
+            Some(Frame::Messages(batch)) => batch.messages.into_iter().for_each(|message| self.delivered(message)),
+            Some(Frame::MessageReceipts(batch)) => {
+                for id in batch.acknowledged_ids {
+                    self.unacknowledged.remove(&id);
+                    self.worker.recorder.history().acknowledged.insert(id.clone());
+                    self.acknowledged.insert(id);
+                }
+                for receipt in batch.sent {
+                    self.written(receipt);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn delivered(&mut self, message: v1::Message) {
+        let delivery = Delivery {
+            reader: self.worker.name.clone(),
+            stream: self.streams,
+            sequence: message.sequence,
+            text: crate::text_of(message.payload.as_ref()),
+            acknowledged: self.acknowledged.contains(&message.id),
+            message_id: message.id.clone(),
+        };
+        self.worker.recorder.history().deliveries.push(delivery);
+        self.unacknowledged.insert(message.id);
+    }
+
+    fn written(&mut self, receipt: v1::MessageSendReceipt) {
+        let Some((index, send)) = self.writing.take() else { return };
+        // The one that it writes to has not attached yet; or the receipt is of a repetition, and of another letter.
+        if receipt.request_id != send.request_id || receipt.retry {
+            self.writing = Some((index, send));
+        } else if let Some(message) = receipt.message {
+            self.worker.recorder.history().letters[index].answers.push(message);
+        }
+    }
+
+    /// Acknowledges some of what was delivered, and writes to another reader.
+    async fn beat(&mut self, outgoing: &mpsc::Sender<v1::AttachRequest>) {
+        let random = &mut self.worker.random;
+        let message_ids: Vec<String> =
+            self.unacknowledged.iter().filter(|_| random.random_bool(0.6)).cloned().collect();
+        if !message_ids.is_empty() {
+            say(outgoing, Saying::Acknowledgements(v1::MessageAcknowledgementBatch { message_ids })).await;
+        }
+        if self.writing.is_none() && !self.asking.is_cancelled() {
+            self.number += 1;
+            let to = reader(self.worker.random.random_range(0..self.worker.size.readers));
+            let letter = Letter::new(&self.worker.name, self.number, &to);
+            let send = v1::MessageSend { request_id: letter.text(), message: Some(message(&to, &letter.text())) };
+            self.writing = Some((self.worker.recorder.letter(letter), send));
+        }
+        match &self.writing {
+            // Also again: a repetition changes nothing.
+            Some((_, send)) => {
+                say(outgoing, Saying::Messages(v1::MessageSendBatch { messages: vec![send.clone()] })).await;
+            }
+            None => say(outgoing, Saying::Heartbeat(v1::Heartbeat {})).await,
+        }
+    }
+}
+
+fn said(frame: Saying) -> v1::AttachRequest {
+    v1::AttachRequest { frame: Some(frame) }
+}
+
+/// A stream that is gone says so when it is read.
+async fn say(outgoing: &mpsc::Sender<v1::AttachRequest>, frame: Saying) {
+    let _ = outgoing.send(said(frame)).await;
+}
