@@ -7,10 +7,12 @@
 //! - `convert`: between messages and the model, with every fault named.
 //! - `status`: the one place where errors become a `tonic::Status`.
 //! - `refusals`: what the transport refuses by itself, said as every other refusal.
+//! - `budget`: how many bytes calls under way may hold.
 //! - `page`: page tokens and cursors.
 //! - `pages`: what browsers, load balancers and Prometheus ask for on the same port.
 //! - `digest`: what tells a request from another under the same request id.
 
+mod budget;
 mod caller;
 mod convert;
 mod digest;

@@ -3,6 +3,8 @@
 //! tonic answers for itself when a request is no message, too large, or for a method that isn't there. Its statuses have no
 //! details, and most are INTERNAL; here they become ours. A stream's frames are the stream's own matter: see `attach`.
 
+use crate::budget::Budget;
+use crate::listener::Peer;
 use crate::status;
 use std::future::Future;
 use std::pin::Pin;
@@ -13,25 +15,28 @@ use tonic::codegen::http::{Request, Response};
 use tonic::{Code, Status};
 use tower::Layer;
 
-/// The layer around all services.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Refusals;
+/// The layer around all services. It also holds calls to their budget, so that each call passes one layer and not two.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusals(pub Budget);
 
 /// The services with it.
 #[derive(Clone, Debug)]
-pub(crate) struct Refusing<S>(S);
+pub(crate) struct Refusing<S> {
+    inner: S,
+    budget: Budget,
+}
 
 impl<S> Layer<S> for Refusals {
     type Service = Refusing<S>;
 
     fn layer(&self, inner: S) -> Refusing<S> {
-        Refusing(inner)
+        Refusing { inner, budget: self.0.clone() }
     }
 }
 
-impl<S, B> Service<Request<B>> for Refusing<S>
+impl<S> Service<Request<Body>> for Refusing<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>>,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -39,13 +44,18 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(cx)
+        self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().clone();
-        let answer = self.0.call(request);
-        Box::pin(async move { answer.await.map(|response| in_our_words(path.path(), response)) })
+        let budget = self.budget.clone();
+        let connection = request.extensions().get::<Peer>().map(|peer| peer.traffic.clone());
+        let answer = self.inner.call(request.map(|body| budget.received(body, connection.as_ref())));
+        Box::pin(async move {
+            let response = in_our_words(path.path(), answer.await?);
+            Ok(budget.sent(response, connection))
+        })
     }
 }
 

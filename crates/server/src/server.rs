@@ -1,5 +1,6 @@
 //! The server: services, limits and shutdown. Its listener, clock and ids are passed in.
 
+use crate::budget::Budget;
 use crate::drain::Drain;
 use crate::identity::{Access, Guard, IdentityFile};
 use crate::listener::Listener;
@@ -114,7 +115,7 @@ impl Server {
         let serving = transport(&limits)
             .layer(pages)
             .layer(GrpcWebLayer::new())
-            .layer(Refusals)
+            .layer(Refusals(Budget::new()))
             .layer(guard)
             .add_routes(routes(host).await?)
             .serve_with_incoming_shutdown(connections, stopped.clone().cancelled_owned());

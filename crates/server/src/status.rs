@@ -162,6 +162,19 @@ fn unreadable(cause: &str) -> (String, &str) {
     (path.join("."), rest)
 }
 
+/// There is no room for a message that is not whole, or an answer that is not read.
+pub(crate) fn no_room() -> Status {
+    let message = "server: too much is on its way unread, on this connection or on all, and there is no room for more; \
+                   read what was asked for, and try again";
+    again(ErrorReason::Overloaded, message, RETRY_LATER)
+}
+
+/// A message that does not come to its end.
+pub(crate) fn late_message(limit: Duration) -> Status {
+    let fault = format!("is not whole after {} s; send it at once", limit.as_secs());
+    of_rejection(Rejection::field("request", fault))
+}
+
 /// A method that this server doesn't have, or with something that it doesn't take.
 pub(crate) fn unknown_method(path: &str, fault: &str) -> Status {
     let fault = match fault.is_empty() {

@@ -1,19 +1,38 @@
 //! One connection, and what is known of who is at its other end.
 
+use crate::budget::Traffic;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
+
+/// How many bytes must have come of a new connection, and within what time. The shortest request of HTTP/1 has that many; HTTP/2
+/// begins with 24.
+const GREETING: usize = 16;
+const GREETING_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection, plain or encrypted.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: Stream,
     peer: Peer,
+    /// Until the client has begun.
+    greeting: Option<Greeting>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What must come of a new connection.
+#[derive(Debug)]
+struct Greeting {
+    missing: usize,
+    late: Pin<Box<Sleep>>,
 }
 
 #[derive(Debug)]
@@ -28,19 +47,43 @@ enum Stream {
 pub(crate) struct Peer {
     /// The names in its verified certificate, most specific first; none without a certificate.
     pub names: Option<Arc<[String]>>,
+    /// What calls on the connection hold.
+    pub traffic: Traffic,
 }
 
 impl Connection {
     /// Without TLS.
-    pub fn plain(stream: TcpStream) -> Self {
-        let peer = Peer::default();
-        Self { stream: Stream::Plain(stream), peer }
+    pub fn plain(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+        Self::new(Stream::Plain(stream), Peer::default(), place)
     }
 
     /// With TLS, after the handshake.
-    pub fn tls(stream: TlsStream<TcpStream>, names: Option<Arc<[String]>>) -> Self {
-        let peer = Peer { names };
-        Self { stream: Stream::Tls(Box::new(stream)), peer }
+    pub fn tls(stream: TlsStream<TcpStream>, names: Option<Arc<[String]>>, place: OwnedSemaphorePermit) -> Self {
+        let peer = Peer { names, traffic: Traffic::default() };
+        Self::new(Stream::Tls(Box::new(stream)), peer, place)
+    }
+
+    fn new(stream: Stream, peer: Peer, place: OwnedSemaphorePermit) -> Self {
+        let greeting = Greeting { missing: GREETING, late: Box::pin(sleep(GREETING_WITHIN)) };
+        Self { stream, peer, greeting: Some(greeting), _place: place }
+    }
+
+    /// Counts what came; a client that says nothing for too long is cut off, and so is one that leaves its answers lying.
+    fn judge(&mut self, came: Poll<usize>, cx: &mut Context<'_>) -> io::Result<()> {
+        let fault = |why| Err(io::Error::new(io::ErrorKind::TimedOut, why));
+        if self.peer.traffic.is_stuck() {
+            return fault("its answers are not read");
+        }
+        let Some(greeting) = &mut self.greeting else { return Ok(()) };
+        if let Poll::Ready(came) = came {
+            greeting.missing = greeting.missing.saturating_sub(came);
+        }
+        if greeting.missing == 0 {
+            self.greeting = None;
+        } else if greeting.late.as_mut().poll(cx).is_ready() {
+            return fault("it says nothing");
+        }
+        Ok(())
     }
 }
 
@@ -54,10 +97,15 @@ impl Connected for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        let connection = self.get_mut();
+        let before = buf.filled().len();
+        let read = match &mut connection.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+        };
+        let came = read.is_ready().then(|| buf.filled().len() - before);
+        connection.judge(came.map_or(Poll::Pending, Poll::Ready), cx)?;
+        read
     }
 }
 

@@ -9,9 +9,10 @@ mod tls;
 pub(crate) use connection::{Connection, Peer};
 pub use tls::{Tls, TlsFiles};
 
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tonic::transport::server::TcpIncoming;
@@ -22,6 +23,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HANDSHAKES: usize = 1024;
 /// Connections that wait for the transport.
 const READY: usize = 64;
+/// Connections at the same time. Further ones wait in the kernel's queue until one ends: 10,000 agents, and as many others.
+const CONNECTIONS: usize = 20_000;
 /// How long to wait after the system had no descriptor left for another connection.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 /// When a silent peer is asked by TCP whether it is there.
@@ -75,7 +78,14 @@ async fn accept_all(tcp: TcpListener, acceptor: Option<tls::Acceptor>, ready: mp
     // Without Nagle's delay: with it, a small frame waits up to 40 ms for the other side's acknowledgement.
     let mut incoming = TcpIncoming::from(tcp).with_nodelay(Some(true)).with_keepalive(Some(TCP_KEEPALIVE));
     let mut handshakes = JoinSet::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
+        let place = tokio::select! {
+            () = ready.closed() => return,
+            place = places.clone().acquire_owned() => place,
+        };
+        // Never closed.
+        let Ok(place) = place else { return };
         let accepted = tokio::select! {
             () = ready.closed() => return,
             Some(_) = handshakes.join_next() => continue,
@@ -84,9 +94,9 @@ async fn accept_all(tcp: TcpListener, acceptor: Option<tls::Acceptor>, ready: mp
         match accepted {
             Some(Ok(stream)) => match &acceptor {
                 Some(acceptor) => {
-                    handshakes.spawn(shake_hands(stream, acceptor.clone(), ready.clone()));
+                    handshakes.spawn(shake_hands(stream, place, acceptor.clone(), ready.clone()));
                 }
-                None if ready.send(Connection::plain(stream)).await.is_err() => return,
+                None if ready.send(Connection::plain(stream, place)).await.is_err() => return,
                 None => {}
             },
             Some(Err(error)) => {
@@ -99,9 +109,14 @@ async fn accept_all(tcp: TcpListener, acceptor: Option<tls::Acceptor>, ready: mp
     }
 }
 
-async fn shake_hands(stream: TcpStream, acceptor: tls::Acceptor, ready: mpsc::Sender<Connection>) {
+async fn shake_hands(
+    stream: TcpStream,
+    place: OwnedSemaphorePermit,
+    acceptor: tls::Acceptor,
+    ready: mpsc::Sender<Connection>,
+) {
     let address = stream.peer_addr().ok();
-    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream, place)).await {
         // The transport may have gone meanwhile.
         Ok(Ok(connection)) => drop(ready.send(connection).await),
         Ok(Err(error)) => tracing::info!(?address, %error, "a TLS handshake failed"),

@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -62,14 +63,14 @@ impl Tls {
 pub(super) struct Acceptor(Current<ServerConfig>);
 
 impl Acceptor {
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<Connection> {
+    pub async fn accept(&self, stream: TcpStream, place: OwnedSemaphorePermit) -> io::Result<Connection> {
         let acceptor = TlsAcceptor::from(self.0.get());
         let stream = acceptor.accept(stream).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let names = certificate.map(names).transpose().map_err(|error| {
             io::Error::new(io::ErrorKind::InvalidData, format!("the client's certificate can't be read: {error}"))
         })?;
-        Ok(Connection::tls(stream, names.map(Into::into)))
+        Ok(Connection::tls(stream, names.map(Into::into), place))
     }
 }
 
