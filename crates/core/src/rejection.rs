@@ -140,7 +140,8 @@ impl Rejection {
         Self::new(
             Reason::AgentNotFound,
             format!(
-                "message.to.agent: there is no agent {name:?} in this namespace; check the name,                  or have the agent attach once: from then on it has a mailbox"
+                "message.to.agent: there is no agent {name:?} in this namespace; check the name, \
+                 or have the agent attach once: from then on it has a mailbox"
             ),
         )
     }

@@ -79,10 +79,14 @@ async fn a_cancelled_program_gets_sigterm_and_then_sigkill() {
     let server = Server::start().await;
     let client = server.client();
     let mark = server.directory().join("terminated");
-    let script = format!("trap 'echo > {}' TERM; while :; do sleep 0.1; done", mark.display());
+    let ready = server.directory().join("ready");
+    let (marks, says) = (mark.display(), ready.display());
+    let script = format!("trap 'echo > {marks}' TERM; echo > {says}; while :; do sleep 0.1; done");
     let _agent = work(&server, &["--kill-after", "500ms"], &script);
     let id = client.create(NewTask::new("t")).await.unwrap().task_id;
     wait::started(&client, &id).await;
+    // A shell that has not come to its trap yet would just die.
+    wait::look("the trap", || async { ready.exists().then_some(()) }).await;
     client.cancel(&id, "enough").await.unwrap();
     assert_eq!(wait::ended(&client, &id).await.state(), TaskState::Cancelled);
     assert!(mark.exists(), "SIGTERM came first");

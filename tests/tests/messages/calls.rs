@@ -148,3 +148,15 @@ async fn a_removed_agents_mail_goes_with_it() {
     assert!(mail.waiting("ann").await.is_empty());
     assert_eq!(mail.send(message("ann", "for the new one")).await.unwrap().sequence, 1);
 }
+
+#[tokio::test]
+async fn an_operator_says_how_much_a_mailbox_holds() {
+    let server = Server::with("--mailbox-messages 2").await;
+    drop(RawAgent::start(&server, "ann", "t").await);
+    let mut mail = server.messages().await;
+    mail.send(message("ann", "1")).await.unwrap();
+    mail.send(message("ann", "2")).await.unwrap();
+    let full = mail.send(message("ann", "3")).await.unwrap_err();
+    refusal(&full, Code::ResourceExhausted, "LIMIT_REACHED");
+    assert!(full.message().contains("2 messages"), "{full}");
+}

@@ -95,6 +95,14 @@ pub struct Args {
     #[arg(long, value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     retention: Option<String>,
+    /// How many messages an agent's mailbox may hold. [default: 10000]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mailbox_messages: Option<u32>,
+    /// How many bytes they may take. [default: 67108864]
+    #[arg(long, value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mailbox_bytes: Option<u32>,
     /// How many commands may wait; more are refused, or not read. [default: 16384]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,12 +160,14 @@ pub struct Settings {
     pub drain: Duration,
     #[serde(with = "lengths_or_off")]
     pub retention: Option<Duration>,
+    pub mailbox_messages: u32,
+    pub mailbox_bytes: u32,
     pub queue: usize,
     pub batch: usize,
 }
 
 /// The names of all settings: only these are taken from the environment, where clients have variables of their own.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 21] = [
     "listen",
     "database",
     "identities",
@@ -175,6 +185,8 @@ const NAMES: [&str; 19] = [
     "restart_grace",
     "drain",
     "retention",
+    "mailbox_messages",
+    "mailbox_bytes",
     "queue",
     "batch",
 ];
@@ -200,6 +212,8 @@ impl Default for Settings {
             restart_grace: engine.restart_grace,
             drain: Duration::from_secs(10),
             retention: engine.retention,
+            mailbox_messages: u32::try_from(engine.rules.mailbox_messages).unwrap_or(u32::MAX),
+            mailbox_bytes: u32::try_from(engine.rules.mailbox_bytes).unwrap_or(u32::MAX),
             queue: engine.queue,
             batch: engine.batch,
         }
@@ -292,6 +306,8 @@ impl Settings {
             claim_lease: Span::from_std(self.claim_lease),
             accept_within: Span::from_std(self.accept_within),
             cancel_grace: Span::from_std(self.cancel_grace),
+            mailbox_messages: i64::from(self.mailbox_messages),
+            mailbox_bytes: i64::from(self.mailbox_bytes),
             ..Rules::default()
         };
         Config {
