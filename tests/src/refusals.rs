@@ -33,7 +33,12 @@ pub fn well_formed(status: &Status) -> Result<(), String> {
             status.message()
         ));
     }
-    if details.bad_request().is_some_and(|bad| bad.field_violations.iter().any(|v| v.field.is_empty())) {
+    let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
+    let told: std::collections::BTreeSet<_> = violations.iter().map(|v| (&v.field, &v.description)).collect();
+    if told.len() != violations.len() {
+        return Err(format!("a fault is told twice: {}", status.message()));
+    }
+    if violations.iter().any(|violation| violation.field.is_empty()) {
         return Err(format!("a violation names no field: {}", status.message()));
     }
     Ok(())

@@ -11,6 +11,9 @@ use crate::model::{
 use crate::rejection::{Reason, Rejection, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What is wrong with a time that nobody will see.
+const FAR_AHEAD: &str = "is more than ten years ahead; give an earlier time, or none";
+
 /// Collects faults, each with the path of its field.
 #[derive(Debug, Default)]
 pub struct Faults {
@@ -22,8 +25,10 @@ impl Faults {
     /// A fault.
     pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
         // A request with a million faults is answered with the first few, and how many there are.
-        if self.found.len() < 1_000 {
-            self.found.push(Violation { field: field.into(), description: description.into() });
+        let fault = Violation { field: field.into(), description: description.into() };
+        // What is checked twice, when it is read and by the rules, is told once.
+        if self.found.len() < 1_000 && !self.found.contains(&fault) {
+            self.found.push(fault);
         }
     }
 
@@ -42,7 +47,10 @@ impl Faults {
             self.found.clear();
             self.too_large = true;
         }
-        self.found.push(Violation { field: field.into(), description: description.into() });
+        let fault = Violation { field: field.into(), description: description.into() };
+        if !self.found.contains(&fault) {
+            self.found.push(fault);
+        }
     }
 
     fn check(&mut self, ok: bool, field: &str, description: impl FnOnce() -> String) {
@@ -140,7 +148,7 @@ impl Faults {
         self.timeouts(at, new);
         self.deadline(&field("deadline"), spec.deadline, now);
         if let Some(start_at) = new.start_at {
-            self.check(start_at <= now + MAX_TIMEOUT, &field("start_at"), || "is more than ten years ahead".into());
+            self.check(start_at <= now + MAX_TIMEOUT, &field("start_at"), || FAR_AHEAD.into());
         }
         self.tags(&field("tags"), &spec.tags);
         self.map(&field("metadata"), &spec.metadata, 64, 16 << 10);
@@ -168,7 +176,7 @@ impl Faults {
         self.check(deadline > now, field, || {
             format!("passed {} s ago; it must be in the future", now.since(deadline).0 / 1_000_000)
         });
-        self.check(deadline <= now + MAX_TIMEOUT, field, || "is more than ten years ahead".into());
+        self.check(deadline <= now + MAX_TIMEOUT, field, || FAR_AHEAD.into());
     }
 
     /// Tags.

@@ -59,7 +59,11 @@ impl Case {
         let request = encode(method.input(), &stage.fill(self.request));
         match stage.client.call(&method, request).await {
             Ok(_) => Err("was accepted".into()),
-            Err(status) => check(&status, self.refusal, &stage.fill_all(self.names)),
+            Err(status) => {
+                // To be read by people, with --nocapture: a message is for them.
+                println!("{}: {}", self.rpc, status.message());
+                check(&status, self.refusal, &stage.fill_all(self.names))
+            }
         }
     }
 }
@@ -67,6 +71,9 @@ impl Case {
 /// Whether a status is the refusal that is expected, in the form that every refusal has.
 pub fn check(status: &Status, (code, reason): Refusal, names: &[String]) -> Result<(), String> {
     well_formed(status)?;
+    if status.message().contains("  ") {
+        return Err(format!("the message has a gap: {:?}", status.message()));
+    }
     let details = status.get_error_details();
     let said = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
     let expected = short_name(reason);

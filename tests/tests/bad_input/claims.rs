@@ -41,7 +41,7 @@ pub const CASES: &[Case] = &[
     case("HeartbeatTask", "", INVALID, &["attempt", "is missing", "lease_token"]),
     case("HeartbeatTask", "attempt {}", INVALID, &["attempt.task_id", "is empty"]),
     case("HeartbeatTask", "attempt { task_id: '$claimed' }", INVALID, &["attempt.attempt", "attempt.lease_token"]),
-    case("HeartbeatTask", "attempt { task_id: '$claimed' attempt: -1 lease_token: '$(0*32)' }", INVALID, &["attempt.attempt", "from 1"]),
+    case("HeartbeatTask", "attempt { task_id: '$claimed' attempt: -1 lease_token: '$(0*32)' }", INVALID, &["attempt.attempt", "is -1", "from 1"]),
     case("HeartbeatTask", "attempt { task_id: '$claimed' attempt: 2 lease_token: '$(z*32)' }", INVALID, &["attempt.lease_token", "32 hexadecimal"]),
     case("HeartbeatTask", "attempt { task_id: '$claimed' attempt: 2 lease_token: '$(0*1000000)' }", INVALID, &["attempt.lease_token"]),
     case("HeartbeatTask", "attempt { $foreign }", NO_TASK, &["task_id", "$nobody"]),

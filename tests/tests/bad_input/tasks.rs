@@ -25,7 +25,7 @@ pub const CASES: &[Case] = &[
     case("ListTasks", "page_token: '$cursor'", CURSOR, &["page_token"]),
     case("ListTasks", "namespace: 'other' page_token: '$tasks_page'", CURSOR, &["page_token"]),
     case("ListTasks", "type: 't' page_token: '$tasks_page'", CURSOR, &["page_token"]),
-    case("ListTasks", "states: 99", INVALID, &["states", "99 is not a task state"]),
+    case("ListTasks", "states: 99", INVALID, &["states", "99 is not a task state", "use WAITING (1)"]),
     case("ListTasks", "states: TASK_STATE_UNSPECIFIED", INVALID, &["states", "0 is not a task state"]),
     case("ListTasks", "$[9 tags: 't#']", INVALID, &["tags", "9 entries", "at most 8"]),
     case("ListTasks", "id_suffix: 'abc'", INVALID, &["id_suffix", "6 to 32"]),

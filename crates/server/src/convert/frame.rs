@@ -21,11 +21,11 @@ pub(crate) fn fence(at: &str, attempt: Option<v1::Attempt>, faults: &mut Faults)
     };
     let task = task_id(&format!("{at}.task_id"), &message.task_id, faults);
     let attempt = u32::try_from(message.attempt).ok().filter(|n| *n > 0).unwrap_or_else(|| {
-        faults.add(format!("{at}.attempt"), "must be the attempt's number, from 1");
+        faults.add(format!("{at}.attempt"), format!("is {}; give the attempt's number, from 1", message.attempt));
         0
     });
     let token = LeaseToken::from_hex(&message.lease_token).unwrap_or_else(|| {
-        faults.add(format!("{at}.lease_token"), "must be the 32 hexadecimal digits that were assigned");
+        faults.add(format!("{at}.lease_token"), "is no lease token; give the 32 hexadecimal digits that were assigned");
         LeaseToken(0)
     });
     Fence { task, attempt, token }

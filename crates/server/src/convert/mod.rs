@@ -10,6 +10,7 @@ pub(crate) mod task;
 pub(crate) mod time;
 
 use callboard_core::model::TaskId;
+use callboard_core::rejection::readable;
 use callboard_core::validate::Faults;
 use uuid::Uuid;
 
@@ -43,7 +44,7 @@ pub(crate) fn some(text: String) -> Option<String> {
 
 /// A text for an error message: not longer than it helps.
 pub(crate) fn shorten(text: &str) -> String {
-    text.chars().take(64).collect()
+    readable(text, 64)
 }
 
 /// Cuts a text to so many bytes, at a character's end.

@@ -135,7 +135,7 @@ pub(crate) fn state(field: &str, value: i32, faults: &mut Faults) -> Option<Stat
         // Nothing is paused yet, and no filter is meant by "unspecified".
         Ok(S::Paused) => None,
         Ok(S::Unspecified) | Err(_) => {
-            faults.add(field, format!("{value} is not a task state"));
+            faults.add(field, format!("{value} is not a task state; use WAITING (1) to SKIPPED (9)"));
             None
         }
     }

@@ -59,6 +59,8 @@ impl Tasks {
         let new = specs.into_iter().map(|(at, spec)| {
             if spec.is_none() {
                 faults.add(&at, "is missing; give at least its type");
+                // Nothing more is to be said of what isn't there.
+                return task::new_task(&at, spec, &settings, now, &mut Faults::default());
             }
             task::new_task(&at, spec, &settings, now, &mut faults)
         });
@@ -169,10 +171,7 @@ impl TaskService for Tasks {
         let (principal, mut request) = open(request)?;
         let count = request.tasks.len();
         if !(1..=MAX_BATCH).contains(&count) {
-            return refuse(
-                "tasks",
-                format!("has {count} entries; give 1 to {MAX_BATCH}, and the others in another call"),
-            );
+            return refuse("tasks", format!("has {count} entries; give 1 to {MAX_BATCH}, and more in another call"));
         }
         let bytes = request.encoded_len();
         if bytes > MAX_FRAME_BYTES {
