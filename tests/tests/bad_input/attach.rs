@@ -4,7 +4,7 @@ use crate::case::{self, INVALID, NO_NAMESPACE, Refusal, STALE, TOO_LARGE};
 use crate::stage::Stage;
 use bytes::Bytes;
 use callboard::v1::attach_response::Frame;
-use callboard::v1::{AttachResponse, ErrorReason, Receipt, ReceiptStatus};
+use callboard::v1::{AttachResponse, ErrorReason, MessageSendReceipt, Receipt, ReceiptStatus};
 use callboard_tests::{descriptors, wait};
 use prost_reflect::prost::Message;
 use std::collections::BTreeSet;
@@ -21,6 +21,9 @@ const NO_TASK: Refusal = case::NO_TASK;
 /// Hello of an agent that handles nothing there is.
 const HELLO: &str = "hello { profile { name: 'stranger' handles { type: 'nothing' } } }";
 
+/// The same, of one that wants receipts for messages.
+const MAIL: &str = "hello { profile { name: 'stranger' handles { type: 'nothing' } } features: 'message_receipts' }";
+
 /// A row: frames, and what comes of them.
 struct Sequence {
     frames: &'static [&'static str],
@@ -36,6 +39,8 @@ enum Ends {
     Stream,
     /// The last report, with a receipt; the stream goes on.
     Report,
+    /// A message to another agent, with a receipt; the stream goes on.
+    Message,
 }
 
 const fn ends(frames: &'static [&'static str], refusal: Refusal, names: &'static [&'static str]) -> Sequence {
@@ -44,6 +49,10 @@ const fn ends(frames: &'static [&'static str], refusal: Refusal, names: &'static
 
 const fn refused(frames: &'static [&'static str], refusal: Refusal, names: &'static [&'static str]) -> Sequence {
     Sequence { frames, ends: Ends::Report, refusal, names }
+}
+
+const fn unsent(frames: &'static [&'static str], refusal: Refusal, names: &'static [&'static str]) -> Sequence {
+    Sequence { frames, ends: Ends::Message, refusal, names }
 }
 
 // A row is read as one line, however long it is.
@@ -82,6 +91,18 @@ const SEQUENCES: &[Sequence] = &[
     ends(&[HELLO, "reports { $[1001 reports { attempt { $lease } accepted {} }] }"], INVALID, &["reports.reports", "1001 entries", "1000 in a frame"]),
     ends(&[HELLO, "reports { reports { attempt { $lease } rejected { reason: 'ÿ' } } }"], INVALID, &["frame.reports.kind.reason", "UTF-8"]),
     ends(&[HELLO, "reports { reports { report_id: 1 attempt { $lease } completed { result { text: '$(x*4200000)' } } } }"], TOO_LARGE, &["frame", "4194304"]),
+    ends(&[HELLO, "messages { $[1001 messages { request_id: 'r#' message { to { agent: 'streamer' } } }] }"], INVALID, &["messages.messages", "1001 entries"]),
+    ends(&[HELLO, "acknowledgements { $[1001 message_ids: '$nobody'] }"], INVALID, &["acknowledgements.message_ids", "1001 entries"]),
+    ends(&[HELLO, "acknowledgements { message_ids: '$nobody' message_ids: 'nonsense' }"], INVALID, &["acknowledgements.message_ids[1]", "not a UUID"]),
+    ends(&["hello { profile { name: 'stranger' handles { type: 't' } } message_window: -1 }"], INVALID, &["hello.message_window", "is -1"]),
+    ends(&["hello { profile { name: 'stranger' handles { type: 't' } } message_window: 101 }"], INVALID, &["hello.message_window", "101"]),
+    // Messages that can't be sent.
+    unsent(&[MAIL, "messages { messages { request_id: 'm' } }"], INVALID, &["message.to.agent", "is empty"]),
+    unsent(&[MAIL, "messages { messages { message { to { agent: 'streamer' } } } }"], INVALID, &["request_id", "is empty"]),
+    unsent(&[MAIL, "messages { messages { request_id: '$(x*129)' message { to { agent: 'streamer' } } } }"], INVALID, &["request_id", "128"]),
+    unsent(&[MAIL, "messages { messages { request_id: 'm' message { to { agent: 'unheard-of' } } } }"], case::NO_AGENT, &["unheard-of"]),
+    unsent(&[MAIL, "messages { messages { request_id: 'm' message { to { agent: 'streamer' } payload { text: '$(x*1048577)' } } } }"], TOO_LARGE, &["message.payload", "1048577"]),
+    unsent(&[MAIL, "messages { messages { request_id: 'm' message { to { agent: 'streamer' } ttl { seconds: -1 } } } }"], INVALID, &["message.ttl", "negative"]),
     // Reports that can't be read.
     refused(&[HELLO, "reports { reports { report_id: 7 accepted {} } }"], INVALID, &["report.attempt", "is missing"]),
     refused(&[HELLO, "reports { reports { report_id: 7 attempt {} accepted {} } }"], INVALID, &["report.attempt.task_id", "is empty"]),
@@ -121,6 +142,8 @@ impl Sequence {
             (Ends::Stream, Heard::End(status)) => case::check(&status, self.refusal, &names),
             (Ends::Report, Heard::Receipt(receipt)) => check_receipt(&receipt, self.refusal, &names),
             (_, Heard::End(status)) => Err(format!("the stream ended with {status:?}")),
+            (Ends::Message, Heard::Message(receipt)) => check_message(&receipt, self.refusal, &names),
+            (_, Heard::Message(receipt)) => Err(format!("the stream went on with {receipt:?}")),
             (_, Heard::Receipt(receipt)) => Err(format!("the stream went on with {receipt:?}")),
         }
     }
@@ -129,6 +152,7 @@ impl Sequence {
 enum Heard {
     End(Status),
     Receipt(Receipt),
+    Message(MessageSendReceipt),
 }
 
 /// The stream's end, or the first receipt.
@@ -139,9 +163,25 @@ async fn hear(answers: &mut Streaming<Bytes>) -> Heard {
             Ok(None) => return Heard::End(Status::ok("an orderly end")),
             Err(status) => return Heard::End(status),
         };
-        if let Some(Frame::Receipts(batch)) = frame {
-            return Heard::Receipt(batch.receipts[0].clone());
+        match frame {
+            Some(Frame::Receipts(batch)) => return Heard::Receipt(batch.receipts[0].clone()),
+            Some(Frame::MessageReceipts(batch)) => return Heard::Message(batch.sent[0].clone()),
+            _ => {}
         }
+    }
+}
+
+fn check_message(receipt: &MessageSendReceipt, (_, reason): Refusal, names: &[String]) -> Result<(), String> {
+    if receipt.reason() != reason || receipt.message.is_some() {
+        return Err(format!("expected {reason:?}, got {receipt:?}"));
+    }
+    names_all(&receipt.detail, names)
+}
+
+fn names_all(message: &str, names: &[String]) -> Result<(), String> {
+    match names.iter().find(|name| !message.contains(name.as_str())) {
+        Some(name) => Err(format!("the message does not name {name:?}: {message}")),
+        None => Ok(()),
     }
 }
 
@@ -149,10 +189,7 @@ fn check_receipt(receipt: &Receipt, (_, reason): Refusal, names: &[String]) -> R
     if (receipt.report_id, receipt.status(), receipt.reason()) != (7, ReceiptStatus::Refused, reason) {
         return Err(format!("expected REFUSED {reason:?}, got {receipt:?}"));
     }
-    match names.iter().find(|name| !receipt.message.contains(name.as_str())) {
-        Some(name) => Err(format!("the message does not name {name:?}: {}", receipt.message)),
-        None => Ok(()),
-    }
+    names_all(&receipt.message, names)
 }
 
 #[tokio::test]

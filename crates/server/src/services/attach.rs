@@ -215,9 +215,9 @@ async fn take(
             }
         },
         Some(Said::Drain(_)) => stream.drain().await.map_err(status::of_engine),
-        // A heartbeat, or a kind of a newer agent: a sign of life is all that it says to us.
         Some(Said::Messages(batch)) => take_messages(stream, batch, local).await,
         Some(Said::Acknowledgements(batch)) => take_acknowledgements(stream, &batch).await,
+        // A heartbeat, or a kind of a newer agent: a sign of life is all that it says to us.
         Some(Said::Heartbeat(_)) | None => Ok(()),
     }
 }
