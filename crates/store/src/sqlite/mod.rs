@@ -6,6 +6,7 @@
 
 mod convert;
 mod error;
+mod events;
 mod forget;
 mod inspect;
 mod list;

@@ -4,18 +4,14 @@ use super::convert::{get, namespace_id, small, task_id, time};
 use super::error::sqlite_error;
 use super::load::{bind_task, rows_at_most};
 use super::many::{Binds, Many};
-use super::rows::{self, AGENT_COLUMNS, TASK_COLUMNS, agent_columns, event_columns, task_columns};
-use super::schema::number;
-use crate::{AgentFilter, AgentPage, Cursor, Due, Error, EventPage, EventScope, Hydrated, Result, TaskView};
-use callboard_core::model::{Agent, AgentId, Event, LaneId, NamespaceId, Payload, TaskId, Timestamp};
+use super::rows::{self, AGENT_COLUMNS, TASK_COLUMNS, agent_columns, task_columns};
+use crate::{AgentFilter, AgentPage, Due, Error, Hydrated, Result, TaskView};
+use callboard_core::model::{Agent, AgentId, LaneId, NamespaceId, Payload, TaskId, Timestamp};
 use callboard_core::working_set::{LaneRef, TaskRef};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Positions that one page of a namespace's events looks at, whoever's they are.
-const SCAN: i64 = 20_000;
 
 macro_rules! saved_columns {
     () => {
@@ -134,88 +130,6 @@ pub async fn dependency_results(
     )
     .await?;
     Ok(page.into_iter().filter_map(|(ordinal, task)| views.remove(&task).map(|view| (ordinal, view))).collect())
-}
-
-/// Events of a task.
-pub async fn task_events(
-    connection: &mut SqliteConnection,
-    (namespace, task): TaskRef,
-    after: i64,
-    limit: usize,
-) -> Result<Vec<Event>> {
-    let sql = concat!(
-        "SELECT ",
-        event_columns!(),
-        " FROM events WHERE namespace = ? AND task = ? AND sequence > ? ORDER BY sequence LIMIT ?"
-    );
-    let query =
-        sqlx::query(sql).bind(namespace.0).bind(task.0.as_bytes().to_vec()).bind(after).bind(rows_at_most(limit));
-    let found = query.fetch_all(connection).await.map_err(sqlite_error)?;
-    found.iter().map(|row| rows::event(row).map(|(_, event)| event)).collect()
-}
-
-/// The position of the latest event, though it be forgotten.
-pub async fn end_of_events(connection: &mut SqliteConnection) -> Result<i64> {
-    number(connection, "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)").await
-}
-
-/// The events of a namespace, in the order of their commits. Left to itself SQLite takes the index of the tasks' events, and so
-/// reads and sorts all events of the namespace for each page.
-pub const NAMESPACE_EVENTS: &str = concat!(
-    "SELECT ",
-    event_columns!(),
-    " FROM events NOT INDEXED WHERE position > ? AND position <= ? AND namespace = ? ORDER BY position LIMIT ?"
-);
-
-/// A page of events. The end is read first: positions are given in the order of commits, so that what is up to it is all there.
-pub async fn events(
-    connection: &mut SqliteConnection,
-    scope: EventScope,
-    after: Option<Cursor>,
-    limit: usize,
-) -> Result<EventPage> {
-    let end = end_of_events(connection).await?;
-    let start = after.map_or(0, |cursor| cursor.position.max(0));
-    let (sql, last) = match scope {
-        EventScope::Namespace(_) => (NAMESPACE_EVENTS, end.min(start.saturating_add(SCAN))),
-        EventScope::Task(..) => (
-            concat!(
-                "SELECT ",
-                event_columns!(),
-                " FROM events INDEXED BY events_task WHERE position > ? AND position <= ? AND namespace = ? AND task = ? \
-                 ORDER BY sequence LIMIT ?"
-            ),
-            end,
-        ),
-    };
-    let mut binds = Binds::default();
-    binds.add(start)?;
-    binds.add(last)?;
-    match scope {
-        EventScope::Namespace(namespace) => binds.add(namespace.0)?,
-        EventScope::Task(namespace, task) => bind_task(&mut binds, &(namespace, task))?,
-    }
-    binds.add(rows_at_most(limit))?;
-    let query = sqlx::query_with(sql, binds.into_arguments());
-    let found = query.fetch_all(&mut *connection).await.map_err(sqlite_error)?;
-    let found: Vec<(i64, Event)> = found.iter().map(rows::event).collect::<Result<_>>()?;
-    let position = match found.last() {
-        Some((position, _)) if found.len() == limit => *position,
-        _ if limit == 0 => start,
-        _ => last.max(start),
-    };
-    let events = found.into_iter().map(|(_, event)| event).collect();
-    let forgotten = match scope {
-        EventScope::Namespace(namespace) if after.is_some() => forgotten_through(connection, namespace).await? > start,
-        _ => false,
-    };
-    Ok(EventPage { events, next: Cursor { transaction: 0, position }, more: position < end, forgotten })
-}
-
-/// Up to where events may have been forgotten. Asked behind the events: what was forgotten before they were read is in it.
-async fn forgotten_through(connection: &mut SqliteConnection, namespace: NamespaceId) -> Result<i64> {
-    let sql = "SELECT ifnull((SELECT forgotten_through FROM namespaces WHERE id = ?), 0)";
-    sqlx::query_scalar(sql).bind(namespace.0).fetch_one(connection).await.map_err(sqlite_error)
 }
 
 const LEASES: &str = "(SELECT count(*) FROM tasks AS t INDEXED BY tasks_leased WHERE t.namespace = a.namespace AND t.agent = a.id AND t.agent IS NOT NULL)";

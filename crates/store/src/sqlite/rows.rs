@@ -1,10 +1,10 @@
 //! Rows from columns: which columns stand where, and what they mean.
 
 use super::convert::{agent_id, content, get, namespace_id, small, task_id, time};
-use crate::codec::{self, TaskColumns, from_json, on_failure_of, readable, state_of};
+use crate::codec::{self, TaskColumns, from_json, on_failure_of, readable};
 use crate::{Error, Result, SavedPayload};
 use callboard_core::model::{
-    Agent, Content, Edge, Event, Failure, Lane, LaneId, Namespace, Payload, RequestKey, RequestRecord, Task,
+    Agent, Content, Edge, Failure, Lane, LaneId, Namespace, Payload, RequestKey, RequestRecord, Task,
 };
 use sqlx::sqlite::SqliteRow;
 use std::sync::Arc;
@@ -145,32 +145,6 @@ pub fn edge(row: &SqliteRow) -> Result<Edge> {
         on_failure: on_failure_of(get(row, 4)?)?,
         resolved: get(row, 5)?,
     })
-}
-
-/// The columns of [`event`].
-macro_rules! event_columns {
-    () => {
-        "position, namespace, task, sequence, at, principal, state, run, attempt, kind, format"
-    };
-}
-pub(super) use event_columns;
-
-/// An event, with its position.
-pub fn event(row: &SqliteRow) -> Result<(i64, Event)> {
-    readable(get(row, 10)?, "events")?;
-    let principal: &str = get(row, 5)?;
-    let event = Event {
-        namespace: namespace_id(row, 1)?,
-        task: task_id(row, 2)?,
-        sequence: get(row, 3)?,
-        at: time(row, 4)?,
-        principal: principal.into(),
-        state: state_of(get(row, 6)?)?,
-        run: small(row, 7)?,
-        attempt: small(row, 8)?,
-        kind: from_json(get(row, 9)?, "an event")?,
-    };
-    Ok((get(row, 0)?, event))
 }
 
 /// A remembered answer: namespace, principal, method, request id, digest, reply, expiry, format.

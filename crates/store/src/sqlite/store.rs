@@ -3,7 +3,7 @@
 use super::error::sqlite_error;
 use super::lock::Lock;
 use super::writer::{Writer, log_of};
-use super::{forget, list, load, mail, reads, upkeep};
+use super::{events, forget, list, load, mail, reads, upkeep};
 use crate::{
     AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, Result,
     Sample, Store, TaskFilter, TaskPage, TaskView, Transaction,
@@ -103,15 +103,15 @@ impl Store for SqliteStore {
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
-        reads::task_events(&mut *self.reader().await?, task, after, limit).await
+        events::of_task(&mut *self.reader().await?, task, after, limit).await
     }
 
     async fn events(&self, scope: EventScope, after: Option<Cursor>, limit: usize) -> Result<EventPage> {
-        reads::events(&mut *self.reader().await?, scope, after, limit).await
+        events::page(&mut *self.reader().await?, scope, after, limit).await
     }
 
     async fn end_of_events(&self) -> Result<Cursor> {
-        let position = reads::end_of_events(&mut *self.reader().await?).await?;
+        let position = events::end(&mut *self.reader().await?).await?;
         Ok(Cursor { transaction: 0, position })
     }
 

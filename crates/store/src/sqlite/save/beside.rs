@@ -3,11 +3,11 @@
 use super::all_changed;
 use super::tasks::bind_payload;
 use crate::Result;
-use crate::codec::{on_failure_code, state_code, to_json};
+use crate::codec::{on_failure_code, to_json};
 use crate::sqlite::load::bind_task;
 use crate::sqlite::many::{Binds, Many};
 use callboard_core::Settings;
-use callboard_core::model::{Edge, Event, Lane, NamespaceId, RequestRecord, TaskId};
+use callboard_core::model::{Edge, Lane, NamespaceId, RequestRecord, TaskId};
 use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, PayloadWrite, TaskRef};
 use sqlx::SqliteConnection;
 use std::collections::BTreeMap;
@@ -38,11 +38,6 @@ static PAYLOADS: Many = Many::values(
     "(?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL ON CONFLICT (namespace, task, kind) DO UPDATE SET content_type = excluded.content_type, \
      metadata = excluded.metadata, content = excluded.content, format = 1",
-);
-static EVENTS: Many = Many::values(
-    "INSERT OR ROLLBACK INTO events (namespace, task, sequence, at, principal, state, run, attempt, kind) SELECT * FROM (VALUES ",
-    "(?,?,?,?,?,?,?,?,?)",
-    ") WHERE column1 IS NOT NULL",
 );
 static REQUESTS: Many = Many::values(
     "INSERT OR ROLLBACK INTO requests (namespace, principal, method, request_id, digest, reply, remembered_at, expires_at) \
@@ -120,22 +115,6 @@ pub async fn save_payloads(connection: &mut SqliteConnection, payloads: &[Payloa
     Ok(())
 }
 
-/// In their order: the position is given as they come.
-pub async fn save_events(connection: &mut SqliteConnection, events: &[Event]) -> Result<()> {
-    let bind = |binds: &mut Binds, event: &Event| {
-        bind_task(binds, &(event.namespace, event.task))?;
-        binds.add(event.sequence)?;
-        binds.add(event.at.0)?;
-        binds.add(event.principal.clone())?;
-        binds.add(state_code(event.state))?;
-        binds.add(event.run)?;
-        binds.add(event.attempt)?;
-        binds.add(to_json(&event.kind)?)
-    };
-    EVENTS.execute(connection, events, bind).await?;
-    Ok(())
-}
-
 /// An answer that may be forgotten makes way for another under its key; one that may not is a conflict.
 pub async fn save_requests(
     connection: &mut SqliteConnection,
@@ -159,5 +138,5 @@ pub async fn save_requests(
 /// Every statement, to look at its plan.
 #[cfg(test)]
 pub fn statements() -> Vec<&'static Many> {
-    vec![&NEW_LANES, &OLD_LANE, &NEW_EDGES, &RESOLVED, &REOPENED, &PAYLOADS, &EVENTS, &REQUESTS]
+    vec![&NEW_LANES, &OLD_LANE, &NEW_EDGES, &RESOLVED, &REOPENED, &PAYLOADS, &REQUESTS]
 }

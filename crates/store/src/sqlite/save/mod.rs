@@ -3,6 +3,7 @@
 mod beside;
 mod tasks;
 
+use super::events;
 use super::many::{Binds, Many};
 use crate::codec::{FORMAT, to_json};
 use crate::{Error, Result};
@@ -53,7 +54,7 @@ pub async fn save(connection: &mut SqliteConnection, changes: &ChangeSet, settin
     tasks::save(connection, &changes.tasks, settings).await?;
     beside::save_edges(connection, changes).await?;
     beside::save_payloads(connection, &changes.payloads).await?;
-    beside::save_events(connection, &changes.events).await?;
+    events::save(connection, &changes.events).await?;
     beside::save_requests(connection, &changes.requests, settings).await?;
     super::mail::save(connection, changes).await
 }
@@ -137,5 +138,5 @@ fn bind_agent(binds: &mut Binds, agent: &Agent) -> Result<()> {
 #[cfg(test)]
 pub fn statements() -> Vec<&'static Many> {
     let here: Vec<&'static Many> = vec![&NEW_NAMESPACES, &NAMESPACES, &REMOVED_AGENT, &NEW_AGENTS, &AGENTS];
-    [here, tasks::statements(), beside::statements()].concat()
+    [here, tasks::statements(), beside::statements(), events::statements()].concat()
 }

@@ -1,0 +1,204 @@
+//! Events: those of one task in one transaction stand in one row, since rows, their values and their indexes are what a write
+//! costs.
+
+use super::convert::{get, namespace_id, task_id};
+use super::error::sqlite_error;
+use super::load::{bind_task, rows_at_most};
+use super::many::{Binds, Many};
+use super::schema::number;
+use crate::codec::{from_json, readable, state_code, state_of, to_json};
+use crate::{Cursor, EventPage, EventScope, Result};
+use callboard_core::model::{Event, EventKind, Timestamp};
+use callboard_core::working_set::TaskRef;
+use serde::{Deserialize, Serialize};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Rows that one page of a namespace's events looks at, whoever's they are.
+const SCAN: i64 = 20_000;
+/// Events in a row, at most. An event's position is its row's number and its place in the row: `row * IN_A_ROW + place`.
+const IN_A_ROW: i64 = 256;
+
+static EVENTS: Many = Many::values(
+    "INSERT OR ROLLBACK INTO events (namespace, task, sequence, facts) SELECT * FROM (VALUES ",
+    "(?,?,?,?)",
+    ") WHERE column1 IS NOT NULL",
+);
+
+/// The columns of [`unpack`].
+macro_rules! event_columns {
+    () => {
+        "position, namespace, task, sequence, facts, format"
+    };
+}
+
+/// An event within its row: time, principal, state, run, attempt, kind. Its task and sequence number are the row's.
+#[derive(Serialize, Deserialize)]
+struct Fact<'a>(Timestamp, Cow<'a, str>, i64, u32, u32, Cow<'a, EventKind>);
+
+impl<'a> Fact<'a> {
+    fn of(event: &'a Event) -> Self {
+        let (principal, kind) = (Cow::Borrowed(&*event.principal), Cow::Borrowed(&event.kind));
+        Self(event.at, principal, state_code(event.state), event.run, event.attempt, kind)
+    }
+}
+
+/// A row to be written: the sequence number is the last event's.
+struct Packed<'a> {
+    task: TaskRef,
+    events: Vec<&'a Event>,
+}
+
+/// Groups events by task, in the order in which the tasks come first.
+fn pack(events: &[Event]) -> Vec<Packed<'_>> {
+    let mut rows: Vec<Packed<'_>> = Vec::new();
+    let mut latest: HashMap<TaskRef, usize> = HashMap::with_capacity(events.len());
+    for event in events {
+        let task = (event.namespace, event.task);
+        let room = |row: &usize| {
+            let events = &rows[*row].events;
+            (events.len() as i64) < IN_A_ROW && events.last().is_some_and(|last| last.sequence + 1 == event.sequence)
+        };
+        match latest.get(&task).copied().filter(room) {
+            Some(row) => rows[row].events.push(event),
+            None => {
+                latest.insert(task, rows.len());
+                rows.push(Packed { task, events: vec![event] });
+            }
+        }
+    }
+    rows
+}
+
+/// Saves events; their positions are given as they come.
+pub async fn save(connection: &mut SqliteConnection, events: &[Event]) -> Result<()> {
+    let bind = |binds: &mut Binds, row: &Packed<'_>| {
+        bind_task(binds, &row.task)?;
+        binds.add(row.events.last().map(|event| event.sequence))?;
+        let facts: Vec<Fact<'_>> = row.events.iter().map(|event| Fact::of(event)).collect();
+        binds.add(to_json(&facts)?)
+    };
+    EVENTS.execute(connection, &pack(events), bind).await?;
+    Ok(())
+}
+
+/// The events of a row, with their positions.
+fn unpack(row: &SqliteRow) -> Result<Vec<(i64, Event)>> {
+    readable(get(row, 5)?, "events")?;
+    let first = get::<i64>(row, 0)? * IN_A_ROW;
+    let (namespace, task, last) = (namespace_id(row, 1)?, task_id(row, 2)?, get::<i64>(row, 3)?);
+    let facts: Vec<Fact<'_>> = from_json(get(row, 4)?, "events")?;
+    let before = last - facts.len() as i64;
+    let event = |(place, Fact(at, principal, state, run, attempt, kind)): (i64, Fact<'_>)| {
+        let state = state_of(state)?;
+        let principal = Arc::from(&*principal);
+        let kind = kind.into_owned();
+        let event = Event { namespace, task, sequence: before + 1 + place, at, principal, state, run, attempt, kind };
+        Ok((first + place, event))
+    };
+    (0..).zip(facts).map(event).collect()
+}
+
+async fn unpack_all(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    binds: Binds,
+) -> Result<Vec<(i64, Event)>> {
+    let query = sqlx::query_with(sql, binds.into_arguments());
+    let rows = query.fetch_all(connection).await.map_err(sqlite_error)?;
+    let mut events = Vec::with_capacity(rows.len());
+    for row in &rows {
+        events.append(&mut unpack(row)?);
+    }
+    Ok(events)
+}
+
+/// Events of a task.
+pub async fn of_task(
+    connection: &mut SqliteConnection,
+    task: TaskRef,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<Event>> {
+    let sql = concat!(
+        "SELECT ",
+        event_columns!(),
+        " FROM events WHERE namespace = ? AND task = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+    );
+    let mut binds = Binds::default();
+    bind_task(&mut binds, &task)?;
+    binds.add(after)?;
+    binds.add(rows_at_most(limit))?;
+    let found = unpack_all(connection, sql, binds).await?.into_iter().map(|(_, event)| event);
+    Ok(found.filter(|event| event.sequence > after).take(limit).collect())
+}
+
+/// The position of the latest event.
+pub async fn end(connection: &mut SqliteConnection) -> Result<i64> {
+    let row = number(connection, "SELECT ifnull(max(position), 0) FROM events").await?;
+    Ok(if row == 0 { 0 } else { last_of(row) })
+}
+
+/// The last position that a row can have.
+fn last_of(row: i64) -> i64 {
+    row.saturating_mul(IN_A_ROW).saturating_add(IN_A_ROW - 1)
+}
+
+/// A page of events. The end is read first: rows are numbered in the order of commits, so that what is up to it is all there.
+pub async fn page(
+    connection: &mut SqliteConnection,
+    scope: EventScope,
+    after: Option<Cursor>,
+    limit: usize,
+) -> Result<EventPage> {
+    let end = end(connection).await?;
+    let start = after.map_or(0, |cursor| cursor.position.max(0));
+    let from_row = start.saturating_add(1) / IN_A_ROW;
+    let (sql, last_row) = match scope {
+        EventScope::Namespace(_) => (
+            concat!(
+                "SELECT ",
+                event_columns!(),
+                " FROM events WHERE position >= ? AND position <= ? AND namespace = ? ORDER BY position LIMIT ?"
+            ),
+            (end / IN_A_ROW).min(from_row.saturating_add(SCAN)),
+        ),
+        EventScope::Task(..) => (
+            concat!(
+                "SELECT ",
+                event_columns!(),
+                " FROM events INDEXED BY events_task WHERE position >= ? AND position <= ? AND namespace = ? AND task = ? \
+                 ORDER BY sequence LIMIT ?"
+            ),
+            end / IN_A_ROW,
+        ),
+    };
+    let mut binds = Binds::default();
+    binds.add(from_row)?;
+    binds.add(last_row)?;
+    match scope {
+        EventScope::Namespace(namespace) => binds.add(namespace.0)?,
+        EventScope::Task(namespace, task) => bind_task(&mut binds, &(namespace, task))?,
+    }
+    // One more: the first may have nothing new.
+    binds.add(rows_at_most(limit.saturating_add(1)))?;
+    let mut found = unpack_all(connection, sql, binds).await?;
+    found.retain(|(position, _)| *position > start);
+    found.truncate(limit);
+    let position = match found.last() {
+        Some((position, _)) if found.len() == limit => *position,
+        _ if limit == 0 => start,
+        _ => last_of(last_row).min(end).max(start),
+    };
+    let events = found.into_iter().map(|(_, event)| event).collect();
+    Ok(EventPage { events, next: Cursor { transaction: 0, position }, more: position < end })
+}
+
+/// Every statement, to look at its plan.
+#[cfg(test)]
+pub fn statements() -> Vec<&'static Many> {
+    vec![&EVENTS]
+}
