@@ -96,8 +96,17 @@ fn once(ws: &mut WorkingSet, envelope: &Envelope, cx: &mut Context<'_>) -> Resul
     if let Some(record) = ws.request(&key)?.filter(|record| record.expires_at > cx.now) {
         return replay(record, &request.digest);
     }
-    let outcome = rules::apply(ws, envelope, cx)?;
-    if !matches!(&outcome.reply, Reply::Claimed(leases) if leases.is_empty()) {
+    let outcome = match rules::apply(ws, envelope, cx) {
+        // Nothing will be saved under the id, so that the store can't tell whether it was new.
+        Err(Stop::Reject(rejection)) => {
+            ws.make_sure_of(&key)?;
+            return Err(rejection.into());
+        }
+        other => other?,
+    };
+    if matches!(&outcome.reply, Reply::Claimed(leases) if leases.is_empty()) {
+        ws.make_sure_of(&key)?;
+    } else {
         let reply = serde_json::to_string(&outcome.reply).map_err(|error| unreadable(&error))?;
         let expires_at = cx.now + cx.settings.remember_requests;
         ws.add_request(RequestRecord { key, digest: request.digest.clone(), reply, expires_at });

@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 const ROUNDS: usize = 256;
 /// How often a batch is tried again after a conflict with another writer, before it is halved.
 const CONFLICTS: usize = 5;
+/// After a request id turned out not to be new, so many batches look theirs up before they decide.
+const CAREFUL: u32 = 1_000;
 
 pub(crate) struct Committer {
     pub shared: Arc<Shared>,
@@ -36,6 +38,8 @@ pub(crate) struct Committer {
     pub observer: Observer,
     /// Then it takes nothing new, and ends when it has committed what waits.
     pub stop: CancellationToken,
+    /// How many batches still look request ids up first.
+    pub careful: u32,
 }
 
 /// A transaction, begun when it is needed.
@@ -125,8 +129,9 @@ impl Committer {
                         return Err(error);
                     }
                     Err(StoreError::Conflict(why)) if conflicts < CONFLICTS => {
-                        tracing::debug!(why, "a batch met another writer; deciding it again");
+                        tracing::debug!(why, "a batch met another writer, or a repeated request; deciding it again");
                         conflicts += 1;
+                        self.careful = CAREFUL;
                         self.prime().await?;
                     }
                     Err(error @ (StoreError::Conflict(_) | StoreError::Data(_))) => {
@@ -170,6 +175,10 @@ impl Committer {
         let mut open: Open = None;
         if !self.shared.store.is_exclusive() {
             open = Some(self.shared.store.begin().await?);
+        }
+        // Almost every request id is new. The store refuses the batch when one is not; then it is decided again with care.
+        if self.careful == 0 {
+            self.ws.expect_new_requests();
         }
         match self.decide_all(&mut open, items).await {
             Ok(mut decided) => {
@@ -325,6 +334,7 @@ impl Committer {
 
     /// After the commit: the working set is what the store has; effects and answers go out.
     fn finish(&mut self, items: Vec<Item>, decided: Decided) {
+        self.careful = self.careful.saturating_sub(1);
         self.ws.committed();
         self.observer.decided(&decided, &self.shared.names);
         effects::carry_out(self, items, decided);

@@ -101,6 +101,7 @@ impl Engine {
             lanes: BTreeSet::new(),
             observer: Observer::new(metrics),
             stop: engine.stop_committing.clone(),
+            careful: 0,
         };
         engine.tasks.spawn(committer.run());
         engine.spawn_hydrators(wanted);

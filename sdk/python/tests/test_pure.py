@@ -7,6 +7,8 @@ import datetime as dt
 import functools
 import itertools
 import pickle
+import time
+import uuid
 from typing import Any
 
 import grpc
@@ -320,7 +322,9 @@ def test_wrong_options_are_named() -> None:
 
 def test_every_command_has_a_request_id_that_is_kept() -> None:
     made_up: Any = calls.create("default", TaskSpec("t"), None).request
-    assert len(made_up.request_id) == 36
+    made_up_id = uuid.UUID(made_up.request_id)
+    assert (made_up_id.version, made_up_id.variant) == (7, uuid.RFC_4122)
+    assert abs((made_up_id.int >> 80) - time.time() * 1_000) < 60_000
     given: Any = calls.cancel("default", "id", "why", "mine").request
     assert given.request_id == "mine"
 

@@ -2,10 +2,11 @@
 
 use rand::Rng;
 
-/// A random id: of a request, kept through its retries, or of an agent.
+/// A unique id: of a request, kept through its retries, or of an agent. It begins with the time (UUIDv7), so that the server's
+/// index of request ids grows at its end.
 #[allow(clippy::disallowed_methods)] // A leaf: nothing that is decided here is replayed.
 pub(crate) fn unique_id() -> String {
-    uuid::Uuid::new_v4().to_string()
+    uuid::Uuid::now_v7().to_string()
 }
 
 /// A number from 0 up to 1.

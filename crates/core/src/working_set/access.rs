@@ -204,14 +204,30 @@ impl WorkingSet {
         (agent.profile.slots as usize).saturating_sub(self.lease_count(agent.id))
     }
 
+    /// In this batch, request ids that were not loaded are taken to be new: the store refuses the batch if one is not.
+    pub fn expect_new_requests(&mut self) {
+        self.batch.requests_are_new = true;
+    }
+
     /// A remembered answer.
     pub fn request(&self, key: &RequestKey) -> Loaded<Option<&RequestRecord>> {
         match self.batch.requests.get(key) {
             Some(record) => Ok(record.as_ref()),
+            None if self.batch.requests_are_new => Ok(None),
             None => missing(|w| {
                 w.requests.insert(key.clone());
             }),
         }
+    }
+
+    /// Asks for a remembered answer that was only taken to be missing.
+    pub fn make_sure_of(&self, key: &RequestKey) -> Loaded<()> {
+        if !self.batch.requests_are_new || self.batch.requests.contains_key(key) {
+            return Ok(());
+        }
+        missing(|w| {
+            w.requests.insert(key.clone());
+        })
     }
 
     /// Remembers an answer.

@@ -50,6 +50,7 @@ pub struct WorkingSet {
 struct Batch {
     keys: HashMap<TaskKey, Option<TaskId>>,
     requests: HashMap<RequestKey, Option<RequestRecord>>,
+    requests_are_new: bool,
     edges: HashMap<TaskId, SourceEdges>,
     dependencies: HashMap<TaskId, Vec<Edge>>,
     lanes_in_use: HashMap<NamespaceId, BTreeSet<LaneRef>>,

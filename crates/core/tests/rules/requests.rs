@@ -96,6 +96,30 @@ fn a_repeated_claim_gives_the_same_leases_and_an_empty_one_is_tried_again() {
 }
 
 #[test]
+fn what_saves_nothing_looks_its_id_up_though_ids_are_expected_to_be_new() {
+    in_every_mode(|mut w| {
+        let keyed = task_with("work", |new| {
+            new.spec.key = Some("mine".into());
+            new.on_key_conflict = callboard_core::model::KeyConflict::Fail;
+        });
+        let create = || with_request(Command::CreateTasks { tasks: vec![keyed.clone()] }, "a", 1);
+        w.expect_new_requests();
+        let first = receipt(&w.run_as(create()).unwrap());
+        w.expect_new_requests();
+        assert_eq!(receipt(&w.run_as(create()).unwrap()), first, "not that the key is taken");
+
+        let claim = || {
+            let profile = Arc::new(profile(1));
+            with_request(Command::Claim { name: "claimer".into(), profile, max: 1, lease: Span::seconds(60) }, "c", 1)
+        };
+        let given = w.run_as(claim()).unwrap().reply;
+        assert!(matches!(&given, Reply::Claimed(leases) if leases.len() == 1));
+        w.expect_new_requests();
+        assert_eq!(w.run_as(claim()).unwrap().reply, given, "not that there is nothing to claim");
+    });
+}
+
+#[test]
 fn a_namespace_is_created_once_by_a_request() {
     in_every_mode(|mut w| {
         let create = || Envelope {

@@ -174,6 +174,11 @@ impl World {
         panic!("a command kept asking for more rows: {envelope:?}");
     }
 
+    /// As the engine does before almost every batch: ids of requests that are not here are taken to be new.
+    pub fn expect_new_requests(&mut self) {
+        self.ws.expect_new_requests();
+    }
+
     /// Saves what was decided.
     pub fn commit(&mut self) {
         let changes = self.ws.changes();
