@@ -35,6 +35,25 @@ macro_rules! event_columns {
     };
 }
 
+/// What one task did, behind a sequence number.
+const HISTORY: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events WHERE namespace = ? AND task = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+);
+/// `NOT INDEXED`: by the position. Left alone, SQLite takes the index for the sake of the namespace, and reads all of it.
+const OF_NAMESPACE: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events NOT INDEXED WHERE position >= ? AND position <= ? AND namespace = ? ORDER BY position LIMIT ?"
+);
+const OF_TASK: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events INDEXED BY events_task WHERE position >= ? AND position <= ? AND namespace = ? AND task = ? \
+     ORDER BY sequence LIMIT ?"
+);
+
 /// An event within its row: time, principal, state, run, attempt, kind. Its task and sequence number are the row's.
 #[derive(Serialize, Deserialize)]
 struct Fact<'a>(Timestamp, Cow<'a, str>, i64, u32, u32, Cow<'a, EventKind>);
@@ -123,16 +142,11 @@ pub async fn of_task(
     after: i64,
     limit: usize,
 ) -> Result<Vec<Event>> {
-    let sql = concat!(
-        "SELECT ",
-        event_columns!(),
-        " FROM events WHERE namespace = ? AND task = ? AND sequence > ? ORDER BY sequence LIMIT ?"
-    );
     let mut binds = Binds::default();
     bind_task(&mut binds, &task)?;
     binds.add(after)?;
     binds.add(rows_at_most(limit))?;
-    let found = unpack_all(connection, sql, binds).await?.into_iter().map(|(_, event)| event);
+    let found = unpack_all(connection, HISTORY, binds).await?.into_iter().map(|(_, event)| event);
     Ok(found.filter(|event| event.sequence > after).take(limit).collect())
 }
 
@@ -158,23 +172,8 @@ pub async fn page(
     let start = after.map_or(0, |cursor| cursor.position.max(0));
     let from_row = start.saturating_add(1) / IN_A_ROW;
     let (sql, last_row) = match scope {
-        EventScope::Namespace(_) => (
-            concat!(
-                "SELECT ",
-                event_columns!(),
-                " FROM events WHERE position >= ? AND position <= ? AND namespace = ? ORDER BY position LIMIT ?"
-            ),
-            (end / IN_A_ROW).min(from_row.saturating_add(SCAN)),
-        ),
-        EventScope::Task(..) => (
-            concat!(
-                "SELECT ",
-                event_columns!(),
-                " FROM events INDEXED BY events_task WHERE position >= ? AND position <= ? AND namespace = ? AND task = ? \
-                 ORDER BY sequence LIMIT ?"
-            ),
-            end / IN_A_ROW,
-        ),
+        EventScope::Namespace(_) => (OF_NAMESPACE, (end / IN_A_ROW).min(from_row.saturating_add(SCAN))),
+        EventScope::Task(..) => (OF_TASK, end / IN_A_ROW),
     };
     let mut binds = Binds::default();
     binds.add(from_row)?;
@@ -201,4 +200,10 @@ pub async fn page(
 #[cfg(test)]
 pub fn statements() -> Vec<&'static Many> {
     vec![&EVENTS]
+}
+
+/// Every query, to look at its plan.
+#[cfg(test)]
+pub fn queries() -> Vec<&'static str> {
+    vec![HISTORY, OF_NAMESPACE, OF_TASK]
 }
