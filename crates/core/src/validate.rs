@@ -10,6 +10,17 @@ use crate::model::{
 };
 use crate::rejection::{Reason, Rejection, Violation};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display};
+
+/// A field within another. The path is joined only when there is a fault to tell: on the way of every task, there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Within<At>(pub At, pub &'static str);
+
+impl<At: Display> Display for Within<At> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
 
 /// What is wrong with a time that nobody will see.
 const FAR_AHEAD: &str = "is more than ten years ahead; give an earlier time, or none";
@@ -23,9 +34,9 @@ pub struct Faults {
 
 impl Faults {
     /// A fault.
-    pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
+    pub fn add(&mut self, field: impl Display, description: impl Into<String>) {
         // A request with a million faults is answered with the first few, and how many there are.
-        let fault = Violation { field: field.into(), description: description.into() };
+        let fault = Violation { field: field.to_string(), description: description.into() };
         // What is checked twice, when it is read and by the rules, is told once.
         if self.found.len() < 1_000 && !self.found.contains(&fault) {
             self.found.push(fault);
@@ -42,25 +53,25 @@ impl Faults {
     }
 
     /// A fault of size. It alone is told: what else is wrong may come of how the request was put together.
-    pub fn too_large(&mut self, field: impl Into<String>, description: impl Into<String>) {
+    pub fn too_large(&mut self, field: impl Display, description: impl Into<String>) {
         if !self.too_large {
             self.found.clear();
             self.too_large = true;
         }
-        let fault = Violation { field: field.into(), description: description.into() };
+        let fault = Violation { field: field.to_string(), description: description.into() };
         if !self.found.contains(&fault) {
             self.found.push(fault);
         }
     }
 
-    fn check(&mut self, ok: bool, field: &str, description: impl FnOnce() -> String) {
+    fn check(&mut self, ok: bool, field: impl Display + Copy, description: impl FnOnce() -> String) {
         if !ok {
             self.add(field, description());
         }
     }
 
     /// A name of a task type or an agent: letters, digits and `-_./:`.
-    pub fn name(&mut self, field: &str, name: &str) {
+    pub fn name(&mut self, field: impl Display + Copy, name: &str) {
         let form = |b: u8| b.is_ascii_alphanumeric() || b"-_./:".contains(&b);
         self.check(!name.is_empty(), field, || "is empty; give 1 to 128 characters".into());
         self.check(name.len() <= MAX_NAME, field, || format!("has {} characters; at most {MAX_NAME}", name.len()));
@@ -68,7 +79,7 @@ impl Faults {
     }
 
     /// The name of a namespace: small letters, digits and `-`, a letter first.
-    pub fn namespace(&mut self, field: &str, name: &str) {
+    pub fn namespace(&mut self, field: impl Display + Copy, name: &str) {
         let form = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         let ok = (1..=63).contains(&name.len())
             && name.bytes().all(form)
@@ -77,12 +88,12 @@ impl Faults {
     }
 
     /// A text of bounded length.
-    pub fn text(&mut self, field: &str, text: &str, max: usize) {
+    pub fn text(&mut self, field: impl Display + Copy, text: &str, max: usize) {
         self.check(text.len() <= max, field, || format!("has {} bytes; at most {max}", text.len()));
     }
 
     /// A set of words.
-    pub fn words(&mut self, field: &str, words: &BTreeSet<String>, max: usize) {
+    pub fn words(&mut self, field: impl Display + Copy, words: &BTreeSet<String>, max: usize) {
         self.check(words.len() <= max, field, || format!("has {} entries; at most {max}", words.len()));
         let fits = |word: &String| (1..=MAX_WORD).contains(&word.len());
         if let Some(word) = words.iter().find(|word| !fits(word)) {
@@ -91,7 +102,7 @@ impl Faults {
     }
 
     /// A map of bounded size.
-    pub fn map(&mut self, field: &str, map: &BTreeMap<String, String>, max: usize, max_bytes: usize) {
+    pub fn map(&mut self, field: impl Display + Copy, map: &BTreeMap<String, String>, max: usize, max_bytes: usize) {
         self.check(map.len() <= max, field, || format!("has {} entries; at most {max}", map.len()));
         let bytes: usize = map.iter().map(|(key, value)| key.len() + value.len()).sum();
         self.check(bytes <= max_bytes, field, || format!("has {bytes} bytes; at most {max_bytes}"));
@@ -99,7 +110,7 @@ impl Faults {
     }
 
     /// A length of time in a range.
-    pub fn span(&mut self, field: &str, span: Span, min: Span, max: Span) {
+    pub fn span(&mut self, field: impl Display + Copy, span: Span, min: Span, max: Span) {
         self.check(span >= min && span <= max, field, || {
             let seconds = |span: Span| span.0 as f64 / 1e6;
             let years = if max == MAX_TIMEOUT { " (ten years)" } else { "" };
@@ -108,54 +119,54 @@ impl Faults {
     }
 
     /// A payload.
-    pub fn payload(&mut self, field: &str, payload: &Payload) {
+    pub fn payload(&mut self, field: impl Display + Copy, payload: &Payload) {
         if payload.len() > MAX_PAYLOAD {
             let remedy = "store it elsewhere and pass where it is";
             self.too_large(field, format!("has {} bytes; at most {MAX_PAYLOAD} (1 MiB): {remedy}", payload.len()));
         }
-        self.text(&format!("{field}.content_type"), &payload.content_type, 256);
-        self.map(&format!("{field}.metadata"), &payload.metadata, 64, 16 << 10);
+        self.text(format_args!("{field}.content_type"), &payload.content_type, 256);
+        self.map(format_args!("{field}.metadata"), &payload.metadata, 64, 16 << 10);
     }
 
     /// A task that is to be created.
-    pub fn new_task(&mut self, at: &str, new: &NewTask, now: Timestamp) {
+    pub fn new_task(&mut self, at: impl Display + Copy, new: &NewTask, now: Timestamp) {
         let spec = &new.spec;
-        let field = |name: &str| format!("{at}.{name}");
-        self.name(&field("type"), &spec.task_type);
-        self.text(&field("description"), &spec.description, MAX_DESCRIPTION);
-        self.payload(&field("input"), &new.input);
+        let field = |name: &'static str| Within(at, name);
+        self.name(field("type"), &spec.task_type);
+        self.text(field("description"), &spec.description, MAX_DESCRIPTION);
+        self.payload(field("input"), &new.input);
         if let Some(key) = &spec.key {
-            self.text(&field("key"), key, MAX_KEY);
+            self.text(field("key"), key, MAX_KEY);
         }
         let requirements = &spec.requirements;
-        self.words(&field("requirements.skills"), &requirements.skills, 32);
-        self.words(&field("requirements.tools"), &requirements.tools, 32);
+        self.words(field("requirements.skills"), &requirements.skills, 32);
+        self.words(field("requirements.tools"), &requirements.tools, 32);
         if let Some(role) = &requirements.role {
-            self.text(&field("requirements.role"), role, MAX_WORD);
+            self.text(field("requirements.role"), role, MAX_WORD);
         }
         if let Some(assignee) = &requirements.assignee {
-            self.name(&field("requirements.assignee"), assignee);
+            self.name(field("requirements.assignee"), assignee);
         }
         if let Some(preferred) = &requirements.preferred_agent {
-            self.name(&field("requirements.preferred_agent"), preferred);
+            self.name(field("requirements.preferred_agent"), preferred);
         }
-        self.map(&field("requirements.affinity"), &requirements.affinity, 16, 4 << 10);
+        self.map(field("requirements.affinity"), &requirements.affinity, 16, 4 << 10);
         let dependencies = new.dependencies.len();
-        self.check(dependencies <= MAX_DEPENDENCIES, &field("dependencies"), || {
+        self.check(dependencies <= MAX_DEPENDENCIES, field("dependencies"), || {
             format!("has {dependencies} entries; at most {MAX_DEPENDENCIES}")
         });
-        self.retry_policy(&field("retry_policy"), &spec.retry_policy);
+        self.retry_policy(field("retry_policy"), &spec.retry_policy);
         self.timeouts(at, new);
-        self.deadline(&field("deadline"), spec.deadline, now);
+        self.deadline(field("deadline"), spec.deadline, now);
         if let Some(start_at) = new.start_at {
-            self.check(start_at <= now + MAX_TIMEOUT, &field("start_at"), || FAR_AHEAD.into());
+            self.check(start_at <= now + MAX_TIMEOUT, field("start_at"), || FAR_AHEAD.into());
         }
-        self.tags(&field("tags"), &spec.tags);
-        self.map(&field("metadata"), &spec.metadata, 64, 16 << 10);
-        self.map(&field("headers"), &spec.headers, 32, 8 << 10);
+        self.tags(field("tags"), &spec.tags);
+        self.map(field("metadata"), &spec.metadata, 64, 16 << 10);
+        self.map(field("headers"), &spec.headers, 32, 8 << 10);
     }
 
-    fn timeouts(&mut self, at: &str, new: &NewTask) {
+    fn timeouts(&mut self, at: impl Display + Copy, new: &NewTask) {
         let timeouts = &new.spec.timeouts;
         let given = [
             ("schedule_to_start", timeouts.schedule_to_start),
@@ -165,13 +176,13 @@ impl Faults {
         ];
         for (name, span) in given {
             if let Some(span) = span {
-                self.span(&format!("{at}.timeouts.{name}"), span, Span::millis(1), MAX_TIMEOUT);
+                self.span(format_args!("{at}.timeouts.{name}"), span, Span::millis(1), MAX_TIMEOUT);
             }
         }
     }
 
     /// A deadline: in the future, and not absurdly far.
-    pub fn deadline(&mut self, field: &str, deadline: Option<Timestamp>, now: Timestamp) {
+    pub fn deadline(&mut self, field: impl Display + Copy, deadline: Option<Timestamp>, now: Timestamp) {
         let Some(deadline) = deadline else { return };
         self.check(deadline > now, field, || {
             format!("passed {} s ago; it must be in the future", now.since(deadline).0 / 1_000_000)
@@ -180,57 +191,57 @@ impl Faults {
     }
 
     /// Tags.
-    pub fn tags(&mut self, field: &str, tags: &BTreeSet<String>) {
+    pub fn tags(&mut self, field: impl Display + Copy, tags: &BTreeSet<String>) {
         self.words(field, tags, 32);
     }
 
     /// A retry policy.
-    pub fn retry_policy(&mut self, at: &str, policy: &RetryPolicy) {
+    pub fn retry_policy(&mut self, at: impl Display + Copy, policy: &RetryPolicy) {
         let attempts = policy.max_attempts;
-        self.check((1..=1_000).contains(&attempts), &format!("{at}.max_attempts"), || {
+        self.check((1..=1_000).contains(&attempts), format_args!("{at}.max_attempts"), || {
             format!("is {attempts}; must be 1 to 1000")
         });
-        self.span(&format!("{at}.initial_backoff"), policy.initial_backoff, Span::millis(1), MAX_DELAY);
-        self.span(&format!("{at}.max_backoff"), policy.max_backoff, Span::millis(1), MAX_DELAY);
+        self.span(format_args!("{at}.initial_backoff"), policy.initial_backoff, Span::millis(1), MAX_DELAY);
+        self.span(format_args!("{at}.max_backoff"), policy.max_backoff, Span::millis(1), MAX_DELAY);
         let multiplier = policy.multiplier;
-        self.check((1.0..=100.0).contains(&multiplier), &format!("{at}.multiplier"), || {
+        self.check((1.0..=100.0).contains(&multiplier), format_args!("{at}.multiplier"), || {
             format!("is {multiplier}; must be 1 to 100")
         });
         let types = &policy.non_retryable_types;
-        let field = format!("{at}.non_retryable_types");
-        self.check(types.len() <= 64, &field, || format!("has {} entries; at most 64", types.len()));
+        let field = Within(at, "non_retryable_types");
+        self.check(types.len() <= 64, field, || format!("has {} entries; at most 64", types.len()));
         if let Some(name) = types.iter().find(|name| !(1..=256).contains(&name.len())) {
             self.add(field, format!("has an entry of {} bytes; each must have 1 to 256", name.len()));
         }
     }
 
     /// Settings of a namespace.
-    pub fn namespace_settings(&mut self, at: &str, settings: &NamespaceSettings) {
+    pub fn namespace_settings(&mut self, at: impl Display + Copy, settings: &NamespaceSettings) {
         let lanes = settings.max_lanes;
-        self.check((1..=10_000).contains(&lanes), &format!("{at}.max_lanes"), || {
+        self.check((1..=10_000).contains(&lanes), format_args!("{at}.max_lanes"), || {
             format!("is {lanes}; must be 1 to 10000")
         });
         let live = settings.max_live_tasks;
-        self.check((1..=100_000_000).contains(&live), &format!("{at}.max_live_tasks"), || {
+        self.check((1..=100_000_000).contains(&live), format_args!("{at}.max_live_tasks"), || {
             format!("is {live}; must be 1 to 100000000")
         });
-        self.retry_policy(&format!("{at}.retry_policy"), &settings.retry_policy);
-        self.span(&format!("{at}.start_to_close"), settings.start_to_close, Span::millis(1), MAX_TIMEOUT);
+        self.retry_policy(format_args!("{at}.retry_policy"), &settings.retry_policy);
+        self.span(format_args!("{at}.start_to_close"), settings.start_to_close, Span::millis(1), MAX_TIMEOUT);
     }
 
     /// What an agent says of itself.
-    pub fn profile(&mut self, at: &str, name: &str, profile: &AgentProfile) {
-        let field = |name: &str| format!("{at}.{name}");
-        self.name(&field("name"), name);
-        self.name(&field("agent_type"), &profile.agent_type);
-        self.text(&field("role"), &profile.role, MAX_WORD);
-        self.words(&field("skills"), &profile.skills, 128);
-        self.words(&field("tools"), &profile.tools, 128);
-        self.map(&field("labels"), &profile.labels, 64, 16 << 10);
+    pub fn profile(&mut self, at: impl Display + Copy, name: &str, profile: &AgentProfile) {
+        let field = |name: &'static str| Within(at, name);
+        self.name(field("name"), name);
+        self.name(field("agent_type"), &profile.agent_type);
+        self.text(field("role"), &profile.role, MAX_WORD);
+        self.words(field("skills"), &profile.skills, 128);
+        self.words(field("tools"), &profile.tools, 128);
+        self.map(field("labels"), &profile.labels, 64, 16 << 10);
         let slots = profile.slots;
-        self.check(slots <= MAX_SLOTS, &field("slots"), || format!("is {slots}; must be 1 to {MAX_SLOTS}"));
+        self.check(slots <= MAX_SLOTS, field("slots"), || format!("is {slots}; must be 1 to {MAX_SLOTS}"));
         let resources = &profile.resources;
-        self.check(resources.len() <= 32, &field("resources"), || {
+        self.check(resources.len() <= 32, field("resources"), || {
             format!("has {} entries; at most 32", resources.len())
         });
         for (name, amount) in resources {
@@ -244,39 +255,39 @@ impl Faults {
             }
         }
         let handled = profile.handles.len();
-        self.check((1..=256).contains(&handled), &field("handles"), || {
+        self.check((1..=256).contains(&handled), field("handles"), || {
             format!("has {handled} entries; give 1 to 256 task types, or one '*'")
         });
         for (index, handler) in profile.handles.iter().enumerate() {
-            let at = format!("{at}.handles[{index}]");
+            let at = format_args!("{at}.handles[{index}]");
             if handler.task_type != "*" {
-                self.name(&format!("{at}.type"), &handler.task_type);
+                self.name(format_args!("{at}.type"), &handler.task_type);
             }
-            self.text(&format!("{at}.description"), &handler.description, 1 << 10);
-            self.text(&format!("{at}.input_schema"), &handler.input_schema, 64 << 10);
-            self.text(&format!("{at}.output_schema"), &handler.output_schema, 64 << 10);
+            self.text(format_args!("{at}.description"), &handler.description, 1 << 10);
+            self.text(format_args!("{at}.input_schema"), &handler.input_schema, 64 << 10);
+            self.text(format_args!("{at}.output_schema"), &handler.output_schema, 64 << 10);
         }
         let schemas = profile.handles.iter().map(|handler| handler.input_schema.len() + handler.output_schema.len());
         let schemas: usize = schemas.sum();
-        self.check(schemas <= MAX_PROFILE, &field("handles"), || {
+        self.check(schemas <= MAX_PROFILE, field("handles"), || {
             format!("has schemas of {schemas} bytes; at most {MAX_PROFILE} in all: leave the large ones out")
         });
-        self.text(&field("sdk"), &profile.sdk, MAX_WORD);
-        self.text(&field("sdk_version"), &profile.sdk_version, MAX_WORD);
-        self.text(&field("build_id"), &profile.build_id, MAX_WORD);
+        self.text(field("sdk"), &profile.sdk, MAX_WORD);
+        self.text(field("sdk_version"), &profile.sdk_version, MAX_WORD);
+        self.text(field("build_id"), &profile.build_id, MAX_WORD);
     }
 
     /// A message that is to be sent.
-    pub fn new_message(&mut self, at: &str, new: &NewMessage) {
+    pub fn new_message(&mut self, at: impl Display + Copy, new: &NewMessage) {
         let Address::Agent(name) = &new.to;
-        self.name(&format!("{at}.to.agent"), name);
-        self.payload(&format!("{at}.payload"), &new.payload);
-        let headers = format!("{at}.headers");
-        self.map(&headers, &new.headers, 32, 8 << 10);
+        self.name(format_args!("{at}.to.agent"), name);
+        self.payload(format_args!("{at}.payload"), &new.payload);
+        let headers = Within(at, "headers");
+        self.map(headers, &new.headers, 32, 8 << 10);
         let reserved = new.headers.keys().find(|name| name.starts_with("callboard."));
-        self.check(reserved.is_none(), &headers, || "names that begin with callboard. are reserved; rename it".into());
+        self.check(reserved.is_none(), headers, || "names that begin with callboard. are reserved; rename it".into());
         if let Some(ttl) = new.ttl {
-            self.span(&format!("{at}.ttl"), ttl, Span::millis(1), MAX_MESSAGE_TTL);
+            self.span(format_args!("{at}.ttl"), ttl, Span::millis(1), MAX_MESSAGE_TTL);
         }
     }
 

@@ -6,6 +6,7 @@ use callboard_core::model::{Agent, AgentProfile, Link, TaskHandler};
 use callboard_core::validate::Faults;
 use callboard_proto::v1;
 use std::sync::Arc;
+use std::fmt::Display;
 
 /// How an agent gets its tasks, which decides what unset slots mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(crate) enum Manner {
 
 /// Reads a profile, and the agent's name.
 pub(crate) fn profile(
-    at: &str,
+    at: impl Display + Copy,
     profile: Option<v1::AgentProfile>,
     manner: Manner,
     faults: &mut Faults,
@@ -27,7 +28,7 @@ pub(crate) fn profile(
     let slots = match (message.slots, manner) {
         (0, Manner::Pushed) => 1,
         (0, Manner::Claims) => MAX_CLAIM as u32,
-        (slots, _) => super::count(&format!("{at}.slots"), slots, &format!("1 to {MAX_SLOTS}"), 1, faults),
+        (slots, _) => super::count(format_args!("{at}.slots"), slots, &format!("1 to {MAX_SLOTS}"), 1, faults),
     };
     let agent_type = match message.agent_type.is_empty() {
         true => "agent".to_owned(),

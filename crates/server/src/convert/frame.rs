@@ -12,14 +12,15 @@ use callboard_proto::v1::report::Kind;
 use callboard_proto::{MAX_FRAME_BYTES, v1};
 use prost::Message;
 use std::sync::Arc;
+use std::fmt::Display;
 
 /// Reads which attempt is meant.
-pub(crate) fn fence(at: &str, attempt: Option<v1::Attempt>, faults: &mut Faults) -> Fence {
+pub(crate) fn fence(at: impl Display + Copy, attempt: Option<v1::Attempt>, faults: &mut Faults) -> Fence {
     let Some(message) = attempt else {
         faults.add(at, "is missing; give task_id, attempt and lease_token as they were assigned");
         return Fence { task: TaskId(Default::default()), attempt: 0, token: LeaseToken(0) };
     };
-    let task = task_id(&format!("{at}.task_id"), &message.task_id, faults);
+    let task = task_id(format_args!("{at}.task_id"), &message.task_id, faults);
     let attempt = u32::try_from(message.attempt).ok().filter(|n| *n > 0).unwrap_or_else(|| {
         faults.add(format!("{at}.attempt"), format!("is {}; give the attempt's number, from 1", message.attempt));
         0
@@ -65,7 +66,7 @@ pub(crate) fn report(message: v1::Report) -> Result<Option<(Fence, Report)>, Rej
 }
 
 /// Reads progress. Long texts are cut: progress must never fail a task.
-pub(crate) fn progress(at: &str, message: v1::Progress, faults: &mut Faults) -> Progress {
+pub(crate) fn progress(at: impl Display + Copy, message: v1::Progress, faults: &mut Faults) -> Progress {
     let fraction = message.fraction.unwrap_or(0.0);
     if !(0.0..=1.0).contains(&fraction) {
         faults.add(format!("{at}.fraction"), format!("is {fraction}; must be 0 to 1"));

@@ -13,12 +13,13 @@ use callboard_proto::{MAX_FRAME_BYTES, v1};
 use prost::Message as _;
 use std::sync::Arc;
 use uuid::Uuid;
+use std::fmt::Display;
 
 /// Under what the request ids of messages are remembered, whichever way they come.
 pub(crate) const METHOD: &str = "SendMessage";
 
 /// Reads a message that is to be sent.
-pub(crate) fn new_message(at: &str, message: Option<v1::NewMessage>, faults: &mut Faults) -> NewMessage {
+pub(crate) fn new_message(at: impl Display + Copy, message: Option<v1::NewMessage>, faults: &mut Faults) -> NewMessage {
     let message = message.unwrap_or_default();
     let to = match message.to.and_then(|address| address.to) {
         Some(To::Agent(name)) => Address::Agent(name.into()),
@@ -28,9 +29,9 @@ pub(crate) fn new_message(at: &str, message: Option<v1::NewMessage>, faults: &mu
     let new = NewMessage {
         to,
         // Its faults are named with the others.
-        payload: payload::payload(&format!("{at}.payload"), message.payload, &mut Faults::default()),
+        payload: payload::payload(format_args!("{at}.payload"), message.payload, &mut Faults::default()),
         headers: message.headers,
-        ttl: time::span(&format!("{at}.ttl"), message.ttl, faults),
+        ttl: time::span(format_args!("{at}.ttl"), message.ttl, faults),
     };
     faults.new_message(at, &new);
     new
@@ -52,7 +53,7 @@ pub(crate) fn send_item(send: v1::MessageSend) -> Result<SendItem, Rejection> {
 }
 
 /// Reads messages' ids.
-pub(crate) fn message_ids(field: &str, ids: &[String], faults: &mut Faults) -> Vec<MessageId> {
+pub(crate) fn message_ids(field: impl Display + Copy, ids: &[String], faults: &mut Faults) -> Vec<MessageId> {
     let read = |(index, text): (usize, &String)| {
         Uuid::try_parse(text).map(MessageId).unwrap_or_else(|_| {
             faults.add(

@@ -13,9 +13,10 @@ use callboard_core::model::TaskId;
 use callboard_core::rejection::readable;
 use callboard_core::validate::Faults;
 use uuid::Uuid;
+use std::fmt::Display;
 
 /// An id as text; one that isn't a UUID is a fault.
-pub(crate) fn task_id(field: &str, text: &str, faults: &mut Faults) -> TaskId {
+pub(crate) fn task_id(field: impl Display + Copy, text: &str, faults: &mut Faults) -> TaskId {
     match Uuid::try_parse(text) {
         Ok(id) => TaskId(id),
         Err(_) if text.is_empty() => {
@@ -30,7 +31,7 @@ pub(crate) fn task_id(field: &str, text: &str, faults: &mut Faults) -> TaskId {
 }
 
 /// A count that may not be negative; a negative one is a fault, and counts as `instead`.
-pub(crate) fn count(field: &str, count: i32, range: &str, instead: u32, faults: &mut Faults) -> u32 {
+pub(crate) fn count(field: impl Display + Copy, count: i32, range: &str, instead: u32, faults: &mut Faults) -> u32 {
     u32::try_from(count).unwrap_or_else(|_| {
         faults.add(field, format!("is {count}; must be {range}"));
         instead

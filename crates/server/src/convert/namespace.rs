@@ -4,20 +4,21 @@ use super::{count, time};
 use callboard_core::model::{Namespace, NamespaceSettings, RetryPolicy};
 use callboard_core::validate::Faults;
 use callboard_proto::v1;
+use std::fmt::Display;
 
 /// Reads settings; what is unset takes its default.
-pub(crate) fn settings(field: &str, settings: Option<v1::NamespaceSettings>, faults: &mut Faults) -> NamespaceSettings {
+pub(crate) fn settings(field: impl Display + Copy, settings: Option<v1::NamespaceSettings>, faults: &mut Faults) -> NamespaceSettings {
     let defaults = NamespaceSettings::default();
     let message = settings.unwrap_or_default();
-    let start_to_close = time::span(&format!("{field}.start_to_close"), message.start_to_close, faults);
+    let start_to_close = time::span(format_args!("{field}.start_to_close"), message.start_to_close, faults);
     let read = NamespaceSettings {
         max_lanes: match message.max_lanes {
             0 => defaults.max_lanes,
-            lanes => count(&format!("{field}.max_lanes"), lanes, "1 to 10000", defaults.max_lanes, faults),
+            lanes => count(format_args!("{field}.max_lanes"), lanes, "1 to 10000", defaults.max_lanes, faults),
         },
         max_live_tasks: if message.max_live_tasks == 0 { defaults.max_live_tasks } else { message.max_live_tasks },
         retry_policy: retry_policy(
-            &format!("{field}.retry_policy"),
+            format_args!("{field}.retry_policy"),
             message.retry_policy,
             &defaults.retry_policy,
             faults,
@@ -30,21 +31,21 @@ pub(crate) fn settings(field: &str, settings: Option<v1::NamespaceSettings>, fau
 
 /// Reads a retry policy; what is unset is as in `defaults`.
 pub(crate) fn retry_policy(
-    field: &str,
+    field: impl Display + Copy,
     policy: Option<v1::RetryPolicy>,
     defaults: &RetryPolicy,
     faults: &mut Faults,
 ) -> RetryPolicy {
     let Some(message) = policy else { return defaults.clone() };
-    let initial = time::span(&format!("{field}.initial_backoff"), message.initial_backoff, faults);
-    let longest = time::span(&format!("{field}.max_backoff"), message.max_backoff, faults);
+    let initial = time::span(format_args!("{field}.initial_backoff"), message.initial_backoff, faults);
+    let longest = time::span(format_args!("{field}.max_backoff"), message.max_backoff, faults);
     let types = message.non_retryable_types;
     RetryPolicy {
         max_attempts: match message.max_attempts {
             0 => defaults.max_attempts,
             attempts => {
-                let field = format!("{field}.max_attempts");
-                count(&field, attempts, "1 to 1000", defaults.max_attempts, faults)
+                let field = format_args!("{field}.max_attempts");
+                count(field, attempts, "1 to 1000", defaults.max_attempts, faults)
             }
         },
         initial_backoff: initial.unwrap_or(defaults.initial_backoff),

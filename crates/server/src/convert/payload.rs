@@ -7,9 +7,10 @@ use callboard_core::validate::Faults;
 use callboard_proto::v1;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::fmt::Display;
 
 /// Reads a payload; unset is an empty text.
-pub(crate) fn payload(field: &str, payload: Option<v1::Payload>, faults: &mut Faults) -> Arc<Payload> {
+pub(crate) fn payload(field: impl Display + Copy, payload: Option<v1::Payload>, faults: &mut Faults) -> Arc<Payload> {
     let Some(message) = payload else { return Arc::new(Payload::text("")) };
     let (content, default_type) = match message.content {
         Some(v1::payload::Content::Binary(bytes)) => (Content::Binary(Arc::from(&*bytes)), "application/octet-stream"),
@@ -36,7 +37,7 @@ pub(crate) fn to_payload(payload: &Payload) -> v1::Payload {
 }
 
 /// Reads a failure. What is too long is cut: a failure must never fail to be reported.
-pub(crate) fn failure(field: &str, failure: Option<v1::Failure>, faults: &mut Faults) -> Failure {
+pub(crate) fn failure(field: impl Display + Copy, failure: Option<v1::Failure>, faults: &mut Faults) -> Failure {
     let mut failure = read_failure(field, failure.unwrap_or_default(), 1, faults);
     drop_excess_details(&mut failure);
     failure
@@ -54,13 +55,13 @@ fn drop_excess_details(failure: &mut Failure) {
     }
 }
 
-fn read_failure(field: &str, message: v1::Failure, depth: usize, faults: &mut Faults) -> Failure {
+fn read_failure(field: impl Display + Copy, message: v1::Failure, depth: usize, faults: &mut Faults) -> Failure {
     let kind = if message.r#type.is_empty() { "Error".to_owned() } else { cut(message.r#type, 256) };
-    let retry_after = time::span(&format!("{field}.retry_after"), message.retry_after, faults);
+    let retry_after = time::span(format_args!("{field}.retry_after"), message.retry_after, faults);
     if let Some(span) = retry_after {
-        faults.span(&format!("{field}.retry_after"), span, Span(0), MAX_DELAY);
+        faults.span(format_args!("{field}.retry_after"), span, Span(0), MAX_DELAY);
     }
-    let details = message.details.map(|details| (*payload(&format!("{field}.details"), Some(details), faults)).clone());
+    let details = message.details.map(|details| (*payload(format_args!("{field}.details"), Some(details), faults)).clone());
     let cause = message.cause.filter(|_| depth < MAX_FAILURE_DEPTH);
     Failure {
         kind,
@@ -68,7 +69,7 @@ fn read_failure(field: &str, message: v1::Failure, depth: usize, faults: &mut Fa
         retryable: message.retryable.unwrap_or(true),
         retry_after,
         details,
-        cause: cause.map(|cause| Box::new(read_failure(&format!("{field}.cause"), *cause, depth + 1, faults))),
+        cause: cause.map(|cause| Box::new(read_failure(format_args!("{field}.cause"), *cause, depth + 1, faults))),
     }
 }
 

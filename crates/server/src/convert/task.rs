@@ -6,30 +6,31 @@ use callboard_core::model::{
     Edge, KeyConflict, NamespaceSettings, NewTask, NotBefore, OnFailure, Payload, Priority, Requirements, StateName,
     Task, TaskSpec, TaskState, Timeouts, Timestamp, WaitReason,
 };
-use callboard_core::validate::Faults;
+use callboard_core::validate::{Faults, Within};
 use callboard_proto::v1;
 use callboard_store::TaskView;
+use std::fmt::Display;
 
 /// Reads a task to create; what is unset is as in the namespace's settings.
 pub(crate) fn new_task(
-    at: &str,
+    at: impl Display + Copy,
     spec: Option<v1::TaskSpec>,
     defaults: &NamespaceSettings,
     now: Timestamp,
     faults: &mut Faults,
 ) -> NewTask {
     let message = spec.unwrap_or_default();
-    let field = |name: &str| format!("{at}.{name}");
+    let field = |name: &'static str| Within(at, name);
     let dependencies = message.dependencies.into_iter().enumerate().map(|(index, dependency)| {
-        let at = format!("{at}.dependencies[{index}]");
-        let id = task_id(&format!("{at}.task_id"), &dependency.task_id, faults);
-        (id, on_failure(&format!("{at}.on_failure"), dependency.on_failure, faults))
+        let at = format_args!("{at}.dependencies[{index}]");
+        let id = task_id(format_args!("{at}.task_id"), &dependency.task_id, faults);
+        (id, on_failure(format_args!("{at}.on_failure"), dependency.on_failure, faults))
     });
     let dependencies = dependencies.collect();
-    let start_at = time::timestamp(&field("start_at"), message.start_at, faults);
+    let start_at = time::timestamp(field("start_at"), message.start_at, faults);
     let new = NewTask {
-        input: payload::payload(&field("input"), message.input, faults),
-        on_key_conflict: key_conflict(&field("key_conflict_policy"), message.key_conflict_policy, faults),
+        input: payload::payload(field("input"), message.input, faults),
+        on_key_conflict: key_conflict(field("key_conflict_policy"), message.key_conflict_policy, faults),
         dependencies,
         start_at,
         hold: message.hold,
@@ -38,15 +39,15 @@ pub(crate) fn new_task(
             description: message.description,
             key: some(message.key),
             requirements: requirements(message.requirements),
-            priority: priority(&field("priority"), message.priority, faults),
+            priority: priority(field("priority"), message.priority, faults),
             retry_policy: namespace::retry_policy(
-                &field("retry_policy"),
+                field("retry_policy"),
                 message.retry_policy,
                 &defaults.retry_policy,
                 faults,
             ),
-            timeouts: timeouts(&field("timeouts"), message.timeouts, defaults, faults),
-            deadline: time::timestamp(&field("deadline"), message.deadline, faults),
+            timeouts: timeouts(field("timeouts"), message.timeouts, defaults, faults),
+            deadline: time::timestamp(field("deadline"), message.deadline, faults),
             start_at,
             tags: message.tags.into_iter().collect(),
             metadata: message.metadata,
@@ -69,9 +70,9 @@ fn requirements(requirements: Option<v1::Requirements>) -> Requirements {
     }
 }
 
-fn timeouts(at: &str, timeouts: Option<v1::Timeouts>, defaults: &NamespaceSettings, faults: &mut Faults) -> Timeouts {
+fn timeouts(at: impl Display + Copy, timeouts: Option<v1::Timeouts>, defaults: &NamespaceSettings, faults: &mut Faults) -> Timeouts {
     let message = timeouts.unwrap_or_default();
-    let mut span = |name: &str, value| time::span(&format!("{at}.{name}"), value, faults);
+    let mut span = |name: &'static str, value| time::span(format_args!("{at}.{name}"), value, faults);
     Timeouts {
         schedule_to_start: span("schedule_to_start", message.schedule_to_start),
         start_to_close: span("start_to_close", message.start_to_close).unwrap_or(defaults.start_to_close),
@@ -81,7 +82,7 @@ fn timeouts(at: &str, timeouts: Option<v1::Timeouts>, defaults: &NamespaceSettin
 }
 
 /// Reads a priority.
-pub(crate) fn priority(field: &str, value: i32, faults: &mut Faults) -> Priority {
+pub(crate) fn priority(field: impl Display + Copy, value: i32, faults: &mut Faults) -> Priority {
     match v1::Priority::try_from(value) {
         Ok(v1::Priority::Unspecified | v1::Priority::Normal) => Priority::Normal,
         Ok(v1::Priority::Low) => Priority::Low,
@@ -95,7 +96,7 @@ pub(crate) fn priority(field: &str, value: i32, faults: &mut Faults) -> Priority
     }
 }
 
-fn key_conflict(field: &str, value: i32, faults: &mut Faults) -> KeyConflict {
+fn key_conflict(field: impl Display + Copy, value: i32, faults: &mut Faults) -> KeyConflict {
     use v1::KeyConflictPolicy as Policy;
     match Policy::try_from(value) {
         Ok(Policy::Unspecified | Policy::UseExisting) => KeyConflict::UseExisting,
@@ -108,7 +109,7 @@ fn key_conflict(field: &str, value: i32, faults: &mut Faults) -> KeyConflict {
     }
 }
 
-fn on_failure(field: &str, value: i32, faults: &mut Faults) -> OnFailure {
+fn on_failure(field: impl Display + Copy, value: i32, faults: &mut Faults) -> OnFailure {
     use v1::DependencyFailureAction as Action;
     match Action::try_from(value) {
         Ok(Action::Unspecified | Action::Skip) => OnFailure::Skip,
@@ -121,7 +122,7 @@ fn on_failure(field: &str, value: i32, faults: &mut Faults) -> OnFailure {
 }
 
 /// Reads a state of a filter.
-pub(crate) fn state(field: &str, value: i32, faults: &mut Faults) -> Option<StateName> {
+pub(crate) fn state(field: impl Display + Copy, value: i32, faults: &mut Faults) -> Option<StateName> {
     use v1::TaskState as S;
     match S::try_from(value) {
         Ok(S::Waiting) => Some(StateName::Waiting),
