@@ -127,13 +127,15 @@ CREATE TABLE edges (
 CREATE INDEX edges_pending ON edges (namespace, source, target) WHERE resolved = 0;
 CREATE INDEX edges_target ON edges (namespace, target, ordinal, source);
 
--- A row has the events of one task in one transaction; `sequence` is the last one's. The position is the order of commits: there
+-- A row has the events of one task in one transaction; `sequence`, `at` and `state` are the last one's. The position is the order of commits: there
 -- is one writer. AUTOINCREMENT, so that a position is never used again.
 CREATE TABLE events (
     position  INTEGER PRIMARY KEY AUTOINCREMENT,
     namespace INTEGER NOT NULL,
     task      BLOB    NOT NULL,
     sequence  INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    state     INTEGER NOT NULL,
     facts     TEXT    NOT NULL,
     format    INTEGER NOT NULL DEFAULT 1
 ) STRICT;

@@ -8,7 +8,7 @@ use super::many::{Binds, Many};
 use super::schema::number;
 use crate::codec::{from_json, readable, state_code, state_of, to_json};
 use crate::{Cursor, EventPage, EventScope, Result};
-use callboard_core::model::{Event, EventKind, Timestamp};
+use callboard_core::model::{Event, EventKind, NamespaceId, Timestamp};
 use callboard_core::working_set::TaskRef;
 use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
@@ -23,8 +23,8 @@ const SCAN: i64 = 20_000;
 const IN_A_ROW: i64 = 256;
 
 static EVENTS: Many = Many::values(
-    "INSERT OR ROLLBACK INTO events (namespace, task, sequence, facts) SELECT * FROM (VALUES ",
-    "(?,?,?,?)",
+    "INSERT OR ROLLBACK INTO events (namespace, task, sequence, at, state, facts) SELECT * FROM (VALUES ",
+    "(?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL",
 );
 
@@ -65,7 +65,7 @@ impl<'a> Fact<'a> {
     }
 }
 
-/// A row to be written: the sequence number is the last event's.
+/// A row to be written: its sequence number, time and state are the last event's.
 struct Packed<'a> {
     task: TaskRef,
     events: Vec<&'a Event>,
@@ -96,7 +96,10 @@ fn pack(events: &[Event]) -> Vec<Packed<'_>> {
 pub async fn save(connection: &mut SqliteConnection, events: &[Event]) -> Result<()> {
     let bind = |binds: &mut Binds, row: &Packed<'_>| {
         bind_task(binds, &row.task)?;
-        binds.add(row.events.last().map(|event| event.sequence))?;
+        let last = row.events.last();
+        binds.add(last.map(|event| event.sequence))?;
+        binds.add(last.map(|event| event.at.0))?;
+        binds.add(last.map(|event| state_code(event.state)))?;
         let facts: Vec<Fact<'_>> = row.events.iter().map(|event| Fact::of(event)).collect();
         binds.add(to_json(&facts)?)
     };
@@ -150,9 +153,9 @@ pub async fn of_task(
     Ok(found.filter(|event| event.sequence > after).take(limit).collect())
 }
 
-/// The position of the latest event.
+/// The position of the latest event, though it be forgotten.
 pub async fn end(connection: &mut SqliteConnection) -> Result<i64> {
-    let row = number(connection, "SELECT ifnull(max(position), 0) FROM events").await?;
+    let row = number(connection, "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)").await?;
     Ok(if row == 0 { 0 } else { last_of(row) })
 }
 
@@ -184,7 +187,7 @@ pub async fn page(
     }
     // One more: the first may have nothing new.
     binds.add(rows_at_most(limit.saturating_add(1)))?;
-    let mut found = unpack_all(connection, sql, binds).await?;
+    let mut found = unpack_all(&mut *connection, sql, binds).await?;
     found.retain(|(position, _)| *position > start);
     found.truncate(limit);
     let position = match found.last() {
@@ -193,7 +196,18 @@ pub async fn page(
         _ => last_of(last_row).min(end).max(start),
     };
     let events = found.into_iter().map(|(_, event)| event).collect();
-    Ok(EventPage { events, next: Cursor { transaction: 0, position }, more: position < end })
+    let forgotten = match scope {
+        EventScope::Namespace(namespace) if after.is_some() => forgotten_through(connection, namespace).await? > start,
+        _ => false,
+    };
+    Ok(EventPage { events, next: Cursor { transaction: 0, position }, more: position < end, forgotten })
+}
+
+/// Up to where events may have been forgotten. Asked behind the events: what was forgotten before they were read is in it.
+async fn forgotten_through(connection: &mut SqliteConnection, namespace: NamespaceId) -> Result<i64> {
+    let sql = "SELECT ifnull((SELECT forgotten_through FROM namespaces WHERE id = ?), 0)";
+    let row: i64 = sqlx::query_scalar(sql).bind(namespace.0).fetch_one(connection).await.map_err(sqlite_error)?;
+    Ok(if row == 0 { 0 } else { last_of(row) })
 }
 
 /// Every statement, to look at its plan.

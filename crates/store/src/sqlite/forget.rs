@@ -67,6 +67,7 @@ pub async fn ended(
     after: Option<Cursor>,
     limit: usize,
 ) -> Result<Ended> {
+    // The places here are those of rows; a row's time and state are its last event's.
     let start = after.map_or(0, |cursor| cursor.position);
     let sql = "SELECT position, namespace, task, state, at FROM events WHERE position > ? ORDER BY position LIMIT ?";
     let query = sqlx::query(sql).bind(start).bind(SEARCH);
