@@ -5,8 +5,8 @@ use callboard_core::limits::{MAX_CLAIM, MAX_SLOTS};
 use callboard_core::model::{Agent, AgentProfile, Link, TaskHandler};
 use callboard_core::validate::Faults;
 use callboard_proto::v1;
-use std::sync::Arc;
 use std::fmt::Display;
+use std::sync::Arc;
 
 /// How an agent gets its tasks, which decides what unset slots mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

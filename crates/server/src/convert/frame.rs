@@ -11,8 +11,8 @@ use callboard_proto::v1::attach_response::Frame;
 use callboard_proto::v1::report::Kind;
 use callboard_proto::{MAX_FRAME_BYTES, v1};
 use prost::Message;
-use std::sync::Arc;
 use std::fmt::Display;
+use std::sync::Arc;
 
 /// Reads which attempt is meant.
 pub(crate) fn fence(at: impl Display + Copy, attempt: Option<v1::Attempt>, faults: &mut Faults) -> Fence {

@@ -11,9 +11,9 @@ use callboard_proto::v1::address::To;
 use callboard_proto::v1::attach_response::Frame;
 use callboard_proto::{MAX_FRAME_BYTES, v1};
 use prost::Message as _;
+use std::fmt::Display;
 use std::sync::Arc;
 use uuid::Uuid;
-use std::fmt::Display;
 
 /// Under what the request ids of messages are remembered, whichever way they come.
 pub(crate) const METHOD: &str = "SendMessage";

@@ -12,8 +12,8 @@ pub(crate) mod time;
 use callboard_core::model::TaskId;
 use callboard_core::rejection::readable;
 use callboard_core::validate::Faults;
-use uuid::Uuid;
 use std::fmt::Display;
+use uuid::Uuid;
 
 /// An id as text; one that isn't a UUID is a fault.
 pub(crate) fn task_id(field: impl Display + Copy, text: &str, faults: &mut Faults) -> TaskId {

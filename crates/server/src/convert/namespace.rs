@@ -7,7 +7,11 @@ use callboard_proto::v1;
 use std::fmt::Display;
 
 /// Reads settings; what is unset takes its default.
-pub(crate) fn settings(field: impl Display + Copy, settings: Option<v1::NamespaceSettings>, faults: &mut Faults) -> NamespaceSettings {
+pub(crate) fn settings(
+    field: impl Display + Copy,
+    settings: Option<v1::NamespaceSettings>,
+    faults: &mut Faults,
+) -> NamespaceSettings {
     let defaults = NamespaceSettings::default();
     let message = settings.unwrap_or_default();
     let start_to_close = time::span(format_args!("{field}.start_to_close"), message.start_to_close, faults);

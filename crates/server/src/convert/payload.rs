@@ -6,8 +6,8 @@ use callboard_core::model::{Content, Failure, Payload, Span};
 use callboard_core::validate::Faults;
 use callboard_proto::v1;
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
 use std::fmt::Display;
+use std::sync::Arc;
 
 /// Reads a payload; unset is an empty text.
 pub(crate) fn payload(field: impl Display + Copy, payload: Option<v1::Payload>, faults: &mut Faults) -> Arc<Payload> {
@@ -61,7 +61,8 @@ fn read_failure(field: impl Display + Copy, message: v1::Failure, depth: usize, 
     if let Some(span) = retry_after {
         faults.span(format_args!("{field}.retry_after"), span, Span(0), MAX_DELAY);
     }
-    let details = message.details.map(|details| (*payload(format_args!("{field}.details"), Some(details), faults)).clone());
+    let details =
+        message.details.map(|details| (*payload(format_args!("{field}.details"), Some(details), faults)).clone());
     let cause = message.cause.filter(|_| depth < MAX_FAILURE_DEPTH);
     Failure {
         kind,

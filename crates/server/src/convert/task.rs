@@ -70,7 +70,12 @@ fn requirements(requirements: Option<v1::Requirements>) -> Requirements {
     }
 }
 
-fn timeouts(at: impl Display + Copy, timeouts: Option<v1::Timeouts>, defaults: &NamespaceSettings, faults: &mut Faults) -> Timeouts {
+fn timeouts(
+    at: impl Display + Copy,
+    timeouts: Option<v1::Timeouts>,
+    defaults: &NamespaceSettings,
+    faults: &mut Faults,
+) -> Timeouts {
     let message = timeouts.unwrap_or_default();
     let mut span = |name: &'static str, value| time::span(format_args!("{at}.{name}"), value, faults);
     Timeouts {

@@ -9,7 +9,11 @@ const FIRST: i64 = -62_135_596_800;
 const LAST: i64 = 253_402_300_799;
 
 /// Reads a time.
-pub(crate) fn timestamp(field: impl Display + Copy, time: Option<prost_types::Timestamp>, faults: &mut Faults) -> Option<Timestamp> {
+pub(crate) fn timestamp(
+    field: impl Display + Copy,
+    time: Option<prost_types::Timestamp>,
+    faults: &mut Faults,
+) -> Option<Timestamp> {
     let time = time?;
     if !(FIRST..=LAST).contains(&time.seconds) {
         faults.add(field, format!("has {} seconds since 1970; must be in the years 1 to 9999", time.seconds));
@@ -23,7 +27,11 @@ pub(crate) fn timestamp(field: impl Display + Copy, time: Option<prost_types::Ti
 }
 
 /// Reads a length of time. Absurdly long ones come out as the longest, for the range check to name.
-pub(crate) fn span(field: impl Display + Copy, span: Option<prost_types::Duration>, faults: &mut Faults) -> Option<Span> {
+pub(crate) fn span(
+    field: impl Display + Copy,
+    span: Option<prost_types::Duration>,
+    faults: &mut Faults,
+) -> Option<Span> {
     let span = span?;
     if span.seconds < 0 || span.nanos < 0 {
         faults.add(field, format!("is negative ({} s, {} ns); give a length of time from 0", span.seconds, span.nanos));

@@ -124,11 +124,7 @@ fn unpack(row: &SqliteRow) -> Result<Vec<(i64, Event)>> {
     (0..).zip(facts).map(event).collect()
 }
 
-async fn unpack_all(
-    connection: &mut SqliteConnection,
-    sql: &'static str,
-    binds: Binds,
-) -> Result<Vec<(i64, Event)>> {
+async fn unpack_all(connection: &mut SqliteConnection, sql: &'static str, binds: Binds) -> Result<Vec<(i64, Event)>> {
     let query = sqlx::query_with(sql, binds.into_arguments());
     let rows = query.fetch_all(connection).await.map_err(sqlite_error)?;
     let mut events = Vec::with_capacity(rows.len());
@@ -139,12 +135,7 @@ async fn unpack_all(
 }
 
 /// Events of a task.
-pub async fn of_task(
-    connection: &mut SqliteConnection,
-    task: TaskRef,
-    after: i64,
-    limit: usize,
-) -> Result<Vec<Event>> {
+pub async fn of_task(connection: &mut SqliteConnection, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
     let mut binds = Binds::default();
     bind_task(&mut binds, &task)?;
     binds.add(after)?;
