@@ -30,3 +30,4 @@ mod status;
 
 pub use listener::{Listener, Tls, TlsFiles};
 pub use server::{Limits, Server};
+pub use services::{LogControl, LogFault};

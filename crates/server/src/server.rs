@@ -6,9 +6,10 @@ use crate::identity::{Access, Guard, IdentityFile};
 use crate::listener::Listener;
 use crate::pages::{self, Frames, PagesLayer};
 use crate::refusals::Refusals;
-use crate::services::{Agents, Host, Messages, Namespaces, Tasks};
+use crate::services::{Admin, Agents, Host, LogControl, Messages, Namespaces, Tasks};
 use callboard_core::model::Span;
 use callboard_engine::Engine;
+use callboard_proto::v1::admin_service_server::AdminServiceServer;
 use callboard_proto::v1::agent_service_server::AgentServiceServer;
 use callboard_proto::v1::message_service_server::MessageServiceServer;
 use callboard_proto::v1::namespace_service_server::NamespaceServiceServer;
@@ -16,6 +17,7 @@ use callboard_proto::v1::task_service_server::TaskServiceServer;
 use callboard_proto::{DESCRIPTORS, MAX_MESSAGE_BYTES};
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
@@ -62,6 +64,7 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 pub struct Server {
     engine: Engine,
     limits: Limits,
+    log: Arc<dyn LogControl>,
     identities: Option<IdentityFile>,
 }
 
@@ -69,9 +72,9 @@ pub struct Server {
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Server {
-    /// Serves an engine.
-    pub fn new(engine: Engine, limits: Limits) -> Self {
-        Self { engine, limits, identities: None }
+    /// Serves an engine; administrators may set the process's log.
+    pub fn new(engine: Engine, limits: Limits, log: Arc<dyn LogControl>) -> Self {
+        Self { engine, limits, log, identities: None }
     }
 
     /// Serves those alone who are in the file. Without it everybody may do everything.
@@ -84,7 +87,7 @@ impl Server {
     /// Serves until `shutdown` ends, then drains: agents are told to go, what waits is sent elsewhere, what was taken in is
     /// committed. Ends earlier, with an error, when the store can't be trusted any more.
     pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) -> Result<(), Failure> {
-        let Self { engine, limits, identities } = self;
+        let Self { engine, limits, log, identities } = self;
         let drain = Drain::default();
         let tasks = TaskTracker::new();
         let version = env!("CARGO_PKG_VERSION");
@@ -117,7 +120,7 @@ impl Server {
             .layer(GrpcWebLayer::new())
             .layer(Refusals(Budget::new()))
             .layer(guard)
-            .add_routes(routes(host).await?)
+            .add_routes(routes(host, log).await?)
             .serve_with_incoming_shutdown(connections, stopped.clone().cancelled_owned());
         let mut serving = std::pin::pin!(serving);
         let failure = tokio::select! {
@@ -171,12 +174,13 @@ fn transport(limits: &Limits) -> Transport {
         .initial_connection_window_size(CONNECTION_WINDOW)
 }
 
-async fn routes(host: Host) -> Result<tonic::service::Routes, Failure> {
+async fn routes(host: Host, log: Arc<dyn LogControl>) -> Result<tonic::service::Routes, Failure> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<TaskServiceServer<Tasks>>().await;
     health.set_serving::<AgentServiceServer<Agents>>().await;
     health.set_serving::<MessageServiceServer<Messages>>().await;
     health.set_serving::<NamespaceServiceServer<Namespaces>>().await;
+    health.set_serving::<AdminServiceServer<Admin>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -188,6 +192,7 @@ async fn routes(host: Host) -> Result<tonic::service::Routes, Failure> {
     let agents = AgentServiceServer::new(Agents(host.clone()));
     let messages = MessageServiceServer::new(Messages(host.clone()));
     let namespaces = NamespaceServiceServer::new(Namespaces(host));
+    let admin = AdminServiceServer::new(Admin(log));
     Ok(tonic::service::Routes::default()
         .add_service(tasks.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(agents.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
@@ -195,6 +200,7 @@ async fn routes(host: Host) -> Result<tonic::service::Routes, Failure> {
         .add_service(
             namespaces.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES),
         )
+        .add_service(admin.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))

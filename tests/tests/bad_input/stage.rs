@@ -106,7 +106,7 @@ impl Stage {
         texts.iter().map(|text| self.fill(text)).collect()
     }
 
-    /// Looks at every row, whose version rises with each change: namespaces, tasks, agents.
+    /// Looks at every row, whose version rises with each change: namespaces, tasks, agents, the log's filter.
     pub async fn glance(&self) -> Snapshot {
         self.look(false).await
     }
@@ -122,6 +122,7 @@ impl Stage {
         let namespaces: Vec<_> = self.clients[0].list_namespaces().try_collect().await.unwrap();
         assert_eq!(namespaces.len(), NAMESPACES.len(), "{namespaces:?}");
         keep("namespaces".into(), &namespaces);
+        keep("the log's filter".into(), &self.clients[0].log_filter().await.unwrap());
         for client in &self.clients {
             let tasks: Vec<_> = client.list(Default::default()).try_collect().await.unwrap();
             for task in tasks {

@@ -45,6 +45,8 @@ pub enum Command {
     /// Make, list and revoke tokens in a server's identity file.
     #[command(subcommand, visible_alias = "tokens")]
     Token(token::TokenCommand),
+    /// Show or set what a running server logs.
+    LogLevel(LogLevelArgs),
     /// Run the server.
     #[cfg(unix)]
     Serve(Box<crate::serve::Args>),
@@ -69,6 +71,13 @@ pub enum Command {
     #[cfg(unix)]
     #[command(name = crate::work::guard::COMMAND, hide = true)]
     Guard,
+}
+
+/// What a server is to log.
+#[derive(Args, Debug)]
+pub struct LogLevelArgs {
+    /// `info`, or `info,callboard_engine=debug`, until the server ends; without one the present filter is shown.
+    pub filter: Option<String>,
 }
 
 /// What holds for every command that talks to a server.

@@ -10,6 +10,7 @@ use crate::output::Output;
 
 mod agent;
 mod listing;
+mod log_level;
 mod message;
 mod namespace;
 mod task;
@@ -76,6 +77,7 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::Agent(command) => agent::run(&Session::new(cli.global)?, command).await,
         Command::Message(command) => message::run(&Session::new(cli.global)?, command).await,
         Command::Namespace(command) => namespace::run(&Session::new(cli.global)?, command).await,
+        Command::LogLevel(args) => log_level::run(&Session::new(cli.global)?, args).await,
         Command::Token(command) => token::run(&Output::new(cli.global.output), command),
         #[cfg(unix)]
         Command::Serve(args) => crate::serve::run(*args).await,

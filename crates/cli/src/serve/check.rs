@@ -1,7 +1,7 @@
 //! `callboard serve --check`: whether a server could start, without starting one.
 
 use super::settings::Settings;
-use super::{load_identities, load_tls, log_filter, refuse_postgres};
+use super::{load_identities, load_tls, log, refuse_postgres};
 use crate::error::Error;
 use callboard_store::sqlite::{Inspection, SqliteStore};
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::io::Write;
 /// Says what it finds on standard output; the first fault is the error.
 pub async fn run(settings: &Settings) -> Result<(), Error> {
     let address = settings.listen_address()?;
-    log_filter(&settings.log)?;
+    log::filter(&settings.log).map_err(|fault| Error::Usage(format!("log: {fault}")))?;
     load_tls(settings)?;
     load_identities(settings)?;
     refuse_postgres(&settings.database)?;

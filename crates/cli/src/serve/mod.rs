@@ -1,10 +1,11 @@
 //! `callboard serve`: the server, from its settings.
 
 mod check;
+mod log;
 mod settings;
 
 pub use settings::Args;
-use settings::{LogFormat, Settings};
+use settings::Settings;
 
 use crate::error::Error;
 use callboard_engine::{Config, Engine, SystemClock, SystemEntropy};
@@ -17,7 +18,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// Serves until SIGTERM or SIGINT; a second one ends it at once.
 pub async fn run(args: Args) -> Result<(), Error> {
@@ -26,7 +26,7 @@ pub async fn run(args: Args) -> Result<(), Error> {
     if only_check {
         return check::run(&settings).await;
     }
-    start_logging(&settings)?;
+    let log = log::start(&settings)?;
     let address = settings.listen_address()?;
     let files = crate::open_files::raise();
     tracing::debug!(files, "open files, connections among them, that this process may have");
@@ -45,7 +45,7 @@ pub async fn run(args: Args) -> Result<(), Error> {
         Some(tls) => Listener::tls(listener, tls),
         None => Listener::plain(listener),
     };
-    let mut server = Server::new(engine, limits);
+    let mut server = Server::new(engine, limits, log);
     if let Some(identities) = identities {
         server = server.with_identities(identities);
     }
@@ -88,25 +88,6 @@ fn announce(scheme: &str, address: SocketAddr, database: &str) -> Result<(), Err
     writeln!(out, "listening on {scheme}://{address}")?;
     out.flush()?;
     tracing::info!(%address, database, version = env!("CARGO_PKG_VERSION"), "listening");
-    Ok(())
-}
-
-fn log_filter(text: &str) -> Result<EnvFilter, Error> {
-    EnvFilter::try_new(text)
-        .map_err(|error| Error::Usage(format!("log: {text:?} is not a filter like `info` or `info,h2=off`: {error}")))
-}
-
-fn start_logging(settings: &Settings) -> Result<(), Error> {
-    let filter = log_filter(&settings.log)?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Fails only when logging was started before.
-    let _ = match settings.log_format {
-        LogFormat::Json => logs.json().flatten_event(true).try_init(),
-        LogFormat::Text => {
-            use std::io::IsTerminal;
-            logs.with_ansi(std::io::stderr().is_terminal() && crate::output::colour_wanted()).try_init()
-        }
-    };
     Ok(())
 }
 

@@ -17,7 +17,7 @@ pub(crate) enum Place {
     Named,
     /// These roles, in the namespaces that they have.
     Roles(&'static [Role]),
-    /// These roles, if they have all namespaces: it tells of all of them.
+    /// These roles, if they have all namespaces: it is about all of them.
     Everywhere(&'static [Role]),
 }
 
@@ -31,7 +31,7 @@ const WORK: &[Role] = &[Agent, Admin];
 const TALK: &[Role] = &[Submitter, Agent, Operator, Admin];
 /// Who looks after agents.
 const OPERATE: &[Role] = &[Operator, Admin];
-/// Who changes what holds for everybody.
+/// Who changes what holds for everybody: namespaces, and the process itself.
 const ADMINISTER: &[Role] = &[Admin];
 
 /// A message that says in which namespace it asks for something.
@@ -41,11 +41,14 @@ pub(crate) trait Scoped {
 }
 
 /// `Service { Method(Message.field) => ROLES, }`; a message without a namespace stands without a field, and its handler shows
-/// only what the caller may see.
+/// only what the caller may see. `ROLES everywhere`: these roles, if they have all namespaces.
 macro_rules! table {
-    ($($service:ident { $($method:ident($message:ident $(. $field:ident)?) => $roles:expr,)* })*) => {
+    ($($service:ident { $($method:ident($message:ident $(. $field:ident)?) => $roles:ident $($everywhere:ident)?,)* })*) => {
         const TABLE: &[(&str, Place)] = &[$($(
-            (concat!("/callboard.v1.", stringify!($service), "/", stringify!($method)), Place::Roles($roles)),
+            (
+                concat!("/callboard.v1.", stringify!($service), "/", stringify!($method)),
+                table!(@place $roles $($everywhere)?),
+            ),
         )*)*];
         $($(
             impl Scoped for v1::$message {
@@ -55,6 +58,8 @@ macro_rules! table {
             }
         )*)*
     };
+    (@place $roles:ident) => { Place::Roles($roles) };
+    (@place $roles:ident everywhere) => { Place::Everywhere($roles) };
     (@namespace $request:ident $field:ident) => { Some(&$request.$field) };
     (@namespace $request:ident) => { None };
 }
@@ -98,6 +103,10 @@ table! {
         GetNamespace(GetNamespaceRequest.name) => LOOK,
         ListNamespaces(ListNamespacesRequest) => LOOK,
         UpdateNamespace(UpdateNamespaceRequest.name) => ADMINISTER,
+    }
+    AdminService {
+        GetLogFilter(GetLogFilterRequest) => OPERATE everywhere,
+        SetLogFilter(SetLogFilterRequest) => ADMINISTER everywhere,
     }
 }
 

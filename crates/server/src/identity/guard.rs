@@ -127,12 +127,12 @@ impl Guard {
                 (grant.clone(), Some(Revocation::new(credential, grant, identities.clone(), self.engine.clone())))
             }
         };
+        let method = path.rsplit('/').next().unwrap_or_default();
         match place {
             Some(Place::Roles(roles) | Place::Everywhere(roles))
                 if !grant.roles.iter().any(|role| roles.contains(role)) =>
             {
                 let allowed: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
-                let method = path.rsplit('/').next().unwrap_or_default();
                 Err(not_allowed(format!(
                     "{method}: {:?} may not call it; one of these roles may: {}",
                     grant.principal,
@@ -140,7 +140,7 @@ impl Guard {
                 )))
             }
             Some(Place::Everywhere(_)) if grant.namespaces != super::Namespaces::All => Err(not_allowed(format!(
-                "{path}: {:?} may not see it: it tells of all namespaces, and needs an identity with namespaces = \"*\"",
+                "{method}: {:?} may not call it: it is about all namespaces, and needs an identity with namespaces = \"*\"",
                 grant.principal
             ))),
             Some(_) => Ok(Admitted { caller: Some(grant), revocation }),

@@ -1,5 +1,6 @@
 //! One file for each gRPC service, and one for each of its streams.
 
+mod admin;
 mod agents;
 mod attach;
 mod messages;
@@ -7,6 +8,8 @@ mod namespaces;
 mod tasks;
 mod watch;
 
+pub(crate) use admin::Admin;
+pub use admin::{LogControl, LogFault};
 pub(crate) use agents::Agents;
 pub(crate) use messages::Messages;
 pub(crate) use namespaces::Namespaces;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from callboard._gen.callboard.v1 import admin_service_pb2 as admin_service
 from callboard._gen.callboard.v1 import agent_pb2 as agent
 from callboard._gen.callboard.v1 import agent_service_pb2 as agent_service
 from callboard._gen.callboard.v1 import error_pb2 as error
@@ -14,6 +15,7 @@ from callboard._gen.callboard.v1 import task_pb2 as task
 from callboard._gen.callboard.v1 import task_service_pb2 as task_service
 
 __all__ = [
+    "admin_service",
     "agent",
     "agent_service",
     "error",

@@ -1,5 +1,6 @@
-//! The client: submits tasks, follows and steers them, looks after agents and namespaces.
+//! The client: submits tasks, follows and steers them, looks after agents, namespaces and the server.
 
+mod admin;
 mod agents;
 mod call;
 mod messages;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use callboard_proto::v1::admin_service_client::AdminServiceClient;
 use callboard_proto::v1::agent_service_client::AgentServiceClient;
 use callboard_proto::v1::message_service_client::MessageServiceClient;
 use callboard_proto::v1::namespace_service_client::NamespaceServiceClient;
@@ -117,6 +119,11 @@ impl Client {
     /// The raw client of the namespaces, at the address in use: no retries, no request ids, no deadline.
     pub fn namespaces(&self) -> NamespaceServiceClient<Connection> {
         NamespaceServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The raw client of the server's administration, at the address in use: no retries, no deadline.
+    pub fn admin(&self) -> AdminServiceClient<Connection> {
+        AdminServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     fn channel(&self) -> Connection {

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use callboard_proto::v1::admin_service_client::AdminServiceClient;
 use callboard_proto::v1::agent_service_client::AgentServiceClient;
 use callboard_proto::v1::message_service_client::MessageServiceClient;
 use callboard_proto::v1::namespace_service_client::NamespaceServiceClient;
@@ -125,6 +126,11 @@ unary!(NamespaceServiceClient {
     get_namespace(GetNamespaceRequest) -> GetNamespaceResponse fills [];
     list_namespaces(ListNamespacesRequest) -> ListNamespacesResponse fills [];
     update_namespace(UpdateNamespaceRequest) -> UpdateNamespaceResponse fills [request_id];
+});
+
+unary!(AdminServiceClient {
+    get_log_filter(GetLogFilterRequest) -> GetLogFilterResponse fills [];
+    set_log_filter(SetLogFilterRequest) -> SetLogFilterResponse fills [];
 });
 
 fn given(wait: Option<&prost_types::Duration>, otherwise: Duration) -> Duration {
