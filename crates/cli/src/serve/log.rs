@@ -32,7 +32,7 @@ pub fn filter(text: &str) -> Result<Targets, String> {
     let mut filter = Targets::new();
     let mut general = None;
     for directive in text.split(',').map(str::trim) {
-        let fault = |fault: &str| format!("{directive:?} {fault}; {REMEDY}");
+        let fault = |fault: &str| format!("{:?} {fault}; {REMEDY}", beginning(directive));
         match directive.split_once('=') {
             None if directive.is_empty() => return Err(fault("is no level")),
             None => {
@@ -53,6 +53,14 @@ pub fn filter(text: &str) -> Result<Targets, String> {
 
 fn level(name: &str) -> Option<LevelFilter> {
     LEVELS.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, level)| level)
+}
+
+/// So much of what can't be read that the fault is found behind it.
+fn beginning(directive: &str) -> String {
+    match directive.char_indices().nth(64) {
+        Some((at, _)) => format!("{}…", &directive[..at]),
+        None => directive.to_owned(),
+    }
 }
 
 /// Whether it could be a module: `callboard_engine::sweep`.
@@ -141,5 +149,7 @@ mod tests {
             let fault = filter(text).unwrap_err();
             assert!(fault.contains("; write one like `info`"), "{text:?}: {fault}");
         }
+        let long = filter(&"é".repeat(1_000)).unwrap_err();
+        assert!(long.starts_with(&format!("\"{}…\" is no level", "é".repeat(64))), "{long}");
     }
 }
