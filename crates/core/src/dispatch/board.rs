@@ -3,6 +3,7 @@
 use crate::model::{Agent, AgentId, Lane, LaneId, LaneKey, NamespaceId};
 use crate::working_set::LaneRef;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::Uuid;
 
 /// The agents that this replica may push to, and the lanes that it has met, with who fits what: computed when an agent or a lane
 /// appears, not per task. Only a cache: it can be built again from the rows at any time.
@@ -17,19 +18,29 @@ pub struct Board {
 struct OnBoard {
     key: LaneKey,
     fitting: BTreeSet<AgentId>,
+    /// Where the look for agents goes on, when there are more than are looked at.
+    turn: AgentId,
 }
 
 impl Board {
-    /// The agents that fit a lane.
-    pub fn fitting(&mut self, lane: &Lane) -> &BTreeSet<AgentId> {
+    /// The agents that fit a lane, and whose turn it is.
+    pub fn fitting(&mut self, lane: &Lane) -> (&BTreeSet<AgentId>, AgentId) {
         let at = (lane.namespace, lane.id);
         if !self.lanes.contains_key(&at) {
             let agents = self.of_namespace.get(&lane.namespace).into_iter().flatten();
             let fitting = agents.filter(|id| self.agents.get(id).is_some_and(|agent| lane.key.fits_agent(agent)));
             let fitting = fitting.copied().collect();
-            self.lanes.insert(at, OnBoard { key: lane.key.clone(), fitting });
+            self.lanes.insert(at, OnBoard { key: lane.key.clone(), fitting, turn: AgentId(Uuid::nil()) });
         }
-        &self.lanes[&at].fitting
+        let on_board = &self.lanes[&at];
+        (&on_board.fitting, on_board.turn)
+    }
+
+    /// The next look at a lane's agents begins here.
+    pub fn set_turn(&mut self, lane: LaneRef, turn: AgentId) {
+        if let Some(on_board) = self.lanes.get_mut(&lane) {
+            on_board.turn = turn;
+        }
     }
 
     /// Whether an agent fits a lane that was met.

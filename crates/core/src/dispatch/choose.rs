@@ -4,7 +4,7 @@ use super::Open;
 use crate::model::{Agent, AgentId, Span, Task, TaskState, Timestamp};
 
 /// At most so many agents are scored for a task; beyond that a few are as good as all.
-const SCORED: usize = 64;
+pub(super) const SCORED: usize = 64;
 
 /// What becomes of a task at this moment.
 #[derive(Debug, PartialEq, Eq)]

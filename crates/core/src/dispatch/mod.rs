@@ -98,35 +98,62 @@ impl Step<'_, '_> {
         Ok(left.collect())
     }
 
-    /// The lanes that exist, each with the agents that fit, and those agents with their free slots.
+    /// The lanes that exist, each with agents that fit and have free slots.
     fn line_up(&mut self, lanes: &[LaneRef]) -> Ruled<(Vec<Queue>, HashMap<AgentId, Open>)> {
         let mut queues = Vec::with_capacity(lanes.len());
-        for lane in lanes {
-            let Some(known) = self.ws.lane(*lane) else { continue };
-            let fitting = self.cx.board.fitting(known).iter().copied().collect();
-            queues.push(Queue {
-                lane: *lane,
-                fitting,
-                tasks: VecDeque::new(),
-                seen: 0,
-                passed: 0,
-                look_again_at: None,
-            });
-        }
-        let all = || queues.iter().flat_map(|queue| queue.fitting.iter().copied());
-        self.ws.want_agents(self.namespace.id, all())?;
         let mut open = HashMap::new();
-        for id in all().collect::<BTreeSet<_>>() {
-            let agent = self.ws.loaded_agent(id).filter(|agent| agent.takes_pushes());
-            let Some((agent, free)) = agent.map(|agent| (agent, self.ws.free_slots(agent))) else { continue };
-            if free > 0 {
-                open.insert(id, Open { agent: agent.clone(), free });
+        // Enough for all lanes together, since each may take the agents of the others.
+        let ready = lanes.iter().map(|lane| match self.ws.has_backlog(*lane) {
+            true => STEP,
+            false => self.ws.ready_count(*lane).min(STEP),
+        });
+        let enough = ready.sum::<usize>() + choose::SCORED;
+        for lane in lanes {
+            if let Some(fitting) = self.open_agents(*lane, enough, &mut open)? {
+                queues.push(Queue {
+                    lane: *lane,
+                    fitting,
+                    tasks: VecDeque::new(),
+                    seen: 0,
+                    passed: 0,
+                    look_again_at: None,
+                });
             }
         }
-        for queue in &mut queues {
-            queue.fitting.retain(|id| open.contains_key(id));
-        }
         Ok((queues, open))
+    }
+
+    /// Agents that fit a lane and have free slots: enough for the ready tasks, with a choice for the last of them. Where there
+    /// are more, they take turns: of ten thousand idle agents, a task has a look at a few.
+    fn open_agents(
+        &mut self,
+        lane: LaneRef,
+        enough: usize,
+        open: &mut HashMap<AgentId, Open>,
+    ) -> Ruled<Option<Vec<AgentId>>> {
+        let Some(known) = self.ws.lane(lane) else { return Ok(None) };
+        let (fitting, turn) = self.cx.board.fitting(known);
+        let first = if fitting.len() > enough { turn } else { AgentId(uuid::Uuid::nil()) };
+        let mut in_turn = fitting.range(first..).chain(fitting.range(..first)).copied();
+        let mut found = Vec::new();
+        while found.len() < enough {
+            let next: Vec<AgentId> = in_turn.by_ref().take(enough).collect();
+            if next.is_empty() {
+                break;
+            }
+            self.ws.want_agents(self.namespace.id, next.iter().copied())?;
+            for id in next {
+                let agent = self.ws.loaded_agent(id).filter(|agent| agent.takes_pushes());
+                let Some((agent, free)) = agent.map(|agent| (agent, self.ws.free_slots(agent))) else { continue };
+                if free > 0 {
+                    open.entry(id).or_insert_with(|| Open { agent: agent.clone(), free });
+                    found.push(id);
+                }
+            }
+        }
+        let turn = in_turn.next().unwrap_or(first);
+        self.cx.board.set_turn(lane, turn);
+        Ok(Some(found))
     }
 
     /// Takes the next ready tasks of a lane into its queue, as many as its agents can take.
@@ -147,6 +174,7 @@ impl Step<'_, '_> {
     /// Gives one task to the best agent, or notes when to look again if it has to wait for a preferred one.
     fn place(&mut self, id: TaskId, queue: &mut Queue, open: &mut HashMap<AgentId, Open>) -> Ruled<()> {
         let mut task = self.task(id)?;
+        self.open_preferred(&task, queue, open);
         let preferred_is_near = || self.preferred_is_near(&task, queue.lane);
         let head_start = self.cx.settings.preferred_head_start;
         let fitting = queue.fitting.iter().filter_map(|id| open.get(id));
@@ -169,11 +197,26 @@ impl Step<'_, '_> {
         Ok(())
     }
 
+    /// Adds the agent that a task prefers, if it was not among those that were looked at.
+    fn open_preferred(&self, task: &Task, queue: &mut Queue, open: &mut HashMap<AgentId, Open>) {
+        let Some(agent) = self.preferred(task, queue.lane) else { return };
+        let free = self.ws.free_slots(agent);
+        if free > 0 && !queue.fitting.contains(&agent.id) {
+            open.entry(agent.id).or_insert_with(|| Open { agent: agent.clone(), free });
+            queue.fitting.push(agent.id);
+        }
+    }
+
     /// Whether the agent that a task prefers is attached and fits, so that waiting for it may help.
     fn preferred_is_near(&self, task: &Task, lane: LaneRef) -> bool {
-        let Some(preferred) = &task.spec.requirements.preferred_agent else { return false };
+        self.preferred(task, lane).is_some()
+    }
+
+    /// The agent that a task prefers, if it is attached and fits.
+    fn preferred(&self, task: &Task, lane: LaneRef) -> Option<&Agent> {
+        let preferred = task.spec.requirements.preferred_agent.as_ref()?;
         let name = (lane.0, preferred.as_str().into());
-        let agent = self.ws.agent_by_name(&name).ok().flatten();
-        agent.is_some_and(|agent| agent.takes_pushes() && self.cx.board.fits(lane, agent.id))
+        let agent = self.ws.agent_by_name(&name).ok().flatten()?;
+        (agent.takes_pushes() && self.cx.board.fits(lane, agent.id)).then_some(agent)
     }
 }

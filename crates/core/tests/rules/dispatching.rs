@@ -221,3 +221,39 @@ fn a_thousand_tasks_are_given_out_in_steps() {
         assert_eq!(w.tables.leased_to(w.agent("one").id).count(), 700);
     });
 }
+
+#[test]
+fn of_very_many_agents_none_is_left_idle_while_tasks_wait() {
+    in_every_mode(|mut w| {
+        let names: Vec<&'static str> = (0..200).map(|n| &*format!("agent-{n}").leak()).collect();
+        for name in &names {
+            w.attach_with(name, AgentProfile { tools: ["git".to_owned()].into(), ..profile(1) });
+        }
+        // One at a time, each looking at a few agents.
+        for _ in 0..90 {
+            let id = w.start(task("work"));
+            assert_eq!(w.state(id), StateName::Assigned);
+        }
+        // Two lanes at once, for which the same agents would not suffice.
+        let other = task_with("work", |new| new.spec.requirements.tools = ["git".to_owned()].into());
+        let tasks = [vec![task("work"); 55], vec![other; 55]].concat();
+        w.run(callboard_core::Command::CreateTasks { tasks }).unwrap();
+        w.dispatch();
+        let busy = names.iter().filter(|name| w.tables.leased_to(w.agent(name).id).count() == 1).count();
+        assert_eq!(busy, 200);
+    });
+}
+
+#[test]
+fn a_preferred_agent_is_found_among_very_many() {
+    in_every_mode(|mut w| {
+        for n in 0..150 {
+            w.attach(format!("agent-{n}").leak(), 2);
+        }
+        for n in [149, 0, 75] {
+            let dear = format!("agent-{n}");
+            let id = w.start(task_with("work", |new| new.spec.requirements.preferred_agent = Some(dear.clone())));
+            assert_eq!(w.has(id), Some(dear));
+        }
+    });
+}
