@@ -29,10 +29,6 @@ use clap::{CommandFactory, FromArgMatches};
 use args::{Cli, Command};
 use exit::Exit;
 
-// SQLite's and ours: a task costs some hundred small allocations on its way.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = parse();
     #[cfg(unix)]

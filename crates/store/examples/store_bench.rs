@@ -9,9 +9,6 @@
 #[allow(dead_code, clippy::unwrap_used, clippy::panic)]
 mod samples;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 use callboard_core::model::task::TaskState;
 use callboard_core::model::{EventKind, Payload, Task};
 use callboard_core::working_set::{ChangeSet, PayloadValue, Want};
