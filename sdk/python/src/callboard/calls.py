@@ -46,7 +46,7 @@ def request_id(given: str | None) -> str:
 
 
 def uuid7() -> uuid.UUID:
-    """A UUID that begins with the time (RFC 9562, 5.7): the server's index of request ids grows at its end."""
+    """A UUID that begins with the time (RFC 9562, 5.7): the server's index of ids grows at its end."""
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10), "big")
     value = (milliseconds & ((1 << 48) - 1)) << 80 | random
