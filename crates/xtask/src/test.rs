@@ -18,10 +18,10 @@ pub fn run(long: bool) -> Result<()> {
     lint::add(&mut steps, python.as_ref(), buf.as_ref());
     steps.run("generate --check", || generate::run(true));
     steps.run_with(python.as_ref(), "pip install ./sdk/python", |python| installs(python));
-    let sdk = steps.run_with(python.as_ref(), "pytest", |python| pytest(python));
-    steps.note(sdk.clone().unwrap_or_default());
-
     let built = steps.run("cargo build", build);
+    let sdk_needs = python.clone().zip(built.clone());
+    let sdk = steps.run_with(sdk_needs.as_ref(), "pytest", |(python, binary)| pytest(python, binary));
+    steps.note(sdk.clone().unwrap_or_default());
     let needs = built.zip(python).zip(buf).map(|((binary, python), buf)| Needs { binary, python, buf, long });
     let mut tally = Tally::default();
     steps.run_with(needs.as_ref(), "cargo test", |needs| cargo_test(needs, &mut tally));
@@ -68,11 +68,12 @@ fn cargo_test(needs: &Needs, tally: &mut Tally) -> Result<()> {
     if tally.passed == 0 { Err("cargo test ran no tests".into()) } else { Ok(()) }
 }
 
-/// The Python SDK's own tests. Returns pytest's last line: `58 passed in 9.1s`.
-fn pytest(python: &Path) -> Result<String> {
+/// The Python SDK's own tests, some of them against the real server. Returns pytest's last line: `58 passed in 9.1s`.
+fn pytest(python: &Path, binary: &Path) -> Result<String> {
     let mut last = String::new();
     let mut command = without_settings(Command::new(python));
     command.current_dir(root().join("sdk/python")).args(["-m", "pytest", "-q", "-ra", "--color=no"]);
+    command.env("CALLBOARD_BIN", binary);
     command.arg("-o").arg(format!("cache_dir={}", target().join("pytest").display()));
     let succeeded = watched(&mut command, stdout(), |line| line.clone_into(&mut last))?;
     if succeeded { Ok(last) } else { Err(format!("pytest failed: {last}").into()) }

@@ -2,6 +2,7 @@
 
 from callboard import aio
 from callboard._version import __version__
+from callboard.admin import LogFilterChange
 from callboard.agent import Agent
 from callboard.calls import UNSET
 from callboard.claims import Claim, Lease
@@ -49,6 +50,7 @@ __all__ = [
     "FieldViolation",
     "InvalidArgument",
     "Lease",
+    "LogFilterChange",
     "Message",
     "MessageContext",
     "MessageReceipt",

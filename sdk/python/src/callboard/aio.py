@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from callboard import calls, claims, following, loop
+from callboard.admin import AsyncAdmin
 from callboard.calls import UNSET, Call, TaskRef, Unset
 from callboard.claims import Claim, Held, Lease
 from callboard.convert import Seconds, seconds
@@ -55,6 +56,7 @@ class Client:
         self.agents = Agents(self)
         self.namespaces = Namespaces(self)
         self.messages = AsyncMessages(self)
+        self.admin = AsyncAdmin(self)
 
     async def __aenter__(self) -> Self:
         return self

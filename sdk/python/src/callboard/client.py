@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from callboard import calls, claims, following, loop
+from callboard.admin import Admin
 from callboard.calls import UNSET, Call, TaskRef, Unset
 from callboard.claims import Claim, Held, Lease
 from callboard.convert import Seconds, seconds
@@ -56,6 +57,7 @@ class Client:
         self.agents = Agents(self)
         self.namespaces = Namespaces(self)
         self.messages = Messages(self)
+        self.admin = Admin(self)
 
     def __enter__(self) -> Self:
         return self
