@@ -6,7 +6,7 @@ from script import FEATURES, Script
 
 from callboard import wire
 from callboard.actions import End, Handle, SendSettled, StopHandling
-from callboard.errors import NotFound
+from callboard.errors import InvalidArgument, NotFound
 from callboard.session import Session
 from callboard.settings import parse_addresses
 
@@ -146,6 +146,35 @@ def test_a_message_is_sent_until_its_receipt_says_what_became_of_it() -> None:
     assert (first.ticket, first.outcome) == (1, receipt)
     assert second.ticket == 2
     assert isinstance(second.outcome, NotFound)
+
+
+def test_at_most_64_messages_are_on_their_way() -> None:
+    s = attached()
+    for number in range(66):
+        s.send(f"r{number}", number)
+    (first,) = s.said()
+    assert first.split() == ["send", *(f"r{number}" for number in range(64))]
+    assert s.session.send_at() != s.now
+    receipt = wire.message.MessageReceipt(message_id="m", sequence=1)
+    s.receipts(sent=[wire.message.MessageSendReceipt(request_id="r7", message=receipt)])
+    assert s.said() == ["send r64"]
+    s.drop()
+    s.attach(features=WITH_MESSAGES, epoch=2)
+    (again,) = s.said()
+    assert len(again.split()) == 65 and "r7" not in again.split()
+
+
+def test_two_messages_under_one_request_id_get_an_answer_each() -> None:
+    s = attached()
+    s.send("r1", 1)
+    s.send("r1", 2)
+    assert s.said() == ["send r1 r1"]
+    receipt = wire.message.MessageReceipt(message_id="m1", sequence=1)
+    reused = wire.message.MessageSendReceipt(request_id="r1", reason="ERROR_REASON_REQUEST_ID_REUSED")
+    s.receipts(sent=[wire.message.MessageSendReceipt(request_id="r1", message=receipt), reused])
+    first, second = s.only(SendSettled)
+    assert (first.ticket, first.outcome, second.ticket) == (1, receipt, 2)
+    assert isinstance(second.outcome, InvalidArgument)
 
 
 def test_a_server_without_messages_is_sent_none() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import itertools
 import logging
 import random
@@ -15,31 +14,20 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-from callboard import calls, loop, wire
+from callboard import wire
 from callboard._version import __version__
-from callboard.connection import Connection
-from callboard.context import Reporter, Saved, Sent
 from callboard.convert import Seconds, seconds
 from callboard.credentials import resolve_credentials
-from callboard.errors import StatusError
-from callboard.failure import WireFailure
 from callboard.handlers import Handler, MessageHandler, inspect_handler, inspect_message_handler
-from callboard.messages import MessageReceipt
-from callboard.models import DependencyResult
-from callboard.payload import Payload
-from callboard.reports import Key
-from callboard.runner import Runner
+from callboard.live import Live
 from callboard.session import Session
-from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_agent_name, resolve_namespace
+from callboard.settings import resolve_addresses, resolve_agent_name, resolve_namespace
 from callboard.spec import string_list
 from callboard.transport import Transport
 
 log = logging.getLogger("callboard")
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-UNWIND = 1.0
-"""Seconds that cancelled async handlers have to unwind at the end."""
 
 
 class Agent:
@@ -69,6 +57,7 @@ class Agent:
     ) -> None:
         if not 1 <= slots <= 1000:
             raise ValueError(f"slots is {slots}: give 1 to 1,000")
+        agent_type = agent_type or "agent"
         self.name = resolve_agent_name(name, agent_type, lambda: secrets.token_hex(2))
         """Its name, unique in its namespace."""
         self.namespace = resolve_namespace(namespace)
@@ -93,7 +82,7 @@ class Agent:
             sdk_version=__version__,
             build_id=build_id,
         )
-        self._live: _Live | None = None
+        self._live: Live | None = None
 
     def task(
         self,
@@ -158,10 +147,30 @@ class Agent:
             takes_messages=self._on_message is not None,
         )
         transport = Transport(self._addresses, self._credentials)
-        self._live = _Live(
+        self._live = Live(
             session, self._handlers, self._on_message, self._profile.slots, self.namespace, transport
         )
         self._live.start()
+
+    @property
+    def attached(self) -> bool:
+        """Whether its stream is open now."""
+        return self._live is not None and self._live.status.attached
+
+    @property
+    def agent_id(self) -> str:
+        """Its id; empty before it was first attached."""
+        return "" if self._live is None else self._live.status.agent_id
+
+    @property
+    def session_epoch(self) -> int:
+        """The epoch of its latest session; 0 before it was first attached."""
+        return 0 if self._live is None else self._live.status.epoch
+
+    def wait_attached(self, timeout: Seconds | None = None) -> bool:
+        """Waits until its stream is open; False when the time is over before, or it has ended. Raises the
+        StatusError that ended it, if one did."""
+        return self._started().wait_attached(None if timeout is None else seconds(timeout))
 
     def drain(self, timeout: Seconds | None = None) -> None:
         """Takes nothing new and ends when what runs is done; what still runs after the time is handed back.
@@ -181,7 +190,7 @@ class Agent:
         did."""
         return self._started().wait(None if timeout is None else seconds(timeout))
 
-    def _started(self) -> _Live:
+    def _started(self) -> Live:
         if self._live is None:
             raise RuntimeError("the agent has not started: call start() or run()")
         return self._live
@@ -207,155 +216,3 @@ class Agent:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-class _Live:
-    """An agent that has started: its session, its handlers, and what is between their threads."""
-
-    def __init__(
-        self,
-        session: Session,
-        handlers: Mapping[str, Handler],
-        on_message: MessageHandler | None,
-        slots: int,
-        namespace: str,
-        transport: Transport,
-    ) -> None:
-        self._namespace = namespace
-        self.session = session
-        self._runner = Runner(handlers, slots, self, on_message)
-        self._transport = transport
-        self._connection = Connection(
-            session, self._runner, self._settle, transport.credentials, self._settle_send
-        )
-        self._tickets = itertools.count(1)
-        self._saves: dict[int, Saved] = {}
-        self._sends: dict[int, Sent] = {}
-        self._loop = loop.get()
-        self._outcome: concurrent.futures.Future[StatusError | None] | None = None
-        self._ended = threading.Event()
-
-    def start(self) -> None:
-        self._outcome = loop.submit(self._run())
-        self._outcome.add_done_callback(lambda _: self._ended.set())
-
-    async def _run(self) -> StatusError | None:
-        try:
-            return await self._connection.run()
-        finally:
-            await self._transport.close()
-
-    def post(self, event: Callable[[float], None]) -> None:
-        """Tells the session of something, from any thread."""
-        self._loop.call_soon_threadsafe(self._connection.happened, event)
-
-    def wait(self, timeout: float | None) -> bool:
-        # In short steps: a wait without an end would keep signals out on some systems.
-        remaining = timeout
-        while not self._ended.is_set():
-            step = 0.5 if remaining is None else min(0.5, remaining)
-            self._ended.wait(step)
-            if remaining is not None:
-                remaining -= step
-                if remaining <= 0:
-                    break
-        if not self._ended.is_set() or self._outcome is None:
-            return False
-        self._runner.close(UNWIND)
-        error = self._outcome.result()
-        if error is not None:
-            raise error
-        return True
-
-    def reporter(self, key: Key) -> Reporter:
-        return _Reporter(self, key)
-
-    def completed(self, key: Key, result: Payload) -> None:
-        self.post(lambda now: self.session.completed(now, key, result))
-
-    def failed(self, key: Key, failure: WireFailure) -> None:
-        self.post(lambda now: self.session.failed(now, key, failure))
-
-    def handled(self, message_id: str, error: BaseException | None) -> None:
-        if error is not None:
-            log.warning("the handler of message %s failed", message_id, exc_info=error)
-        self.post(lambda now: self._handled(now, message_id, error is None))
-
-    def _handled(self, now: float, message_id: str, ok: bool) -> None:
-        if not self.session.handled(now, message_id, ok):
-            log.error("message %s failed too often, and is given up", message_id)
-
-    def send(self, send: wire.message.MessageSend) -> Sent:
-        """Sends a message; the future is done when it is committed."""
-        ticket = next(self._tickets)
-        sent = self._sends[ticket] = Sent()
-        self.post(lambda _: self.session.send(send, ticket))
-        return sent
-
-    def _settle_send(self, ticket: int, outcome: wire.message.MessageReceipt | StatusError) -> None:
-        sent = self._sends.pop(ticket, None)
-        # The handler may have given up waiting meanwhile.
-        if sent is None or not sent.set_running_or_notify_cancel():
-            return
-        if isinstance(outcome, StatusError):
-            sent.set_exception(outcome)
-        else:
-            sent.set_result(MessageReceipt.from_wire(outcome))
-
-    async def fetch_dependencies(self, task_id: str) -> tuple[DependencyResult, ...]:
-        results: list[DependencyResult] = []
-        token = ""
-        while True:
-            call = calls.dependency_results(self._namespace, task_id, token)
-            page = await self._transport.unary(call, DEFAULT_TIMEOUT)
-            results += page.items
-            token = page.next_page_token
-            if not token:
-                return tuple(results)
-
-    def checkpoint(self, key: Key, data: Payload) -> Saved:
-        """Asks for a checkpoint; the future is done when it is committed."""
-        ticket = next(self._tickets)
-        saved = self._saves[ticket] = Saved()
-        self.post(lambda _: self.session.checkpointed(key, data, ticket))
-        return saved
-
-    def _settle(self, ticket: int, error: StatusError | None) -> None:
-        saved = self._saves.pop(ticket, None)
-        # The handler may have given up waiting meanwhile.
-        if saved is None or not saved.set_running_or_notify_cancel():
-            return
-        if error is None:
-            saved.set_result(None)
-        else:
-            saved.set_exception(error)
-
-
-class _Reporter:
-    """Carries the reports of one handler to the session."""
-
-    def __init__(self, live: _Live, key: Key) -> None:
-        self._live = live
-        self._key = key
-        self._lock = threading.Lock()
-        self._latest: wire.agent.Progress | None = None
-
-    def progress(self, progress: wire.agent.Progress) -> None:
-        # A handler may tell it a million times a second: one message is under way at most.
-        with self._lock:
-            under_way = self._latest is not None
-            self._latest = progress
-        if not under_way:
-            self._live.post(self._hand_over)
-
-    def _hand_over(self, _: float) -> None:
-        with self._lock:
-            progress, self._latest = self._latest, None
-        if progress is not None:
-            self._live.session.progressed(self._key, progress)
-
-    def checkpoint(self, data: Payload) -> Saved:
-        return self._live.checkpoint(self._key, data)
-
-    def send(self, send: wire.message.MessageSend) -> Sent:
-        return self._live.send(send)

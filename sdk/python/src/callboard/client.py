@@ -51,8 +51,20 @@ class Client:
         allow_plaintext: bool | None = None,
     ) -> None:
         credentials = resolve_credentials(token, token_file, ca, client_cert, client_key, allow_plaintext)
-        self._transport = Transport(resolve_addresses(address), credentials)
-        self.namespace = resolve_namespace(namespace)
+        transport = Transport(resolve_addresses(address), credentials)
+        self._set_up(transport, resolve_namespace(namespace), timeout, owned=True)
+
+    @classmethod
+    def _over(cls, transport: Transport, namespace: str) -> Self:
+        """A client over an agent's connections, which end with the agent."""
+        client = cls.__new__(cls)
+        client._set_up(transport, namespace, DEFAULT_TIMEOUT, owned=False)
+        return client
+
+    def _set_up(self, transport: Transport, namespace: str, timeout: float, owned: bool) -> None:
+        self._transport = transport
+        self._owned = owned
+        self.namespace = namespace
         self.timeout = timeout
         self.agents = Agents(self)
         self.namespaces = Namespaces(self)
@@ -69,7 +81,8 @@ class Client:
 
     def close(self) -> None:
         """Closes the connections."""
-        loop.block_on(self._transport.close())
+        if self._owned:
+            loop.block_on(self._transport.close())
 
     def create(
         self,
@@ -235,6 +248,8 @@ class Client:
         skills: Sequence[str] = (),
         tools: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
+        resources: Mapping[str, float] | None = None,
+        build_id: str = "",
         slots: int = 1,
         max_tasks: int = 1,
         lease: Seconds | None = None,
@@ -253,6 +268,8 @@ class Client:
             skills=skills,
             tools=tools,
             labels=labels,
+            resources=resources,
+            build_id=build_id,
             slots=slots,
             max_tasks=max_tasks,
             lease=lease,

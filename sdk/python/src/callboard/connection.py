@@ -63,7 +63,9 @@ class Connection:
         settle: Callable[[int, StatusError | None], None],
         credentials: Credentials,
         settle_send: Callable[[int, wire.message.MessageReceipt | StatusError], None],
+        changed: Callable[[], None],
     ) -> None:
+        self._changed = changed
         self._credentials = credentials
         self._session = session
         self._handlers = handlers
@@ -94,6 +96,7 @@ class Connection:
         while actions := self._session.take_actions():
             for action in actions:
                 self._perform(action)
+        self._changed()
         self._arm()
         self._sendable.set()
 

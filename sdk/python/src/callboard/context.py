@@ -8,7 +8,7 @@ import datetime as dt
 import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from callboard import convert, wire
 from callboard.claims import progress
@@ -18,6 +18,10 @@ from callboard.messages import MessageReceipt, message_send
 from callboard.models import DependencyResult
 from callboard.payload import Payload, decode, encode
 
+if TYPE_CHECKING:
+    from callboard import aio
+    from callboard.client import Client
+
 Saved = concurrent.futures.Future[None]
 """Done when the checkpoint is committed; fails when it was refused."""
 
@@ -26,17 +30,29 @@ Sent = concurrent.futures.Future[MessageReceipt]
 """Done when the message is committed; fails when it was refused."""
 
 
-class Reporter(Protocol):
-    """What carries a context's reports to the connection. Any thread may call it."""
+class Link(Protocol):
+    """How a handler reaches the server. Any thread may call it."""
+
+    @property
+    def client(self) -> Client:
+        """A client of the agent's server and namespace."""
+
+    @property
+    def async_client(self) -> aio.Client:
+        """The same for async handlers."""
+
+    def send(self, send: wire.message.MessageSend) -> Sent:
+        """Sends a message."""
+
+
+class Reporter(Link, Protocol):
+    """What carries a context's reports to the connection, too."""
 
     def progress(self, progress: wire.agent.Progress) -> None:
         """Tells how far the handler is."""
 
     def checkpoint(self, data: Payload) -> Saved:
         """Saves a checkpoint."""
-
-    def send(self, send: wire.message.MessageSend) -> Sent:
-        """Sends a message."""
 
 
 class BaseContext:
@@ -102,6 +118,11 @@ class BaseContext:
 class Context(BaseContext):
     """The context of a sync handler."""
 
+    @property
+    def client(self) -> Client:
+        """A client of the agent's server and namespace, as the agent's principal. It ends with the agent."""
+        return self._reporter.client
+
     def save_checkpoint(self, value: Any) -> None:
         """Saves what the next attempt is to begin from; returns when it is committed. Raises Cancelled when
         the handler is to stop, for then it isn't needed any more."""
@@ -120,10 +141,11 @@ class Context(BaseContext):
         *,
         headers: Mapping[str, str] | None = None,
         ttl: Seconds | None = None,
+        request_id: str | None = None,
     ) -> MessageReceipt:
         """Sends a message as this agent; it is durable when this returns. Raises NotFound when the recipient
         is unknown, ResourceExhausted when its mailbox is full, Cancelled when the handler is to stop."""
-        sent = self._reporter.send(message_send(to, body, headers, ttl))
+        sent = self._reporter.send(message_send(to, body, headers, ttl, request_id))
         while not concurrent.futures.wait([sent], timeout=0.1).done:
             self.check_cancelled()
         return sent.result()
@@ -137,6 +159,11 @@ class Context(BaseContext):
 class AsyncContext(BaseContext):
     """The context of an async handler, which is cancelled by asyncio's CancelledError."""
 
+    @property
+    def client(self) -> aio.Client:
+        """A client of the agent's server and namespace, as the agent's principal. It ends with the agent."""
+        return self._reporter.async_client
+
     async def save_checkpoint(self, value: Any) -> None:
         """Saves what the next attempt is to begin from; returns when it is committed."""
         await asyncio.wrap_future(self._reporter.checkpoint(encode(value, "checkpoint")))
@@ -148,18 +175,26 @@ class AsyncContext(BaseContext):
         *,
         headers: Mapping[str, str] | None = None,
         ttl: Seconds | None = None,
+        request_id: str | None = None,
     ) -> MessageReceipt:
         """Sends a message as this agent; it is durable when this returns."""
-        return await asyncio.wrap_future(self._reporter.send(message_send(to, body, headers, ttl)))
+        return await asyncio.wrap_future(
+            self._reporter.send(message_send(to, body, headers, ttl, request_id))
+        )
 
 
 class MessageContext:
     """What a sync message handler gets besides the message, if it takes it."""
 
-    def __init__(self, send: Callable[[wire.message.MessageSend], Sent], cancelled: threading.Event) -> None:
-        self._send = send
+    def __init__(self, link: Link, cancelled: threading.Event) -> None:
+        self._link = link
         self.cancelled = cancelled
         """Set once the handler is to stop."""
+
+    @property
+    def client(self) -> Client:
+        """A client of the agent's server and namespace, as the agent's principal. It ends with the agent."""
+        return self._link.client
 
     def send(
         self,
@@ -168,9 +203,10 @@ class MessageContext:
         *,
         headers: Mapping[str, str] | None = None,
         ttl: Seconds | None = None,
+        request_id: str | None = None,
     ) -> MessageReceipt:
         """Sends a message as this agent: an answer, say. It is durable when this returns."""
-        sent = self._send(message_send(to, body, headers, ttl))
+        sent = self._link.send(message_send(to, body, headers, ttl, request_id))
         while not concurrent.futures.wait([sent], timeout=0.1).done:
             if self.cancelled.is_set():
                 raise Cancelled("the handler is to stop")
@@ -180,10 +216,15 @@ class MessageContext:
 class AsyncMessageContext:
     """The same of an async one."""
 
-    def __init__(self, send: Callable[[wire.message.MessageSend], Sent], cancelled: threading.Event) -> None:
-        self._send = send
+    def __init__(self, link: Link, cancelled: threading.Event) -> None:
+        self._link = link
         self.cancelled = cancelled
         """Set once the handler is to stop."""
+
+    @property
+    def client(self) -> aio.Client:
+        """A client of the agent's server and namespace, as the agent's principal. It ends with the agent."""
+        return self._link.async_client
 
     async def send(
         self,
@@ -192,6 +233,7 @@ class AsyncMessageContext:
         *,
         headers: Mapping[str, str] | None = None,
         ttl: Seconds | None = None,
+        request_id: str | None = None,
     ) -> MessageReceipt:
         """Sends a message as this agent: an answer, say. It is durable when this returns."""
-        return await asyncio.wrap_future(self._send(message_send(to, body, headers, ttl)))
+        return await asyncio.wrap_future(self._link.send(message_send(to, body, headers, ttl, request_id)))

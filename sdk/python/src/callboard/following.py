@@ -99,7 +99,7 @@ class EventStream:
         self._timeout = timeout
         self._backoff = Backoff(random.random)
         self._call: Any = None
-        self._began: float | None = None
+        self._failing_since: float | None = None
         self._heard = False
 
     async def next(self) -> tuple[Sequence[Event], str] | None:
@@ -118,6 +118,7 @@ class EventStream:
             if response is None:
                 return None
             self._heard = True
+            self._failing_since = None
             self._backoff.reset()
             # Without a cursor there is nothing to resume from but the last one.
             self._request.cursor = response.cursor or self._request.cursor
@@ -128,8 +129,6 @@ class EventStream:
         self._drop()
 
     async def _read(self) -> wire.task_service.WatchEventsResponse | None:
-        if self._began is None:
-            self._began = asyncio.get_running_loop().time()
         if self._call is None:
             method = self._transport.channel().unary_stream(
                 f"/{PACKAGE}.TaskService/WatchEvents",
@@ -154,9 +153,10 @@ class EventStream:
         cut = error.code in _CUT and not error.reason
         if not (retryable(error) or error.reason == "SLOW_READER" or cut):
             return False
-        assert self._began is not None
-        # Once it has worked, a watch outlasts any restart; before that, the address may just be wrong.
-        return self._heard or asyncio.get_running_loop().time() - self._began < self._timeout
+        now = asyncio.get_running_loop().time()
+        if self._failing_since is None:
+            self._failing_since = now
+        return now - self._failing_since < self._timeout
 
     def _drop(self) -> None:
         if self._call is not None:

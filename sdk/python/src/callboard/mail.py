@@ -16,6 +16,10 @@ from callboard.errors import StatusError, status_error
 from callboard.reports import MAX_BATCH, MAX_BATCH_BYTES
 from callboard.retry import Backoff
 
+MOST_SENDING = 64
+"""How many messages may be on their way without a receipt; the rest waits here."""
+MOST_WAITING = 1000
+"""How many messages wait for the handler at most: only a server that doesn't count comes there."""
 REMEMBERED = 1000
 """How many handled messages are remembered, to know them when they come again."""
 MOST_TRIES = 5
@@ -26,6 +30,7 @@ LONGEST_DELAY = 60.0
 
 _CODES = {
     "AGENT_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "NAMESPACE_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "LIMIT_REACHED": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "INVALID_FIELD": grpc.StatusCode.INVALID_ARGUMENT,
     "PAYLOAD_TOO_LARGE": grpc.StatusCode.INVALID_ARGUMENT,
@@ -42,7 +47,6 @@ class _Sending:
     """A message that has no receipt yet."""
 
     send: wire.message.MessageSend
-    ticket: int
     in_flight: bool = False
 
 
@@ -51,8 +55,8 @@ class Mail:
 
     def __init__(self, random: Callable[[], float]) -> None:
         self._backoff = Backoff(random)
-        # By request id, in the order of sending.
-        self._sending: OrderedDict[str, _Sending] = OrderedDict()
+        # By ticket, in the order of sending. Not by request id: callers choose theirs, maybe the same twice.
+        self._sending: OrderedDict[int, _Sending] = OrderedDict()
         self._send_after = 0.0
         self._settled: list[Settled] = []
         # Delivered and not handled, in the order of the mailbox; the one that is being handled among them.
@@ -69,7 +73,7 @@ class Mail:
 
     def send(self, send: wire.message.MessageSend, ticket: int) -> None:
         """A handler sends a message."""
-        self._sending[send.request_id] = _Sending(send, ticket)
+        self._sending[ticket] = _Sending(send)
 
     def take_sends(self, now: float) -> list[wire.message.MessageSend]:
         """What can be sent now, as much as fits into a frame."""
@@ -77,11 +81,14 @@ class Mail:
         size = 0
         if now < self._send_after:
             return batch
+        room = MOST_SENDING - self._in_flight()
         for sending in self._sending.values():
             if sending.in_flight:
                 continue
+            if len(batch) >= room:
+                break
             bytes_ = sending.send.ByteSize() + 8
-            if batch and (len(batch) >= MAX_BATCH or size + bytes_ > MAX_BATCH_BYTES):
+            if batch and size + bytes_ > MAX_BATCH_BYTES:
                 break
             size += bytes_
             sending.in_flight = True
@@ -90,29 +97,39 @@ class Mail:
 
     def sent(self, now: float, receipt: wire.message.MessageSendReceipt) -> None:
         """The receipt of a message."""
-        sending = self._sending.get(receipt.request_id)
-        if sending is None:
+        ticket = self._ticket_of(receipt.request_id)
+        if ticket is None:
             return
         if receipt.retry:
-            sending.in_flight = False
+            self._sending[ticket].in_flight = False
             self._send_after = max(self._send_after, now + self._backoff.delay())
             return
         self._backoff.reset()
-        del self._sending[receipt.request_id]
+        del self._sending[ticket]
         if receipt.HasField("message"):
-            self._settled.append((sending.ticket, receipt.message))
+            self._settled.append((ticket, receipt.message))
         else:
-            self._settled.append((sending.ticket, _refused(receipt)))
+            self._settled.append((ticket, _refused(receipt)))
 
     def give_up(self, error: StatusError) -> None:
         """Nobody waits for what has no receipt any longer."""
-        self._settled += [(sending.ticket, error) for sending in self._sending.values()]
+        self._settled += [(ticket, error) for ticket in self._sending]
         self._sending.clear()
 
     def take_settled(self) -> list[Settled]:
         """The tickets of messages that are decided, each with its receipt or error."""
         settled, self._settled = self._settled, []
         return settled
+
+    def _in_flight(self) -> int:
+        return sum(sending.in_flight for sending in self._sending.values())
+
+    def _ticket_of(self, request_id: str) -> int | None:
+        """The oldest message on its way under a request id."""
+        for ticket, sending in self._sending.items():
+            if sending.in_flight and sending.send.request_id == request_id:
+                return ticket
+        return None
 
     # Messages that come.
 
@@ -121,7 +138,7 @@ class Mail:
         again."""
         if message.id in self._handled:
             self._acknowledging[message.id] = False
-        elif message.id not in self._waiting:
+        elif message.id not in self._waiting and len(self._waiting) < MOST_WAITING:
             self._waiting[message.id] = message
 
     def start(self, now: float) -> wire.message.Message | None:
@@ -201,7 +218,7 @@ class Mail:
     def send_at(self) -> float | None:
         """When there is something to send at the latest."""
         times = []
-        if any(not sending.in_flight for sending in self._sending.values()):
+        if self._in_flight() < min(MOST_SENDING, len(self._sending)):
             times.append(self._send_after)
         if not all(self._acknowledging.values()):
             times.append(self._acknowledge_after)
@@ -218,10 +235,4 @@ def _sender(message: wire.message.Message) -> _Sender:
 
 def _refused(receipt: wire.message.MessageSendReceipt) -> StatusError:
     reason = enum_name(wire.error.ErrorReason, receipt.reason, "ERROR_REASON_")
-    codes = {
-        "AGENT_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
-        "LIMIT_REACHED": grpc.StatusCode.RESOURCE_EXHAUSTED,
-    }
-    unfit = ("INVALID_FIELD", "PAYLOAD_TOO_LARGE", "REQUEST_ID_REUSED")
-    other = grpc.StatusCode.INVALID_ARGUMENT if reason in unfit else grpc.StatusCode.FAILED_PRECONDITION
-    return status_error(codes.get(reason, other), receipt.detail, reason)
+    return status_error(_CODES.get(reason, grpc.StatusCode.FAILED_PRECONDITION), receipt.detail, reason)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -92,10 +91,12 @@ def new_message(
 
 
 def message_send(
-    to: str, body: Any, headers: Mapping[str, str] | None, ttl: Seconds | None
+    to: str, body: Any, headers: Mapping[str, str] | None, ttl: Seconds | None, given_id: str | None
 ) -> wire.message.MessageSend:
     """The same over an agent's stream."""
-    return wire.message.MessageSend(request_id=str(uuid.uuid4()), message=new_message(to, body, headers, ttl))
+    # The protocol wants one here: an empty one counts as none.
+    chosen = request_id(given_id or None)
+    return wire.message.MessageSend(request_id=chosen, message=new_message(to, body, headers, ttl))
 
 
 def send(namespace: str, message: wire.message.NewMessage, given_id: str | None) -> Call[MessageReceipt]:

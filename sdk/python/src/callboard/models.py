@@ -111,6 +111,8 @@ class Task:
     created_at: dt.datetime | None
     started_at: dt.datetime | None
     ended_at: dt.datetime | None
+    created_by: str
+    """The principal that created it."""
     version: int
 
     @property
@@ -166,6 +168,7 @@ class Task:
             created_at=convert.datetime(task, "created_at"),
             started_at=convert.datetime(task, "started_at"),
             ended_at=convert.datetime(task, "ended_at"),
+            created_by=task.created_by,
             version=task.version,
         )
 
@@ -257,6 +260,10 @@ class AgentInfo:
     completed_attempts: int
     failed_attempts: int
     attached_at: dt.datetime | None
+    session_epoch: int
+    """The epoch of its latest session; rises with each."""
+    principal: str
+    """Whom it belongs to."""
     version: int
 
     @staticmethod
@@ -280,6 +287,8 @@ class AgentInfo:
             completed_attempts=agent.completed_attempts,
             failed_attempts=agent.failed_attempts,
             attached_at=convert.datetime(agent, "attached_at"),
+            session_epoch=agent.session_epoch,
+            principal=agent.principal,
             version=agent.version,
         )
 

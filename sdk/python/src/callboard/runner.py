@@ -15,9 +15,9 @@ from callboard.context import (
     AsyncContext,
     AsyncMessageContext,
     Context,
+    Link,
     MessageContext,
     Reporter,
-    Sent,
 )
 from callboard.errors import InvalidArgument, TaskError
 from callboard.failure import (
@@ -40,7 +40,7 @@ log = logging.getLogger("callboard")
 Dependencies = tuple[DependencyResult, ...]
 
 
-class Upstream(Protocol):
+class Upstream(Link, Protocol):
     """Where outcomes go. Any thread may call it."""
 
     def reporter(self, key: Key) -> Reporter:
@@ -54,9 +54,6 @@ class Upstream(Protocol):
 
     def handled(self, message_id: str, error: BaseException | None) -> None:
         """The handler of a message has ended."""
-
-    def send(self, send: wire.message.MessageSend) -> Sent:
-        """Sends a message."""
 
     async def fetch_dependencies(self, task_id: str) -> Dependencies:
         """All results of a task's dependencies. Runs on the SDK's loop."""
@@ -152,7 +149,7 @@ class Runner:
         try:
             arguments: list[Any] = [handling.message]
             if handler.takes_context:
-                arguments.append(MessageContext(self._upstream.send, handling.cancelled))
+                arguments.append(MessageContext(self._upstream, handling.cancelled))
             handler.function(*arguments)
         except BaseException as error:  # whatever a handler raises is its outcome, SystemExit too
             self._upstream.handled(handling.message.id, error)
@@ -170,7 +167,7 @@ class Runner:
         try:
             arguments: list[Any] = [handling.message]
             if handler.takes_context:
-                arguments.append(AsyncMessageContext(self._upstream.send, handling.cancelled))
+                arguments.append(AsyncMessageContext(self._upstream, handling.cancelled))
             await handler.function(*arguments)
         except BaseException as error:  # its cancellation, too; SystemExit would end the loop
             self._upstream.handled(handling.message.id, error)
