@@ -134,6 +134,7 @@ class Connection:
 
     async def _attach(self, address: Address) -> None:
         error: StatusError | None = None
+        metadata = self._credentials.metadata(address)
         try:
             # A server that drains may have named it.
             self._credentials.check([address])
@@ -143,9 +144,12 @@ class Connection:
                     request_serializer=wire.agent.AttachRequest.SerializeToString,
                     response_deserializer=wire.agent.AttachResponse.FromString,
                 )
-                await self._exchange(method(metadata=self._credentials.metadata(address)), address)
+                await self._exchange(method(metadata=metadata), address)
         except grpc.aio.AioRpcError as failed:
             error = from_rpc_error(failed)
+            if self._credentials.renewed(error, metadata):
+                changed = "the token was changed: attaching with the new one"
+                error = status_error(grpc.StatusCode.UNAVAILABLE, changed)
         except Exception as failed:  # whatever goes wrong with a stream, the session must hear of its end
             log.debug("the stream to %s broke", address.url, exc_info=failed)
             error = status_error(grpc.StatusCode.UNAVAILABLE, f"the stream broke: {failed!r}")

@@ -4,6 +4,7 @@ Nothing here shows a token: not in `repr`, not in an error."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import grpc
 
+from callboard.errors import StatusError
 from callboard.settings import Address
 
 REREAD = 10.0
@@ -67,6 +69,14 @@ class Credentials:
             return ()
         return (("authorization", f"Bearer {token}"),)
 
+    def renewed(self, error: StatusError, sent: Metadata) -> bool:
+        """Whether a call that was refused may be made again: its token is no good any more, and the file has
+        another one."""
+        if error.code is not grpc.StatusCode.UNAUTHENTICATED or self._token_file is None or not sent:
+            return False
+        self._reread(self._token_file)
+        return all(value != f"Bearer {self._token}" for _, value in sent)
+
     def channel_credentials(self) -> grpc.ChannelCredentials:
         """What TLS needs."""
         return grpc.ssl_channel_credentials(self._ca, self._client_key, self._client_cert)
@@ -77,13 +87,14 @@ class Credentials:
 
     def _current(self) -> str | None:
         if self._token_file is not None and time.monotonic() - self._read_at >= REREAD:
-            self._read_at = time.monotonic()
-            try:
-                self._token = _token_of(self._token_file)
-            except ValueError:
-                # It may just be being replaced. The server says when the old one is no good any more.
-                return self._token
+            self._reread(self._token_file)
         return self._token
+
+    def _reread(self, file: str) -> None:
+        self._read_at = time.monotonic()
+        # It may just be being replaced. The server says when the old one is no good any more.
+        with contextlib.suppress(ValueError):
+            self._token = _token_of(file)
 
 
 def resolve_credentials(

@@ -12,6 +12,7 @@ import grpc
 
 from callboard import calls, wire
 from callboard.calls import TaskRef, task_id_of
+from callboard.credentials import Metadata
 from callboard.errors import DeadlineExceeded, StatusError, from_rpc_error, status_error
 from callboard.models import Event, Task
 from callboard.retry import Backoff, retryable
@@ -99,6 +100,7 @@ class EventStream:
         self._timeout = timeout
         self._backoff = Backoff(random.random)
         self._call: Any = None
+        self._metadata: Metadata = ()
         self._failing_since: float | None = None
         self._heard = False
 
@@ -109,6 +111,8 @@ class EventStream:
                 response = await self._read()
             except StatusError as error:
                 self._drop()
+                if self._transport.credentials.renewed(error, self._metadata):
+                    continue
                 if not self._may_resume(error):
                     raise
                 log.info("watching events again after: %s", error)
@@ -135,7 +139,8 @@ class EventStream:
                 request_serializer=wire.task_service.WatchEventsRequest.SerializeToString,
                 response_deserializer=wire.task_service.WatchEventsResponse.FromString,
             )
-            self._call = method(self._request, metadata=self._transport.metadata())
+            self._metadata = self._transport.metadata()
+            self._call = method(self._request, metadata=self._metadata)
         try:
             response = await asyncio.wait_for(self._call.read(), SILENCE)
         except grpc.aio.AioRpcError as error:

@@ -76,23 +76,26 @@ class Transport:
         deadline = clock() + timeout
         retries = Retries(deadline, random.random)
         while True:
+            metadata = self.metadata()
             try:
-                return call.read(await self._attempt(call, max(0.001, deadline - clock())))
+                return call.read(await self._attempt(call, max(0.001, deadline - clock()), metadata))
             except StatusError as error:
+                if self.credentials.renewed(error, metadata):
+                    continue
                 delay = retries.delay(error, clock())
                 if delay is None:
                     raise
             await asyncio.sleep(delay)
             self.use_next_address()
 
-    async def _attempt(self, call: Call[Any], timeout: float) -> Any:
+    async def _attempt(self, call: Call[Any], timeout: float, metadata: Metadata) -> Any:
         method = self.channel().unary_unary(
             f"/{PACKAGE}.{call.method}",
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.response.FromString,
         )
         try:
-            return await method(call.request, timeout=timeout, metadata=self.metadata())
+            return await method(call.request, timeout=timeout, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 
