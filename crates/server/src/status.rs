@@ -73,7 +73,7 @@ pub(crate) fn of_engine(error: Error) -> Status {
         Error::Draining => draining(),
         Error::Store(cause) => {
             tracing::warn!(cause, "a call failed by the store");
-            let message = "store: it can't be reached now, and nothing was done; try again";
+            let message = "store: it can't be reached now or took too long, and nothing was done; try again, or ask for less at a time";
             again(ErrorReason::StoreUnavailable, message, RETRY_LATER)
         }
         Error::Unknown(cause) => {

@@ -1,7 +1,7 @@
 //! Tasks in an SQLite file.
 //!
 //! One process per file, which a lock file holds to; one connection writes ([`writer`]), a few read. `synchronous=FULL` and the
-//! write-ahead log make a commit durable. The driver costs some 25 us a statement, whatever its rows, so rows go in and out
+//! write-ahead log make a commit durable. Reads have a time limit ([`readers`]). The driver costs some 25 us a statement, whatever its rows, so rows go in and out
 //! by statements of up to 256 rows ([`many`]).
 
 mod convert;
@@ -17,6 +17,9 @@ mod many;
 mod open;
 #[cfg(test)]
 mod plans;
+mod readers;
+#[cfg(test)]
+mod readers_tests;
 mod reads;
 mod rows;
 mod save;

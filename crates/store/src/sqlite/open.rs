@@ -3,10 +3,11 @@
 use super::SqliteStore;
 use super::error::sqlite_error;
 use super::lock::Lock;
+use super::readers::Readers;
 use super::schema::{self, number, text};
 use super::writer::Writer;
 use crate::{Error, Result};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -23,11 +24,16 @@ const QUICK_CHECK_BYTES: u64 = 32 << 20;
 /// Pages in the write-ahead log before it is copied into the file: 80 MiB. Measured: +15 % over the default of 1,000.
 const CHECKPOINT_PAGES: u32 = 20_000;
 
+/// A read takes milliseconds: lists, scans and samples look at a bounded number of rows.
+const READ_LIMIT: Duration = Duration::from_secs(1);
+
 /// How a file is opened.
 #[derive(Clone, Debug)]
 pub struct SqliteOptions {
     /// How many connections read.
     pub readers: u32,
+    /// How long a read may take: while it looks, the write-ahead log grows.
+    pub read_limit: Duration,
     /// The page cache of the writing connection, in KiB; each reading one has a quarter.
     pub cache_kib: u32,
     /// How long to wait for another connection, which only happens while the log is reset.
@@ -38,7 +44,13 @@ pub struct SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { readers: 4, cache_kib: 64 << 10, busy_timeout: Duration::from_secs(5), log_pages: CHECKPOINT_PAGES }
+        Self {
+            readers: 4,
+            read_limit: READ_LIMIT,
+            cache_kib: 64 << 10,
+            busy_timeout: Duration::from_secs(5),
+            log_pages: CHECKPOINT_PAGES,
+        }
     }
 }
 
@@ -182,20 +194,13 @@ fn sync_folder(path: &Path) -> Result<()> {
     }
 }
 
-async fn open_readers(path: &Path, options: &SqliteOptions) -> Result<SqlitePool> {
+async fn open_readers(path: &Path, options: &SqliteOptions) -> Result<Readers> {
     let connect = base_options(path, options)
         .read_only(true)
         .pragma("query_only", "ON")
         .pragma("cache_size", format!("-{}", options.cache_kib / 4))
         .thread_name(|n| format!("sqlite-reader-{n}"));
-    let pool = SqlitePoolOptions::new()
-        .max_connections(options.readers.max(1))
-        .acquire_timeout(Duration::from_secs(10))
-        .test_before_acquire(false)
-        .connect_with(connect)
-        .await
-        .map_err(sqlite_error)?;
-    Ok(pool)
+    Readers::open(connect, options.readers, options.read_limit).await
 }
 
 /// Says which file it is, and what to do about it.

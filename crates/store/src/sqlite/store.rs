@@ -1,7 +1,7 @@
 //! The store itself: writes go to the writer, reads to the readers.
 
-use super::error::sqlite_error;
 use super::lock::Lock;
+use super::readers::Readers;
 use super::writer::{Writer, log_of};
 use super::{events, forget, list, load, mail, reads, upkeep};
 use crate::{
@@ -11,42 +11,26 @@ use crate::{
 use async_trait::async_trait;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
 use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, TaskRef};
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Sqlite, SqliteConnection};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Tasks in an SQLite file. See [`SqliteStore::open`].
 pub struct SqliteStore {
     writer: Arc<Writer>,
-    readers: SqlitePool,
+    pub(super) readers: Readers,
     path: PathBuf,
     /// Until the store is closed.
     lock: Mutex<Option<Lock>>,
 }
 
 impl SqliteStore {
-    pub(super) fn new(writer: Arc<Writer>, readers: SqlitePool, path: PathBuf, lock: Lock) -> Self {
+    pub(super) fn new(writer: Arc<Writer>, readers: Readers, path: PathBuf, lock: Lock) -> Self {
         Self { writer, readers, path, lock: Mutex::new(Some(lock)) }
     }
 
     /// Looks through the whole file for damage. It takes seconds for each gigabyte, and nothing is written meanwhile.
     pub async fn check(&self) -> Result<()> {
         self.writer.check().await
-    }
-
-    pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>> {
-        self.readers.acquire().await.map_err(sqlite_error)
-    }
-
-    /// Several statements that see the same.
-    async fn snapshot<T>(&self, read: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T>) -> Result<T> {
-        let mut transaction = self.readers.begin().await.map_err(sqlite_error)?;
-        let found = read(&mut transaction).await;
-        // Nothing was changed; a reader that lingers would keep the log from being reset.
-        transaction.rollback().await.map_err(sqlite_error)?;
-        found
     }
 }
 
@@ -66,11 +50,11 @@ impl Store for SqliteStore {
     }
 
     async fn namespaces(&self) -> Result<Vec<Namespace>> {
-        load::all_namespaces(&mut *self.reader().await?).await
+        self.readers.read(async |connection| load::all_namespaces(connection).await).await
     }
 
     async fn task(&self, task: TaskRef) -> Result<Option<TaskView>> {
-        reads::task(&mut *self.reader().await?, task).await
+        self.readers.read(async |connection| reads::task(connection, task).await).await
     }
 
     async fn tasks(
@@ -80,15 +64,15 @@ impl Store for SqliteStore {
         before: Option<TaskId>,
         limit: usize,
     ) -> Result<TaskPage> {
-        self.snapshot(async |connection| list::list(connection, namespace, filter, before, limit).await).await
+        self.readers.snapshot(async |connection| list::list(connection, namespace, filter, before, limit).await).await
     }
 
     async fn hydrate(&self, tasks: &[TaskRef]) -> Result<Vec<Hydrated>> {
-        reads::hydrate(&mut *self.reader().await?, tasks).await
+        self.readers.read(async |connection| reads::hydrate(connection, tasks).await).await
     }
 
     async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>> {
-        load::dependencies(&mut *self.reader().await?, task).await
+        self.readers.read(async |connection| load::dependencies(connection, task).await).await
     }
 
     async fn dependency_results(
@@ -98,25 +82,26 @@ impl Store for SqliteStore {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<(u32, TaskView)>> {
-        self.snapshot(async |connection| reads::dependency_results(connection, task, after, limit, max_bytes).await)
+        self.readers
+            .snapshot(async |connection| reads::dependency_results(connection, task, after, limit, max_bytes).await)
             .await
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
-        events::of_task(&mut *self.reader().await?, task, after, limit).await
+        self.readers.read(async |connection| events::of_task(connection, task, after, limit).await).await
     }
 
     async fn events(&self, scope: EventScope, after: Option<Cursor>, limit: usize) -> Result<EventPage> {
-        events::page(&mut *self.reader().await?, scope, after, limit).await
+        self.readers.read(async |connection| events::page(connection, scope, after, limit).await).await
     }
 
     async fn end_of_events(&self) -> Result<Cursor> {
-        let position = events::end(&mut *self.reader().await?).await?;
+        let position = self.readers.read(async |connection| events::end(connection).await).await?;
         Ok(Cursor { transaction: 0, position })
     }
 
     async fn agent(&self, namespace: NamespaceId, name: &str) -> Result<Option<(Agent, usize)>> {
-        reads::agent(&mut *self.reader().await?, namespace, name).await
+        self.readers.read(async |connection| reads::agent(connection, namespace, name).await).await
     }
 
     async fn agents(
@@ -126,19 +111,19 @@ impl Store for SqliteStore {
         after: Option<&str>,
         limit: usize,
     ) -> Result<AgentPage> {
-        reads::agents(&mut *self.reader().await?, namespace, filter, after, limit).await
+        self.readers.read(async |connection| reads::agents(connection, namespace, filter, after, limit).await).await
     }
 
     async fn live_sessions(&self, after: Option<AgentId>, limit: usize) -> Result<Vec<Agent>> {
-        reads::live_sessions(&mut *self.reader().await?, after, limit).await
+        self.readers.read(async |connection| reads::live_sessions(connection, after, limit).await).await
     }
 
     async fn due(&self, now: Timestamp, after: Option<(Timestamp, TaskId)>, limit: usize) -> Result<Due> {
-        self.snapshot(async |connection| reads::due(connection, now, after, limit).await).await
+        self.readers.snapshot(async |connection| reads::due(connection, now, after, limit).await).await
     }
 
     async fn ready_lanes(&self, limit: usize) -> Result<Vec<LaneRef>> {
-        reads::ready_lanes(&mut *self.reader().await?, limit).await
+        self.readers.read(async |connection| reads::ready_lanes(connection, limit).await).await
     }
 
     async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize> {
@@ -156,19 +141,21 @@ impl Store for SqliteStore {
         limit: usize,
         max_bytes: usize,
     ) -> Result<MailPage> {
-        self.snapshot(async |connection| mail::page(connection, mailbox, now, after, limit, max_bytes).await).await
+        self.readers
+            .snapshot(async |connection| mail::page(connection, mailbox, now, after, limit, max_bytes).await)
+            .await
     }
 
     async fn new_mail(&self, after: Cursor, limit: usize) -> Result<NewMail> {
-        mail::new_mail(&mut *self.reader().await?, after, limit).await
+        self.readers.read(async |connection| mail::new_mail(connection, after, limit).await).await
     }
 
     async fn end_of_mail(&self) -> Result<Cursor> {
-        mail::end(&mut *self.reader().await?).await
+        self.readers.read(async |connection| mail::end(connection).await).await
     }
 
     async fn expired_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<(MailboxRef, MessageId)>> {
-        mail::expired(&mut *self.reader().await?, now, limit).await
+        self.readers.read(async |connection| mail::expired(connection, now, limit).await).await
     }
 
     async fn purge_mailboxes(&self, limit: usize) -> Result<usize> {
@@ -179,7 +166,7 @@ impl Store for SqliteStore {
     }
 
     async fn ended_tasks(&self, before: Timestamp, after: Option<Cursor>, limit: usize) -> Result<Ended> {
-        forget::ended(&mut *self.reader().await?, before, after, limit).await
+        self.readers.read(async |connection| forget::ended(connection, before, after, limit).await).await
     }
 
     async fn forget_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {
@@ -190,7 +177,7 @@ impl Store for SqliteStore {
     }
 
     async fn gone_agents(&self, before: Timestamp, limit: usize) -> Result<Vec<AgentKey>> {
-        forget::gone_agents(&mut *self.reader().await?, before, limit).await
+        self.readers.read(async |connection| forget::gone_agents(connection, before, limit).await).await
     }
 
     async fn upkeep(&self) -> Result<()> {
@@ -198,7 +185,7 @@ impl Store for SqliteStore {
     }
 
     async fn sample(&self) -> Result<Sample> {
-        let mut sample = upkeep::sample(&mut *self.reader().await?).await?;
+        let mut sample = self.readers.read(async |connection| upkeep::sample(connection).await).await?;
         sample.bytes = file_size(&self.path).await;
         sample.log_bytes = file_size(&log_of(&self.path)).await;
         Ok(sample)

@@ -7,7 +7,7 @@ use crate::{LaneDepth, Result, Sample};
 use callboard_core::model::LaneKey;
 use sqlx::SqliteConnection;
 
-/// How many lanes are counted, how far each, and how many leases: ten million index entries at most, a second of reading.
+/// How many lanes are counted, how far each, and how many leases. What is more than a read has time for is left for the next one.
 const LANES: i64 = 1_000;
 const LANE_DEPTH: i64 = 10_000;
 const LEASES: i64 = 100_000;
