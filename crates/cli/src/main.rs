@@ -5,6 +5,7 @@ mod args;
 #[cfg(unix)]
 mod bench;
 mod commands;
+mod credentials;
 #[cfg(unix)]
 mod demo;
 mod error;

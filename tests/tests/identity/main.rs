@@ -4,6 +4,7 @@
 
 mod access;
 mod agents;
+mod bench;
 mod call;
 mod canary;
 mod command_line;

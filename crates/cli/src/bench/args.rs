@@ -15,7 +15,8 @@ started and completed once, without gaps. A history that is wrong is an error, a
 
 Without --address a server is started for each part, with its defaults, on a temporary database that is removed afterwards.
 With --address (on the command line; the environment doesn't count here) that server is measured, in a namespace of its own
-that stays behind. BENCHMARKS.md says what each figure means.";
+that stays behind. --token-file, --ca, --client-cert, --client-key and --allow-plaintext, or their variables, hold for the client
+and for the agents; an identity needs the role admin and all namespaces, since the namespace is new. BENCHMARKS.md says what each figure means.";
 
 /// Measure throughput, latency and memory.
 #[derive(ClapArgs, Debug, Clone)]

@@ -31,9 +31,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub use args::{AgentArgs, Args};
 pub use error::Error;
+pub use world::Target;
 
 use args::What;
-use world::Target;
 
 use crate::open_files;
 use crate::output::{self, Output};
@@ -43,8 +43,7 @@ use crate::output::{self, Output};
 /// # Errors
 ///
 /// When the server or a process fails, and when a history is not as it must be. What was started has ended then, too.
-pub async fn run(args: Args, running: Option<String>, output: Output) -> Result<(), Error> {
-    let target = running.map_or(Target::Own, |address| Target::Running { address });
+pub async fn run(args: Args, target: Target, output: Output) -> Result<(), Error> {
     open_files::raise();
     if cfg!(debug_assertions) {
         output::note("warning: this is a debug build: its figures say nothing. Build with `cargo build --release`.");

@@ -1,5 +1,6 @@
 //! One process of the measurement: a server, or an agent. It is killed when it is dropped, and by the guard when we were.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -30,8 +31,14 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts this very program with these arguments, in this folder, where its log goes, too.
-    pub fn start(name: &str, args: &[String], folder: &Path, guard: &Guard) -> Result<Self, Error> {
+    /// Starts this very program with these arguments and variables, in this folder, where its log goes, too.
+    pub fn start(
+        name: &str,
+        args: &[String],
+        variables: &[(&str, OsString)],
+        folder: &Path,
+        guard: &Guard,
+    ) -> Result<Self, Error> {
         let failed = |source| Error::Start { name: name.to_owned(), source };
         let log = folder.join(format!("{name}.log"));
         let stderr = File::create(&log).map_err(failed)?;
@@ -42,7 +49,13 @@ impl Process {
                 command.env_remove(variable);
             }
         }
-        command.args(args).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        command
+            .args(args)
+            .envs(variables.iter().cloned())
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr);
         let mut child = command.process_group(0).kill_on_drop(true).spawn().map_err(failed)?;
         let ended = || failed(std::io::Error::other("it ended at once"));
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).ok_or_else(ended)?;

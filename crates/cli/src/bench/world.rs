@@ -1,9 +1,10 @@
 //! What is measured: a server, agents, and a namespace of our own.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use callboard::{Client, v1};
+use callboard::{Client, Credentials, v1};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -13,6 +14,8 @@ use super::clock;
 use super::error::Error;
 use super::process::Process;
 use super::usage::{self, Usage};
+use crate::args::Global;
+use crate::credentials;
 use crate::work::guard::Guard;
 
 /// The file of a server of our own.
@@ -23,25 +26,28 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the first call may take: a server that is not there should be told soon.
 const GREETING: Duration = Duration::from_secs(10);
 
-/// Where the server is.
-#[derive(Debug, Clone)]
-pub enum Target {
-    /// One that we start.
-    Own,
-    /// One that runs already.
-    Running {
-        /// Where it listens.
-        address: String,
-    },
+/// Which server is measured, and who we are to it.
+pub struct Target {
+    /// Where it listens; without one we start our own.
+    address: Option<String>,
+    credentials: Credentials,
+    /// The same for agents, which are processes of their own.
+    variables: Vec<(&'static str, OsString)>,
 }
 
 impl Target {
+    /// By the command line.
+    pub fn of(global: &Global) -> Self {
+        Self {
+            address: global.address_said.then(|| global.address.clone()),
+            credentials: credentials::credentials(global),
+            variables: credentials::variables(global),
+        }
+    }
+
     /// As it is reported.
     pub fn name(&self) -> &str {
-        match self {
-            Self::Own => "own",
-            Self::Running { address } => address,
-        }
+        self.address.as_deref().unwrap_or("own")
     }
 }
 
@@ -52,6 +58,8 @@ pub struct World {
     agents: Vec<Process>,
     server: Option<Process>,
     server_pid: Option<u32>,
+    /// What agents are told about who they are.
+    variables: Vec<(&'static str, OsString)>,
     /// After the processes and before the folder: kills what is left.
     guard: Guard,
     folder: TempDir,
@@ -73,9 +81,9 @@ impl World {
     pub async fn start(target: &Target, setup: &SetupArgs) -> Result<Self, Error> {
         let guard = Guard::start().map_err(Error::io("cannot start the guard of the processes"))?;
         let folder = folder(setup.data.as_deref())?;
-        let (server, address) = match target {
-            Target::Running { address } => (None, address.clone()),
-            Target::Own => {
+        let (server, address) = match &target.address {
+            Some(address) => (None, address.clone()),
+            None => {
                 let (server, address) = serve(folder.path(), setup, &guard).await?;
                 (Some(server), address)
             }
@@ -83,11 +91,13 @@ impl World {
         let server_pid = server.as_ref().map(Process::pid).or(setup.server_pid);
         let namespace = format!("bench-{}", unique());
         let builder = Client::builder().address(address).namespace(&namespace);
+        let builder = builder.credentials(target.credentials.clone());
         let client = builder.clone().timeout(TIMEOUT).build()?;
         // With the fill of `growth` and many dependents more may be live than the default allows.
         let settings = v1::NamespaceSettings { max_live_tasks: 10_000_000, ..Default::default() };
         builder.timeout(GREETING).build()?.create_namespace(&namespace, settings).await?;
-        Ok(Self { client, agents: Vec::new(), server, server_pid, guard, folder })
+        let variables = target.variables.clone();
+        Ok(Self { client, agents: Vec::new(), server, server_pid, variables, guard, folder })
     }
 
     /// Starts agents, and waits until they are attached.
@@ -126,7 +136,7 @@ impl World {
         let addresses = self.client.addresses().join(",");
         all.extend(["--address".to_owned(), addresses, "--namespace".to_owned(), self.client.namespace().to_owned()]);
         all.extend(args.iter().map(|&arg| arg.to_owned()));
-        let mut agent = Process::start(name, &all, self.folder.path(), &self.guard)?;
+        let mut agent = Process::start(name, &all, &self.variables, self.folder.path(), &self.guard)?;
         agent.says(ATTACHED).await?;
         self.agents.push(agent);
         Ok(())
@@ -176,7 +186,7 @@ async fn serve(folder: &Path, setup: &SetupArgs, guard: &Guard) -> Result<(Proce
     let mut args: Vec<String> =
         ["serve", "--listen", "127.0.0.1:0", "--database", &database].map(str::to_owned).to_vec();
     args.extend(setup.serve_arg.iter().cloned());
-    let mut server = Process::start("server", &args, folder, guard)?;
+    let mut server = Process::start("server", &args, &[], folder, guard)?;
     let address = server.says("listening on ").await?;
     Ok((server, address))
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use callboard::{Client, Credentials};
+use callboard::Client;
 
 use crate::args::{Cli, Command, Global};
+use crate::credentials::credentials;
 use crate::error::Error;
 use crate::output::Output;
 
@@ -40,24 +41,6 @@ impl Session {
     }
 }
 
-/// What is not given comes from the environment. There is no flag for the token itself: other users see those.
-fn credentials(global: &Global) -> Credentials {
-    let mut credentials = Credentials::new();
-    if let Some(path) = &global.token_file {
-        credentials = credentials.token_file(path);
-    }
-    if let Some(path) = &global.ca {
-        credentials = credentials.ca(path);
-    }
-    if let Some(path) = &global.client_cert {
-        credentials = credentials.client_cert(path);
-    }
-    if let Some(path) = &global.client_key {
-        credentials = credentials.client_key(path);
-    }
-    if global.allow_plaintext { credentials.allow_plaintext(true) } else { credentials }
-}
-
 /// An empty address or namespace counts as none, as an empty variable does.
 fn client(global: &Global, timeout: Duration) -> Result<Client, Error> {
     let mut builder = Client::builder().timeout(timeout).credentials(credentials(global));
@@ -87,8 +70,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::DemoAgent(args) => Ok(crate::demo::run_agent(*args).await?),
         #[cfg(unix)]
         Command::Bench(args) => {
-            let running = cli.global.address_said.then(|| cli.global.address.clone());
-            Ok(crate::bench::run(*args, running, Output::new(cli.global.output)).await?)
+            let output = Output::new(cli.global.output);
+            Ok(crate::bench::run(*args, crate::bench::Target::of(&cli.global), output).await?)
         }
         #[cfg(unix)]
         Command::BenchAgent(args) => Ok(crate::bench::run_agent(client(&cli.global, PATIENCE)?, *args).await?),
