@@ -4,13 +4,15 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tonic::Code;
 use tonic::codegen::http::HeaderValue;
 use tonic::transport::Uri;
 
+use crate::error::CallError;
 use crate::settings::variable;
 use crate::{Error, Result};
 
@@ -54,7 +56,8 @@ impl Credentials {
         self
     }
 
-    /// A file with a token in its only line. It is read again every ten seconds, so that it can be changed.
+    /// A file with a token in its only line. It is read again every ten seconds, and when the server refuses the token, so that it
+    /// can be changed.
     #[must_use]
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.token_file = Some(path.into());
@@ -180,17 +183,24 @@ impl Identity {
         match self.token.as_ref()? {
             Token::Fixed(header) => Some(header.clone()),
             Token::File { path, last } => {
-                let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
                 if last.1.elapsed() >= REREAD {
-                    last.1 = Instant::now();
-                    // It may just be being replaced. The server says when the old one is no good any more.
-                    if let Ok(fresh) = read_token(path) {
-                        last.0 = fresh;
-                    }
+                    reread(path, &mut last);
                 }
                 Some(last.0.clone())
             }
         }
+    }
+
+    /// Whether a call that was refused may be made again: its token is no good any more, and the file has another one.
+    pub(crate) fn is_renewed(&self, refused: &CallError, sent: Option<&HeaderValue>) -> bool {
+        let Some(Token::File { path, last }) = self.token.as_ref().filter(|_| refused.code == Code::Unauthenticated)
+        else {
+            return false;
+        };
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        reread(path, &mut last);
+        sent.is_some_and(|sent| *sent != last.0)
     }
 }
 
@@ -212,6 +222,14 @@ fn is_safe(address: &Uri) -> bool {
     let host = address.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let loopback = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
     loopback || address.scheme_str() == Some("https")
+}
+
+fn reread(path: &Path, last: &mut (HeaderValue, Instant)) {
+    last.1 = Instant::now();
+    // It may just be being replaced. The server says when the old one is no good any more.
+    if let Ok(fresh) = read_token(path) {
+        last.0 = fresh;
+    }
 }
 
 fn read_token(path: &Path) -> Result<HeaderValue> {

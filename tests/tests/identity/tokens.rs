@@ -1,7 +1,7 @@
 //! Tokens from outside: known, unknown, expired, revoked while a stream is open.
 
 use super::call::call;
-use callboard::{Client, Credentials, NewTask, Watch};
+use callboard::{Agent, Client, Context, Credentials, NewTask, TaskError, Watch};
 use callboard_tests::identity::Identities;
 use callboard_tests::server::Server;
 use callboard_tests::{refusal, refused, wait};
@@ -71,6 +71,51 @@ async fn a_revoked_token_ends_its_streams_and_others_go_on() {
     refused(&error, Code::Unauthenticated, "CREDENTIALS_INVALID");
     keeping.call(callboard::v1::ListTasksRequest::default()).await.unwrap();
     assert!(tokio::time::timeout(std::time::Duration::from_millis(300), kept.next()).await.is_err(), "it goes on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_file_is_changed_under_running_programs() {
+    let mut identities = Identities::default();
+    let submitter = identities.token("ci", "submitter", "default");
+    let old = identities.token("ann", "agent viewer", "default");
+    let mut server = Server::builder().identities(identities).start().await;
+    let file = server.directory().join("token");
+    std::fs::write(&file, &old).unwrap();
+    let credentials = || Credentials::new().token_file(&file);
+    let own = Client::builder().address(server.address()).credentials(credentials()).build().unwrap();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (go, gone) = tokio::sync::watch::channel(false);
+    let agent = Agent::builder("t").name("worker").address(server.address()).credentials(credentials());
+    let agent = agent.handle("slow", move |_: Context, (): ()| {
+        let (tell, mut gone) = (tell.clone(), gone.clone());
+        async move {
+            tell.send(()).unwrap();
+            gone.wait_for(|gone| *gone).await?;
+            Ok::<_, TaskError>("done")
+        }
+    });
+    let mut agent = agent.spawn().unwrap();
+    agent.attached().await.unwrap();
+    let epoch = agent.session_epoch();
+    let submitting = client(&server, &submitter);
+    let id = submitting.create(NewTask::new("slow").input(&()).unwrap()).await.unwrap().task_id;
+    wait::soon("the handler", told.recv()).await.unwrap();
+    let mut events = own.watch(Watch::task(&id).until_ended());
+    events.next().await.unwrap().unwrap();
+
+    // The order of the roles tells the two entries apart.
+    let fresh = server.identities().token("ann", "viewer agent", "default");
+    std::fs::write(&file, &fresh).unwrap();
+    let is_old = |entry: &&str| entry.contains(r#"["agent", "viewer"]"#);
+    server.identities().edit(|text| text.split_inclusive("\n\n").filter(|entry| !is_old(entry)).collect());
+
+    wait::look("the session with the new token", async || (agent.session_epoch() > epoch).then_some(())).await;
+    go.send(true).unwrap();
+    let result: String = submitting.result(&id, None).await.unwrap();
+    assert_eq!((result.as_str(), own.get(&id).await.unwrap().attempt), ("done", 1), "the same attempt went on");
+    while wait::soon("the watch's end", events.next()).await.unwrap().is_some() {}
+    agent.drain();
+    agent.join().await.unwrap();
 }
 
 #[tokio::test]

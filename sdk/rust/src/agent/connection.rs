@@ -10,6 +10,7 @@ use callboard_proto::{MAX_MESSAGE_BYTES, v1};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::http::HeaderValue;
 use tonic::{Status, Streaming};
 
 use crate::credentials::Identity;
@@ -33,6 +34,8 @@ pub(super) struct Connection {
     outgoing: Option<mpsc::Sender<v1::AttachRequest>>,
     state: State,
     identity: Arc<Identity>,
+    /// What the stream was opened with.
+    authorization: Option<HeaderValue>,
 }
 
 #[derive(Default)]
@@ -46,7 +49,7 @@ enum State {
 impl Connection {
     /// None yet; who opens one is this.
     pub(super) fn new(identity: Arc<Identity>) -> Self {
-        Self { outgoing: None, state: State::Closed, identity }
+        Self { outgoing: None, state: State::Closed, identity, authorization: None }
     }
 
     /// Begins to open a stream whose first frame is the hello. The outcome comes from [`Connection::next`].
@@ -55,6 +58,7 @@ impl Connection {
         // The channel is new: there is room.
         let _ = sender.try_send(hello);
         self.outgoing = Some(sender);
+        self.authorization = self.identity.authorization();
         self.state = State::Opening(Box::pin(attach(address.to_owned(), self.identity.clone(), receiver)));
     }
 
@@ -115,7 +119,15 @@ impl Connection {
 
     fn ended(&mut self, refused: Option<CallError>) -> Incoming {
         self.cut();
-        Incoming::Ended(refused)
+        Incoming::Ended(refused.map(|refused| self.unless_renewed(refused)))
+    }
+
+    /// A token that was revoked and has been changed by now is no reason to end: the session attaches again.
+    fn unless_renewed(&self, refused: CallError) -> CallError {
+        if self.identity.is_renewed(&refused, self.authorization.as_ref()) {
+            return Status::unavailable("the token was changed: attaching with the new one").into();
+        }
+        refused
     }
 }
 

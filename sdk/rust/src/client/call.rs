@@ -39,10 +39,14 @@ impl Client {
             message.fill(&defaults);
             message.check()?;
             let turn = self.turn();
+            let sent = self.identity().authorization();
             let refused = match self.send_once(turn, message, deadline).await {
                 Ok(response) => return Ok(response),
                 Err(refused) => refused,
             };
+            if self.identity().is_renewed(&refused, sent.as_ref()) {
+                continue;
+            }
             let retry_at = Instant::now() + backoff.next(refused.retry_after, entropy::fraction());
             if !refused.is_retryable() || retry_at >= deadline {
                 return Err(refused.into());

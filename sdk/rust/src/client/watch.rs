@@ -6,6 +6,7 @@ use std::time::Duration;
 use callboard_proto::v1;
 use futures::stream::{self, Stream};
 use tokio::time::{Instant, sleep, timeout};
+use tonic::codegen::http::HeaderValue;
 use tonic::{Code, Streaming};
 
 use super::Client;
@@ -60,6 +61,7 @@ impl Client {
             delivered: String::new(),
             waiting: VecDeque::new(),
             source: None,
+            authorization: None,
             backoff: Backoff::default(),
             failing_since: None,
             ended: false,
@@ -79,6 +81,8 @@ pub struct EventStream {
     /// Received, not given out yet. Never more than one frame.
     waiting: VecDeque<v1::Event>,
     source: Option<Streaming<v1::WatchEventsResponse>>,
+    /// What the stream was opened with.
+    authorization: Option<HeaderValue>,
     backoff: Backoff,
     /// When the first failure came since the server was last heard.
     failing_since: Option<Instant>,
@@ -104,6 +108,9 @@ impl EventStream {
             }
             if let Err(refused) = self.receive().await {
                 self.source = None;
+                if self.client.identity().is_renewed(&refused, self.authorization.as_ref()) {
+                    continue;
+                }
                 self.pause_before_resuming(refused).await?;
             }
         }
@@ -132,6 +139,7 @@ impl EventStream {
     /// Takes one frame, from a new stream when there is none.
     async fn receive(&mut self) -> Result<(), CallError> {
         if self.source.is_none() {
+            self.authorization = self.client.identity().authorization();
             let opening = timeout(SILENCE, async { self.client.tasks().watch_events(self.request.clone()).await });
             self.source = Some(opening.await.map_err(|_| silent())??.into_inner());
         }

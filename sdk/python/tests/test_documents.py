@@ -1,0 +1,115 @@
+"""What the documents show in Python works as printed, against a real server."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Serve
+from real_server import REPOSITORY, Server
+from waiting import LONG, attached, drained, until
+
+from callboard import Agent, Client, TaskError
+
+
+def blocks(document: str) -> list[str]:
+    """The Python blocks of a document, in their order."""
+    return re.findall(r"^```python\n(.*?)^```", (REPOSITORY / document).read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    return serve()
+
+
+@pytest.fixture
+def start(server: Server, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Starts a script that finds the server by its environment; it ends with the test."""
+    environment = os.environ | {"CALLBOARD_ADDRESS": server.address}
+    processes: list[subprocess.Popen[str]] = []
+
+    def start_script(script: str) -> subprocess.Popen[str]:
+        file = tmp_path / f"script-{len(processes)}.py"
+        file.write_text(script)
+        command = [sys.executable, "-W", "error", str(file)]
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        processes.append(process)
+        return process
+
+    yield start_script
+    for process in processes:
+        with process:
+            process.kill()
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """What a script wrote that ended well."""
+    output, _ = process.communicate(timeout=LONG)
+    assert process.returncode == 0, output
+    return output
+
+
+@pytest.mark.parametrize("document", ["README.md", "sdk/python/README.md"])
+def test_the_first_agent_and_its_task(document: str, start: Callable[[str], subprocess.Popen[str]]) -> None:
+    agent, submit = blocks(document)[:2]
+    running = start(agent)
+    assert said(start(submit)) == "Hello, Ada!\n"
+    running.terminate()
+    assert said(running) == ""
+
+
+def test_the_example(start: Callable[[str], subprocess.Popen[str]]) -> None:
+    running = start((REPOSITORY / "sdk/python/examples/hello.py").read_text())
+    assert said(start(blocks("README.md")[1])) == "Hello, Ada!\n"
+    running.terminate()
+    assert said(running) == ""
+
+
+def test_the_client(server: Server, start: Callable[[str], subprocess.Popen[str]]) -> None:
+    agent = Agent("reviewer", name="ann", skills=["python"], address=server.address)
+    agent.task("analyse")(lambda input: input["file"])
+
+    @agent.task("review")
+    def review(input: Any, ctx: Any) -> str:
+        return f"reviewed {ctx.dependencies[0].value}"
+
+    attached(agent)
+    *events, result = said(start(blocks("sdk/python/README.md")[2])).splitlines()
+    assert events[0].split() == ["1", "CREATED"] and events[-1].split()[1:] == ["COMPLETED", "ann"]
+    assert result == "reviewed main.py"
+    drained(agent)
+
+
+def test_the_error() -> None:
+    with pytest.raises(TaskError) as raised:
+        exec(blocks("sdk/python/README.md")[3], {})
+    assert (raised.value.type, raised.value.retryable) == ("NoAccess", False)
+
+
+def test_the_agent_that_answers(server: Server, start: Callable[[str], subprocess.Popen[str]]) -> None:
+    answerer, asker = blocks("docs/messages.md")
+    running = start(answerer)
+    with Client(server.address) as client:
+        until("the agent", lambda: [agent.name for agent in client.agents.list(states=["ATTACHED"])])
+        assert said(start(asker)) == ""
+        until("the acknowledgement", lambda: not list(client.messages.list("bob")))
+        client.claim("ann", ["nothing"])
+        teller = Agent("teller", name="carl", address=server.address)
+        teller.task("tell")(lambda input, ctx: ctx.send("bob", "hello").message_id)
+        heard: list[Any] = []
+        teller.on_message(lambda message: heard.append((message.body, message.headers)))
+        attached(teller)
+        sent = client.run("tell", timeout=LONG)
+        until("the answer", lambda: heard)
+        assert heard == [("got 'hello'", {"correlation_id": sent})]
+        drained(teller)
+    running.terminate()
+    assert said(running) == ""
