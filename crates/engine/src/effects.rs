@@ -81,6 +81,7 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
             replayed = outcome.replayed;
             outcome.reply
         });
+        shared.metrics.mail.decided(&item.envelope.command, &result);
         if let Some((agent, epoch)) = ended.filter(|(agent, epoch)| !shared.sessions.is_open_at(*agent, *epoch)) {
             shared.sessions.forget(agent, epoch);
         }

@@ -5,6 +5,8 @@
 //! order holds. Wake-ups are hints: the sweep finds within a second what they missed.
 
 use crate::error::Result;
+use crate::metrics::Way;
+use crate::sessions::Delivered;
 use crate::shared::Shared;
 use callboard_core::Rejection;
 use callboard_core::model::{AgentId, Message};
@@ -94,15 +96,14 @@ pub(crate) fn committed(shared: &Shared, changes: &ChangeSet) {
     if changes.messages.is_empty() {
         return;
     }
+    shared.metrics.mail.sent(changes.messages.len());
     let mut by_agent: BTreeMap<AgentId, Vec<Arc<Message>>> = BTreeMap::new();
     for message in &changes.messages {
         by_agent.entry(message.recipient).or_default().push(message.clone());
     }
     let now = shared.clock.elapsed();
     for (agent, messages) in by_agent {
-        if shared.sessions.deliver_new(agent, &messages, now) {
-            shared.mail.look(agent);
-        }
+        follow_up(shared, agent, shared.sessions.deliver_new(agent, &messages, now));
         shared.mail.tell(agent);
     }
 }
@@ -137,10 +138,16 @@ async fn deliver_to(shared: &Shared, agent: AgentId) -> Result<()> {
     let namespace = shared.names.id(&*shared.store, &session.namespace).await?;
     let (at, now) = ((namespace, agent), shared.clock.now());
     let page = shared.store.mail(at, now, room.after, room.messages, room.bytes).await?;
-    if shared.sessions.deliver_page(&session, room.after, &page, shared.clock.elapsed()) {
+    follow_up(shared, agent, shared.sessions.deliver_page(&session, room.after, &page, shared.clock.elapsed()));
+    Ok(())
+}
+
+/// Counts what went to a stream, and looks for more if there is room for it.
+fn follow_up(shared: &Shared, agent: AgentId, delivered: Delivered) {
+    shared.metrics.mail.delivered(&Way::STREAM, delivered.messages);
+    if delivered.look {
         shared.mail.look(agent);
     }
-    Ok(())
 }
 
 /// The messages of a mailbox behind a place, waiting for one if there is none; at most until `give_up` ends.
@@ -156,7 +163,10 @@ pub(crate) async fn fetch(
     let until = tokio::time::Instant::now() + wait;
     loop {
         let page = shared.store.mail(at, shared.clock.now(), after, limit, max_bytes).await?;
-        let Some(new) = new.as_mut().filter(|_| page.messages.is_empty()) else { return Ok(page.messages) };
+        let Some(new) = new.as_mut().filter(|_| page.messages.is_empty()) else {
+            shared.metrics.mail.delivered(&Way::FETCH, page.messages.len());
+            return Ok(page.messages);
+        };
         tokio::select! {
             () = new.come() => {}
             () = tokio::time::sleep_until(until) => return Ok(Vec::new()),

@@ -4,6 +4,8 @@
 
 mod mail;
 
+pub(crate) use mail::Delivered;
+
 use crate::progress::Coalesce;
 use crate::push::Push;
 use crate::window::Window;

@@ -1,10 +1,10 @@
 //! The server: services, limits and shutdown. Its listener, clock and ids are passed in.
 
-use crate::budget::Budget;
+use crate::budget::{self, Budget};
 use crate::drain::Drain;
 use crate::identity::{Access, Guard, IdentityFile};
 use crate::listener::Listener;
-use crate::pages::{self, Frames, PagesLayer};
+use crate::pages::{self, Counts, PagesLayer};
 use crate::refusals::Refusals;
 use crate::services::{Admin, Agents, Host, LogControl, Messages, Namespaces, Tasks};
 use callboard_core::model::Span;
@@ -36,6 +36,10 @@ pub struct Limits {
     pub keepalive: Duration,
     /// How long the answer to a ping may take.
     pub keepalive_timeout: Duration,
+    /// Bytes that calls may hold on one connection, in each direction: of messages that are not whole, and of unread answers.
+    pub traffic_per_connection: usize,
+    /// The same on all connections together.
+    pub traffic: usize,
     /// How long agents and calls have to leave when the server goes away; then they are cut off.
     pub drain: Duration,
 }
@@ -46,6 +50,8 @@ impl Default for Limits {
             streams_per_connection: 10_000,
             keepalive: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(20),
+            traffic_per_connection: budget::CONNECTION,
+            traffic: budget::ALL,
             drain: Duration::from_secs(10),
         }
     }
@@ -91,12 +97,13 @@ impl Server {
         let drain = Drain::default();
         let tasks = TaskTracker::new();
         let version = env!("CARGO_PKG_VERSION");
-        let frames = Frames::new();
+        let counts = Counts::new();
         let host = Host {
             engine: engine.clone(),
             drain: drain.clone(),
             tasks: tasks.clone(),
-            frames: frames.clone(),
+            frames: counts.frames.clone(),
+            refused: counts.refused.clone(),
             version,
         };
         let stopped = CancellationToken::new();
@@ -111,14 +118,17 @@ impl Server {
             }
             None => Access::open(),
         };
-        let guard = Guard { access, engine: engine.clone() };
-        let pages = PagesLayer(pages::router(engine.clone(), frames, guard.clone()));
-        let connections = ReceiverStream::new(connections).map(Ok::<_, Infallible>);
+        let guard = Guard { access, engine: engine.clone(), refused: counts.refused.clone() };
+        let budget = Budget::new(limits.traffic, counts.refused.clone());
+        let pages = PagesLayer(pages::router(engine.clone(), counts, guard.clone()));
+        let traffic = limits.traffic_per_connection;
+        let connections =
+            ReceiverStream::new(connections).map(move |connection| Ok::<_, Infallible>(connection.limited(traffic)));
         engine.listening();
         let serving = transport(&limits)
             .layer(pages)
             .layer(GrpcWebLayer::new())
-            .layer(Refusals(Budget::new()))
+            .layer(Refusals(budget))
             .layer(guard)
             .add_routes(routes(host, log).await?)
             .serve_with_incoming_shutdown(connections, stopped.clone().cancelled_owned());

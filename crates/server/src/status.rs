@@ -233,7 +233,8 @@ fn details(reason: ErrorReason) -> ErrorDetails {
     ErrorDetails::with_error_info(name(reason), ERROR_DOMAIN, HashMap::new())
 }
 
-fn name(reason: ErrorReason) -> String {
+/// A reason as it stands in `ErrorInfo`.
+pub(crate) fn name(reason: ErrorReason) -> String {
     reason.as_str_name().trim_start_matches("ERROR_REASON_").to_owned()
 }
 

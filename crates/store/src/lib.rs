@@ -11,8 +11,8 @@ pub mod sqlite;
 
 pub use error::{Error, Result};
 pub use read::{
-    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, LaneDepth, MailPage,
-    NewMail, Sample, SavedPayload, TaskFilter, TaskPage, TaskView,
+    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, LaneDepth, MailDepth,
+    MailPage, NewMail, Sample, SavedPayload, TaskFilter, TaskPage, TaskView,
 };
 
 use async_trait::async_trait;

@@ -144,10 +144,25 @@ pub struct Sample {
     pub ready: Vec<LaneDepth>,
     /// Tasks that agents have; counted up to a limit, too.
     pub leased: usize,
+    /// What waits in mailboxes.
+    pub mail: MailDepth,
     /// What the store takes on its disk, but for its log.
     pub bytes: u64,
     /// What its write-ahead log takes.
     pub log_bytes: u64,
+}
+
+/// What waits in mailboxes, of a limited number of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MailDepth {
+    /// How many messages.
+    pub messages: i64,
+    /// How many bytes they take.
+    pub bytes: i64,
+    /// The most messages that one mailbox has.
+    pub most_messages: i64,
+    /// The most bytes that one mailbox has.
+    pub most_bytes: i64,
 }
 
 /// How many ready tasks a lane has.

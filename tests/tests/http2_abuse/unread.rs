@@ -11,7 +11,8 @@ use callboard::NewTask;
 use callboard::v1::{self, AttachRequest, GetTaskRequest, WatchEventsRequest};
 use callboard_tests::agent::{frame as said, hello};
 use callboard_tests::server::Server;
-use callboard_tests::text;
+use callboard_tests::{http, text, wait};
+use futures::FutureExt;
 use h2::SendStream;
 use h2::client::ResponseFuture;
 use prost::Message;
@@ -33,6 +34,18 @@ const SENT: usize = 2 << 20;
 /// Begins calls whose messages are said to have 4 MiB, sends half of each, and keeps the rest. Gives how many were refused. The
 /// others are held until the last has come as far.
 async fn begin_and_never_end(server: &Server) -> usize {
+    begin(server, BEGUN).await.refused
+}
+
+/// Calls of one connection.
+struct Begun {
+    refused: usize,
+    held: Vec<(SendStream<Bytes>, ResponseFuture)>,
+    /// The connection.
+    _driving: JoinSet<()>,
+}
+
+async fn begin(server: &Server, count: usize) -> Begun {
     let address = server.address();
     let stream = TcpStream::connect(address.trim_start_matches("http://")).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
@@ -40,7 +53,7 @@ async fn begin_and_never_end(server: &Server) -> usize {
     driving.spawn(async move { drop(connection.await) });
     let mut client = client.ready().await.unwrap();
     let mut calls = JoinSet::new();
-    for _ in 0..BEGUN {
+    for _ in 0..count {
         let request = Request::post(format!("{address}/callboard.v1.TaskService/CreateTask"));
         let request = request.header("content-type", "application/grpc").header("te", "trailers").body(()).unwrap();
         let (answer, body) = client.send_request(request, false).unwrap();
@@ -53,7 +66,7 @@ async fn begin_and_never_end(server: &Server) -> usize {
             None => refused += 1,
         }
     }
-    refused
+    Begun { refused, held, _driving: driving }
 }
 
 /// Sends half of a message, as the server gives room. Gives the call under way; nothing when it was answered before that.
@@ -87,6 +100,21 @@ async fn bodies_without_end_are_not_kept_without_end() {
     };
     let refused = witness(&server, "bodies without end", UNDER_WAY, abuse).await;
     println!("measured: {refused} of {} calls refused", 3 * BEGUN);
+}
+
+/// Halves of two mebibytes and five bytes: three have room in eight, and a fourth has not.
+#[tokio::test]
+async fn what_calls_under_way_may_hold_is_a_setting() {
+    let server = Server::with("--connection-traffic-bytes 8388608 --traffic-bytes 9000000").await;
+    let Begun { refused, held, _driving } = begin(&server, 4).await;
+    if refused == 0 {
+        // All was sent, and not all of it has been looked at.
+        let answers: Vec<_> = held.into_iter().map(|(body, answer)| async { (answer.await, body) }.boxed()).collect();
+        let ((answer, _), _, _) = wait::soon("a refusal", futures::future::select_all(answers)).await;
+        assert_eq!(answer.unwrap().headers()["grpc-status"], "14");
+    }
+    let text = http::get(&server, "/metrics").await.body;
+    assert!(text.contains("callboard_calls_refused_total{reason=\"OVERLOADED\"} 1\n"), "{text}");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ const LOOK: &str = "viewer submitter agent operator admin";
 const SUBMIT: &str = "submitter operator admin";
 const WORK: &str = "agent admin";
 const TALK: &str = "submitter agent operator admin";
+const READ_MAIL: &str = "agent operator admin";
 const OPERATE: &str = "operator admin";
 const ADMINISTER: &str = "admin";
 
@@ -48,7 +49,7 @@ const TABLE: &[(&str, &str)] = &[
     ("AgentService/UncordonAgent", OPERATE),
     ("AgentService/RemoveAgent", OPERATE),
     ("MessageService/SendMessage", TALK),
-    ("MessageService/FetchMessages", WORK),
+    ("MessageService/FetchMessages", READ_MAIL),
     ("MessageService/AcknowledgeMessages", WORK),
     ("NamespaceService/CreateNamespace", ADMINISTER),
     ("NamespaceService/GetNamespace", LOOK),

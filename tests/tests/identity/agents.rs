@@ -1,11 +1,14 @@
 //! Agents on a server that knows identities: whose a name is, whose a lease.
 
 use super::tokens::client;
-use callboard::v1::{AgentProfile, ClaimTasksRequest, CompleteTaskRequest, TaskHandler};
-use callboard::{Agent, Client, Context, Credentials, NewTask, TaskError};
+use callboard::v1::{
+    AcknowledgeMessagesRequest, AgentProfile, ClaimTasksRequest, CompleteTaskRequest, FetchMessagesRequest,
+    ListTasksRequest, TaskHandler,
+};
+use callboard::{Agent, Client, Context, Credentials, NewMessage, NewTask, TaskError};
 use callboard_tests::identity::Identities;
 use callboard_tests::server::Server;
-use callboard_tests::{refused, wait};
+use callboard_tests::{http, refused, wait};
 use tonic::Code;
 
 fn agent(server: &Server, token: &str, name: &str) -> callboard::AgentHandle {
@@ -72,4 +75,70 @@ async fn a_claim_is_completed_by_its_principal_alone() {
     ann.call(complete()).await.unwrap();
     let history = submitter.history(&id).await.unwrap();
     assert_eq!(history.last().unwrap().principal, "ann");
+}
+
+/// Operators look after agents: they see why a mailbox is full, and leave it as it is.
+#[tokio::test]
+async fn a_mailbox_is_seen_by_operators_and_emptied_by_its_agents_principal_alone() {
+    let mut identities = Identities::default();
+    let (ann, bob) = (identities.token("ann", "agent", "default"), identities.token("bob", "agent", "default"));
+    let (operator, admin) = (identities.token("op", "operator", "default"), identities.token("root", "admin", "*"));
+    let stranger = identities.token("far", "operator", "elsewhere");
+    let server = Server::builder().identities(identities).start().await;
+    let mut worker = agent(&server, &ann, "worker");
+    worker.attached().await.unwrap();
+    client(&server, &operator).send_message(NewMessage::to("worker").body(&"hello").unwrap()).await.unwrap();
+    let fetch = || FetchMessagesRequest { agent: "worker".into(), ..Default::default() };
+    let mut ids = Vec::new();
+    for token in [&operator, &admin, &ann] {
+        let found = client(&server, token).call(fetch()).await.unwrap().messages;
+        assert_eq!(found.len(), 1);
+        ids.push(found[0].id.clone());
+    }
+    let error = client(&server, &bob).call(fetch()).await.unwrap_err();
+    refused(&error, Code::PermissionDenied, "NOT_YOUR_AGENT");
+    let error = client(&server, &stranger).call(fetch()).await.unwrap_err();
+    refused(&error, Code::NotFound, "NAMESPACE_NOT_FOUND");
+    ids.truncate(1);
+    let acknowledge =
+        || AcknowledgeMessagesRequest { agent: "worker".into(), message_ids: ids.clone(), ..Default::default() };
+    let error = client(&server, &operator).call(acknowledge()).await.unwrap_err();
+    refused(&error, Code::PermissionDenied, "ROLE_NOT_ALLOWED");
+    for token in [&admin, &bob] {
+        let error = client(&server, token).call(acknowledge()).await.unwrap_err();
+        refused(&error, Code::PermissionDenied, "NOT_YOUR_AGENT");
+    }
+    assert_eq!(client(&server, &ann).call(acknowledge()).await.unwrap().acknowledged, 1);
+
+    let text = metrics(&server, &admin).await;
+    for (reason, count) in [("NOT_YOUR_AGENT", 3), ("NAMESPACE_NOT_FOUND", 1), ("ROLE_NOT_ALLOWED", 1)] {
+        let line = format!("callboard_calls_refused_total{{reason=\"{reason}\"}} {count}");
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+}
+
+/// The page of metrics, as somebody with a token sees it.
+async fn metrics(server: &Server, token: &str) -> String {
+    let request = format!(
+        "GET /metrics HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+    );
+    http::request(server, &request).await.body
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_is_counted_by_the_reason() {
+    let mut identities = Identities::default();
+    let viewer = identities.token("eve", "viewer", "*");
+    let server = Server::builder().identities(identities).start().await;
+    for _ in 0..2 {
+        client(&server, "callboard_nobodys").call(ListTasksRequest::default()).await.unwrap_err();
+    }
+    http::get(&server, "/metrics").await;
+    http::get(&server, "/healthz").await;
+    client(&server, &viewer).create(NewTask::new("t")).await.unwrap_err();
+    let text = metrics(&server, &viewer).await;
+    for (reason, count) in [("CREDENTIALS_INVALID", 2), ("CREDENTIALS_MISSING", 1), ("ROLE_NOT_ALLOWED", 1)] {
+        let line = format!("callboard_calls_refused_total{{reason=\"{reason}\"}} {count}");
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
 }

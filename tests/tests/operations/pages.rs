@@ -1,8 +1,10 @@
 //! Health and metrics, on the port of gRPC.
 
 use callboard::NewTask;
+use callboard::v1::NewMessage;
+use callboard_tests::mail::{mail_hello, message};
 use callboard_tests::server::Server;
-use callboard_tests::{agent, claim, http, program};
+use callboard_tests::{agent, claim, http, program, seconds, wait};
 use std::collections::BTreeSet;
 
 /// Names of metrics with what a sample of them ends with.
@@ -66,6 +68,46 @@ async fn metrics_count_what_happened_and_the_manual_lists_each() {
     let listed: BTreeSet<String> =
         rows.map(|row| format!("callboard_{}", row.split('`').next().unwrap_or_default())).collect();
     assert_eq!(families(text), listed, "/metrics and the table in docs/operations.md");
+}
+
+#[tokio::test]
+async fn metrics_tell_what_becomes_of_messages() {
+    let server = Server::with("--mailbox-messages 4").await;
+    let mut mail = server.messages().await;
+    let mut ann = agent::RawAgent::attach(&server, mail_hello("ann")).await.unwrap();
+    for n in 0..3 {
+        mail.send(message("ann", &n.to_string())).await.unwrap();
+    }
+    let heard = ann.messages(3).await;
+    ann.acknowledged(&heard[0]).await;
+    ann.acknowledged(&heard[0]).await;
+    assert_eq!(mail.waiting("ann").await.len(), 2);
+    let over_soon = NewMessage { ttl: seconds(0.001), ..message("ann", "late") };
+    mail.send(over_soon.clone()).await.unwrap();
+    mail.send(over_soon).await.ok();
+    let expired = async || {
+        let text = http::get(&server, "/metrics").await.body;
+        let sent = sample(&text, "callboard_messages_sent_total");
+        (sample(&text, "callboard_messages_expired_total") == sent - 3.0).then_some((text, sent))
+    };
+    let (text, sent) = wait::look("the expired messages", expired).await;
+    assert!(sent >= 4.0, "{sent}");
+    assert_eq!(sample(&text, "callboard_messages_acknowledged_total"), 1.0, "a second time counts nothing");
+    // One whose time was over at once may not have gone out.
+    assert!(sample(&text, "callboard_messages_delivered_total{way=\"stream\"}") >= 3.0);
+    assert_eq!(sample(&text, "callboard_messages_delivered_total{way=\"fetch\"}"), 2.0);
+    assert_eq!(sample(&text, "callboard_messages_waiting"), 2.0);
+    assert!(sample(&text, "callboard_messages_waiting_bytes") > 0.0);
+    assert_eq!(sample(&text, "callboard_mailbox_fullest_ratio"), 0.5);
+    assert_eq!(sample(&text, "callboard_messages_mailbox_full_total"), 0.0);
+    for _ in 0..2 {
+        mail.send(message("ann", "more")).await.unwrap();
+    }
+    mail.send(message("ann", "too much")).await.unwrap_err();
+    mail.send(message("nobody", "lost")).await.unwrap_err();
+    let text = http::get(&server, "/metrics").await.body;
+    assert_eq!(sample(&text, "callboard_messages_mailbox_full_total"), 1.0);
+    assert_eq!(sample(&text, "callboard_mailbox_fullest_ratio"), 1.0);
 }
 
 #[tokio::test]

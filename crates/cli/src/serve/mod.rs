@@ -1,6 +1,7 @@
 //! `callboard serve`: the server, from its settings.
 
 mod check;
+mod lengths;
 mod log;
 mod settings;
 
@@ -10,7 +11,7 @@ use settings::Settings;
 use crate::error::Error;
 use callboard_engine::{Config, Engine, SystemClock, SystemEntropy};
 use callboard_server::identity::IdentityFile;
-use callboard_server::{Limits, Listener, Server, Tls};
+use callboard_server::{Listener, Server, Tls};
 use callboard_store::Store;
 use callboard_store::sqlite::{SqliteOptions, SqliteStore};
 use std::io::Write;
@@ -40,7 +41,7 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let address = listener.local_addr().map_err(|error| Error::Serve(format!("listen: {error}")))?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     announce(scheme, address, &settings.database)?;
-    let limits = Limits { drain: settings.drain, ..Limits::default() };
+    let limits = settings.limits();
     let listener = match tls {
         Some(tls) => Listener::tls(listener, tls),
         None => Listener::plain(listener),

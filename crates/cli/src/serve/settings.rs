@@ -1,15 +1,15 @@
 //! The server's settings: defaults, then a TOML file, then `CALLBOARD_*` in the environment, then flags.
 
+use super::lengths;
 use crate::error::Error;
-use crate::values;
 use callboard_core::Settings as Rules;
 use callboard_core::model::Span;
 use callboard_engine::Config;
-use callboard_server::TlsFiles;
+use callboard_server::{Limits, TlsFiles};
 use clap::ValueEnum;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -103,6 +103,15 @@ pub struct Args {
     #[arg(long, value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     mailbox_bytes: Option<u32>,
+    /// How many bytes calls of one connection may hold: of messages that are not whole yet, and of answers that are not read
+    /// yet, each. More is refused. [default: 33554432]
+    #[arg(long, value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection_traffic_bytes: Option<u32>,
+    /// The same of all connections together. [default: 134217728]
+    #[arg(long, value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traffic_bytes: Option<u32>,
     /// How many commands may wait; more are refused, or not read. [default: 16384]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +121,9 @@ pub struct Args {
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<usize>,
 }
+
+/// The least that a connection may be allowed to hold: two messages of the largest size.
+const LEAST_TRAFFIC: u32 = 8 << 20;
 
 fn is_false(value: &bool) -> bool {
     !value
@@ -158,16 +170,18 @@ pub struct Settings {
     pub restart_grace: Duration,
     #[serde(with = "lengths")]
     pub drain: Duration,
-    #[serde(with = "lengths_or_off")]
+    #[serde(with = "lengths::or_off")]
     pub retention: Option<Duration>,
     pub mailbox_messages: u32,
     pub mailbox_bytes: u32,
+    pub connection_traffic_bytes: u32,
+    pub traffic_bytes: u32,
     pub queue: usize,
     pub batch: usize,
 }
 
 /// The names of all settings: only these are taken from the environment, where clients have variables of their own.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 23] = [
     "listen",
     "database",
     "identities",
@@ -187,6 +201,8 @@ const NAMES: [&str; 21] = [
     "retention",
     "mailbox_messages",
     "mailbox_bytes",
+    "connection_traffic_bytes",
+    "traffic_bytes",
     "queue",
     "batch",
 ];
@@ -194,6 +210,7 @@ const NAMES: [&str; 21] = [
 impl Default for Settings {
     fn default() -> Self {
         let engine = Config::default();
+        let limits = Limits::default();
         Self {
             listen: "127.0.0.1:7470".into(),
             database: "sqlite://callboard.db".into(),
@@ -210,10 +227,12 @@ impl Default for Settings {
             cancel_grace: engine.rules.cancel_grace.to_std(),
             reattach_grace: engine.reattach_grace,
             restart_grace: engine.restart_grace,
-            drain: Duration::from_secs(10),
+            drain: limits.drain,
             retention: engine.retention,
             mailbox_messages: u32::try_from(engine.rules.mailbox_messages).unwrap_or(u32::MAX),
             mailbox_bytes: u32::try_from(engine.rules.mailbox_bytes).unwrap_or(u32::MAX),
+            connection_traffic_bytes: u32::try_from(limits.traffic_per_connection).unwrap_or(u32::MAX),
+            traffic_bytes: u32::try_from(limits.traffic).unwrap_or(u32::MAX),
             queue: engine.queue,
             batch: engine.batch,
         }
@@ -246,6 +265,18 @@ impl Settings {
         }
         if self.retention.is_some_and(|kept| kept < second) {
             return Err(Error::Usage("retention: must be at least 1s, or `off`, which keeps everything".into()));
+        }
+        if self.connection_traffic_bytes < LEAST_TRAFFIC {
+            let least = "a message may have 4 MiB, and one on its way must not keep others out";
+            return Err(Error::Usage(format!("connection_traffic_bytes: must be at least {LEAST_TRAFFIC}: {least}")));
+        }
+        if self.traffic_bytes < self.connection_traffic_bytes {
+            let fault = format!(
+                "traffic_bytes: {} is less than what one connection may hold; raise it, or lower connection_traffic_bytes \
+                 ({})",
+                self.traffic_bytes, self.connection_traffic_bytes
+            );
+            return Err(Error::Usage(fault));
         }
         if self.queue == 0 || self.batch == 0 {
             return Err(Error::Usage("queue and batch: must be at least 1".into()));
@@ -299,6 +330,16 @@ impl Settings {
         Err(Error::Usage(message))
     }
 
+    /// What the server is told.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            traffic_per_connection: self.connection_traffic_bytes as usize,
+            traffic: self.traffic_bytes as usize,
+            drain: self.drain,
+            ..Limits::default()
+        }
+    }
+
     /// What the engine is told.
     pub fn engine_config(&self) -> Config {
         let rules = Rules {
@@ -329,43 +370,6 @@ fn explain(error: &figment::Error) -> String {
     match setting.is_empty() {
         true => format!("{}{place}", error.kind),
         false => format!("{setting}: {}{place}", error.kind),
-    }
-}
-
-/// Lengths of time as people write them.
-mod lengths {
-    use super::*;
-
-    pub fn serialize<S: Serializer>(length: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format!("{}ms", length.as_millis()))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        values::duration(&text).map_err(serde::de::Error::custom)
-    }
-}
-
-/// The same, or `off`.
-mod lengths_or_off {
-    use super::*;
-
-    const OFF: &str = "off";
-
-    pub fn serialize<S: Serializer>(length: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-        match length {
-            Some(length) => lengths::serialize(length, serializer),
-            None => serializer.serialize_str(OFF),
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text.trim() == OFF {
-            return Ok(None);
-        }
-        let length = values::duration(&text).map_err(|fault| format!("{fault}, or `off`"));
-        length.map(Some).map_err(serde::de::Error::custom)
     }
 }
 
@@ -464,6 +468,23 @@ mod tests {
         for wrong in ["never", "0s", "10ms", "-1d"] {
             let error = retention(wrong).unwrap_err();
             assert!(error.contains("retention") && error.contains("off"), "{error}");
+        }
+    }
+
+    #[test]
+    fn traffic_has_room_for_messages_and_for_a_connection() {
+        let of = |connection: Option<u32>, all: Option<u32>| {
+            load(Args { connection_traffic_bytes: connection, traffic_bytes: all, ..Args::default() })
+        };
+        let limits = load(Args::default()).unwrap().limits();
+        assert_eq!((limits.traffic_per_connection, limits.traffic), (32 << 20, 128 << 20));
+        let limits = of(Some(8 << 20), Some(9 << 20)).unwrap().limits();
+        assert_eq!((limits.traffic_per_connection, limits.traffic), (8 << 20, 9 << 20));
+        for (connection, all, field) in
+            [(Some(1 << 20), None, "connection_traffic_bytes"), (None, Some(16 << 20), "traffic_bytes")]
+        {
+            let error = of(connection, all).unwrap_err();
+            assert!(error.starts_with(&format!("{field}: ")), "{error}");
         }
     }
 

@@ -3,9 +3,11 @@
 //! Nothing here is global: each engine has its own, so that many can live in a process. Handles are made once; the hot path adds
 //! to them once a batch. What can be asked when somebody looks (queues, sizes) is asked then, and costs nothing before.
 
+mod mail;
 mod observe;
 mod scrape;
 
+pub(crate) use mail::{MailMetrics, Way};
 pub(crate) use observe::Observer;
 pub(crate) use scrape::scrape;
 
@@ -97,6 +99,7 @@ pub(crate) struct Metrics {
     pub commit: Histogram,
     pub forgetting: Histogram,
     forgotten: Family<Forgotten, Counter>,
+    pub mail: MailMetrics,
     // Asked when somebody looks.
     pub ready: Family<TaskType, Gauge>,
     pub leased: Gauge,
@@ -126,6 +129,7 @@ impl Metrics {
             commit: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             forgetting: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             forgotten: Family::default(),
+            mail: MailMetrics::default(),
             ready: Family::default(),
             leased: Gauge::default(),
             queued: Gauge::default(),
@@ -149,6 +153,7 @@ impl Metrics {
         self.register_counts(registry);
         self.register_times(registry);
         self.register_gauges(registry);
+        self.mail.register(registry);
     }
 
     fn register_counts(&self, registry: &mut Registry) {

@@ -22,6 +22,7 @@ fn set_sample(shared: &Shared, sample: Sample) {
     let metrics = &shared.metrics;
     let bounded = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     metrics.leased.set(bounded(sample.leased as u64));
+    metrics.mail.set_depth(sample.mail, &shared.config.rules);
     metrics.store_size.set(bounded(sample.bytes));
     metrics.log_size.set(bounded(sample.log_bytes));
     // Types without ready tasks are gone, so that those that come and go don't add up.

@@ -5158,7 +5158,7 @@ pub mod message_service_client {
         }
         /// Gives the messages in an agent's mailbox that are not acknowledged, waiting
         /// for one if there is none. It takes nothing away and needs no session. For
-        /// the agent's own principal.
+        /// the agent's own principal, and for operators and administrators.
         pub async fn fetch_messages(
             &mut self,
             request: impl tonic::IntoRequest<super::FetchMessagesRequest>,
@@ -5237,7 +5237,7 @@ pub mod message_service_server {
         >;
         /// Gives the messages in an agent's mailbox that are not acknowledged, waiting
         /// for one if there is none. It takes nothing away and needs no session. For
-        /// the agent's own principal.
+        /// the agent's own principal, and for operators and administrators.
         async fn fetch_messages(
             &self,
             request: tonic::Request<super::FetchMessagesRequest>,

@@ -8,31 +8,43 @@ mod received;
 mod sent;
 mod traffic;
 
-pub(crate) use traffic::Traffic;
+pub(crate) use traffic::{CONNECTION, Traffic};
 
+use crate::pages::Refused;
+use crate::status;
+use callboard_proto::v1::ErrorReason;
 use received::Received;
 use sent::Counter;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::Response;
 
-/// What all connections may hold together, in each direction.
-const ALL: usize = 128 << 20;
+/// What all connections may hold together, in each direction, unless it is said otherwise.
+pub(crate) const ALL: usize = 128 << 20;
+
+/// There was no room for something.
+fn no_room(refused: &Refused) -> Status {
+    refused.count(ErrorReason::Overloaded);
+    status::no_room()
+}
 
 /// The bytes of all connections.
 #[derive(Clone, Debug)]
-pub(crate) struct Budget(Traffic);
+pub(crate) struct Budget {
+    all: Traffic,
+    refused: Refused,
+}
 
 impl Budget {
-    /// A budget that nobody has touched.
-    pub fn new() -> Self {
-        Self(Traffic::limited(ALL))
+    /// A budget that nobody has touched: so many bytes in each direction.
+    pub fn new(limit: usize, refused: Refused) -> Self {
+        Self { all: Traffic::limited(limit), refused }
     }
 
     /// A request's body, counted.
     pub fn received(&self, body: Body, connection: Option<&Traffic>) -> Body {
-        let held = self.0.receive(connection);
-        Body::new(Received::new(body, held))
+        let held = self.all.receive(connection);
+        Body::new(Received::new(body, held, self.refused.clone()))
     }
 
     /// An answer, counted. What has no room is refused instead.
@@ -41,6 +53,7 @@ impl Budget {
         if response.headers().contains_key(Status::GRPC_STATUS) {
             return response;
         }
-        sent::counted(response, Counter { all: self.0.clone(), connection })
+        let refused = self.refused.clone();
+        sent::counted(response, Counter { all: self.all.clone(), connection, refused })
     }
 }

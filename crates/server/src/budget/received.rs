@@ -1,6 +1,8 @@
 //! A request's body. What counts is the beginning of a message that is not whole yet: a whole one is taken at once.
 
+use super::no_room;
 use super::traffic::Held;
+use crate::pages::Refused;
 use crate::status;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
@@ -21,6 +23,7 @@ const HEAD: usize = 5;
 pub(super) struct Received {
     inner: Body,
     held: Held,
+    refused: Refused,
     framing: Framing,
     /// When the message under way is late.
     late: Option<Pin<Box<Sleep>>>,
@@ -63,8 +66,8 @@ impl Framing {
 }
 
 impl Received {
-    pub fn new(inner: Body, held: Held) -> Self {
-        Self { inner, held, framing: Framing::default(), late: None }
+    pub fn new(inner: Body, held: Held, refused: Refused) -> Self {
+        Self { inner, held, refused, framing: Framing::default(), late: None }
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Status> {
@@ -74,7 +77,7 @@ impl Received {
         } else if self.late.is_none() {
             self.late = Some(Box::pin(sleep(WHOLE)));
         }
-        if self.held.resize(held) { Ok(()) } else { Err(status::no_room()) }
+        if self.held.resize(held) { Ok(()) } else { Err(no_room(&self.refused)) }
     }
 }
 

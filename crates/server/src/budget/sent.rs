@@ -1,8 +1,9 @@
 //! An answer's body. Its bytes count from when they are made until they are on their way to the client, or the call is gone: then
 //! the transport drops them.
 
+use super::no_room;
 use super::traffic::{Held, Traffic};
-use crate::status;
+use crate::pages::Refused;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 use std::pin::Pin;
@@ -31,6 +32,7 @@ impl AsRef<[u8]> for Counted {
 pub(super) struct Counter {
     pub all: Traffic,
     pub connection: Option<Traffic>,
+    pub refused: Refused,
 }
 
 impl Counter {
@@ -57,7 +59,7 @@ pub(super) fn counted(response: Response<Body>, counter: Counter) -> Response<Bo
         Poll::Ready(None) => return Response::from_parts(parts, Body::empty()),
         Poll::Ready(Some(Err(status))) => return status.into_http(),
         Poll::Ready(Some(Ok(frame))) => match counter.count(frame) {
-            None => return status::no_room().into_http(),
+            None => return no_room(&counter.refused).into_http(),
             first => first,
         },
     };
@@ -89,7 +91,7 @@ impl HttpBody for Sent {
         let Some(Ok(frame)) = frame else { return Poll::Ready(frame) };
         let counted = self.counter.count(frame);
         self.over = counted.is_none();
-        Poll::Ready(Some(counted.map_or_else(refusal, Ok)))
+        Poll::Ready(Some(counted.map_or_else(|| refusal(&self.counter.refused), Ok)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -98,8 +100,8 @@ impl HttpBody for Sent {
 }
 
 /// A stream's end, as trailers.
-fn refusal() -> Result<Frame<Bytes>, Status> {
+fn refusal(refused: &Refused) -> Result<Frame<Bytes>, Status> {
     let mut trailers = tonic::codegen::http::HeaderMap::new();
-    let written = status::no_room().add_header(&mut trailers);
+    let written = no_room(refused).add_header(&mut trailers);
     written.map(|()| Frame::trailers(trailers)).map_err(|_| Status::new(Code::Unavailable, "no room"))
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What one connection may hold, in each direction.
-const CONNECTION: usize = 32 << 20;
+/// What one connection may hold, in each direction, unless it is said otherwise.
+pub(crate) const CONNECTION: usize = 32 << 20;
 /// How long a connection may leave all its answers lying, in milliseconds.
 const UNREAD: u64 = 60_000;
 

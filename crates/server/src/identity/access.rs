@@ -29,6 +29,8 @@ const SUBMIT: &[Role] = &[Submitter, Operator, Admin];
 const WORK: &[Role] = &[Agent, Admin];
 /// Who writes to agents.
 const TALK: &[Role] = &[Submitter, Agent, Operator, Admin];
+/// Who sees what waits in mailboxes: agents in their own, those who look after agents in all.
+const READ_MAIL: &[Role] = &[Agent, Operator, Admin];
 /// Who looks after agents.
 const OPERATE: &[Role] = &[Operator, Admin];
 /// Who changes what holds for everybody: namespaces, and the process itself.
@@ -95,7 +97,7 @@ table! {
     }
     MessageService {
         SendMessage(SendMessageRequest.namespace) => TALK,
-        FetchMessages(FetchMessagesRequest.namespace) => WORK,
+        FetchMessages(FetchMessagesRequest.namespace) => READ_MAIL,
         AcknowledgeMessages(AcknowledgeMessagesRequest.namespace) => WORK,
     }
     NamespaceService {

@@ -1,6 +1,7 @@
 //! Who asks, as handlers see it.
 
-use super::{Grant, Scoped};
+use super::{Grant, Role, Scoped};
+use crate::pages::Refused;
 use crate::{caller, status};
 use callboard_core::rejection::{Reason, Rejection};
 use callboard_proto::v1::ErrorReason;
@@ -9,11 +10,14 @@ use tonic::{Code, Request, Status};
 
 /// Who asks. The guard puts it among a request's extensions, after it has checked the role.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller(Arc<Grant>);
+pub(crate) struct Caller {
+    grant: Arc<Grant>,
+    refused: Refused,
+}
 
 impl Caller {
-    pub(super) fn new(grant: Arc<Grant>) -> Self {
-        Self(grant)
+    pub(super) fn new(grant: Arc<Grant>, refused: Refused) -> Self {
+        Self { grant, refused }
     }
 
     /// The caller of a request.
@@ -31,12 +35,17 @@ impl Caller {
 
     /// The principal.
     pub fn principal(&self) -> Arc<str> {
-        self.0.principal.clone()
+        self.grant.principal.clone()
     }
 
     /// Whether the caller may use a namespace.
     pub fn may_use(&self, namespace: &str) -> bool {
-        self.0.namespaces.contain(namespace)
+        self.grant.namespaces.contain(namespace)
+    }
+
+    /// Whether the caller looks after agents, also after those of other principals.
+    pub fn is_operator(&self) -> bool {
+        self.grant.roles.contains(&Role::Operator) || self.grant.roles.contains(&Role::Admin)
     }
 
     /// Refuses what asks for something of a namespace that is not the caller's. One that doesn't exist gets the same answer, before
@@ -47,6 +56,7 @@ impl Caller {
         if self.may_use(&name) {
             return Ok(());
         }
+        self.refused.count(ErrorReason::NamespaceNotFound);
         let message = format!(
             "namespace: {:?} does not exist, or is not one of yours; name another, or have it added to your identity",
             crate::convert::shorten(&name)

@@ -4,6 +4,7 @@ use super::access::{Place, place};
 use super::revocation::{Credential, Revocation, until_revoked};
 use super::{Caller, Grant, Identities};
 use crate::listener::Peer;
+use crate::pages::Refused;
 use crate::reload::Current;
 use crate::status;
 use axum::extract::State;
@@ -43,6 +44,8 @@ pub(crate) struct Guard {
     pub access: Access,
     /// Knows the time.
     pub engine: Engine,
+    /// Who was not let in.
+    pub refused: Refused,
 }
 
 impl<S> Layer<S> for Guard {
@@ -77,7 +80,7 @@ where
         match self.guard.admit(&request) {
             Ok(Admitted { caller, revocation }) => {
                 if let Some(grant) = caller {
-                    request.extensions_mut().insert(Caller::new(grant));
+                    request.extensions_mut().insert(Caller::new(grant, self.guard.refused.clone()));
                 }
                 let answer = self.inner.call(request);
                 match revocation {
@@ -106,6 +109,9 @@ pub(crate) async fn before_pages(
     }
 }
 
+/// Why somebody was not let in, and the answer that says so.
+type Refusal = (ErrorReason, Status);
+
 /// Who was let in.
 struct Admitted {
     caller: Option<Arc<Grant>>,
@@ -115,6 +121,13 @@ struct Admitted {
 
 impl Guard {
     fn admit<B>(&self, request: &Request<B>) -> Result<Admitted, Status> {
+        self.judge(request).map_err(|(reason, status)| {
+            self.refused.count(reason);
+            status
+        })
+    }
+
+    fn judge<B>(&self, request: &Request<B>) -> Result<Admitted, Refusal> {
         let path = request.uri().path();
         let place = place(path);
         if place == Some(Place::Open) {
@@ -144,14 +157,14 @@ impl Guard {
                 grant.principal
             ))),
             Some(_) => Ok(Admitted { caller: Some(grant), revocation }),
-            None => Err(status::unknown_method(&crate::convert::shorten(path), "")),
+            None => Err((ErrorReason::UnknownMethod, status::unknown_method(&crate::convert::shorten(path), ""))),
         }
     }
 
     /// Finds out who asks. A token goes before a certificate: it is what the caller chose for this call.
-    fn identify<B>(&self, identities: &Identities, request: &Request<B>) -> Result<(Arc<Grant>, Credential), Status> {
+    fn identify<B>(&self, identities: &Identities, request: &Request<B>) -> Result<(Arc<Grant>, Credential), Refusal> {
         let names = request.extensions().get::<Peer>().and_then(|peer| peer.names.clone());
-        let (credential, remedy) = match (bearer(request.headers())?, names) {
+        let (credential, remedy) = match (bearer(request.headers()).map_err(not_valid)?, names) {
             (Some(token), _) => {
                 let credential = Credential::Token(super::TokenDigest::of(token));
                 (credential, "the token is unknown: it was revoked, or is of another server; get one that is valid")
@@ -164,15 +177,16 @@ impl Guard {
             (None, None) => {
                 let message = "authorization: is missing; send `authorization: Bearer TOKEN` (with the SDKs and the \
                                command: set CALLBOARD_TOKEN_FILE or CALLBOARD_TOKEN), or use a client certificate";
-                return Err(status::plain(Code::Unauthenticated, ErrorReason::CredentialsMissing, message));
+                let reason = ErrorReason::CredentialsMissing;
+                return Err((reason, status::plain(Code::Unauthenticated, reason, message)));
             }
         };
         match identities.grant(&credential) {
             Some(grant) if grant.has_expired(self.engine.now()) => {
-                Err(invalid("authorization: the token has expired; get a new one"))
+                Err(not_valid(invalid("authorization: the token has expired; get a new one")))
             }
             Some(grant) => Ok((grant.clone(), credential)),
-            None => Err(invalid(format!("authorization: {remedy}"))),
+            None => Err(not_valid(invalid(format!("authorization: {remedy}")))),
         }
     }
 }
@@ -195,8 +209,13 @@ pub(super) fn invalid(message: impl Into<String>) -> Status {
     status::plain(Code::Unauthenticated, ErrorReason::CredentialsInvalid, message)
 }
 
-fn not_allowed(message: String) -> Status {
-    status::plain(Code::PermissionDenied, ErrorReason::RoleNotAllowed, message)
+fn not_valid(status: Status) -> Refusal {
+    (ErrorReason::CredentialsInvalid, status)
+}
+
+fn not_allowed(message: String) -> Refusal {
+    let reason = ErrorReason::RoleNotAllowed;
+    (reason, status::plain(Code::PermissionDenied, reason, message))
 }
 
 /// A refusal in the caller's own protocol.

@@ -63,6 +63,12 @@ impl Connection {
         Self::new(Stream::Tls(Box::new(stream)), peer, place)
     }
 
+    /// Its calls may hold so many bytes, in each direction.
+    pub fn limited(mut self, traffic: usize) -> Self {
+        self.peer.traffic = Traffic::limited(traffic);
+        self
+    }
+
     fn new(stream: Stream, peer: Peer, place: OwnedSemaphorePermit) -> Self {
         let greeting = Greeting { missing: GREETING, late: Box::pin(sleep(GREETING_WITHIN)) };
         Self { stream, peer, greeting: Some(greeting), _place: place }

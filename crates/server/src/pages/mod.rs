@@ -4,7 +4,7 @@ mod layer;
 mod metrics;
 
 pub(crate) use layer::PagesLayer;
-pub(crate) use metrics::Frames;
+pub(crate) use metrics::{Counts, Frames, Refused};
 
 use crate::identity::{Guard, before_pages};
 use axum::Router;
@@ -32,14 +32,14 @@ type Look = Option<(Instant, Vec<String>)>;
 #[derive(Clone)]
 struct Pages {
     engine: Engine,
-    frames: Frames,
+    counts: Counts,
     /// One look at a time.
     looked: Arc<Mutex<Look>>,
 }
 
 /// The pages of an engine's server.
-pub(crate) fn router(engine: Engine, frames: Frames, guard: Guard) -> Router {
-    let pages = Pages { engine, frames, looked: Arc::default() };
+pub(crate) fn router(engine: Engine, counts: Counts, guard: Guard) -> Router {
+    let pages = Pages { engine, counts, looked: Arc::default() };
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -73,7 +73,7 @@ async fn readyz(State(pages): State<Pages>) -> Response {
 /// What Prometheus scrapes.
 async fn metrics(State(pages): State<Pages>) -> Response {
     let mut text = pages.engine.metrics().await;
-    match pages.frames.write(&mut text) {
+    match pages.counts.write(&mut text) {
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics could not be written as text");

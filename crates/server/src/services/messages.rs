@@ -2,6 +2,7 @@
 
 use super::{Answer, Host, check, open, unexpected};
 use crate::convert::{message, time};
+use crate::identity::Caller;
 use crate::{caller, digest, mailbox, status};
 use callboard_core::command::{Command, Reply};
 use callboard_core::limits::{DEFAULT_PAGE, MAX_MESSAGES, MAX_PAGE};
@@ -40,7 +41,8 @@ impl MessageService for Messages {
     }
 
     async fn fetch_messages(&self, request: Request<v1::FetchMessagesRequest>) -> Answer<v1::FetchMessagesResponse> {
-        let (principal, request) = open(request)?;
+        let caller = Caller::of(&request)?;
+        let (_, request) = open(request)?;
         let mut faults = Faults::default();
         faults.name("agent", &request.agent);
         let wait = time::span("wait", request.wait, &mut faults).unwrap_or_default();
@@ -59,7 +61,7 @@ impl MessageService for Messages {
             }
         };
         check(faults)?;
-        let agent = mailbox::of(&self.0, &principal, &request.namespace, &request.agent).await?;
+        let agent = mailbox::seen_by(&self.0, &caller, &request.namespace, &request.agent).await?;
         let fetch = FetchRequest { after: request.after_sequence, limit, max_bytes: PAGE_BYTES, wait: wait.to_std() };
         let at = (agent.namespace, agent.id);
         let give_up = self.0.drain.begun.cancelled();

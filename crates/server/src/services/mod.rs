@@ -18,7 +18,7 @@ pub(crate) use tasks::Tasks;
 use crate::caller;
 use crate::drain::Drain;
 use crate::identity::{Caller, Scoped};
-use crate::pages::Frames;
+use crate::pages::{Frames, Refused};
 use crate::status;
 use callboard_core::command::{Command, Envelope, Reply, RequestToken, TaskReceipt};
 use callboard_core::rejection::Rejection;
@@ -34,6 +34,7 @@ pub(crate) struct Host {
     pub drain: Drain,
     pub tasks: tokio_util::task::TaskTracker,
     pub frames: Frames,
+    pub refused: Refused,
     pub version: &'static str,
 }
 

@@ -1,7 +1,7 @@
 //! Mailboxes and messages in memory.
 
 use super::tables::conflict;
-use crate::{Cursor, MailPage, NewMail, Result};
+use crate::{Cursor, MailDepth, MailPage, NewMail, Result};
 use callboard_core::model::{AgentId, Mailbox, Message, MessageId, NamespaceId, Timestamp};
 use callboard_core::working_set::{ChangeSet, MailboxRef, MessageRef, Rows, Want};
 use std::collections::BTreeMap;
@@ -31,6 +31,18 @@ impl Mail {
     /// Whether anything waits in a mailbox.
     pub fn has_messages(&self, mailbox: MailboxRef) -> bool {
         self.mailboxes.get(&mailbox).is_some_and(|mailbox| mailbox.messages > 0)
+    }
+
+    /// What waits.
+    pub fn depth(&self) -> MailDepth {
+        let mut depth = MailDepth::default();
+        for mailbox in self.mailboxes.values().filter(|mailbox| !mailbox.closed) {
+            depth.messages += mailbox.messages;
+            depth.bytes += mailbox.bytes;
+            depth.most_messages = depth.most_messages.max(mailbox.messages);
+            depth.most_bytes = depth.most_bytes.max(mailbox.bytes);
+        }
+        depth
     }
 
     /// What is wanted and exists.

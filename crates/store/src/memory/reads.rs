@@ -154,7 +154,7 @@ impl Tables {
             ready: self.ready_of((lane.namespace, lane.id)).count(),
         };
         let ready = self.lanes.values().map(depth).filter(|depth| depth.ready > 0).collect();
-        Sample { ready, leased: self.leased.len(), ..Sample::default() }
+        Sample { ready, leased: self.leased.len(), mail: self.mail.depth(), ..Sample::default() }
     }
 
     pub fn lanes_with_ready(&self, limit: usize) -> Vec<LaneRef> {

@@ -3,7 +3,7 @@
 use super::convert::{get, namespace_id, small};
 use super::error::sqlite_error;
 use crate::codec::from_json;
-use crate::{LaneDepth, Result, Sample};
+use crate::{LaneDepth, MailDepth, Result, Sample};
 use callboard_core::model::LaneKey;
 use sqlx::SqliteConnection;
 
@@ -11,6 +11,9 @@ use sqlx::SqliteConnection;
 const LANES: i64 = 1_000;
 const LANE_DEPTH: i64 = 10_000;
 const LEASES: i64 = 100_000;
+
+/// How many mailboxes are looked at.
+const MAILBOXES: i64 = 100_000;
 
 /// Counts what waits and what is leased.
 pub async fn sample(connection: &mut SqliteConnection) -> Result<Sample> {
@@ -27,6 +30,19 @@ pub async fn sample(connection: &mut SqliteConnection) -> Result<Sample> {
         ready.push(depth);
     }
     let sql = "SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_leased WHERE agent IS NOT NULL LIMIT ?)";
-    let leased: i64 = sqlx::query_scalar(sql).bind(LEASES).fetch_one(connection).await.map_err(sqlite_error)?;
-    Ok(Sample { ready, leased: usize::try_from(leased).unwrap_or(0), ..Sample::default() })
+    let leased: i64 = sqlx::query_scalar(sql).bind(LEASES).fetch_one(&mut *connection).await.map_err(sqlite_error)?;
+    let mail = mail(connection).await?;
+    Ok(Sample { ready, leased: usize::try_from(leased).unwrap_or(0), mail, ..Sample::default() })
+}
+
+async fn mail(connection: &mut SqliteConnection) -> Result<MailDepth> {
+    let sql = "SELECT ifnull(sum(messages), 0), ifnull(sum(bytes), 0), ifnull(max(messages), 0), ifnull(max(bytes), 0) \
+         FROM (SELECT messages, bytes FROM mailboxes WHERE closed IS NULL LIMIT ?)";
+    let row = sqlx::query(sql).bind(MAILBOXES).fetch_one(connection).await.map_err(sqlite_error)?;
+    Ok(MailDepth {
+        messages: get(&row, 0)?,
+        bytes: get(&row, 1)?,
+        most_messages: get(&row, 2)?,
+        most_bytes: get(&row, 3)?,
+    })
 }

@@ -3,7 +3,7 @@
 use super::samples::*;
 use callboard_core::model::{Content, Mailbox, Message, MessageId, MessageStub, Payload, Sender, Timestamp};
 use callboard_core::working_set::{ChangeSet, Changed, MailboxRef, Want};
-use callboard_store::{Cursor, Error};
+use callboard_store::{Cursor, Error, MailDepth};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -206,4 +206,17 @@ pub async fn closed_mailboxes_are_thrown_away(fixture: Fixture) {
     assert_eq!(fixture.store.purge_mailboxes(10).await.unwrap(), 0);
     let want = Want { messages: (1..6).map(|n| (NAMESPACE, id(1_000 + n))).collect(), ..Want::default() };
     assert!(fixture.load(want).await.messages.is_empty());
+}
+
+pub async fn what_waits_is_counted(fixture: Fixture) {
+    let depth = async || fixture.store.sample().await.unwrap().mail;
+    assert_eq!(depth().await, MailDepth::default());
+    fixture.save(filled(1, 2)).await;
+    fixture.save(filled(2, 3)).await;
+    let all = MailDepth { messages: 5, bytes: 550, most_messages: 3, most_bytes: 330 };
+    assert_eq!(depth().await, all);
+    // Nobody waits for what is in a closed mailbox.
+    let closed = Mailbox { closed: true, ..mailbox(2, 3, 2) };
+    fixture.save(of(closed, 1, [])).await;
+    assert_eq!(depth().await, MailDepth { messages: 2, bytes: 220, most_messages: 2, most_bytes: 220 });
 }

@@ -56,6 +56,7 @@ macro_rules! conformance {
             mail::{
                 every_field_of_a_message, pages_of_a_mailbox, what_goes_is_gone, a_conflict_in_a_mailbox_changes_nothing,
                 new_mail_never_skips, expired_messages, closed_mailboxes_are_thrown_away,
+                what_waits_is_counted,
             }
             retention::{
                 a_finished_task_goes_with_all_its_rows, what_lives_or_ended_lately_stays, what_a_live_task_depends_on_stays,

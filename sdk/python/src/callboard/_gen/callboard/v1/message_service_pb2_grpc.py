@@ -77,7 +77,7 @@ class MessageServiceServicer(object):
     def FetchMessages(self, request, context):
         """Gives the messages in an agent's mailbox that are not acknowledged, waiting
         for one if there is none. It takes nothing away and needs no session. For
-        the agent's own principal.
+        the agent's own principal, and for operators and administrators.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
