@@ -8,6 +8,7 @@
 //! - `status`: the one place where errors become a `tonic::Status`.
 //! - `refusals`: what the transport refuses by itself, said as every other refusal.
 //! - `budget`: how many bytes calls under way may hold.
+//! - `deadline`: calls whose callers give them no more time.
 //! - `page`: page tokens and cursors.
 //! - `pages`: what browsers, load balancers and Prometheus ask for on the same port.
 //! - `digest`: what tells a request from another under the same request id.
@@ -15,6 +16,7 @@
 mod budget;
 mod caller;
 mod convert;
+mod deadline;
 mod digest;
 mod drain;
 pub mod identity;

@@ -1,11 +1,11 @@
 //! What the transport refuses by itself, said as every other refusal: with a reason, and with what to do.
 //!
 //! tonic answers for itself when a request is no message, too large, or for a method that isn't there. Its statuses have no
-//! details, and most are INTERNAL; here they become ours. A stream's frames are the stream's own matter: see `attach`.
+//! details, and most are INTERNAL; here they become ours. So does the CANCELLED of a call whose time is over. A stream's frames are the stream's own matter: see `attach`.
 
 use crate::budget::Budget;
 use crate::listener::Peer;
-use crate::status;
+use crate::{deadline, status};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -50,10 +50,14 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().clone();
         let budget = self.budget.clone();
+        let deadline = deadline::of(request.headers());
         let connection = request.extensions().get::<Peer>().map(|peer| peer.traffic.clone());
         let answer = self.inner.call(request.map(|body| budget.received(body, connection.as_ref())));
         Box::pin(async move {
-            let response = in_our_words(path.path(), answer.await?);
+            let Some(answer) = deadline::before(deadline, answer).await else {
+                return Ok(status::deadline_exceeded().into_http());
+            };
+            let response = in_our_words(path.path(), answer?);
             Ok(budget.sent(response, connection))
         })
     }

@@ -175,6 +175,13 @@ pub(crate) fn late_message(limit: Duration) -> Status {
     of_rejection(Rejection::field("request", fault))
 }
 
+/// The caller gave a call no more time.
+pub(crate) fn deadline_exceeded() -> Status {
+    let message = "grpc-timeout: the call's time was over before it was answered, and its outcome is unknown; give it more \
+                   time, and repeat it with the same request_id";
+    plain(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message)
+}
+
 /// A method that this server doesn't have, or with something that it doesn't take.
 pub(crate) fn unknown_method(path: &str, fault: &str) -> Status {
     let fault = match fault.is_empty() {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod deadlines;
 mod dependencies;
 mod dispatching;
 mod lists;

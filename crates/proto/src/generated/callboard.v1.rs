@@ -501,6 +501,10 @@ pub enum ErrorReason {
     /// The service or method does not exist on this server, or it does not take
     /// the compression. UNIMPLEMENTED.
     UnknownMethod = 40,
+    /// The time that the caller gave the call (`grpc-timeout`) was over before it
+    /// was answered: its outcome is unknown. DEADLINE_EXCEEDED. Repeat it with the
+    /// same request_id, and with more time.
+    DeadlineExceeded = 41,
     /// Events behind the cursor were forgotten with their tasks, by retention.
     /// FAILED_PRECONDITION. Read the tasks, and watch without a cursor.
     CursorForgotten = 50,
@@ -543,6 +547,7 @@ impl ErrorReason {
             Self::RoleNotAllowed => "ERROR_REASON_ROLE_NOT_ALLOWED",
             Self::IdentityChanged => "ERROR_REASON_IDENTITY_CHANGED",
             Self::UnknownMethod => "ERROR_REASON_UNKNOWN_METHOD",
+            Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
             Self::CursorForgotten => "ERROR_REASON_CURSOR_FORGOTTEN",
         }
     }
@@ -580,6 +585,7 @@ impl ErrorReason {
             "ERROR_REASON_ROLE_NOT_ALLOWED" => Some(Self::RoleNotAllowed),
             "ERROR_REASON_IDENTITY_CHANGED" => Some(Self::IdentityChanged),
             "ERROR_REASON_UNKNOWN_METHOD" => Some(Self::UnknownMethod),
+            "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
             "ERROR_REASON_CURSOR_FORGOTTEN" => Some(Self::CursorForgotten),
             _ => None,
         }
