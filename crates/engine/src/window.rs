@@ -3,11 +3,13 @@
 //! Its agent's acknowledgements are its credits: a slow agent's mail waits in the store, not in memory.
 
 use callboard_core::model::{Message, MessageId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// How many bytes of messages may be on their way to an agent; one message may always.
 const BYTES: i64 = 4 << 20;
+/// How many acknowledgements are remembered while a page is read. If there are more, the page is read again.
+const REMEMBERED: usize = 10_000;
 
 /// One stream's window on its agent's mailbox.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Window {
     /// Pushed and not acknowledged, each with its size.
     in_flight: HashMap<MessageId, i64>,
     bytes: i64,
+    /// Went out of the mailbox while a page of it is being read, which may still have it.
+    gone: Option<HashSet<MessageId>>,
     /// Its agent drains, and takes nothing new.
     closed: bool,
 }
@@ -39,7 +43,7 @@ impl Window {
     /// On a mailbox of which nothing is known yet.
     pub fn new(most: usize) -> Self {
         let (most, in_flight) = (most.max(1), HashMap::new());
-        Self { most, up_to: 0, known: 0, unread: true, in_flight, bytes: 0, closed: false }
+        Self { most, up_to: 0, known: 0, unread: true, in_flight, bytes: 0, gone: None, closed: false }
     }
 
     /// Its agent takes nothing new.
@@ -56,6 +60,13 @@ impl Window {
         }
         let bytes = usize::try_from(BYTES - self.bytes).unwrap_or(0);
         Some(Room { after: self.up_to, messages, bytes })
+    }
+
+    /// The same, to be read now: what goes out of the mailbox meanwhile is not pushed when it was found.
+    pub fn begin_to_read(&mut self) -> Option<Room> {
+        let room = self.room();
+        self.gone = room.map(|_| HashSet::new());
+        room
     }
 
     /// A place was given in the mailbox.
@@ -82,11 +93,12 @@ impl Window {
     /// there was something behind it.
     pub fn take_page(&mut self, after: i64, messages: &[Arc<Message>], next: i64, more: bool) -> Vec<Arc<Message>> {
         let mut taken = Vec::new();
+        let gone = self.gone.take().unwrap_or_default();
         // Of a page that was read behind another place nothing is known now.
-        if self.closed || after != self.up_to {
+        if self.closed || after != self.up_to || gone.len() > REMEMBERED {
             return taken;
         }
-        for message in messages {
+        for message in messages.iter().filter(|message| !gone.contains(&message.id)) {
             if !self.fits(message) {
                 self.unread = true;
                 return taken;
@@ -101,6 +113,9 @@ impl Window {
 
     /// Messages went out of the mailbox, and make room for others.
     pub fn release(&mut self, messages: &[MessageId]) {
+        if let Some(gone) = self.gone.as_mut().filter(|gone| gone.len() <= REMEMBERED) {
+            gone.extend(messages);
+        }
         for message in messages {
             self.bytes -= self.in_flight.remove(message).unwrap_or(0);
         }
@@ -174,6 +189,30 @@ mod tests {
         assert_eq!(places(&window.take_page(2, &page, 4, false)), [3]);
         window.release(&[message(2, 1).id]);
         assert_eq!(window.room().map(|room| room.after), Some(3));
+    }
+
+    /// An agent that is back acknowledges what it got before, while the first page is on its way: it must not get that again.
+    #[test]
+    fn what_is_acknowledged_while_a_page_is_read_is_not_pushed() {
+        let mut window = Window::new(10);
+        assert_eq!(window.begin_to_read().map(|room| room.after), Some(0));
+        window.release(&[message(1, 1).id, message(3, 1).id]);
+        let page = [message(1, 1), message(2, 1), message(3, 1)];
+        assert_eq!(places(&window.take_page(0, &page, 3, false)), [2]);
+        assert_eq!(window.room(), None);
+        assert_eq!(places(&window.take_new(&[message(4, 1)])), [4]);
+    }
+
+    #[test]
+    fn a_page_that_too_much_went_out_of_is_read_again() {
+        let mut window = Window::new(10);
+        window.begin_to_read();
+        for sequence in 1..=2 * REMEMBERED as i64 {
+            window.release(&[message(sequence, 1).id]);
+        }
+        assert!(window.take_page(0, &[message(20_001, 1)], 20_001, false).is_empty());
+        assert_eq!(window.begin_to_read().map(|room| room.after), Some(0));
+        assert_eq!(places(&window.take_page(0, &[message(20_001, 1)], 20_001, false)), [20_001]);
     }
 
     #[test]

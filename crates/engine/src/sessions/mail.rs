@@ -42,7 +42,7 @@ impl Sessions {
     pub fn room_for_mail(&self, agent: AgentId) -> Option<(Named, Room)> {
         let mut by_agent = self.lock();
         let entry = by_agent.get_mut(&agent)?;
-        let room = entry.window()?.room()?;
+        let room = entry.window()?.begin_to_read()?;
         Some((Named { namespace: entry.namespace.clone(), agent, epoch: entry.epoch }, room))
     }
 
