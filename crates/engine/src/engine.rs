@@ -25,6 +25,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -103,7 +104,7 @@ impl Engine {
             stop: engine.stop_committing.clone(),
             careful: 0,
         };
-        engine.tasks.spawn(committer.run());
+        engine.spawn_committer(committer)?;
         engine.spawn_hydrators(wanted);
         engine.tasks.spawn(mail::deliver(shared.clone(), engine.stop.clone()));
         engine.expect_sessions().await?;
@@ -112,6 +113,23 @@ impl Engine {
         engine.tasks.spawn(Retention::new(shared.clone(), engine.stop.clone()).run());
         engine.tasks.spawn(Sweep::new(shared, mail_from).run(engine.stop.clone()));
         Ok(engine)
+    }
+
+    /// On a thread of its own: it goes back and forth with the store's thread, statement by statement, and would wait each time
+    /// until a worker of the runtime has done what else it has.
+    fn spawn_committer(&self, committer: Committer) -> Result<()> {
+        let runtime = Handle::current();
+        if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+            self.tasks.spawn(committer.run());
+            return Ok(());
+        }
+        let tracked = self.tasks.token();
+        let run = move || {
+            runtime.block_on(committer.run());
+            drop(tracked);
+        };
+        let spawned = std::thread::Builder::new().name("committer".into()).spawn(run);
+        spawned.map(drop).map_err(|error| Error::Internal(format!("no thread for the committer: {error}")))
     }
 
     fn spawn_hydrators(&self, wanted: mpsc::Receiver<Wanted>) {

@@ -1,6 +1,7 @@
 //! Whether the engine can take work.
 
 use crate::engine::Engine;
+use callboard_core::Want;
 use callboard_core::model::Span;
 use std::time::Duration;
 
@@ -32,7 +33,9 @@ impl Engine {
         // Not cancelled half-way: a store's future runs to its end, so that it is the answer that is not waited for.
         let store = self.shared.store.clone();
         let begin = self.tasks.spawn(async move {
-            let transaction = store.begin().await?;
+            let mut transaction = store.begin().await?;
+            // Nothing is asked for: that it begins is what is asked.
+            transaction.load(&Want::default()).await?;
             transaction.roll_back().await;
             Ok::<(), callboard_store::Error>(())
         });

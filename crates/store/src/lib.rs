@@ -28,7 +28,8 @@ pub trait Store: Send + Sync + 'static {
     /// again.
     fn is_exclusive(&self) -> bool;
 
-    /// Begins a transaction that will write. Never drop the future half-way: await it.
+    /// Begins a transaction that will write; the store may put that off until something is done in it. Never drop the future
+    /// half-way: await it.
     async fn begin(&self) -> Result<Box<dyn Transaction>>;
 
     /// Every namespace, by name.

@@ -6,6 +6,7 @@ use super::error::sqlite_error;
 use super::load::{bind_task, rows_at_most};
 use super::many::{Binds, Many};
 use super::schema::number;
+use super::script::Script;
 use crate::codec::{from_json, readable, state_code, state_of, to_json};
 use crate::{Cursor, EventPage, EventScope, Result};
 use callboard_core::model::{Event, EventKind, NamespaceId, Timestamp};
@@ -66,13 +67,13 @@ impl<'a> Fact<'a> {
 }
 
 /// A row to be written: its sequence number, time and state are the last event's.
-struct Packed<'a> {
+pub struct Packed<'a> {
     task: TaskRef,
     events: Vec<&'a Event>,
 }
 
 /// Groups events by task, in the order in which the tasks come first.
-fn pack(events: &[Event]) -> Vec<Packed<'_>> {
+pub fn pack(events: &[Event]) -> Vec<Packed<'_>> {
     let mut rows: Vec<Packed<'_>> = Vec::new();
     let mut latest: HashMap<TaskRef, usize> = HashMap::with_capacity(events.len());
     for event in events {
@@ -93,7 +94,7 @@ fn pack(events: &[Event]) -> Vec<Packed<'_>> {
 }
 
 /// Saves events; their positions are given as they come.
-pub async fn save(connection: &mut SqliteConnection, events: &[Event]) -> Result<()> {
+pub async fn save(script: &mut Script<'_>, events: &[Packed<'_>]) -> Result<()> {
     let bind = |binds: &mut Binds, row: &Packed<'_>| {
         bind_task(binds, &row.task)?;
         let last = row.events.last();
@@ -103,8 +104,7 @@ pub async fn save(connection: &mut SqliteConnection, events: &[Event]) -> Result
         let facts: Vec<Fact<'_>> = row.events.iter().map(|event| Fact::of(event)).collect();
         binds.add(to_json(&facts)?)
     };
-    EVENTS.execute(connection, &pack(events), bind).await?;
-    Ok(())
+    script.add(&EVENTS, events, bind, None).await
 }
 
 /// The events of a row, with their positions.

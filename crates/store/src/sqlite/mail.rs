@@ -4,8 +4,9 @@ use super::convert::{agent_id, content, get, namespace_id, time, uuid};
 use super::error::sqlite_error;
 use super::load::rows_at_most;
 use super::many::{Binds, Many};
-use super::save::{all_changed, bind_payload};
+use super::save::bind_payload;
 use super::schema::number;
+use super::script::check;
 use crate::codec::{self, from_json, metadata_json, readable};
 use crate::{Cursor, Error, MailPage, NewMail, Result};
 use callboard_core::model::{AgentId, Mailbox, Message, MessageId, MessageStub, NamespaceId, Sender, Timestamp};
@@ -149,7 +150,7 @@ async fn save_mailboxes(connection: &mut SqliteConnection, mailboxes: &[Changed<
         columns(binds, &changed.row)
     };
     let updated = CHANGED_MAILBOXES.execute(connection, &changed, bind).await?;
-    all_changed(updated, changed.len(), "mailboxes")?;
+    check(Some((changed.len(), "mailboxes")), updated)?;
     let bind = |binds: &mut Binds, changed: &&Changed<Mailbox>| {
         bind_mailbox(binds, &(changed.row.namespace, changed.row.agent))?;
         columns(binds, &changed.row)

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 /// The row counts that statements are made for. SQLite takes 32,766 values at most, so 256 rows may have 127 columns.
-const SIZES: [usize; 5] = [1, 4, 16, 64, LARGEST];
+const SIZES: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, LARGEST];
 const LARGEST: usize = 256;
 
 /// A statement over many rows: `head`, then `row` for each, then `tail`.
@@ -67,11 +67,24 @@ impl Many {
 
     fn bind<T>(&self, items: &[T], bind: impl Fn(&mut Binds, &T) -> Result<()>) -> Result<SqliteArguments> {
         let mut binds = Binds::default();
-        binds.0.reserve(items.len() * self.columns, 0);
-        for item in items {
-            bind(&mut binds, item)?;
-        }
+        self.bind_to(&mut binds, items, bind)?;
         Ok(binds.0)
+    }
+
+    /// The values of a row.
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Adds the values of rows.
+    pub(super) fn bind_to<T>(
+        &self,
+        binds: &mut Binds,
+        items: &[T],
+        bind: impl Fn(&mut Binds, &T) -> Result<()>,
+    ) -> Result<()> {
+        binds.0.reserve(items.len() * self.columns, 0);
+        items.iter().try_for_each(|item| bind(binds, item))
     }
 
     /// Runs it; gives how many rows it changed.
@@ -122,6 +135,12 @@ impl Binds {
     /// Adds an id.
     pub fn id(&mut self, id: Uuid) -> Result<()> {
         self.add(id.as_bytes().to_vec())
+    }
+
+    /// Adds so many times nothing.
+    pub fn nulls(&mut self, count: usize) -> Result<()> {
+        self.0.reserve(count, 0);
+        (0..count).try_for_each(|_| self.add(None::<i64>))
     }
 
     /// For a statement of its own.

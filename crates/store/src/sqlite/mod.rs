@@ -24,6 +24,7 @@ mod reads;
 mod rows;
 mod save;
 mod schema;
+mod script;
 mod store;
 mod upkeep;
 mod writer;

@@ -128,7 +128,7 @@ impl Store for SqliteStore {
 
     async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize> {
         let mut transaction = self.writer.begin().await?;
-        let purged = reads::purge_requests(transaction.connection()?, now, limit).await?;
+        let purged = reads::purge_requests(transaction.connection().await?, now, limit).await?;
         Box::new(transaction).commit().await?;
         Ok(purged)
     }
@@ -160,7 +160,7 @@ impl Store for SqliteStore {
 
     async fn purge_mailboxes(&self, limit: usize) -> Result<usize> {
         let mut transaction = self.writer.begin().await?;
-        let purged = mail::purge(transaction.connection()?, limit).await?;
+        let purged = mail::purge(transaction.connection().await?, limit).await?;
         Box::new(transaction).commit().await?;
         Ok(purged)
     }
@@ -171,7 +171,7 @@ impl Store for SqliteStore {
 
     async fn forget_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {
         let mut transaction = self.writer.begin().await?;
-        let forgotten = forget::forget(transaction.connection()?, tasks, before).await?;
+        let forgotten = forget::forget(transaction.connection().await?, tasks, before).await?;
         Box::new(transaction).commit().await?;
         Ok(forgotten)
     }

@@ -1,7 +1,7 @@
 //! The one connection that writes.
 
 use super::error::{commit_error, sqlite_error};
-use super::{SqliteOptions, load, save};
+use super::{SqliteOptions, load, save, script};
 use crate::{Error, Result, Transaction};
 use async_trait::async_trait;
 use callboard_core::Settings;
@@ -60,14 +60,12 @@ impl Writer {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Begins a transaction, when the one before has ended.
+    /// A transaction, when the one before has ended. SQLite's begins with what is done first in it.
     pub async fn begin(&self) -> Result<WriteTransaction> {
         let mut state = self.state.clone().lock_owned().await;
         state.clean().await?;
-        // Before the statement: a future that is dropped in it leaves a transaction too.
-        state.dirty = true;
-        state.run("BEGIN IMMEDIATE").await.map_err(sqlite_error)?;
-        Ok(WriteTransaction { state, void: false })
+        state.connection()?;
+        Ok(WriteTransaction { state, begun: false, void: false })
     }
 
     /// Checks the whole file.
@@ -183,15 +181,23 @@ impl State {
 /// A transaction of the writer. Dropped, it stays open until the next begins, which rolls it back first.
 pub struct WriteTransaction {
     state: OwnedMutexGuard<State>,
+    /// It has begun: what is in it is seen by nobody else, and nobody else writes.
+    begun: bool,
     /// Saving failed half-way: it must never be committed.
     void: bool,
 }
 
 impl WriteTransaction {
     /// Its connection. None behind a failure, which may have ended the transaction: what is run then would stand by itself.
-    pub fn connection(&mut self) -> Result<&mut SqliteConnection> {
+    pub async fn connection(&mut self) -> Result<&mut SqliteConnection> {
         if self.void {
             return Err(void());
+        }
+        if !self.begun {
+            // Before the statement: a future that is dropped in it leaves a transaction too.
+            self.state.dirty = true;
+            script::begin(self.state.connection()?).await?;
+            self.begun = true;
         }
         self.state.connection()
     }
@@ -204,20 +210,25 @@ fn void() -> Error {
 #[async_trait]
 impl Transaction for WriteTransaction {
     async fn load(&mut self, want: &Want) -> Result<Rows> {
-        load::load(self.connection()?, want).await
+        load::load(self.connection().await?, want).await
     }
 
     async fn save(&mut self, changes: &ChangeSet, settings: &Settings) -> Result<()> {
-        self.connection()?;
-        self.void = true;
-        save::save(self.state.connection()?, changes, settings).await?;
-        self.void = false;
+        if self.void {
+            return Err(void());
+        }
+        (self.void, self.state.dirty) = (true, true);
+        save::save(self.state.connection()?, changes, settings, self.begun).await?;
+        (self.void, self.begun) = (false, true);
         Ok(())
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
         if self.void {
             return Err(void());
+        }
+        if !self.begun {
+            return Ok(());
         }
         self.state.run("COMMIT").await.map_err(commit_error)?;
         self.state.dirty = false;

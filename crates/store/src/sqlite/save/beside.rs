@@ -1,11 +1,11 @@
 //! Saving what stands beside tasks: lanes, edges, payloads, events, answers.
 
-use super::all_changed;
 use super::tasks::bind_payload;
 use crate::Result;
 use crate::codec::{on_failure_code, to_json};
 use crate::sqlite::load::bind_task;
 use crate::sqlite::many::{Binds, Many};
+use crate::sqlite::script::Script;
 use callboard_core::Settings;
 use callboard_core::model::{Edge, Lane, NamespaceId, RequestRecord, TaskId};
 use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, PayloadWrite, TaskRef};
@@ -94,12 +94,19 @@ fn kind(value: &PayloadValue) -> i64 {
     }
 }
 
+/// A payload, with its task and the number of its kind.
+pub type LastPayload<'a> = ((TaskRef, i64), &'a PayloadValue);
+
 /// Only the last of each kind.
-pub async fn save_payloads(connection: &mut SqliteConnection, payloads: &[PayloadWrite]) -> Result<()> {
+pub fn last_of_each(payloads: &[PayloadWrite]) -> Vec<LastPayload<'_>> {
     let last: BTreeMap<(TaskRef, i64), &PayloadValue> =
         payloads.iter().map(|write| (((write.namespace, write.task), kind(&write.value)), &write.value)).collect();
-    let last: Vec<_> = last.into_iter().collect();
-    let bind = |binds: &mut Binds, ((task, kind), value): &((TaskRef, i64), &PayloadValue)| {
+    last.into_iter().collect()
+}
+
+/// Each in place of the one before.
+pub async fn save_payloads(script: &mut Script<'_>, payloads: &[LastPayload<'_>]) -> Result<()> {
+    let bind = |binds: &mut Binds, ((task, kind), value): &LastPayload<'_>| {
         bind_task(binds, task)?;
         binds.add(*kind)?;
         match value {
@@ -111,16 +118,11 @@ pub async fn save_payloads(connection: &mut SqliteConnection, payloads: &[Payloa
             }
         }
     };
-    PAYLOADS.execute(connection, &last, bind).await?;
-    Ok(())
+    script.add(&PAYLOADS, payloads, bind, None).await
 }
 
 /// An answer that may be forgotten makes way for another under its key; one that may not is a conflict.
-pub async fn save_requests(
-    connection: &mut SqliteConnection,
-    requests: &[RequestRecord],
-    settings: &Settings,
-) -> Result<()> {
+pub async fn save_requests(script: &mut Script<'_>, requests: &[RequestRecord], settings: &Settings) -> Result<()> {
     let bind = |binds: &mut Binds, record: &RequestRecord| {
         binds.add(record.key.namespace.0)?;
         binds.add(record.key.principal.as_str())?;
@@ -131,8 +133,7 @@ pub async fn save_requests(
         binds.add((record.expires_at - settings.remember_requests).0)?;
         binds.add(record.expires_at.0)
     };
-    let saved = REQUESTS.execute(connection, requests, bind).await?;
-    all_changed(saved, requests.len(), "answers")
+    script.add(&REQUESTS, requests, bind, Some("answers")).await
 }
 
 /// Every statement, to look at its plan.

@@ -5,12 +5,14 @@ mod tasks;
 
 use super::events;
 use super::many::{Binds, Many};
+use super::script::{self, Script, check};
+use crate::Result;
 use crate::codec::{FORMAT, to_json};
-use crate::{Error, Result};
 use callboard_core::Settings;
 use callboard_core::model::{Agent, AgentId, Namespace, NamespaceId};
 use callboard_core::working_set::{ChangeSet, Changed};
 use sqlx::SqliteConnection;
+use tasks::Sorted;
 pub(super) use tasks::bind_payload;
 
 // `OR ROLLBACK`: SQLite then needs no journal for each statement. It ends the transaction where the statement fails, so that
@@ -46,25 +48,49 @@ static AGENTS: Many = Many::values(
     ") AS v WHERE agents.namespace = v.column1 AND agents.id = v.column2 AND agents.version = v.column3",
 );
 
-/// Saves everything; stops at the first row that is not as expected.
-pub async fn save(connection: &mut SqliteConnection, changes: &ChangeSet, settings: &Settings) -> Result<()> {
-    save_namespaces(connection, &changes.namespaces).await?;
-    beside::save_lanes(connection, changes).await?;
-    save_agents(connection, &changes.removed_agents, &changes.agents).await?;
-    tasks::save(connection, &changes.tasks, settings).await?;
+/// Saves everything; what is not as expected is a conflict. Begins the transaction, if it has not begun.
+pub async fn save(
+    connection: &mut SqliteConnection,
+    changes: &ChangeSet,
+    settings: &Settings,
+    begun: bool,
+) -> Result<()> {
+    let (new_agents, agents): (Vec<_>, Vec<_>) = changes.agents.iter().partition(|changed| changed.expected == 0);
+    let tasks = Sorted::of(&changes.tasks);
+    let payloads = beside::last_of_each(&changes.payloads);
+    let events = events::pack(&changes.events);
+    let rare = has_rare(changes) || !new_agents.is_empty();
+    if rare {
+        if !begun {
+            script::begin(connection).await?;
+        }
+        save_namespaces(connection, &changes.namespaces).await?;
+        beside::save_lanes(connection, changes).await?;
+        save_new_agents(connection, &changes.removed_agents, &new_agents).await?;
+        tasks::save_specs(connection, &changes.tasks).await?;
+    }
+    // A task has one row of events for each row of its own, but few have several.
+    let counts = [agents.len(), tasks.most(), payloads.len(), changes.requests.len(), events.len().div_ceil(4)];
+    let most = counts.into_iter().max().unwrap_or_default();
+    let mut script = Script::new(connection, most, !begun && !rare).await?;
+    script.add(&AGENTS, &agents, bind_changed_agent, Some("agents")).await?;
+    tasks.save(&mut script, settings).await?;
+    beside::save_payloads(&mut script, &payloads).await?;
+    beside::save_requests(&mut script, &changes.requests, settings).await?;
+    events::save(&mut script, &events).await?;
+    script.run().await?;
+    tasks::save_tags(connection, &changes.tasks).await?;
     beside::save_edges(connection, changes).await?;
-    beside::save_payloads(connection, &changes.payloads).await?;
-    events::save(connection, &changes.events).await?;
-    beside::save_requests(connection, &changes.requests, settings).await?;
     super::mail::save(connection, changes).await
 }
 
-/// Every row was found as expected, or it is a conflict.
-pub(super) fn all_changed(changed: u64, wanted: usize, what: &str) -> Result<()> {
-    if usize::try_from(changed) == Ok(wanted) {
-        return Ok(());
-    }
-    Err(Error::Conflict(format!("{changed} of {wanted} {what} were as expected")))
+/// What most batches have none of, and is saved before all else.
+fn has_rare(changes: &ChangeSet) -> bool {
+    !changes.namespaces.is_empty()
+        || !changes.lanes.is_empty()
+        || !changes.removed_lanes.is_empty()
+        || !changes.removed_agents.is_empty()
+        || changes.tasks.iter().any(tasks::has_other_spec)
 }
 
 async fn save_namespaces(connection: &mut SqliteConnection, namespaces: &[Changed<Namespace>]) -> Result<()> {
@@ -81,7 +107,7 @@ async fn save_namespaces(connection: &mut SqliteConnection, namespaces: &[Change
         columns(binds, &changed.row)
     };
     let updated = NAMESPACES.execute(connection, &changed, bind).await?;
-    all_changed(updated, changed.len(), "namespaces")?;
+    check(Some((changed.len(), "namespaces")), updated)?;
     let bind = |binds: &mut Binds, changed: &&Changed<Namespace>| {
         binds.add(changed.row.id.0)?;
         columns(binds, &changed.row)
@@ -90,32 +116,30 @@ async fn save_namespaces(connection: &mut SqliteConnection, namespaces: &[Change
     Ok(())
 }
 
-async fn save_agents(
+async fn save_new_agents(
     connection: &mut SqliteConnection,
     removed: &[(NamespaceId, AgentId)],
-    agents: &[Changed<Agent>],
+    new: &[&Changed<Agent>],
 ) -> Result<()> {
     let bind = |binds: &mut Binds, (namespace, id): &(NamespaceId, AgentId)| {
         binds.add(namespace.0)?;
         binds.id(id.0)
     };
     REMOVED_AGENT.execute(connection, removed, bind).await?;
-    let (new, changed): (Vec<_>, Vec<_>) = agents.iter().partition(|changed| changed.expected == 0);
-    let bind = |binds: &mut Binds, changed: &&Changed<Agent>| {
-        binds.add(changed.row.namespace.0)?;
-        binds.id(changed.row.id.0)?;
-        binds.add(changed.expected)?;
-        bind_agent(binds, &changed.row)
-    };
-    let updated = AGENTS.execute(connection, &changed, bind).await?;
-    all_changed(updated, changed.len(), "agents")?;
     let bind = |binds: &mut Binds, changed: &&Changed<Agent>| {
         binds.add(changed.row.namespace.0)?;
         binds.id(changed.row.id.0)?;
         bind_agent(binds, &changed.row)
     };
-    NEW_AGENTS.execute(connection, &new, bind).await?;
+    NEW_AGENTS.execute(connection, new, bind).await?;
     Ok(())
+}
+
+fn bind_changed_agent(binds: &mut Binds, changed: &&Changed<Agent>) -> Result<()> {
+    binds.add(changed.row.namespace.0)?;
+    binds.id(changed.row.id.0)?;
+    binds.add(changed.expected)?;
+    bind_agent(binds, &changed.row)
 }
 
 fn bind_agent(binds: &mut Binds, agent: &Agent) -> Result<()> {

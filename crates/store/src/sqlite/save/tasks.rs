@@ -1,12 +1,12 @@
 //! Saving tasks. This is the hot path: an update names only the columns, and so touches only the indexes, that its kind of
 //! step can change.
 
-use super::all_changed;
 use crate::Result;
 use crate::codec::{from_json, metadata_json, state_code, task_data, to_json};
 use crate::sqlite::convert::{get, namespace_id, task_id};
 use crate::sqlite::load::bind_task;
 use crate::sqlite::many::{Binds, Many};
+use crate::sqlite::script::{Script, check};
 use callboard_core::Settings;
 use callboard_core::model::{Content, Payload, Task, TaskSpec};
 use callboard_core::working_set::{ChangedTask, TaskRef};
@@ -55,19 +55,41 @@ static STORED_SPECS: Many = Many::values(
 );
 static OLD_TAG: Many = Many::single("DELETE FROM task_tags WHERE namespace = ? AND tag = ? AND task = ?");
 
-/// Saves tasks: those that end first, since they give their keys free, and new ones last.
-pub async fn save(connection: &mut SqliteConnection, tasks: &[ChangedTask], settings: &Settings) -> Result<()> {
-    let (new, changed): (Vec<_>, Vec<_>) = tasks.iter().partition(|task| task.expected == 0);
-    let (steps, others): (Vec<_>, Vec<_>) = changed.into_iter().partition(|task| is_step(task));
-    let (back, ended): (Vec<_>, Vec<_>) = others.into_iter().partition(|task| task.row.is_live());
-    for changed in [&ended, &back] {
-        let updated = CHANGES.execute(connection, changed, |binds, task| bind_change(binds, task, settings)).await?;
-        all_changed(updated, changed.len(), "tasks")?;
-        save_specs(connection, changed).await?;
+/// Tasks by what happened to them.
+pub struct Sorted<'a> {
+    ended: Vec<&'a ChangedTask>,
+    /// With a new run or another lane.
+    back: Vec<&'a ChangedTask>,
+    steps: Vec<&'a ChangedTask>,
+    new: Vec<&'a ChangedTask>,
+}
+
+impl<'a> Sorted<'a> {
+    pub fn of(tasks: &'a [ChangedTask]) -> Self {
+        let (new, changed): (Vec<_>, Vec<_>) = tasks.iter().partition(|task| task.expected == 0);
+        let (steps, others): (Vec<_>, Vec<_>) = changed.into_iter().partition(|task| is_step(task));
+        let (back, ended): (Vec<_>, Vec<_>) = others.into_iter().partition(|task| task.row.is_live());
+        Self { ended, back, steps, new }
     }
-    let updated = STEPS.execute(connection, &steps, |binds, task| bind_step(binds, task, settings)).await?;
-    all_changed(updated, steps.len(), "tasks")?;
-    insert(connection, &new, settings).await
+
+    /// How many rows a statement has at most.
+    pub fn most(&self) -> usize {
+        [&self.ended, &self.back, &self.steps, &self.new].into_iter().map(Vec::len).max().unwrap_or_default()
+    }
+
+    /// Saves them: those that end first, since they give their keys free, and new ones last.
+    pub async fn save(&self, script: &mut Script<'_>, settings: &Settings) -> Result<()> {
+        for changed in [&self.ended, &self.back] {
+            script.add(&CHANGES, changed, |binds, task| bind_change(binds, task, settings), Some("tasks")).await?;
+        }
+        script.add(&STEPS, &self.steps, |binds, task| bind_step(binds, task, settings), Some("tasks")).await?;
+        insert(script, &self.new, settings).await
+    }
+}
+
+/// Whether its spec was changed after it was created.
+pub fn has_other_spec(task: &ChangedTask) -> bool {
+    task.spec_changed && task.expected != 0
 }
 
 /// A task that has ended lives again only with a new run, and its lane changes only with its spec. (Should that ever not hold,
@@ -100,7 +122,7 @@ fn live(task: &Task) -> Option<i64> {
     task.is_live().then_some(1)
 }
 
-async fn insert(connection: &mut SqliteConnection, new: &[&ChangedTask], settings: &Settings) -> Result<()> {
+async fn insert(script: &mut Script<'_>, new: &[&ChangedTask], settings: &Settings) -> Result<()> {
     let bind = |binds: &mut Binds, changed: &&ChangedTask| {
         let task = &changed.row;
         binds.add(task.namespace.0)?;
@@ -117,7 +139,7 @@ async fn insert(connection: &mut SqliteConnection, new: &[&ChangedTask], setting
         binds.add(task.created_at.0)?;
         binds.add(task_data(task)?)
     };
-    NEW_TASKS.execute(connection, new, bind).await?;
+    script.add(&NEW_TASKS, new, bind, None).await?;
     let empty = Payload::default();
     let bind = |binds: &mut Binds, changed: &&ChangedTask| {
         let task = &changed.row;
@@ -128,8 +150,7 @@ async fn insert(connection: &mut SqliteConnection, new: &[&ChangedTask], setting
         binds.add(to_json(&*task.spec)?)?;
         bind_payload(binds, changed.input.as_deref().unwrap_or(&empty))
     };
-    NEW_SPECS.execute(connection, new, bind).await?;
-    insert_tags(connection, new).await
+    script.add(&NEW_SPECS, new, bind, None).await
 }
 
 /// A payload's three columns.
@@ -142,9 +163,14 @@ pub(in crate::sqlite) fn bind_payload(binds: &mut Binds, payload: &Payload) -> R
     }
 }
 
-async fn insert_tags(connection: &mut SqliteConnection, tasks: &[&ChangedTask]) -> Result<()> {
+/// The tags of new tasks.
+pub async fn save_tags(connection: &mut SqliteConnection, tasks: &[ChangedTask]) -> Result<()> {
+    insert_tags(connection, tasks.iter().filter(|task| task.expected == 0)).await
+}
+
+async fn insert_tags(connection: &mut SqliteConnection, tasks: impl Iterator<Item = &ChangedTask>) -> Result<()> {
     let of = |task: &'_ ChangedTask| (task.row.namespace, task.row.id);
-    let tags = tasks.iter().flat_map(|task| task.row.spec.tags.iter().map(move |tag| (of(task), tag.as_str())));
+    let tags = tasks.flat_map(|task| task.row.spec.tags.iter().map(move |tag| (of(task), tag.as_str())));
     let tags: Vec<(TaskRef, &str)> = tags.collect();
     NEW_TAGS.execute(connection, &tags, |binds, (task, tag)| bind_tag(binds, *task, tag)).await?;
     Ok(())
@@ -157,8 +183,8 @@ fn bind_tag(binds: &mut Binds, (namespace, task): TaskRef, tag: &str) -> Result<
 }
 
 /// Specs that their owners changed, with their tags.
-async fn save_specs(connection: &mut SqliteConnection, tasks: &[&ChangedTask]) -> Result<()> {
-    let changed: Vec<&ChangedTask> = tasks.iter().copied().filter(|task| task.spec_changed).collect();
+pub async fn save_specs(connection: &mut SqliteConnection, tasks: &[ChangedTask]) -> Result<()> {
+    let changed: Vec<&ChangedTask> = tasks.iter().filter(|task| has_other_spec(task)).collect();
     if changed.is_empty() {
         return Ok(());
     }
@@ -179,8 +205,8 @@ async fn save_specs(connection: &mut SqliteConnection, tasks: &[&ChangedTask]) -
         binds.add(to_json(&*changed.row.spec)?)
     };
     let updated = SPECS.execute(connection, &changed, bind).await?;
-    all_changed(updated, changed.len(), "specs")?;
-    insert_tags(connection, &changed).await
+    check(Some((changed.len(), "specs")), updated)?;
+    insert_tags(connection, changed.into_iter()).await
 }
 
 /// Every statement, to look at its plan.
