@@ -9,14 +9,19 @@ use callboard_engine::Watch;
 use callboard_proto::v1;
 use callboard_store::{Cursor, EventScope};
 use futures::stream;
+use prost::Message;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::Duration;
 use tokio_stream::Stream;
 use tonic::Status;
 
-/// How many events are read at a time, and make a message. (An event is at most some 20 KiB.)
-const READ: usize = 100;
+/// How many events are read at a time, and make a message.
+const READ: usize = 500;
+/// A message of more bytes is made of fewer events.
+const LARGE: usize = 1 << 20;
+/// So many. (An event is at most some 20 KiB.)
+const FEW: usize = 100;
 /// How long nothing happens before the cursor is sent again.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -29,6 +34,8 @@ struct Watching {
     query: page::Query,
     signal: Watch,
     cursor: Cursor,
+    /// How many events are read next.
+    read: usize,
     until_ended: bool,
     ready: VecDeque<v1::WatchEventsResponse>,
     over: bool,
@@ -65,7 +72,8 @@ pub(super) async fn watch(host: &Host, mut request: v1::WatchEventsRequest) -> R
     // Before the first read: what is committed in between is signalled.
     let signal = host.engine.watch(scope);
     let ready = VecDeque::new();
-    let mut watching = Watching { host: host.clone(), scope, query, signal, cursor, until_ended, ready, over: false };
+    let mut watching =
+        Watching { host: host.clone(), scope, query, signal, cursor, read: READ, until_ended, ready, over: false };
     watching.tell_cursor();
     Ok(Box::pin(stream::unfold(watching, Watching::next)))
 }
@@ -91,17 +99,24 @@ impl Watching {
         // Asked before the events are read: then all events of an ended task are among them.
         let ended = self.until_ended && self.has_ended().await?;
         let store = self.host.engine.store();
-        let page = store.events(self.scope, Some(self.cursor), READ).await.map_err(status::of_store)?;
+        let page = store.events(self.scope, Some(self.cursor), self.read).await.map_err(status::of_store)?;
         if page.forgotten {
             return Err(status::cursor_forgotten());
         }
-        self.cursor = page.next;
         if !page.events.is_empty() {
             let events = page.events.iter().map(event::to_event).collect();
-            let cursor = self.cursor_text();
-            self.ready.push_back(v1::WatchEventsResponse { events, cursor });
+            let mut message = v1::WatchEventsResponse { events, cursor: String::new() };
+            if message.encoded_len() > LARGE && self.read > FEW {
+                self.read = FEW;
+                return Ok(());
+            }
+            self.read = READ;
+            self.cursor = page.next;
+            message.cursor = self.cursor_text();
+            self.ready.push_back(message);
             return Ok(());
         }
+        self.cursor = page.next;
         if page.more {
             return Ok(());
         }

@@ -9,14 +9,15 @@ use super::schema::number;
 use super::script::Script;
 use crate::codec::{from_json, readable, state_code, state_of, to_json};
 use crate::{Cursor, EventPage, EventScope, Result};
-use callboard_core::model::{Event, EventKind, NamespaceId, Timestamp};
+use callboard_core::model::{Event, EventKind, Timestamp};
 use callboard_core::working_set::TaskRef;
 use serde::{Deserialize, Serialize};
-use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Either, Executor, SqliteConnection};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tokio_stream::StreamExt;
 
 /// Rows that one page of a namespace's events looks at, whoever's they are.
 const SCAN: i64 = 20_000;
@@ -42,18 +43,42 @@ const HISTORY: &str = concat!(
     event_columns!(),
     " FROM events WHERE namespace = ? AND task = ? AND sequence > ? ORDER BY sequence LIMIT ?"
 );
+macro_rules! of_namespace {
+    () => {
+        concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM events NOT INDEXED WHERE position >= ? AND position <= ? AND namespace = ? ORDER BY position LIMIT ?"
+        )
+    };
+}
+macro_rules! of_task {
+    () => {
+        concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM events INDEXED BY events_task WHERE position >= ? AND position <= ? AND namespace = ? AND task = ? \
+             ORDER BY sequence LIMIT ?"
+        )
+    };
+}
+/// The last row, though it be forgotten.
+macro_rules! last_row {
+    () => {
+        "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
+    };
+}
 /// `NOT INDEXED`: by the position. Left alone, SQLite takes the index for the sake of the namespace, and reads all of it.
+///
+/// One text, since each by itself would go to SQLite's thread and back. They need not see the same: what is up to the last row is
+/// there for the second, and what was forgotten before the second read is known to the third.
 const OF_NAMESPACE: &str = concat!(
-    "SELECT ",
-    event_columns!(),
-    " FROM events NOT INDEXED WHERE position >= ? AND position <= ? AND namespace = ? ORDER BY position LIMIT ?"
+    last_row!(),
+    ";",
+    of_namespace!(),
+    ";SELECT ifnull((SELECT forgotten_through FROM namespaces WHERE id = ?), 0)"
 );
-const OF_TASK: &str = concat!(
-    "SELECT ",
-    event_columns!(),
-    " FROM events INDEXED BY events_task WHERE position >= ? AND position <= ? AND namespace = ? AND task = ? \
-     ORDER BY sequence LIMIT ?"
-);
+const OF_TASK: &str = concat!(last_row!(), ";", of_task!());
 
 /// An event within its row: time, principal, state, run, attempt, kind. Its task and sequence number are the row's.
 #[derive(Serialize, Deserialize)]
@@ -124,30 +149,26 @@ fn unpack(row: &SqliteRow) -> Result<Vec<(i64, Event)>> {
     (0..).zip(facts).map(event).collect()
 }
 
-async fn unpack_all(connection: &mut SqliteConnection, sql: &'static str, binds: Binds) -> Result<Vec<(i64, Event)>> {
-    let query = sqlx::query_with(sql, binds.into_arguments());
-    let rows = query.fetch_all(connection).await.map_err(sqlite_error)?;
-    let mut events = Vec::with_capacity(rows.len());
-    for row in &rows {
-        events.append(&mut unpack(row)?);
-    }
-    Ok(events)
-}
-
 /// Events of a task.
 pub async fn of_task(connection: &mut SqliteConnection, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
     let mut binds = Binds::default();
     bind_task(&mut binds, &task)?;
     binds.add(after)?;
     binds.add(rows_at_most(limit))?;
-    let found = unpack_all(connection, HISTORY, binds).await?.into_iter().map(|(_, event)| event);
-    Ok(found.filter(|event| event.sequence > after).take(limit).collect())
+    let query = sqlx::query_with(HISTORY, binds.into_arguments());
+    let rows = query.fetch_all(connection).await.map_err(sqlite_error)?;
+    let mut events = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let new = unpack(row)?.into_iter().map(|(_, event)| event).filter(|event| event.sequence > after);
+        events.extend(new);
+    }
+    events.truncate(limit);
+    Ok(events)
 }
 
 /// The position of the latest event, though it be forgotten.
 pub async fn end(connection: &mut SqliteConnection) -> Result<i64> {
-    let row = number(connection, "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)").await?;
-    Ok(if row == 0 { 0 } else { last_of(row) })
+    Ok(end_of(number(connection, last_row!()).await?))
 }
 
 /// The last position that a row can have.
@@ -155,50 +176,75 @@ fn last_of(row: i64) -> i64 {
     row.saturating_mul(IN_A_ROW).saturating_add(IN_A_ROW - 1)
 }
 
-/// A page of events. The end is read first: rows are numbered in the order of commits, so that what is up to it is all there.
+/// Where a row ends; there is no row 0.
+fn end_of(row: i64) -> i64 {
+    if row == 0 { 0 } else { last_of(row) }
+}
+
+/// What the statements of [`OF_NAMESPACE`] and [`OF_TASK`] found.
+#[derive(Default)]
+struct Found {
+    last_row: i64,
+    events: Vec<(i64, Event)>,
+    /// Up to this row events of the namespace may have been forgotten.
+    forgotten_through: i64,
+}
+
+async fn find(connection: &mut SqliteConnection, sql: &'static str, binds: Binds) -> Result<Found> {
+    let mut found = Found::default();
+    let mut statement = 0;
+    let mut results = connection.fetch_many(sqlx::query_with(sql, binds.into_arguments()));
+    while let Some(result) = results.next().await {
+        match (result.map_err(sqlite_error)?, statement) {
+            (Either::Left(_), _) => statement += 1,
+            (Either::Right(row), 0) => found.last_row = get(&row, 0)?,
+            (Either::Right(row), 1) => {
+                found.last_row = found.last_row.max(get(&row, 0)?);
+                found.events.append(&mut unpack(&row)?);
+            }
+            (Either::Right(row), _) => found.forgotten_through = get(&row, 0)?,
+        }
+    }
+    Ok(found)
+}
+
+/// A page of events. Rows are numbered in the order of commits, so that what is up to the last one is all there.
 pub async fn page(
     connection: &mut SqliteConnection,
     scope: EventScope,
     after: Option<Cursor>,
     limit: usize,
 ) -> Result<EventPage> {
-    let end = end(connection).await?;
     let start = after.map_or(0, |cursor| cursor.position.max(0));
     let from_row = start.saturating_add(1) / IN_A_ROW;
-    let (sql, last_row) = match scope {
-        EventScope::Namespace(_) => (OF_NAMESPACE, (end / IN_A_ROW).min(from_row.saturating_add(SCAN))),
-        EventScope::Task(..) => (OF_TASK, end / IN_A_ROW),
+    let (sql, up_to) = match scope {
+        EventScope::Namespace(_) => (OF_NAMESPACE, from_row.saturating_add(SCAN)),
+        EventScope::Task(..) => (OF_TASK, i64::MAX),
     };
     let mut binds = Binds::default();
     binds.add(from_row)?;
-    binds.add(last_row)?;
+    binds.add(up_to)?;
     match scope {
         EventScope::Namespace(namespace) => binds.add(namespace.0)?,
         EventScope::Task(namespace, task) => bind_task(&mut binds, &(namespace, task))?,
     }
     // One more: the first may have nothing new.
     binds.add(rows_at_most(limit.saturating_add(1)))?;
-    let mut found = unpack_all(&mut *connection, sql, binds).await?;
+    if let EventScope::Namespace(namespace) = scope {
+        binds.add(namespace.0)?;
+    }
+    let Found { last_row, events: mut found, forgotten_through } = find(connection, sql, binds).await?;
+    let end = end_of(last_row);
     found.retain(|(position, _)| *position > start);
     found.truncate(limit);
     let position = match found.last() {
         Some((position, _)) if found.len() == limit => *position,
         _ if limit == 0 => start,
-        _ => last_of(last_row).min(end).max(start),
+        _ => last_of(up_to).min(end).max(start),
     };
     let events = found.into_iter().map(|(_, event)| event).collect();
-    let forgotten = match scope {
-        EventScope::Namespace(namespace) if after.is_some() => forgotten_through(connection, namespace).await? > start,
-        _ => false,
-    };
+    let forgotten = after.is_some() && end_of(forgotten_through) > start;
     Ok(EventPage { events, next: Cursor { transaction: 0, position }, more: position < end, forgotten })
-}
-
-/// Up to where events may have been forgotten. Asked behind the events: what was forgotten before they were read is in it.
-async fn forgotten_through(connection: &mut SqliteConnection, namespace: NamespaceId) -> Result<i64> {
-    let sql = "SELECT ifnull((SELECT forgotten_through FROM namespaces WHERE id = ?), 0)";
-    let row: i64 = sqlx::query_scalar(sql).bind(namespace.0).fetch_one(connection).await.map_err(sqlite_error)?;
-    Ok(if row == 0 { 0 } else { last_of(row) })
 }
 
 /// Every statement, to look at its plan.
@@ -210,5 +256,5 @@ pub fn statements() -> Vec<&'static Many> {
 /// Every query, to look at its plan.
 #[cfg(test)]
 pub fn queries() -> Vec<&'static str> {
-    vec![HISTORY, OF_NAMESPACE, OF_TASK]
+    vec![HISTORY, of_namespace!(), of_task!()]
 }

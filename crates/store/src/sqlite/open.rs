@@ -47,7 +47,7 @@ impl Default for SqliteOptions {
         Self {
             readers: 4,
             read_limit: READ_LIMIT,
-            cache_kib: 64 << 10,
+            cache_kib: 16 << 10,
             busy_timeout: Duration::from_secs(5),
             log_pages: CHECKPOINT_PAGES,
         }
