@@ -30,6 +30,10 @@ use clap::{CommandFactory, FromArgMatches};
 use args::{Cli, Command};
 use exit::Exit;
 
+// SQLite's and ours: a task costs some hundred small allocations on its way.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = parse();
     #[cfg(unix)]

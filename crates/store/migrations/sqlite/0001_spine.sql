@@ -142,7 +142,7 @@ CREATE TABLE events (
 
 CREATE UNIQUE INDEX events_task ON events (namespace, task, sequence);
 
--- With a rowid, since answers may be large, and are purged by their age.
+-- With a rowid, since answers may be large, and are purged by their age: it rises with the time at which they were given.
 CREATE TABLE requests (
     namespace     INTEGER NOT NULL,
     principal     TEXT    NOT NULL,
@@ -156,4 +156,3 @@ CREATE TABLE requests (
     UNIQUE (namespace, principal, method, request_id)
 ) STRICT;
 
-CREATE INDEX requests_expiry ON requests (expires_at);
