@@ -119,7 +119,7 @@ pub fn pack(events: &[Event]) -> Vec<Packed<'_>> {
 }
 
 /// Saves events; their positions are given as they come.
-pub async fn save(script: &mut Script<'_>, events: &[Packed<'_>]) -> Result<()> {
+pub fn save<'a>(script: &mut Script<'a>, events: &'a [Packed<'a>]) {
     let bind = |binds: &mut Binds, row: &Packed<'_>| {
         bind_task(binds, &row.task)?;
         let last = row.events.last();
@@ -129,7 +129,7 @@ pub async fn save(script: &mut Script<'_>, events: &[Packed<'_>]) -> Result<()> 
         let facts: Vec<Fact<'_>> = row.events.iter().map(|event| Fact::of(event)).collect();
         binds.add(to_json(&facts)?)
     };
-    script.add(&EVENTS, events, bind, None).await
+    script.add(&EVENTS, events, bind, None);
 }
 
 /// The events of a row, with their positions.

@@ -150,7 +150,7 @@ async fn save_mailboxes(connection: &mut SqliteConnection, mailboxes: &[Changed<
         columns(binds, &changed.row)
     };
     let updated = CHANGED_MAILBOXES.execute(connection, &changed, bind).await?;
-    check(Some((changed.len(), "mailboxes")), updated)?;
+    check(changed.len(), "mailboxes", updated)?;
     let bind = |binds: &mut Binds, changed: &&Changed<Mailbox>| {
         bind_mailbox(binds, &(changed.row.namespace, changed.row.agent))?;
         columns(binds, &changed.row)

@@ -227,13 +227,14 @@ pub async fn ready_lanes(connection: &mut SqliteConnection, limit: usize) -> Res
     found.iter().map(|row| Ok((namespace_id(row, 0)?, LaneId(get(row, 1)?)))).collect()
 }
 
-/// Forgets answers, the oldest first: among the first rows, since an index of the times would be written with every request. One
-/// that stays longer (its id was given again when it had expired) delays those behind it only where there are `limit` such.
+/// Forgets answers, the oldest first. They are found among the first rows: an index of the times would be written with every
+/// request. What stays longer there (an id that was given again when its answer had expired) is passed over, if it is little.
 pub async fn purge_requests(connection: &mut SqliteConnection, now: Timestamp, limit: usize) -> Result<usize> {
     let sql = "DELETE FROM requests WHERE rowid IN (SELECT rowid FROM (SELECT rowid, expires_at FROM requests \
-         ORDER BY rowid LIMIT ?) WHERE expires_at <= ?)";
-    let done =
-        sqlx::query(sql).bind(rows_at_most(limit)).bind(now.0).execute(connection).await.map_err(sqlite_error)?;
+         ORDER BY rowid LIMIT ?) WHERE expires_at <= ? LIMIT ?)";
+    let looked_at = rows_at_most(limit.saturating_mul(8));
+    let query = sqlx::query(sql).bind(looked_at).bind(now.0).bind(rows_at_most(limit));
+    let done = query.execute(connection).await.map_err(sqlite_error)?;
     Ok(usize::try_from(done.rows_affected()).unwrap_or(limit))
 }
 

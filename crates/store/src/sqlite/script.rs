@@ -1,91 +1,175 @@
-//! What a commit saves, in one go where that pays.
+//! What a commit saves, in as few trips to SQLite's thread as can be.
 //!
-//! A statement that is handed to SQLite's thread costs two switches of threads, whatever its rows: some 25 to 50 µs, which in a
+//! A statement that is handed to that thread costs two switches of threads, whatever its rows: some 25 to 50 µs, which in a
 //! small batch is more than its rows cost. So the statements of a small batch go as one text. It is made for a few row counts
 //! only, the same for each of its statements, so that the statement cache finds it again; places that are too many are NULL, and
-//! passed over. In a large batch each statement goes by itself: its rows are many.
+//! passed over. In a large batch each statement goes by itself, and the values of the next are bound while it runs.
 
 use super::error::sqlite_error;
 use super::many::{Binds, Many};
 use crate::{Error, Result};
+use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
 use sqlx::{AssertSqlSafe, Either, Executor, SqliteConnection};
+use std::future::poll_fn;
+use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
-use tokio_stream::StreamExt;
+use std::task::Poll;
+use tokio_stream::{Stream, StreamExt};
 
-/// The most rows of a statement in a script.
+/// The most rows of a statement that goes together with others.
 const LARGEST: usize = 64;
 /// Begins a transaction that writes.
 pub const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// Statements that are saved together.
-pub struct Script<'c> {
-    connection: &'c mut SqliteConnection,
-    /// For how many rows each statement is made; with `None` each is run when it is added.
+pub struct Script<'a> {
+    /// For how many rows each statement is made; `None` where each goes by itself.
     rows: Option<usize>,
-    statements: Vec<Arc<str>>,
-    binds: Binds,
-    /// Values of the statement before that are too few; the last statement needs none.
-    missing: usize,
-    /// For each statement, how many rows of what must be changed.
-    expected: Vec<Option<(usize, &'static str)>>,
+    begin: bool,
+    parts: Vec<Part<'a>>,
 }
 
-impl<'c> Script<'c> {
+/// Binds some of a part's rows.
+type Bind<'a> = Box<dyn Fn(&mut Binds, Range<usize>) -> Result<()> + Send + Sync + 'a>;
+
+/// A statement and its rows.
+struct Part<'a> {
+    many: &'static Many,
+    count: usize,
+    bind: Bind<'a>,
+    /// That all rows must be found as expected, and what they are.
+    all_of: Option<&'static str>,
+}
+
+/// A text with its values.
+struct Bound {
+    sql: Arc<str>,
+    binds: Binds,
+}
+
+impl<'a> Script<'a> {
     /// A script whose statements have at most so many rows each. It begins the transaction, if none has begun.
-    pub async fn new(connection: &'c mut SqliteConnection, most: usize, begin: bool) -> Result<Self> {
+    pub fn new(most: usize, begin: bool) -> Self {
         let rows = (most <= LARGEST).then(|| most.next_power_of_two());
-        let (mut statements, mut expected) = (Vec::new(), Vec::new());
-        if begin && rows.is_some() {
-            statements.push(BEGIN.into());
-            expected.push(None);
-        } else if begin {
-            self::begin(connection).await?;
-        }
-        Ok(Self { connection, rows, statements, binds: Binds::default(), missing: 0, expected })
+        Self { rows, begin, parts: Vec::new() }
     }
 
     /// Adds a statement. With `all_of` every row must be found as it was expected; else it is a conflict.
-    pub async fn add<T: Sync>(
+    pub fn add<T: Sync>(
         &mut self,
-        many: &Many,
-        items: &[T],
-        bind: impl Fn(&mut Binds, &T) -> Result<()> + Send + Sync,
+        many: &'static Many,
+        items: &'a [T],
+        bind: impl Fn(&mut Binds, &T) -> Result<()> + Send + Sync + 'a,
         all_of: Option<&'static str>,
-    ) -> Result<()> {
-        if items.is_empty() {
-            return Ok(());
+    ) {
+        if !items.is_empty() {
+            let bind =
+                Box::new(move |binds: &mut Binds, range: Range<usize>| many.bind_to(binds, &items[range], &bind));
+            self.parts.push(Part { many, count: items.len(), bind, all_of });
         }
-        let expected = all_of.map(|what| (items.len(), what));
-        let Some(rows) = self.rows else {
-            let changed = many.execute(self.connection, items, bind).await?;
-            return check(expected, changed);
-        };
-        // Twice as many twice over for what has several rows for each of the others.
-        let rows = if items.len() > rows { rows * 4 } else { rows };
-        self.binds.nulls(self.missing)?;
-        many.bind_to(&mut self.binds, items, bind)?;
-        self.missing = (rows - items.len().min(rows)) * many.columns();
-        self.statements.push(many.sql(rows));
-        self.expected.push(expected);
-        Ok(())
     }
 
     /// Runs what was added.
-    pub async fn run(self) -> Result<()> {
-        if self.statements.is_empty() {
+    pub async fn run(self, connection: &mut SqliteConnection) -> Result<()> {
+        match self.rows {
+            Some(rows) => self.run_together(connection, rows).await,
+            None => self.run_apart(connection).await,
+        }
+    }
+
+    async fn run_together(self, connection: &mut SqliteConnection, rows: usize) -> Result<()> {
+        let mut texts: Vec<Arc<str>> = Vec::new();
+        if self.begin {
+            texts.push(BEGIN.into());
+        }
+        let mut binds = Binds::default();
+        // Values of the statement before that are too few; the last statement needs none.
+        let mut missing = 0;
+        for part in &self.parts {
+            // Some have several rows for each of the others.
+            let rows = if part.count > rows { rows * 4 } else { rows };
+            binds.nulls(missing)?;
+            (part.bind)(&mut binds, 0..part.count)?;
+            missing = rows.saturating_sub(part.count) * part.many.columns();
+            texts.push(part.many.sql(rows));
+        }
+        if texts.is_empty() {
             return Ok(());
         }
-        let query = sqlx::query_with(AssertSqlSafe(self.statements.join(";")), self.binds.into_arguments());
-        let mut results = self.connection.fetch_many(query);
-        let mut expected = self.expected.into_iter();
-        let mut outcome = Ok(());
-        // To its end, whatever is found: what is left behind would run beside what comes next.
-        while let Some(result) = results.next().await {
-            if let Either::Left(done) = result.map_err(sqlite_error)? {
-                outcome = outcome.and(check(expected.next().flatten(), done.rows_affected()));
-            }
+        let sql = texts.join(";").into();
+        let changed = start(connection, Bound { sql, binds }).await.finish().await?;
+        let of_parts = &changed[usize::from(self.begin)..];
+        self.parts.iter().zip(of_parts).try_for_each(|(part, changed)| part.check(*changed))
+    }
+
+    async fn run_apart(self, connection: &mut SqliteConnection) -> Result<()> {
+        if self.begin {
+            begin(connection).await?;
         }
-        outcome
+        let mut changed = vec![0; self.parts.len()];
+        let chunks =
+            self.parts.iter().enumerate().flat_map(|(place, part)| part.chunks().map(move |rows| (place, rows)));
+        let mut bound = chunks.map(|(place, rows)| self.parts[place].bound(rows).map(|bound| (place, bound)));
+        let mut next = bound.next().transpose()?;
+        while let Some((place, statement)) = next {
+            let running = start(connection, statement).await;
+            next = bound.next().transpose()?;
+            changed[place] += running.finish().await?.iter().sum::<u64>();
+        }
+        self.parts.iter().zip(changed).try_for_each(|(part, changed)| part.check(changed))
+    }
+}
+
+impl Part<'_> {
+    fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (count, largest) = (self.count, self.many.largest);
+        (0..count).step_by(largest).map(move |first| first..count.min(first + largest))
+    }
+
+    fn bound(&self, rows: Range<usize>) -> Result<Bound> {
+        let sql = self.many.sql(rows.len());
+        let mut binds = Binds::default();
+        (self.bind)(&mut binds, rows)?;
+        Ok(Bound { sql, binds })
+    }
+
+    fn check(&self, changed: u64) -> Result<()> {
+        self.all_of.map_or(Ok(()), |what| check(self.count, what, changed))
+    }
+}
+
+type Step = sqlx::Result<Either<SqliteQueryResult, SqliteRow>>;
+
+/// A text that SQLite's thread is at.
+struct Running<'c> {
+    results: Pin<Box<dyn Stream<Item = Step> + Send + 'c>>,
+    first: Poll<Option<Step>>,
+}
+
+/// Hands a text to SQLite's thread, and does not wait for it.
+async fn start(connection: &mut SqliteConnection, bound: Bound) -> Running<'_> {
+    let mut results = connection.fetch_many(sqlx::query_with(AssertSqlSafe(bound.sql), bound.binds.into_arguments()));
+    // Nothing is sent before it is asked for.
+    let first = poll_fn(|cx| Poll::Ready(results.as_mut().poll_next(cx))).await;
+    Running { results, first }
+}
+
+impl Running<'_> {
+    /// Waits for its end; gives how many rows each of its statements changed.
+    async fn finish(mut self) -> Result<Vec<u64>> {
+        let mut changed = Vec::new();
+        let mut next = match self.first {
+            Poll::Ready(first) => first,
+            Poll::Pending => self.results.next().await,
+        };
+        while let Some(step) = next {
+            if let Either::Left(done) = step.map_err(sqlite_error)? {
+                changed.push(done.rows_affected());
+            }
+            next = self.results.next().await;
+        }
+        Ok(changed)
     }
 }
 
@@ -95,11 +179,9 @@ pub async fn begin(connection: &mut SqliteConnection) -> Result<()> {
 }
 
 /// Every row was found as expected, or it is a conflict.
-pub fn check(expected: Option<(usize, &'static str)>, changed: u64) -> Result<()> {
-    match expected {
-        Some((wanted, what)) if usize::try_from(changed) != Ok(wanted) => {
-            Err(Error::Conflict(format!("{changed} of {wanted} {what} were as expected")))
-        }
-        _ => Ok(()),
+pub fn check(wanted: usize, what: &str, changed: u64) -> Result<()> {
+    if usize::try_from(changed) == Ok(wanted) {
+        return Ok(());
     }
+    Err(Error::Conflict(format!("{changed} of {wanted} {what} were as expected")))
 }

@@ -105,7 +105,7 @@ pub fn last_of_each(payloads: &[PayloadWrite]) -> Vec<LastPayload<'_>> {
 }
 
 /// Each in place of the one before.
-pub async fn save_payloads(script: &mut Script<'_>, payloads: &[LastPayload<'_>]) -> Result<()> {
+pub fn save_payloads<'a>(script: &mut Script<'a>, payloads: &'a [LastPayload<'a>]) {
     let bind = |binds: &mut Binds, ((task, kind), value): &LastPayload<'_>| {
         bind_task(binds, task)?;
         binds.add(*kind)?;
@@ -118,11 +118,11 @@ pub async fn save_payloads(script: &mut Script<'_>, payloads: &[LastPayload<'_>]
             }
         }
     };
-    script.add(&PAYLOADS, payloads, bind, None).await
+    script.add(&PAYLOADS, payloads, bind, None);
 }
 
 /// An answer that may be forgotten makes way for another under its key; one that may not is a conflict.
-pub async fn save_requests(script: &mut Script<'_>, requests: &[RequestRecord], settings: &Settings) -> Result<()> {
+pub fn save_requests<'a>(script: &mut Script<'a>, requests: &'a [RequestRecord], settings: &'a Settings) {
     let bind = |binds: &mut Binds, record: &RequestRecord| {
         binds.add(record.key.namespace.0)?;
         binds.add(record.key.principal.as_str())?;
@@ -133,7 +133,7 @@ pub async fn save_requests(script: &mut Script<'_>, requests: &[RequestRecord], 
         binds.add((record.expires_at - settings.remember_requests).0)?;
         binds.add(record.expires_at.0)
     };
-    script.add(&REQUESTS, requests, bind, Some("answers")).await
+    script.add(&REQUESTS, requests, bind, Some("answers"));
 }
 
 /// Every statement, to look at its plan.

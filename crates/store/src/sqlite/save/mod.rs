@@ -72,13 +72,13 @@ pub async fn save(
     // A task has one row of events for each row of its own, but few have several.
     let counts = [agents.len(), tasks.most(), payloads.len(), changes.requests.len(), events.len().div_ceil(4)];
     let most = counts.into_iter().max().unwrap_or_default();
-    let mut script = Script::new(connection, most, !begun && !rare).await?;
-    script.add(&AGENTS, &agents, bind_changed_agent, Some("agents")).await?;
-    tasks.save(&mut script, settings).await?;
-    beside::save_payloads(&mut script, &payloads).await?;
-    beside::save_requests(&mut script, &changes.requests, settings).await?;
-    events::save(&mut script, &events).await?;
-    script.run().await?;
+    let mut script = Script::new(most, !begun && !rare);
+    script.add(&AGENTS, &agents, bind_changed_agent, Some("agents"));
+    tasks.save(&mut script, settings);
+    beside::save_payloads(&mut script, &payloads);
+    beside::save_requests(&mut script, &changes.requests, settings);
+    events::save(&mut script, &events);
+    script.run(connection).await?;
     tasks::save_tags(connection, &changes.tasks).await?;
     beside::save_edges(connection, changes).await?;
     super::mail::save(connection, changes).await
@@ -107,7 +107,7 @@ async fn save_namespaces(connection: &mut SqliteConnection, namespaces: &[Change
         columns(binds, &changed.row)
     };
     let updated = NAMESPACES.execute(connection, &changed, bind).await?;
-    check(Some((changed.len(), "namespaces")), updated)?;
+    check(changed.len(), "namespaces", updated)?;
     let bind = |binds: &mut Binds, changed: &&Changed<Namespace>| {
         binds.add(changed.row.id.0)?;
         columns(binds, &changed.row)

@@ -78,12 +78,12 @@ impl<'a> Sorted<'a> {
     }
 
     /// Saves them: those that end first, since they give their keys free, and new ones last.
-    pub async fn save(&self, script: &mut Script<'_>, settings: &Settings) -> Result<()> {
+    pub fn save<'s>(&'s self, script: &mut Script<'s>, settings: &'s Settings) {
         for changed in [&self.ended, &self.back] {
-            script.add(&CHANGES, changed, |binds, task| bind_change(binds, task, settings), Some("tasks")).await?;
+            script.add(&CHANGES, changed, |binds, task| bind_change(binds, task, settings), Some("tasks"));
         }
-        script.add(&STEPS, &self.steps, |binds, task| bind_step(binds, task, settings), Some("tasks")).await?;
-        insert(script, &self.new, settings).await
+        script.add(&STEPS, &self.steps, |binds, task| bind_step(binds, task, settings), Some("tasks"));
+        insert(script, &self.new, settings);
     }
 }
 
@@ -122,8 +122,8 @@ fn live(task: &Task) -> Option<i64> {
     task.is_live().then_some(1)
 }
 
-async fn insert(script: &mut Script<'_>, new: &[&ChangedTask], settings: &Settings) -> Result<()> {
-    let bind = |binds: &mut Binds, changed: &&ChangedTask| {
+fn insert<'a>(script: &mut Script<'a>, new: &'a [&'a ChangedTask], settings: &'a Settings) {
+    let bind = move |binds: &mut Binds, changed: &&ChangedTask| {
         let task = &changed.row;
         binds.add(task.namespace.0)?;
         binds.id(task.id.0)?;
@@ -139,8 +139,7 @@ async fn insert(script: &mut Script<'_>, new: &[&ChangedTask], settings: &Settin
         binds.add(task.created_at.0)?;
         binds.add(task_data(task)?)
     };
-    script.add(&NEW_TASKS, new, bind, None).await?;
-    let empty = Payload::default();
+    script.add(&NEW_TASKS, new, bind, None);
     let bind = |binds: &mut Binds, changed: &&ChangedTask| {
         let task = &changed.row;
         binds.add(task.namespace.0)?;
@@ -148,9 +147,12 @@ async fn insert(script: &mut Script<'_>, new: &[&ChangedTask], settings: &Settin
         binds.add(task.spec.task_type.clone())?;
         binds.add(task.created_by.clone())?;
         binds.add(to_json(&*task.spec)?)?;
-        bind_payload(binds, changed.input.as_deref().unwrap_or(&empty))
+        match &changed.input {
+            Some(input) => bind_payload(binds, input),
+            None => bind_payload(binds, &Payload::default()),
+        }
     };
-    script.add(&NEW_SPECS, new, bind, None).await
+    script.add(&NEW_SPECS, new, bind, None);
 }
 
 /// A payload's three columns.
@@ -205,7 +207,7 @@ pub async fn save_specs(connection: &mut SqliteConnection, tasks: &[ChangedTask]
         binds.add(to_json(&*changed.row.spec)?)
     };
     let updated = SPECS.execute(connection, &changed, bind).await?;
-    check(Some((changed.len(), "specs")), updated)?;
+    check(changed.len(), "specs", updated)?;
     insert_tags(connection, changed.into_iter()).await
 }
 
