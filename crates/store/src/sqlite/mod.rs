@@ -4,6 +4,7 @@
 //! write-ahead log make a commit durable. Reads have a time limit ([`readers`]). The driver costs some 25 us a statement, whatever its rows, so rows go in and out
 //! by statements of up to 256 rows ([`many`]).
 
+mod checkpoint;
 mod convert;
 mod error;
 mod events;

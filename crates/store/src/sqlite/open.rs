@@ -1,6 +1,7 @@
 //! Opening a file: every promise that depends on how SQLite is set is asked back from SQLite.
 
 use super::SqliteStore;
+use super::checkpoint::{BY_ITSELF, Checkpointer};
 use super::error::sqlite_error;
 use super::lock::Lock;
 use super::readers::Readers;
@@ -70,7 +71,9 @@ impl SqliteStore {
         prepared.map_err(|error| explain(error, &path))?;
         sync_folder(&path)?;
         let readers = open_readers(&path, &options).await.map_err(|error| explain(error, &path))?;
-        Ok(Self::new(Arc::new(Writer::new(connection, &path, &options)), readers, path, lock))
+        let checkpointer = Checkpointer::start(base_options(&path, &options), options.log_pages).await;
+        let checkpointer = checkpointer.map_err(|error| explain(error, &path))?;
+        Ok(Self::new(Arc::new(Writer::new(connection, checkpointer, &path, &options)), readers, path, lock))
     }
 }
 
@@ -143,7 +146,7 @@ async fn connect(path: &Path, options: &SqliteOptions) -> Result<SqliteConnectio
     let connect = base_options(path, options)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        .pragma("wal_autocheckpoint", options.log_pages.to_string())
+        .pragma("wal_autocheckpoint", options.log_pages.saturating_mul(BY_ITSELF).to_string())
         .pragma("journal_size_limit", limit.to_string())
         .pragma("cell_size_check", "ON")
         .pragma("cache_size", format!("-{}", options.cache_kib))

@@ -1,12 +1,13 @@
 //! The one connection that writes.
 
+use super::checkpoint::{self, Checkpointer};
 use super::error::{commit_error, sqlite_error};
 use super::{SqliteOptions, load, save, script};
 use crate::{Error, Result, Transaction};
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::working_set::{ChangeSet, Rows, Want};
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub struct Writer {
 struct State {
     /// `None` once the store is closed.
     connection: Option<SqliteConnection>,
+    checkpointer: Option<Checkpointer>,
     /// A transaction may be open: it was given up half-way, and must be rolled back before anything else.
     dirty: bool,
     commits: u32,
@@ -47,9 +49,10 @@ pub fn log_of(path: &Path) -> PathBuf {
 
 impl Writer {
     /// Takes the connection over.
-    pub fn new(connection: SqliteConnection, path: &Path, options: &SqliteOptions) -> Self {
+    pub fn new(connection: SqliteConnection, checkpointer: Checkpointer, path: &Path, options: &SqliteOptions) -> Self {
         let state = State {
             connection: Some(connection),
+            checkpointer: Some(checkpointer),
             dirty: false,
             commits: 0,
             log: log_of(path),
@@ -87,6 +90,10 @@ impl Writer {
     pub async fn close(&self) {
         let mut state = self.state.lock().await;
         let _ = state.clean().await;
+        // Before the writer: the last connection that closes copies the log.
+        if let Some(checkpointer) = state.checkpointer.take() {
+            checkpointer.close().await;
+        }
         if let Some(connection) = state.connection.take() {
             super::open::close(connection).await;
         }
@@ -115,8 +122,13 @@ impl State {
         Ok(())
     }
 
-    /// Looks at the log once in so many commits.
+    /// Copies what the checkpointer left of the log; looks at the log's size once in so many commits.
     async fn after_commit(&mut self) {
+        if self.checkpointer.as_mut().is_some_and(Checkpointer::committed)
+            && let Err(error) = self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await
+        {
+            tracing::warn!(%error, "the rest of the write-ahead log could not be copied; it is tried again");
+        }
         self.commits += 1;
         if self.commits >= LOOK_AT_LOG {
             self.bound_log().await;
@@ -157,11 +169,8 @@ impl State {
         Ok(cut?.0 == 0)
     }
 
-    /// How many pages the log has, and how many of them are copied into the file.
     async fn checkpoint(&mut self, sql: &'static str) -> sqlx::Result<(i64, i64)> {
-        let connection = self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)?;
-        let row = sqlx::query(sql).fetch_one(connection).await?;
-        Ok((row.try_get(1)?, row.try_get(2)?))
+        checkpoint::checkpoint(self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)?, sql).await
     }
 
     /// Once a minute.
