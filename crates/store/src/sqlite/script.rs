@@ -98,7 +98,7 @@ impl<'a> Script<'a> {
             return Ok(());
         }
         let sql = texts.join(";").into();
-        let changed = start(connection, Bound { sql, binds }).await.finish().await?;
+        let changed = start(connection, Bound { sql, binds }).await.finish(texts.len()).await?;
         let of_parts = &changed[usize::from(self.begin)..];
         self.parts.iter().zip(of_parts).try_for_each(|(part, changed)| part.check(*changed))
     }
@@ -115,7 +115,7 @@ impl<'a> Script<'a> {
         while let Some((place, statement)) = next {
             let running = start(connection, statement).await;
             next = bound.next().transpose()?;
-            changed[place] += running.finish().await?.iter().sum::<u64>();
+            changed[place] += running.finish(1).await?.iter().sum::<u64>();
         }
         self.parts.iter().zip(changed).try_for_each(|(part, changed)| part.check(changed))
     }
@@ -157,8 +157,8 @@ async fn start(connection: &mut SqliteConnection, bound: Bound) -> Running<'_> {
 
 impl Running<'_> {
     /// Waits for its end; gives how many rows each of its statements changed.
-    async fn finish(mut self) -> Result<Vec<u64>> {
-        let mut changed = Vec::new();
+    async fn finish(mut self, statements: usize) -> Result<Vec<u64>> {
+        let mut changed = Vec::with_capacity(statements);
         let mut next = match self.first {
             Poll::Ready(first) => first,
             Poll::Pending => self.results.next().await,
@@ -169,7 +169,8 @@ impl Running<'_> {
             }
             next = self.results.next().await;
         }
-        Ok(changed)
+        // A thread that is gone says nothing: its results just end.
+        if changed.len() == statements { Ok(changed) } else { Err(sqlite_error(sqlx::Error::WorkerCrashed)) }
     }
 }
 
