@@ -4,9 +4,12 @@
 //! reads that decide nothing ([`Store`]'s other methods). [`memory`] and [`sqlite`] pass the same suite, `tests/store/conformance`.
 
 mod codec;
+mod columns;
 mod error;
+mod facts;
 pub mod memory;
 mod read;
+mod rows;
 pub mod sqlite;
 
 pub use error::{Error, Result};

@@ -1,41 +1,27 @@
-//! Events: those of one task in one transaction stand in one row, since rows, their values and their indexes are what a write
-//! costs.
+//! Events in the order of commits: there is one writer, and rows are numbered as it writes them.
 
-use super::convert::{get, namespace_id, task_id};
+use super::convert::get;
 use super::error::sqlite_error;
 use super::load::{bind_task, rows_at_most};
 use super::many::{Binds, Many};
 use super::schema::number;
 use super::script::Script;
-use crate::codec::{from_json, readable, state_code, state_of, to_json};
+use crate::codec::state_code;
+use crate::facts::{IN_A_ROW, Packed, event_columns, unpack};
 use crate::{Cursor, EventPage, EventScope, Result};
-use callboard_core::model::{Event, EventKind, Timestamp};
+use callboard_core::model::Event;
 use callboard_core::working_set::TaskRef;
-use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
 use sqlx::{Either, Executor, SqliteConnection};
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::Arc;
 use tokio_stream::StreamExt;
 
 /// Rows that one page of a namespace's events looks at, whoever's they are.
 const SCAN: i64 = 20_000;
-/// Events in a row, at most. An event's position is its row's number and its place in the row: `row * IN_A_ROW + place`.
-const IN_A_ROW: i64 = 256;
 
 static EVENTS: Many = Many::values(
     "INSERT OR ROLLBACK INTO events (namespace, task, sequence, at, state, facts) SELECT * FROM (VALUES ",
     "(?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL",
 );
-
-/// The columns of [`unpack`].
-macro_rules! event_columns {
-    () => {
-        "position, namespace, task, sequence, facts, format"
-    };
-}
 
 /// What one task did, behind a sequence number.
 const HISTORY: &str = concat!(
@@ -80,73 +66,17 @@ const OF_NAMESPACE: &str = concat!(
 );
 const OF_TASK: &str = concat!(last_row!(), ";", of_task!());
 
-/// An event within its row: time, principal, state, run, attempt, kind. Its task and sequence number are the row's.
-#[derive(Serialize, Deserialize)]
-struct Fact<'a>(Timestamp, Cow<'a, str>, i64, u32, u32, Cow<'a, EventKind>);
-
-impl<'a> Fact<'a> {
-    fn of(event: &'a Event) -> Self {
-        let (principal, kind) = (Cow::Borrowed(&*event.principal), Cow::Borrowed(&event.kind));
-        Self(event.at, principal, state_code(event.state), event.run, event.attempt, kind)
-    }
-}
-
-/// A row to be written: its sequence number, time and state are the last event's.
-pub struct Packed<'a> {
-    task: TaskRef,
-    events: Vec<&'a Event>,
-}
-
-/// Groups events by task, in the order in which the tasks come first.
-pub fn pack(events: &[Event]) -> Vec<Packed<'_>> {
-    let mut rows: Vec<Packed<'_>> = Vec::new();
-    let mut latest: HashMap<TaskRef, usize> = HashMap::with_capacity(events.len());
-    for event in events {
-        let task = (event.namespace, event.task);
-        let room = |row: &usize| {
-            let events = &rows[*row].events;
-            (events.len() as i64) < IN_A_ROW && events.last().is_some_and(|last| last.sequence + 1 == event.sequence)
-        };
-        match latest.get(&task).copied().filter(room) {
-            Some(row) => rows[row].events.push(event),
-            None => {
-                latest.insert(task, rows.len());
-                rows.push(Packed { task, events: vec![event] });
-            }
-        }
-    }
-    rows
-}
-
 /// Saves events; their positions are given as they come.
 pub fn save<'a>(script: &mut Script<'a>, events: &'a [Packed<'a>]) {
     let bind = |binds: &mut Binds, row: &Packed<'_>| {
         bind_task(binds, &row.task)?;
-        let last = row.events.last();
+        let last = row.last();
         binds.add(last.map(|event| event.sequence))?;
         binds.add(last.map(|event| event.at.0))?;
         binds.add(last.map(|event| state_code(event.state)))?;
-        let facts: Vec<Fact<'_>> = row.events.iter().map(|event| Fact::of(event)).collect();
-        binds.add(to_json(&facts)?)
+        binds.add(row.facts()?)
     };
     script.add(&EVENTS, events, bind, None);
-}
-
-/// The events of a row, with their positions.
-fn unpack(row: &SqliteRow) -> Result<Vec<(i64, Event)>> {
-    readable(get(row, 5)?, "events")?;
-    let first = get::<i64>(row, 0)? * IN_A_ROW;
-    let (namespace, task, last) = (namespace_id(row, 1)?, task_id(row, 2)?, get::<i64>(row, 3)?);
-    let facts: Vec<Fact<'_>> = from_json(get(row, 4)?, "events")?;
-    let before = last - facts.len() as i64;
-    let event = |(place, Fact(at, principal, state, run, attempt, kind)): (i64, Fact<'_>)| {
-        let state = state_of(state)?;
-        let principal = Arc::from(&*principal);
-        let kind = kind.into_owned();
-        let event = Event { namespace, task, sequence: before + 1 + place, at, principal, state, run, attempt, kind };
-        Ok((first + place, event))
-    };
-    (0..).zip(facts).map(event).collect()
 }
 
 /// Events of a task.

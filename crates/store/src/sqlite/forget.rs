@@ -3,11 +3,12 @@
 //! The ends of tasks are found by their terminal events, which stand in the order of commits: no index is kept for it, so that
 //! a task's life costs nothing more. What can't be forgotten yet is passed over, and found again when the search begins anew.
 
-use super::convert::{get, namespace_id, small, task_id, time};
+use super::convert::get;
 use super::error::sqlite_error;
 use super::load::{bind_task, rows_at_most};
 use super::many::{Binds, Many};
 use crate::codec::state_of;
+use crate::columns::Columns;
 use crate::{Cursor, Ended, Forgotten, Result};
 use callboard_core::model::{NamespaceId, Timestamp};
 use callboard_core::working_set::{AgentKey, TaskRef};
@@ -75,13 +76,13 @@ pub async fn ended(
     let (mut tasks, mut position) = (Vec::new(), start);
     let mut more = i64::try_from(rows.len()).is_ok_and(|found| found == SEARCH);
     for row in &rows {
-        if time(row, 4)? > before || tasks.len() == limit {
+        if row.time(4)? > before || tasks.len() == limit {
             more = tasks.len() == limit;
             break;
         }
         position = get(row, 0)?;
         if state_of(get(row, 3)?)?.is_final() {
-            tasks.push((namespace_id(row, 1)?, task_id(row, 2)?));
+            tasks.push((row.namespace_id(1)?, row.task_id(2)?));
         }
     }
     Ok(Ended { tasks, next: Cursor { transaction: 0, position }, more })
@@ -99,7 +100,7 @@ pub async fn forget(connection: &mut SqliteConnection, tasks: &[TaskRef], before
     ELIGIBLE
         .fetch(connection, &tasks, bind, |row| {
             let events: Option<i64> = get(row, 3)?;
-            eligible.push(((namespace_id(row, 0)?, task_id(row, 1)?), small(row, 2)? == 1, events.unwrap_or(0)));
+            eligible.push(((row.namespace_id(0)?, row.task_id(1)?), row.small(2)? == 1, events.unwrap_or(0)));
             Ok(())
         })
         .await?;
@@ -148,10 +149,10 @@ async fn release(connection: &mut SqliteConnection, (namespace, task): TaskRef) 
     let mut last = None;
     let rows = query.fetch_all(&mut *connection).await.map_err(sqlite_error)?;
     for row in &rows {
-        if small(row, 1)? == 1 {
+        if row.small(1)? == 1 {
             return Ok(Step::Kept);
         }
-        last = Some(task_id(row, 0)?);
+        last = Some(row.task_id(0)?);
     }
     if let Some(last) = last {
         let sql = "DELETE FROM edges WHERE namespace = ? AND source = ? AND target <= ?";
@@ -185,7 +186,7 @@ async fn remove(connection: &mut SqliteConnection, tasks: &[TaskRef]) -> Result<
     let mut through: BTreeMap<NamespaceId, i64> = BTreeMap::new();
     POSITIONS
         .fetch(connection, tasks, bind_task, |row| {
-            let (namespace, position) = (namespace_id(row, 0)?, get::<Option<i64>>(row, 1)?.unwrap_or(0));
+            let (namespace, position) = (row.namespace_id(0)?, get::<Option<i64>>(row, 1)?.unwrap_or(0));
             let known = through.entry(namespace).or_default();
             *known = position.max(*known);
             Ok(())
@@ -193,7 +194,7 @@ async fn remove(connection: &mut SqliteConnection, tasks: &[TaskRef]) -> Result<
         .await?;
     let mut tags: Vec<(TaskRef, String)> = Vec::new();
     TAGS.fetch(connection, tasks, bind_task, |row| {
-        tags.push(((namespace_id(row, 0)?, task_id(row, 1)?), get(row, 2)?));
+        tags.push(((row.namespace_id(0)?, row.task_id(1)?), get(row, 2)?));
         Ok(())
     })
     .await?;
@@ -226,7 +227,7 @@ pub async fn gone_agents(connection: &mut SqliteConnection, before: Timestamp, l
          WHERE m.namespace = a.namespace AND m.agent = a.id AND m.messages > 0) ORDER BY detached_at, id LIMIT ?";
     let query = sqlx::query(sql).bind(before.0).bind(rows_at_most(limit));
     let found = query.fetch_all(connection).await.map_err(sqlite_error)?;
-    found.iter().map(|row| Ok((namespace_id(row, 0)?, get::<String>(row, 1)?.into()))).collect()
+    found.iter().map(|row| Ok((row.namespace_id(0)?, get::<String>(row, 1)?.into()))).collect()
 }
 
 /// Every statement, to look at its plan.

@@ -1,10 +1,10 @@
 //! Pages of tasks: by the narrowest index that fits the filter, over a bounded number of rows.
 
-use super::convert::task_id;
 use super::error::sqlite_error;
 use super::load::{load_tasks, rows_at_most};
 use super::many::Binds;
 use crate::codec::state_code;
+use crate::columns::Columns;
 use crate::{Result, TaskFilter, TaskPage};
 use callboard_core::model::{NamespaceId, StateName, TaskId};
 use sqlx::{AssertSqlSafe, SqliteConnection};
@@ -186,5 +186,5 @@ fn conditions(filter: &TaskFilter, sql: &mut String, binds: &mut Binds) -> Resul
 async fn ids(connection: &mut SqliteConnection, sql: String, binds: Binds) -> Result<Vec<TaskId>> {
     let query = sqlx::query_with(AssertSqlSafe(sql), binds.into_arguments());
     let rows = query.fetch_all(connection).await.map_err(sqlite_error)?;
-    rows.iter().map(|row| task_id(row, 0)).collect()
+    rows.iter().map(|row| row.task_id(0)).collect()
 }

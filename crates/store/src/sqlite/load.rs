@@ -1,10 +1,11 @@
 //! What rules want to see: first which rows, then the tasks among them, all in few statements.
 
-use super::convert::{get, namespace_id, task_id};
+use super::convert::get;
 use super::error::sqlite_error;
 use super::many::Many;
-use super::rows::{self, agent_columns, edge_columns, namespace_columns, task_columns};
 use crate::Result;
+use crate::columns::Columns;
+use crate::rows::{self, agent_columns, edge_columns, namespace_columns, task_columns};
 use callboard_core::model::{AgentId, Edge, LaneId, NamespaceId, Task};
 use callboard_core::working_set::{Rows, TaskRef, Want};
 use sqlx::SqliteConnection;
@@ -166,7 +167,7 @@ async fn load_agents(
     rows.agents = agents.into_values().collect();
     LEASED
         .fetch(connection, &found, bind_id, |row| {
-            tasks.insert((namespace_id(row, 0)?, task_id(row, 1)?));
+            tasks.insert((row.namespace_id(0)?, row.task_id(1)?));
             Ok(())
         })
         .await
@@ -185,7 +186,7 @@ async fn load_keys(
         binds.add(key.1.as_str())
     };
     KEYS.fetch(connection, &keys, bind, |row| {
-        let (namespace, task) = (namespace_id(row, 0)?, task_id(row, 2)?);
+        let (namespace, task) = (row.namespace_id(0)?, row.task_id(2)?);
         found.push(((namespace, get(row, 1)?), task));
         tasks.insert((namespace, task));
         Ok(())
@@ -268,7 +269,7 @@ async fn load_lanes(connection: &mut SqliteConnection, want: &Want, rows: &mut R
     let in_use = &mut rows.lanes_in_use;
     LANES_IN_USE
         .fetch(connection, &wanted, bind, |row| {
-            in_use.push((namespace_id(row, 0)?, LaneId(get(row, 1)?)));
+            in_use.push((row.namespace_id(0)?, LaneId(get(row, 1)?)));
             Ok(())
         })
         .await?;
@@ -276,7 +277,7 @@ async fn load_lanes(connection: &mut SqliteConnection, want: &Want, rows: &mut R
     let counts = &mut rows.live_counts;
     LIVE_COUNTS
         .fetch(connection, &wanted, bind, |row| {
-            counts.push((namespace_id(row, 0)?, get(row, 1)?));
+            counts.push((row.namespace_id(0)?, get(row, 1)?));
             Ok(())
         })
         .await
@@ -297,7 +298,7 @@ async fn load_ready(
     let mut counts: BTreeMap<_, usize> = BTreeMap::new();
     READY
         .fetch(connection, &lanes, bind, |row| {
-            let (namespace, task) = (namespace_id(row, 0)?, task_id(row, 2)?);
+            let (namespace, task) = (row.namespace_id(0)?, row.task_id(2)?);
             *counts.entry((namespace, LaneId(get(row, 1)?))).or_default() += 1;
             tasks.insert((namespace, task));
             Ok(())

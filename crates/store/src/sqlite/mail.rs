@@ -1,15 +1,17 @@
 //! Mailboxes and messages: what rules want and change, and reads. A batch without messages runs none of these statements.
 
-use super::convert::{agent_id, content, get, namespace_id, time, uuid};
+use super::convert::get;
 use super::error::sqlite_error;
 use super::load::rows_at_most;
 use super::many::{Binds, Many};
 use super::save::bind_payload;
 use super::schema::number;
 use super::script::check;
-use crate::codec::{self, from_json, metadata_json, readable};
-use crate::{Cursor, Error, MailPage, NewMail, Result};
-use callboard_core::model::{AgentId, Mailbox, Message, MessageId, MessageStub, NamespaceId, Sender, Timestamp};
+use crate::codec::metadata_json;
+use crate::columns::Columns;
+use crate::rows::{self, message_columns};
+use crate::{Cursor, MailPage, NewMail, Result};
+use callboard_core::model::{AgentId, Mailbox, Message, MessageId, NamespaceId, Timestamp};
 use callboard_core::working_set::{ChangeSet, Changed, MailboxRef, MessageRef, Rows, Want};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
@@ -54,9 +56,12 @@ const SIZES: &str = "SELECT b.last_sequence, m.sequence, m.bytes FROM mailboxes 
      LEFT JOIN messages AS m INDEXED BY messages_mailbox ON m.namespace = b.namespace AND m.agent = b.agent \
      AND m.sequence > ? AND m.expires_at > ? WHERE b.namespace = ? AND b.agent = ? AND b.closed IS NULL \
      ORDER BY m.sequence LIMIT ?";
-const PAGE: &str = "SELECT id, sequence, principal, sender, headers, sent_at, expires_at, format, content_type, metadata, content \
-     FROM messages INDEXED BY messages_mailbox WHERE namespace = ? AND agent = ? AND sequence > ? AND sequence <= ? \
-     AND expires_at > ? ORDER BY sequence";
+const PAGE: &str = concat!(
+    "SELECT ",
+    message_columns!(),
+    " FROM messages INDEXED BY messages_mailbox WHERE namespace = ? AND agent = ? AND sequence > ? AND sequence <= ? \
+     AND expires_at > ? ORDER BY sequence"
+);
 const NEW_MAIL: &str =
     "SELECT position, namespace, agent, sequence FROM messages WHERE position > ? ORDER BY position LIMIT ?";
 const EXPIRED: &str = "SELECT namespace, agent, id FROM messages INDEXED BY messages_expiry WHERE expires_at <= ? \
@@ -80,7 +85,7 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want, rows: &mut Row
     let mailboxes = &mut rows.mailboxes;
     MAILBOXES
         .fetch(connection, &wanted, bind_mailbox, |row| {
-            mailboxes.push(mailbox(row)?);
+            mailboxes.push(rows::mailbox(row)?);
             Ok(())
         })
         .await?;
@@ -92,35 +97,10 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want, rows: &mut Row
     let messages = &mut rows.messages;
     STUBS
         .fetch(connection, &wanted, bind, |row| {
-            messages.push(stub(row)?);
+            messages.push(rows::stub(row)?);
             Ok(())
         })
         .await
-}
-
-fn mailbox(row: &SqliteRow) -> Result<Mailbox> {
-    readable(get(row, 7)?, "mailboxes")?;
-    let closed: Option<i64> = get(row, 6)?;
-    Ok(Mailbox {
-        namespace: namespace_id(row, 0)?,
-        agent: agent_id(row, 1)?,
-        version: get(row, 2)?,
-        last_sequence: get(row, 3)?,
-        messages: get(row, 4)?,
-        bytes: get(row, 5)?,
-        closed: closed.is_some(),
-    })
-}
-
-fn stub(row: &SqliteRow) -> Result<MessageStub> {
-    Ok(MessageStub {
-        namespace: namespace_id(row, 0)?,
-        recipient: agent_id(row, 1)?,
-        sequence: get(row, 2)?,
-        id: MessageId(uuid(row, 3)?),
-        bytes: get(row, 4)?,
-        expires_at: time(row, 5)?,
-    })
 }
 
 /// Saves mailboxes and messages: new ones, then those that go, since some may be both.
@@ -216,25 +196,7 @@ async fn messages(
     let query = sqlx::query(PAGE).bind(mailbox.0.0).bind(mailbox.1.0.as_bytes().to_vec());
     let query = query.bind(after).bind(last).bind(now.0);
     let found = query.fetch_all(connection).await.map_err(sqlite_error)?;
-    found.iter().map(|row| message(row, mailbox).map(Arc::new)).collect()
-}
-
-fn message(row: &SqliteRow, (namespace, recipient): MailboxRef) -> Result<Message> {
-    readable(get(row, 7)?, "messages")?;
-    let (principal, agent): (&str, Option<&str>) = (get(row, 2)?, get(row, 3)?);
-    let headers: Option<&str> = get(row, 4)?;
-    let content = content(row, 10)?.ok_or_else(|| Error::Corrupt("a message has no content".into()))?;
-    Ok(Message {
-        namespace,
-        id: MessageId(uuid(row, 0)?),
-        recipient,
-        sequence: get(row, 1)?,
-        sender: Sender { principal: principal.into(), agent: agent.map(Into::into) },
-        payload: codec::payload(get(row, 8)?, get(row, 9)?, content)?,
-        headers: headers.map(|text| from_json(text, "a message's headers")).transpose()?.unwrap_or_default(),
-        sent_at: time(row, 5)?,
-        expires_at: time(row, 6)?,
-    })
+    found.iter().map(|row| rows::message(row, mailbox).map(Arc::new)).collect()
 }
 
 /// Whose mailboxes got messages behind a place.
@@ -245,7 +207,7 @@ pub async fn new_mail(connection: &mut SqliteConnection, after: Cursor, limit: u
     for row in &found {
         new.next.position = get(row, 0)?;
         // In the order of positions, places rise within a mailbox.
-        new.mailboxes.insert((namespace_id(row, 1)?, agent_id(row, 2)?), get(row, 3)?);
+        new.mailboxes.insert((row.namespace_id(1)?, row.agent_id(2)?), get(row, 3)?);
     }
     Ok(new)
 }
@@ -263,7 +225,7 @@ pub async fn expired(
     limit: usize,
 ) -> Result<Vec<(MailboxRef, MessageId)>> {
     let found = sqlx::query(EXPIRED).bind(now.0).bind(rows_at_most(limit)).fetch_all(connection).await;
-    let read = |row: &SqliteRow| Ok(((namespace_id(row, 0)?, agent_id(row, 1)?), MessageId(uuid(row, 2)?)));
+    let read = |row: &SqliteRow| Ok(((row.namespace_id(0)?, row.agent_id(1)?), MessageId(row.uuid(2)?)));
     found.map_err(sqlite_error)?.iter().map(read).collect()
 }
 

@@ -22,7 +22,7 @@ mod readers;
 #[cfg(test)]
 mod readers_tests;
 mod reads;
-mod rows;
+
 mod save;
 mod schema;
 mod script;

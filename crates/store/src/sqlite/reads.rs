@@ -1,10 +1,10 @@
 //! Reads that decide nothing: of one task, of events, of agents, of times.
 
-use super::convert::{get, namespace_id, small, task_id, time};
 use super::error::sqlite_error;
 use super::load::{bind_task, rows_at_most};
 use super::many::{Binds, Many};
-use super::rows::{self, AGENT_COLUMNS, TASK_COLUMNS, agent_columns, task_columns};
+use crate::columns::Columns;
+use crate::rows::{self, AGENT_COLUMNS, TASK_COLUMNS, agent_columns, task_columns};
 use crate::{AgentFilter, AgentPage, Due, Error, Hydrated, Result, TaskView};
 use callboard_core::model::{Agent, AgentId, LaneId, NamespaceId, Payload, TaskId, Timestamp};
 use callboard_core::working_set::{LaneRef, TaskRef};
@@ -84,9 +84,9 @@ pub async fn hydrate(connection: &mut SqliteConnection, tasks: &[TaskRef]) -> Re
     let mut found = HashMap::new();
     HYDRATE
         .fetch(connection, tasks, bind_task, |row| {
-            let task = task_id(row, 1)?;
+            let task = row.task_id(1)?;
             let input = rows::payload(row, 2)?.ok_or_else(|| Error::Corrupt(format!("task {task} has no input")))?;
-            found.insert((namespace_id(row, 0)?, task), Hydrated { task, input, checkpoint: rows::payload(row, 5)? });
+            found.insert((row.namespace_id(0)?, task), Hydrated { task, input, checkpoint: rows::payload(row, 5)? });
             Ok(())
         })
         .await?;
@@ -111,11 +111,11 @@ pub async fn dependency_results(
     let mut page: Vec<(u32, TaskRef)> = Vec::new();
     let mut bytes = 0_usize;
     for row in &query.fetch_all(&mut *connection).await.map_err(sqlite_error)? {
-        bytes = bytes.saturating_add(small(row, 2)? as usize);
+        bytes = bytes.saturating_add(row.small(2)? as usize);
         if bytes > max_bytes && !page.is_empty() {
             break;
         }
-        page.push((small(row, 0)?, (namespace, task_id(row, 1)?)));
+        page.push((row.small(0)?, (namespace, row.task_id(1)?)));
     }
     let mut views = HashMap::new();
     ENDS.fetch(
@@ -135,7 +135,7 @@ pub async fn dependency_results(
 const LEASES: &str = "(SELECT count(*) FROM tasks AS t INDEXED BY tasks_leased WHERE t.namespace = a.namespace AND t.agent = a.id AND t.agent IS NOT NULL)";
 
 fn agent_with_leases(row: &SqliteRow) -> Result<(Agent, usize)> {
-    Ok((rows::agent(row)?, small(row, AGENT_COLUMNS)? as usize))
+    Ok((rows::agent(row)?, row.small(AGENT_COLUMNS)? as usize))
 }
 
 /// An agent by name.
@@ -212,7 +212,7 @@ pub async fn due(
     };
     let query = sqlx::query(sql).bind(now.0).bind(time_after).bind(id_after).bind(rows_at_most(limit));
     let found = query.fetch_all(&mut *connection).await.map_err(sqlite_error)?;
-    let read = |row: &SqliteRow| Ok((time(row, 0)?, (namespace_id(row, 1)?, task_id(row, 2)?)));
+    let read = |row: &SqliteRow| Ok((row.time(0)?, (row.namespace_id(1)?, row.task_id(2)?)));
     let tasks = found.iter().map(read).collect::<Result<_>>()?;
     let sql = "SELECT min(wake_at) FROM tasks INDEXED BY tasks_due WHERE wake_at IS NOT NULL AND wake_at > ?";
     let next: Option<i64> = sqlx::query_scalar(sql).bind(now.0).fetch_one(connection).await.map_err(sqlite_error)?;
@@ -224,7 +224,7 @@ pub async fn ready_lanes(connection: &mut SqliteConnection, limit: usize) -> Res
     let sql = "SELECT l.namespace, l.id FROM lanes AS l WHERE EXISTS (SELECT 1 FROM tasks AS t INDEXED BY tasks_ready \
          WHERE t.namespace = l.namespace AND t.lane = l.id AND t.rank IS NOT NULL) LIMIT ?";
     let found = sqlx::query(sql).bind(rows_at_most(limit)).fetch_all(connection).await.map_err(sqlite_error)?;
-    found.iter().map(|row| Ok((namespace_id(row, 0)?, LaneId(get(row, 1)?)))).collect()
+    found.iter().map(|row| Ok((row.namespace_id(0)?, LaneId(row.number(1)?)))).collect()
 }
 
 /// Forgets answers, the oldest first. They are found among the first rows: an index of the times would be written with every

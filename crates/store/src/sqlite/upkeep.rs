@@ -1,8 +1,9 @@
 //! What keeps a file in shape over weeks: what it is like now.
 
-use super::convert::{get, namespace_id, small};
+use super::convert::get;
 use super::error::sqlite_error;
 use crate::codec::from_json;
+use crate::columns::Columns;
 use crate::{LaneDepth, MailDepth, Result, Sample};
 use callboard_core::model::LaneKey;
 use sqlx::SqliteConnection;
@@ -26,7 +27,7 @@ pub async fn sample(connection: &mut SqliteConnection) -> Result<Sample> {
     for row in &query.fetch_all(&mut *connection).await.map_err(sqlite_error)? {
         let key: LaneKey = from_json(get(row, 1)?, "a lane's key")?;
         let depth =
-            LaneDepth { namespace: namespace_id(row, 0)?, task_type: key.task_type, ready: small(row, 2)? as usize };
+            LaneDepth { namespace: row.namespace_id(0)?, task_type: key.task_type, ready: row.small(2)? as usize };
         ready.push(depth);
     }
     let sql = "SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_leased WHERE agent IS NOT NULL LIMIT ?)";

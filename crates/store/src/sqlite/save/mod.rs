@@ -8,6 +8,7 @@ use super::many::{Binds, Many};
 use super::script::{self, Script, check};
 use crate::Result;
 use crate::codec::{FORMAT, to_json};
+use crate::facts;
 use callboard_core::Settings;
 use callboard_core::model::{Agent, AgentId, Namespace, NamespaceId};
 use callboard_core::working_set::{ChangeSet, Changed};
@@ -58,7 +59,7 @@ pub async fn save(
     let (new_agents, agents): (Vec<_>, Vec<_>) = changes.agents.iter().partition(|changed| changed.expected == 0);
     let tasks = Sorted::of(&changes.tasks);
     let payloads = beside::last_of_each(&changes.payloads);
-    let events = events::pack(&changes.events);
+    let events = facts::pack(&changes.events);
     let rare = has_rare(changes) || !new_agents.is_empty();
     if rare {
         if !begun {

@@ -3,7 +3,8 @@
 
 use crate::Result;
 use crate::codec::{from_json, metadata_json, state_code, task_data, to_json};
-use crate::sqlite::convert::{get, namespace_id, task_id};
+use crate::columns::Columns;
+use crate::sqlite::convert::get;
 use crate::sqlite::load::bind_task;
 use crate::sqlite::many::{Binds, Many};
 use crate::sqlite::script::{Script, check};
@@ -195,7 +196,7 @@ pub async fn save_specs(connection: &mut SqliteConnection, tasks: &[ChangedTask]
     STORED_SPECS
         .fetch(connection, &refs, bind_task, |row| {
             let spec: TaskSpec = from_json(get(row, 2)?, "a task's spec")?;
-            let task = (namespace_id(row, 0)?, task_id(row, 1)?);
+            let task = (row.namespace_id(0)?, row.task_id(1)?);
             old.extend(spec.tags.into_iter().map(|tag| (task, tag)));
             Ok(())
         })

@@ -1,0 +1,92 @@
+//! Events in rows: those of one task in one transaction stand in one row, since rows, their values and their indexes are what a
+//! write costs.
+
+use crate::Result;
+use crate::codec::{from_json, readable, state_code, state_of, to_json};
+use crate::columns::Columns;
+use callboard_core::model::{Event, EventKind, Timestamp};
+use callboard_core::working_set::TaskRef;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Events in a row, at most. An event's position is its row's number and its place in the row: `row * IN_A_ROW + place`.
+pub const IN_A_ROW: i64 = 256;
+
+/// The columns of [`unpack`].
+macro_rules! event_columns {
+    () => {
+        "position, namespace, task, sequence, facts, format"
+    };
+}
+pub(crate) use event_columns;
+
+/// An event within its row: time, principal, state, run, attempt, kind. Its task and sequence number are the row's.
+#[derive(Serialize, Deserialize)]
+struct Fact<'a>(Timestamp, Cow<'a, str>, i64, u32, u32, Cow<'a, EventKind>);
+
+impl<'a> Fact<'a> {
+    fn of(event: &'a Event) -> Self {
+        let (principal, kind) = (Cow::Borrowed(&*event.principal), Cow::Borrowed(&event.kind));
+        Self(event.at, principal, state_code(event.state), event.run, event.attempt, kind)
+    }
+}
+
+/// A row to be written: its sequence number, time and state are the last event's.
+pub struct Packed<'a> {
+    /// Whose events.
+    pub task: TaskRef,
+    events: Vec<&'a Event>,
+}
+
+impl Packed<'_> {
+    /// The last event.
+    pub fn last(&self) -> Option<&Event> {
+        self.events.last().copied()
+    }
+
+    /// The events as JSON.
+    pub fn facts(&self) -> Result<String> {
+        let facts: Vec<Fact<'_>> = self.events.iter().map(|event| Fact::of(event)).collect();
+        to_json(&facts)
+    }
+}
+
+/// Groups events by task, in the order in which the tasks come first.
+pub fn pack(events: &[Event]) -> Vec<Packed<'_>> {
+    let mut rows: Vec<Packed<'_>> = Vec::new();
+    let mut latest: HashMap<TaskRef, usize> = HashMap::with_capacity(events.len());
+    for event in events {
+        let task = (event.namespace, event.task);
+        let room = |row: &usize| {
+            let events = &rows[*row].events;
+            (events.len() as i64) < IN_A_ROW && events.last().is_some_and(|last| last.sequence + 1 == event.sequence)
+        };
+        match latest.get(&task).copied().filter(room) {
+            Some(row) => rows[row].events.push(event),
+            None => {
+                latest.insert(task, rows.len());
+                rows.push(Packed { task, events: vec![event] });
+            }
+        }
+    }
+    rows
+}
+
+/// The events of a row, with their positions.
+pub fn unpack(row: &impl Columns) -> Result<Vec<(i64, Event)>> {
+    readable(row.number(5)?, "events")?;
+    let first = row.number(0)? * IN_A_ROW;
+    let (namespace, task, last) = (row.namespace_id(1)?, row.task_id(2)?, row.number(3)?);
+    let facts: Vec<Fact<'_>> = from_json(row.json(4)?, "events")?;
+    let before = last - facts.len() as i64;
+    let event = |(place, Fact(at, principal, state, run, attempt, kind)): (i64, Fact<'_>)| {
+        let state = state_of(state)?;
+        let principal = Arc::from(&*principal);
+        let kind = kind.into_owned();
+        let event = Event { namespace, task, sequence: before + 1 + place, at, principal, state, run, attempt, kind };
+        Ok((first + place, event))
+    };
+    (0..).zip(facts).map(event).collect()
+}
