@@ -8,9 +8,10 @@ use crate::log;
 use crate::mail;
 use crate::push::{Assignment, MessageReceipts, Push, Receipt, ReceiptStatus, SendStatus, Stop};
 use crate::queue::{Item, Sink};
-use crate::shared::Ended;
+use crate::shared::{Ended, Shared};
+use callboard_core::WorkingSet;
 use callboard_core::command::{Command, Effect, Fence, LaneLeft, Outcome, Reply, SessionEnd};
-use callboard_core::model::{AgentId, Task, Timestamp};
+use callboard_core::model::{AgentId, NamespaceId, Task, Timestamp};
 use callboard_core::working_set::ChangeSet;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(crate) struct Decided {
     /// The effects of the dispatch at the batch's end.
     pub dispatched: Vec<Effect>,
     pub left: Vec<LaneLeft>,
+    /// Agents that drain, and have nothing left, with the epochs of their sessions.
+    pub drained: Vec<(NamespaceId, AgentId, i64)>,
     pub changes: ChangeSet,
 }
 
@@ -33,8 +36,27 @@ impl Decided {
             results: Vec::with_capacity(items),
             dispatched: Vec::new(),
             left: Vec::new(),
+            drained: Vec::new(),
             changes: ChangeSet::default(),
         }
+    }
+
+    /// Remembers who drains and has nothing left, while the rows are as this batch leaves them.
+    pub fn note_drained(&mut self, ws: &WorkingSet) {
+        let of_items = self.results.iter().flatten().flat_map(|outcome| &outcome.effects);
+        let agents = of_items.chain(&self.dispatched).filter_map(|effect| match effect {
+            Effect::SessionChanged { agent } | Effect::SlotFreed { agent } => Some(*agent),
+            _ => None,
+        });
+        let mut agents: Vec<AgentId> = agents.collect();
+        agents.sort_unstable();
+        agents.dedup();
+        let drained = agents.into_iter().filter(|agent| ws.lease_count(*agent) == 0).filter_map(|agent| {
+            let row = ws.loaded_agent(agent)?;
+            let draining = row.session.as_ref().is_some_and(|session| session.draining);
+            draining.then_some((row.namespace, row.id, row.epoch))
+        });
+        self.drained.extend(drained);
     }
 }
 
@@ -52,7 +74,7 @@ type ByAgent = BTreeMap<(AgentId, Option<i64>), Outgoing>;
 
 /// Carries everything out.
 pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: Decided) {
-    let Decided { now, results, dispatched, left, changes } = decided;
+    let Decided { now, results, dispatched, left, drained, changes } = decided;
     let shared = committer.shared.clone();
     shared.signals.tell(&changes);
     log::events(&shared, &changes);
@@ -107,9 +129,21 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
     for (sink, result) in answers {
         answer(committer, sink, result, &mut outgoing);
     }
+    for drained in drained {
+        let_go(&shared, drained, &mut outgoing);
+    }
     send(committer, outgoing);
     mail::committed(&shared, &changes);
     after_dispatch(committer, &left, now);
+}
+
+/// Tells everyone that nothing came of their commands. Agents are told to report again.
+pub(crate) fn refuse(committer: &Committer, items: Vec<Item>, error: &Error) {
+    let mut outgoing = ByAgent::new();
+    for item in items {
+        answer(committer, item.sink, Err(error.clone()), &mut outgoing);
+    }
+    send(committer, outgoing);
 }
 
 fn apply(committer: &mut Committer, effects: Vec<Effect>, outgoing: &mut ByAgent) {
@@ -125,13 +159,9 @@ fn apply(committer: &mut Committer, effects: Vec<Effect>, outgoing: &mut ByAgent
                 let id = task.id;
                 shared.waiters.ended(id, &Arc::new(Ended { task, result, failure }));
             }
-            Effect::SessionChanged { agent } => {
-                refresh_board(committer, agent);
-                close_if_drained(committer, agent, outgoing);
-            }
-            Effect::SlotFreed { agent } => close_if_drained(committer, agent, outgoing),
-            // Dispatched with the batch.
-            Effect::LaneReady { .. } => {}
+            Effect::SessionChanged { agent } => refresh_board(committer, agent),
+            // Seen to with the batch.
+            Effect::SlotFreed { .. } | Effect::LaneReady { .. } => {}
         }
     }
 }
@@ -178,17 +208,12 @@ fn refresh_board(committer: &mut Committer, agent: AgentId) {
 }
 
 /// An agent that drains is let go when its last attempt has ended.
-fn close_if_drained(committer: &Committer, agent: AgentId, outgoing: &mut ByAgent) {
-    let Some(row) = committer.ws.loaded_agent(agent) else { return };
-    let draining = row.session.as_ref().is_some_and(|session| session.draining);
-    if !draining || committer.ws.lease_count(agent) > 0 {
-        return;
-    }
-    let Some(namespace) = committer.shared.names.name(row.namespace) else { return };
-    outgoing.entry((agent, Some(row.epoch))).or_default().close = Some(SessionEnd::Drained);
-    let command = Command::EndSession { agent, epoch: row.epoch, reason: "its agent drained" };
+fn let_go(shared: &Shared, (namespace, agent, epoch): (NamespaceId, AgentId, i64), outgoing: &mut ByAgent) {
+    let Some(namespace) = shared.names.name(namespace) else { return };
+    outgoing.entry((agent, Some(epoch))).or_default().close = Some(SessionEnd::Drained);
+    let command = Command::EndSession { agent, epoch, reason: "its agent drained" };
     // If the queue is full, the agent's own end of the stream does it.
-    let _ = committer.shared.queue.offer(Item::system(namespace, command));
+    let _ = shared.queue.offer(Item::system(namespace, command));
 }
 
 fn answer(committer: &Committer, sink: Sink, result: Result<Reply>, outgoing: &mut ByAgent) {

@@ -103,6 +103,9 @@ impl Engine {
             observer: Observer::new(metrics),
             stop: engine.stop_committing.clone(),
             careful: 0,
+            open: None,
+            flight: None,
+            failed: None,
         };
         engine.spawn_committer(committer)?;
         engine.spawn_hydrators(wanted);

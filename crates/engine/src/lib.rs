@@ -1,7 +1,8 @@
 //! The engine: gathers commands into batches, runs load → decide → save, and carries out the effects after the commit.
 //!
 //! - [`Engine`]: what the server calls.
-//! - `committer`: the one task that writes: group commit.
+//! - `committer`: the one task that writes: group commit. `batch` is what it decides and saves, `retry` what it does when the
+//!   store refuses that.
 //! - `sessions`: attached agents, who was heard when, what is pushed to them.
 //! - `effects`: what is done after a commit: pushes, wake-ups, answers.
 //! - `metrics`, `health`: what can be watched from outside.
@@ -12,6 +13,7 @@
 //! Time is a [`Clock`] and chance an [`Entropy`](callboard_core::Entropy), both passed in. A future of the store is never
 //! cancelled half-way: the committer awaits each to its end.
 
+mod batch;
 mod claims;
 mod clock;
 mod committer;
@@ -30,6 +32,7 @@ mod progress;
 mod push;
 mod queue;
 mod retention;
+mod retry;
 mod sessions;
 mod shared;
 mod stream;

@@ -4,13 +4,14 @@
 // Helpers of tests stand outside of tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod beside;
 mod store;
 
-use callboard_core::Reason;
 use callboard_core::command::{Command, Envelope, Reply, RequestToken};
 use callboard_core::model::{
     AgentProfile, KeyConflict, NewTask, Payload, Requirements, RetryPolicy, Span, TaskHandler, TaskSpec, Timeouts,
 };
+use callboard_core::{Entropy, Reason};
 use callboard_engine::{AttachRequest, Config, Engine, Error, SystemClock, SystemEntropy};
 use callboard_store::TaskFilter;
 use futures::future::join_all;
@@ -23,9 +24,13 @@ async fn start() -> (Engine, Arc<Plan>) {
 }
 
 async fn start_with(config: Config) -> (Engine, Arc<Plan>) {
+    start_by_chance(config, Box::new(SystemEntropy::new())).await
+}
+
+async fn start_by_chance(config: Config, entropy: Box<dyn Entropy>) -> (Engine, Arc<Plan>) {
     let (store, plan) = FaultyStore::new();
     let clock = Arc::new(SystemClock::start());
-    let engine = Engine::start(store, config, clock, Box::new(SystemEntropy::new())).await.unwrap();
+    let engine = Engine::start(store, config, clock, entropy).await.unwrap();
     (engine, plan)
 }
 

@@ -34,6 +34,8 @@ pub enum Fault {
     Disk,
     /// It doesn't happen, for now.
     Away,
+    /// The store refuses what is in it.
+    Refused,
 }
 
 /// Saving a task of this description is refused by the store.
@@ -91,6 +93,10 @@ impl Transaction for Faulty {
             Some(Fault::Away) => {
                 self.inner.roll_back().await;
                 Err(Error::Unavailable("busy".into()))
+            }
+            Some(Fault::Refused) => {
+                self.inner.roll_back().await;
+                Err(Error::Data("a constraint".into()))
             }
         }
     }

@@ -1,0 +1,301 @@
+//! One batch: what it decides, and how it reaches the store.
+
+use crate::committer::Committer;
+use crate::effects::Decided;
+use crate::error::{Error, Result};
+use crate::queue::Item;
+use crate::shared::Shared;
+use callboard_core::command::{Command, Effect, Envelope, LaneLeft, Outcome, Reply};
+use callboard_core::dispatch::Board;
+use callboard_core::model::{Span, Timestamp};
+use callboard_core::working_set::{ChangeSet, LaneRef};
+use callboard_core::{Context, Decision, Entropy, Want, decide, foresee};
+use callboard_store::{Error as StoreError, Transaction};
+use futures::future::BoxFuture;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{self, Poll};
+
+/// How often a command may ask for more rows. Each wish brings it further; more than this is a bug in a rule.
+const ROUNDS: usize = 256;
+
+/// A transaction, begun when it is needed.
+type Open = Option<Box<dyn Transaction>>;
+
+/// What the store said.
+type Stored<T> = std::result::Result<T, StoreError>;
+
+/// Commands with what was decided of them so far.
+pub(crate) struct Batch {
+    pub items: Vec<Item>,
+    pub decided: Decided,
+    /// How long the store took to save it.
+    pub took: Option<Span>,
+    transaction: Open,
+}
+
+/// Commands of a batch of which nothing happened, and why.
+pub(crate) struct Failed {
+    pub items: Vec<Item>,
+    pub error: StoreError,
+}
+
+impl Batch {
+    /// Takes more commands in, to be decided at this time.
+    pub fn take(&mut self, mut items: Vec<Item>, now: Timestamp) {
+        self.items.append(&mut items);
+        self.decided.now = now;
+    }
+
+    /// How many of its commands are not decided yet.
+    pub fn undecided(&self) -> usize {
+        self.items.len() - self.decided.results.len()
+    }
+
+    /// Gives it up. The working set is not to be used any more.
+    pub async fn fail(self, error: StoreError) -> Failed {
+        if let Some(transaction) = self.transaction {
+            transaction.roll_back().await;
+        }
+        Failed { items: self.items, error }
+    }
+}
+
+/// A batch at sea: the store saves it.
+pub(crate) struct Flight {
+    batch: Batch,
+    saving: BoxFuture<'static, Saved>,
+    saved: Option<Saved>,
+}
+
+/// How it went, how long it took, and what was to be saved.
+struct Saved {
+    outcome: Stored<Option<Span>>,
+    changes: ChangeSet,
+}
+
+impl Flight {
+    /// Sees to it for a moment, so that it goes on.
+    pub async fn look(&mut self) {
+        poll_fn(|cx| {
+            let _ = self.poll(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Waits for its end.
+    pub async fn wait(&mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        if self.saved.is_none() {
+            match self.saving.as_mut().poll(cx) {
+                Poll::Ready(saved) => self.saved = Some(saved),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// The batch as it was saved.
+    pub async fn land(mut self) -> std::result::Result<Batch, Failed> {
+        let Saved { outcome, changes } = match self.saved.take() {
+            Some(saved) => saved,
+            None => self.saving.await,
+        };
+        let mut batch = self.batch;
+        match outcome {
+            Ok(took) => {
+                batch.decided.changes = changes;
+                batch.took = took;
+                Ok(batch)
+            }
+            Err(error) => Err(batch.fail(error).await),
+        }
+    }
+}
+
+impl Committer {
+    /// A new batch. In a store that others write to as well, its transaction begins with it.
+    pub async fn open_batch(&mut self, items: Vec<Item>) -> std::result::Result<Batch, Failed> {
+        let mut transaction = None;
+        if !self.shared.store.is_exclusive() {
+            match self.shared.store.begin().await {
+                Ok(begun) => transaction = Some(begun),
+                Err(error) => return Err(Failed { items, error }),
+            }
+        }
+        // Almost every request id is new. The store refuses the batch when one is not; then it is decided again with care.
+        if self.careful == 0 {
+            self.ws.expect_new_requests();
+        }
+        let decided = Decided::new(self.shared.clock.now(), items.len());
+        Ok(Batch { items, decided, took: None, transaction })
+    }
+
+    /// Decides so many more of a batch's commands.
+    pub async fn decide_some(&mut self, batch: &mut Batch, most: usize) -> Stored<()> {
+        let Batch { items, decided, transaction, .. } = batch;
+        for _ in 0..most {
+            let Some((item, _)) = items.get(decided.results.len()..).and_then(<[Item]>::split_first) else { break };
+            if self.is_outdated(&item.envelope.command) {
+                decided.results.push(Ok(Outcome { reply: Reply::Done, effects: Vec::new(), replayed: false }));
+                continue;
+            }
+            let result = self.decide_one(transaction, &items[decided.results.len()..], decided.now).await?;
+            if let Ok(outcome) = &result {
+                self.note_lanes(&outcome.effects);
+            }
+            decided.results.push(result);
+        }
+        Ok(())
+    }
+
+    /// Dispatches what became ready or free, and hands all that was decided to the store. Behind it the working set is as if it
+    /// were saved.
+    pub async fn close_batch(&mut self, mut batch: Batch) -> std::result::Result<Flight, Failed> {
+        let lanes: Vec<LaneRef> = std::mem::take(&mut self.lanes).into_iter().collect();
+        if !lanes.is_empty() && !self.shared.is_draining() {
+            match self.dispatch(&mut batch.transaction, lanes, batch.decided.now).await {
+                Ok((effects, left)) => (batch.decided.dispatched, batch.decided.left) = (effects, left),
+                Err(error) => return Err(batch.fail(error).await),
+            }
+        }
+        batch.decided.note_drained(&self.ws);
+        let changes = self.ws.changes();
+        self.ws.committed();
+        let saving = save(self.shared.clone(), batch.transaction.take(), changes);
+        Ok(Flight { batch, saving: Box::pin(saving), saved: None })
+    }
+
+    /// Decides the first of the items, loading what it wants; what those behind it want is loaded with it.
+    async fn decide_one(&mut self, open: &mut Open, items: &[Item], now: Timestamp) -> Stored<Result<Outcome>> {
+        let shared = self.shared.clone();
+        for _ in 0..ROUNDS {
+            let mut want = {
+                let mut cx = context(&shared, &mut self.entropy, &mut self.board, now);
+                match decide(&mut self.ws, &items[0].envelope, &mut cx) {
+                    Decision::Done(outcome) => return Ok(Ok(outcome)),
+                    Decision::Rejected(rejection) => return Ok(Err(rejection.into())),
+                    Decision::NeedMore(want) => want,
+                }
+            };
+            for item in &items[1..] {
+                let mut cx = context(&shared, &mut self.entropy, &mut self.board, now);
+                if let Some(more) = foresee(&mut self.ws, &item.envelope, &mut cx) {
+                    want.merge(more);
+                }
+            }
+            self.load(open, &want).await?;
+        }
+        Ok(Err(Error::Internal("a command kept asking for more rows".into())))
+    }
+
+    async fn dispatch(
+        &mut self,
+        open: &mut Open,
+        lanes: Vec<LaneRef>,
+        now: Timestamp,
+    ) -> Stored<(Vec<Effect>, Vec<LaneLeft>)> {
+        let envelope = Envelope {
+            namespace: "".into(),
+            principal: callboard_core::model::id::SYSTEM.into(),
+            request: None,
+            command: Command::Dispatch { lanes },
+        };
+        let shared = self.shared.clone();
+        for _ in 0..ROUNDS {
+            let want = {
+                let mut cx = context(&shared, &mut self.entropy, &mut self.board, now);
+                match decide(&mut self.ws, &envelope, &mut cx) {
+                    Decision::Done(Outcome { reply: Reply::Dispatched(left), effects, .. }) => {
+                        return Ok((effects, left));
+                    }
+                    Decision::Done(_) => return Ok(Default::default()),
+                    Decision::Rejected(rejection) => {
+                        tracing::error!(%rejection, "a dispatch was refused");
+                        return Ok(Default::default());
+                    }
+                    Decision::NeedMore(want) => want,
+                }
+            };
+            self.load(open, &want).await?;
+        }
+        tracing::error!("a dispatch kept asking for more rows");
+        Ok(Default::default())
+    }
+
+    /// Behind what is at sea: the store has it then, or nothing of this batch happens.
+    async fn load(&mut self, open: &mut Open, want: &Want) -> Stored<()> {
+        self.land_alone().await?;
+        if open.is_none() {
+            *open = Some(self.shared.store.begin().await?);
+        }
+        if let Some(transaction) = open {
+            let rows = transaction.load(want).await?;
+            self.ws.absorb(want, rows);
+        }
+        Ok(())
+    }
+
+    /// A session's end that was ordered while the agent came back.
+    fn is_outdated(&self, command: &Command) -> bool {
+        let Command::EndSession { agent, epoch, .. } = command else { return false };
+        let lease = self.shared.config.rules.stream_lease;
+        !self.shared.sessions.is_gone(*agent, *epoch, self.shared.clock.elapsed(), lease)
+    }
+
+    /// What became ready, or free, is dispatched with this batch.
+    fn note_lanes(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::LaneReady { namespace, lane } => {
+                    self.lanes.insert((*namespace, *lane));
+                }
+                Effect::SlotFreed { agent } => {
+                    let lanes = self.board.lanes_of(*agent).into_iter();
+                    self.lanes
+                        .extend(lanes.filter(|lane| self.ws.ready_count(*lane) > 0 || self.ws.has_backlog(*lane)));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+async fn save(shared: Arc<Shared>, open: Open, changes: ChangeSet) -> Saved {
+    let outcome = if changes.is_empty() {
+        if let Some(transaction) = open {
+            transaction.roll_back().await;
+        }
+        Ok(None)
+    } else {
+        let began = shared.clock.elapsed();
+        let saved = commit(&shared, open, &changes).await;
+        saved.map(|()| Some(Span(shared.clock.elapsed().0 - began.0)))
+    };
+    Saved { outcome, changes }
+}
+
+async fn commit(shared: &Shared, open: Open, changes: &ChangeSet) -> Stored<()> {
+    let mut transaction = match open {
+        Some(transaction) => transaction,
+        None => shared.store.begin().await?,
+    };
+    if let Err(error) = transaction.save(changes, &shared.config.rules).await {
+        transaction.roll_back().await;
+        return Err(error);
+    }
+    transaction.commit().await
+}
+
+fn context<'a>(
+    shared: &'a Shared,
+    entropy: &'a mut Box<dyn Entropy>,
+    board: &'a mut Board,
+    now: Timestamp,
+) -> Context<'a> {
+    Context { now, grace_until: shared.grace_until(), entropy: &mut **entropy, settings: &shared.config.rules, board }
+}

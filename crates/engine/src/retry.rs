@@ -1,0 +1,117 @@
+//! What is done with a batch that the store refuses.
+
+use crate::batch::{Batch, Failed};
+use crate::committer::Committer;
+use crate::effects;
+use crate::error::Error;
+use crate::queue::Item;
+use callboard_core::command::Command;
+use callboard_store::Error as StoreError;
+
+/// How often a batch is tried again after a conflict with another writer, before it is halved.
+const CONFLICTS: usize = 5;
+/// After a request id turned out not to be new, so many batches look theirs up before they decide.
+const CAREFUL: u32 = 1_000;
+
+impl Committer {
+    /// Commits commands in batches of their own, with nothing else at sea; `error` says that deciding them together failed
+    /// already. Halves a batch whose data the store refuses, so that one poisoned command fails alone.
+    pub async fn commit_all(&mut self, items: Vec<Item>, mut error: Option<StoreError>) -> Result<(), StoreError> {
+        let mut batches = vec![items];
+        while let Some(items) = batches.pop() {
+            let outcome = match error.take() {
+                Some(error) => Err(Failed { items, error }),
+                None => self.commit(items).await,
+            };
+            let refused = match outcome {
+                Ok(landed) => {
+                    self.finish(landed);
+                    continue;
+                }
+                Err(failed) => self.persist(failed).await?,
+            };
+            let Some(Failed { mut items, error }) = refused else { continue };
+            match error {
+                StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::Unusable(_) => return Err(error),
+                StoreError::Conflict(_) | StoreError::Data(_) => {
+                    tracing::warn!(%error, commands = items.len(), "the store refuses a batch");
+                    self.prime().await?;
+                    if items.len() <= 1 {
+                        effects::refuse(self, items, &error.into());
+                    } else {
+                        let second = items.split_off(items.len() / 2);
+                        batches.push(second);
+                        batches.push(items);
+                    }
+                }
+                StoreError::UnknownCommit(_) => {
+                    tracing::error!(%error, commands = items.len(), "nobody knows whether a batch was committed");
+                    self.prime().await?;
+                    // Those that can be told from a repetition are decided again; the others must not be.
+                    let (again, lost): (Vec<Item>, Vec<Item>) = items.into_iter().partition(is_repeatable);
+                    effects::refuse(self, lost, &error.into());
+                    if !again.is_empty() {
+                        batches.push(again);
+                    }
+                }
+                StoreError::Unavailable(_) => {
+                    batches.push(items);
+                    return self.stand_by(batches, &error.into()).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides and commits a batch. On an error nothing of it happened, and the working set is not to be used.
+    async fn commit(&mut self, items: Vec<Item>) -> Result<Batch, Failed> {
+        let mut batch = self.open_batch(items).await?;
+        if let Err(error) = self.decide_some(&mut batch, usize::MAX).await {
+            return Err(batch.fail(error).await);
+        }
+        self.close_batch(batch).await?.land().await
+    }
+
+    /// Tries a batch again that met another writer; gives it back when that doesn't help, or is no help.
+    async fn persist(&mut self, mut failed: Failed) -> Result<Option<Failed>, StoreError> {
+        for _ in 0..CONFLICTS {
+            let StoreError::Conflict(why) = &failed.error else { break };
+            tracing::debug!(why, "a batch met another writer, or a repeated request; deciding it again");
+            self.careful = CAREFUL;
+            self.prime().await?;
+            match self.commit(failed.items).await {
+                Ok(landed) => {
+                    self.finish(landed);
+                    return Ok(None);
+                }
+                Err(again) => failed = again,
+            }
+        }
+        Ok(Some(failed))
+    }
+
+    /// The store can't be reached: nothing is promised, and it is looked at again in a while.
+    async fn stand_by(&mut self, batches: Vec<Vec<Item>>, error: &Error) -> Result<(), StoreError> {
+        let commands = batches.iter().map(Vec::len).sum::<usize>();
+        tracing::warn!(%error, commands, "the store is not available");
+        self.ws.reset();
+        for items in batches {
+            effects::refuse(self, items, error);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        self.prime().await.or(Ok(()))
+    }
+}
+
+/// Whether deciding it twice is the same as once: it has a request id, it is fenced by its lease, or it only moves a timer.
+fn is_repeatable(item: &Item) -> bool {
+    let by_nature = !matches!(
+        item.envelope.command,
+        Command::CreateTasks { .. }
+            | Command::Claim { .. }
+            | Command::DirectReport { .. }
+            | Command::RetryTask { .. }
+            | Command::SendMessage { .. }
+    );
+    item.envelope.request.is_some() || by_nature
+}
