@@ -280,15 +280,11 @@ async fn save(shared: Arc<Shared>, open: Open, changes: ChangeSet) -> Saved {
 }
 
 async fn commit(shared: &Shared, open: Open, changes: &ChangeSet) -> Stored<()> {
-    let mut transaction = match open {
+    let transaction = match open {
         Some(transaction) => transaction,
         None => shared.store.begin().await?,
     };
-    if let Err(error) = transaction.save(changes, &shared.config.rules).await {
-        transaction.roll_back().await;
-        return Err(error);
-    }
-    transaction.commit().await
+    transaction.save_and_commit(changes, &shared.config.rules).await
 }
 
 fn context<'a>(

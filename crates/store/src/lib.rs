@@ -165,6 +165,19 @@ pub trait Transaction: Send {
     /// Makes it durable.
     async fn commit(self: Box<Self>) -> Result<()>;
 
+    /// [`Transaction::save`] and [`Transaction::commit`], in fewer trips where the store can.
+    async fn save_and_commit(
+        mut self: Box<Self>,
+        changes: &ChangeSet,
+        settings: &callboard_core::Settings,
+    ) -> Result<()> {
+        if let Err(error) = self.save(changes, settings).await {
+            self.roll_back().await;
+            return Err(error);
+        }
+        self.commit().await
+    }
+
     /// Gives it up.
     async fn roll_back(self: Box<Self>);
 }

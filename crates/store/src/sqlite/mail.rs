@@ -103,6 +103,11 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want, rows: &mut Row
         .await
 }
 
+/// Whether mailboxes changed.
+pub fn has_mail(changes: &ChangeSet) -> bool {
+    !changes.mailboxes.is_empty() || !changes.messages.is_empty() || !changes.removed_messages.is_empty()
+}
+
 /// Saves mailboxes and messages: new ones, then those that go, since some may be both.
 pub async fn save(connection: &mut SqliteConnection, changes: &ChangeSet) -> Result<()> {
     save_mailboxes(connection, &changes.mailboxes).await?;

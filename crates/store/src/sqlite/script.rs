@@ -5,7 +5,7 @@
 //! only, the same for each of its statements, so that the statement cache finds it again; places that are too many are NULL, and
 //! passed over. In a large batch each statement goes by itself, and the values of the next are bound while it runs.
 
-use super::error::sqlite_error;
+use super::error::{commit_error, sqlite_error};
 use super::many::{Binds, Many};
 use crate::{Error, Result};
 use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
@@ -20,7 +20,21 @@ use tokio_stream::{Stream, StreamExt};
 /// The most rows of a statement that goes together with others.
 const LARGEST: usize = 64;
 /// Begins a transaction that writes.
-pub const BEGIN: &str = "BEGIN IMMEDIATE";
+const BEGIN: &str = "BEGIN IMMEDIATE";
+/// Ends it.
+const COMMIT: &str = "COMMIT";
+/// Fails (`integer overflow`, which `abs` says of the smallest number alone) unless the statement before it changed so many rows.
+/// It gives no row.
+const CHECK: &str = "SELECT 1 WHERE abs(CASE changes() WHEN ? THEN 0 ELSE -9223372036854775807 - 1 END) = 1";
+
+/// Whether what was saved is committed already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// The transaction is open.
+    Open,
+    /// It has ended.
+    Committed,
+}
 
 /// Statements that are saved together.
 pub struct Script<'a> {
@@ -70,16 +84,17 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// Runs what was added.
-    pub async fn run(self, connection: &mut SqliteConnection) -> Result<()> {
+    /// Runs what was added; when it goes together, the commit with it, if that is wanted.
+    pub async fn run(self, connection: &mut SqliteConnection, commit: bool) -> Result<Saved> {
         match self.rows {
-            Some(rows) => self.run_together(connection, rows).await,
-            None => self.run_apart(connection).await,
+            Some(rows) => self.run_together(connection, rows, commit).await,
+            None => self.run_apart(connection).await.map(|()| Saved::Open),
         }
     }
 
-    async fn run_together(self, connection: &mut SqliteConnection, rows: usize) -> Result<()> {
+    async fn run_together(self, connection: &mut SqliteConnection, rows: usize, commit: bool) -> Result<Saved> {
         let mut texts: Vec<Arc<str>> = Vec::new();
+        let mut checks: Vec<(usize, &Part<'_>)> = Vec::new();
         if self.begin {
             texts.push(BEGIN.into());
         }
@@ -93,14 +108,32 @@ impl<'a> Script<'a> {
             (part.bind)(&mut binds, 0..part.count)?;
             missing = rows.saturating_sub(part.count) * part.many.columns();
             texts.push(part.many.sql(rows));
+            if part.all_of.is_some() {
+                binds.nulls(std::mem::take(&mut missing))?;
+                binds.add(i64::try_from(part.count).unwrap_or(i64::MAX))?;
+                checks.push((texts.len(), part));
+                texts.push(CHECK.into());
+            }
         }
         if texts.is_empty() {
-            return Ok(());
+            return Ok(Saved::Open);
+        }
+        if commit {
+            texts.push(COMMIT.into());
         }
         let sql = texts.join(";").into();
-        let changed = start(connection, Bound { sql, binds }).await.finish(texts.len()).await?;
-        let of_parts = &changed[usize::from(self.begin)..];
-        self.parts.iter().zip(of_parts).try_for_each(|(part, changed)| part.check(*changed))
+        let (changed, error) = start(connection, Bound { sql, binds }).await.finish(texts.len()).await;
+        let Some(error) = error else {
+            return Ok(if commit { Saved::Committed } else { Saved::Open });
+        };
+        // A thread that is gone may have come as far as the commit.
+        if commit && (changed.len() + 1 == texts.len() || matches!(error, sqlx::Error::WorkerCrashed)) {
+            return Err(commit_error(error));
+        }
+        if let Some((place, part)) = checks.into_iter().find(|(place, _)| *place == changed.len()) {
+            part.check(changed[place - 1])?;
+        }
+        Err(sqlite_error(error))
     }
 
     async fn run_apart(self, connection: &mut SqliteConnection) -> Result<()> {
@@ -115,7 +148,9 @@ impl<'a> Script<'a> {
         while let Some((place, statement)) = next {
             let running = start(connection, statement).await;
             next = bound.next().transpose()?;
-            changed[place] += running.finish(1).await?.iter().sum::<u64>();
+            let (of_this, error) = running.finish(1).await;
+            error.map_or(Ok(()), |error| Err(sqlite_error(error)))?;
+            changed[place] += of_this.iter().sum::<u64>();
         }
         self.parts.iter().zip(changed).try_for_each(|(part, changed)| part.check(changed))
     }
@@ -156,21 +191,24 @@ async fn start(connection: &mut SqliteConnection, bound: Bound) -> Running<'_> {
 }
 
 impl Running<'_> {
-    /// Waits for its end; gives how many rows each of its statements changed.
-    async fn finish(mut self, statements: usize) -> Result<Vec<u64>> {
+    /// Waits for its end; gives how many rows each of its statements changed, as far as it came.
+    async fn finish(mut self, statements: usize) -> (Vec<u64>, Option<sqlx::Error>) {
         let mut changed = Vec::with_capacity(statements);
         let mut next = match self.first {
             Poll::Ready(first) => first,
             Poll::Pending => self.results.next().await,
         };
         while let Some(step) = next {
-            if let Either::Left(done) = step.map_err(sqlite_error)? {
-                changed.push(done.rows_affected());
+            match step {
+                Ok(Either::Left(done)) => changed.push(done.rows_affected()),
+                Ok(Either::Right(_)) => {}
+                Err(error) => return (changed, Some(error)),
             }
             next = self.results.next().await;
         }
         // A thread that is gone says nothing: its results just end.
-        if changed.len() == statements { Ok(changed) } else { Err(sqlite_error(sqlx::Error::WorkerCrashed)) }
+        let error = (changed.len() < statements).then_some(sqlx::Error::WorkerCrashed);
+        (changed, error)
     }
 }
 

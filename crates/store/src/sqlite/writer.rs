@@ -2,6 +2,7 @@
 
 use super::checkpoint::{self, Checkpointer};
 use super::error::{commit_error, sqlite_error};
+use super::script::Saved;
 use super::{SqliteOptions, load, save, script};
 use crate::{Error, Result, Transaction};
 use async_trait::async_trait;
@@ -212,6 +213,23 @@ impl WriteTransaction {
     }
 }
 
+impl WriteTransaction {
+    async fn save_all(&mut self, changes: &ChangeSet, settings: &Settings, commit: bool) -> Result<Saved> {
+        if self.void {
+            return Err(void());
+        }
+        (self.void, self.state.dirty) = (true, true);
+        let saved = save::save(self.state.connection()?, changes, settings, self.begun, commit).await?;
+        (self.void, self.begun) = (false, true);
+        Ok(saved)
+    }
+
+    async fn committed(&mut self) {
+        self.state.dirty = false;
+        self.state.after_commit().await;
+    }
+}
+
 fn void() -> Error {
     Error::Conflict("the transaction failed before: begin another".into())
 }
@@ -223,13 +241,7 @@ impl Transaction for WriteTransaction {
     }
 
     async fn save(&mut self, changes: &ChangeSet, settings: &Settings) -> Result<()> {
-        if self.void {
-            return Err(void());
-        }
-        (self.void, self.state.dirty) = (true, true);
-        save::save(self.state.connection()?, changes, settings, self.begun).await?;
-        (self.void, self.begun) = (false, true);
-        Ok(())
+        self.save_all(changes, settings, false).await.map(drop)
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
@@ -240,9 +252,22 @@ impl Transaction for WriteTransaction {
             return Ok(());
         }
         self.state.run("COMMIT").await.map_err(commit_error)?;
-        self.state.dirty = false;
-        self.state.after_commit().await;
+        self.committed().await;
         Ok(())
+    }
+
+    async fn save_and_commit(mut self: Box<Self>, changes: &ChangeSet, settings: &Settings) -> Result<()> {
+        match self.save_all(changes, settings, true).await {
+            Ok(Saved::Open) => self.commit().await,
+            Ok(Saved::Committed) => {
+                self.committed().await;
+                Ok(())
+            }
+            Err(error) => {
+                self.roll_back().await;
+                Err(error)
+            }
+        }
     }
 
     async fn roll_back(mut self: Box<Self>) {

@@ -64,6 +64,11 @@ pub async fn save_lanes(connection: &mut SqliteConnection, changes: &ChangeSet) 
     Ok(())
 }
 
+/// Whether edges changed.
+pub fn has_edges(changes: &ChangeSet) -> bool {
+    !changes.edges.is_empty() || !changes.resolved_edges.is_empty() || !changes.reopened_edges.is_empty()
+}
+
 /// New ones, then those resolved, then those that wait again: a task that waits once too often is told again, one that waits
 /// for nothing would wait for ever.
 pub async fn save_edges(connection: &mut SqliteConnection, changes: &ChangeSet) -> Result<()> {

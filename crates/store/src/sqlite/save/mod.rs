@@ -5,7 +5,7 @@ mod tasks;
 
 use super::events;
 use super::many::{Binds, Many};
-use super::script::{self, Script, check};
+use super::script::{self, Saved, Script, check};
 use crate::Result;
 use crate::codec::{FORMAT, to_json};
 use crate::facts;
@@ -49,13 +49,15 @@ static AGENTS: Many = Many::values(
     ") AS v WHERE agents.namespace = v.column1 AND agents.id = v.column2 AND agents.version = v.column3",
 );
 
-/// Saves everything; what is not as expected is a conflict. Begins the transaction, if it has not begun.
+/// Saves everything; what is not as expected is a conflict. Begins the transaction, if it has not begun; commits it too, where that
+/// is wanted and can go with the rest.
 pub async fn save(
     connection: &mut SqliteConnection,
     changes: &ChangeSet,
     settings: &Settings,
     begun: bool,
-) -> Result<()> {
+    commit: bool,
+) -> Result<Saved> {
     let (new_agents, agents): (Vec<_>, Vec<_>) = changes.agents.iter().partition(|changed| changed.expected == 0);
     let tasks = Sorted::of(&changes.tasks);
     let payloads = beside::last_of_each(&changes.payloads);
@@ -79,10 +81,14 @@ pub async fn save(
     beside::save_payloads(&mut script, &payloads);
     beside::save_requests(&mut script, &changes.requests, settings);
     events::save(&mut script, &events);
-    script.run(connection).await?;
+    let last = !tasks::has_tags(&changes.tasks) && !beside::has_edges(changes) && !super::mail::has_mail(changes);
+    if script.run(connection, commit && last).await? == Saved::Committed {
+        return Ok(Saved::Committed);
+    }
     tasks::save_tags(connection, &changes.tasks).await?;
     beside::save_edges(connection, changes).await?;
-    super::mail::save(connection, changes).await
+    super::mail::save(connection, changes).await?;
+    Ok(Saved::Open)
 }
 
 /// What most batches have none of, and is saved before all else.

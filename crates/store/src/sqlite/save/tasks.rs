@@ -166,6 +166,11 @@ pub(in crate::sqlite) fn bind_payload(binds: &mut Binds, payload: &Payload) -> R
     }
 }
 
+/// Whether new tasks have tags.
+pub fn has_tags(tasks: &[ChangedTask]) -> bool {
+    tasks.iter().any(|task| task.expected == 0 && !task.row.spec.tags.is_empty())
+}
+
 /// The tags of new tasks.
 pub async fn save_tags(connection: &mut SqliteConnection, tasks: &[ChangedTask]) -> Result<()> {
     insert_tags(connection, tasks.iter().filter(|task| task.expected == 0)).await

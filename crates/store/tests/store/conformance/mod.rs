@@ -35,7 +35,7 @@ macro_rules! conformance {
                 nothing_wanted_and_nothing_changed, a_wrong_version_is_a_conflict, a_new_row_must_be_new,
                 a_conflict_changes_nothing, what_is_rolled_back_is_gone, what_is_dropped_is_gone,
                 a_transaction_sees_what_it_saved, reads_see_what_is_committed, a_thousand_rows_in_one_save,
-                namespaces_are_apart, several_steps_in_one_transaction, a_void_transaction_cannot_commit,
+                namespaces_are_apart, several_steps_in_one_transaction, a_void_transaction_cannot_commit, all_or_nothing_in_one_go,
             }
             scheduling::{
                 ready_tasks_come_by_rank_and_id, ready_limits_hold_for_each_lane, due_tasks_come_by_time,

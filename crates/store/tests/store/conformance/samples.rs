@@ -10,6 +10,7 @@ use callboard_core::model::{
 use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, PayloadWrite, Rows, TaskRef, Want};
 use callboard_store::{Result, Store};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 /// The namespace of the samples.
@@ -25,17 +26,21 @@ pub struct Fixture {
     pub store: Arc<dyn Store>,
     /// What it is saved with.
     pub settings: Settings,
+    in_one_go: AtomicBool,
 }
 
 impl Fixture {
     /// Around an empty store.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, settings: Settings::default() }
+        Self { store, settings: Settings::default(), in_one_go: AtomicBool::new(true) }
     }
 
-    /// One transaction that saves.
+    /// One transaction that saves: in steps, or in one go, by turns.
     pub async fn try_save(&self, changes: ChangeSet) -> Result<()> {
         let mut transaction = self.store.begin().await.unwrap();
+        if self.in_one_go.fetch_xor(true, Ordering::Relaxed) {
+            return transaction.save_and_commit(&changes, &self.settings).await;
+        }
         match transaction.save(&changes, &self.settings).await {
             Ok(()) => transaction.commit().await,
             Err(error) => {

@@ -277,6 +277,31 @@ pub async fn several_steps_in_one_transaction(fixture: Fixture) {
     assert_eq!(fixture.task(row.id).await, Some(row));
 }
 
+/// Saving and committing in one go is all or nothing, and looks at every version.
+pub async fn all_or_nothing_in_one_go(fixture: Fixture) {
+    let settings = &fixture.settings;
+    let begin = async || fixture.store.begin().await.unwrap();
+    begin().await.save_and_commit(&new_tasks([&task(1), &task(2)]), settings).await.unwrap();
+    let next = step(&task(1), running(1));
+    let mut stale = changed(&step(&task(2), running(1)));
+    stale.expected += 1;
+    // A new task beside a row that is not as expected: neither is saved.
+    let both = ChangeSet {
+        tasks: [vec![changed(&next), stale], new_tasks([&task(3)]).tasks].concat(),
+        ..ChangeSet::default()
+    };
+    is_conflict(begin().await.save_and_commit(&both, settings).await);
+    // A new task that is there already, beside a row that is as expected.
+    let both =
+        ChangeSet { tasks: [vec![changed(&next)], new_tasks([&task(2)]).tasks].concat(), ..ChangeSet::default() };
+    is_conflict(begin().await.save_and_commit(&both, settings).await);
+    assert_eq!(fixture.task(task_id(1)).await, Some(task(1)));
+    assert_eq!(fixture.task(task_id(2)).await, Some(task(2)));
+    assert_eq!(fixture.task(task_id(3)).await, None);
+    begin().await.save_and_commit(&tasks([changed(&next)]), settings).await.unwrap();
+    assert_eq!(fixture.task(task_id(1)).await, Some(next));
+}
+
 /// What failed half-way can't be gone on with, nor committed.
 pub async fn a_void_transaction_cannot_commit(fixture: Fixture) {
     let mut transaction = fixture.store.begin().await.unwrap();
