@@ -250,8 +250,9 @@ async fn under_load_and_faults_acknowledgements_are_true() {
     let acknowledged = told.values().filter(|task| task.is_some()).count();
     assert!(acknowledged < told.len(), "some commits failed");
     assert_eq!(count_all(&engine).await, acknowledged, "and nothing of those is there");
-    for task in completed.lock().unwrap().iter() {
-        let view = engine.store().task((namespace, *task)).await.unwrap().unwrap();
+    let completed = completed.lock().unwrap().clone();
+    for task in completed {
+        let view = engine.store().task((namespace, task)).await.unwrap().unwrap();
         assert_eq!(view.task.state.name(), StateName::Completed, "its report was receipted");
     }
     engine.stop().await;
