@@ -5,6 +5,7 @@ use callboard_core::model::task::{Closed, Progress, TaskState};
 use callboard_core::model::{
     AgentId, Content, LaneId, NamespaceId, OnFailure, Payload, StateName, Task, TaskId, TaskSpec, Timestamp,
 };
+use callboard_core::working_set::{PayloadValue, PayloadWrite, TaskRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -79,6 +80,25 @@ pub fn metadata_json(metadata: &BTreeMap<String, String>) -> Result<Option<Strin
 pub fn payload(content_type: String, metadata: Option<&str>, content: Content) -> Result<Arc<Payload>> {
     let metadata = metadata.map(|text| from_json(text, "a payload's metadata")).transpose()?.unwrap_or_default();
     Ok(Arc::new(Payload { content_type, metadata, content }))
+}
+
+/// The number of a payload's kind: result, checkpoint, failure.
+fn kind(value: &PayloadValue) -> i64 {
+    match value {
+        PayloadValue::Result(_) => 0,
+        PayloadValue::Checkpoint(_) => 1,
+        PayloadValue::Failure(_) => 2,
+    }
+}
+
+/// A payload, with its task and the number of its kind.
+pub type LastPayload<'a> = ((TaskRef, i64), &'a PayloadValue);
+
+/// Only the last of each kind.
+pub fn last_of_each(payloads: &[PayloadWrite]) -> Vec<LastPayload<'_>> {
+    let last: BTreeMap<(TaskRef, i64), &PayloadValue> =
+        payloads.iter().map(|write| (((write.namespace, write.task), kind(&write.value)), &write.value)).collect();
+    last.into_iter().collect()
 }
 
 /// The columns of a task's row that are not its JSON.

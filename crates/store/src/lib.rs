@@ -8,6 +8,7 @@ mod columns;
 mod error;
 mod facts;
 pub mod memory;
+pub mod postgres;
 mod read;
 mod rows;
 pub mod sqlite;

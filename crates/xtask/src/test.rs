@@ -22,7 +22,9 @@ pub fn run(long: bool) -> Result<()> {
     let sdk_needs = python.clone().zip(built.clone());
     let sdk = steps.run_with(sdk_needs.as_ref(), "pytest", |(python, binary)| pytest(python, binary));
     steps.note(sdk.clone().unwrap_or_default());
-    let needs = built.zip(python).zip(buf).map(|((binary, python), buf)| Needs { binary, python, buf, long });
+    let postgres = steps.run("postgresql", tools::postgres);
+    let needs = built.zip(python).zip(buf).zip(postgres);
+    let needs = needs.map(|(((binary, python), buf), postgres)| Needs { binary, python, buf, postgres, long });
     let mut tally = Tally::default();
     steps.run_with(needs.as_ref(), "cargo test", |needs| cargo_test(needs, &mut tally));
     steps.note(tally.counts());
@@ -38,6 +40,7 @@ struct Needs {
     binary: PathBuf,
     python: PathBuf,
     buf: PathBuf,
+    postgres: PathBuf,
     long: bool,
 }
 
@@ -55,6 +58,7 @@ fn cargo_test(needs: &Needs, tally: &mut Tally) -> Result<()> {
     command.env("CALLBOARD_BIN", &needs.binary);
     command.env("CALLBOARD_PYTHON", &needs.python);
     command.env("CALLBOARD_BUF", &needs.buf);
+    command.env("CALLBOARD_POSTGRES_BIN", &needs.postgres);
     if needs.long {
         command.env("CALLBOARD_LONG", "1");
     }

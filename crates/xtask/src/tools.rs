@@ -4,6 +4,9 @@ use crate::Result;
 use crate::command;
 use crate::venv;
 use crate::workspace::cargo;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Looks for everything that `lint` and `test` need, and names all that is missing at once.
@@ -23,4 +26,36 @@ pub fn check() -> Result<()> {
         missing.push(error.to_string());
     }
     if missing.is_empty() { Ok(()) } else { Err(missing.join("\n").into()) }
+}
+
+/// How to get PostgreSQL's server, which tests start for themselves.
+const POSTGRES: &str = "the programs `initdb` and `postgres` were not found: install PostgreSQL 14 or newer (Debian, Ubuntu: \
+     `apt-get install postgresql`; macOS: `brew install postgresql@17`), or name their folder in CALLBOARD_POSTGRES_BIN";
+
+/// The folder of PostgreSQL's server programs. Where they are missing they are installed, by root and where there is apt-get.
+pub fn postgres() -> Result<PathBuf> {
+    if let Some(folder) = find_postgres() {
+        return Ok(folder);
+    }
+    let apt = |arguments: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        command::output(apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive")).map(|_| ())
+    };
+    let is_root = command::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if is_root && apt(&["--version"]).is_ok() {
+        apt(&["-q", "update"])?;
+        apt(&["-q", "install", "--yes", "--no-install-recommends", "postgresql"])?;
+    }
+    find_postgres().ok_or_else(|| POSTGRES.into())
+}
+
+fn find_postgres() -> Option<PathBuf> {
+    let has_both = |folder: &Path| ["initdb", "postgres"].iter().all(|program| folder.join(program).is_file());
+    if let Some(named) = env::var_os("CALLBOARD_POSTGRES_BIN") {
+        return Some(PathBuf::from(named)).filter(|folder| has_both(folder));
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let packaged = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let packaged = packaged.map(|version| version.path().join("bin"));
+    env::split_paths(&path).chain(packaged).find(|folder| has_both(folder))
 }

@@ -1,4 +1,4 @@
-//! Both stores pass the suite.
+//! All stores pass the suite.
 
 mod memory {
     use callboard_store::{Store, memory::MemoryStore};
@@ -18,4 +18,8 @@ mod sqlite {
         let store = SqliteStore::open(path.to_str().unwrap(), SqliteOptions::default()).await.unwrap();
         (Arc::new(store) as Arc<dyn Store>, folder)
     });
+}
+
+mod postgres {
+    crate::conformance::conformance!(crate::postgres::new_store);
 }

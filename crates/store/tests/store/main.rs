@@ -5,5 +5,6 @@
 
 mod both;
 mod conformance;
+mod postgres;
 mod sqlite;
 mod stores_agree;

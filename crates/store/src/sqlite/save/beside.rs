@@ -2,15 +2,14 @@
 
 use super::tasks::bind_payload;
 use crate::Result;
-use crate::codec::{on_failure_code, to_json};
+use crate::codec::{LastPayload, on_failure_code, to_json};
 use crate::sqlite::load::bind_task;
 use crate::sqlite::many::{Binds, Many};
 use crate::sqlite::script::Script;
 use callboard_core::Settings;
 use callboard_core::model::{Edge, Lane, NamespaceId, RequestRecord, TaskId};
-use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, PayloadWrite, TaskRef};
+use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue};
 use sqlx::SqliteConnection;
-use std::collections::BTreeMap;
 
 static NEW_LANES: Many = Many::values(
     "INSERT OR ROLLBACK INTO lanes (namespace, id, key) SELECT * FROM (VALUES ",
@@ -88,25 +87,6 @@ fn bind_edge(binds: &mut Binds, (namespace, source, target): &(NamespaceId, Task
     binds.add(namespace.0)?;
     binds.id(source.0)?;
     binds.id(target.0)
-}
-
-/// The number of a payload's kind: result, checkpoint, failure.
-fn kind(value: &PayloadValue) -> i64 {
-    match value {
-        PayloadValue::Result(_) => 0,
-        PayloadValue::Checkpoint(_) => 1,
-        PayloadValue::Failure(_) => 2,
-    }
-}
-
-/// A payload, with its task and the number of its kind.
-pub type LastPayload<'a> = ((TaskRef, i64), &'a PayloadValue);
-
-/// Only the last of each kind.
-pub fn last_of_each(payloads: &[PayloadWrite]) -> Vec<LastPayload<'_>> {
-    let last: BTreeMap<(TaskRef, i64), &PayloadValue> =
-        payloads.iter().map(|write| (((write.namespace, write.task), kind(&write.value)), &write.value)).collect();
-    last.into_iter().collect()
 }
 
 /// Each in place of the one before.

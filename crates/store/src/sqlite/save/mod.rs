@@ -7,7 +7,7 @@ use super::events;
 use super::many::{Binds, Many};
 use super::script::{self, Saved, Script, check};
 use crate::Result;
-use crate::codec::{FORMAT, to_json};
+use crate::codec::{self, FORMAT, to_json};
 use crate::facts;
 use callboard_core::Settings;
 use callboard_core::model::{Agent, AgentId, Namespace, NamespaceId};
@@ -60,7 +60,7 @@ pub async fn save(
 ) -> Result<Saved> {
     let (new_agents, agents): (Vec<_>, Vec<_>) = changes.agents.iter().partition(|changed| changed.expected == 0);
     let tasks = Sorted::of(&changes.tasks);
-    let payloads = beside::last_of_each(&changes.payloads);
+    let payloads = codec::last_of_each(&changes.payloads);
     let events = facts::pack(&changes.events);
     let rare = has_rare(changes) || !new_agents.is_empty();
     if rare {

@@ -1,0 +1,145 @@
+//! The connections: a bounded number of them, each lent to one user at a time.
+//!
+//! It is no pool of the driver's, since a future may be dropped half-way: whoever does not give a connection back has it closed,
+//! and PostgreSQL rolls back what was begun on it. So nobody ever gets a connection that another left in the middle.
+
+use super::convert::Values;
+use super::error::pg_error;
+use crate::{Error, Result};
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, PgConnection};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// How long a connection may take to be made, or to become free.
+const CONNECT: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_secs(10);
+/// How long a statement may take. The server ends it sooner; this is for a server that doesn't answer at all.
+const STATEMENT: Duration = Duration::from_secs(45);
+
+/// The connections of a store.
+pub struct Connections {
+    options: PgConnectOptions,
+    /// False behind a pooler that gives every transaction another server: statements are then prepared anew each time.
+    prepared: bool,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<PgConnection>>,
+}
+
+impl Connections {
+    /// At most so many; they are made when they are needed.
+    pub fn new(options: PgConnectOptions, prepared: bool, most: usize) -> Arc<Self> {
+        let permits = Arc::new(Semaphore::new(most.max(1)));
+        Arc::new(Self { options, prepared, permits, idle: Mutex::default() })
+    }
+
+    /// Whether a connection keeps what was prepared on it.
+    pub fn are_sessions(&self) -> bool {
+        self.prepared
+    }
+
+    /// A connection, idle or new.
+    pub async fn lend(self: &Arc<Self>) -> Result<Lent> {
+        let permit = self.permit().await?;
+        let idle = self.idle().pop();
+        let (connection, reused) = match idle {
+            Some(connection) => (connection, true),
+            None => (self.connect().await?, false),
+        };
+        Ok(Lent { connection, reused, prepared: self.prepared, to: self.clone(), _permit: permit })
+    }
+
+    /// A connection that was made now. What is idle is thrown away: the server has been away.
+    pub async fn lend_new(self: &Arc<Self>) -> Result<Lent> {
+        self.idle().clear();
+        let permit = self.permit().await?;
+        let connection = self.connect().await?;
+        Ok(Lent { connection, reused: false, prepared: self.prepared, to: self.clone(), _permit: permit })
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        match timeout(WAIT, self.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(Error::Unavailable("the store is closed".into())),
+            Err(_) => Err(Error::Unavailable(format!("no connection became free within {} s", WAIT.as_secs()))),
+        }
+    }
+
+    async fn connect(&self) -> Result<PgConnection> {
+        match timeout(CONNECT, self.options.connect()).await {
+            Ok(connected) => connected.map_err(pg_error),
+            Err(_) => Err(Error::Unavailable(format!("PostgreSQL did not answer within {} s", CONNECT.as_secs()))),
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes those that are idle; those that are lent are closed when they come back. Nobody gets one any more.
+    pub async fn close(&self) {
+        self.permits.close();
+        let idle = std::mem::take(&mut *self.idle());
+        for connection in idle {
+            // The server notices a closed socket as well.
+            let _ = timeout(CONNECT, connection.close()).await;
+        }
+    }
+}
+
+/// A connection that is lent. Dropped, it is closed.
+pub struct Lent {
+    connection: PgConnection,
+    /// It was idle before: the server may have gone since.
+    pub reused: bool,
+    prepared: bool,
+    to: Arc<Connections>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lent {
+    /// To be called when nothing is open on it.
+    pub fn give_back(self) {
+        if !self.to.permits.is_closed() {
+            self.to.idle().push(self.connection);
+        }
+    }
+
+    /// Runs a statement; gives its rows.
+    pub async fn fetch(&mut self, sql: &'static str, values: Values) -> Result<Vec<PgRow>> {
+        let query = sqlx::query_with(sql, values.into_arguments()?).persistent(self.prepared);
+        within(query.fetch_all(&mut self.connection)).await
+    }
+
+    /// The same with a text that was put together from texts of ours.
+    pub async fn fetch_text(&mut self, sql: String, values: Values) -> Result<Vec<PgRow>> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), values.into_arguments()?).persistent(self.prepared);
+        within(query.fetch_all(&mut self.connection)).await
+    }
+
+    /// Runs a statement; gives how many rows it changed.
+    pub async fn execute(&mut self, sql: &'static str, values: Values) -> Result<u64> {
+        let query = sqlx::query_with(sql, values.into_arguments()?).persistent(self.prepared);
+        within(query.execute(&mut self.connection)).await.map(|done| done.rows_affected())
+    }
+
+    /// Runs statements without values, in one trip; the error is the driver's.
+    pub async fn run(&mut self, script: String) -> sqlx::Result<()> {
+        let running = sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut self.connection);
+        match timeout(STATEMENT, running).await {
+            Ok(done) => done.map(|_| ()),
+            Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+/// An answer in time.
+async fn within<T>(running: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+    match timeout(STATEMENT, running).await {
+        Ok(done) => done.map_err(pg_error),
+        Err(_) => Err(Error::Unavailable(format!("PostgreSQL did not answer within {} s", STATEMENT.as_secs()))),
+    }
+}

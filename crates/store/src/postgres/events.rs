@@ -1,0 +1,203 @@
+//! Events in the order of commits: (token, position). What it means stands at `events` in the migrations.
+//!
+//! Readers are shown what is below the horizon: the lowest id of a transaction that is still open, anywhere in the cluster. A
+//! transaction that stays open for long, also one of another database, so holds up all watches, though nothing is ever missed.
+
+use super::convert::Values;
+use super::save::Tokens;
+use super::store::{Shared, Sql, rows_at_most};
+use super::transaction::PgTransaction;
+use super::{horizon, own_token};
+use crate::codec::state_code;
+use crate::columns::Columns;
+use crate::facts::{self, IN_A_ROW, Packed, event_columns, unpack};
+use crate::{Cursor, Error, EventPage, EventScope, Result};
+use callboard_core::model::Event;
+use callboard_core::working_set::TaskRef;
+use sqlx::postgres::PgRow;
+use std::time::Duration;
+
+/// Positions are given in the order of the values.
+const NEW: &str = concat!(
+    "INSERT INTO events (token, namespace, task, sequence, at, state, facts) \
+     SELECT coalesce(v.token, ",
+    own_token!(),
+    "), v.namespace, v.task, v.sequence, v.at, v.state, v.facts \
+     FROM unnest($2::bigint[], $3::bigint[], $4::uuid[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[]) WITH ORDINALITY \
+     AS v (token, namespace, task, sequence, at, state, facts, place) ORDER BY v.place"
+);
+/// What one task did, behind a sequence number.
+const HISTORY: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events WHERE namespace = $1 AND task = $2 AND sequence > $3 ORDER BY sequence LIMIT $4"
+);
+/// The columns of a found row, and how many they are.
+macro_rules! found_columns {
+    () => {
+        concat!(event_columns!(), ", token")
+    };
+}
+const TOKEN: usize = 6;
+/// Rows that one page of a namespace's events looks at, whoever's they are: 20,000. When the page is not full, `scanned` says
+/// where it stopped, if not at the horizon. `hidden`: something is committed beyond the horizon.
+const OF_NAMESPACE: &str = concat!(
+    "WITH h AS MATERIALIZED (SELECT ",
+    horizon!(),
+    " AS horizon), found AS MATERIALIZED (SELECT * FROM (SELECT ",
+    found_columns!(),
+    " FROM events WHERE (token, position) >= ($2, $3) AND token < (SELECT horizon FROM h) \
+     ORDER BY token, position LIMIT 20000) AS s WHERE s.namespace = $4 LIMIT $5), \
+     scanned AS MATERIALIZED (SELECT token, position FROM events WHERE (SELECT count(*) FROM found) < $5 \
+     AND (token, position) >= ($2, $3) AND token < (SELECT horizon FROM h) ORDER BY token, position OFFSET 19999 LIMIT 1) \
+     SELECT f.*, h.horizon, EXISTS (SELECT 1 FROM events AS e WHERE e.token >= h.horizon), \
+     (SELECT token FROM scanned), (SELECT position FROM scanned), g.token, g.position \
+     FROM h LEFT JOIN forgotten_events AS g ON g.namespace = $4 LEFT JOIN found AS f ON true ORDER BY f.token, f.position"
+);
+const OF_TASK: &str = concat!(
+    "WITH h AS MATERIALIZED (SELECT ",
+    horizon!(),
+    " AS horizon) SELECT f.*, h.horizon, EXISTS (SELECT 1 FROM events AS e \
+     WHERE e.namespace = $4 AND e.task = $6 AND e.token >= h.horizon), NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint \
+     FROM h LEFT JOIN LATERAL (SELECT ",
+    found_columns!(),
+    " FROM events WHERE namespace = $4 AND task = $6 AND (token, position) >= ($2, $3) AND token < h.horizon \
+     ORDER BY sequence LIMIT $5) AS f ON true ORDER BY f.sequence"
+);
+const END: &str = concat!("SELECT ", horizon!());
+
+/// How long a reader waits for what is committed to be shown: other transactions take milliseconds.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(1),
+    Duration::from_millis(2),
+    Duration::from_millis(5),
+    Duration::from_millis(12),
+    Duration::from_millis(30),
+];
+
+/// Saves events; their positions are given as they come.
+pub async fn save(transaction: &mut PgTransaction, events: &[Event], tokens: &Tokens) -> Result<()> {
+    let rows = facts::pack(events);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    fn last(row: &Packed<'_>) -> Result<(i64, i64, i64)> {
+        let last = row.last().ok_or_else(|| Error::Data("a row without events".into()))?;
+        Ok((last.sequence, last.at.0, state_code(last.state)))
+    }
+    let values = Values::default()
+        .one(transaction.shared.offset)
+        .each(&rows, |row| tokens.get(&row.task).copied())
+        .each(&rows, |row| row.task.0.0)
+        .each(&rows, |row| row.task.1.0)
+        .each_made(&rows, |row| last(row).map(|(sequence, _, _)| sequence))
+        .each_made(&rows, |row| last(row).map(|(_, at, _)| at))
+        .each_made(&rows, |row| last(row).map(|(_, _, state)| state))
+        .each_made(&rows, Packed::facts);
+    transaction.execute(NEW, values).await?;
+    Ok(())
+}
+
+/// Events of a task.
+pub async fn of_task(shared: &Shared, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
+    let values = || Values::default().one(task.0.0).one(task.1.0).one(after).one(rows_at_most(limit));
+    let mut events = Vec::new();
+    for row in &shared.read(Sql::Fixed(HISTORY), values).await? {
+        let new = unpack(row)?.into_iter().map(|(_, event)| event).filter(|event| event.sequence > after);
+        events.extend(new);
+    }
+    events.truncate(limit);
+    Ok(events)
+}
+
+/// The place behind everything that readers are shown now, of events and of messages.
+pub async fn end(shared: &Shared) -> Result<Cursor> {
+    let rows = shared.read(Sql::Fixed(END), || Values::default().one(shared.offset)).await?;
+    let horizon = rows.first().ok_or_else(|| Error::Corrupt("there is no horizon".into()))?.number(0)?;
+    Ok(behind(horizon))
+}
+
+/// The place right before the horizon. Positions begin with 1.
+pub fn behind(horizon: i64) -> Cursor {
+    Cursor { transaction: horizon, position: 0 }
+}
+
+/// A page of events. When there are none, but some are committed that can't be shown yet, it waits a moment for them.
+pub async fn page(shared: &Shared, scope: EventScope, after: Option<Cursor>, limit: usize) -> Result<EventPage> {
+    for pause in PAUSES {
+        let (page, hidden) = page_now(shared, scope, after, limit).await?;
+        if !hidden || !page.events.is_empty() {
+            return Ok(page);
+        }
+        tokio::time::sleep(pause).await;
+    }
+    Ok(page_now(shared, scope, after, limit).await?.0)
+}
+
+/// A page, and whether it ends where others are committed that can't be shown yet.
+async fn page_now(
+    shared: &Shared,
+    scope: EventScope,
+    after: Option<Cursor>,
+    limit: usize,
+) -> Result<(EventPage, bool)> {
+    let start = after.unwrap_or(behind(0));
+    let (sql, namespace, task) = match scope {
+        EventScope::Namespace(namespace) => (OF_NAMESPACE, namespace, None),
+        EventScope::Task(namespace, task) => (OF_TASK, namespace, Some(task.0)),
+    };
+    let values = || {
+        // The row that the place is in, or the one behind it. One row more: the first may have nothing new.
+        let from = Values::default().one(shared.offset).one(start.transaction).one((start.position + 1) / IN_A_ROW);
+        let values = from.one(namespace.0).one(rows_at_most(limit.saturating_add(1)));
+        if task.is_some() { values.one(task) } else { values }
+    };
+    let rows = shared.read(Sql::Fixed(sql), values).await?;
+    let end = rows.first().map(End::read).transpose()?;
+    let end = end.ok_or_else(|| Error::Corrupt("there is no horizon".into()))?;
+    let mut found: Vec<(Cursor, Event)> = Vec::new();
+    for row in &rows {
+        let Some(transaction) = row.number_or_null(TOKEN)? else { break };
+        let place = |(position, event)| (Cursor { transaction, position }, event);
+        found.extend(unpack(row)?.into_iter().map(place).filter(|(place, _)| *place > start));
+    }
+    found.truncate(limit);
+    let full = found.len() == limit;
+    let (next, hidden) = match (found.last(), end.scanned) {
+        (Some((place, _)), _) if full => (*place, false),
+        _ if limit == 0 => (start, false),
+        (_, Some(scanned)) => (scanned.max(start), false),
+        _ => (behind(end.horizon).max(start), end.hidden),
+    };
+    let more = hidden || next < behind(end.horizon);
+    let forgotten = after.is_some() && end.forgotten.is_some_and(|place| place > start);
+    let events = found.into_iter().map(|(_, event)| event).collect();
+    Ok((EventPage { events, next, more, forgotten }, hidden))
+}
+
+/// What every row says beside its events.
+struct End {
+    horizon: i64,
+    hidden: bool,
+    scanned: Option<Cursor>,
+    forgotten: Option<Cursor>,
+}
+
+impl End {
+    fn read(row: &PgRow) -> Result<Self> {
+        Ok(Self {
+            horizon: row.number(TOKEN + 1)?,
+            hidden: row.flag(TOKEN + 2)?,
+            scanned: last_of(row, TOKEN + 3)?,
+            forgotten: last_of(row, TOKEN + 5)?,
+        })
+    }
+}
+
+/// The last place that a row can have.
+fn last_of(row: &PgRow, column: usize) -> Result<Option<Cursor>> {
+    let (token, position) = (row.number_or_null(column)?, row.number_or_null(column + 1)?);
+    let place =
+        |(transaction, position): (i64, i64)| Cursor { transaction, position: position * IN_A_ROW + IN_A_ROW - 1 };
+    Ok(token.zip(position).map(place))
+}

@@ -1,0 +1,325 @@
+//! What rules want to see: locked first, then read.
+
+use super::convert::Values;
+use super::store::rows_at_most;
+use super::transaction::{PgTransaction, Table};
+use crate::columns::Columns;
+use crate::rows::{self, TASK_COLUMNS, agent_columns, edge_columns, namespace_columns, task_columns};
+use crate::{Error, Result};
+use callboard_core::model::{AgentId, LaneId, NamespaceId, Task};
+use callboard_core::working_set::{LaneRef, Rows, TaskRef, Want};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Tasks, locked by their ids. A lock that was waited for gives the row as it is then, but its spec as it was before: the two
+/// versions tell.
+const TASKS: &str = concat!(
+    "SELECT ",
+    task_columns!(),
+    ", t.spec_version, s.version FROM tasks AS t \
+     JOIN task_specs AS s ON s.namespace = t.namespace AND s.task = t.id \
+     WHERE t.namespace = ANY($1) AND t.id = ANY($2) ORDER BY t.namespace, t.id FOR UPDATE OF t"
+);
+const LOCKED_TASKS: &str = concat!(
+    "SELECT ",
+    task_columns!(),
+    ", t.spec_version, s.version FROM tasks AS t \
+     JOIN task_specs AS s ON s.namespace = t.namespace AND s.task = t.id \
+     WHERE t.namespace = ANY($1) AND t.id = ANY($2)"
+);
+const LOCK_TASKS: &str = "SELECT t.namespace, t.id FROM tasks AS t WHERE t.namespace = ANY($1) AND t.id = ANY($2) \
+     ORDER BY t.namespace, t.id FOR UPDATE";
+const NAMESPACES: &str =
+    concat!("SELECT ", namespace_columns!(), " FROM namespaces WHERE $1 OR name = ANY($2) ORDER BY name");
+const NAMED_AGENTS: &str = "SELECT namespace, id, name FROM agents WHERE namespace = ANY($1) AND name = ANY($2)";
+const AGENTS: &str = concat!(
+    "SELECT ",
+    agent_columns!(),
+    " FROM agents AS a WHERE a.namespace = ANY($1) AND a.id = ANY($2) ORDER BY a.namespace, a.id FOR UPDATE"
+);
+const LEASED: &str =
+    "SELECT namespace, id FROM tasks WHERE namespace = ANY($1) AND agent = ANY($2) AND agent IS NOT NULL";
+const KEYS: &str =
+    "SELECT namespace, key, id FROM tasks WHERE namespace = ANY($1) AND key = ANY($2) AND live AND key IS NOT NULL";
+const REQUESTS: &str = "SELECT r.namespace, r.principal, r.method, r.request_id, r.digest, r.reply, r.expires_at, r.format \
+     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS v (namespace, principal, method, request_id) \
+     JOIN requests AS r USING (namespace, principal, method, request_id)";
+const PENDING_EDGES: &str = concat!(
+    "SELECT p.* FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) AS v (namespace, source, most) CROSS JOIN LATERAL (SELECT ",
+    edge_columns!(),
+    " FROM edges AS e WHERE e.namespace = v.namespace AND e.source = v.source AND NOT e.resolved \
+     ORDER BY e.target LIMIT v.most) AS p"
+);
+const DEPENDENCIES: &str =
+    concat!("SELECT ", edge_columns!(), " FROM edges AS e WHERE e.namespace = ANY($1) AND e.target = ANY($2)");
+const LANES: &str = "SELECT namespace, id, key, format FROM lanes WHERE namespace = ANY($1)";
+const LANES_IN_USE: &str = "SELECT DISTINCT namespace, lane FROM tasks WHERE namespace = ANY($1) AND live";
+const LIVE_COUNTS: &str =
+    "SELECT namespace, sum(live)::bigint FROM live_counts WHERE namespace = ANY($1) GROUP BY namespace";
+/// Ready tasks, locked. Those that another transaction has locked are passed over: it gives them out, or leaves them.
+const READY: &str = "SELECT r.namespace, r.lane, r.id FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) \
+     AS v (namespace, lane, most) CROSS JOIN LATERAL (SELECT t.namespace, t.lane, t.id FROM tasks AS t \
+     WHERE t.namespace = v.namespace AND t.lane = v.lane AND t.rank IS NOT NULL ORDER BY t.rank, t.id LIMIT v.most \
+     FOR UPDATE SKIP LOCKED) AS r";
+
+/// The rows that are wanted and exist.
+pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> {
+    transaction.connection()?;
+    let mut rows = Rows::default();
+    load_namespaces(transaction, want, &mut rows).await?;
+    let mut first: BTreeSet<TaskRef> = want.tasks.clone();
+    load_agents(transaction, want, &mut rows, &mut first).await?;
+    load_keys(transaction, want, &mut rows, &mut first).await?;
+    let mut found = load_tasks(transaction, &first).await?;
+    drop_free_keys(&mut rows, &found);
+    let mut second = BTreeSet::new();
+    load_edges(transaction, want, &mut rows, &mut second).await?;
+    load_ready(transaction, want, &mut rows, &mut second).await?;
+    second.retain(|task| !first.contains(task));
+    found.append(&mut load_tasks(transaction, &second).await?);
+    rows.tasks = found;
+    load_requests(transaction, want, &mut rows).await?;
+    load_lanes(transaction, want, &mut rows).await?;
+    super::mail::load(transaction, want, &mut rows).await?;
+    Ok(rows)
+}
+
+/// The arrays of namespaces and ids. Rows of all pairs of them may be found, not only those that are meant: ids are unique, but
+/// nothing is taken for granted.
+fn of_tasks<'a>(tasks: impl Iterator<Item = &'a TaskRef> + Clone) -> Values {
+    let namespaces: BTreeSet<i64> = tasks.clone().map(|(namespace, _)| namespace.0).collect();
+    let ids: Vec<_> = tasks.map(|(_, id)| id.0).collect();
+    Values::default().one(Vec::from_iter(namespaces)).one(ids)
+}
+
+fn namespaces_of(namespaces: &BTreeSet<NamespaceId>) -> Values {
+    let namespaces: Vec<i64> = namespaces.iter().map(|namespace| namespace.0).collect();
+    Values::default().one(namespaces)
+}
+
+/// Tasks, locked.
+async fn load_tasks(transaction: &mut PgTransaction, wanted: &BTreeSet<TaskRef>) -> Result<Vec<Task>> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let new: Vec<TaskRef> = wanted.iter().filter(|task| !transaction.locked.contains(task)).copied().collect();
+    transaction.will_lock(Table::Tasks, new.iter().map(|(namespace, id)| (*namespace, id.0))).await?;
+    let found = transaction.fetch(TASKS, of_tasks(wanted.iter())).await?;
+    let mut tasks: Vec<Task> = Vec::with_capacity(found.len());
+    let mut outdated: Vec<TaskRef> = Vec::new();
+    for row in &found {
+        let task = (row.namespace_id(0)?, row.task_id(1)?);
+        transaction.locked.insert(task);
+        match row.number(TASK_COLUMNS)? == row.number(TASK_COLUMNS + 1)? {
+            _ if !wanted.contains(&task) => {}
+            true => tasks.push(rows::task(row)?),
+            false => outdated.push(task),
+        }
+    }
+    if !outdated.is_empty() {
+        for row in &transaction.fetch(LOCKED_TASKS, of_tasks(outdated.iter())).await? {
+            if row.number(TASK_COLUMNS)? != row.number(TASK_COLUMNS + 1)? {
+                let id = row.task_id(1)?;
+                return Err(Error::Corrupt(format!("task {id} and its spec are of different versions")));
+            }
+            tasks.push(rows::task(row)?);
+        }
+    }
+    Ok(tasks)
+}
+
+async fn load_namespaces(transaction: &mut PgTransaction, want: &Want, rows: &mut Rows) -> Result<()> {
+    if !want.all_namespaces && want.namespaces.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = want.namespaces.iter().collect();
+    let values = Values::default().one(want.all_namespaces).each_text(&names, |name| name);
+    let found = transaction.fetch(NAMESPACES, values).await?;
+    rows.namespaces = found.iter().map(rows::namespace).collect::<Result<_>>()?;
+    Ok(())
+}
+
+/// Agents, locked, and then which tasks they have: who gives an agent a task has it locked, too.
+async fn load_agents(
+    transaction: &mut PgTransaction,
+    want: &Want,
+    rows: &mut Rows,
+    tasks: &mut BTreeSet<TaskRef>,
+) -> Result<()> {
+    let mut wanted: BTreeSet<(NamespaceId, AgentId)> = want.agents_by_id.clone();
+    if !want.agents.is_empty() {
+        let names: Vec<_> = want.agents.iter().collect();
+        let namespaces: BTreeSet<i64> = names.iter().map(|(namespace, _)| namespace.0).collect();
+        let values = Values::default().one(Vec::from_iter(namespaces)).each_text(&names, |(_, name)| name);
+        for row in &transaction.fetch(NAMED_AGENTS, values).await? {
+            if want.agents.contains(&(row.namespace_id(0)?, row.text(2)?.into())) {
+                wanted.insert((row.namespace_id(0)?, row.agent_id(1)?));
+            }
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    transaction.will_lock(Table::Agents, wanted.iter().map(|(namespace, id)| (*namespace, id.0))).await?;
+    let values = || {
+        let namespaces: BTreeSet<i64> = wanted.iter().map(|(namespace, _)| namespace.0).collect();
+        let ids: Vec<_> = wanted.iter().map(|(_, id)| id.0).collect();
+        Values::default().one(Vec::from_iter(namespaces)).one(ids)
+    };
+    for row in &transaction.fetch(AGENTS, values()).await? {
+        let agent = rows::agent(row)?;
+        if wanted.contains(&(agent.namespace, agent.id)) {
+            rows.agents.push(agent);
+        }
+    }
+    for row in &transaction.fetch(LEASED, values()).await? {
+        tasks.insert((row.namespace_id(0)?, row.task_id(1)?));
+    }
+    Ok(())
+}
+
+async fn load_keys(
+    transaction: &mut PgTransaction,
+    want: &Want,
+    rows: &mut Rows,
+    tasks: &mut BTreeSet<TaskRef>,
+) -> Result<()> {
+    if want.keys.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<_> = want.keys.iter().collect();
+    let namespaces: BTreeSet<i64> = keys.iter().map(|(namespace, _)| namespace.0).collect();
+    let values = Values::default().one(Vec::from_iter(namespaces)).each_text(&keys, |(_, key)| key);
+    for row in &transaction.fetch(KEYS, values).await? {
+        let key = (row.namespace_id(0)?, row.text(1)?.into_owned());
+        if want.keys.contains(&key) {
+            let task = row.task_id(2)?;
+            tasks.insert((key.0, task));
+            rows.keys.push((key, task));
+        }
+    }
+    Ok(())
+}
+
+/// While its lock was waited for a task may have ended: then its key is free, or another's, which a save finds out.
+fn drop_free_keys(rows: &mut Rows, found: &[Task]) {
+    let live: HashMap<_, _> = found.iter().map(|task| ((task.namespace, task.id), task.is_live())).collect();
+    rows.keys.retain(|((namespace, _), task)| live.get(&(*namespace, *task)).copied().unwrap_or(false));
+}
+
+/// Edges are read when the tasks at the end from which they are looked for are locked: so that none can be missed.
+async fn load_edges(
+    transaction: &mut PgTransaction,
+    want: &Want,
+    rows: &mut Rows,
+    tasks: &mut BTreeSet<TaskRef>,
+) -> Result<()> {
+    if want.pending_edges.is_empty() && want.dependencies.is_empty() {
+        return Ok(());
+    }
+    lock_tasks(transaction, want.pending_edges.keys().chain(&want.dependencies)).await?;
+    let edges = &mut rows.edges;
+    if !want.pending_edges.is_empty() {
+        let sources: Vec<_> = want.pending_edges.iter().collect();
+        let values = Values::default()
+            .each(&sources, |((namespace, _), _)| namespace.0)
+            .each(&sources, |((_, source), _)| source.0)
+            .each(&sources, |(_, limit)| rows_at_most(**limit));
+        for row in &transaction.fetch(PENDING_EDGES, values).await? {
+            let edge = rows::edge(row)?;
+            tasks.insert((edge.namespace, edge.target));
+            edges.push(edge);
+        }
+    }
+    if !want.dependencies.is_empty() {
+        for row in &transaction.fetch(DEPENDENCIES, of_tasks(want.dependencies.iter())).await? {
+            let edge = rows::edge(row)?;
+            if want.dependencies.contains(&(edge.namespace, edge.target)) {
+                tasks.insert((edge.namespace, edge.source));
+                edges.push(edge);
+            }
+        }
+    }
+    // In the order of each target's dependencies; pending ones stay in the order of their targets.
+    edges.sort_by_key(|edge| (edge.target, edge.ordinal));
+    Ok(())
+}
+
+/// Locks tasks that are not locked yet.
+async fn lock_tasks(transaction: &mut PgTransaction, tasks: impl Iterator<Item = &TaskRef>) -> Result<()> {
+    let new: BTreeSet<TaskRef> = tasks.filter(|task| !transaction.locked.contains(task)).copied().collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    transaction.will_lock(Table::Tasks, new.iter().map(|(namespace, id)| (*namespace, id.0))).await?;
+    for row in &transaction.fetch(LOCK_TASKS, of_tasks(new.iter())).await? {
+        transaction.locked.insert((row.namespace_id(0)?, row.task_id(1)?));
+    }
+    Ok(())
+}
+
+async fn load_ready(
+    transaction: &mut PgTransaction,
+    want: &Want,
+    rows: &mut Rows,
+    tasks: &mut BTreeSet<TaskRef>,
+) -> Result<()> {
+    if want.ready.is_empty() {
+        return Ok(());
+    }
+    let lanes: Vec<_> = want.ready.iter().collect();
+    let values = Values::default()
+        .each(&lanes, |((namespace, _), _)| namespace.0)
+        .each(&lanes, |((_, lane), _)| lane.0)
+        .each(&lanes, |(_, limit)| rows_at_most(**limit));
+    let mut counts: BTreeMap<LaneRef, usize> = BTreeMap::new();
+    for row in &transaction.fetch(READY, values).await? {
+        let (namespace, task) = (row.namespace_id(0)?, row.task_id(2)?);
+        *counts.entry((namespace, LaneId(row.number(1)?))).or_default() += 1;
+        transaction.locked.insert((namespace, task));
+        tasks.insert((namespace, task));
+    }
+    rows.ready = counts.into_iter().collect();
+    Ok(())
+}
+
+async fn load_requests(transaction: &mut PgTransaction, want: &Want, rows: &mut Rows) -> Result<()> {
+    if want.requests.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<_> = want.requests.iter().collect();
+    let values = Values::default()
+        .each(&keys, |key| key.namespace.0)
+        .each_text(&keys, |key| &key.principal)
+        .each_text(&keys, |key| &key.method)
+        .each_text(&keys, |key| &key.request_id);
+    let found = transaction.fetch(REQUESTS, values).await?;
+    rows.requests = found.iter().map(rows::request).collect::<Result<_>>()?;
+    Ok(())
+}
+
+async fn load_lanes(transaction: &mut PgTransaction, want: &Want, rows: &mut Rows) -> Result<()> {
+    if !want.lanes.is_empty() {
+        for row in &transaction.fetch(LANES, namespaces_of(&want.lanes)).await? {
+            let lane = rows::lane(row)?;
+            transaction.lanes.insert((lane.namespace, lane.id));
+            rows.lanes.push(lane);
+        }
+    }
+    if !want.lanes_in_use.is_empty() {
+        for row in &transaction.fetch(LANES_IN_USE, namespaces_of(&want.lanes_in_use)).await? {
+            rows.lanes_in_use.push((row.namespace_id(0)?, LaneId(row.number(1)?)));
+        }
+    }
+    if !want.live_counts.is_empty() {
+        let mut counts: BTreeMap<NamespaceId, i64> = BTreeMap::new();
+        for row in &transaction.fetch(LIVE_COUNTS, namespaces_of(&want.live_counts)).await? {
+            counts.insert(row.namespace_id(0)?, row.number(1)?);
+        }
+        // And what this transaction has changed.
+        for (namespace, by) in transaction.live.iter().filter(|(namespace, _)| want.live_counts.contains(namespace)) {
+            *counts.entry(*namespace).or_default() += by;
+        }
+        rows.live_counts = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! Tasks in a PostgreSQL database, which any number of replicas share.
+//!
+//! What a transaction loads is locked until it ends ([`transaction`], [`load`]); what it saves must have the version that it
+//! loaded ([`save`]). Rows go in and out by arrays ([`convert`]), a statement and so a round trip for each kind. A read is one
+//! statement: it sees one state of the database, and leaves nothing behind when its future is dropped. The order of commits is
+//! that of transaction ids, of which readers see what nobody can come before any more ([`events`]).
+
+mod connections;
+mod convert;
+mod error;
+mod events;
+mod forget;
+mod list;
+mod load;
+mod mail;
+mod open;
+mod reads;
+mod sample;
+mod save;
+mod schema;
+mod store;
+mod text;
+mod transaction;
+mod url;
+
+pub use open::{Inspection, PostgresOptions};
+pub use store::PostgresStore;
+pub use url::without_password;
+
+/// The token of this transaction: its id and `$1`, the offset. See `events` in the migrations.
+macro_rules! own_token {
+    () => {
+        "(pg_current_xact_id()::text::bigint + $1)"
+    };
+}
+/// What is below has been committed or given up, and nothing comes before it any more. With `$1`, the offset.
+macro_rules! horizon {
+    () => {
+        "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint + $1)"
+    };
+}
+pub(in crate::postgres) use {horizon, own_token};

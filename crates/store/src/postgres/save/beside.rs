@@ -1,0 +1,114 @@
+//! Saving what stands beside tasks: edges, payloads, answers.
+
+use super::super::convert::Values;
+use super::super::transaction::PgTransaction;
+use super::check;
+use crate::Result;
+use crate::codec::{last_of_each, on_failure_code, to_json};
+use callboard_core::Settings;
+use callboard_core::model::{Content, NamespaceId, Payload, RequestRecord, TaskId};
+use callboard_core::working_set::{ChangeSet, PayloadValue, PayloadWrite, TaskRef};
+
+use std::borrow::Cow;
+
+const NEW_EDGES: &str = "INSERT INTO edges (namespace, source, target, ordinal, on_failure, resolved) \
+     SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bool[])";
+const RESOLVED: &str = "UPDATE edges AS e SET resolved = $4 FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) \
+     AS v (namespace, source, target) WHERE e.namespace = v.namespace AND e.source = v.source AND e.target = v.target";
+const PAYLOADS: &str = "INSERT INTO payloads (namespace, task, kind, content_type, metadata, content, is_text) \
+     SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::bool[]) \
+     ON CONFLICT (namespace, task, kind) DO UPDATE SET content_type = excluded.content_type, metadata = excluded.metadata, \
+     content = excluded.content, is_text = excluded.is_text, format = 1";
+const REQUESTS: &str = "INSERT INTO requests AS r (namespace, principal, method, request_id, digest, reply, remembered_at, expires_at) \
+     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::bigint[], $8::bigint[]) \
+     ON CONFLICT (namespace, principal, method, request_id) DO UPDATE SET digest = excluded.digest, reply = excluded.reply, \
+     remembered_at = excluded.remembered_at, expires_at = excluded.expires_at, format = 1 \
+     WHERE r.expires_at <= excluded.remembered_at";
+
+/// New ones, then those resolved, then those that wait again: a task that waits once too often is told again, one that waits
+/// for nothing would wait for ever.
+pub async fn save_edges(transaction: &mut PgTransaction, changes: &ChangeSet) -> Result<()> {
+    let new = &changes.edges;
+    if !new.is_empty() {
+        let values = Values::default()
+            .each(new, |edge| edge.namespace.0)
+            .each(new, |edge| edge.source.0)
+            .each(new, |edge| edge.target.0)
+            .each(new, |edge| i64::from(edge.ordinal))
+            .each(new, |edge| on_failure_code(edge.on_failure))
+            .each(new, |edge| edge.resolved);
+        transaction.execute(NEW_EDGES, values).await?;
+    }
+    for (edges, resolved) in [(&changes.resolved_edges, true), (&changes.reopened_edges, false)] {
+        if !edges.is_empty() {
+            transaction.execute(RESOLVED, edge_columns(edges).one(resolved)).await?;
+        }
+    }
+    Ok(())
+}
+
+fn edge_columns(edges: &[(NamespaceId, TaskId, TaskId)]) -> Values {
+    Values::default()
+        .each(edges, |(namespace, _, _)| namespace.0)
+        .each(edges, |(_, source, _)| source.0)
+        .each(edges, |(_, _, target)| target.0)
+}
+
+/// A payload's row.
+struct Row<'a> {
+    task: TaskRef,
+    kind: i64,
+    payload: Cow<'a, Payload>,
+}
+
+fn row<'a>(((task, kind), value): &((TaskRef, i64), &'a PayloadValue)) -> Result<Row<'a>> {
+    let payload = match value {
+        PayloadValue::Result(payload) | PayloadValue::Checkpoint(payload) => Cow::Borrowed(&**payload),
+        PayloadValue::Failure(failure) => Cow::Owned(Payload {
+            content_type: "application/json".into(),
+            metadata: Default::default(),
+            content: Content::Text(to_json(&**failure)?.into()),
+        }),
+    };
+    Ok(Row { task: *task, kind: *kind, payload })
+}
+
+/// Each in place of the one before.
+pub async fn save_payloads(transaction: &mut PgTransaction, payloads: &[PayloadWrite]) -> Result<()> {
+    let rows: Vec<Row<'_>> = last_of_each(payloads).iter().map(row).collect::<Result<_>>()?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let values = Values::default()
+        .each(&rows, |row| row.task.0.0)
+        .each(&rows, |row| row.task.1.0)
+        .each(&rows, |row| row.kind)
+        .payloads(&rows, |row| &row.payload);
+    transaction.execute(PAYLOADS, values).await?;
+    Ok(())
+}
+
+/// An answer that may be forgotten makes way for another under its key; one that may not is a conflict. In one order: what
+/// another transaction is at is waited for.
+pub async fn save_requests(
+    transaction: &mut PgTransaction,
+    requests: &[RequestRecord],
+    settings: &Settings,
+) -> Result<()> {
+    if requests.is_empty() {
+        return Ok(());
+    }
+    let mut rows: Vec<&RequestRecord> = requests.iter().collect();
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
+    let values = Values::default()
+        .each(&rows, |record| record.key.namespace.0)
+        .each_text(&rows, |record| &record.key.principal)
+        .each_text(&rows, |record| &record.key.method)
+        .each_text(&rows, |record| &record.key.request_id)
+        .each(&rows, |record| record.digest.as_slice())
+        .each_text(&rows, |record| &record.reply)
+        .each(&rows, |record| (record.expires_at - settings.remember_requests).0)
+        .each(&rows, |record| record.expires_at.0);
+    let saved = transaction.execute(REQUESTS, values).await?;
+    check(rows.len(), "answers", saved)
+}

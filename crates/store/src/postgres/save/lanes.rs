@@ -1,0 +1,68 @@
+//! Lanes: none goes while a task is saved in it.
+
+use super::super::convert::Values;
+use super::super::transaction::PgTransaction;
+use crate::codec::to_json;
+use crate::columns::Columns;
+use crate::{Error, Result};
+use callboard_core::model::LaneId;
+use callboard_core::working_set::{ChangeSet, ChangedTask, LaneRef};
+use std::collections::BTreeSet;
+
+const NEW: &str = "INSERT INTO lanes (namespace, id, key) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[]) \
+     ON CONFLICT (namespace, id) DO NOTHING";
+const LOCK: &str = "SELECT l.namespace, l.id FROM lanes AS l JOIN unnest($1::bigint[], $2::bigint[]) AS v (namespace, id) \
+     USING (namespace, id) ORDER BY l.namespace, l.id FOR UPDATE OF l";
+/// A statement of its own, behind the lock: it sees the tasks of those that held the lane before.
+const OLD: &str = "DELETE FROM lanes AS l USING unnest($1::bigint[], $2::bigint[]) AS v (namespace, id) \
+     WHERE l.namespace = v.namespace AND l.id = v.id AND NOT EXISTS \
+     (SELECT 1 FROM tasks AS t WHERE t.namespace = l.namespace AND t.lane = l.id AND t.live)";
+const HOLD: &str = "SELECT l.namespace, l.id FROM lanes AS l JOIN unnest($1::bigint[], $2::bigint[]) AS v (namespace, id) \
+     USING (namespace, id) ORDER BY l.namespace, l.id FOR KEY SHARE OF l";
+
+/// Those that go, then those that come: a lane in both lists stays, since a lane too many does no harm.
+pub async fn save(transaction: &mut PgTransaction, changes: &ChangeSet) -> Result<()> {
+    if !changes.removed_lanes.is_empty() {
+        let gone: BTreeSet<LaneRef> = changes.removed_lanes.iter().copied().collect();
+        transaction.fetch(LOCK, refs(&gone)).await?;
+        transaction.execute(OLD, refs(&gone)).await?;
+        transaction.lanes.retain(|lane| !gone.contains(lane));
+    }
+    if !changes.lanes.is_empty() {
+        let mut lanes: Vec<_> = changes.lanes.iter().collect();
+        // In one order: two transactions may bring the same ones.
+        lanes.sort_by_key(|lane| (lane.namespace, lane.id));
+        let values = Values::default()
+            .each(&lanes, |lane| lane.namespace.0)
+            .each(&lanes, |lane| lane.id.0)
+            .each_made(&lanes, |lane| to_json(&lane.key));
+        transaction.execute(NEW, values).await?;
+    }
+    hold(transaction, changes).await
+}
+
+/// Lanes that rules saw must still be there when this is committed, or nobody would look for the tasks in them.
+async fn hold(transaction: &mut PgTransaction, changes: &ChangeSet) -> Result<()> {
+    let enters =
+        |task: &&ChangedTask| task.row.is_live() && (task.expected == 0 || task.spec_changed || task.row.run > 1);
+    let entered = changes.tasks.iter().filter(enters).map(|task| (task.row.namespace, task.row.lane));
+    let entered: BTreeSet<LaneRef> = entered.filter(|lane| transaction.lanes.contains(lane)).collect();
+    if entered.is_empty() {
+        return Ok(());
+    }
+    for row in &transaction.fetch(HOLD, refs(&entered)).await? {
+        // Held until the end: no second time.
+        transaction.lanes.remove(&(row.namespace_id(0)?, LaneId(row.number(1)?)));
+    }
+    match entered.iter().find(|lane| transaction.lanes.contains(lane)) {
+        None => Ok(()),
+        Some(lane) => Err(Error::Conflict(format!("lane {} was removed", lane.1.0))),
+    }
+}
+
+fn refs(lanes: &BTreeSet<LaneRef>) -> Values {
+    let lanes: Vec<LaneRef> = lanes.iter().copied().collect();
+    Values::default()
+        .one(lanes.iter().map(|(namespace, _)| namespace.0).collect::<Vec<_>>())
+        .one(lanes.iter().map(|(_, lane)| lane.0).collect::<Vec<_>>())
+}

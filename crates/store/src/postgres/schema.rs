@@ -1,0 +1,162 @@
+//! Which schema a database has, whether we may use it, and how it becomes ours.
+
+use super::connections::Lent;
+use super::convert::Values;
+use super::error::pg_error;
+use crate::columns::Columns;
+use crate::{Error, Result};
+
+/// What replicas that start at once wait for, one after the other: "CALB".
+const LOCK: i64 = 0x4341_4c42;
+/// The oldest PostgreSQL that its statements are written for.
+const OLDEST_POSTGRES: i64 = 140_000;
+/// How far behind the highest token of a restored database new ones begin.
+const MARGIN: i64 = 1_000_000;
+
+/// A step of the schema: from the version before to this.
+struct Migration {
+    version: i64,
+    sql: &'static str,
+}
+
+/// In order, without gaps. One that was released never changes.
+const MIGRATIONS: [Migration; 1] =
+    [Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_spine.sql") }];
+
+/// The schema that this program knows.
+pub const SCHEMA_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+
+/// What the server says of itself, and of our schema.
+const SERVER: &str = "SELECT current_setting('server_version_num')::bigint, current_setting('server_encoding'), \
+     current_setting('synchronous_commit'), current_setting('fsync'), pg_is_in_recovery(), \
+     to_regclass('callboard_meta') IS NOT NULL, EXISTS (SELECT 1 FROM pg_class AS c \
+     WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND c.relkind IN ('r', 'p') \
+     AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')), \
+     current_schema() IS NOT NULL, pg_database_size(current_database())";
+
+/// What is known of a database before it is used.
+pub struct Found {
+    /// 0: none yet.
+    pub schema: i64,
+    /// Its size.
+    pub bytes: i64,
+    /// The server's version, as `150004`.
+    pub server: i64,
+}
+
+/// Refuses what isn't ours, is too new, or could not keep our promises. Changes nothing.
+pub async fn verify(connection: &mut Lent) -> Result<Found> {
+    let row = connection.fetch(SERVER, Values::default()).await?;
+    let row = row.first().ok_or_else(|| Error::Corrupt("the server says nothing of itself".into()))?;
+    let server = row.number(0)?;
+    if server < OLDEST_POSTGRES {
+        return refuse(format!("PostgreSQL is {}, and must be 14 or newer; upgrade it", server / 10_000));
+    }
+    let encoding = row.text(1)?;
+    if encoding != "UTF8" {
+        let remedy = "create the database with ENCODING 'UTF8'";
+        return refuse(format!("the database's encoding is {encoding}, and must be UTF8; {remedy}"));
+    }
+    if row.text(2)? == "off" {
+        return refuse("synchronous_commit is off: what was acknowledged could be lost; set it to on".into());
+    }
+    if row.text(3)? == "off" {
+        tracing::warn!("fsync is off on the PostgreSQL server: a power cut loses what was acknowledged");
+    }
+    if row.flag(4)? {
+        return refuse("the server is a standby, which can't be written to; name the primary".into());
+    }
+    if !row.flag(7)? {
+        return refuse("no schema of the search path exists; create it, or set another search_path".into());
+    }
+    let schema = match (row.flag(5)?, row.flag(6)?) {
+        (true, _) => version(connection).await?,
+        (false, false) => 0,
+        (false, true) => {
+            let remedy = "create one for callboard alone";
+            return refuse(format!("the database has tables of another application; {remedy}"));
+        }
+    };
+    Ok(Found { schema, bytes: row.number(8)?, server })
+}
+
+fn refuse<T>(text: String) -> Result<T> {
+    Err(Error::Unusable(text))
+}
+
+/// The schema of a database that is ours. One that needs a newer program is refused.
+async fn version(connection: &mut Lent) -> Result<i64> {
+    let sql = "SELECT name, value FROM callboard_meta WHERE name IN ('schema', 'min_version')";
+    let (mut schema, mut needed) = (None, None);
+    for row in &connection.fetch(sql, Values::default()).await? {
+        match &*row.text(0)? {
+            "schema" => schema = Some(row.number(1)?),
+            _ => needed = Some(row.number(1)?),
+        }
+    }
+    let (Some(schema), Some(needed)) = (schema, needed) else {
+        let text = "callboard_meta does not say which schema the database has; restore a backup";
+        return Err(Error::Corrupt(text.into()));
+    };
+    if needed <= SCHEMA_VERSION {
+        return Ok(schema);
+    }
+    refuse(format!(
+        "the database needs a version of callboard that knows schema {needed}, this one knows {SCHEMA_VERSION}; \
+         start a newer version, or restore a backup made before the upgrade"
+    ))
+}
+
+/// Brings the database up to date. Any number of replicas may do so at once.
+pub async fn migrate(connection: &mut Lent) -> Result<()> {
+    for Migration { version: to, sql } in &MIGRATIONS {
+        connection.run(begin()).await.map_err(pg_error)?;
+        // Another may have done it meanwhile.
+        if verify(connection).await?.schema < *to {
+            let script = format!("{sql}; UPDATE callboard_meta SET value = {to} WHERE name = 'schema'");
+            connection.run(script).await.map_err(pg_error)?;
+            tracing::info!(version = to, "migrated the PostgreSQL store");
+        }
+        connection.run("COMMIT".into()).await.map_err(pg_error)?;
+    }
+    Ok(())
+}
+
+/// A transaction that is alone with the schema. The lock goes with the transaction: a pooler that gives the session's server to
+/// another does no harm.
+fn begin() -> String {
+    format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})")
+}
+
+/// What is to be added to transaction ids, and which shard of the counters a replica has.
+///
+/// In a database that was dumped and restored elsewhere transaction ids begin anew, and must not come before those that it has.
+pub async fn settle(connection: &mut Lent) -> Result<(i64, i64)> {
+    connection.run(begin()).await.map_err(pg_error)?;
+    verify(connection).await?;
+    let sql = "SELECT (SELECT value FROM callboard_meta WHERE name = 'token_offset'), \
+         greatest((SELECT token FROM events ORDER BY token DESC LIMIT 1), \
+         (SELECT token FROM messages ORDER BY token DESC LIMIT 1), (SELECT max(token) FROM forgotten_events), 0), \
+         pg_snapshot_xmax(pg_current_snapshot())::text::bigint, nextval('shards')";
+    let row = connection.fetch(sql, Values::default()).await?;
+    let row = row.first().ok_or_else(|| Error::Corrupt("callboard_meta can't be read".into()))?;
+    let (known, highest, next) = (row.number(0)?, row.number(1)?, row.number(2)?);
+    let offset = if highest < next + known { known } else { highest + MARGIN - next };
+    if offset != known {
+        let sql = "UPDATE callboard_meta SET value = $1 WHERE name = 'token_offset'";
+        connection.execute(sql, Values::default().one(offset)).await?;
+        tracing::info!("the database was restored from a dump: the order of commits goes on behind what it has");
+    }
+    connection.run("COMMIT".into()).await.map_err(pg_error)?;
+    Ok((offset, row.number(3)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_numbered_without_gaps() {
+        assert!(MIGRATIONS.iter().map(|migration| migration.version).eq(1..=SCHEMA_VERSION));
+    }
+}

@@ -1,0 +1,214 @@
+//! The store itself.
+
+use super::connections::{Connections, Lent};
+use super::convert::Values;
+use super::transaction::PgTransaction;
+use super::{events, forget, list, mail, reads, sample};
+use crate::{
+    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, Result,
+    Sample, Store, TaskFilter, TaskPage, TaskView, Transaction,
+};
+use async_trait::async_trait;
+use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, TaskRef};
+use sqlx::postgres::PgRow;
+use std::sync::Arc;
+
+/// Tasks in a PostgreSQL database. See [`PostgresStore::open`].
+pub struct PostgresStore {
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What all that a store does has in common.
+pub struct Shared {
+    /// The connections.
+    pub connections: Arc<Connections>,
+    /// What is added to transaction ids: see `events` in the migrations.
+    pub offset: i64,
+    /// Which shard of the counters is this replica's.
+    pub shard: i64,
+}
+
+/// A read's statement.
+pub enum Sql {
+    /// That never changes.
+    Fixed(&'static str),
+    /// Put together from texts of ours.
+    Built(String),
+}
+
+impl Shared {
+    /// Reads by one statement. It is repeated when the connection was idle and is found broken: the server was restarted, say.
+    pub async fn read(&self, sql: Sql, values: impl Fn() -> Values) -> Result<Vec<PgRow>> {
+        let mut lent = self.connections.lend().await?;
+        let mut rows = read_on(&mut lent, &sql, values(), self.connections.are_sessions()).await;
+        if matches!(rows, Err(crate::Error::Unavailable(_))) && lent.reused {
+            lent = self.connections.lend_new().await?;
+            rows = read_on(&mut lent, &sql, values(), self.connections.are_sessions()).await;
+        }
+        let rows = rows?;
+        lent.give_back();
+        Ok(rows)
+    }
+}
+
+/// A pooler may give each transaction another server: without one of its own a statement would be prepared on one, and run on another.
+async fn read_on(lent: &mut Lent, sql: &Sql, values: Values, session: bool) -> Result<Vec<PgRow>> {
+    if !session {
+        lent.run("BEGIN READ ONLY".into()).await.map_err(super::error::pg_error)?;
+    }
+    let rows = match sql {
+        Sql::Fixed(sql) => lent.fetch(sql, values).await?,
+        Sql::Built(sql) => lent.fetch_text(sql.clone(), values).await?,
+    };
+    if !session {
+        lent.run("COMMIT".into()).await.map_err(super::error::pg_error)?;
+    }
+    Ok(rows)
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Transaction>> {
+        Ok(Box::new(PgTransaction::begin(&self.shared).await?))
+    }
+
+    async fn namespaces(&self) -> Result<Vec<Namespace>> {
+        reads::namespaces(&self.shared).await
+    }
+
+    async fn task(&self, task: TaskRef) -> Result<Option<TaskView>> {
+        reads::task(&self.shared, task).await
+    }
+
+    async fn tasks(
+        &self,
+        namespace: NamespaceId,
+        filter: &TaskFilter,
+        before: Option<TaskId>,
+        limit: usize,
+    ) -> Result<TaskPage> {
+        list::list(&self.shared, namespace, filter, before, limit).await
+    }
+
+    async fn hydrate(&self, tasks: &[TaskRef]) -> Result<Vec<Hydrated>> {
+        reads::hydrate(&self.shared, tasks).await
+    }
+
+    async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>> {
+        reads::dependencies(&self.shared, task).await
+    }
+
+    async fn dependency_results(
+        &self,
+        task: TaskRef,
+        after: Option<u32>,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(u32, TaskView)>> {
+        reads::dependency_results(&self.shared, task, after, limit, max_bytes).await
+    }
+
+    async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
+        events::of_task(&self.shared, task, after, limit).await
+    }
+
+    async fn events(&self, scope: EventScope, after: Option<Cursor>, limit: usize) -> Result<EventPage> {
+        events::page(&self.shared, scope, after, limit).await
+    }
+
+    async fn end_of_events(&self) -> Result<Cursor> {
+        events::end(&self.shared).await
+    }
+
+    async fn agent(&self, namespace: NamespaceId, name: &str) -> Result<Option<(Agent, usize)>> {
+        reads::agent(&self.shared, namespace, name).await
+    }
+
+    async fn agents(
+        &self,
+        namespace: NamespaceId,
+        filter: &AgentFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<AgentPage> {
+        reads::agents(&self.shared, namespace, filter, after, limit).await
+    }
+
+    async fn live_sessions(&self, after: Option<AgentId>, limit: usize) -> Result<Vec<Agent>> {
+        reads::live_sessions(&self.shared, after, limit).await
+    }
+
+    async fn due(&self, now: Timestamp, after: Option<(Timestamp, TaskId)>, limit: usize) -> Result<Due> {
+        reads::due(&self.shared, now, after, limit).await
+    }
+
+    async fn ready_lanes(&self, limit: usize) -> Result<Vec<LaneRef>> {
+        reads::ready_lanes(&self.shared, limit).await
+    }
+
+    async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize> {
+        forget::answers(&self.shared, now, limit).await
+    }
+
+    async fn mail(
+        &self,
+        mailbox: MailboxRef,
+        now: Timestamp,
+        after: i64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<MailPage> {
+        mail::page(&self.shared, mailbox, now, after, limit, max_bytes).await
+    }
+
+    async fn new_mail(&self, after: Cursor, limit: usize) -> Result<NewMail> {
+        mail::new_mail(&self.shared, after, limit).await
+    }
+
+    async fn end_of_mail(&self) -> Result<Cursor> {
+        events::end(&self.shared).await
+    }
+
+    async fn expired_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<(MailboxRef, MessageId)>> {
+        mail::expired(&self.shared, now, limit).await
+    }
+
+    async fn purge_mailboxes(&self, limit: usize) -> Result<usize> {
+        mail::purge(&self.shared, limit).await
+    }
+
+    async fn ended_tasks(&self, before: Timestamp, after: Option<Cursor>, limit: usize) -> Result<Ended> {
+        forget::ended(&self.shared, before, after, limit).await
+    }
+
+    async fn forget_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {
+        forget::tasks(&self.shared, tasks, before).await
+    }
+
+    async fn gone_agents(&self, before: Timestamp, limit: usize) -> Result<Vec<AgentKey>> {
+        forget::gone_agents(&self.shared, before, limit).await
+    }
+
+    /// PostgreSQL's autovacuum does it.
+    async fn upkeep(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn sample(&self) -> Result<Sample> {
+        sample::sample(&self.shared).await
+    }
+
+    async fn close(&self) {
+        self.shared.connections.close().await;
+    }
+}
+
+/// A limit as PostgreSQL takes it.
+pub fn rows_at_most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,190 @@
+//! A transaction, and the locks that it has.
+//!
+//! READ COMMITTED: every statement sees what was committed when it began. What is loaded is locked first, in one order: agents,
+//! tasks, mailboxes, messages, and rows by id, so that transactions that want the same rows wait for each other and not in a ring. Rules
+//! ask for rows in several rounds; a lock that should have been taken earlier is waited for only a moment, then the
+//! transaction is given up as a conflict, and decided again.
+
+use super::connections::Lent;
+use super::convert::Values;
+use super::error::{commit_error, pg_error};
+use super::store::Shared;
+use super::{load, save};
+use crate::{Error, Result, Transaction};
+use async_trait::async_trait;
+use callboard_core::Settings;
+use callboard_core::model::NamespaceId;
+use callboard_core::working_set::{ChangeSet, LaneRef, Rows, TaskRef, Want};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// How long a lock is waited for: in the common order, and out of it, in milliseconds.
+const IN_ORDER: u32 = 5_000;
+const OUT_OF_ORDER: u32 = 50;
+
+/// The tables whose rows are locked, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// Agents.
+    Agents,
+    /// Tasks.
+    Tasks,
+    /// Mailboxes.
+    Mailboxes,
+    /// Messages.
+    Messages,
+}
+
+/// A transaction of ours. Dropped before its end, its connection is closed, which rolls it back.
+pub struct PgTransaction {
+    lent: Option<Lent>,
+    pub(super) shared: Arc<Shared>,
+    /// A statement failed: PostgreSQL takes nothing but its end any more.
+    void: bool,
+    highest: Option<(Table, NamespaceId, Uuid)>,
+    lock_timeout: u32,
+    /// Tasks that are locked.
+    pub(super) locked: HashSet<TaskRef>,
+    /// Lanes that were loaded: they must still be there when a task is saved in them.
+    pub(super) lanes: BTreeSet<LaneRef>,
+    /// By how many the live tasks of namespaces change. Written right before the end: the counter is locked by it.
+    pub(super) live: BTreeMap<NamespaceId, i64>,
+}
+
+/// What a transaction begins with. Statistics of tables that grow fast are always old, so the planner is told what is known: rows are found by
+/// their indexes.
+fn begin() -> String {
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {IN_ORDER}; \
+         SET LOCAL statement_timeout = 30000; SET LOCAL idle_in_transaction_session_timeout = 60000; \
+         SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+         SET LOCAL jit = off"
+    )
+}
+
+impl PgTransaction {
+    /// Begins.
+    pub async fn begin(shared: &Arc<Shared>) -> Result<Self> {
+        let mut lent = shared.connections.lend().await?;
+        let mut begun = lent.run(begin()).await;
+        if begun.is_err() && lent.reused {
+            // It was idle, and the server may have been restarted since.
+            lent = shared.connections.lend_new().await?;
+            begun = lent.run(begin()).await;
+        }
+        begun.map_err(pg_error)?;
+        Ok(Self {
+            lent: Some(lent),
+            shared: shared.clone(),
+            void: false,
+            highest: None,
+            lock_timeout: IN_ORDER,
+            locked: HashSet::new(),
+            lanes: BTreeSet::new(),
+            live: BTreeMap::new(),
+        })
+    }
+
+    /// Its connection. None behind a failure.
+    pub fn connection(&mut self) -> Result<&mut Lent> {
+        match &mut self.lent {
+            Some(lent) if !self.void => Ok(lent),
+            _ => Err(void()),
+        }
+    }
+
+    /// Runs a statement; gives its rows.
+    pub async fn fetch(&mut self, sql: &'static str, values: Values) -> Result<Vec<sqlx::postgres::PgRow>> {
+        let fetched = self.connection()?.fetch(sql, values).await;
+        self.void |= fetched.is_err();
+        fetched
+    }
+
+    /// Runs a statement; gives how many rows it changed.
+    pub async fn execute(&mut self, sql: &'static str, values: Values) -> Result<u64> {
+        let done = self.connection()?.execute(sql, values).await;
+        self.void |= done.is_err();
+        done
+    }
+
+    /// Says that rows of a table will be locked, the lowest and the highest of them being these. How long they may be waited for depends on
+    /// what is locked already.
+    pub async fn will_lock(&mut self, table: Table, rows: impl Iterator<Item = (NamespaceId, Uuid)>) -> Result<()> {
+        let (mut lowest, mut last) = (None, None);
+        for (namespace, id) in rows {
+            let place = Some((table, namespace, id));
+            lowest = if lowest.is_none() { place } else { lowest.min(place) };
+            last = last.max(place);
+        }
+        if lowest.is_none() {
+            return Ok(());
+        }
+        let wait = if lowest > self.highest { IN_ORDER } else { OUT_OF_ORDER };
+        self.highest = self.highest.max(last);
+        if wait != self.lock_timeout {
+            self.lock_timeout = wait;
+            let set = format!("SET LOCAL lock_timeout = {wait}");
+            let done = self.connection()?.run(set).await.map_err(pg_error);
+            self.void |= done.is_err();
+            done?;
+        }
+        Ok(())
+    }
+
+    /// Commits.
+    pub async fn finish(mut self) -> Result<()> {
+        self.end().await?;
+        if let Some(lent) = self.lent.take() {
+            lent.give_back();
+        }
+        Ok(())
+    }
+
+    /// The end: what is counted, and the commit, in one trip.
+    async fn end(&mut self) -> Result<()> {
+        let shard = self.shared.shard;
+        let mut script = String::new();
+        for (namespace, by) in self.live.iter().filter(|(_, by)| **by != 0) {
+            // Numbers of ours: there is nothing to escape.
+            script.push_str(&format!(
+                "INSERT INTO live_counts AS c (namespace, shard, live) VALUES ({}, {shard}, {by}) \
+                 ON CONFLICT (namespace, shard) DO UPDATE SET live = c.live + excluded.live;",
+                namespace.0
+            ));
+        }
+        script.push_str("COMMIT");
+        self.connection()?.run(script).await.map_err(commit_error)
+    }
+}
+
+fn void() -> Error {
+    Error::Conflict("the transaction failed before: begin another".into())
+}
+
+#[async_trait]
+impl Transaction for PgTransaction {
+    async fn load(&mut self, want: &Want) -> Result<Rows> {
+        let loaded = load::load(self, want).await;
+        self.void |= loaded.is_err();
+        loaded
+    }
+
+    async fn save(&mut self, changes: &ChangeSet, settings: &Settings) -> Result<()> {
+        let saved = save::save(self, changes, settings).await;
+        self.void |= saved.is_err();
+        saved
+    }
+
+    async fn commit(self: Box<Self>) -> Result<()> {
+        self.finish().await
+    }
+
+    async fn roll_back(mut self: Box<Self>) {
+        if let Some(mut lent) = self.lent.take()
+            && lent.run("ROLLBACK".into()).await.is_ok()
+        {
+            lent.give_back();
+        }
+    }
+}

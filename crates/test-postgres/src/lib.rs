@@ -1,0 +1,180 @@
+//! PostgreSQL for tests: a cluster of its own from the installed binaries (`initdb`, `postgres`), on a socket in a folder of its
+//! own. It and its folder go with the process that started it, however that ends: a watcher waits for the end of a pipe.
+//!
+//! A test that finds no PostgreSQL fails, and says how to get one; it is never skipped.
+
+// A harness that can't do its part fails the test that asked for it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod binaries;
+
+pub use binaries::{INSTALL, find};
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a cluster may take to start.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Ends the server and removes the folder when its input ends, which is when its parent has, in whatever way.
+const WATCHER: &str = r#"while read -r _; do :; done
+pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null
+while [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+rm -rf "$1""#;
+
+/// How a cluster is started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// Commits are on the disk when they are acknowledged. Slower; for tests that kill the server itself.
+    pub fsync: bool,
+    /// Tables are vacuumed in the background, as everywhere; its transactions hold up the order of commits for moments.
+    pub autovacuum: bool,
+}
+
+/// A running cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    place: Place,
+    databases: AtomicU32,
+    // Kept: its end of the pipe. The watcher ends when we have.
+    _watcher: Child,
+    // Kept: the watcher ends it.
+    _server: Child,
+}
+
+/// The cluster of this process, for tests that need nothing special. fsync is off.
+pub fn shared() -> &'static Cluster {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(|| Cluster::start(Settings::default()))
+}
+
+impl Cluster {
+    /// Makes a cluster and starts it.
+    ///
+    /// # Panics
+    ///
+    /// When there is no PostgreSQL, or it does not start.
+    pub fn start(settings: Settings) -> Self {
+        let binaries = find().unwrap_or_else(|fault| panic!("{fault}"));
+        // Not the default folder of temporary files, whose name may be too long for a socket's.
+        let folder = tempfile::Builder::new().prefix("callboard-pg-").tempdir_in("/tmp").expect("a folder").keep();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("a private folder");
+        let owner = binaries::owner();
+        if let Some((uid, gid)) = owner {
+            chown(&folder, Some(uid), Some(gid)).expect("the folder can be given away");
+        }
+        let mut watcher = Command::new("sh");
+        watcher.args(["-c", WATCHER, "watcher"]).arg(&folder).process_group(0);
+        watcher.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let watcher = watcher.spawn().expect("sh can be started");
+        let place = Place { folder };
+        let initdb = place
+            .command(&binaries.join("initdb"))
+            .args(["--auth=trust", "--username=postgres", "--no-sync"])
+            .args(["--encoding=UTF8", "--locale=C", "--pgdata"])
+            .arg(place.data())
+            .output()
+            .expect("initdb runs");
+        assert!(initdb.status.success(), "initdb: {}", String::from_utf8_lossy(&initdb.stderr));
+        let server = place.start_server(&binaries, settings);
+        Self { place, databases: AtomicU32::new(0), _watcher: watcher, _server: server }
+    }
+
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        self.place.log()
+    }
+
+    /// The folder of its socket, which is the host in a URL.
+    pub fn socket(&self) -> &Path {
+        &self.place.folder
+    }
+
+    /// The URL of a database.
+    pub fn url(&self, database: &str) -> String {
+        let socket = self.place.folder.display().to_string().replace('/', "%2F");
+        format!("postgres://postgres@{socket}/{database}")
+    }
+
+    /// A new, empty database. Gives its URL.
+    pub async fn database(&self) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.run("postgres", &format!("CREATE DATABASE {name}")).await;
+        self.url(&name)
+    }
+
+    /// Runs statements in a database.
+    pub async fn run(&self, database: &str, script: &str) {
+        let options: PgConnectOptions = self.url(database).parse().expect("a URL");
+        let mut connection: PgConnection = options.connect().await.expect("a connection");
+        sqlx::raw_sql(AssertSqlSafe(script.to_owned())).execute(&mut connection).await.expect("the statements run");
+        connection.close().await.expect("the connection closes");
+    }
+}
+
+/// A cluster's folder.
+#[derive(Debug)]
+struct Place {
+    folder: PathBuf,
+}
+
+impl Place {
+    fn start_server(&self, binaries: &Path, settings: Settings) -> Child {
+        let on = |on: bool| if on { "on" } else { "off" };
+        let log = fs::File::create(self.folder.join("log")).expect("a log file");
+        let mut server = self.command(&binaries.join("postgres"));
+        server.arg("-D").arg(self.data()).arg("-k").arg(&self.folder).args(["-c", "listen_addresses="]);
+        server.args(["-c", "max_connections=200", "-c", "shared_buffers=32MB", "-c", "log_min_messages=warning"]);
+        server.args(["-c", &format!("fsync={}", on(settings.fsync))]);
+        server.args(["-c", &format!("autovacuum={}", on(settings.autovacuum))]);
+        // The watcher ends it; a signal to the test's process group, by the keyboard say, must not before.
+        let server = server.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let mut child = server.spawn().expect("postgres can be started");
+        let began = now();
+        while !self.is_ready() {
+            if let Ok(Some(status)) = child.try_wait() {
+                panic!("postgres ended with {status}: {}", self.log());
+            }
+            assert!(began.elapsed() < PATIENCE, "postgres did not start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        // What is set for other clusters, and a folder that the other user may not enter.
+        command.env_clear().env("LC_ALL", "C").env("PATH", "/usr/bin:/bin").current_dir(&self.folder);
+        if let Some((uid, gid)) = binaries::owner() {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// The last line of the file says so.
+    fn is_ready(&self) -> bool {
+        let file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        file.lines().nth(7).is_some_and(|line| line.trim() == "ready")
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+}
+
+/// A harness may look at the clock.
+#[allow(clippy::disallowed_methods)]
+fn now() -> Instant {
+    Instant::now()
+}
