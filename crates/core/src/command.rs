@@ -1,5 +1,6 @@
 //! What can be asked of the rules, and what comes back.
 
+pub use crate::effect::{Effect, SessionEnd, StopReason};
 use crate::model::{
     AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId, NamespaceSettings,
     NewMessage, NewTask, Payload, Priority, Progress, Span, StateName, Task, TaskId, Timestamp,
@@ -170,7 +171,7 @@ pub enum Command {
         /// What.
         update: TaskUpdate,
     },
-    /// An agent attaches by a stream.
+    /// An agent attaches by a stream to the replica that decides.
     Attach {
         /// Its name.
         name: Arc<str>,
@@ -182,8 +183,6 @@ pub enum Command {
         previous_epoch: i64,
         /// Its process.
         instance: String,
-        /// The replica that has the stream.
-        replica: String,
     },
     /// An agent's stream broke; it may come back.
     BreakSession {
@@ -191,6 +190,15 @@ pub enum Command {
         agent: AgentId,
         /// Which session.
         epoch: i64,
+    },
+    /// The replica that had an agent's stream is dead: the replica that decides awaits the agent from now on.
+    AdoptSession {
+        /// Which agent.
+        agent: AgentId,
+        /// Which session.
+        epoch: i64,
+        /// The dead replica.
+        from: Arc<str>,
     },
     /// An agent's session is over: its attempts are lost.
     EndSession {
@@ -322,6 +330,7 @@ impl Command {
                 | Command::CancelTask { .. }
                 | Command::Attach { .. }
                 | Command::BreakSession { .. }
+                | Command::AdoptSession { .. }
                 | Command::EndSession { .. }
                 | Command::SetSlots { .. }
                 | Command::DrainSession { .. }
@@ -428,89 +437,4 @@ pub struct LaneLeft {
     pub ready: usize,
     /// Look again at this time (a preferred agent's head start ends).
     pub look_again_at: Option<Timestamp>,
-}
-
-/// What is to be done after the commit. Derivable from rows, so that a death between the commit and this loses nothing; and
-/// carries versions or epochs, so that a late one can be dropped.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    /// Push an assignment to an agent's stream.
-    Assign {
-        /// The agent.
-        agent: AgentId,
-        /// Its session.
-        epoch: i64,
-        /// The task as it was assigned.
-        task: Arc<Task>,
-    },
-    /// Tell an agent to stop an attempt.
-    Stop {
-        /// The agent.
-        agent: AgentId,
-        /// Which attempt.
-        fence: Fence,
-        /// Why.
-        reason: StopReason,
-        /// The same, for people.
-        message: String,
-    },
-    /// End a session's stream.
-    CloseSession {
-        /// The agent.
-        agent: AgentId,
-        /// The session that is over.
-        epoch: i64,
-        /// Why.
-        why: SessionEnd,
-    },
-    /// Wake those who wait for the task.
-    Ended {
-        /// The task as it ended.
-        task: Arc<Task>,
-        /// Its result, if it was completed.
-        result: Option<Arc<Payload>>,
-        /// Its failure, if it failed.
-        failure: Option<Arc<Failure>>,
-    },
-    /// A session's agent is known, and may be given tasks.
-    SessionChanged {
-        /// The agent.
-        agent: AgentId,
-    },
-    /// A lane has ready tasks.
-    LaneReady {
-        /// The namespace.
-        namespace: NamespaceId,
-        /// The lane.
-        lane: LaneId,
-    },
-    /// An agent has a slot free that it had not.
-    SlotFreed {
-        /// The agent.
-        agent: AgentId,
-    },
-}
-
-/// Why an attempt is to be stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopReason {
-    /// The task's cancellation was asked for; the agent may still report.
-    Requested,
-    /// The lease is no longer the agent's.
-    LeaseLost,
-    /// The attempt ran out of time.
-    TimedOut,
-}
-
-/// Why a session is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionEnd {
-    /// Another session attached under the name.
-    Superseded,
-    /// The agent was removed.
-    Removed,
-    /// It was silent, or did not come back in time.
-    Expired,
-    /// It drained, and has nothing left.
-    Drained,
 }

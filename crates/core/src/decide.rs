@@ -15,6 +15,8 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// Until then nobody's silence counts: we were not listening long enough.
     pub grace_until: Timestamp,
+    /// The replica that decides. It speaks for the streams alone that it has: others may know better about theirs.
+    pub replica: &'a str,
     /// Chance.
     pub entropy: &'a mut dyn Entropy,
     /// What the operator chose.

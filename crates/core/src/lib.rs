@@ -20,9 +20,11 @@
 pub mod command;
 pub mod decide;
 pub mod dispatch;
+pub mod effect;
 pub mod entropy;
 pub mod limits;
 pub mod model;
+pub mod planted;
 pub mod rejection;
 pub mod rules;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! What an operator can choose, and its defaults.
 
 use crate::model::Span;
+use crate::planted::Planted;
 
 /// The settings that rules read. `callboard serve --help` says how to set them.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct Settings {
     pub mailbox_bytes: i64,
     /// How long a message may wait for its acknowledgement when its sender doesn't say.
     pub message_ttl: Span,
+    /// Guards that a test took out.
+    pub planted: Planted,
 }
 
 impl Default for Settings {
@@ -49,6 +52,7 @@ impl Default for Settings {
             mailbox_messages: 10_000,
             mailbox_bytes: 64 << 20,
             message_ttl: Span::seconds(7 * 86_400),
+            planted: Planted::default(),
         }
     }
 }

@@ -293,5 +293,12 @@ fn context<'a>(
     board: &'a mut Board,
     now: Timestamp,
 ) -> Context<'a> {
-    Context { now, grace_until: shared.grace_until(), entropy: &mut **entropy, settings: &shared.config.rules, board }
+    Context {
+        now,
+        grace_until: shared.grace_until(),
+        replica: &shared.config.replica,
+        entropy: &mut **entropy,
+        settings: &shared.config.rules,
+        board,
+    }
 }

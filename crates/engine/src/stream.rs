@@ -103,7 +103,6 @@ impl Stream {
                 held: request.held,
                 previous_epoch: request.previous_epoch,
                 instance: request.instance,
-                replica: shared.config.replica.clone(),
             },
         };
         let (reply, answer) = oneshot::channel();

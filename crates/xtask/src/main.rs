@@ -40,7 +40,7 @@ enum Command {
     Tidy,
     /// Set up what the tests need, and run every check and every test. CI runs this.
     Test {
-        /// Run the long form of the fault tests: 100 rounds of killing instead of 10.
+        /// Run the long form of the fault tests: 100 rounds of killing instead of 10; and of the model: two faults in a run.
         #[arg(long)]
         long: bool,
     },

@@ -132,6 +132,7 @@ impl Step<'_, '_> {
         open: &mut HashMap<AgentId, Open>,
     ) -> Ruled<Option<Vec<AgentId>>> {
         let Some(known) = self.ws.lane(lane) else { return Ok(None) };
+        let replica = self.cx.replica;
         let (fitting, turn) = self.cx.board.fitting(known);
         let first = if fitting.len() > enough { turn } else { AgentId(uuid::Uuid::nil()) };
         let mut in_turn = fitting.range(first..).chain(fitting.range(..first)).copied();
@@ -143,7 +144,7 @@ impl Step<'_, '_> {
             }
             self.ws.want_agents(self.namespace.id, next.iter().copied())?;
             for id in next {
-                let agent = self.ws.loaded_agent(id).filter(|agent| agent.takes_pushes());
+                let agent = self.ws.loaded_agent(id).filter(|agent| can_push(replica, agent));
                 let Some((agent, free)) = agent.map(|agent| (agent, self.ws.free_slots(agent))) else { continue };
                 if free > 0 {
                     open.entry(id).or_insert_with(|| Open { agent: agent.clone(), free });
@@ -217,6 +218,11 @@ impl Step<'_, '_> {
         let preferred = task.spec.requirements.preferred_agent.as_ref()?;
         let name = (lane.0, preferred.as_str().into());
         let agent = self.ws.agent_by_name(&name).ok().flatten()?;
-        (agent.takes_pushes() && self.cx.board.fits(lane, agent.id)).then_some(agent)
+        (can_push(self.cx.replica, agent) && self.cx.board.fits(lane, agent.id)).then_some(agent)
     }
+}
+
+/// Whether an agent takes tasks, and by a stream of this replica: what is committed here is pushed from here.
+fn can_push(replica: &str, agent: &Agent) -> bool {
+    agent.takes_pushes() && agent.is_at(replica)
 }

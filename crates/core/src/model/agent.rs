@@ -75,6 +75,16 @@ pub enum Link {
     },
 }
 
+impl Link {
+    /// The replica that has the stream, or awaits the agent; none: there is no stream.
+    pub fn replica(&self) -> Option<&str> {
+        match self {
+            Self::Stream { replica } | Self::Broken { replica, .. } => Some(replica),
+            Self::Claims { .. } => None,
+        }
+    }
+}
+
 /// What an agent says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AgentProfile {
@@ -150,6 +160,11 @@ impl Agent {
     /// Whether tasks may be pushed to it.
     pub fn takes_pushes(&self) -> bool {
         !self.cordoned && self.session.as_ref().is_some_and(|s| !s.draining && matches!(s.link, Link::Stream { .. }))
+    }
+
+    /// Whether its session is that of a stream that this replica has, or had, or took over from a dead one.
+    pub fn is_at(&self, replica: &str) -> bool {
+        self.session.as_ref().and_then(|session| session.link.replica()) == Some(replica)
     }
 
     /// The share of its attempts that it completed, by Laplace's rule of succession: an unknown agent has one half.

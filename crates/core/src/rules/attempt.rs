@@ -4,7 +4,8 @@ use super::{Ruled, Step};
 use crate::command::{Effect, Fence, StopReason};
 use crate::model::payload::SystemFailure;
 use crate::model::task::ClaimLease;
-use crate::model::{Agent, AgentId, EventKind, Failure, Lease, NotBefore, Span, Task, TaskState, Waiting};
+use crate::model::{Agent, AgentId, EventKind, Failure, Lease, LeaseToken, NotBefore, Span, Task, TaskState, Waiting};
+use crate::planted::Bug;
 use crate::rules::end::Ending;
 use crate::rules::transition::Move;
 use crate::working_set::PayloadValue;
@@ -29,7 +30,10 @@ impl Step<'_, '_> {
     /// Gives a ready task to an agent.
     pub(crate) fn assign(&mut self, task: &mut Task, agent: &Agent, claim: Option<Span>) -> Ruled<Fence> {
         let now = self.cx.now;
-        let token = self.cx.entropy.token();
+        let token = match self.cx.settings.planted.has(Bug::ReuseLeaseToken) {
+            false => self.cx.entropy.token(),
+            true => LeaseToken(task.id.0.as_u128()),
+        };
         task.attempt += 1;
         task.agent_name = Some(agent.name.clone());
         let lease = Lease {

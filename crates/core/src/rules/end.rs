@@ -4,6 +4,7 @@ use super::{Ruled, Step};
 use crate::command::Effect;
 use crate::model::payload::SystemFailure;
 use crate::model::{Edge, EventKind, Failure, OnFailure, Payload, StateName, Task, TaskId, TaskState, Waiting};
+use crate::planted::Bug;
 use crate::rules::transition::Move;
 use crate::working_set::PayloadValue;
 use std::collections::VecDeque;
@@ -56,7 +57,7 @@ impl Step<'_, '_> {
         let at = self.cx.now;
         let agent = task.agent_name.clone().unwrap_or_else(|| "".into());
         // Committed with the end: whoever reads the row later knows that dependents are still to be told.
-        task.releasing = task.has_dependents;
+        task.releasing = task.has_dependents && !self.cx.settings.planted.has(Bug::ForgetDependents);
         let (mut result, mut failed) = (None, None);
         match ending {
             Ending::Completed { result: payload } => {

@@ -62,10 +62,11 @@ impl Step<'_, '_> {
             Command::HoldTask { task, reason } => self.hold_task(*task, reason),
             Command::ReleaseTask { task } => self.release_task(*task),
             Command::UpdateTask { task, update } => self.update_task(*task, update),
-            Command::Attach { name, profile, held, previous_epoch, instance, replica } => {
-                self.attach(session::Hello { name, profile, held, previous_epoch: *previous_epoch, instance, replica })
+            Command::Attach { name, profile, held, previous_epoch, instance } => {
+                self.attach(session::Hello { name, profile, held, previous_epoch: *previous_epoch, instance })
             }
             Command::BreakSession { agent, epoch } => self.break_session(*agent, *epoch),
+            Command::AdoptSession { agent, epoch, from } => self.adopt_session(*agent, *epoch, from),
             Command::EndSession { agent, epoch, reason } => self.end_session(*agent, *epoch, reason),
             Command::SetSlots { agent, epoch, slots } => self.set_slots(*agent, *epoch, *slots),
             Command::DrainSession { agent, epoch } => self.drain_session(*agent, *epoch),

@@ -4,6 +4,7 @@ use super::{Ruled, Step};
 use crate::command::{DirectReport, Fence, Reply, Report, Reporter, TaskReceipt};
 use crate::model::task::ClaimLease;
 use crate::model::{Agent, AgentId, AgentProfile, Closed, EventKind, Payload, Progress, Span, Task, TaskId, TaskState};
+use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
 use crate::rules::attempt::AttemptEnd;
 use crate::rules::end::Ending;
@@ -129,6 +130,11 @@ impl Step<'_, '_> {
         if let Some(lease) = task.state.lease() {
             self.count_completion(lease.agent)?;
         }
+        if let TaskState::Running { cancelling, .. } = &mut task.state
+            && self.cx.settings.planted.has(Bug::CompleteAfterCancel)
+        {
+            *cancelling = None;
+        }
         match &task.state {
             TaskState::Running { cancelling: Some(cancelling), .. } => {
                 let reason = cancelling.reason.clone();
@@ -157,7 +163,9 @@ impl Step<'_, '_> {
     fn check_fence(&self, task: &Task, fence: Fence, reporter: Reporter) -> Ruled<()> {
         let stale = || Rejection::stale_attempt(task.id, fence.attempt, task.attempt, task.state.name());
         let lease = task.state.lease().ok_or_else(stale)?;
-        if fence.attempt != task.attempt {
+        let planted = self.cx.settings.planted;
+        let any_attempt = planted.has(Bug::SkipAttemptCheck);
+        if fence.attempt != task.attempt && !any_attempt {
             return Err(stale().into());
         }
         if let Reporter::Token = reporter {
@@ -169,13 +177,13 @@ impl Step<'_, '_> {
                 return Err(Rejection::new(Reason::NotYourLease, message).into());
             }
             let current = self.ws.agent(task.namespace, agent)?.map_or(0, |agent| agent.epoch);
-            if epoch != current || epoch != lease.epoch {
+            if (epoch != current || epoch != lease.epoch) && !planted.has(Bug::SkipEpochCheck) {
                 let message =
                     format!("session_epoch: {epoch} is not the agent's current session ({current}); attach again");
                 return Err(Rejection::new(Reason::StaleSession, message).into());
             }
         }
-        if lease.token != fence.token {
+        if lease.token != fence.token && !any_attempt {
             let message = format!(
                 "lease_token: it is not that of attempt {} of task {}; give it as it was assigned",
                 fence.attempt, task.id

@@ -3,6 +3,7 @@
 use super::{Ruled, Step};
 use crate::command::{Attached, Effect, Fence, Reply, SessionEnd, StopReason};
 use crate::model::{Agent, AgentId, AgentProfile, Link, Session, Task, TaskId, TaskState};
+use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
 use crate::rules::attempt::AttemptEnd;
 use crate::rules::transition::Move;
@@ -15,7 +16,6 @@ pub(super) struct Hello<'a> {
     pub held: &'a [Fence],
     pub previous_epoch: i64,
     pub instance: &'a str,
-    pub replica: &'a str,
 }
 
 impl Step<'_, '_> {
@@ -44,7 +44,7 @@ impl Step<'_, '_> {
         agent.profile = hello.profile.clone();
         agent.attached_at = self.cx.now;
         agent.detached_at = None;
-        let link = Link::Stream { replica: hello.replica.to_owned() };
+        let link = Link::Stream { replica: self.cx.replica.to_owned() };
         agent.session = Some(Session { link, instance: hello.instance.to_owned(), draining: false });
         self.ws.put_agent(agent.clone());
         let held = self.sort_leases(&agent, hello.held, same_program)?;
@@ -134,7 +134,8 @@ impl Step<'_, '_> {
     pub(super) fn break_session(&mut self, agent: AgentId, epoch: i64) -> Ruled<Reply> {
         let Some(mut agent) = self.current(agent, epoch)? else { return Ok(Reply::Done) };
         let now = self.cx.now;
-        if let Some(session) = &mut agent.session
+        if self.speaks_for(&agent)
+            && let Some(session) = &mut agent.session
             && let Link::Stream { replica } = &session.link
         {
             session.link = Link::Broken { replica: replica.clone(), since: now };
@@ -144,6 +145,28 @@ impl Step<'_, '_> {
         Ok(Reply::Done)
     }
 
+    /// The replica that had an agent's stream is dead: from now on this one awaits the agent, and ends the session if it does
+    /// not come back. Nothing happens when the agent has attached elsewhere, or another replica was faster. The epoch stays:
+    /// the attempts are as good as they were, and a report that was on its way is still right.
+    pub(super) fn adopt_session(&mut self, agent: AgentId, epoch: i64, from: &str) -> Ruled<Reply> {
+        let Some(mut agent) = self.current(agent, epoch)? else { return Ok(Reply::Done) };
+        let (now, here) = (self.cx.now, self.cx.replica.to_owned());
+        if let Some(session) = &mut agent.session
+            && session.link.replica() == Some(from)
+        {
+            session.link = Link::Broken { replica: here, since: now };
+            self.effects.push(Effect::SessionChanged { agent: agent.id });
+            self.ws.put_agent(agent);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Whether the replica that decides may say that an agent's session broke or is over. A session that another one adopted,
+    /// or that is by claims, is not its stream's any more.
+    fn speaks_for(&self, agent: &Agent) -> bool {
+        agent.is_at(self.cx.replica) || self.cx.settings.planted.has(Bug::SpeakForOthers)
+    }
+
     /// An agent's session is over; its attempts are lost. Nothing happens when another session has begun since.
     pub(super) fn end_session(&mut self, agent: AgentId, epoch: i64, reason: &str) -> Ruled<Reply> {
         let Some(mut agent) = self.current(agent, epoch)? else { return Ok(Reply::Done) };
@@ -151,6 +174,9 @@ impl Step<'_, '_> {
             if until <= self.cx.now {
                 self.end_claims(agent)?;
             }
+            return Ok(Reply::Done);
+        }
+        if !self.speaks_for(&agent) {
             return Ok(Reply::Done);
         }
         agent.session = None;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
+mod adopting;
 mod batches;
 mod cancelling;
 mod claims;

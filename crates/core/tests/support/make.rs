@@ -140,7 +140,6 @@ impl Hello {
             held: self.held,
             previous_epoch: self.previous_epoch,
             instance: self.instance.into(),
-            replica: "replica".into(),
         }
     }
 }

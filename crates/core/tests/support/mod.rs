@@ -56,6 +56,8 @@ pub struct Logged {
 /// The world.
 pub struct World {
     pub mode: Mode,
+    /// The replica that decides.
+    pub replica: &'static str,
     pub now: Timestamp,
     pub grace_until: Timestamp,
     pub settings: Settings,
@@ -89,6 +91,7 @@ impl World {
         tables.namespaces.insert("default".into(), default);
         Self {
             mode,
+            replica: "replica",
             now: START,
             grace_until: START,
             settings: Settings::default(),
@@ -157,6 +160,7 @@ impl World {
             let mut cx = Context {
                 now: self.now,
                 grace_until: self.grace_until,
+                replica: self.replica,
                 entropy: &mut entropy,
                 settings: &self.settings,
                 board: &mut self.board,

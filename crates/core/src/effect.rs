@@ -1,0 +1,90 @@
+//! What is to be done when a command is committed.
+
+use crate::command::Fence;
+use crate::model::{AgentId, Failure, LaneId, NamespaceId, Payload, Task};
+use std::sync::Arc;
+
+/// What is to be done after the commit. Derivable from rows, so that a death between the commit and this loses nothing; and
+/// carries versions or epochs, so that a late one can be dropped.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Push an assignment to an agent's stream.
+    Assign {
+        /// The agent.
+        agent: AgentId,
+        /// Its session.
+        epoch: i64,
+        /// The task as it was assigned.
+        task: Arc<Task>,
+    },
+    /// Tell an agent to stop an attempt.
+    Stop {
+        /// The agent.
+        agent: AgentId,
+        /// Which attempt.
+        fence: Fence,
+        /// Why.
+        reason: StopReason,
+        /// The same, for people.
+        message: String,
+    },
+    /// End a session's stream.
+    CloseSession {
+        /// The agent.
+        agent: AgentId,
+        /// The session that is over.
+        epoch: i64,
+        /// Why.
+        why: SessionEnd,
+    },
+    /// Wake those who wait for the task.
+    Ended {
+        /// The task as it ended.
+        task: Arc<Task>,
+        /// Its result, if it was completed.
+        result: Option<Arc<Payload>>,
+        /// Its failure, if it failed.
+        failure: Option<Arc<Failure>>,
+    },
+    /// A session's agent is known, and may be given tasks.
+    SessionChanged {
+        /// The agent.
+        agent: AgentId,
+    },
+    /// A lane has ready tasks.
+    LaneReady {
+        /// The namespace.
+        namespace: NamespaceId,
+        /// The lane.
+        lane: LaneId,
+    },
+    /// An agent has a slot free that it had not.
+    SlotFreed {
+        /// The agent.
+        agent: AgentId,
+    },
+}
+
+/// Why an attempt is to be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The task's cancellation was asked for; the agent may still report.
+    Requested,
+    /// The lease is no longer the agent's.
+    LeaseLost,
+    /// The attempt ran out of time.
+    TimedOut,
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// Another session attached under the name.
+    Superseded,
+    /// The agent was removed.
+    Removed,
+    /// It was silent, or did not come back in time.
+    Expired,
+    /// It drained, and has nothing left.
+    Drained,
+}

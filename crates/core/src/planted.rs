@@ -1,0 +1,115 @@
+//! Bugs on purpose: guards that a test can take out, to show that somebody would notice.
+//!
+//! A check that never failed may check nothing. So the tests of the rules' guards, the model of the protocol and the checker of
+//! the fault battery are each run with a guard taken out, and must find it. The guards are asked by name where they stand:
+//!
+//! ```text
+//! if fence.attempt != task.attempt && !settings.planted.has(Bug::SkipAttemptCheck) { .. refuse .. }
+//! ```
+//!
+//! Nothing can be taken out unless the feature `planted` is on, which tests alone turn on, and the build has debug assertions:
+//! in every other build [`Planted::has`] is the constant `false`, and [`Planted`] takes no room.
+
+use std::fmt;
+use std::str::FromStr;
+
+macro_rules! bugs {
+    ($($(#[doc = $doc:literal])+ $bug:ident = $name:literal,)+) => {
+        /// A guard that can be taken out.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Bug {
+            $($(#[doc = $doc])+ $bug,)+
+        }
+
+        impl Bug {
+            /// All of them.
+            pub const ALL: &[Bug] = &[$(Bug::$bug,)+];
+
+            /// Its name on command lines and in ledgers.
+            pub fn name(self) -> &'static str {
+                match self { $(Bug::$bug => $name,)+ }
+            }
+        }
+    };
+}
+
+bugs! {
+    /// A report is not compared with the current attempt, neither its number nor its token.
+    SkipAttemptCheck = "skip-attempt-check",
+    /// A report of a superseded session is taken.
+    SkipEpochCheck = "skip-epoch-check",
+    /// All attempts of a task have the same lease token.
+    ReuseLeaseToken = "reuse-lease-token",
+    /// Those that wait for a task are not told of its end.
+    ForgetDependents = "forget-dependents",
+    /// A replica that was cut off from the store pushes what it still has to push.
+    PushWhileCutOff = "push-while-cut-off",
+    /// Sessions of a replica that is alive are adopted.
+    AdoptLiveSession = "adopt-live-session",
+    /// What is decided is answered before it is committed.
+    AnswerBeforeCommit = "answer-before-commit",
+    /// A replica speaks for sessions that another one adopted.
+    SpeakForOthers = "speak-for-others",
+    /// A result that arrives behind a cancellation completes the task.
+    CompleteAfterCancel = "complete-after-cancel",
+}
+
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Bug {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
+        let found = Bug::ALL.iter().find(|bug| bug.name() == text).copied();
+        found.ok_or_else(|| format!("there is no planted bug {text:?}; there are {}", known()))
+    }
+}
+
+/// The guards that are taken out; none, as a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Planted {
+    #[cfg(all(feature = "planted", debug_assertions))]
+    bugs: u64,
+}
+
+impl Planted {
+    /// Whether a guard is taken out.
+    #[cfg(all(feature = "planted", debug_assertions))]
+    pub fn has(self, bug: Bug) -> bool {
+        self.bugs & (1 << bug as u64) != 0
+    }
+
+    /// Whether a guard is taken out: not in this build.
+    #[cfg(not(all(feature = "planted", debug_assertions)))]
+    #[inline(always)]
+    pub const fn has(self, _bug: Bug) -> bool {
+        false
+    }
+
+    /// With one more guard taken out.
+    #[cfg(all(feature = "planted", debug_assertions))]
+    #[must_use]
+    pub fn with(self, bug: Bug) -> Self {
+        Self { bugs: self.bugs | 1 << bug as u64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bug_has_a_name_of_its_own() {
+        for bug in Bug::ALL {
+            assert_eq!(bug.name().parse(), Ok(*bug));
+            assert!(!Planted::default().has(*bug));
+        }
+        assert!("no-such-bug".parse::<Bug>().is_err_and(|error| error.contains("skip-attempt-check")));
+        assert!(Bug::ALL.len() < 64, "each has a bit");
+    }
+}
