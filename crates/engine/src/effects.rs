@@ -16,6 +16,9 @@ use callboard_core::working_set::ChangeSet;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// How many tasks go on releasing their dependents with the next batch.
+const RELEASING: usize = 4;
+
 /// What a batch decided.
 pub(crate) struct Decided {
     pub now: Timestamp,
@@ -133,6 +136,7 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
         let_go(&shared, drained, &mut outgoing);
     }
     send(committer, outgoing);
+    go_on_releasing(&shared, &changes);
     mail::committed(&shared, &changes);
     after_dispatch(committer, &left, now);
 }
@@ -295,6 +299,16 @@ fn send(committer: &Committer, outgoing: ByAgent) {
         if let (Some(why), Some(epoch)) = (close, epoch) {
             shared.sessions.close(agent, epoch, why);
         }
+    }
+}
+
+/// A task with very many dependents releases them in steps: the next follows in the next batch, with what others want meanwhile.
+/// Of more tasks than a few the sweep sees to the others.
+fn go_on_releasing(shared: &Shared, changes: &ChangeSet) {
+    for task in changes.tasks.iter().map(|task| &task.row).filter(|task| task.releasing).take(RELEASING) {
+        let Some(namespace) = shared.names.name(task.namespace) else { continue };
+        // If the queue is full, the sweep does it.
+        let _ = shared.queue.offer(Item::system(namespace, Command::Wake { task: task.id }));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Forgetting what nobody needs any more: finished tasks, agents that don't come back, old answers. It writes in small
-//! transactions, and pauses between them, so that others hardly wait: it takes a fifth of the writer's time at most.
+//! transactions, and pauses between them, so that others hardly wait: it takes a fifth of the writer's time, and more only when
+//! that was not enough for a while, since what is not forgotten grows without bound.
 
 use crate::error::{Error, Result};
 use crate::metrics::Forgotten;
@@ -19,8 +20,9 @@ const ANSWERS: usize = 256;
 const FOUND: usize = 512;
 /// How many agents a round forgets at most; the next one goes on.
 const AGENTS: usize = 64;
-/// A transaction is followed by a pause of so many times its length.
-const PAUSE: u32 = 4;
+/// A transaction is followed by a pause of so many times its length, until a round has lasted so long (s). What comes faster
+/// than it is forgotten makes a round that does not end.
+const PAUSES: [(i64, u32); 3] = [(10, 4), (30, 2), (60, 1)];
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -31,12 +33,14 @@ pub(crate) struct Retention {
     after: Option<Cursor>,
     /// When they are looked through from the beginning again, for those that were kept.
     anew_at: Span,
+    /// When this round began.
+    round: Span,
 }
 
 impl Retention {
     pub fn new(shared: Arc<Shared>, stop: CancellationToken) -> Self {
-        let anew_at = shared.clock.elapsed();
-        Self { shared, stop, after: None, anew_at }
+        let now = shared.clock.elapsed();
+        Self { shared, stop, after: None, anew_at: now, round: now }
     }
 
     /// Works until it is stopped.
@@ -60,6 +64,7 @@ impl Retention {
     }
 
     async fn round(&mut self) -> Result<()> {
+        self.round = self.shared.clock.elapsed();
         self.forget_answers().await?;
         if let Some(kept) = self.shared.config.retention {
             let before = self.shared.clock.now() - Span::from_std(kept);
@@ -126,8 +131,26 @@ impl Retention {
 
     /// Leaves the writer to others for a while. False when it is to stop.
     async fn rest(&self, began: Span) -> bool {
-        let took = Span(self.shared.clock.elapsed().0 - began.0);
+        let now = self.shared.clock.elapsed();
+        let took = Span(now.0 - began.0);
         self.shared.metrics.forgetting.observe(took.0 as f64 / 1e6);
-        self.pause((took.to_std() * PAUSE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await
+        self.pause(pause(took, Span(now.0 - self.round.0))).await
+    }
+}
+
+/// How long others have the writer to themselves, behind a transaction of such a length, in a round that lasts so long already.
+fn pause(took: Span, round: Span) -> Duration {
+    let times = PAUSES.iter().find(|(seconds, _)| round < Span::seconds(*seconds)).map_or(0, |(_, times)| *times);
+    (took.to_std() * times).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_that_does_not_end_hurries() {
+        let after = |seconds| pause(Span::millis(10), Span::seconds(seconds)).as_millis();
+        assert_eq!([0, 9, 10, 30, 59, 60, 3_600].map(after), [40, 40, 20, 10, 10, 2, 2]);
     }
 }

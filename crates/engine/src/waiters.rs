@@ -8,16 +8,36 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
-/// Waiting calls by task. Bounded; a call that has given up is forgotten when the next one comes.
+/// Waiting calls by task. Bounded; calls that have given up are forgotten when there are twice as many as there were.
 #[derive(Debug)]
 pub(crate) struct Waiters {
-    by_task: Mutex<HashMap<TaskId, Vec<oneshot::Sender<Arc<Ended>>>>>,
+    waiting: Mutex<Waiting>,
     max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    by_task: HashMap<TaskId, Vec<oneshot::Sender<Arc<Ended>>>>,
+    /// With so many it is looked who has given up.
+    look_at: usize,
+}
+
+/// Fewer are not looked through.
+const FEW: usize = 64;
+
+impl Waiting {
+    fn forget_closed(&mut self) {
+        self.by_task.retain(|_, waiting| {
+            waiting.retain(|sender| !sender.is_closed());
+            !waiting.is_empty()
+        });
+        self.look_at = (self.by_task.len() * 2).max(FEW);
+    }
 }
 
 impl Waiters {
     pub fn new(max: usize) -> Self {
-        Self { by_task: Mutex::default(), max }
+        Self { waiting: Mutex::default(), max }
     }
 
     /// Registers a call.
@@ -29,14 +49,11 @@ impl Waiters {
 
     /// Registers a call that has its channel already.
     pub fn add(&self, task: TaskId, sender: oneshot::Sender<Arc<Ended>>) -> Result<()> {
-        let mut by_task = self.lock();
-        if by_task.len() >= self.max {
-            by_task.retain(|_, waiting| {
-                waiting.retain(|sender| !sender.is_closed());
-                !waiting.is_empty()
-            });
+        let mut all = self.lock();
+        if all.by_task.len() >= all.look_at.min(self.max) {
+            all.forget_closed();
         }
-        if by_task.len() >= self.max {
+        if all.by_task.len() >= self.max {
             return Err(Rejection::limit(
                 "waits",
                 self.max,
@@ -44,7 +61,7 @@ impl Waiters {
             )
             .into());
         }
-        let waiting = by_task.entry(task).or_default();
+        let waiting = all.by_task.entry(task).or_default();
         waiting.retain(|sender| !sender.is_closed());
         waiting.push(sender);
         Ok(())
@@ -52,7 +69,7 @@ impl Waiters {
 
     /// Wakes all who wait for a task.
     pub fn ended(&self, task: TaskId, ended: &Arc<Ended>) {
-        for sender in self.lock().remove(&task).into_iter().flatten() {
+        for sender in self.lock().by_task.remove(&task).into_iter().flatten() {
             // A caller that has gone needs no answer.
             let _ = sender.send(ended.clone());
         }
@@ -60,10 +77,32 @@ impl Waiters {
 
     /// How many tasks are waited for.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        let mut all = self.lock();
+        all.forget_closed();
+        all.by_task.len()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, Vec<oneshot::Sender<Arc<Ended>>>>> {
-        self.by_task.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn calls_that_have_gone_are_forgotten() {
+        let waiters = Waiters::new(1_000);
+        let task = |n| TaskId(Uuid::from_u128(n));
+        let stays = waiters.wait(task(0)).unwrap();
+        for n in 1..10_000 {
+            drop(waiters.wait(task(n)).unwrap());
+            assert!(waiters.lock().by_task.len() <= FEW);
+        }
+        assert_eq!(waiters.len(), 1);
+        drop(stays);
+        assert_eq!(waiters.len(), 0);
     }
 }
