@@ -26,6 +26,8 @@ const LISTENING: [&str; 2] = ["listening on http://127.0.0.1:", "listening on ht
 #[derive(Debug, Default)]
 pub struct ServerBuilder {
     args: Vec<String>,
+    /// Where everything is; a file of its own, if it isn't said.
+    database: Option<String>,
     env: Vec<(String, String)>,
     /// Kept: the file is removed with it.
     identities: Option<Identities>,
@@ -62,6 +64,13 @@ impl ServerBuilder {
     #[must_use]
     pub fn args(mut self, args: &str) -> Self {
         self.args.extend(args.split_whitespace().map(str::to_owned));
+        self
+    }
+
+    /// The database's URL.
+    #[must_use]
+    pub fn database(mut self, url: impl Into<String>) -> Self {
+        self.database = Some(url.into());
         self
     }
 
@@ -109,9 +118,10 @@ impl Server {
         assert!(self.process.is_none(), "the server runs already");
         let log = self.open_log();
         let mut command = Command::from(program::command(program::callboard()));
+        let file = || format!("sqlite://{}", self.database().display());
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port)])
-            .args(["--database", &format!("sqlite://{}", self.database().display())])
+            .env("CALLBOARD_DATABASE", self.builder.database.clone().unwrap_or_else(file))
             .args(&self.builder.args)
             .envs(self.builder.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.directory.path())

@@ -1,11 +1,13 @@
 //! `callboard serve`: the server, from its settings.
 
+mod args;
 mod check;
+mod database;
 mod lengths;
 mod log;
 mod settings;
 
-pub use settings::Args;
+pub use args::Args;
 use settings::Settings;
 
 use crate::error::Error;
@@ -13,7 +15,6 @@ use callboard_engine::{Config, Engine, SystemClock, SystemEntropy};
 use callboard_server::identity::IdentityFile;
 use callboard_server::{Listener, Server, Tls};
 use callboard_store::Store;
-use callboard_store::sqlite::{SqliteOptions, SqliteStore};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let files = crate::open_files::raise();
     tracing::debug!(files, "open files, connections among them, that this process may have");
     let (tls, identities) = (load_tls(&settings)?, load_identities(&settings)?);
-    let store = open(&settings.database).await?;
+    let store = database::open(&settings).await?;
     let config = settings.engine_config();
     let engine = start_engine(store, config).await?;
     let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -40,7 +41,7 @@ pub async fn run(args: Args) -> Result<(), Error> {
     })?;
     let address = listener.local_addr().map_err(|error| Error::Serve(format!("listen: {error}")))?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    announce(scheme, address, &settings.database)?;
+    announce(scheme, address, &database::shown(&settings.database))?;
     let limits = settings.limits();
     let listener = match tls {
         Some(tls) => Listener::tls(listener, tls),
@@ -61,20 +62,6 @@ fn load_tls(settings: &Settings) -> Result<Option<Tls>, Error> {
 fn load_identities(settings: &Settings) -> Result<Option<IdentityFile>, Error> {
     let identities = settings.identities.clone().map(IdentityFile::load).transpose();
     identities.map_err(|fault| Error::Usage(format!("identities: {fault}")))
-}
-
-async fn open(database: &str) -> Result<Arc<dyn Store>, Error> {
-    refuse_postgres(database)?;
-    let store = SqliteStore::open(database, SqliteOptions::default()).await;
-    Ok(Arc::new(store.map_err(|error| Error::Serve(format!("database: {error}")))?))
-}
-
-fn refuse_postgres(database: &str) -> Result<(), Error> {
-    if database.starts_with("postgres:") || database.starts_with("postgresql:") {
-        let message = "database: PostgreSQL is not supported yet; use sqlite://FILE";
-        return Err(Error::Usage(message.into()));
-    }
-    Ok(())
 }
 
 async fn start_engine(store: Arc<dyn Store>, config: Config) -> Result<Engine, Error> {

@@ -1,11 +1,13 @@
 //! The server's settings: defaults, then a TOML file, then `CALLBOARD_*` in the environment, then flags.
 
+use super::args::Args;
 use super::lengths;
 use crate::error::Error;
 use callboard_core::Settings as Rules;
 use callboard_core::model::Span;
 use callboard_engine::Config;
 use callboard_server::{Limits, TlsFiles};
+use callboard_store::postgres::PostgresOptions;
 use clap::ValueEnum;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
@@ -14,120 +16,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `callboard serve`. Every option can also stand in a TOML file (`--config`), under its name with `_` for `-`, and in the
-/// environment as `CALLBOARD_` and that name in capitals. Flags win over the environment, the environment over the file.
-#[derive(clap::Args, Debug, Default, Serialize)]
-pub struct Args {
-    /// A TOML file with settings [env: CALLBOARD_CONFIG]
-    #[arg(long, value_name = "FILE", env = "CALLBOARD_CONFIG", hide_env = true)]
-    #[serde(skip)]
-    config: Option<PathBuf>,
-    /// Check the settings and the store, change nothing, and end: 0 when a server can start with them.
-    #[arg(long)]
-    #[serde(skip)]
-    pub check: bool,
-    /// Where to listen; port 0 takes a free one. [default: 127.0.0.1:7470]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    listen: Option<String>,
-    /// Where everything durable is. [default: sqlite://callboard.db]
-    #[arg(long, value_name = "URL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    database: Option<String>,
-    /// Who may do what: a TOML file with tokens and client certificates, as `callboard token create` writes it. Without it
-    /// everybody may do everything. Read again when it changes.
-    #[arg(long, value_name = "FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    identities: Option<PathBuf>,
-    /// The server's certificate for TLS, and those that lead to its root: PEM. Read again when it changes.
-    #[arg(long, value_name = "FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_cert: Option<PathBuf>,
-    /// The certificate's private key: PEM.
-    #[arg(long, value_name = "FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_key: Option<PathBuf>,
-    /// The roots of clients' certificates: PEM. With it clients may identify themselves by a certificate.
-    #[arg(long, value_name = "FILE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls_client_ca: Option<PathBuf>,
-    /// Listen beyond loopback without TLS, or without identities: tokens can be read on the way, or anybody may do everything.
-    #[arg(long)]
-    #[serde(skip_serializing_if = "is_false")]
-    insecure: bool,
-    /// What is logged: `info`, `debug`, `warn,callboard_engine=trace`. [default: info]
-    #[arg(long, value_name = "FILTER")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log: Option<String>,
-    /// How it is logged, on standard error. [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log_format: Option<LogFormat>,
-    /// How long an agent's stream may be silent before its tasks go to others. [default: 10s]
-    #[arg(long, value_name = "DURATION")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream_lease: Option<String>,
-    /// How long a claimed task is leased when the claim doesn't say. [default: 60s]
-    #[arg(long, value_name = "DURATION")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claim_lease: Option<String>,
-    /// How long an assignment may stay unaccepted. [default: 10s]
-    #[arg(long, value_name = "DURATION")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    accept_within: Option<String>,
-    /// How long an agent has to stop after a cancellation. [default: 30s]
-    #[arg(long, value_name = "DURATION")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cancel_grace: Option<String>,
-    /// How long the tasks of a broken stream wait for their agent. [default: 3s]
-    #[arg(long, value_name = "DURATION")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reattach_grace: Option<String>,
-    /// How long agents have to come back after a restart of the server. [default: 30s]
-    #[arg(long, value_name = "DURATION")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    restart_grace: Option<String>,
-    /// How long agents and calls have to leave when the server stops. [default: 10s]
-    #[arg(long, value_name = "DURATION")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    drain: Option<String>,
-    /// How long finished tasks, and agents that are gone, are kept; `off` keeps them for ever. [default: 7d]
-    #[arg(long, value_name = "DURATION")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retention: Option<String>,
-    /// How many messages an agent's mailbox may hold. [default: 10000]
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mailbox_messages: Option<u32>,
-    /// How many bytes they may take. [default: 67108864]
-    #[arg(long, value_name = "BYTES")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mailbox_bytes: Option<u32>,
-    /// How many bytes calls of one connection may hold: of messages that are not whole yet, and of answers that are not read
-    /// yet, each. More is refused. [default: 33554432]
-    #[arg(long, value_name = "BYTES")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connection_traffic_bytes: Option<u32>,
-    /// The same of all connections together. [default: 134217728]
-    #[arg(long, value_name = "BYTES")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    traffic_bytes: Option<u32>,
-    /// How many commands may wait; more are refused, or not read. [default: 16384]
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    queue: Option<usize>,
-    /// How many commands a transaction carries at most. [default: 512]
-    #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    batch: Option<usize>,
-}
-
 /// The least that a connection may be allowed to hold: two messages of the largest size.
 const LEAST_TRAFFIC: u32 = 8 << 20;
-
-fn is_false(value: &bool) -> bool {
-    !value
-}
 
 /// How logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -145,6 +35,9 @@ pub enum LogFormat {
 pub struct Settings {
     pub listen: String,
     pub database: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database_direct: Option<String>,
+    pub database_connections: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identities: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -181,9 +74,11 @@ pub struct Settings {
 }
 
 /// The names of all settings: only these are taken from the environment, where clients have variables of their own.
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 25] = [
     "listen",
     "database",
+    "database_direct",
+    "database_connections",
     "identities",
     "tls_cert",
     "tls_key",
@@ -214,6 +109,8 @@ impl Default for Settings {
         Self {
             listen: "127.0.0.1:7470".into(),
             database: "sqlite://callboard.db".into(),
+            database_direct: None,
+            database_connections: PostgresOptions::default().connections,
             identities: None,
             tls_cert: None,
             tls_key: None,
@@ -277,6 +174,9 @@ impl Settings {
                 self.traffic_bytes, self.connection_traffic_bytes
             );
             return Err(Error::Usage(fault));
+        }
+        if self.database_connections < 2 {
+            return Err(Error::Usage("database_connections: must be at least 2: one writes, and others read".into()));
         }
         if self.queue == 0 || self.batch == 0 {
             return Err(Error::Usage("queue and batch: must be at least 1".into()));
@@ -385,6 +285,7 @@ mod tests {
     fn every_setting_can_stand_in_the_environment() {
         let path = || Some(PathBuf::from("file"));
         let all = Settings {
+            database_direct: Some("postgres://h/d".into()),
             identities: path(),
             tls_cert: path(),
             tls_key: path(),

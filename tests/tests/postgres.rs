@@ -1,0 +1,98 @@
+//! A server on PostgreSQL: what it does on a file, it does there, also when it is killed.
+
+// Helpers of tests stand outside of tests.
+#![allow(clippy::unwrap_used)]
+
+use callboard::{Agent, Context, NewTask, TaskError};
+use callboard_test_postgres::{Cluster, Settings};
+use callboard_tests::checker::{self, Observed};
+use callboard_tests::load::chance::{Seed, random_millis, rounds};
+use callboard_tests::load::{Load, Size};
+use callboard_tests::program;
+use callboard_tests::server::Server;
+use std::sync::OnceLock;
+
+/// As it is used: with fsync, and vacuumed.
+fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| Cluster::start(Settings { fsync: true, autovacuum: true }))
+}
+
+async fn echo(server: &Server, text: &str) -> String {
+    let client = server.client();
+    let agent = Agent::builder("echoer").client(&client);
+    let agent = agent.handle("echo", |_: Context, text: String| async move { Ok::<_, TaskError>(text) });
+    let mut agent = agent.spawn().unwrap();
+    agent.attached().await.unwrap();
+    client.run::<String>(NewTask::new("echo").input(text).unwrap()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_done_and_is_there_after_a_restart() {
+    let url = cluster().database().await;
+    let mut server = Server::builder().database(&url).start().await;
+    assert_eq!(echo(&server, "a\0b é").await, "a\0b é");
+    assert!(server.terminate().await.success());
+    server.restart().await;
+    let tasks = server.client().call(callboard::v1::ListTasksRequest::default()).await.unwrap().tasks;
+    assert_eq!(tasks.len(), 1);
+    let history = server.client().history(&tasks[0].id).await.unwrap();
+    assert!(history.len() >= 3, "{history:?}");
+    assert_eq!(echo(&server, "again").await, "again");
+}
+
+/// What the same test shows of a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_the_server_is_killed_under_load() {
+    let seed = Seed::choose();
+    let mut random = seed.random();
+    let settings = "--stream-lease 5s --reattach-grace 3s --restart-grace 10s --cancel-grace 5s --log warn";
+    let url = cluster().database().await;
+    let mut server = Server::builder().args(settings).database(&url).start().await;
+    let mut load = Load::start(&server.address(), seed.0, Size::default());
+    for _ in 0..rounds() {
+        tokio::time::sleep(random_millis(&mut random, 200..900)).await;
+        server.kill_9().await;
+        server.restart().await;
+    }
+    load.stop_asking().await;
+    load.heal().await;
+    let observed = Observed::read(&server.client()).await.expect("everything can be read");
+    let history = load.stop().await.history().clone();
+    checker::assert_kept(&history, &observed);
+    checker::assert_none_taken(&history, &observed);
+    println!("seed {}: {} kills, {} tasks, {}", seed.0, rounds(), observed.tasks.len(), history.summary());
+}
+
+/// Not in the log at its loudest, not in errors, not in what `--check` says, and not in the database.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_in_the_url_is_shown_nowhere() {
+    let secret = "canary-7b1f";
+    let with_password = |url: &str| url.replacen("postgres@", &format!("postgres:{secret}@"), 1);
+    let url = with_password(&cluster().database().await);
+    let mut server = Server::builder().args("--log trace").database(&url).start().await;
+    assert_eq!(echo(&server, "x").await, "x");
+    server.terminate().await;
+    let logs = server.logs();
+    assert!(logs.contains("postgres:***@"), "the log says where everything is");
+    assert!(!logs.contains(secret));
+    let missing = with_password(&cluster().url("no_such_database"));
+    let nobody_there = format!("postgres://u:{secret}@127.0.0.1:1/d");
+    let nonsense = format!("postgres://u:{secret}@h:port/d?password={secret}");
+    for (url, check, works) in [
+        (&url, true, true),
+        (&missing, true, false),
+        (&missing, false, false),
+        (&nobody_there, true, false),
+        (&nobody_there, false, false),
+        (&nonsense, true, false),
+        (&nonsense, false, false),
+    ] {
+        let mut command = program::command(program::callboard());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "trace"]).env("CALLBOARD_DATABASE", url);
+        let output = command.args(check.then_some("--check")).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.success(), works, "{said}");
+        assert!(said.contains("***") && !said.contains(secret), "{said}");
+    }
+}
