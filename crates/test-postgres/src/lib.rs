@@ -7,8 +7,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod binaries;
+mod pooler;
 
 pub use binaries::{INSTALL, find};
+pub use pooler::Pooler;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -25,6 +27,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Ends the server and removes the folder when its input ends, which is when its parent has, in whatever way.
 const WATCHER: &str = r#"while read -r _; do :; done
+for pooler in "$1"/pooler-*/pid; do kill -KILL "$(cat "$pooler")"; done 2>/dev/null
 pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null
 while [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
 rm -rf "$1""#;
@@ -43,6 +46,7 @@ pub struct Settings {
 pub struct Cluster {
     place: Place,
     databases: AtomicU32,
+    poolers: AtomicU32,
     // Kept: its end of the pipe. The watcher ends when we have.
     _watcher: Child,
     // Kept: the watcher ends it.
@@ -84,7 +88,7 @@ impl Cluster {
             .expect("initdb runs");
         assert!(initdb.status.success(), "initdb: {}", String::from_utf8_lossy(&initdb.stderr));
         let server = place.start_server(&binaries, settings);
-        Self { place, databases: AtomicU32::new(0), _watcher: watcher, _server: server }
+        Self { place, databases: AtomicU32::new(0), poolers: AtomicU32::new(0), _watcher: watcher, _server: server }
     }
 
     /// What the server has logged.
@@ -108,6 +112,16 @@ impl Cluster {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.run("postgres", &format!("CREATE DATABASE {name}")).await;
         self.url(&name)
+    }
+
+    /// A PgBouncer of its own in front of the cluster, in transaction mode.
+    ///
+    /// # Panics
+    ///
+    /// When there is none, or it does not start.
+    pub fn pooler(&self) -> Pooler {
+        let number = self.poolers.fetch_add(1, Ordering::Relaxed);
+        Pooler::start(self.socket(), &format!("pooler-{number}"))
     }
 
     /// Runs statements in a database.
@@ -137,14 +151,12 @@ impl Place {
         // The watcher ends it; a signal to the test's process group, by the keyboard say, must not before.
         let server = server.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let mut child = server.spawn().expect("postgres can be started");
-        let began = now();
-        while !self.is_ready() {
+        until("postgres", || {
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("postgres ended with {status}: {}", self.log());
             }
-            assert!(began.elapsed() < PATIENCE, "postgres did not start: {}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+            self.is_ready()
+        });
         child
     }
 
@@ -173,8 +185,13 @@ impl Place {
     }
 }
 
-/// A harness may look at the clock.
+/// Waits until a program has started, which it says in a file.
+// A harness may look at the clock.
 #[allow(clippy::disallowed_methods)]
-fn now() -> Instant {
-    Instant::now()
+fn until(program: &str, mut is_ready: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_ready() {
+        assert!(began.elapsed() < PATIENCE, "{program} did not start in time");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

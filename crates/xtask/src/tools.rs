@@ -28,11 +28,12 @@ pub fn check() -> Result<()> {
     if missing.is_empty() { Ok(()) } else { Err(missing.join("\n").into()) }
 }
 
-/// How to get PostgreSQL's server, which tests start for themselves.
-const POSTGRES: &str = "the programs `initdb` and `postgres` were not found: install PostgreSQL 14 or newer (Debian, Ubuntu: \
-     `apt-get install postgresql`; macOS: `brew install postgresql@17`), or name their folder in CALLBOARD_POSTGRES_BIN";
+/// How to get PostgreSQL's server and PgBouncer, which tests start for themselves.
+const POSTGRES: &str = "`initdb` and `postgres`, or `pgbouncer`, were not found: install PostgreSQL 14 or newer and PgBouncer (Debian, \
+     Ubuntu: `apt-get install postgresql pgbouncer`; macOS: `brew install postgresql@17 pgbouncer`); CALLBOARD_POSTGRES_BIN may \
+     name the folder of the first two";
 
-/// The folder of PostgreSQL's server programs. Where they are missing they are installed, by root and where there is apt-get.
+/// The folder of PostgreSQL's server programs. What is missing, PgBouncer too, is installed, by root and where there is apt-get.
 pub fn postgres() -> Result<PathBuf> {
     if let Some(folder) = find_postgres() {
         return Ok(folder);
@@ -44,18 +45,22 @@ pub fn postgres() -> Result<PathBuf> {
     let is_root = command::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     if is_root && apt(&["--version"]).is_ok() {
         apt(&["-q", "update"])?;
-        apt(&["-q", "install", "--yes", "--no-install-recommends", "postgresql"])?;
+        apt(&["-q", "install", "--yes", "--no-install-recommends", "postgresql", "pgbouncer"])?;
     }
     find_postgres().ok_or_else(|| POSTGRES.into())
 }
 
 fn find_postgres() -> Option<PathBuf> {
     let has_both = |folder: &Path| ["initdb", "postgres"].iter().all(|program| folder.join(program).is_file());
-    if let Some(named) = env::var_os("CALLBOARD_POSTGRES_BIN") {
-        return Some(PathBuf::from(named)).filter(|folder| has_both(folder));
-    }
     let path = env::var_os("PATH").unwrap_or_default();
+    // Debian puts what is for root elsewhere.
+    let for_root = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let mut folders = env::split_paths(&path).chain(for_root);
+    folders.find(|folder| folder.join("pgbouncer").is_file())?;
     let packaged = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let packaged = packaged.map(|version| version.path().join("bin"));
-    env::split_paths(&path).chain(packaged).find(|folder| has_both(folder))
+    match env::var_os("CALLBOARD_POSTGRES_BIN") {
+        Some(named) => Some(PathBuf::from(named)).filter(|folder| has_both(folder)),
+        None => env::split_paths(&path).chain(packaged).find(|folder| has_both(folder)),
+    }
 }

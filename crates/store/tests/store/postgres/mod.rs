@@ -3,8 +3,17 @@
 // Helpers of tests stand outside of tests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use callboard_store::Store;
+mod databases;
+mod locks;
+mod order;
+mod outages;
+mod pooler;
+
+use crate::conformance::samples::*;
+use callboard_core::working_set::{ChangeSet, Rows, Want};
 use callboard_store::postgres::{PostgresOptions, PostgresStore};
+use callboard_store::{Result, Store, Transaction};
+use sqlx::{Connection, PgConnection};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -17,8 +26,84 @@ pub async fn alone() -> OwnedMutexGuard<()> {
 
 /// A store in a database of its own, for as long as the turn lasts.
 pub async fn new_store() -> (Arc<dyn Store>, OwnedMutexGuard<()>) {
-    let turn = alone().await;
-    let url = callboard_test_postgres::shared().database().await;
-    let store = PostgresStore::open(&url, PostgresOptions::default()).await.unwrap();
-    (Arc::new(store), turn)
+    let database = Database::new().await;
+    (database.store().await, database.turn)
+}
+
+/// A database, and the turn in which it is used.
+struct Database {
+    url: String,
+    turn: OwnedMutexGuard<()>,
+}
+
+impl Database {
+    async fn new() -> Self {
+        let turn = alone().await;
+        Self { url: callboard_test_postgres::shared().database().await, turn }
+    }
+
+    async fn open(&self) -> Result<PostgresStore> {
+        PostgresStore::open(&self.url, PostgresOptions::default()).await
+    }
+
+    /// A replica's store.
+    async fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.open().await.unwrap())
+    }
+
+    async fn fixture(&self) -> Fixture {
+        Fixture::new(self.store().await)
+    }
+
+    /// Runs statements past the store.
+    async fn run(&self, script: &str) {
+        callboard_test_postgres::shared().run(self.name(), script).await;
+    }
+
+    /// Waits until a transaction of this database waits for another's lock.
+    async fn somebody_waits(&self) {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut connection).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+        connection.close().await.unwrap();
+    }
+
+    fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap()
+    }
+}
+
+/// A transaction step by step.
+struct Steps(Box<dyn Transaction>);
+
+impl Steps {
+    async fn begin(fixture: &Fixture) -> Self {
+        Self(fixture.store.begin().await.unwrap())
+    }
+
+    async fn load(&mut self, want: Want) -> Result<Rows> {
+        self.0.load(&want).await.map(sorted)
+    }
+
+    async fn save(&mut self, changes: ChangeSet) {
+        self.0.save(&changes, &Default::default()).await.unwrap();
+    }
+
+    async fn commit(self) {
+        self.0.commit().await.unwrap();
+    }
+
+    /// Commits when another waits for it.
+    async fn commit_late(self, database: &Database) {
+        database.somebody_waits().await;
+        self.commit().await;
+    }
+}
+
+/// These tasks.
+fn want(ids: impl IntoIterator<Item = u32>) -> Want {
+    Want { tasks: ids.into_iter().map(|n| (NAMESPACE, task_id(n))).collect(), ..Want::default() }
 }

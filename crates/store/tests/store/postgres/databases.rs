@@ -1,0 +1,102 @@
+//! What a database must be, and how it becomes ours.
+
+use super::*;
+use callboard_store::Error;
+use tokio::task::JoinSet;
+
+fn refused(result: Result<PostgresStore>, why: &[&str]) {
+    let Err(Error::Unusable(text)) = result else { panic!("it was opened, or failed otherwise") };
+    assert!(why.iter().all(|why| text.contains(why)), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_replicas_migrate_at_once() {
+    let database = Database::new().await;
+    let mut replicas = JoinSet::new();
+    for _ in 0..10 {
+        let url = database.url.clone();
+        replicas.spawn(async move { PostgresStore::open(&url, PostgresOptions::default()).await });
+    }
+    let opened: Vec<_> = replicas.join_all().await.into_iter().map(Result::unwrap).collect();
+    let fixture = Fixture::new(Arc::new(opened.into_iter().next().unwrap()));
+    fixture.save(new_tasks([&task(1)])).await;
+    assert_eq!(database.fixture().await.task(task_id(1)).await, Some(task(1)));
+}
+
+#[tokio::test]
+async fn a_database_that_needs_a_newer_version_is_refused_and_one_that_does_not_is_used() {
+    let database = Database::new().await;
+    database.fixture().await.save(new_tasks([&task(1)])).await;
+    database.run("UPDATE callboard_meta SET value = 99 WHERE name = 'schema'").await;
+    assert_eq!(database.fixture().await.task(task_id(1)).await, Some(task(1)));
+    let found = PostgresStore::inspect(&database.url).await.unwrap();
+    assert_eq!((found.schema, found.known), (99, 1));
+    database.run("UPDATE callboard_meta SET value = 99 WHERE name = 'min_version'").await;
+    refused(database.open().await, &["99", "newer version"]);
+    assert!(matches!(PostgresStore::inspect(&database.url).await, Err(Error::Unusable(_))));
+    database.run("DELETE FROM callboard_meta WHERE name = 'min_version'").await;
+    assert!(matches!(database.open().await, Err(Error::Corrupt(_))));
+}
+
+#[tokio::test]
+async fn a_row_that_a_newer_version_wrote_is_not_guessed_at() {
+    let database = Database::new().await;
+    let fixture = database.fixture().await;
+    fixture.save(new_tasks([&task(5)])).await;
+    database.run("UPDATE tasks SET format = 2").await;
+    let found = fixture.store.task((NAMESPACE, task_id(5))).await;
+    assert!(matches!(&found, Err(Error::Corrupt(text)) if text.contains("newer")), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_ours_or_could_lose_commits_is_refused_and_left_alone() {
+    let database = Database::new().await;
+    database.run("CREATE TABLE songs (name text)").await;
+    refused(database.open().await, &["another application"]);
+    database.run("DROP TABLE songs; CREATE EXTENSION pg_trgm; CREATE VIEW v AS SELECT 1").await;
+    let settings = |setting: &str| format!("ALTER DATABASE {} SET {setting}", database.name());
+    database.run(&settings("synchronous_commit = off")).await;
+    refused(database.open().await, &["synchronous_commit"]);
+    database.run(&settings("synchronous_commit = on")).await;
+    database.run(&settings("search_path = nowhere")).await;
+    refused(database.open().await, &["search path"]);
+    database.run(&settings("search_path = public")).await;
+    database.open().await.unwrap();
+    let cluster = callboard_test_postgres::shared();
+    cluster.run("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0").await;
+    refused(PostgresStore::open(&cluster.url("latin"), PostgresOptions::default()).await, &["UTF8"]);
+    refused(PostgresStore::open(&cluster.url("missing"), PostgresOptions::default()).await, &["missing", "not exist"]);
+}
+
+#[tokio::test]
+async fn a_database_can_be_looked_at_without_being_changed() {
+    let database = Database::new().await;
+    let found = PostgresStore::inspect(&database.url).await.unwrap();
+    assert_eq!((found.schema, found.known, found.url.as_str()), (0, 1, database.url.as_str()));
+    assert!(found.server >= 140_000 && found.bytes > 0);
+    assert_eq!(PostgresStore::inspect(&database.url).await.unwrap().schema, 0);
+    database.open().await.unwrap().close().await;
+    assert_eq!(PostgresStore::inspect(&database.url).await.unwrap().schema, 1);
+}
+
+/// Text sorts as in the other stores, whatever the database's own order is.
+#[tokio::test]
+async fn text_sorts_by_its_bytes_in_every_database() {
+    let turn = alone().await;
+    let cluster = callboard_test_postgres::shared();
+    let locale = "LOCALE_PROVIDER icu ICU_LOCALE 'en' LOCALE 'C'";
+    cluster.run("postgres", &format!("CREATE DATABASE sorted {locale} TEMPLATE template0")).await;
+    let database = Database { url: cluster.url("sorted"), turn };
+    let fixture = database.fixture().await;
+    let names = ["", "\0", "\0a", "\u{1}", "A", "B", "_", "a", "a ", "a\0", "b", "ä", "👩"];
+    let agents: Vec<_> = (0..).zip(names).map(|(n, name)| agent(n, name)).collect();
+    fixture.save(new_agents(&agents)).await;
+    let page = fixture.store.agents(NAMESPACE, &Default::default(), None, 100).await.unwrap();
+    let found: Vec<_> = page.agents.iter().map(|(agent, _)| agent.name.to_string()).collect();
+    let mut expected = names.to_vec();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    let behind = fixture.store.agents(NAMESPACE, &Default::default(), Some("a"), 3).await.unwrap();
+    let behind: Vec<_> = behind.agents.iter().map(|(agent, _)| agent.name.to_string()).collect();
+    assert_eq!(behind, ["a\0", "a ", "b"]);
+}
