@@ -3,6 +3,7 @@
 //! - [`identity`]: who asks and what they may do; the guard before every service.
 //! - [`Server`]: binds everything to a listener; what it needs is passed in.
 //! - [`Listener`]: accepts connections, with or without TLS. `reload`: files that are read again when they change.
+//! - [`InProcess`]: the services without a transport.
 //! - `services`: one file for each gRPC service; handlers unpack, call the engine or the store, and pack.
 //! - `convert`: between messages and the model, with every fault named.
 //! - `status`: the one place where errors become a `tonic::Status`.
@@ -20,6 +21,7 @@ mod deadline;
 mod digest;
 mod drain;
 pub mod identity;
+mod in_process;
 mod listener;
 mod mailbox;
 mod page;
@@ -30,6 +32,7 @@ mod server;
 mod services;
 mod status;
 
+pub use in_process::InProcess;
 pub use listener::{Listener, Tls, TlsFiles};
 pub use server::{Limits, Server};
 pub use services::{LogControl, LogFault};

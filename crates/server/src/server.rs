@@ -68,9 +68,9 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// The server.
 #[derive(Debug)]
 pub struct Server {
-    engine: Engine,
+    pub(crate) engine: Engine,
     limits: Limits,
-    log: Arc<dyn LogControl>,
+    pub(crate) log: Arc<dyn LogControl>,
     identities: Option<IdentityFile>,
 }
 
@@ -184,7 +184,7 @@ fn transport(limits: &Limits) -> Transport {
         .initial_connection_window_size(CONNECTION_WINDOW)
 }
 
-async fn routes(host: Host, log: Arc<dyn LogControl>) -> Result<tonic::service::Routes, Failure> {
+pub(crate) async fn routes(host: Host, log: Arc<dyn LogControl>) -> Result<tonic::service::Routes, Failure> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<TaskServiceServer<Tasks>>().await;
     health.set_serving::<AgentServiceServer<Agents>>().await;

@@ -1,8 +1,9 @@
-//! Developer commands: `cargo xtask generate`, `lint`, `tidy`, `test`, `demo`. CONTRIBUTING.md says when to use which.
+//! Developer commands: `cargo xtask generate`, `lint`, `tidy`, `test`, `fuzz`, `demo`. CONTRIBUTING.md says when to use which.
 
 mod buf;
 mod command;
 mod demo;
+mod fuzz;
 mod generate;
 mod lint;
 mod steps;
@@ -44,6 +45,15 @@ enum Command {
         #[arg(long)]
         long: bool,
     },
+    /// Run the fuzz targets under libFuzzer. Needs a nightly compiler and cargo-fuzz.
+    Fuzz {
+        /// Only this one: `requests` or `stream`.
+        #[arg(value_parser = ["requests", "stream"])]
+        target: Option<String>,
+        /// How long each: `90s`, `10m`, `1h`.
+        #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fuzz::seconds)]
+        seconds: u64,
+    },
     /// Set up what the demo needs, build `callboard`, and run `callboard demo` with these arguments.
     #[command(disable_help_flag = true)]
     Demo {
@@ -59,6 +69,7 @@ fn main() -> ExitCode {
         Command::Lint => lint::run(),
         Command::Tidy => tidy::run(),
         Command::Test { long } => test::run(long),
+        Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::Demo { args } => demo::run(&args),
     };
     match outcome {

@@ -16,7 +16,7 @@ mod token;
 pub(crate) use access::Scoped;
 pub(crate) use caller::Caller;
 pub use file::{Entry, Identities, IdentityFile, check_principal};
-pub(crate) use guard::{Access, Guard, before_pages};
+pub(crate) use guard::{Access, Guard, Guarded, before_pages};
 pub use token::{Token, TokenDigest};
 
 use callboard_core::model::Timestamp;
