@@ -2,6 +2,7 @@
 
 use crate::command::Fence;
 use crate::model::{AgentId, Failure, LaneId, NamespaceId, Payload, Task};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What is to be done after the commit. Derivable from rows, so that a death between the commit and this loses nothing; and
@@ -66,7 +67,7 @@ pub enum Effect {
 }
 
 /// Why an attempt is to be stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopReason {
     /// The task's cancellation was asked for; the agent may still report.
     Requested,

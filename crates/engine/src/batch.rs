@@ -131,6 +131,7 @@ impl Committer {
         if self.careful == 0 {
             self.ws.expect_new_requests();
         }
+        self.replica = self.shared.registration();
         let decided = Decided::new(self.shared.clock.now(), items.len());
         Ok(Batch { items, decided, took: None, transaction })
     }
@@ -175,7 +176,7 @@ impl Committer {
         let shared = self.shared.clone();
         for _ in 0..ROUNDS {
             let mut want = {
-                let mut cx = context(&shared, &mut self.entropy, &mut self.board, now);
+                let mut cx = context(&shared, &self.replica, &mut self.entropy, &mut self.board, now);
                 match decide(&mut self.ws, &items[0].envelope, &mut cx) {
                     Decision::Done(outcome) => return Ok(Ok(outcome)),
                     Decision::Rejected(rejection) => return Ok(Err(rejection.into())),
@@ -183,7 +184,7 @@ impl Committer {
                 }
             };
             for item in &items[1..] {
-                let mut cx = context(&shared, &mut self.entropy, &mut self.board, now);
+                let mut cx = context(&shared, &self.replica, &mut self.entropy, &mut self.board, now);
                 if let Some(more) = foresee(&mut self.ws, &item.envelope, &mut cx) {
                     want.merge(more);
                 }
@@ -208,7 +209,7 @@ impl Committer {
         let shared = self.shared.clone();
         for _ in 0..ROUNDS {
             let want = {
-                let mut cx = context(&shared, &mut self.entropy, &mut self.board, now);
+                let mut cx = context(&shared, &self.replica, &mut self.entropy, &mut self.board, now);
                 match decide(&mut self.ws, &envelope, &mut cx) {
                     Decision::Done(Outcome { reply: Reply::Dispatched(left), effects, .. }) => {
                         return Ok((effects, left));
@@ -289,6 +290,7 @@ async fn commit(shared: &Shared, open: Open, changes: &ChangeSet) -> Stored<()> 
 
 fn context<'a>(
     shared: &'a Shared,
+    replica: &'a str,
     entropy: &'a mut Box<dyn Entropy>,
     board: &'a mut Board,
     now: Timestamp,
@@ -296,7 +298,7 @@ fn context<'a>(
     Context {
         now,
         grace_until: shared.grace_until(),
-        replica: &shared.config.replica,
+        replica,
         entropy: &mut **entropy,
         settings: &shared.config.rules,
         board,

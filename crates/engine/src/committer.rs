@@ -46,6 +46,8 @@ pub(crate) struct Committer {
     pub flight: Option<Flight>,
     /// Was at sea when the one behind it had to wait for it, and was not saved.
     pub failed: Option<Failed>,
+    /// By which name this batch is decided.
+    pub replica: Arc<str>,
 }
 
 /// What was taken from the queue at once.
@@ -95,11 +97,18 @@ impl Committer {
     /// Learns what a working set can't load on demand: which lanes have ready tasks.
     pub async fn prime(&mut self) -> Result<(), StoreError> {
         self.ws.reset();
-        for lane in self.shared.store.ready_lanes(100_000).await? {
-            self.ws.expect_backlog(lane);
-            self.lanes.insert(lane);
+        match self.shared.store.ready_lanes(100_000).await {
+            Ok(lanes) => {
+                for lane in lanes {
+                    self.ws.expect_backlog(lane);
+                    self.lanes.insert(lane);
+                }
+                Ok(())
+            }
+            // The sweep tells of them when the store is back.
+            Err(StoreError::Unavailable(_)) => Ok(()),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     async fn take_in(&mut self, messages: &mut Vec<Message>) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 
 use crate::committer::Committer;
 use crate::error::{Error, Result};
+use crate::hints;
 use crate::hydrate;
 use crate::log;
 use crate::mail;
@@ -77,6 +78,10 @@ type ByAgent = BTreeMap<(AgentId, Option<i64>), Outgoing>;
 
 /// Carries everything out.
 pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: Decided) {
+    let waiting = decided.left.iter().map(|left| (left.namespace, left.lane, left.ready));
+    let waiting =
+        waiting.filter(|(namespace, lane, ready)| *ready > 0 || committer.ws.has_backlog((*namespace, *lane)));
+    hints::committed(&committer.shared, &decided, waiting.map(|(namespace, lane, _)| (namespace, lane)));
     let Decided { now, results, dispatched, left, drained, changes } = decided;
     let shared = committer.shared.clone();
     shared.signals.tell(&changes);
@@ -233,11 +238,12 @@ fn answer(committer: &Committer, sink: Sink, result: Result<Reply>, outgoing: &m
         }
         // A caller that has gone needs no answer.
         Sink::Caller(reply) | Sink::Attach { reply, .. } => drop(reply.send(result)),
-        Sink::Runner { reply, ended } => {
+        Sink::Runner { reply, ended, namespace } => {
             let waiting = match &result {
                 Ok(Reply::Tasks(receipts)) => {
                     let live = receipts.first().filter(|receipt| !receipt.state.is_final());
-                    live.map(|receipt| shared.waiters.add(receipt.task, ended))
+                    let at = live.and_then(|receipt| Some((shared.names.met(&namespace)?, receipt.task)));
+                    at.map(|task| shared.waiters.add(task, ended))
                 }
                 _ => None,
             };

@@ -1,9 +1,11 @@
 //! The engine as the server sees it.
 
 use crate::clock::Clock;
+use crate::cluster::Member;
 use crate::committer::Committer;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::hints;
 use crate::hydrate::{self, Wanted};
 use crate::mail::{self, FetchRequest};
 use crate::metrics::{Metrics, Observer};
@@ -17,8 +19,8 @@ use crate::sweep::Sweep;
 use crate::watch::Watch;
 use callboard_core::command::{Command, Envelope, Fence, Reply, Report, Reporter, RequestToken};
 use callboard_core::model::id::DEFAULT_NAMESPACE;
-use callboard_core::model::{AgentProfile, Link, Message, NamespaceId, NamespaceSettings, Span, TaskId, Timestamp};
-use callboard_core::working_set::MailboxRef;
+use callboard_core::model::{AgentProfile, Link, Message, NamespaceId, NamespaceSettings, Span, Timestamp};
+use callboard_core::working_set::{MailboxRef, TaskRef};
 use callboard_core::{Entropy, WorkingSet};
 use callboard_store::{EventScope, Store};
 use std::collections::BTreeSet;
@@ -77,7 +79,7 @@ impl Engine {
         store: Arc<dyn Store>,
         config: Config,
         clock: Arc<dyn Clock>,
-        entropy: Box<dyn Entropy>,
+        mut entropy: Box<dyn Entropy>,
     ) -> Result<Self> {
         let metrics = Arc::new(Metrics::new());
         let (queue, messages) = Queue::new(config.queue, metrics.overloaded.clone());
@@ -86,6 +88,10 @@ impl Engine {
         let shared = Arc::new(Shared::new(store, config, clock, Channels { queue, hydrate, failed }, metrics.clone()));
         shared.names.refresh(&*shared.store).await?;
         let mail_from = shared.store.end_of_mail().await?;
+        let member = match shared.store.cluster() {
+            Some(_) => Some(Member::register(shared.clone(), own_name(&shared.config.replica, &mut *entropy)).await?),
+            None => None,
+        };
         let engine = Self {
             shared: shared.clone(),
             tasks: TaskTracker::new(),
@@ -106,7 +112,13 @@ impl Engine {
             open: None,
             flight: None,
             failed: None,
+            replica: shared.registration(),
         };
+        if let Some(member) = member {
+            engine.tasks.spawn(member.run(engine.stop_committing.clone()));
+            engine.tasks.spawn(hints::tell(shared.clone(), engine.stop_committing.clone()));
+            engine.tasks.spawn(hints::hear(shared.clone(), engine.stop.clone()));
+        }
         engine.spawn_committer(committer)?;
         engine.spawn_hydrators(wanted);
         engine.tasks.spawn(mail::deliver(shared.clone(), engine.stop.clone()));
@@ -151,8 +163,12 @@ impl Engine {
         }
     }
 
-    /// Sessions that were attached when the last process ended have time to come back.
+    /// Sessions that were attached when the last process ended have time to come back. Where several replicas share the store,
+    /// they are those of a registration that is dead, or soon will be.
     async fn expect_sessions(&self) -> Result<()> {
+        if self.shared.store.cluster().is_some() {
+            return Ok(());
+        }
         let now = self.shared.clock.elapsed();
         let grace = Span::from_std(self.shared.config.restart_grace);
         let mut after = None;
@@ -212,13 +228,14 @@ impl Engine {
         self.refuse_when_draining()?;
         let (reply, answer) = oneshot::channel();
         let (ended, end) = oneshot::channel();
-        self.shared.queue.offer(Item { envelope, sink: Sink::Runner { reply, ended } })?;
+        let namespace = envelope.namespace.clone();
+        self.shared.queue.offer(Item { envelope, sink: Sink::Runner { reply, ended, namespace } })?;
         let reply = answer.await.map_err(|_| Error::Unknown("the server stopped before it could answer".into()))??;
         Ok((reply, end))
     }
 
     /// What tells of a task's end. Register before you read whether it has ended already.
-    pub fn wait(&self, task: TaskId) -> Result<oneshot::Receiver<Arc<Ended>>> {
+    pub fn wait(&self, task: TaskRef) -> Result<oneshot::Receiver<Arc<Ended>>> {
         self.shared.waiters.wait(task)
     }
 
@@ -355,4 +372,9 @@ impl Engine {
     fn refuse_when_draining(&self) -> Result<()> {
         if self.shared.is_draining() { Err(Error::Draining) } else { Ok(()) }
     }
+}
+
+/// What this process is registered as: nobody had it before.
+fn own_name(replica: &str, entropy: &mut dyn Entropy) -> String {
+    format!("{replica}-{:016x}", entropy.bits() >> 64)
 }

@@ -7,6 +7,7 @@
 //! - `effects`: what is done after a commit: pushes, wake-ups, answers.
 //! - `metrics`, `health`: what can be watched from outside.
 //! - `mail`: what waits in mailboxes reaches streams and calls; `window` is what a stream may be sent.
+//! - `cluster`: this replica among those that share the store; `hints` is what they tell each other.
 //! - `retention`: forgets what nobody needs any more.
 //! - `sweep`: time: silence, timers, and a second look at everything that a lost wake-up could have missed.
 //!
@@ -16,6 +17,7 @@
 mod batch;
 mod claims;
 mod clock;
+mod cluster;
 mod committer;
 mod config;
 mod effects;
@@ -23,6 +25,7 @@ mod engine;
 mod entropy;
 mod error;
 mod health;
+mod hints;
 mod hydrate;
 mod log;
 mod mail;

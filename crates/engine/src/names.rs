@@ -31,6 +31,11 @@ impl Names {
         id.ok_or_else(|| Rejection::namespace_not_found(name).into())
     }
 
+    /// The id of a namespace that was met.
+    pub fn met(&self, name: &str) -> Option<NamespaceId> {
+        self.read().ids.get(name).copied()
+    }
+
     /// The settings of a namespace.
     pub async fn settings(&self, store: &dyn Store, name: &str) -> Result<NamespaceSettings> {
         let id = self.id(store, name).await?;

@@ -23,7 +23,11 @@ pub(crate) enum Sink {
     /// A caller.
     Caller(oneshot::Sender<Result<Reply>>),
     /// A caller that also waits for the end of the first task of the reply; registered before anything else can happen.
-    Runner { reply: oneshot::Sender<Result<Reply>>, ended: oneshot::Sender<Arc<crate::shared::Ended>> },
+    Runner {
+        reply: oneshot::Sender<Result<Reply>>,
+        ended: oneshot::Sender<Arc<crate::shared::Ended>>,
+        namespace: Arc<str>,
+    },
     /// A stream that attaches: it is known to the sessions before anything else can be pushed.
     Attach { reply: oneshot::Sender<Result<Reply>>, live: Box<Live> },
     /// A message that a stream's agent sent: its receipt is pushed.

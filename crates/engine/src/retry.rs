@@ -99,7 +99,7 @@ impl Committer {
             effects::refuse(self, items, error);
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        self.prime().await.or(Ok(()))
+        self.prime().await
     }
 }
 

@@ -82,6 +82,7 @@ struct Entry {
     link: Link,
     /// When its end was last ordered, so that it is not ordered again at every look.
     ending: Option<Span>,
+    quiet_at: Arc<AtomicI64>,
 }
 
 /// How long an ordered end may take before it is ordered again.
@@ -102,22 +103,58 @@ pub(crate) struct Named {
 }
 
 /// All sessions of this replica.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sessions {
     by_agent: Mutex<HashMap<AgentId, Entry>>,
+    /// From then on nothing is pushed: others may have taken the sessions over.
+    quiet_at: Arc<AtomicI64>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { by_agent: Mutex::default(), quiet_at: Arc::new(AtomicI64::new(i64::MAX)) }
+    }
 }
 
 impl Sessions {
+    /// Nothing is pushed from this time on, unless it is told otherwise.
+    pub fn quiet_at(&self, at: Span) {
+        self.quiet_at.store(at.0, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is pushed.
+    pub fn is_quiet(&self, now: Span) -> bool {
+        now.0 > self.quiet_at.load(Ordering::Relaxed)
+    }
+
+    /// Ends every stream without a word: the agents are to attach again, here or elsewhere. They are awaited.
+    pub fn break_all(&self, now: Span, grace: Span) {
+        for entry in self.lock().values_mut() {
+            if let Link::Open(_) = entry.link {
+                entry.link = Link::Broken { since: now, grace };
+            }
+        }
+    }
+
+    /// A session of another replica is known: its agent has so long to come back. Not if a newer one is known here.
+    pub fn await_unless_here(&self, named: Named, now: Span, grace: Span) {
+        if self.lock().get(&named.agent).is_none_or(|entry| entry.epoch < named.epoch) {
+            self.expect(named, now, grace);
+        }
+    }
+
     /// A stream is attached. What was there before under the agent is gone with it.
     pub fn open(&self, agent: AgentId, epoch: i64, live: Live) {
         let namespace = live.namespace.clone();
-        self.lock().insert(agent, Entry { epoch, namespace, link: Link::Open(live), ending: None });
+        let quiet_at = self.quiet_at.clone();
+        self.lock().insert(agent, Entry { epoch, namespace, link: Link::Open(live), ending: None, quiet_at });
     }
 
     /// A session is known that has no stream here: it has so long to come back.
     pub fn expect(&self, named: Named, now: Span, grace: Span) {
         let link = Link::Broken { since: now, grace };
-        let entry = Entry { epoch: named.epoch, namespace: named.namespace, link, ending: None };
+        let quiet_at = self.quiet_at.clone();
+        let entry = Entry { epoch: named.epoch, namespace: named.namespace, link, ending: None, quiet_at };
         self.lock().insert(named.agent, entry);
     }
 
@@ -198,6 +235,9 @@ impl Sessions {
 
     /// Sends a sign of life to those that got nothing for so long.
     pub fn beat(&self, now: Span, every: Span) {
+        if self.is_quiet(now) {
+            return;
+        }
         for entry in self.lock().values() {
             if let Link::Open(live) = &entry.link
                 && now.0 - live.pulse.pushed.load(Ordering::Relaxed) >= every.0
@@ -228,6 +268,11 @@ impl Sessions {
         by_agent.get(&agent).is_some_and(|entry| entry.epoch == epoch && matches!(entry.link, Link::Open(_)))
     }
 
+    /// The epoch of an agent whose stream is open here.
+    pub fn epoch_of_open(&self, agent: AgentId) -> Option<i64> {
+        self.lock().get(&agent).filter(|entry| matches!(entry.link, Link::Open(_))).map(|entry| entry.epoch)
+    }
+
     /// Whether an agent's stream is open here.
     pub fn is_open(&self, agent: AgentId) -> bool {
         self.lock().get(&agent).is_some_and(|entry| matches!(entry.link, Link::Open(_)))
@@ -254,6 +299,9 @@ impl Entry {
     /// Pushes to the stream, if it is open. One that doesn't take it is cut off.
     fn push(&mut self, push: Push, now: Span) -> bool {
         let Link::Open(live) = &self.link else { return false };
+        if now.0 > self.quiet_at.load(Ordering::Relaxed) {
+            return false;
+        }
         let wanted = match &push {
             Push::Stop(_) => live.takes_cancellation,
             Push::Drain(_) => live.takes_drain,
@@ -305,6 +353,24 @@ mod tests {
             mail: None,
         };
         (live, receiver, pulse)
+    }
+
+    #[test]
+    fn a_quiet_replica_pushes_nothing_and_breaks_its_streams() {
+        let sessions = Sessions::default();
+        let agent = AgentId(Uuid::nil());
+        let (live, mut receiver, _pulse) = live(4);
+        sessions.open(agent, 1, live);
+        sessions.quiet_at(Span::seconds(5));
+        assert!(sessions.push(agent, Some(1), Push::Heartbeat, Span::seconds(5)));
+        assert!(!sessions.push(agent, Some(1), Push::Heartbeat, Span(5_000_001)));
+        sessions.beat(Span::seconds(60), Span::seconds(1));
+        assert!(receiver.try_recv().is_ok() && receiver.try_recv().is_err());
+        assert!(sessions.is_open(agent), "it may come to itself again");
+        sessions.break_all(Span::seconds(6), Span::seconds(30));
+        assert!(matches!(receiver.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
+        assert!(sessions.gone(Span::seconds(36), LEASE).is_empty(), "its agent is awaited");
+        assert_eq!(sessions.gone(Span::seconds(37), LEASE).len(), 1);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::hints::Outbox;
 use crate::hydrate::Wanted;
 use crate::mail::Mail;
 use crate::metrics::Metrics;
@@ -16,7 +17,7 @@ use callboard_core::working_set::LaneRef;
 use callboard_store::Store;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
@@ -56,6 +57,10 @@ pub(crate) struct Shared {
     pub metrics: Arc<Metrics>,
     /// A place for each attached stream.
     pub places: Arc<Semaphore>,
+    /// What others are to be told.
+    pub outbox: Outbox,
+    /// By which name this replica has sessions.
+    registration: RwLock<Arc<str>>,
     hydrate: mpsc::Sender<Wanted>,
     look_again: Mutex<BTreeSet<(Span, LaneRef)>>,
     /// There were sessions when we started.
@@ -96,6 +101,8 @@ impl Shared {
             signals: Signals::default(),
             names: Names::default(),
             places: Arc::new(Semaphore::new(config.attached)),
+            outbox: Outbox::default(),
+            registration: RwLock::new(config.replica.as_str().into()),
             hydrate,
             look_again: Mutex::default(),
             expects: AtomicBool::new(false),
@@ -108,6 +115,16 @@ impl Shared {
             clock,
             config,
         }
+    }
+
+    /// By which name this replica has sessions.
+    pub fn registration(&self) -> Arc<str> {
+        self.registration.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on by this one.
+    pub fn set_registration(&self, name: Arc<str>) {
+        *self.registration.write().unwrap_or_else(PoisonError::into_inner) = name;
     }
 
     /// There are sessions whose agents may come back.

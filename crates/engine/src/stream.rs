@@ -77,6 +77,9 @@ pub struct Stream {
 impl Stream {
     /// Attaches an agent. The receiver gives what is to be pushed; it ends when the session does.
     pub(crate) async fn attach(shared: Arc<Shared>, request: AttachRequest) -> Result<(Self, mpsc::Receiver<Push>)> {
+        if shared.sessions.is_quiet(shared.clock.elapsed()) {
+            return Err(Error::Store("this replica is cut off from it".into()));
+        }
         let place = shared.places.clone().try_acquire_owned().map_err(|_| {
             let remedy = "attach to another server, or end agents that are not needed";
             Rejection::limit("attached", shared.config.attached, remedy)

@@ -1,6 +1,7 @@
 //! Time: silence, timers, and a second look at everything that a lost wake-up could have missed.
 
 use crate::error::Result;
+use crate::hints::Look;
 use crate::mail;
 use crate::queue::Item;
 use crate::shared::Shared;
@@ -26,6 +27,8 @@ const EXPIRED: usize = 1_024;
 const THROWN_AWAY: usize = 1_000;
 /// How often the store is asked which lanes have ready tasks.
 const LANES_EVERY: Span = Span::millis(1_000);
+/// How often it is looked what other replicas committed that no hint told of.
+const LOOK_EVERY: Span = Span::millis(1_000);
 /// How often sessions of claims are looked at.
 const HOUSEKEEPING_EVERY: Span = Span::seconds(10);
 /// A sweep that comes so much later than planned means that we were stopped, not the agents.
@@ -39,13 +42,25 @@ pub(crate) struct Sweep {
     /// New messages are looked for behind this place.
     mail: Cursor,
     housekeeping_at: Span,
+    /// At what other replicas committed.
+    look: Look,
+    looked_at: Span,
 }
 
 impl Sweep {
     /// New messages are looked for behind `mail`; streams read what was there before when they attach.
     pub fn new(shared: Arc<Shared>, mail: Cursor) -> Self {
         let now = shared.clock.elapsed();
-        Self { shared, last: now, lanes_at: now, mail_at: now, mail, housekeeping_at: now }
+        Self {
+            shared,
+            last: now,
+            lanes_at: now,
+            mail_at: now,
+            mail,
+            housekeeping_at: now,
+            look: Look::default(),
+            looked_at: now,
+        }
     }
 
     /// Sweeps until it is stopped.
@@ -98,6 +113,10 @@ impl Sweep {
         if now.0 - self.mail_at.0 >= MAIL_EVERY.0 {
             self.mail_at = now;
             self.look_for_mail().await?;
+        }
+        if now.0 - self.looked_at.0 >= LOOK_EVERY.0 {
+            self.looked_at = now;
+            self.look.at_all(&self.shared).await?;
         }
         if now.0 - self.housekeeping_at.0 >= HOUSEKEEPING_EVERY.0 {
             self.housekeeping_at = now;

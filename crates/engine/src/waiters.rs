@@ -3,7 +3,8 @@
 use crate::error::Result;
 use crate::shared::Ended;
 use callboard_core::Rejection;
-use callboard_core::model::TaskId;
+use callboard_core::model::{NamespaceId, TaskId};
+use callboard_core::working_set::TaskRef;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -15,9 +16,16 @@ pub(crate) struct Waiters {
     max: usize,
 }
 
+/// Who waits for a task, and the namespace where it is.
+#[derive(Debug)]
+struct OfTask {
+    namespace: NamespaceId,
+    calls: Vec<oneshot::Sender<Arc<Ended>>>,
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
-    by_task: HashMap<TaskId, Vec<oneshot::Sender<Arc<Ended>>>>,
+    by_task: HashMap<TaskId, OfTask>,
     /// With so many it is looked who has given up.
     look_at: usize,
 }
@@ -27,9 +35,9 @@ const FEW: usize = 64;
 
 impl Waiting {
     fn forget_closed(&mut self) {
-        self.by_task.retain(|_, waiting| {
-            waiting.retain(|sender| !sender.is_closed());
-            !waiting.is_empty()
+        self.by_task.retain(|_, OfTask { calls, .. }| {
+            calls.retain(|call| !call.is_closed());
+            !calls.is_empty()
         });
         self.look_at = (self.by_task.len() * 2).max(FEW);
     }
@@ -41,14 +49,14 @@ impl Waiters {
     }
 
     /// Registers a call.
-    pub fn wait(&self, task: TaskId) -> Result<oneshot::Receiver<Arc<Ended>>> {
+    pub fn wait(&self, task: TaskRef) -> Result<oneshot::Receiver<Arc<Ended>>> {
         let (sender, receiver) = oneshot::channel();
         self.add(task, sender)?;
         Ok(receiver)
     }
 
     /// Registers a call that has its channel already.
-    pub fn add(&self, task: TaskId, sender: oneshot::Sender<Arc<Ended>>) -> Result<()> {
+    pub fn add(&self, (namespace, task): TaskRef, sender: oneshot::Sender<Arc<Ended>>) -> Result<()> {
         let mut all = self.lock();
         if all.by_task.len() >= all.look_at.min(self.max) {
             all.forget_closed();
@@ -61,18 +69,34 @@ impl Waiters {
             )
             .into());
         }
-        let waiting = all.by_task.entry(task).or_default();
-        waiting.retain(|sender| !sender.is_closed());
-        waiting.push(sender);
+        let OfTask { calls, .. } = all.by_task.entry(task).or_insert_with(|| OfTask { namespace, calls: Vec::new() });
+        calls.retain(|call| !call.is_closed());
+        calls.push(sender);
         Ok(())
     }
 
     /// Wakes all who wait for a task.
     pub fn ended(&self, task: TaskId, ended: &Arc<Ended>) {
-        for sender in self.lock().by_task.remove(&task).into_iter().flatten() {
+        for sender in self.lock().by_task.remove(&task).into_iter().flat_map(|waiting| waiting.calls) {
             // A caller that has gone needs no answer.
             let _ = sender.send(ended.clone());
         }
+    }
+
+    /// Those of these tasks that are waited for.
+    pub fn among(&self, tasks: impl Iterator<Item = TaskRef>) -> Vec<TaskRef> {
+        let all = self.lock();
+        tasks.filter(|(_, task)| all.by_task.contains_key(task)).collect()
+    }
+
+    /// Tasks that are waited for, at most so many, by their ids behind one.
+    pub fn behind(&self, after: Option<TaskId>, most: usize) -> Vec<TaskRef> {
+        let all = self.lock();
+        let behind = all.by_task.iter().filter(|(task, _)| after.is_none_or(|after| **task > after));
+        let mut tasks: Vec<TaskRef> = behind.map(|(task, waiting)| (waiting.namespace, *task)).collect();
+        tasks.sort_unstable_by_key(|(_, task)| *task);
+        tasks.truncate(most);
+        tasks
     }
 
     /// How many tasks are waited for.
@@ -95,7 +119,7 @@ mod tests {
     #[test]
     fn calls_that_have_gone_are_forgotten() {
         let waiters = Waiters::new(1_000);
-        let task = |n| TaskId(Uuid::from_u128(n));
+        let task = |n| (NamespaceId(1), TaskId(Uuid::from_u128(n)));
         let stays = waiters.wait(task(0)).unwrap();
         for n in 1..10_000 {
             drop(waiters.wait(task(n)).unwrap());

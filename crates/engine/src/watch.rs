@@ -1,7 +1,7 @@
 //! Watching events: the store has them; a signal says when to look.
 
 use callboard_core::model::{NamespaceId, TaskId};
-use callboard_core::working_set::ChangeSet;
+use callboard_core::working_set::{ChangeSet, TaskRef};
 use callboard_store::EventScope;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -40,6 +40,19 @@ impl Signals {
         Watch { receiver }
     }
 
+    /// Tells those who watch any of these tasks, or their namespaces.
+    pub fn tell_of(&self, tasks: &BTreeSet<TaskRef>) {
+        let namespaces: BTreeSet<NamespaceId> = tasks.iter().map(|(namespace, _)| *namespace).collect();
+        notify(&self.namespaces, namespaces.into_iter());
+        notify(&self.tasks, tasks.iter().map(|(_, task)| *task));
+    }
+
+    /// Tells everyone: something may have been missed.
+    pub fn tell_all(&self) {
+        tell_each(&self.namespaces);
+        tell_each(&self.tasks);
+    }
+
     /// Tells those who watch what a batch changed.
     pub fn tell(&self, changes: &ChangeSet) {
         let namespaces: BTreeSet<NamespaceId> = changes.events.iter().map(|event| event.namespace).collect();
@@ -66,5 +79,11 @@ fn notify<K: Eq + std::hash::Hash>(whom: &Mutex<HashMap<K, watch::Sender<u64>>>,
         if let Some(sender) = senders.get(&key) {
             sender.send_modify(|count| *count = count.wrapping_add(1));
         }
+    }
+}
+
+fn tell_each<K>(whom: &Mutex<HashMap<K, watch::Sender<u64>>>) {
+    for sender in whom.lock().unwrap_or_else(PoisonError::into_inner).values() {
+        sender.send_modify(|count| *count = count.wrapping_add(1));
     }
 }

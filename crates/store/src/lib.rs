@@ -3,6 +3,7 @@
 //! A [`Store`] loads the rows that the rules want and saves what they changed, in one transaction ([`Transaction`]), and answers
 //! reads that decide nothing ([`Store`]'s other methods). [`memory`] and [`sqlite`] pass the same suite, `tests/store/conformance`.
 
+pub mod cluster;
 mod codec;
 mod columns;
 mod error;
@@ -143,6 +144,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// What the store is like now. It reads a bounded number of rows.
     async fn sample(&self) -> Result<Sample>;
+
+    /// What replicas that share the store know of each other; none where one process has it for itself.
+    fn cluster(&self) -> Option<&dyn cluster::Cluster> {
+        None
+    }
 
     /// Closes files and connections; what was committed stays.
     async fn close(&self);

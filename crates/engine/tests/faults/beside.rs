@@ -238,7 +238,7 @@ async fn under_load_and_faults_acknowledgements_are_true() {
     let namespace = engine.namespace("default").await.unwrap();
     for (description, task) in &told {
         let Some(task) = task else { continue };
-        let ended = engine.wait(*task).unwrap();
+        let ended = engine.wait((namespace, *task)).unwrap();
         let view = engine.store().task((namespace, *task)).await.unwrap().expect("it was acknowledged");
         assert_eq!(view.task.spec.description, *description);
         if view.task.is_live() {

@@ -83,7 +83,7 @@ impl Tasks {
     /// Waits for a task's end; gives the task as far as it came, and whether it ended.
     async fn wait(&self, namespace: Named, task: TaskId, wait: Duration) -> Result<(v1::Task, bool), Status> {
         // Registered before it is read: an end in between is not missed.
-        let end = self.0.engine.wait(task).map_err(status::of_engine)?;
+        let end = self.0.engine.wait((namespace.1, task)).map_err(status::of_engine)?;
         let view = self.view(namespace.1, task).await?;
         if !view.task.is_live() || wait.is_zero() {
             return Ok((task::to_full_task(&view, &namespace.0, false), !view.task.is_live()));

@@ -4,12 +4,14 @@
 //! committed copy, which reads see; giving up copies the touched rows back.
 
 mod apply;
+mod cluster;
 mod forget;
 mod load;
 mod mail;
 mod reads;
 mod tables;
 
+use crate::cluster::Cluster;
 use crate::{
     AgentFilter, AgentPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
     Result, Sample, Store, TaskFilter, TaskPage, TaskView, Transaction,
@@ -27,12 +29,19 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 pub struct MemoryStore {
     working: Arc<Mutex<Tables>>,
     committed: Arc<RwLock<Tables>>,
+    replicas: cluster::Replicas,
+    shared: bool,
 }
 
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store for several replicas.
+    pub fn shared() -> Self {
+        Self { shared: true, ..Self::default() }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Tables> {
@@ -47,7 +56,11 @@ fn write(committed: &RwLock<Tables>) -> RwLockWriteGuard<'_, Tables> {
 #[async_trait]
 impl Store for MemoryStore {
     fn is_exclusive(&self) -> bool {
-        true
+        !self.shared
+    }
+
+    fn cluster(&self) -> Option<&dyn Cluster> {
+        self.shared.then_some(self as &dyn Cluster)
     }
 
     async fn begin(&self) -> Result<Box<dyn Transaction>> {

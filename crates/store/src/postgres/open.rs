@@ -6,14 +6,14 @@ use super::schema::{self, SCHEMA_VERSION};
 use super::store::Shared;
 use super::url::{self, explain, without_password};
 use crate::Result;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// How a database is used.
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {
     /// How many connections there may be.
     pub connections: u32,
-    /// Another URL of the same database, past a pooler: migrations run there.
+    /// Another URL of the same database, past a pooler: migrations run there, and notifications are heard.
     pub direct: Option<String>,
 }
 
@@ -93,9 +93,12 @@ async fn migrate(url: &str) -> Result<()> {
 
 async fn open(url: &str, options: &PostgresOptions) -> Result<PostgresStore> {
     let address = url::read(url)?;
+    // A pooler gives each transaction another server: nothing would be heard.
+    let direct = options.direct.as_deref().map(url::read).transpose()?;
+    let listen = direct.or(url::read(url).ok()).filter(|address| address.prepared).map(|address| address.options);
     let connections = Connections::new(address.options, address.prepared, options.connections as usize);
     let mut lent = connections.lend().await?;
     let (offset, shard) = schema::settle(&mut lent).await?;
     lent.give_back();
-    Ok(PostgresStore { shared: Arc::new(Shared { connections, offset, shard }) })
+    Ok(PostgresStore { shared: Arc::new(Shared { connections, offset, shard, listen, listeners: Mutex::default() }) })
 }

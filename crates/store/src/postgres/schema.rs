@@ -20,8 +20,10 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 1] =
-    [Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_spine.sql") }];
+const MIGRATIONS: [Migration; 2] = [
+    Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_spine.sql") },
+    Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_replicas.sql") },
+];
 
 /// The schema that this program knows.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;

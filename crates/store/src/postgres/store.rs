@@ -4,6 +4,7 @@ use super::connections::{Connections, Lent};
 use super::convert::Values;
 use super::transaction::PgTransaction;
 use super::{events, forget, list, mail, reads, sample};
+use crate::cluster::Cluster;
 use crate::{
     AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, Result,
     Sample, Store, TaskFilter, TaskPage, TaskView, Transaction,
@@ -11,8 +12,9 @@ use crate::{
 use async_trait::async_trait;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
 use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, TaskRef};
-use sqlx::postgres::PgRow;
-use std::sync::Arc;
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::task::JoinSet;
 
 /// Tasks in a PostgreSQL database. See [`PostgresStore::open`].
 pub struct PostgresStore {
@@ -27,6 +29,10 @@ pub struct Shared {
     pub offset: i64,
     /// Which shard of the counters is this replica's.
     pub shard: i64,
+    /// Where notifications are heard; none behind a pooler.
+    pub listen: Option<PgConnectOptions>,
+    /// Those who listen.
+    pub listeners: Mutex<JoinSet<()>>,
 }
 
 /// A read's statement.
@@ -40,11 +46,21 @@ pub enum Sql {
 impl Shared {
     /// Reads by one statement. It is repeated when the connection was idle and is found broken: the server was restarted, say.
     pub async fn read(&self, sql: Sql, values: impl Fn() -> Values) -> Result<Vec<PgRow>> {
+        self.run(sql, values, "BEGIN READ ONLY").await
+    }
+
+    /// The same for one that may change something; doing it twice must be as good as once.
+    pub async fn read_write(&self, sql: Sql, values: impl Fn() -> Values) -> Result<Vec<PgRow>> {
+        self.run(sql, values, "BEGIN READ WRITE").await
+    }
+
+    async fn run(&self, sql: Sql, values: impl Fn() -> Values, begin: &'static str) -> Result<Vec<PgRow>> {
+        let begin = (!self.connections.are_sessions()).then_some(begin);
         let mut lent = self.connections.lend().await?;
-        let mut rows = read_on(&mut lent, &sql, values(), self.connections.are_sessions()).await;
+        let mut rows = read_on(&mut lent, &sql, values(), begin).await;
         if matches!(rows, Err(crate::Error::Unavailable(_))) && lent.reused {
             lent = self.connections.lend_new().await?;
-            rows = read_on(&mut lent, &sql, values(), self.connections.are_sessions()).await;
+            rows = read_on(&mut lent, &sql, values(), begin).await;
         }
         let rows = rows?;
         lent.give_back();
@@ -53,15 +69,15 @@ impl Shared {
 }
 
 /// A pooler may give each transaction another server: without one of its own a statement would be prepared on one, and run on another.
-async fn read_on(lent: &mut Lent, sql: &Sql, values: Values, session: bool) -> Result<Vec<PgRow>> {
-    if !session {
-        lent.run("BEGIN READ ONLY".into()).await.map_err(super::error::pg_error)?;
+async fn read_on(lent: &mut Lent, sql: &Sql, values: Values, begin: Option<&str>) -> Result<Vec<PgRow>> {
+    if let Some(begin) = begin {
+        lent.run(begin.into()).await.map_err(super::error::pg_error)?;
     }
     let rows = match sql {
         Sql::Fixed(sql) => lent.fetch(sql, values).await?,
         Sql::Built(sql) => lent.fetch_text(sql.clone(), values).await?,
     };
-    if !session {
+    if begin.is_some() {
         lent.run("COMMIT".into()).await.map_err(super::error::pg_error)?;
     }
     Ok(rows)
@@ -203,7 +219,12 @@ impl Store for PostgresStore {
         sample::sample(&self.shared).await
     }
 
+    fn cluster(&self) -> Option<&dyn Cluster> {
+        Some(self)
+    }
+
     async fn close(&self) {
+        self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         self.shared.connections.close().await;
     }
 }

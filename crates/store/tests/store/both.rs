@@ -5,6 +5,7 @@ mod memory {
     use std::sync::Arc;
 
     crate::conformance::conformance!(async || (Arc::new(MemoryStore::new()) as Arc<dyn Store>, ()));
+    crate::conformance::conformance_of_clusters!(async || (Arc::new(MemoryStore::shared()) as Arc<dyn Store>, ()));
 }
 
 mod sqlite {
@@ -22,4 +23,5 @@ mod sqlite {
 
 mod postgres {
     crate::conformance::conformance!(crate::postgres::new_store);
+    crate::conformance::conformance_of_clusters!(crate::postgres::new_store);
 }

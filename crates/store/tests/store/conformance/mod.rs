@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cloned_ref_to_slice_refs)]
 
 pub mod agents;
+pub mod clusters;
 pub mod dependencies;
 pub mod events;
 pub mod lists;
@@ -70,6 +71,17 @@ macro_rules! conformance {
     };
 }
 
+/// Makes a test of every case for stores that several replicas share, besides [`conformance`].
+macro_rules! conformance_of_clusters {
+    ($make:expr) => {
+        crate::conformance::conformance_cases! { $make;
+            clusters::{
+                who_renews_is_not_declared_dead, what_ended_and_what_is_to_stop, agents_as_they_are_now, hints_are_heard,
+            }
+        }
+    };
+}
+
 /// See [`conformance`].
 macro_rules! conformance_cases {
     ($make:expr; $($module:ident::{$($case:ident),* $(,)?})*) => {
@@ -85,4 +97,4 @@ macro_rules! conformance_cases {
     };
 }
 
-pub(crate) use {conformance, conformance_cases};
+pub(crate) use {conformance, conformance_cases, conformance_of_clusters};

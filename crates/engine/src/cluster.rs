@@ -1,0 +1,174 @@
+//! This replica among those that share the store. ARCHITECTURE.md says how it is to work ("Leases, epochs and fencing among
+//! replicas"), and `tests/model` checks it.
+//!
+//! A replica that could not renew its registration for [`QUIET`] pushes nothing: the time is in [`crate::sessions::Sessions`], where
+//! pushes look at it, so that it holds also when this task is late. One whose registration did not rise for [`DEAD`] is declared
+//! dead by those that could commit throughout, and its sessions are adopted.
+
+use crate::error::Result;
+use crate::queue::Item;
+use crate::sessions::Named;
+use crate::shared::Shared;
+use callboard_core::command::Command;
+use callboard_core::model::Span;
+use callboard_store::Error as StoreError;
+use callboard_store::cluster::{Cluster, Registration};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often a registration is renewed.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long the store may take for it. (Its connection is given up then: it may be one that nobody answers on.)
+const PATIENCE: Duration = Duration::from_secs(2);
+/// So long behind its last renewal a replica pushes nothing.
+pub(crate) const QUIET: Span = Span::seconds(5);
+/// So long after the last rise that was seen a registration is dead.
+const DEAD: Span = Span::seconds(8);
+/// How many agents are read at a time.
+const PAGE: usize = 1_000;
+
+/// Keeps this replica registered, and looks after those that are not any more.
+pub(crate) struct Member {
+    shared: Arc<Shared>,
+    /// What its names begin with; each registration has another number behind it.
+    base: String,
+    registrations: u32,
+    /// When the last renewal that succeeded was sent.
+    renewed: Span,
+    /// The counters of the others, and when they were first seen as they are; only of the time since this replica was cut off
+    /// last.
+    watched: HashMap<String, (i64, Span)>,
+}
+
+impl Member {
+    /// Registers this process under a name that nobody had.
+    pub async fn register(shared: Arc<Shared>, base: String) -> Result<Self> {
+        let now = shared.clock.elapsed();
+        let mut member = Self { shared, base, registrations: 0, renewed: now, watched: HashMap::new() };
+        member.register_anew().await?;
+        Ok(member)
+    }
+
+    async fn register_anew(&mut self) -> Result<()> {
+        self.registrations += 1;
+        let name = format!("{}.{}", self.base, self.registrations);
+        let sent = self.shared.clock.elapsed();
+        let shared = self.shared.clone();
+        let Some(cluster) = shared.store.cluster() else { return Ok(()) };
+        cluster.register(&name).await?;
+        self.shared.set_registration(name.into());
+        self.renewed = sent;
+        self.watched.clear();
+        self.shared.sessions.quiet_at(Span(sent.0 + QUIET.0));
+        Ok(())
+    }
+
+    /// Until it is stopped. Then the registration is given up: nobody has to wait until it is dead.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            if let Err(error) = self.once().await {
+                tracing::warn!(%error, "this replica can't reach the store");
+            }
+        }
+        let shared = self.shared.clone();
+        if let Some(cluster) = shared.store.cluster()
+            && let Err(error) = within(cluster.resign(&shared.registration())).await
+        {
+            tracing::warn!(%error, "the registration could not be given up; the others wait until it is dead");
+        }
+    }
+
+    async fn once(&mut self) -> Result<()> {
+        let shared = self.shared.clone();
+        let Some(cluster) = shared.store.cluster() else { return Ok(()) };
+        let sent = shared.clock.elapsed();
+        let renewed = within(cluster.renew(&shared.registration())).await;
+        let now = shared.clock.elapsed();
+        match renewed {
+            Ok(true) => self.renewed(sent, now),
+            Ok(false) => {
+                tracing::warn!("the other replicas declared this one dead; its agents are to attach again");
+                shared.sessions.cut_all();
+                self.register_anew().await?;
+            }
+            Err(error) => {
+                if now.0 - self.renewed.0 > QUIET.0 {
+                    // They leave for another replica; those that don't find one come back to this.
+                    shared.sessions.break_all(now, Span::from_std(shared.config.restart_grace));
+                }
+                return Err(error.into());
+            }
+        }
+        self.look_after_others(cluster, now).await
+    }
+
+    fn renewed(&mut self, sent: Span, now: Span) {
+        if sent.0 - self.renewed.0 > QUIET.0 {
+            tracing::info!("this replica reaches the store again");
+            self.watched.clear();
+            self.shared.sessions.forgive(now);
+            self.shared.extend_grace(Span::from_std(self.shared.config.restart_grace));
+        }
+        self.renewed = sent;
+        self.shared.sessions.quiet_at(Span(sent.0 + QUIET.0));
+    }
+
+    /// Declares dead who is, and adopts their sessions.
+    async fn look_after_others(&mut self, cluster: &dyn Cluster, now: Span) -> Result<()> {
+        let own = self.shared.registration();
+        let registrations = within(cluster.registrations()).await?;
+        self.watched.retain(|name, _| registrations.iter().any(|known| known.name == *name));
+        for Registration { name, beat, dead } in registrations.into_iter().filter(|other| *other.name != *own) {
+            let seen = self.watched.entry(name.clone()).or_insert((beat, now));
+            if seen.0 != beat {
+                *seen = (beat, now);
+            }
+            let silent = now.0 - seen.1.0 >= DEAD.0;
+            if dead || (silent && within(cluster.declare_dead(&name, beat)).await?) {
+                self.adopt(cluster, &name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Awaits the agents of a dead replica from now on. When there are none any more, it is forgotten.
+    async fn adopt(&mut self, cluster: &dyn Cluster, dead: &str) -> Result<()> {
+        let (mut after, mut adopted) = (None, 0);
+        loop {
+            let agents = self.shared.store.live_sessions(after, PAGE).await?;
+            for agent in agents.iter().filter(|agent| agent.is_at(dead)) {
+                let Some(namespace) = self.shared.names.name(agent.namespace) else { continue };
+                let named = Named { namespace: namespace.clone(), agent: agent.id, epoch: agent.epoch };
+                let grace = Span::from_std(self.shared.config.restart_grace);
+                self.shared.sessions.await_unless_here(named, self.shared.clock.elapsed(), grace);
+                let command = Command::AdoptSession { agent: agent.id, epoch: agent.epoch, from: dead.into() };
+                self.shared.queue.send(Item::system(namespace, command)).await?;
+                adopted += 1;
+            }
+            match agents.last() {
+                Some(last) if agents.len() == PAGE => after = Some(last.id),
+                _ => break,
+            }
+        }
+        if adopted > 0 {
+            tracing::info!(replica = dead, sessions = adopted, "a replica is dead; its agents have time to come back");
+        } else {
+            within(cluster.forget(dead)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the store says in time.
+async fn within<T>(asked: impl Future<Output = callboard_store::Result<T>>) -> callboard_store::Result<T> {
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(answer) => answer,
+        Err(_) => Err(StoreError::Unavailable(format!("it did not answer within {} s", PATIENCE.as_secs()))),
+    }
+}

@@ -1,0 +1,219 @@
+//! What replicas tell each other of their commits. Only hints: they may come late, twice or not at all, and whatever they tell of
+//! is found by looking, within a second.
+
+use crate::effects::Decided;
+use crate::error::Result;
+use crate::push::{Push, Stop};
+use crate::shared::{Ended, Shared};
+use callboard_core::command::{Effect, SessionEnd, StopReason};
+use callboard_core::model::{AgentId, NamespaceId, Task, TaskId, TaskState};
+use callboard_core::working_set::{LaneRef, TaskRef};
+use callboard_store::cluster::{Cluster, Hint, StopHint};
+use callboard_store::{Cursor, TaskView};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// How many tasks that are waited for are looked at in a second, how many streams at once, and how many attempts that are to stop.
+const WAITED_FOR: usize = 4_096;
+const STREAMS: usize = 1_000;
+const STOPPING: usize = 4_096;
+/// A stop's words are cut there: a notification is short.
+const MESSAGE: usize = 200;
+
+/// What is to be told, gathered while something is being told.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    hint: Mutex<Hint>,
+    more: Notify,
+}
+
+impl Outbox {
+    fn add(&self, hint: Hint) {
+        if !hint.is_empty() {
+            self.hint.lock().unwrap_or_else(PoisonError::into_inner).merge(hint);
+            self.more.notify_one();
+        }
+    }
+
+    fn take(&self) -> Hint {
+        std::mem::take(&mut *self.hint.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Tells the others of a batch that was committed; `waiting` are lanes whose tasks nobody here could take.
+pub(crate) fn committed(shared: &Shared, decided: &Decided, waiting: impl Iterator<Item = LaneRef>) {
+    if shared.store.cluster().is_none() {
+        return;
+    }
+    let changes = &decided.changes;
+    let mut hint = Hint::default();
+    hint.tasks.extend(changes.events.iter().map(|event| (event.namespace, event.task)));
+    hint.lanes.extend(waiting);
+    hint.agents.extend(changes.messages.iter().map(|message| (message.namespace, message.recipient)));
+    let of_items = decided.results.iter().flatten().flat_map(|outcome| &outcome.effects);
+    for effect in of_items.chain(&decided.dispatched) {
+        match effect {
+            Effect::CloseSession { agent, .. } | Effect::SessionChanged { agent } => {
+                let of_agent = changes.agents.iter().map(|changed| (changed.row.namespace, changed.row.id));
+                hint.agents
+                    .extend(of_agent.chain(changes.removed_agents.iter().copied()).filter(|(_, id)| id == agent));
+            }
+            Effect::Stop { agent, fence, reason, message } if !shared.sessions.is_open(*agent) => {
+                let message = message.chars().take(MESSAGE).collect();
+                hint.stops.push(StopHint { agent: *agent, fence: *fence, reason: *reason, message });
+            }
+            _ => {}
+        }
+    }
+    shared.outbox.add(hint);
+}
+
+/// Tells what is to be told, until it is stopped.
+pub(crate) async fn tell(shared: Arc<Shared>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = shared.outbox.more.notified() => {}
+        }
+        let hint = Hint { from: shared.registration().to_string(), ..shared.outbox.take() };
+        let Some(cluster) = shared.store.cluster() else { return };
+        if let Err(error) = cluster.tell(&hint).await {
+            tracing::debug!(%error, "the other replicas were not told of a commit; they will find it by looking");
+        }
+    }
+}
+
+/// Hears what others tell, until it is stopped.
+pub(crate) async fn hear(shared: Arc<Shared>, stop: CancellationToken) {
+    let Some(cluster) = shared.store.cluster() else { return };
+    let mut hints = match cluster.listen().await {
+        Ok(hints) => hints,
+        Err(error) => return tracing::warn!(%error, "nothing is heard of the other replicas; it is found by looking"),
+    };
+    loop {
+        let hint = tokio::select! {
+            () = stop.cancelled() => return,
+            hint = hints.recv() => hint,
+        };
+        let Some(hint) = hint else { return };
+        if *hint.from == *shared.registration() {
+            continue;
+        }
+        if let Err(error) = follow(&shared, cluster, hint).await {
+            tracing::debug!(%error, "what another replica committed could not be looked at; it is soon");
+        }
+    }
+}
+
+/// Does what a hint is for.
+async fn follow(shared: &Shared, cluster: &dyn Cluster, hint: Hint) -> Result<()> {
+    let Hint { everything, tasks, lanes, agents, stops, .. } = hint;
+    if everything {
+        shared.names.refresh(&*shared.store).await?;
+        shared.signals.tell_all();
+        shared.queue.lanes(shared.store.ready_lanes(10_000).await?).await?;
+        return Look::default().once(shared, cluster).await;
+    }
+    for stop in stops {
+        push_stop(shared, stop);
+    }
+    if !lanes.is_empty() {
+        shared.queue.lanes(lanes.into_iter().collect()).await?;
+    }
+    shared.signals.tell_of(&tasks);
+    tell_waiting(shared, cluster, &shared.waiters.among(tasks.into_iter())).await?;
+    let here: Vec<_> = agents.into_iter().filter(|(_, agent)| shared.sessions.is_open(*agent)).collect();
+    compare(shared, cluster, &here).await?;
+    for (_, agent) in here {
+        shared.mail.look(agent);
+    }
+    Ok(())
+}
+
+fn push_stop(shared: &Shared, stop: StopHint) {
+    let StopHint { agent, fence, reason, message } = stop;
+    let push = Push::Stop(vec![Stop { fence, reason, message }]);
+    // Where there is no stream, there is nobody to tell.
+    shared.sessions.push(agent, None, push, shared.clock.elapsed());
+}
+
+/// Tells those that wait here for tasks that ended elsewhere.
+async fn tell_waiting(shared: &Shared, cluster: &dyn Cluster, waited_for: &[TaskRef]) -> Result<()> {
+    if waited_for.is_empty() {
+        return Ok(());
+    }
+    for task in cluster.ended_of(waited_for).await? {
+        let Some(TaskView { task, saved, .. }) = shared.store.task(task).await? else { continue };
+        // It may live again since.
+        if !task.is_live() {
+            let id = task.id;
+            let ended = Ended { task: Arc::new(task), result: saved.result, failure: saved.failure };
+            shared.waiters.ended(id, &Arc::new(ended));
+        }
+    }
+    Ok(())
+}
+
+/// Ends streams whose session is over, or newer elsewhere: their agents are to attach again.
+async fn compare(shared: &Shared, cluster: &dyn Cluster, agents: &[(NamespaceId, AgentId)]) -> Result<()> {
+    for some in agents.chunks(STREAMS) {
+        let open: Vec<(AgentId, i64)> =
+            some.iter().filter_map(|(_, agent)| Some((*agent, shared.sessions.epoch_of_open(*agent)?))).collect();
+        let registration = shared.registration();
+        let rows = cluster.agents_by_id(some).await?;
+        for (agent, epoch) in open {
+            let is_its = |row: &&callboard_core::model::Agent| row.id == agent;
+            let stays = rows.iter().find(is_its).is_some_and(|row| row.epoch == epoch && row.is_at(&registration));
+            if !stays {
+                tracing::info!(%agent, epoch, "a stream's session is over, or is elsewhere; its agent is to attach again");
+                shared.sessions.close(agent, epoch, SessionEnd::Expired);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A look at what hints may have missed.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    /// Those that are waited for are looked at in turns, behind this one.
+    waited_for: Option<TaskId>,
+    events: Option<Cursor>,
+}
+
+impl Look {
+    /// Looks; to be called once a second.
+    pub async fn at_all(&mut self, shared: &Shared) -> Result<()> {
+        let Some(cluster) = shared.store.cluster() else { return Ok(()) };
+        shared.names.refresh(&*shared.store).await?;
+        let end = Some(shared.store.end_of_events().await?);
+        if self.events != end {
+            self.events = end;
+            shared.signals.tell_all();
+        }
+        self.once(shared, cluster).await
+    }
+
+    async fn once(&mut self, shared: &Shared, cluster: &dyn Cluster) -> Result<()> {
+        let waited_for = shared.waiters.behind(self.waited_for, WAITED_FOR);
+        self.waited_for = waited_for.last().map(|(_, task)| *task).filter(|_| waited_for.len() == WAITED_FOR);
+        tell_waiting(shared, cluster, &waited_for).await?;
+        for task in cluster.stopping(STOPPING).await? {
+            stop_again(shared, &task);
+        }
+        let streams = shared.sessions.open_streams();
+        let agents = streams.iter().filter_map(|(named, _)| Some((shared.names.met(&named.namespace)?, named.agent)));
+        compare(shared, cluster, &agents.collect::<Vec<_>>()).await
+    }
+}
+
+/// Tells an agent here again to stop; once more does no harm.
+fn stop_again(shared: &Shared, task: &Task) {
+    let TaskState::Running { lease, cancelling: Some(cancelling), .. } = &task.state else { return };
+    if shared.sessions.is_open(lease.agent) {
+        let fence = crate::effects::fence_of(task);
+        let (agent, message) = (lease.agent, cancelling.reason.clone());
+        push_stop(shared, StopHint { agent, fence, reason: StopReason::Requested, message });
+    }
+}

@@ -1,0 +1,202 @@
+//! Several engines on one store: what one commits reaches those who wait for it at another.
+
+// Helpers of tests stand outside of tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use callboard_core::command::{Command, Envelope, Fence, Reply, Report, StopReason};
+use callboard_core::model::{
+    AgentProfile, KeyConflict, NewTask, Payload, Requirements, RetryPolicy, Span, StateName, TaskHandler, TaskId,
+    TaskSpec, Timeouts,
+};
+use callboard_engine::{AttachRequest, Config, Engine, Push, ReportItem, Stream, SystemClock, SystemEntropy};
+use callboard_store::Store;
+use callboard_store::memory::MemoryStore;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+async fn replica(store: &Arc<MemoryStore>) -> Engine {
+    let clock = Arc::new(SystemClock::start());
+    // So long that a test ends first: what comes sooner was not found by looking.
+    Engine::start(store.clone(), Config::default(), clock, Box::new(SystemEntropy::new())).await.unwrap()
+}
+
+async fn two() -> (Arc<MemoryStore>, Engine, Engine) {
+    let store = Arc::new(MemoryStore::shared());
+    let (a, b) = (replica(&store).await, replica(&store).await);
+    (store, a, b)
+}
+
+fn create() -> Envelope {
+    let spec = TaskSpec {
+        task_type: "work".into(),
+        description: String::new(),
+        key: None,
+        requirements: Requirements::default(),
+        priority: Default::default(),
+        retry_policy: RetryPolicy::default(),
+        timeouts: Timeouts {
+            schedule_to_start: None,
+            start_to_close: Span::seconds(300),
+            schedule_to_close: None,
+            heartbeat: None,
+        },
+        deadline: None,
+        start_at: None,
+        tags: Default::default(),
+        metadata: Default::default(),
+        headers: Default::default(),
+    };
+    let task = NewTask {
+        spec,
+        input: Arc::new(Payload::text("")),
+        on_key_conflict: KeyConflict::UseExisting,
+        dependencies: Vec::new(),
+        start_at: None,
+        hold: false,
+    };
+    envelope(Command::CreateTasks { tasks: vec![task] })
+}
+
+fn envelope(command: Command) -> Envelope {
+    Envelope { namespace: "default".into(), principal: "anonymous".into(), request: None, command }
+}
+
+struct Agent {
+    stream: Stream,
+    pushes: mpsc::Receiver<Push>,
+    reports: i64,
+}
+
+impl Agent {
+    async fn attach(engine: &Engine, held: Vec<Fence>, previous_epoch: i64) -> Self {
+        let profile = AgentProfile { slots: 2, handles: vec![TaskHandler::named("work")], ..AgentProfile::default() };
+        let request = AttachRequest {
+            namespace: "default".into(),
+            principal: "anonymous".into(),
+            name: "ann".into(),
+            profile: Arc::new(profile),
+            held,
+            previous_epoch,
+            instance: "one".into(),
+            takes_drain: true,
+            takes_cancellation: true,
+            takes_message_receipts: false,
+            message_window: None,
+        };
+        let (stream, pushes) = engine.attach(request).await.unwrap();
+        Self { stream, pushes, reports: 0 }
+    }
+
+    async fn assigned(&mut self) -> Fence {
+        loop {
+            match soon(self.pushes.recv()).await.expect("the stream is open") {
+                Push::Assign(assignments) => return assignments[0].fence,
+                _ => continue,
+            }
+        }
+    }
+
+    async fn report(&mut self, fence: Fence, report: Report) {
+        self.reports += 1;
+        self.stream.report(vec![ReportItem { report_id: self.reports, fence, report }]).await.unwrap();
+    }
+
+    async fn complete(&mut self, fence: Fence) {
+        self.report(fence, Report::Accepted).await;
+        let result = Arc::new(Payload::text("done"));
+        self.report(fence, Report::Completed { result, digest: 1 }).await;
+    }
+}
+
+async fn soon<T>(event: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), event).await.expect("it comes")
+}
+
+async fn run(engine: &Engine) -> (TaskId, tokio::sync::oneshot::Receiver<Arc<callboard_engine::Ended>>) {
+    match engine.run(create()).await.unwrap() {
+        (Reply::Tasks(receipts), end) => (receipts[0].task, end),
+        (other, _) => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_task_of_one_is_done_at_another_and_its_end_is_told_at_the_first() {
+    let (_store, a, b) = two().await;
+    let mut agent = Agent::attach(&b, Vec::new(), 0).await;
+    let (_, end) = run(&a).await;
+    let fence = agent.assigned().await;
+    agent.complete(fence).await;
+    assert_eq!(soon(end).await.unwrap().task.state.name(), StateName::Completed);
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancellation_at_one_reaches_the_agent_at_another() {
+    let (_store, a, b) = two().await;
+    let mut agent = Agent::attach(&b, Vec::new(), 0).await;
+    let (task, end) = run(&a).await;
+    let fence = agent.assigned().await;
+    agent.report(fence, Report::Accepted).await;
+    let namespace = a.namespace("default").await.unwrap();
+    while a.store().task((namespace, task)).await.unwrap().unwrap().task.state.name() != StateName::Running {
+        tokio::task::yield_now().await;
+    }
+    a.submit(envelope(Command::CancelTask { task, reason: "not wanted".into() })).await.unwrap();
+    let stop = loop {
+        match soon(agent.pushes.recv()).await.expect("the stream is open") {
+            Push::Stop(stops) => break stops[0].clone(),
+            _ => continue,
+        }
+    };
+    assert_eq!((stop.fence, stop.reason), (fence, StopReason::Requested));
+    agent.report(fence, Report::Rejected { reason: "stopped".into() }).await;
+    assert_eq!(soon(end).await.unwrap().task.state.name(), StateName::Cancelled);
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_went_to_another_keeps_its_attempt_and_its_old_stream_ends() {
+    let (_store, a, b) = two().await;
+    let mut before = Agent::attach(&a, Vec::new(), 0).await;
+    let (_, end) = run(&b).await;
+    let fence = before.assigned().await;
+    before.report(fence, Report::Accepted).await;
+    let mut after = Agent::attach(&b, vec![fence], before.stream.attached.epoch).await;
+    assert_eq!(after.stream.attached.held, [fence]);
+    // The old stream is told, or just ends.
+    while let Some(push) = soon(before.pushes.recv()).await {
+        assert!(!matches!(push, Push::Assign(_)), "nothing more comes over it");
+    }
+    after.complete(fence).await;
+    assert_eq!(soon(end).await.unwrap().task.state.name(), StateName::Completed);
+    a.stop().await;
+    b.stop().await;
+}
+
+/// A replica that stops says so: its sessions are adopted at the next look, and their agents have time to come back.
+#[tokio::test]
+async fn the_sessions_of_a_replica_that_stopped_are_adopted() {
+    let (store, a, b) = two().await;
+    let mut agent = Agent::attach(&a, Vec::new(), 0).await;
+    let (_, end) = run(&b).await;
+    let fence = agent.assigned().await;
+    agent.report(fence, Report::Accepted).await;
+    let epoch = agent.stream.attached.epoch;
+    a.stop().await;
+    let cluster = store.cluster().unwrap();
+    // Adopted, and so forgotten.
+    let forgotten = async {
+        while cluster.registrations().await.unwrap().len() > 1 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    soon(forgotten).await;
+    let mut agent = Agent::attach(&b, vec![fence], epoch).await;
+    assert_eq!(agent.stream.attached.held, [fence], "the lease is still its own");
+    agent.complete(fence).await;
+    assert_eq!(soon(end).await.unwrap().task.state.name(), StateName::Completed);
+    b.stop().await;
+}

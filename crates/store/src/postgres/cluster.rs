@@ -1,0 +1,216 @@
+//! What replicas know of each other: registrations, and hints by LISTEN and NOTIFY.
+
+use super::convert::Values;
+use super::error::pg_error;
+use super::store::{PostgresStore, Sql, rows_at_most};
+use crate::cluster::{Cluster, Hint, Registration};
+use crate::codec::{from_json, to_json};
+use crate::columns::Columns;
+use crate::rows::{self, agent_columns, task_columns};
+use crate::{Error, Result};
+use async_trait::async_trait;
+use callboard_core::model::{Agent, AgentId, NamespaceId, Task, TaskState};
+use callboard_core::working_set::TaskRef;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use std::sync::PoisonError;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// The channel of notifications.
+const CHANNEL: &str = "callboard";
+/// PostgreSQL's limit for a notification is 8,000 bytes.
+const NOTIFICATION: usize = 7_900;
+/// How many entries a notification has at first.
+const ENTRIES: usize = 128;
+/// How many hints may wait to be heard; what is more is heard as one that says everything.
+const HEARD: usize = 256;
+/// How long to wait before LISTEN is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+const REGISTER: &str = "INSERT INTO registrations (name, beat, dead) VALUES ($1, 1, false)";
+const RENEW: &str = "UPDATE registrations SET beat = beat + 1 WHERE name = $1 AND NOT dead RETURNING beat";
+const REGISTRATIONS: &str = "SELECT name, beat, dead FROM registrations ORDER BY name";
+const DECLARE_DEAD: &str =
+    "UPDATE registrations SET dead = true WHERE name = $1 AND (dead OR beat = $2) RETURNING beat";
+const RESIGN: &str = "UPDATE registrations SET dead = true WHERE name = $1";
+const FORGET: &str = "DELETE FROM registrations WHERE name = $1 AND dead";
+const AGENTS: &str = concat!(
+    "SELECT ",
+    agent_columns!(),
+    " FROM agents AS a JOIN unnest($1::bigint[], $2::uuid[]) AS v (namespace, id) USING (namespace, id)"
+);
+const ENDED: &str = "SELECT t.namespace, t.id FROM tasks AS t \
+     JOIN unnest($1::bigint[], $2::uuid[]) AS v (namespace, id) USING (namespace, id) WHERE NOT t.live";
+const STOPPING: &str = concat!(
+    "SELECT ",
+    task_columns!(),
+    " FROM tasks AS t JOIN task_specs AS s ON s.namespace = t.namespace AND s.task = t.id \
+     WHERE t.agent IS NOT NULL AND strpos(t.data, '\"cancelling\":{') > 0 ORDER BY t.namespace, t.agent LIMIT $1"
+);
+const NOTIFY: &str = "SELECT pg_notify($1, p) FROM unnest($2::text[]) AS p";
+
+#[async_trait]
+impl Cluster for PostgresStore {
+    async fn register(&self, name: &str) -> Result<()> {
+        self.change(REGISTER, || Values::default().text(name)).await.map(drop)
+    }
+
+    async fn renew(&self, name: &str) -> Result<bool> {
+        self.change(RENEW, || Values::default().text(name)).await
+    }
+
+    async fn registrations(&self) -> Result<Vec<Registration>> {
+        let found = self.shared.read(Sql::Fixed(REGISTRATIONS), Values::default).await?;
+        let read = found
+            .iter()
+            .map(|row| Ok(Registration { name: row.text(0)?.into_owned(), beat: row.number(1)?, dead: row.flag(2)? }));
+        read.collect()
+    }
+
+    async fn declare_dead(&self, name: &str, beat: i64) -> Result<bool> {
+        self.change(DECLARE_DEAD, || Values::default().text(name).one(beat)).await
+    }
+
+    async fn resign(&self, name: &str) -> Result<()> {
+        self.change(RESIGN, || Values::default().text(name)).await.map(drop)
+    }
+
+    async fn forget(&self, name: &str) -> Result<()> {
+        self.change(FORGET, || Values::default().text(name)).await.map(drop)
+    }
+
+    async fn agents_by_id(&self, agents: &[(NamespaceId, AgentId)]) -> Result<Vec<Agent>> {
+        let values = || Values::default().each(agents, |(namespace, _)| namespace.0).each(agents, |(_, id)| id.0);
+        let found = self.shared.read(Sql::Fixed(AGENTS), values).await?;
+        found.iter().map(rows::agent).collect()
+    }
+
+    async fn ended_of(&self, tasks: &[TaskRef]) -> Result<Vec<TaskRef>> {
+        let values = || Values::default().each(tasks, |(namespace, _)| namespace.0).each(tasks, |(_, id)| id.0);
+        let found = self.shared.read(Sql::Fixed(ENDED), values).await?;
+        found.iter().map(|row| Ok((row.namespace_id(0)?, row.task_id(1)?))).collect()
+    }
+
+    async fn stopping(&self, limit: usize) -> Result<Vec<Task>> {
+        let found = self.shared.read(Sql::Fixed(STOPPING), || Values::default().one(rows_at_most(limit))).await?;
+        let tasks: Vec<Task> = found.iter().map(rows::task).collect::<Result<_>>()?;
+        let stops = |task: &Task| matches!(task.state, TaskState::Running { cancelling: Some(_), .. });
+        Ok(tasks.into_iter().filter(stops).collect())
+    }
+
+    async fn tell(&self, hint: &Hint) -> Result<()> {
+        let payloads = payloads(hint.clone())?;
+        let values = || Values::default().one(CHANNEL).each(&payloads, |payload| payload.as_str());
+        self.change(NOTIFY, values).await.map(drop)
+    }
+
+    async fn listen(&self) -> Result<mpsc::Receiver<Hint>> {
+        let (heard, hints) = mpsc::channel(HEARD);
+        let options = self.shared.listen.clone();
+        let mut listeners = self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.spawn(async move {
+            match options {
+                Some(options) => listen(options, heard).await,
+                // What others commit is found by looking.
+                None => heard.closed().await,
+            }
+        });
+        Ok(hints)
+    }
+}
+
+impl PostgresStore {
+    /// One statement, outside of any transaction of the engine's; says whether it gave rows.
+    async fn change(&self, sql: &'static str, values: impl Fn() -> Values) -> Result<bool> {
+        self.shared.read_write(Sql::Fixed(sql), values).await.map(|rows| !rows.is_empty())
+    }
+}
+
+/// A hint as notifications: JSON that is short enough.
+fn payloads(hint: Hint) -> Result<Vec<String>> {
+    let mut payloads = Vec::new();
+    let mut left = if hint.everything { vec![hint] } else { hint.parts(ENTRIES) };
+    let mut entries = ENTRIES;
+    while let Some(part) = left.pop() {
+        let payload = to_json(&part)?;
+        if payload.len() <= NOTIFICATION {
+            payloads.push(payload);
+        } else if entries > 1 {
+            entries /= 2;
+            left.extend(part.parts(entries));
+        } else {
+            let everything = Hint { from: part.from, everything: true, ..Hint::default() };
+            return Ok(vec![to_json(&everything)?]);
+        }
+    }
+    Ok(payloads)
+}
+
+/// Listens, whatever becomes of the connection, until nobody wants to hear any more.
+async fn listen(options: PgConnectOptions, heard: mpsc::Sender<Hint>) {
+    while !heard.is_closed() {
+        if let Err(error) = hear(&options, &heard).await {
+            tracing::debug!(%error, "notifications are not heard; what others commit is found by looking until they are");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN) => {}
+            () = heard.closed() => return,
+        }
+    }
+}
+
+async fn hear(options: &PgConnectOptions, heard: &mpsc::Sender<Hint>) -> Result<()> {
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+    let mut listener = PgListener::connect_with(&pool).await.map_err(pg_error)?;
+    listener.listen(CHANNEL).await.map_err(pg_error)?;
+    // Before it listened something may have been said.
+    let mut missed = true;
+    loop {
+        if missed && heard.try_send(Hint { everything: true, ..Hint::default() }).is_ok() {
+            missed = false;
+        }
+        let notification = tokio::select! {
+            notification = listener.try_recv() => notification.map_err(pg_error)?,
+            () = heard.closed() => return Ok(()),
+        };
+        let Some(notification) = notification else {
+            return Err(Error::Unavailable("the connection broke".into()));
+        };
+        match from_json::<Hint>(notification.payload(), "a hint") {
+            Ok(hint) => missed |= heard.try_send(hint).is_err(),
+            // A newer version may say something that we don't know.
+            Err(_) => missed = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::StopHint;
+    use callboard_core::command::{Fence, StopReason};
+    use callboard_core::model::{LeaseToken, TaskId};
+    use uuid::Uuid;
+
+    #[test]
+    fn a_notification_is_never_too_long() {
+        let task = |n| TaskId(Uuid::from_u128(n));
+        let stop = |n| StopHint {
+            agent: AgentId(Uuid::from_u128(n)),
+            fence: Fence { task: task(n), attempt: 1, token: LeaseToken(u128::MAX) },
+            reason: StopReason::Requested,
+            message: "\u{1F600}".repeat(100),
+        };
+        let hint = Hint {
+            from: "replica".into(),
+            tasks: (0..1_000).map(|n| (NamespaceId(i64::MAX), task(n))).collect(),
+            stops: (0..200).map(stop).collect(),
+            ..Hint::default()
+        };
+        let payloads = payloads(hint.clone()).unwrap();
+        assert!(payloads.iter().all(|payload| payload.len() <= NOTIFICATION));
+        let mut all = Hint { from: "replica".into(), ..Hint::default() };
+        payloads.iter().for_each(|payload| all.merge(from_json(payload, "a hint").unwrap()));
+        assert_eq!((all.tasks, all.stops.len()), (hint.tasks, 200));
+    }
+}

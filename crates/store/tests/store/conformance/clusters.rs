@@ -1,0 +1,98 @@
+//! What replicas that share a store know of each other.
+
+use super::samples::*;
+use callboard_core::command::{Fence, StopReason};
+use callboard_core::model::LeaseToken;
+use callboard_core::model::task::{Cancelling, TaskState};
+use callboard_core::working_set::ChangeSet;
+use callboard_store::cluster::{Cluster, Hint, StopHint};
+use std::collections::BTreeSet;
+
+fn cluster(fixture: &Fixture) -> &dyn Cluster {
+    fixture.store.cluster().expect("a store for several replicas")
+}
+
+/// Of renewing and declaring dead, one succeeds; who is dead stays so.
+pub async fn who_renews_is_not_declared_dead(fixture: Fixture) {
+    let cluster = cluster(&fixture);
+    cluster.register("a").await.unwrap();
+    cluster.register("b").await.unwrap();
+    assert!(cluster.register("a").await.is_err(), "a name is used once");
+    let seen = cluster.registrations().await.unwrap();
+    assert_eq!(seen.iter().map(|r| (&*r.name, r.dead)).collect::<Vec<_>>(), [("a", false), ("b", false)]);
+    assert!(cluster.renew("a").await.unwrap());
+    assert!(!cluster.declare_dead("a", seen[0].beat).await.unwrap(), "it renewed since");
+    assert!(cluster.declare_dead("b", seen[1].beat).await.unwrap());
+    assert!(!cluster.renew("b").await.unwrap());
+    assert!(cluster.declare_dead("b", 0).await.unwrap(), "it is dead, whatever was seen");
+    cluster.resign("a").await.unwrap();
+    assert!(!cluster.renew("a").await.unwrap());
+    assert!(!cluster.renew("c").await.unwrap(), "nobody");
+    cluster.forget("a").await.unwrap();
+    assert_eq!(cluster.registrations().await.unwrap().iter().map(|r| &*r.name).collect::<Vec<_>>(), ["b"]);
+    cluster.register("c").await.unwrap();
+    cluster.forget("c").await.unwrap();
+    assert!(cluster.renew("c").await.unwrap(), "only the dead are forgotten");
+}
+
+/// Tasks that have ended, and those that are to stop.
+pub async fn what_ended_and_what_is_to_stop(fixture: Fixture) {
+    let cluster = cluster(&fixture);
+    let rows = [task(1), task(2), task(3)];
+    fixture.save(new_tasks(&rows)).await;
+    let ended = step(&task(1), completed(4));
+    let runs = step(&task(2), running(1));
+    let TaskState::Running { lease, heard_at, .. } = running(1) else { unreachable!() };
+    let cancelling = Some(Cancelling { since: at(9), reason: "not \"cancelling\":{ wanted".into() });
+    let stops = step(&task(3), TaskState::Running { lease, heard_at, cancelling });
+    fixture.save(tasks([changed(&ended), changed(&runs), changed(&stops)])).await;
+    let asked = [(NAMESPACE, task_id(1)), (NAMESPACE, task_id(2)), (OTHER, task_id(1)), (NAMESPACE, task_id(9))];
+    assert_eq!(cluster.ended_of(&asked).await.unwrap(), [(NAMESPACE, task_id(1))]);
+    assert_eq!(cluster.stopping(10).await.unwrap(), [stops]);
+    assert_eq!(cluster.stopping(0).await.unwrap(), []);
+}
+
+/// Agents by their ids.
+pub async fn agents_as_they_are_now(fixture: Fixture) {
+    let cluster = cluster(&fixture);
+    let row = agent(1);
+    let agents = vec![callboard_core::working_set::Changed { row: row.clone(), expected: 0 }];
+    fixture.save(ChangeSet { agents, ..ChangeSet::default() }).await;
+    let asked = [(NAMESPACE, agent_id(1)), (NAMESPACE, agent_id(2)), (OTHER, agent_id(1))];
+    assert_eq!(cluster.agents_by_id(&asked).await.unwrap(), [row]);
+}
+
+/// A hint comes as it was told, in parts, to everyone.
+pub async fn hints_are_heard(fixture: Fixture) {
+    let cluster = cluster(&fixture);
+    let mut listeners = [cluster.listen().await.unwrap(), cluster.listen().await.unwrap()];
+    let stop = StopHint {
+        agent: agent_id(1),
+        fence: Fence { task: task_id(1), attempt: 3, token: LeaseToken(u128::MAX) },
+        reason: StopReason::LeaseLost,
+        message: TEXT.into(),
+    };
+    let tasks: BTreeSet<_> = (0..500).map(|n| (NAMESPACE, task_id(n))).collect();
+    let hint = Hint {
+        from: "a".into(),
+        tasks: tasks.clone(),
+        agents: [(NAMESPACE, agent_id(1))].into(),
+        stops: vec![stop.clone()],
+        ..Hint::default()
+    };
+    for listener in &mut listeners {
+        let mut heard = Hint { from: "a".into(), ..Hint::default() };
+        // A listener that is not there yet hears nothing: it is told again until it is.
+        while heard.tasks != tasks {
+            cluster.tell(&hint).await.unwrap();
+            let more = tokio::time::timeout(std::time::Duration::from_millis(100), listener.recv()).await;
+            heard.merge(more.ok().flatten().unwrap_or_default());
+            heard.everything = false;
+            while let Ok(more) = listener.try_recv() {
+                heard.merge(more);
+            }
+        }
+        assert_eq!(heard.agents, hint.agents);
+        assert_eq!(heard.stops.first(), Some(&stop));
+    }
+}
