@@ -55,7 +55,7 @@ pub async fn what_ended_and_what_is_to_stop(fixture: Fixture) {
 /// Agents by their ids.
 pub async fn agents_as_they_are_now(fixture: Fixture) {
     let cluster = cluster(&fixture);
-    let row = agent(1);
+    let row = agent(1, "ann");
     let agents = vec![callboard_core::working_set::Changed { row: row.clone(), expected: 0 }];
     fixture.save(ChangeSet { agents, ..ChangeSet::default() }).await;
     let asked = [(NAMESPACE, agent_id(1)), (NAMESPACE, agent_id(2)), (OTHER, agent_id(1))];
