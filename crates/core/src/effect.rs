@@ -1,7 +1,7 @@
 //! What is to be done when a command is committed.
 
 use crate::command::Fence;
-use crate::model::{AgentId, Failure, LaneId, NamespaceId, Payload, Task};
+use crate::model::{AgentId, Failure, LaneId, NamespaceId, Payload, Task, TaskId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -46,6 +46,13 @@ pub enum Effect {
         result: Option<Arc<Payload>>,
         /// Its failure, if it failed.
         failure: Option<Arc<Failure>>,
+    },
+    /// A task has more dependents than were told of its end in one step: wake it for the next.
+    Releasing {
+        /// The namespace.
+        namespace: NamespaceId,
+        /// The task.
+        task: TaskId,
     },
     /// A session's agent is known, and may be given tasks.
     SessionChanged {

@@ -12,7 +12,7 @@ use crate::queue::{Item, Sink};
 use crate::shared::{Ended, Shared};
 use callboard_core::WorkingSet;
 use callboard_core::command::{Command, Effect, Fence, LaneLeft, Outcome, Reply, SessionEnd};
-use callboard_core::model::{AgentId, NamespaceId, Task, Timestamp};
+use callboard_core::model::{AgentId, NamespaceId, Task, TaskId, Timestamp};
 use callboard_core::working_set::ChangeSet;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,6 +76,13 @@ struct Outgoing {
 
 type ByAgent = BTreeMap<(AgentId, Option<i64>), Outgoing>;
 
+fn releasing(effect: &Effect) -> Option<(NamespaceId, TaskId)> {
+    match effect {
+        Effect::Releasing { namespace, task } => Some((*namespace, *task)),
+        _ => None,
+    }
+}
+
 /// Carries everything out.
 pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: Decided) {
     let waiting = decided.left.iter().map(|left| (left.namespace, left.lane, left.ready));
@@ -92,6 +99,8 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
     if let Some(at) = changes.tasks.iter().filter_map(|task| task.row.wake_at(&shared.config.rules)).min() {
         shared.wake_by(at);
     }
+    let effects = results.iter().flatten().flat_map(|outcome| &outcome.effects);
+    let releasing: Vec<(NamespaceId, TaskId)> = effects.filter_map(releasing).collect();
     let mut outgoing = ByAgent::new();
     let mut answers = Vec::with_capacity(items.len());
     for (item, result) in items.into_iter().zip(results) {
@@ -141,7 +150,7 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
         let_go(&shared, drained, &mut outgoing);
     }
     send(committer, outgoing);
-    go_on_releasing(&shared, &changes);
+    go_on_releasing(&shared, &releasing);
     mail::committed(&shared, &changes);
     after_dispatch(committer, &left, now);
 }
@@ -170,7 +179,7 @@ fn apply(committer: &mut Committer, effects: Vec<Effect>, outgoing: &mut ByAgent
             }
             Effect::SessionChanged { agent } => refresh_board(committer, agent),
             // Seen to with the batch.
-            Effect::SlotFreed { .. } | Effect::LaneReady { .. } => {}
+            Effect::SlotFreed { .. } | Effect::LaneReady { .. } | Effect::Releasing { .. } => {}
         }
     }
 }
@@ -310,11 +319,11 @@ fn send(committer: &Committer, outgoing: ByAgent) {
 
 /// A task with very many dependents releases them in steps: the next follows in the next batch, with what others want meanwhile.
 /// Of more tasks than a few the sweep sees to the others.
-fn go_on_releasing(shared: &Shared, changes: &ChangeSet) {
-    for task in changes.tasks.iter().map(|task| &task.row).filter(|task| task.releasing).take(RELEASING) {
-        let Some(namespace) = shared.names.name(task.namespace) else { continue };
+fn go_on_releasing(shared: &Shared, releasing: &[(NamespaceId, TaskId)]) {
+    for (namespace, task) in releasing.iter().take(RELEASING) {
+        let Some(namespace) = shared.names.name(*namespace) else { continue };
         // If the queue is full, the sweep does it.
-        let _ = shared.queue.offer(Item::system(namespace, Command::Wake { task: task.id }));
+        let _ = shared.queue.offer(Item::system(namespace, Command::Wake { task: *task }));
     }
 }
 

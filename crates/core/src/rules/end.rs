@@ -103,12 +103,16 @@ impl Step<'_, '_> {
                     ended.push_back(next);
                 }
             }
-            if !more {
-                let mut source = self.task(id)?;
-                source.releasing = false;
-                self.write(&mut source);
+            if more {
+                ended.push_front(id);
+                break;
             }
+            let mut source = self.task(id)?;
+            source.releasing = false;
+            self.write(&mut source);
         }
+        let namespace = self.namespace.id;
+        self.effects.extend(ended.into_iter().map(|task| Effect::Releasing { namespace, task }));
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::support::{World, in_every_mode, make::*};
 use callboard_core::model::{OnFailure, StateName, TaskId};
-use callboard_core::{Command, Reason};
+use callboard_core::{Command, Effect, Reason};
 
 fn fan_out(w: &mut World, source: TaskId, count: usize) -> Vec<TaskId> {
     let tasks = (0..count).map(|_| after(&[source])).collect::<Vec<_>>();
@@ -26,8 +26,10 @@ fn more_than_a_thousand_dependents_are_released_in_bounded_steps() {
         assert_eq!((count(&w, StateName::Ready), w.task(source).releasing), (256, true));
         assert_eq!(w.task(source).wake_at(&w.settings).map(|at| at <= w.now), Some(true));
         for released in [512, 768, 1_024, 1_100] {
-            w.run(Command::Wake { task: source }).unwrap();
+            let outcome = w.run(Command::Wake { task: source }).unwrap();
             assert_eq!(count(&w, StateName::Ready), released);
+            let goes_on = |effect: &Effect| matches!(effect, Effect::Releasing { task, .. } if *task == source);
+            assert_eq!(outcome.effects.iter().any(goes_on), released < 1_100, "the engine is told to go on");
         }
         assert!(!w.task(source).releasing);
         assert_eq!(w.task(source).wake_at(&w.settings), None);
