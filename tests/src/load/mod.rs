@@ -88,7 +88,9 @@ impl Default for Size {
 pub struct Load {
     /// What happened so far.
     pub recorder: Arc<Recorder>,
-    client: Client,
+    /// One for each server to begin with; whoever comes takes the next.
+    clients: Vec<Client>,
+    workers: usize,
     size: Size,
     askers: JoinSet<()>,
     stop_asking: CancellationToken,
@@ -120,10 +122,20 @@ impl Worker {
 impl Load {
     /// Starts it on a server. The same seed makes the same choices; what comes first is up to the machine.
     pub fn start(address: &str, seed: u64, size: Size) -> Self {
-        let client = client(address);
+        Self::start_on(&[address.to_owned()], seed, size)
+    }
+
+    /// Starts it on several servers that share a database: each agent and each client begins with another one, and goes to the
+    /// next when that is away.
+    pub fn start_on(addresses: &[String], seed: u64, size: Size) -> Self {
+        let beginning_with = |place: usize| {
+            let (before, after) = addresses.split_at(place % addresses.len());
+            [after, before].concat().join(",")
+        };
         let mut load = Self {
             recorder: Arc::default(),
-            client,
+            clients: (0..addresses.len()).map(|place| client(&beginning_with(place))).collect(),
+            workers: 0,
             size,
             askers: JoinSet::new(),
             stop_asking: CancellationToken::new(),
@@ -133,45 +145,48 @@ impl Load {
             give_up: CancellationToken::new(),
         };
         for index in 0..size.agents {
-            let agent = sdk::start(address, format!("sdk-{index}"), size.slots, &load.recorder);
+            let address = beginning_with(index as usize);
+            let agent = sdk::start(&address, format!("sdk-{index}"), size.slots, &load.recorder);
             load.agents.push(agent.expect("an agent of the SDK starts"));
         }
         for index in 0..size.speakers {
-            let worker = load.worker(format!("frames-{index}"), seed, &load.stop_doing);
+            let worker = load.worker(format!("frames-{index}"), seed, load.stop_doing.clone());
             load.doers.spawn(frames::speak(worker));
         }
         for index in 0..size.claimers {
-            let worker = load.worker(format!("claims-{index}"), seed, &load.stop_doing);
+            let worker = load.worker(format!("claims-{index}"), seed, load.stop_doing.clone());
             load.doers.spawn(claim::claim(worker));
         }
         for index in 0..size.readers {
-            let worker = load.worker(letters::reader(index), seed, &load.stop_doing);
+            let worker = load.worker(letters::reader(index), seed, load.stop_doing.clone());
             load.doers.spawn(letters::read(worker, load.stop_asking.clone()));
         }
         for index in 0..size.writers {
-            let worker = load.worker(format!("writer-{index}"), seed, &load.stop_asking);
+            let worker = load.worker(format!("writer-{index}"), seed, load.stop_asking.clone());
             load.askers.spawn(letters::write(worker));
         }
         for index in 0..size.submitters {
-            let worker = load.worker(format!("asker-{index}"), seed, &load.stop_asking);
+            let worker = load.worker(format!("asker-{index}"), seed, load.stop_asking.clone());
             load.askers.spawn(submit::submit(worker));
         }
         for index in 0..size.steerers {
-            let worker = load.worker(format!("steerer-{index}"), seed, &load.stop_asking);
+            let worker = load.worker(format!("steerer-{index}"), seed, load.stop_asking.clone());
             load.askers.spawn(steer::steer(worker));
         }
         load
     }
 
-    fn worker(&self, name: String, seed: u64, stop: &CancellationToken) -> Worker {
+    fn worker(&mut self, name: String, seed: u64, stop: CancellationToken) -> Worker {
+        let client = self.clients[self.workers % self.clients.len()].clone();
+        self.workers += 1;
         let own = name.bytes().fold(seed, |seed, byte| seed.wrapping_mul(1_000_003).wrapping_add(u64::from(byte)));
         Worker {
             name,
-            client: self.client.clone(),
+            client,
             recorder: self.recorder.clone(),
             random: StdRng::seed_from_u64(own),
             size: self.size,
-            stop: stop.clone(),
+            stop,
             give_up: self.give_up.clone(),
         }
     }
@@ -199,7 +214,7 @@ impl Load {
     pub async fn heal(&mut self) {
         let until = tokio::time::Instant::now() + HEALING;
         loop {
-            let live = live_tasks(&self.client).await;
+            let live = live_tasks(&self.clients[0]).await;
             let letters = self.recorder.history().under_way();
             if live.is_empty() && letters == 0 {
                 return;
