@@ -97,7 +97,8 @@ impl Hint {
         !self.everything && self.len() == 0
     }
 
-    fn len(&self) -> usize {
+    /// How many entries it has.
+    pub fn len(&self) -> usize {
         self.tasks.len() + self.lanes.len() + self.agents.len() + self.stops.len()
     }
 

@@ -23,6 +23,9 @@ async fn ten_replicas_migrate_at_once() {
     assert_eq!(database.fixture().await.task(task_id(1)).await, Some(task(1)));
 }
 
+/// The newest schema.
+const KNOWN: i64 = 2;
+
 #[tokio::test]
 async fn a_database_that_needs_a_newer_version_is_refused_and_one_that_does_not_is_used() {
     let database = Database::new().await;
@@ -30,7 +33,7 @@ async fn a_database_that_needs_a_newer_version_is_refused_and_one_that_does_not_
     database.run("UPDATE callboard_meta SET value = 99 WHERE name = 'schema'").await;
     assert_eq!(database.fixture().await.task(task_id(1)).await, Some(task(1)));
     let found = PostgresStore::inspect(&database.url).await.unwrap();
-    assert_eq!((found.schema, found.known), (99, 1));
+    assert_eq!((found.schema, found.known), (99, KNOWN));
     database.run("UPDATE callboard_meta SET value = 99 WHERE name = 'min_version'").await;
     refused(database.open().await, &["99", "newer version"]);
     assert!(matches!(PostgresStore::inspect(&database.url).await, Err(Error::Unusable(_))));
@@ -72,11 +75,11 @@ async fn what_is_not_ours_or_could_lose_commits_is_refused_and_left_alone() {
 async fn a_database_can_be_looked_at_without_being_changed() {
     let database = Database::new().await;
     let found = PostgresStore::inspect(&database.url).await.unwrap();
-    assert_eq!((found.schema, found.known, found.url.as_str()), (0, 1, database.url.as_str()));
+    assert_eq!((found.schema, found.known, found.url.as_str()), (0, KNOWN, database.url.as_str()));
     assert!(found.server >= 140_000 && found.bytes > 0);
     assert_eq!(PostgresStore::inspect(&database.url).await.unwrap().schema, 0);
     database.open().await.unwrap().close().await;
-    assert_eq!(PostgresStore::inspect(&database.url).await.unwrap().schema, 1);
+    assert_eq!(PostgresStore::inspect(&database.url).await.unwrap().schema, KNOWN);
 }
 
 /// Text sorts as in the other stores, whatever the database's own order is.
