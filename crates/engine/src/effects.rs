@@ -12,13 +12,13 @@ use crate::queue::{Item, Sink};
 use crate::shared::{Ended, Shared};
 use callboard_core::WorkingSet;
 use callboard_core::command::{Command, Effect, Fence, LaneLeft, Outcome, Reply, SessionEnd};
-use callboard_core::model::{AgentId, NamespaceId, Task, TaskId, Timestamp};
+use callboard_core::model::{AgentId, NamespaceId, Span, Task, Timestamp};
 use callboard_core::working_set::ChangeSet;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How many tasks go on releasing their dependents with the next batch.
-const RELEASING: usize = 4;
+/// How long a task with very many dependents waits between two steps of releasing them.
+const RELEASE_EVERY: Span = Span::millis(16);
 
 /// What a batch decided.
 pub(crate) struct Decided {
@@ -76,13 +76,6 @@ struct Outgoing {
 
 type ByAgent = BTreeMap<(AgentId, Option<i64>), Outgoing>;
 
-fn releasing(effect: &Effect) -> Option<(NamespaceId, TaskId)> {
-    match effect {
-        Effect::Releasing { namespace, task } => Some((*namespace, *task)),
-        _ => None,
-    }
-}
-
 /// Carries everything out.
 pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: Decided) {
     let waiting = decided.left.iter().map(|left| (left.namespace, left.lane, left.ready));
@@ -99,8 +92,6 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
     if let Some(at) = changes.tasks.iter().filter_map(|task| task.row.wake_at(&shared.config.rules)).min() {
         shared.wake_by(at);
     }
-    let effects = results.iter().flatten().flat_map(|outcome| &outcome.effects);
-    let releasing: Vec<(NamespaceId, TaskId)> = effects.filter_map(releasing).collect();
     let mut outgoing = ByAgent::new();
     let mut answers = Vec::with_capacity(items.len());
     for (item, result) in items.into_iter().zip(results) {
@@ -150,7 +141,6 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
         let_go(&shared, drained, &mut outgoing);
     }
     send(committer, outgoing);
-    go_on_releasing(&shared, &releasing);
     mail::committed(&shared, &changes);
     after_dispatch(committer, &left, now);
 }
@@ -178,8 +168,10 @@ fn apply(committer: &mut Committer, effects: Vec<Effect>, outgoing: &mut ByAgent
                 shared.waiters.ended(id, &Arc::new(Ended { task, result, failure }));
             }
             Effect::SessionChanged { agent } => refresh_board(committer, agent),
+            // The task is due; between two steps others have the writer.
+            Effect::Releasing { .. } => shared.wake_by(shared.clock.now() + RELEASE_EVERY),
             // Seen to with the batch.
-            Effect::SlotFreed { .. } | Effect::LaneReady { .. } | Effect::Releasing { .. } => {}
+            Effect::SlotFreed { .. } | Effect::LaneReady { .. } => {}
         }
     }
 }
@@ -314,16 +306,6 @@ fn send(committer: &Committer, outgoing: ByAgent) {
         if let (Some(why), Some(epoch)) = (close, epoch) {
             shared.sessions.close(agent, epoch, why);
         }
-    }
-}
-
-/// A task with very many dependents releases them in steps: the next follows in the next batch, with what others want meanwhile.
-/// Of more tasks than a few the sweep sees to the others.
-fn go_on_releasing(shared: &Shared, releasing: &[(NamespaceId, TaskId)]) {
-    for (namespace, task) in releasing.iter().take(RELEASING) {
-        let Some(namespace) = shared.names.name(*namespace) else { continue };
-        // If the queue is full, the sweep does it.
-        let _ = shared.queue.offer(Item::system(namespace, Command::Wake { task: *task }));
     }
 }
 
