@@ -50,6 +50,20 @@ bugs! {
     AnswerBeforeCommit = "answer-before-commit",
     /// A replica speaks for sessions that another one adopted.
     SpeakForOthers = "speak-for-others",
+    /// An assignment that is not accepted in time stays with its agent.
+    LeaveUnaccepted = "leave-unaccepted",
+    /// A claim is kept though its lease ran out.
+    KeepLapsedClaims = "keep-lapsed-claims",
+    /// A session ends, and what its agent had stays with it.
+    KeepLostLeases = "keep-lost-leases",
+    /// A priority is worth more than any time that a task waits.
+    LetLowStarve = "let-low-starve",
+    /// Attempts that failed together are tried again at the same moment.
+    RetryInStep = "retry-in-step",
+    /// The sweep looks at the first page of what is due, and no further.
+    LookAtFirstPageAlone = "look-at-first-page-alone",
+    /// The time in which we do not read counts as an agent's silence.
+    CountOurDelays = "count-our-delays",
     /// A result that arrives behind a cancellation completes the task.
     CompleteAfterCancel = "complete-after-cancel",
 }

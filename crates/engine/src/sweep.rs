@@ -8,6 +8,7 @@ use crate::shared::Shared;
 use crate::stream::report_item;
 use callboard_core::command::{Command, Report};
 use callboard_core::model::{Link, MessageId, Session, Span};
+use callboard_core::planted::Bug;
 use callboard_core::working_set::MailboxRef;
 use callboard_store::Cursor;
 use std::collections::BTreeMap;
@@ -158,6 +159,7 @@ impl Sweep {
     async fn wake_due(&self, now: Span) -> Result<()> {
         let wall = self.shared.clock.now();
         let mut after = None;
+        let only_first = self.shared.config.rules.planted.has(Bug::LookAtFirstPageAlone);
         for page in 0..PAGES {
             let due = self.shared.store.due(wall, after, PAGE).await?;
             if let Some(next) = due.next {
@@ -172,7 +174,7 @@ impl Sweep {
                 }
             }
             match due.tasks.last() {
-                Some((at, (_, task))) if due.tasks.len() == PAGE => after = Some((*at, *task)),
+                Some((at, (_, task))) if due.tasks.len() == PAGE && !only_first => after = Some((*at, *task)),
                 _ => break,
             }
         }

@@ -395,6 +395,17 @@ def test_a_drain_waits_for_handlers_and_receipts() -> None:
     assert s.session.tick_at() is None
 
 
+def test_heartbeats_go_on_while_a_drain_waits_for_handlers() -> None:
+    s = Script()
+    s.working("t1")
+    s.session.drain(s.now)
+    assert [f.WhichOneof("frame") for f in s.frames()] == ["drain"]
+    for _ in range(6):
+        s.later(LEASE / 3 + 0.01)
+        assert [f.WhichOneof("frame") for f in s.frames()] == ["heartbeat"]
+        s.receive(heartbeat=wire.agent.Heartbeat())
+
+
 def test_a_drain_with_nothing_running_tells_the_server_first() -> None:
     s = Script()
     s.attach()

@@ -109,7 +109,7 @@ impl Step<'_, '_> {
         if final_kind || task.attempts_used >= policy.max_attempts {
             return self.end(task, Ending::Failed { failure });
         }
-        let backoff = policy.backoff(task.attempts_used, self.cx.entropy.unit());
+        let backoff = policy.backoff(task.attempts_used, self.jitter());
         let delay = backoff.max(failure.retry_after.unwrap_or_default());
         self.ws.add_payload((task.namespace, task.id), PayloadValue::Failure(failure));
         self.requeue_after(task, delay)
@@ -162,8 +162,16 @@ impl Step<'_, '_> {
             return self.requeue(task);
         }
         // Nobody else takes it: at once would be a busy loop.
-        let delay = task.spec.retry_policy.backoff(task.handed_back, self.cx.entropy.unit());
+        let delay = task.spec.retry_policy.backoff(task.handed_back, self.jitter());
         self.requeue_after(task, delay)
+    }
+
+    /// Chance that spreads what failed together.
+    fn jitter(&mut self) -> f64 {
+        match self.cx.settings.planted.has(Bug::RetryInStep) {
+            false => self.cx.entropy.unit(),
+            true => 0.0,
+        }
     }
 
     fn requeue(&mut self, task: &mut Task) -> Ruled<()> {

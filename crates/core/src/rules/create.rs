@@ -3,9 +3,10 @@
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, StopReason, TaskReceipt};
 use crate::model::{
-    Edge, EventKind, KeyConflict, Lane, LaneId, LaneKey, NewTask, NotBefore, OnFailure, Progress, StateName, Task,
-    TaskId, TaskSpec, TaskState, Waiting,
+    Edge, EventKind, KeyConflict, Lane, LaneId, LaneKey, NewTask, NotBefore, OnFailure, Progress, Span, StateName,
+    Task, TaskId, TaskSpec, TaskState, Waiting,
 };
+use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
 use crate::rules::end::Ending;
 use std::collections::BTreeSet;
@@ -156,12 +157,16 @@ impl Step<'_, '_> {
             not_before: new.start_at.filter(|at| *at > now).map(NotBefore::Start),
         };
         let ready = waiting.over() && dependencies.failed.is_none();
+        let since = match self.cx.settings.planted.has(Bug::LetLowStarve) {
+            false => now,
+            true => now + Span::seconds(-10_000 * new.spec.priority.weight()),
+        };
         let mut task = Task {
             namespace: self.namespace.id,
             id: TaskId(self.cx.entropy.uuid_v7(now)),
             spec: Arc::new(new.spec.clone()),
             lane,
-            state: if ready { TaskState::Ready { since: now } } else { TaskState::Waiting(waiting) },
+            state: if ready { TaskState::Ready { since } } else { TaskState::Waiting(waiting) },
             run: 1,
             run_opened_at: now,
             attempt: 0,

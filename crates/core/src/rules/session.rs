@@ -183,7 +183,9 @@ impl Step<'_, '_> {
         agent.detached_at = Some(self.cx.now);
         let id = agent.id;
         self.ws.put_agent(agent);
-        self.lose_leases(id, reason)?;
+        if !self.cx.settings.planted.has(Bug::KeepLostLeases) {
+            self.lose_leases(id, reason)?;
+        }
         self.effects.push(Effect::CloseSession { agent: id, epoch, why: SessionEnd::Expired });
         self.effects.push(Effect::SessionChanged { agent: id });
         Ok(Reply::Done)

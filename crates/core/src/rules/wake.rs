@@ -4,6 +4,7 @@ use super::{Ruled, Step};
 use crate::command::{Reply, StopReason};
 use crate::model::payload::SystemFailure;
 use crate::model::{EventKind, Failure, Lease, Task, TaskId, TaskState, Timestamp, Waiting};
+use crate::planted::Bug;
 use crate::rules::attempt::AttemptEnd;
 use crate::rules::end::Ending;
 use crate::rules::transition::Move;
@@ -106,7 +107,9 @@ impl Step<'_, '_> {
         let accepted_by = lease.assigned_at + self.cx.settings.accept_within;
         let claim_over = lease.claim.is_some_and(|claim| claim.until <= self.cx.now);
         // A claim is accepted by whoever asked for it; only its lease counts.
-        let too_late = lease.claim.is_none() && accepted_by <= self.cx.now;
+        let planted = self.cx.settings.planted;
+        let too_late = lease.claim.is_none() && accepted_by <= self.cx.now && !planted.has(Bug::LeaveUnaccepted);
+        let claim_over = claim_over && !planted.has(Bug::KeepLapsedClaims);
         if !(too_late || claim_over) {
             return Ok(());
         }
@@ -130,7 +133,8 @@ impl Step<'_, '_> {
             let message = "the handler reported nothing for longer than the heartbeat timeout";
             return self.time_out(task, SystemFailure::Heartbeat, message);
         }
-        if lease.claim.is_some_and(|claim| claim.until <= now) {
+        let kept = self.cx.settings.planted.has(Bug::KeepLapsedClaims);
+        if lease.claim.is_some_and(|claim| claim.until <= now) && !kept {
             let reason = "its lease ran out";
             self.stop_attempt(task, StopReason::LeaseLost, reason);
             return self.end_attempt(task, AttemptEnd::Lost { reason: reason.to_owned() });

@@ -34,6 +34,19 @@ fn running_handlers_go_on_and_their_receipts_are_awaited() {
     assert_eq!(agent.actions(), ["stop ok"]);
 }
 
+/// Else a drain that takes longer than the lease loses what it waits for.
+#[test]
+fn heartbeats_go_on_while_a_drain_waits_for_handlers() {
+    let mut agent = Script::attached();
+    agent.running("t1/1");
+    agent.session.drain(agent.now);
+    assert_eq!(agent.frames(), ["drain"]);
+    for _ in 0..6 {
+        assert_eq!(agent.after(LEASE / 3 + millis(1)).frames(), ["heartbeat"]);
+        agent.receive(Inbound::Heartbeat(v1::Heartbeat {}));
+    }
+}
+
 #[test]
 fn what_comes_after_the_drain_is_handed_back() {
     let mut agent = Script::attached();
