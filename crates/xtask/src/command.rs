@@ -55,6 +55,7 @@ pub fn remedy(program: &str) -> &'static str {
         "git" => "install git (https://git-scm.com)",
         "cargo" => "install Rust (https://rustup.rs)",
         "python3" => "install Python 3.10 or newer with its venv module (Debian and Ubuntu: python3-venv)",
+        "systemd-analyze" => "install systemd, which brings it and need not run (Debian and Ubuntu: systemd)",
         _ => "install it, or put it on the PATH",
     }
 }

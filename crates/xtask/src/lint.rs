@@ -4,7 +4,7 @@ use crate::Result;
 use crate::command::quiet;
 use crate::steps::Steps;
 use crate::workspace::{cargo, root, target};
-use crate::{buf, tidy, tools, venv};
+use crate::{buf, deploy, tidy, tools, venv};
 use std::io::stdout;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,15 +15,17 @@ pub fn run() -> Result<()> {
     if steps.run("tools", tools::check).is_some() {
         let python = steps.run("python environment", || venv::sdk(true));
         let buf = steps.run("buf", buf::ensure);
-        add(&mut steps, python.as_ref(), buf.as_ref());
+        let deploys = steps.run("deploy environment", deploy::environment);
+        add(&mut steps, python.as_ref(), buf.as_ref(), deploys.as_ref());
     }
     steps.finish()
 }
 
 /// Runs the steps of `lint` among others.
-pub fn add(steps: &mut Steps, python: Option<&PathBuf>, buf: Option<&PathBuf>) {
+pub fn add(steps: &mut Steps, python: Option<&PathBuf>, buf: Option<&PathBuf>, deploys: Option<&PathBuf>) {
     steps.run("tidy", tidy::run);
     steps.run_with(buf, "buf lint", |buf| quiet(Command::new(buf).arg("lint").current_dir(root())));
+    steps.run_with(deploys, "deploy", |python| deploy::lint(python));
     steps.run("cargo fmt", || quiet(cargo().args(["fmt", "--all", "--check", "--", "--color=never"])));
     steps.run_with(python, "ruff check", |python| quiet(&mut tool(python, &["ruff", "check"])));
     steps.run_with(python, "ruff format", |python| quiet(&mut tool(python, &["ruff", "format", "--check"])));

@@ -3,6 +3,7 @@
 mod buf;
 mod command;
 mod demo;
+mod deploy;
 mod fuzz;
 mod generate;
 mod lint;

@@ -3,7 +3,7 @@
 use crate::command::{output, quiet, watched};
 use crate::steps::Steps;
 use crate::workspace::{binary, cargo, root, target};
-use crate::{Result, buf, generate, lint, tools, venv};
+use crate::{Result, buf, deploy, generate, lint, tools, venv};
 use std::env;
 use std::io::stdout;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,13 @@ pub fn run(long: bool) -> Result<()> {
     let Some(()) = steps.run("tools", tools::check) else { return steps.finish() };
     let python = steps.run("python environment", || venv::sdk(true));
     let buf = steps.run("buf", buf::ensure);
-    lint::add(&mut steps, python.as_ref(), buf.as_ref());
+    let deploys = steps.run("deploy environment", deploy::environment);
+    lint::add(&mut steps, python.as_ref(), buf.as_ref(), deploys.as_ref());
     steps.run("generate --check", || generate::run(true));
     steps.run_with(python.as_ref(), "pip install ./sdk/python", |python| installs(python));
     let built = steps.run("cargo build", build);
+    let settings = deploys.zip(built.clone());
+    steps.run_with(settings.as_ref(), "deploy settings", |(python, binary)| deploy::settings(python, binary));
     let sdk_needs = python.clone().zip(built.clone());
     let sdk = steps.run_with(sdk_needs.as_ref(), "pytest", |(python, binary)| pytest(python, binary));
     steps.note(sdk.clone().unwrap_or_default());

@@ -38,6 +38,22 @@ pub fn postgres() -> Result<PathBuf> {
     if let Some(folder) = find_postgres() {
         return Ok(folder);
     }
+    install(&["postgresql", "pgbouncer"])?;
+    find_postgres().ok_or_else(|| POSTGRES.into())
+}
+
+/// `systemd-analyze`, which says whether the unit in `deploy/` is one. It needs no systemd that runs. Installed like PostgreSQL.
+pub fn systemd_analyze() -> Result<&'static str> {
+    const PROGRAM: &str = "systemd-analyze";
+    let runs = || command::output(Command::new(PROGRAM).arg("--version")).map(|_| PROGRAM);
+    if runs().is_err() {
+        install(&["systemd"])?;
+    }
+    runs()
+}
+
+/// Installs packages, by root and where there is apt-get; elsewhere nothing happens.
+fn install(packages: &[&str]) -> Result<()> {
     let apt = |arguments: &[&str]| {
         let mut apt = Command::new("apt-get");
         command::output(apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive")).map(|_| ())
@@ -45,9 +61,9 @@ pub fn postgres() -> Result<PathBuf> {
     let is_root = command::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     if is_root && apt(&["--version"]).is_ok() {
         apt(&["-q", "update"])?;
-        apt(&["-q", "install", "--yes", "--no-install-recommends", "postgresql", "pgbouncer"])?;
+        apt(&[&["-q", "install", "--yes", "--no-install-recommends"], packages].concat())?;
     }
-    find_postgres().ok_or_else(|| POSTGRES.into())
+    Ok(())
 }
 
 fn find_postgres() -> Option<PathBuf> {
