@@ -5,9 +5,8 @@
 //!
 //! **What is modelled.** What stands around the rules, as small as it can be: the replicas' volatile state (which streams are
 //! open here, what is about to be pushed, whether the row of one's own is renewed), the agents' SDK (what it holds, what has no
-//! receipt), and the streams between them, whose frames wait, arrive in order, and are lost when the stream is. One replica's
-//! part is built ([`crates/engine`](../../../crates/engine)); for several the model is what is to be built, and says so where
-//! it stands: see [`replica`].
+//! receipt), and the streams between them, whose frames wait, arrive in order, and are lost when the stream is. The engine
+//! ([`crates/engine`](../../../crates/engine)) is built after it; what it is to do is said where it stands: see [`replica`].
 //!
 //! **Time** is what may happen next. A timer that runs may fire at any moment, so what holds here holds for every choice of
 //! times. Only what one is promised of another's clock is kept: a replica that could not renew its row stops pushing *before*
