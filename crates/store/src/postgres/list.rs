@@ -1,6 +1,6 @@
 //! Pages of tasks: from the narrowest candidates that fit the filter, over a bounded number of rows.
 
-use super::convert::Values;
+use super::convert::{Values, get};
 use super::store::{Shared, Sql, rows_at_most};
 use crate::codec::state_code;
 use crate::columns::Columns;
@@ -60,16 +60,23 @@ fn sql(filter: &TaskFilter) -> String {
         add("right(replace(t.id::text, '-', ''), length($10)) = $10");
     }
     let columns = task_columns!();
+    // Where every candidate fits, the first ones are the page.
+    let beyond = if is_exact(filter) { "LIMIT 0" } else { "OFFSET 19999 LIMIT 2" };
     format!(
         "WITH w AS MATERIALIZED (SELECT $2::text AS a, $5::text AS b, $6::text AS c, $7::text[] AS d, $8::bigint AS e, \
          $9::bigint AS f, $10::text AS g), \
-         c AS MATERIALIZED (SELECT {id} AS id FROM {table} WHERE {condition} AND {id} < $3 ORDER BY {id} DESC OFFSET 19999 LIMIT 2), \
+         c AS MATERIALIZED (SELECT {id} AS id FROM {table} WHERE {condition} AND {id} < $3 ORDER BY {id} DESC {beyond}), \
          floor AS MATERIALIZED (SELECT CASE WHEN count(*) > 1 THEN (array_agg(c.id ORDER BY c.id DESC))[1] END AS id FROM c) \
          SELECT f.*, floor.id FROM floor LEFT JOIN LATERAL (SELECT {columns} FROM {table}{join} \
          JOIN task_specs AS s ON s.namespace = t.namespace AND s.task = t.id WHERE {condition} AND {id} < $3 \
          AND {id} >= coalesce(floor.id, '00000000-0000-0000-0000-000000000000'::uuid){conditions} \
          ORDER BY {id} DESC LIMIT $4) AS f ON true ORDER BY f.id DESC NULLS LAST"
     )
+}
+
+/// Whether every candidate fits.
+fn is_exact(filter: &TaskFilter) -> bool {
+    *filter == TaskFilter { key: filter.key.clone(), ..TaskFilter::default() }
 }
 
 /// A page.
@@ -98,7 +105,7 @@ pub async fn list(
     let mut tasks = Vec::new();
     let mut floor = None;
     for row in &found {
-        floor = crate::postgres::convert::get::<Option<Uuid>>(row, TASK_COLUMNS)?.map(TaskId);
+        floor = get::<Option<Uuid>>(row, TASK_COLUMNS)?.map(TaskId);
         if row.number_or_null(0)?.is_some() {
             tasks.push(rows::task(row)?);
         }

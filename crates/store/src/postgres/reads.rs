@@ -62,10 +62,10 @@ macro_rules! agents_with_leases {
     };
 }
 const AGENT: &str = concat!(agents_with_leases!(), "a.name = $2");
-const AGENTS: &str = concat!(
-    agents_with_leases!(),
-    "($2::text IS NULL OR a.name > $2) AND ($3::text IS NULL OR a.agent_type = $3) ORDER BY a.name LIMIT $4"
-);
+const AGENTS: &str =
+    concat!(agents_with_leases!(), "a.name > $4 AND ($2::text IS NULL OR a.agent_type = $2) ORDER BY a.name LIMIT $3");
+const FIRST_AGENTS: &str =
+    concat!(agents_with_leases!(), "($2::text IS NULL OR a.agent_type = $2) ORDER BY a.name LIMIT $3");
 const LIVE_SESSIONS: &str = concat!(
     "SELECT ",
     agent_columns!(),
@@ -75,8 +75,9 @@ const LIVE_SESSIONS: &str = concat!(
 const DUE: &str = "WITH n AS MATERIALIZED (SELECT min(wake_at) AS next FROM tasks WHERE wake_at > $1) \
      SELECT t.wake_at, t.namespace, t.id, n.next FROM n LEFT JOIN LATERAL (SELECT wake_at, namespace, id FROM tasks \
      WHERE wake_at <= $1 AND (wake_at, id) > ($2, $3) ORDER BY wake_at, id LIMIT $4) AS t ON true ORDER BY t.wake_at, t.id";
-const READY_LANES: &str = "SELECT l.namespace, l.id FROM lanes AS l WHERE EXISTS (SELECT 1 FROM tasks AS t \
-     WHERE t.namespace = l.namespace AND t.lane = l.id AND t.rank IS NOT NULL) LIMIT $1";
+/// With a limit for each lane: the planner looks into the index once, and can't decide to read all ready tasks instead.
+const READY_LANES: &str = "SELECT l.namespace, l.id FROM lanes AS l CROSS JOIN LATERAL (SELECT 1 FROM tasks AS t \
+     WHERE t.namespace = l.namespace AND t.lane = l.id AND t.rank IS NOT NULL ORDER BY t.rank, t.id LIMIT 1) AS r LIMIT $1";
 
 /// Every namespace, by name.
 pub async fn namespaces(shared: &Shared) -> Result<Vec<Namespace>> {
@@ -153,10 +154,14 @@ pub async fn agents(
     limit: usize,
 ) -> Result<AgentPage> {
     let values = || {
-        let values = Values::default().one(namespace.0).text_or_null(after).text_or_null(filter.agent_type.as_deref());
-        values.one(rows_at_most(limit.saturating_add(1)))
+        let values = Values::default().one(namespace.0).text_or_null(filter.agent_type.as_deref());
+        let values = values.one(rows_at_most(limit.saturating_add(1)));
+        match after {
+            Some(after) => values.text(after),
+            None => values,
+        }
     };
-    let found = shared.read(Sql::Fixed(AGENTS), values).await?;
+    let found = shared.read(Sql::Fixed(if after.is_some() { AGENTS } else { FIRST_AGENTS }), values).await?;
     let mut agents: Vec<_> = found.iter().map(agent_with_leases).collect::<Result<_>>()?;
     let more = agents.len() > limit;
     agents.truncate(limit);

@@ -9,8 +9,10 @@ use callboard_core::model::LaneKey;
 
 /// Lanes and how many tasks wait in them, as many as a read has time for.
 const LANES: &str = "SELECT l.namespace, l.key, (SELECT count(*) FROM (SELECT 1 FROM tasks AS t \
-     WHERE t.namespace = l.namespace AND t.lane = l.id AND t.rank IS NOT NULL LIMIT 10000) AS r) FROM lanes AS l \
-     WHERE EXISTS (SELECT 1 FROM tasks AS t WHERE t.namespace = l.namespace AND t.lane = l.id AND t.rank IS NOT NULL) LIMIT 1000";
+     WHERE t.namespace = l.namespace AND t.lane = l.id AND t.rank IS NOT NULL \
+     ORDER BY t.rank, t.id LIMIT 10000) AS r) FROM lanes AS l \
+     CROSS JOIN LATERAL (SELECT 1 FROM tasks AS t WHERE t.namespace = l.namespace AND t.lane = l.id AND t.rank IS NOT NULL \
+     ORDER BY t.rank, t.id LIMIT 1) AS o LIMIT 1000";
 /// Leases and mailboxes, as many; and the size of the database. (Its log is the cluster's, and not looked at.)
 const OTHERS: &str = "SELECT (SELECT count(*) FROM (SELECT 1 FROM tasks WHERE agent IS NOT NULL LIMIT 100000) AS l), \
      m.messages, m.bytes, m.most_messages, m.most_bytes, pg_database_size(current_database()) FROM (SELECT \

@@ -7,6 +7,7 @@ mod databases;
 mod locks;
 mod order;
 mod outages;
+mod plans;
 mod pooler;
 
 use crate::conformance::samples::*;

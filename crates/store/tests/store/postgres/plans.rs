@@ -1,0 +1,149 @@
+//! No statement reads a whole table: PostgreSQL counts the rows that it read so.
+
+use super::*;
+use callboard_core::model::{RequestKey, Task, TaskSpec};
+use callboard_core::working_set::PayloadValue;
+use callboard_store::{AgentFilter, EventScope, TaskFilter};
+use sqlx::Row;
+
+const TASKS: u32 = 12_000;
+
+/// Often enough that the driver's prepared statements get the plan that they keep.
+const ROUNDS: u32 = 8;
+
+async fn fill(fixture: &Fixture) {
+    for first in (0..TASKS).step_by(2_000) {
+        let of = |n: u32| {
+            let spec = TaskSpec { key: Some(format!("key-{n}")), tags: [format!("tag-{}", n % 100)].into(), ..spec() };
+            let row = task_with(n, spec);
+            // Most have ended.
+            if n % 20 == 0 { row } else { Task { state: completed(i64::from(n)), ..row } }
+        };
+        let rows: Vec<Task> = (first..first + 2_000).map(of).collect();
+        let payload = Arc::new(callboard_core::model::Payload::text("done"));
+        let changes = ChangeSet {
+            events: (first..first + 2_000).map(|n| event(n, 1)).collect(),
+            edges: (first + 1..first + 2_000).map(|n| edge(n - 1, n, 0)).collect(),
+            payloads: rows
+                .iter()
+                .map(|row| write((NAMESPACE, row.id), PayloadValue::Result(payload.clone())))
+                .collect(),
+            requests: (first..first + 2_000).map(request).collect(),
+            agents: new_agents(&(first..first + 500).map(|n| agent(n, &format!("agent-{n}"))).collect::<Vec<_>>())
+                .agents,
+            ..new_tasks(&rows)
+        };
+        fixture.save(changes).await;
+    }
+    fixture.save(ChangeSet { lanes: vec![lane("research"), lane("none")], ..ChangeSet::default() }).await;
+}
+
+fn request(n: u32) -> callboard_core::model::RequestRecord {
+    let key = RequestKey {
+        namespace: NAMESPACE,
+        principal: "p".into(),
+        method: "m".into(),
+        request_id: format!("request-{n}"),
+    };
+    callboard_core::model::RequestRecord { key, digest: vec![1], reply: "{}".into(), expires_at: at(1 << 30) }
+}
+
+async fn read_everything(fixture: &Fixture, round: u32) {
+    let store = &fixture.store;
+    let n = round * 1_000 + 7;
+    let one = (NAMESPACE, task_id(n));
+    store.task(one).await.unwrap().unwrap();
+    store.hydrate(&[one, (NAMESPACE, task_id(n + 1))]).await.unwrap();
+    store.dependencies(one).await.unwrap();
+    store.dependency_results(one, None, 10, 1 << 20).await.unwrap();
+    store.task_events(one, 0, 10).await.unwrap();
+    for scope in [EventScope::Namespace(NAMESPACE), EventScope::Task(NAMESPACE, task_id(n))] {
+        let end = store.end_of_events().await.unwrap();
+        store.events(scope, None, 50).await.unwrap();
+        store.events(scope, Some(end), 50).await.unwrap();
+    }
+    store.agent(NAMESPACE, "agent-5").await.unwrap().unwrap();
+    store.agents(NAMESPACE, &AgentFilter::default(), None, 20).await.unwrap();
+    store.agents(NAMESPACE, &AgentFilter::default(), Some("agent-4"), 20).await.unwrap();
+    store.live_sessions(None, 100).await.unwrap();
+    store.due(at(i64::from(n)), None, 100).await.unwrap();
+    assert_eq!(store.ready_lanes(100).await.unwrap().len(), 1);
+    store.ended_tasks(at(1 << 30), None, 10).await.unwrap();
+    store.gone_agents(at(1 << 30), 10).await.unwrap();
+    store.new_mail(store.end_of_mail().await.unwrap(), 10).await.unwrap();
+    store.expired_messages(at(1), 10).await.unwrap();
+    store.mail((NAMESPACE, agent_id(1)), at(1), 0, 10, 1_000).await.unwrap();
+    assert_eq!(store.purge_requests(at(1), 10).await.unwrap(), 0);
+    store.purge_mailboxes(10).await.unwrap();
+    let live = TaskFilter { states: vec![callboard_core::model::StateName::Ready], ..TaskFilter::default() };
+    let tagged = TaskFilter { tags: vec!["tag-7".into()], ..TaskFilter::default() };
+    let keyed = TaskFilter { key: Some("key-8".into()), ..TaskFilter::default() };
+    for filter in [TaskFilter::default(), live, tagged, keyed] {
+        store.tasks(NAMESPACE, &filter, Some(task_id(n)), 20).await.unwrap();
+    }
+}
+
+async fn write_something(fixture: &Fixture, round: u32) {
+    let ids = [round * 20, round * 20 + 2_000];
+    let everything = Want {
+        agents: [(NAMESPACE, "agent-1".into())].into(),
+        agents_by_id: [(NAMESPACE, agent_id(2))].into(),
+        keys: [(NAMESPACE, format!("key-{}", ids[0]))].into(),
+        requests: [request(round).key].into(),
+        pending_edges: [((NAMESPACE, task_id(ids[0])), 10)].into(),
+        dependencies: [(NAMESPACE, task_id(ids[1]))].into(),
+        lanes: [NAMESPACE].into(),
+        live_counts: [NAMESPACE].into(),
+        ready: [((NAMESPACE, plain_lane()), 5)].into(),
+        all_namespaces: true,
+        ..want(ids)
+    };
+    let mut transaction = Steps::begin(fixture).await;
+    let rows = transaction.load(everything).await.unwrap();
+    let of = |n: u32| rows.tasks.iter().find(|row| row.id == task_id(n)).unwrap();
+    let (running_now, ended) = (step(of(ids[0]), running(1)), step(of(ids[1]), completed(9)));
+    let changes = ChangeSet {
+        events: vec![event(ids[0], 2), event(ids[1], 2)],
+        resolved_edges: rows.edges.iter().map(|edge| (edge.namespace, edge.source, edge.target)).collect(),
+        requests: vec![request(TASKS + round)],
+        ..tasks([changed(&running_now), changed(&ended)])
+    };
+    transaction.save(changes).await;
+    transaction.commit().await;
+    let gone = [(NAMESPACE, task_id(11_999 - round))];
+    assert_eq!(fixture.store.forget_tasks(&gone, at(1 << 30)).await.unwrap().tasks, 1);
+}
+
+#[tokio::test]
+async fn no_statement_reads_a_whole_table() {
+    let database = Database::new().await;
+    fill(&database.fixture().await).await;
+    database.run("ANALYZE; SELECT pg_stat_reset()").await;
+    let fixture = database.fixture().await;
+    for round in 0..ROUNDS {
+        read_everything(&fixture, round).await;
+        write_something(&fixture, round).await;
+    }
+    fixture.store.close().await;
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    // A connection's counts are there when it has ended.
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut connection).await.unwrap() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let counts = "SELECT relname::text, seq_tup_read, idx_scan FROM pg_stat_user_tables ORDER BY relname";
+    let counts = sqlx::query(counts).fetch_all(&mut connection).await.unwrap();
+    // What has a row for each namespace, lane or replica.
+    let small = ["callboard_meta", "namespaces", "lanes", "live_counts", "forgotten_events", "mailboxes", "messages"];
+    let mut used = 0;
+    let mut read_through = Vec::new();
+    for row in counts {
+        let (table, read, scans): (String, i64, Option<i64>) = (row.get(0), row.get(1), row.get(2));
+        used += scans.unwrap_or_default();
+        if read > 0 && !small.contains(&table.as_str()) {
+            read_through.push((table, read));
+        }
+    }
+    assert!(read_through.is_empty(), "rows read one after the other: {read_through:?}");
+    assert!(used > 100, "nothing was counted");
+}
