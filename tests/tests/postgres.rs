@@ -10,7 +10,7 @@ use callboard_tests::load::chance::{Seed, random_millis, rounds};
 use callboard_tests::load::{Load, Size};
 use callboard_tests::program;
 use callboard_tests::server::Server;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// As it is used: with fsync, and vacuumed.
 fn cluster() -> &'static Cluster {
@@ -62,6 +62,36 @@ async fn nothing_is_lost_when_the_server_is_killed_under_load() {
     checker::assert_kept(&history, &observed);
     checker::assert_none_taken(&history, &observed);
     println!("seed {}: {} kills, {} tasks, {}", seed.0, rounds(), observed.tasks.len(), history.summary());
+}
+
+/// While the database is away calls are refused, and the server waits for it; then it goes on where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_the_database_is_killed_under_load() {
+    let seed = Seed::choose();
+    let mut random = seed.random();
+    // Its own: others must not be killed with it.
+    let cluster = Arc::new(Cluster::start(Settings { fsync: true, autovacuum: true }));
+    let settings = "--stream-lease 5s --reattach-grace 3s --restart-grace 10s --cancel-grace 5s --log warn";
+    let mut server = Server::builder().args(settings).database(cluster.database().await).start().await;
+    let mut load = Load::start(&server.address(), seed.0, Size::default());
+    for _ in 0..rounds().min(10) {
+        tokio::time::sleep(random_millis(&mut random, 200..900)).await;
+        let cluster = cluster.clone();
+        let away = random_millis(&mut random, 0..600);
+        let outage = tokio::task::spawn_blocking(move || {
+            cluster.kill_9();
+            std::thread::sleep(away);
+            cluster.start_again();
+        });
+        outage.await.unwrap();
+        assert!(server.is_running(), "the server waits for its database");
+    }
+    load.stop_asking().await;
+    load.heal().await;
+    let observed = Observed::read(&server.client()).await.expect("everything can be read");
+    let history = load.stop().await.history().clone();
+    checker::assert_kept(&history, &observed);
+    println!("seed {}: {} tasks, {}", seed.0, observed.tasks.len(), history.summary());
 }
 
 /// Not in the log at its loudest, not in errors, not in what `--check` says, and not in the database.

@@ -19,8 +19,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How long a cluster may take to start.
@@ -45,12 +45,12 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Cluster {
     place: Place,
+    settings: Settings,
     databases: AtomicU32,
     poolers: AtomicU32,
     // Kept: its end of the pipe. The watcher ends when we have.
     _watcher: Child,
-    // Kept: the watcher ends it.
-    _server: Child,
+    server: Mutex<Child>,
 }
 
 /// The cluster of this process, for tests that need nothing special. fsync is off.
@@ -88,7 +88,14 @@ impl Cluster {
             .expect("initdb runs");
         assert!(initdb.status.success(), "initdb: {}", String::from_utf8_lossy(&initdb.stderr));
         let server = place.start_server(&binaries, settings);
-        Self { place, databases: AtomicU32::new(0), poolers: AtomicU32::new(0), _watcher: watcher, _server: server }
+        Self {
+            place,
+            settings,
+            databases: AtomicU32::new(0),
+            poolers: AtomicU32::new(0),
+            _watcher: watcher,
+            server: Mutex::new(server),
+        }
     }
 
     /// What the server has logged.
@@ -112,6 +119,19 @@ impl Cluster {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.run("postgres", &format!("CREATE DATABASE {name}")).await;
         self.url(&name)
+    }
+
+    /// Kills the server (SIGKILL); its connections break.
+    pub fn kill_9(&self) {
+        let mut server = self.server.lock().expect("nobody failed with it");
+        server.kill().expect("postgres can be killed");
+        server.wait().expect("its end can be awaited");
+    }
+
+    /// Starts it again after it was killed, and waits until it has recovered.
+    pub fn start_again(&self) {
+        let binaries = find().unwrap_or_else(|fault| panic!("{fault}"));
+        *self.server.lock().expect("nobody failed with it") = self.place.start_server(&binaries, self.settings);
     }
 
     /// A PgBouncer of its own in front of the cluster, in transaction mode.
@@ -141,23 +161,29 @@ struct Place {
 
 impl Place {
     fn start_server(&self, binaries: &Path, settings: Settings) -> Child {
+        let mut child = self.spawn_server(binaries, settings);
+        until("postgres", || {
+            if let Ok(Some(status)) = child.try_wait() {
+                // The children of one that was killed take a moment to notice.
+                assert!(self.log().contains("still in use"), "postgres ended with {status}: {}", self.log());
+                child = self.spawn_server(binaries, settings);
+            }
+            self.is_ready(child.id())
+        });
+        child
+    }
+
+    fn spawn_server(&self, binaries: &Path, settings: Settings) -> Child {
         let on = |on: bool| if on { "on" } else { "off" };
-        let log = fs::File::create(self.folder.join("log")).expect("a log file");
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).expect("a log file");
         let mut server = self.command(&binaries.join("postgres"));
         server.arg("-D").arg(self.data()).arg("-k").arg(&self.folder).args(["-c", "listen_addresses="]);
         server.args(["-c", "max_connections=200", "-c", "shared_buffers=32MB", "-c", "log_min_messages=warning"]);
         server.args(["-c", &format!("fsync={}", on(settings.fsync))]);
         server.args(["-c", &format!("autovacuum={}", on(settings.autovacuum))]);
         // The watcher ends it; a signal to the test's process group, by the keyboard say, must not before.
-        let server = server.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let mut child = server.spawn().expect("postgres can be started");
-        until("postgres", || {
-            if let Ok(Some(status)) = child.try_wait() {
-                panic!("postgres ended with {status}: {}", self.log());
-            }
-            self.is_ready()
-        });
-        child
+        server.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        server.spawn().expect("postgres can be started")
     }
 
     fn command(&self, program: &Path) -> Command {
@@ -174,10 +200,11 @@ impl Place {
         self.folder.join("data")
     }
 
-    /// The last line of the file says so.
-    fn is_ready(&self) -> bool {
+    /// The file's first line says who, and the last one how far.
+    fn is_ready(&self, pid: u32) -> bool {
         let file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
-        file.lines().nth(7).is_some_and(|line| line.trim() == "ready")
+        let lines: Vec<&str> = file.lines().map(str::trim).collect();
+        lines.first().is_some_and(|first| *first == pid.to_string()) && lines.get(7) == Some(&"ready")
     }
 
     fn log(&self) -> String {
