@@ -25,15 +25,28 @@ pub struct Connections {
     options: PgConnectOptions,
     /// False behind a pooler that gives every transaction another server: statements are then prepared anew each time.
     prepared: bool,
-    permits: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+    /// Of their own: however many read, whoever writes need not wait for them.
+    writers: Arc<Semaphore>,
     idle: Mutex<Vec<PgConnection>>,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A read of one statement.
+    Read,
+    /// A transaction.
+    Write,
 }
 
 impl Connections {
     /// At most so many; they are made when they are needed.
     pub fn new(options: PgConnectOptions, prepared: bool, most: usize) -> Arc<Self> {
-        let permits = Arc::new(Semaphore::new(most.max(1)));
-        Arc::new(Self { options, prepared, permits, idle: Mutex::default() })
+        let writers = (most / 4).max(1);
+        let readers = most.saturating_sub(writers).max(1);
+        let [readers, writers] = [readers, writers].map(|permits| Arc::new(Semaphore::new(permits)));
+        Arc::new(Self { options, prepared, readers, writers, idle: Mutex::default() })
     }
 
     /// Whether a connection keeps what was prepared on it.
@@ -42,8 +55,8 @@ impl Connections {
     }
 
     /// A connection, idle or new.
-    pub async fn lend(self: &Arc<Self>) -> Result<Lent> {
-        let permit = self.permit().await?;
+    pub async fn lend(self: &Arc<Self>, purpose: Purpose) -> Result<Lent> {
+        let permit = self.permit(purpose).await?;
         let idle = self.idle().pop();
         let (connection, reused) = match idle {
             Some(connection) => (connection, true),
@@ -52,16 +65,9 @@ impl Connections {
         Ok(Lent { connection, reused, prepared: self.prepared, to: self.clone(), _permit: permit })
     }
 
-    /// A connection that was made now. What is idle is thrown away: the server has been away.
-    pub async fn lend_new(self: &Arc<Self>) -> Result<Lent> {
-        self.idle().clear();
-        let permit = self.permit().await?;
-        let connection = self.connect().await?;
-        Ok(Lent { connection, reused: false, prepared: self.prepared, to: self.clone(), _permit: permit })
-    }
-
-    async fn permit(&self) -> Result<OwnedSemaphorePermit> {
-        match timeout(WAIT, self.permits.clone().acquire_owned()).await {
+    async fn permit(&self, purpose: Purpose) -> Result<OwnedSemaphorePermit> {
+        let permits = if purpose == Purpose::Read { &self.readers } else { &self.writers };
+        match timeout(WAIT, permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(Error::Unavailable("the store is closed".into())),
             Err(_) => Err(Error::Unavailable(format!("no connection became free within {} s", WAIT.as_secs()))),
@@ -81,7 +87,8 @@ impl Connections {
 
     /// Closes those that are idle; those that are lent are closed when they come back. Nobody gets one any more.
     pub async fn close(&self) {
-        self.permits.close();
+        self.readers.close();
+        self.writers.close();
         let idle = std::mem::take(&mut *self.idle());
         for connection in idle {
             // The server notices a closed socket as well.
@@ -101,9 +108,17 @@ pub struct Lent {
 }
 
 impl Lent {
+    /// Makes it anew. What is idle is thrown away: the server has been away.
+    pub async fn renew(&mut self) -> Result<()> {
+        self.to.idle().clear();
+        self.connection = self.to.connect().await?;
+        self.reused = false;
+        Ok(())
+    }
+
     /// To be called when nothing is open on it.
     pub fn give_back(self) {
-        if !self.to.permits.is_closed() {
+        if !self.to.writers.is_closed() {
             self.to.idle().push(self.connection);
         }
     }

@@ -1,7 +1,7 @@
 //! Opening a database: every promise that depends on how the server is set is asked back from it.
 
 use super::PostgresStore;
-use super::connections::Connections;
+use super::connections::{Connections, Purpose};
 use super::schema::{self, SCHEMA_VERSION};
 use super::store::Shared;
 use super::url::{self, explain, without_password};
@@ -75,7 +75,7 @@ impl PostgresStore {
 /// A connection for what is done once.
 async fn inspect(url: &str) -> Result<schema::Found> {
     let connections = one_connection(url)?;
-    let mut lent = connections.lend().await?;
+    let mut lent = connections.lend(Purpose::Write).await?;
     if !connections.are_sessions() {
         lent.run("BEGIN".into()).await.map_err(super::error::pg_error)?;
     }
@@ -88,7 +88,7 @@ fn one_connection(url: &str) -> Result<Arc<Connections>> {
 }
 
 async fn migrate(url: &str) -> Result<()> {
-    schema::migrate(&mut one_connection(url)?.lend().await?).await
+    schema::migrate(&mut one_connection(url)?.lend(Purpose::Write).await?).await
 }
 
 async fn open(url: &str, options: &PostgresOptions) -> Result<PostgresStore> {
@@ -97,7 +97,7 @@ async fn open(url: &str, options: &PostgresOptions) -> Result<PostgresStore> {
     let direct = options.direct.as_deref().map(url::read).transpose()?;
     let listen = direct.or(url::read(url).ok()).filter(|address| address.prepared).map(|address| address.options);
     let connections = Connections::new(address.options, address.prepared, options.connections as usize);
-    let mut lent = connections.lend().await?;
+    let mut lent = connections.lend(Purpose::Write).await?;
     let (offset, shard) = schema::settle(&mut lent).await?;
     lent.give_back();
     Ok(PostgresStore { shared: Arc::new(Shared { connections, offset, shard, listen, listeners: Mutex::default() }) })

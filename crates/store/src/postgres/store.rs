@@ -1,6 +1,6 @@
 //! The store itself.
 
-use super::connections::{Connections, Lent};
+use super::connections::{Connections, Lent, Purpose};
 use super::convert::Values;
 use super::transaction::PgTransaction;
 use super::{events, forget, list, mail, reads, sample};
@@ -46,20 +46,24 @@ pub enum Sql {
 impl Shared {
     /// Reads by one statement. It is repeated when the connection was idle and is found broken: the server was restarted, say.
     pub async fn read(&self, sql: Sql, values: impl Fn() -> Values) -> Result<Vec<PgRow>> {
-        self.run(sql, values, "BEGIN READ ONLY").await
+        self.run(sql, values, Purpose::Read).await
     }
 
     /// The same for one that may change something; doing it twice must be as good as once.
     pub async fn read_write(&self, sql: Sql, values: impl Fn() -> Values) -> Result<Vec<PgRow>> {
-        self.run(sql, values, "BEGIN READ WRITE").await
+        self.run(sql, values, Purpose::Write).await
     }
 
-    async fn run(&self, sql: Sql, values: impl Fn() -> Values, begin: &'static str) -> Result<Vec<PgRow>> {
+    async fn run(&self, sql: Sql, values: impl Fn() -> Values, purpose: Purpose) -> Result<Vec<PgRow>> {
+        let begin = match purpose {
+            Purpose::Read => "BEGIN READ ONLY; SET LOCAL statement_timeout = 30000",
+            Purpose::Write => "BEGIN READ WRITE; SET LOCAL statement_timeout = 30000",
+        };
         let begin = (!self.connections.are_sessions()).then_some(begin);
-        let mut lent = self.connections.lend().await?;
+        let mut lent = self.connections.lend(purpose).await?;
         let mut rows = read_on(&mut lent, &sql, values(), begin).await;
         if matches!(rows, Err(crate::Error::Unavailable(_))) && lent.reused {
-            lent = self.connections.lend_new().await?;
+            lent.renew().await?;
             rows = read_on(&mut lent, &sql, values(), begin).await;
         }
         let rows = rows?;

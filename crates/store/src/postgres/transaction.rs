@@ -5,7 +5,7 @@
 //! ask for rows in several rounds; a lock that should have been taken earlier is waited for only a moment, then the
 //! transaction is given up as a conflict, and decided again.
 
-use super::connections::Lent;
+use super::connections::{Lent, Purpose};
 use super::convert::Values;
 use super::error::{commit_error, pg_error};
 use super::store::Shared;
@@ -66,11 +66,11 @@ fn begin() -> String {
 impl PgTransaction {
     /// Begins.
     pub async fn begin(shared: &Arc<Shared>) -> Result<Self> {
-        let mut lent = shared.connections.lend().await?;
+        let mut lent = shared.connections.lend(Purpose::Write).await?;
         let mut begun = lent.run(begin()).await;
         if begun.is_err() && lent.reused {
             // It was idle, and the server may have been restarted since.
-            lent = shared.connections.lend_new().await?;
+            lent.renew().await?;
             begun = lent.run(begin()).await;
         }
         begun.map_err(pg_error)?;

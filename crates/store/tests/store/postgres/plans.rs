@@ -17,7 +17,7 @@ async fn fill(fixture: &Fixture) {
             let spec = TaskSpec { key: Some(format!("key-{n}")), tags: [format!("tag-{}", n % 100)].into(), ..spec() };
             let row = task_with(n, spec);
             // Most have ended.
-            if n % 20 == 0 { row } else { Task { state: completed(i64::from(n)), ..row } }
+            if n.is_multiple_of(20) { row } else { Task { state: completed(i64::from(n)), ..row } }
         };
         let rows: Vec<Task> = (first..first + 2_000).map(of).collect();
         let payload = Arc::new(callboard_core::model::Payload::text("done"));
