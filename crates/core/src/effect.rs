@@ -49,8 +49,6 @@ pub enum Effect {
     },
     /// A task has more dependents than were told of its end in one step: wake it for the next.
     Releasing {
-        /// The namespace.
-        namespace: NamespaceId,
         /// The task.
         task: TaskId,
     },

@@ -139,11 +139,16 @@ impl Member {
 
     /// Awaits the agents of a dead replica from now on. When there are none any more, it is forgotten.
     async fn adopt(&mut self, cluster: &dyn Cluster, dead: &str) -> Result<()> {
-        let (mut after, mut adopted) = (None, 0);
+        // A session in a namespace that is not known here yet is none that may be forgotten.
+        self.shared.names.refresh(&*self.shared.store).await?;
+        let (mut after, mut adopted, mut left) = (None, 0, 0);
         loop {
             let agents = self.shared.store.live_sessions(after, PAGE).await?;
             for agent in agents.iter().filter(|agent| agent.is_at(dead)) {
-                let Some(namespace) = self.shared.names.name(agent.namespace) else { continue };
+                let Some(namespace) = self.shared.names.name(agent.namespace) else {
+                    left += 1;
+                    continue;
+                };
                 let named = Named { namespace: namespace.clone(), agent: agent.id, epoch: agent.epoch };
                 let grace = Span::from_std(self.shared.config.restart_grace);
                 self.shared.sessions.await_unless_here(named, self.shared.clock.elapsed(), grace);
@@ -156,7 +161,7 @@ impl Member {
                 _ => break,
             }
         }
-        if adopted > 0 {
+        if adopted + left > 0 {
             tracing::info!(replica = dead, sessions = adopted, "a replica is dead; its agents have time to come back");
         } else {
             within(cluster.forget(dead)).await?;

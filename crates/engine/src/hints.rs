@@ -10,6 +10,7 @@ use callboard_core::model::{AgentId, NamespaceId, Task, TaskId, TaskState};
 use callboard_core::working_set::{LaneRef, TaskRef};
 use callboard_store::cluster::{Cluster, Hint, StopHint};
 use callboard_store::{Cursor, TaskView};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -162,10 +163,10 @@ async fn compare(shared: &Shared, cluster: &dyn Cluster, agents: &[(NamespaceId,
             some.iter().filter_map(|(_, agent)| Some((*agent, shared.sessions.epoch_of_open(*agent)?))).collect();
         let registration = shared.registration();
         let rows = cluster.agents_by_id(some).await?;
+        let here = rows.iter().filter(|row| row.is_at(&registration));
+        let epochs: HashMap<AgentId, i64> = here.map(|row| (row.id, row.epoch)).collect();
         for (agent, epoch) in open {
-            let is_its = |row: &&callboard_core::model::Agent| row.id == agent;
-            let stays = rows.iter().find(is_its).is_some_and(|row| row.epoch == epoch && row.is_at(&registration));
-            if !stays {
+            if epochs.get(&agent) != Some(&epoch) {
                 tracing::info!(%agent, epoch, "a stream's session is over, or is elsewhere; its agent is to attach again");
                 shared.sessions.close(agent, epoch, SessionEnd::Expired);
             }

@@ -111,8 +111,7 @@ impl Step<'_, '_> {
             source.releasing = false;
             self.write(&mut source);
         }
-        let namespace = self.namespace.id;
-        self.effects.extend(ended.into_iter().map(|task| Effect::Releasing { namespace, task }));
+        self.effects.extend(ended.into_iter().map(|task| Effect::Releasing { task }));
         Ok(())
     }
 
