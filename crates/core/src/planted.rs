@@ -48,6 +48,10 @@ bugs! {
     AdoptLiveSession = "adopt-live-session",
     /// What is decided is answered before it is committed.
     AnswerBeforeCommit = "answer-before-commit",
+    /// Replicas are not told of each other's commits.
+    DropEveryNotify = "drop-every-notify",
+    /// Nobody looks for what hints did not tell.
+    NeverLook = "never-look",
     /// A replica speaks for sessions that another one adopted.
     SpeakForOthers = "speak-for-others",
     /// An assignment that is not accepted in time stays with its agent.
@@ -105,6 +109,23 @@ impl Planted {
         false
     }
 
+    /// The guards with these names, separated by commas, are taken out. In a build that has no planted bugs every name is an error.
+    #[cfg(all(feature = "planted", debug_assertions))]
+    pub fn named(names: &str) -> Result<Self, String> {
+        let mut names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names.try_fold(Self::default(), |planted, name| Ok(planted.with(name.parse()?)))
+    }
+
+    /// The guards with these names are taken out: not in this build.
+    #[cfg(not(all(feature = "planted", debug_assertions)))]
+    pub fn named(names: &str) -> Result<Self, String> {
+        if names.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        Err("this build has no planted bugs: they are for tests, and need debug assertions and the feature `planted`"
+            .into())
+    }
+
     /// With one more guard taken out.
     #[cfg(all(feature = "planted", debug_assertions))]
     #[must_use]
@@ -125,5 +146,19 @@ mod tests {
         }
         assert!("no-such-bug".parse::<Bug>().is_err_and(|error| error.contains("skip-attempt-check")));
         assert!(Bug::ALL.len() < 64, "each has a bit");
+    }
+
+    #[test]
+    fn nothing_is_planted_by_no_name() {
+        assert_eq!(Planted::named(" "), Ok(Planted::default()));
+        assert!(Planted::named("no-such-bug").is_err());
+    }
+
+    #[test]
+    #[cfg(all(feature = "planted", debug_assertions))]
+    fn several_are_planted_at_once() {
+        let planted = Planted::named("reuse-lease-token, forget-dependents").unwrap();
+        assert!(planted.has(Bug::ReuseLeaseToken) && planted.has(Bug::ForgetDependents));
+        assert!(!planted.has(Bug::SkipAttemptCheck));
     }
 }

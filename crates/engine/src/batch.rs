@@ -3,7 +3,7 @@
 use crate::committer::Committer;
 use crate::effects::Decided;
 use crate::error::{Error, Result};
-use crate::queue::Item;
+use crate::queue::{Item, Sink};
 use crate::shared::Shared;
 use callboard_core::command::{Command, Effect, Envelope, LaneLeft, Outcome, Reply};
 use callboard_core::dispatch::Board;
@@ -149,6 +149,9 @@ impl Committer {
             let result = self.decide_one(transaction, &items[decided.results.len()..], decided.now).await?;
             if let Ok(outcome) = &result {
                 self.note_lanes(&outcome.effects);
+                if self.shared.config.rules.planted.has(Bug::AnswerBeforeCommit) {
+                    answer_too_early(&mut items[decided.results.len()], &outcome.reply);
+                }
             }
             decided.results.push(result);
         }
@@ -266,6 +269,13 @@ impl Committer {
                 _ => {}
             }
         }
+    }
+}
+
+/// What must never be: see [`Bug::AnswerBeforeCommit`].
+fn answer_too_early(item: &mut Item, reply: &Reply) {
+    if let Sink::Caller(caller) = std::mem::replace(&mut item.sink, Sink::Nobody) {
+        let _ = caller.send(Ok(reply.clone()));
     }
 }
 

@@ -11,6 +11,7 @@ use crate::sessions::Named;
 use crate::shared::Shared;
 use callboard_core::command::Command;
 use callboard_core::model::Span;
+use callboard_core::planted::Bug;
 use callboard_store::Error as StoreError;
 use callboard_store::cluster::{Cluster, Registration};
 use std::collections::HashMap;
@@ -61,7 +62,7 @@ impl Member {
         self.shared.set_registration(name.into());
         self.renewed = sent;
         self.watched.clear();
-        self.shared.sessions.quiet_at(Span(sent.0 + QUIET.0));
+        self.push_until_quiet(sent);
         Ok(())
     }
 
@@ -116,7 +117,14 @@ impl Member {
             self.shared.extend_grace(Span::from_std(self.shared.config.restart_grace));
         }
         self.renewed = sent;
-        self.shared.sessions.quiet_at(Span(sent.0 + QUIET.0));
+        self.push_until_quiet(sent);
+    }
+
+    /// From its last renewal on, this replica pushes for so long.
+    fn push_until_quiet(&self, sent: Span) {
+        if !self.shared.config.rules.planted.has(Bug::PushWhileCutOff) {
+            self.shared.sessions.quiet_at(Span(sent.0 + QUIET.0));
+        }
     }
 
     /// Declares dead who is, and adopts their sessions.
@@ -130,7 +138,8 @@ impl Member {
                 *seen = (beat, now);
             }
             let silent = now.0 - seen.1.0 >= DEAD.0;
-            if dead || (silent && within(cluster.declare_dead(&name, beat)).await?) {
+            let adopts_anyone = self.shared.config.rules.planted.has(Bug::AdoptLiveSession);
+            if dead || adopts_anyone || (silent && within(cluster.declare_dead(&name, beat)).await?) {
                 self.adopt(cluster, &name).await?;
             }
         }

@@ -7,6 +7,7 @@ use crate::push::{Push, Stop};
 use crate::shared::{Ended, Shared};
 use callboard_core::command::{Effect, SessionEnd, StopReason};
 use callboard_core::model::{AgentId, NamespaceId, Task, TaskId, TaskState};
+use callboard_core::planted::Bug;
 use callboard_core::working_set::{LaneRef, TaskRef};
 use callboard_store::cluster::{Cluster, Hint, StopHint};
 use callboard_store::{Cursor, TaskView};
@@ -79,6 +80,9 @@ pub(crate) async fn tell(shared: Arc<Shared>, stop: CancellationToken) {
         }
         let hint = Hint { from: shared.registration().to_string(), ..shared.outbox.take() };
         let Some(cluster) = shared.store.cluster() else { return };
+        if shared.config.rules.planted.has(Bug::DropEveryNotify) {
+            continue;
+        }
         if let Err(error) = cluster.tell(&hint).await {
             tracing::debug!(%error, "the other replicas were not told of a commit; they will find it by looking");
         }
@@ -187,6 +191,9 @@ impl Look {
     /// Looks; to be called once a second.
     pub async fn at_all(&mut self, shared: &Shared) -> Result<()> {
         let Some(cluster) = shared.store.cluster() else { return Ok(()) };
+        if shared.config.rules.planted.has(Bug::NeverLook) {
+            return Ok(());
+        }
         shared.names.refresh(&*shared.store).await?;
         let end = Some(shared.store.end_of_events().await?);
         if self.events != end {

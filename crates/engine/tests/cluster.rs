@@ -8,6 +8,7 @@ use callboard_core::model::{
     AgentProfile, KeyConflict, NewTask, Payload, Requirements, RetryPolicy, Span, StateName, TaskHandler, TaskId,
     TaskSpec, Timeouts,
 };
+use callboard_core::planted::{Bug, Planted};
 use callboard_engine::{AttachRequest, Config, Engine, Push, ReportItem, Stream, SystemClock, SystemEntropy};
 use callboard_store::Store;
 use callboard_store::memory::MemoryStore;
@@ -15,16 +16,28 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-async fn replica(store: &Arc<MemoryStore>) -> Engine {
+/// How a replica learns what another committed.
+#[derive(Clone, Copy)]
+enum Learns {
+    /// By hints; the look behind them is so far off that a test ends first.
+    ByHints,
+    /// By looking; every hint is lost.
+    ByLooking,
+}
+
+async fn replica(store: &Arc<MemoryStore>, learns: Learns) -> Engine {
     let clock = Arc::new(SystemClock::start());
-    // So long that a test ends first: what comes was told by a hint, and not found by looking.
-    let config = Config { sweep: Duration::from_secs(3_600), ..Config::default() };
+    let mut config = Config::default();
+    match learns {
+        Learns::ByHints => config.sweep = Duration::from_secs(3_600),
+        Learns::ByLooking => config.rules.planted = Planted::default().with(Bug::DropEveryNotify),
+    }
     Engine::start(store.clone(), config, clock, Box::new(SystemEntropy::new())).await.unwrap()
 }
 
-async fn two() -> (Arc<MemoryStore>, Engine, Engine) {
+async fn two(learns: Learns) -> (Arc<MemoryStore>, Engine, Engine) {
     let store = Arc::new(MemoryStore::shared());
-    let (a, b) = (replica(&store).await, replica(&store).await);
+    let (a, b) = (replica(&store, learns).await, replica(&store, learns).await);
     (store, a, b)
 }
 
@@ -121,9 +134,27 @@ async fn run(engine: &Engine) -> (TaskId, tokio::sync::oneshot::Receiver<Arc<cal
     }
 }
 
-#[tokio::test]
-async fn a_task_of_one_is_done_at_another_and_its_end_is_told_at_the_first() {
-    let (_store, a, b) = two().await;
+/// A test by hints alone, and the same by looking alone.
+macro_rules! by_hints_and_by_looking {
+    ($($test:ident)+) => {
+        mod by_hints {
+            $(#[tokio::test] async fn $test() { super::$test(super::Learns::ByHints).await; })+
+        }
+
+        mod by_looking {
+            $(#[tokio::test] async fn $test() { super::$test(super::Learns::ByLooking).await; })+
+        }
+    };
+}
+
+by_hints_and_by_looking! {
+    a_task_of_one_is_done_at_another_and_its_end_is_told_at_the_first
+    a_cancellation_at_one_reaches_the_agent_at_another
+    an_agent_that_went_to_another_keeps_its_attempt_and_its_old_stream_ends
+}
+
+async fn a_task_of_one_is_done_at_another_and_its_end_is_told_at_the_first(learns: Learns) {
+    let (_store, a, b) = two(learns).await;
     let mut agent = Agent::attach(&b, Vec::new(), 0).await;
     let (_, end) = run(&a).await;
     let fence = agent.assigned().await;
@@ -133,9 +164,8 @@ async fn a_task_of_one_is_done_at_another_and_its_end_is_told_at_the_first() {
     b.stop().await;
 }
 
-#[tokio::test]
-async fn a_cancellation_at_one_reaches_the_agent_at_another() {
-    let (_store, a, b) = two().await;
+async fn a_cancellation_at_one_reaches_the_agent_at_another(learns: Learns) {
+    let (_store, a, b) = two(learns).await;
     let mut agent = Agent::attach(&b, Vec::new(), 0).await;
     let (task, end) = run(&a).await;
     let fence = agent.assigned().await;
@@ -158,9 +188,8 @@ async fn a_cancellation_at_one_reaches_the_agent_at_another() {
     b.stop().await;
 }
 
-#[tokio::test]
-async fn an_agent_that_went_to_another_keeps_its_attempt_and_its_old_stream_ends() {
-    let (_store, a, b) = two().await;
+async fn an_agent_that_went_to_another_keeps_its_attempt_and_its_old_stream_ends(learns: Learns) {
+    let (_store, a, b) = two(learns).await;
     let mut before = Agent::attach(&a, Vec::new(), 0).await;
     let (_, end) = run(&b).await;
     let fence = before.assigned().await;
@@ -180,7 +209,7 @@ async fn an_agent_that_went_to_another_keeps_its_attempt_and_its_old_stream_ends
 /// A replica that stops says so: its sessions are adopted at the next look, and their agents have time to come back.
 #[tokio::test]
 async fn the_sessions_of_a_replica_that_stopped_are_adopted() {
-    let (store, a, b) = two().await;
+    let (store, a, b) = two(Learns::ByHints).await;
     let mut agent = Agent::attach(&a, Vec::new(), 0).await;
     let (_, end) = run(&b).await;
     let fence = agent.assigned().await;
