@@ -29,6 +29,7 @@ struct Readme;
 
 mod agent;
 mod client;
+mod connector;
 mod credentials;
 mod entropy;
 mod error;
@@ -43,6 +44,7 @@ mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentHandle, Context, Dependency, Message};
 pub use client::{Client, ClientBuilder, EventStream, Receipt, Unary, Watch};
+pub use connector::Connector;
 pub use credentials::Credentials;
 pub use error::{CallError, Error, FieldViolation};
 pub use new_message::NewMessage;
@@ -53,6 +55,9 @@ pub use transport::Connection;
 
 /// The protocol's messages and raw clients.
 pub use callboard_proto::v1;
+
+/// An address, as a [`Connector`] is given it.
+pub use tonic::transport::Uri;
 
 /// What a call gives: a value, or the crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -19,7 +19,6 @@ const GREETING: usize = 16;
 const GREETING_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection, plain or encrypted.
-#[derive(Debug)]
 pub(crate) struct Connection {
     stream: Stream,
     peer: Peer,
@@ -35,12 +34,17 @@ struct Greeting {
     late: Pin<Box<Sleep>>,
 }
 
-#[derive(Debug)]
 enum Stream {
     Plain(TcpStream),
     // Far larger than a socket, and an idle agent may have either.
     Tls(Box<TlsStream<TcpStream>>),
+    Other(Box<dyn Io>),
 }
+
+/// What carries bytes both ways.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// Who is at the other end of a connection. It is among the extensions of each of the connection's requests.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +65,11 @@ impl Connection {
     pub fn tls(stream: TlsStream<TcpStream>, names: Option<Arc<[String]>>, place: OwnedSemaphorePermit) -> Self {
         let peer = Peer { names, traffic: Traffic::default() };
         Self::new(Stream::Tls(Box::new(stream)), peer, place)
+    }
+
+    /// That is not TCP's.
+    pub fn other(stream: Box<dyn Io>, place: OwnedSemaphorePermit) -> Self {
+        Self::new(Stream::Other(stream), Peer::default(), place)
     }
 
     /// Its calls may hold so many bytes, in each direction.
@@ -108,6 +117,7 @@ impl AsyncRead for Connection {
         let read = match &mut connection.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Other(stream) => Pin::new(stream).poll_read(cx, buf),
         };
         let came = read.is_ready().then(|| buf.filled().len() - before);
         connection.judge(came.map_or(Poll::Pending, Poll::Ready), cx)?;
@@ -120,6 +130,7 @@ impl AsyncWrite for Connection {
         match &mut self.get_mut().stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Other(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -131,6 +142,7 @@ impl AsyncWrite for Connection {
         match &mut self.get_mut().stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Stream::Other(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -138,6 +150,7 @@ impl AsyncWrite for Connection {
         match &self.stream {
             Stream::Plain(stream) => stream.is_write_vectored(),
             Stream::Tls(stream) => stream.is_write_vectored(),
+            Stream::Other(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -145,6 +158,7 @@ impl AsyncWrite for Connection {
         match &mut self.get_mut().stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Other(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -152,6 +166,7 @@ impl AsyncWrite for Connection {
         match &mut self.get_mut().stream {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Other(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -6,11 +6,15 @@
 mod connection;
 mod tls;
 
-pub(crate) use connection::{Connection, Peer};
+pub(crate) use connection::{Connection, Io, Peer};
 pub use tls::{Tls, TlsFiles};
 
+use futures::Stream;
+use futures::stream::BoxStream;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -30,41 +34,55 @@ const OUT_OF_FILES: Duration = Duration::from_millis(100);
 /// When a silent peer is asked by TCP whether it is there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// A socket that listens, with or without TLS.
+/// Where connections come from: a socket that listens, with or without TLS, or anything else.
 #[derive(Debug)]
-pub struct Listener {
-    tcp: TcpListener,
-    tls: Option<Tls>,
+pub struct Listener(Source);
+
+enum Source {
+    Tcp(TcpListener, Option<Tls>),
+    Other(BoxStream<'static, io::Result<Box<dyn Io>>>),
+}
+
+/// A connection that nothing is known of yet.
+enum Incoming {
+    Tcp(TcpStream),
+    Other(Box<dyn Io>),
 }
 
 impl Listener {
     /// Plain text.
     pub fn plain(tcp: TcpListener) -> Self {
-        Self { tcp, tls: None }
+        Self(Source::Tcp(tcp, None))
     }
 
     /// TLS, with certificates that are read again when they change.
     pub fn tls(tcp: TcpListener, tls: Tls) -> Self {
-        Self { tcp, tls: Some(tls) }
+        Self(Source::Tcp(tcp, Some(tls)))
+    }
+
+    /// Connections that are made otherwise than by TCP: in memory, over a Unix socket, through a tunnel. They are served as they are,
+    /// as plain text.
+    pub fn connections<S>(incoming: impl Stream<Item = io::Result<S>> + Send + 'static) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        Self(Source::Other(Box::pin(incoming.map(|one| one.map(|stream| Box::new(stream) as Box<dyn Io>)))))
     }
 
     /// Accepts connections until nobody takes them any more; then the socket is closed, and handshakes under way are dropped.
     pub(crate) async fn accept(self, ready: mpsc::Sender<Connection>) {
-        let Self { tcp, tls } = self;
-        let (acceptor, following) = match tls {
-            Some(tls) => {
+        match self.0 {
+            Source::Tcp(tcp, None) => accept_all(of_socket(tcp), None, ready).await,
+            Source::Tcp(tcp, Some(tls)) => {
                 let (acceptor, follower) = tls.start();
-                (Some(acceptor), Some(follower.follow()))
+                tokio::select! {
+                    () = accept_all(of_socket(tcp), Some(acceptor), ready) => {}
+                    () = follower.follow() => {}
+                }
             }
-            None => (None, None),
-        };
-        let accepting = accept_all(tcp, acceptor, ready);
-        match following {
-            Some(following) => tokio::select! {
-                () = accepting => {}
-                () = following => {}
-            },
-            None => accepting.await,
+            Source::Other(incoming) => {
+                accept_all(incoming.map(|one| one.map(Incoming::Other)), None, ready).await;
+            }
         }
     }
 
@@ -74,9 +92,27 @@ impl Listener {
     }
 }
 
-async fn accept_all(tcp: TcpListener, acceptor: Option<tls::Acceptor>, ready: mpsc::Sender<Connection>) {
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(tcp, tls) => f.debug_tuple("Tcp").field(tcp).field(tls).finish(),
+            Self::Other(_) => f.write_str("Other"),
+        }
+    }
+}
+
+fn of_socket(tcp: TcpListener) -> impl Stream<Item = io::Result<Incoming>> {
     // Without Nagle's delay: with it, a small frame waits up to 40 ms for the other side's acknowledgement.
-    let mut incoming = TcpIncoming::from(tcp).with_nodelay(Some(true)).with_keepalive(Some(TCP_KEEPALIVE));
+    let incoming = TcpIncoming::from(tcp).with_nodelay(Some(true)).with_keepalive(Some(TCP_KEEPALIVE));
+    incoming.map(|one| one.map(Incoming::Tcp))
+}
+
+async fn accept_all(
+    incoming: impl Stream<Item = io::Result<Incoming>>,
+    acceptor: Option<tls::Acceptor>,
+    ready: mpsc::Sender<Connection>,
+) {
+    let mut incoming = std::pin::pin!(incoming);
     let mut handshakes = JoinSet::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
@@ -92,13 +128,19 @@ async fn accept_all(tcp: TcpListener, acceptor: Option<tls::Acceptor>, ready: mp
             accepted = incoming.next(), if handshakes.len() < HANDSHAKES => accepted,
         };
         match accepted {
-            Some(Ok(stream)) => match &acceptor {
-                Some(acceptor) => {
-                    handshakes.spawn(shake_hands(stream, place, acceptor.clone(), ready.clone()));
+            Some(Ok(stream)) => {
+                let connection = match (stream, &acceptor) {
+                    (Incoming::Tcp(stream), Some(acceptor)) => {
+                        handshakes.spawn(shake_hands(stream, place, acceptor.clone(), ready.clone()));
+                        continue;
+                    }
+                    (Incoming::Tcp(stream), None) => Connection::plain(stream, place),
+                    (Incoming::Other(stream), _) => Connection::other(stream, place),
+                };
+                if ready.send(connection).await.is_err() {
+                    return;
                 }
-                None if ready.send(Connection::plain(stream, place)).await.is_err() => return,
-                None => {}
-            },
+            }
             Some(Err(error)) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 // Most often the process has no descriptor left: at once would be a busy loop.

@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::server::Connected;
@@ -168,4 +169,20 @@ fn what_is_wrong_with_which_file_is_said() {
     assert!(fault().contains("key.pem: has no private key"), "{}", fault());
     std::fs::write(folder.join("cert.pem"), "nothing").unwrap();
     assert!(fault().contains("cert.pem: has no certificate"), "{}", fault());
+}
+
+#[tokio::test]
+async fn connections_that_are_not_of_tcp_are_accepted() {
+    let (mut client, server) = tokio::io::duplex(64);
+    let (ready, mut connections) = Listener::channel();
+    let listener = Listener::connections(futures::stream::iter([Ok(server)]));
+    let mut accepting = JoinSet::new();
+    accepting.spawn(listener.accept(ready));
+    let mut connection = connections.recv().await.unwrap();
+    client.write_all(b"a greeting of some length").await.unwrap();
+    let mut heard = [0; 10];
+    connection.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"a greeting");
+    assert_eq!(connection.connect_info().names, None);
+    assert!(connections.recv().await.is_none(), "there are no more");
 }

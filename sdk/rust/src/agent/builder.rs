@@ -16,7 +16,7 @@ use super::message::{self, Message, MessageHandler};
 use super::name;
 use crate::credentials::Identity;
 use crate::task_error::TaskError;
-use crate::{Client, Credentials, Error, Result, entropy, settings};
+use crate::{Client, Connector, Credentials, Error, Result, entropy, settings};
 
 const DEFAULT_AGENT_TYPE: &str = "agent";
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,9 +32,11 @@ pub struct AgentBuilder {
     on_message: Option<MessageHandler>,
     drain_timeout: Duration,
     drain_on_signals: Option<bool>,
+    own_thread: bool,
     credentials: Credentials,
     /// A client's, instead.
     identity: Option<Arc<Identity>>,
+    connector: Option<Connector>,
 }
 
 impl std::fmt::Debug for AgentBuilder {
@@ -62,8 +64,10 @@ impl AgentBuilder {
             on_message: None,
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             drain_on_signals: None,
+            own_thread: true,
             credentials: Credentials::new(),
             identity: None,
+            connector: None,
         }
     }
 
@@ -82,10 +86,11 @@ impl AgentBuilder {
         self
     }
 
-    /// The address, namespace and credentials of a client.
+    /// The address, namespace, credentials and connector of a client.
     #[must_use]
     pub fn client(mut self, client: &Client) -> Self {
         self.identity = Some(client.identity().clone());
+        self.connector = client.connector().cloned();
         self.address(client.addresses().join(",")).namespace(client.namespace())
     }
 
@@ -94,6 +99,13 @@ impl AgentBuilder {
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = credentials;
         self.identity = None;
+        self
+    }
+
+    /// Makes its connections otherwise than by TCP.
+    #[must_use]
+    pub fn connector(mut self, connector: Connector) -> Self {
+        self.connector = Some(connector);
         self
     }
 
@@ -166,6 +178,15 @@ impl AgentBuilder {
     #[must_use]
     pub fn drain_on_signals(mut self, drain: bool) -> Self {
         self.drain_on_signals = Some(drain);
+        self
+    }
+
+    /// Whether the connection has a thread of its own, so that no handler that keeps the runtime busy delays a heartbeat. Default:
+    /// yes. Without it the connection is on the runtime of the handlers: for programs that have one thread, and for tests with
+    /// tokio's paused clock.
+    #[must_use]
+    pub fn own_thread(mut self, own: bool) -> Self {
+        self.own_thread = own;
         self
     }
 
@@ -251,7 +272,7 @@ impl AgentBuilder {
     }
 
     /// The same in the background, steered by the handle. Must be called inside a tokio runtime, where the handlers will
-    /// run. The connection is on a thread of its own.
+    /// run. The connection is on a thread of its own, unless [`AgentBuilder::own_thread`] says otherwise.
     ///
     /// # Errors
     ///
@@ -278,7 +299,10 @@ impl AgentBuilder {
         let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let namespace = settings::namespace(self.namespace);
         let identity = self.identity.map_or_else(|| self.credentials.resolve(), Ok)?;
-        let client = Client::builder().address(listed.join(",")).namespace(namespace.clone()).identity(identity);
+        let mut client = Client::builder().address(listed.join(",")).namespace(namespace.clone()).identity(identity);
+        if let Some(connector) = self.connector {
+            client = client.connector(connector);
+        }
         let client = client.build()?;
         Ok(Plan {
             addresses,
@@ -289,6 +313,7 @@ impl AgentBuilder {
             client,
             drain_timeout: self.drain_timeout,
             drain_on_signals: self.drain_on_signals.unwrap_or(false),
+            own_thread: self.own_thread,
         })
     }
 

@@ -13,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::http::HeaderValue;
 use tonic::{Status, Streaming};
 
+use crate::connector::{self, Connector};
 use crate::credentials::Identity;
 use crate::error::CallError;
 use crate::{Result, settings, transport};
@@ -34,6 +35,7 @@ pub(super) struct Connection {
     outgoing: Option<mpsc::Sender<v1::AttachRequest>>,
     state: State,
     identity: Arc<Identity>,
+    connector: Option<Connector>,
     /// What the stream was opened with.
     authorization: Option<HeaderValue>,
 }
@@ -47,9 +49,9 @@ enum State {
 }
 
 impl Connection {
-    /// None yet; who opens one is this.
-    pub(super) fn new(identity: Arc<Identity>) -> Self {
-        Self { outgoing: None, state: State::Closed, identity, authorization: None }
+    /// None yet; who opens one is this, and how.
+    pub(super) fn new(identity: Arc<Identity>, connector: Option<Connector>) -> Self {
+        Self { outgoing: None, state: State::Closed, identity, connector, authorization: None }
     }
 
     /// Begins to open a stream whose first frame is the hello. The outcome comes from [`Connection::next`].
@@ -59,7 +61,8 @@ impl Connection {
         let _ = sender.try_send(hello);
         self.outgoing = Some(sender);
         self.authorization = self.identity.authorization();
-        self.state = State::Opening(Box::pin(attach(address.to_owned(), self.identity.clone(), receiver)));
+        let (identity, connector) = (self.identity.clone(), self.connector.clone());
+        self.state = State::Opening(Box::pin(attach(address.to_owned(), identity, connector, receiver)));
     }
 
     /// What comes next; never, while there is no stream. Can be dropped without losing a frame.
@@ -134,11 +137,13 @@ impl Connection {
 async fn attach(
     address: String,
     identity: Arc<Identity>,
+    connector: Option<Connector>,
     outgoing: mpsc::Receiver<v1::AttachRequest>,
 ) -> Result<Streaming<v1::AttachResponse>, CallError> {
     let endpoint = settings::parse_address(&address).and_then(|uri| transport::endpoint(&uri, &identity));
     let endpoint = endpoint.map_err(|error| CallError::from(Status::unavailable(error.to_string())))?;
-    let mut client = AgentServiceClient::new(transport::Connection::new(endpoint.connect_lazy(), identity))
+    let channel = connector::channel(&endpoint, connector.as_ref());
+    let mut client = AgentServiceClient::new(transport::Connection::new(channel, identity))
         .max_decoding_message_size(MAX_MESSAGE_BYTES);
     Ok(client.attach(ReceiverStream::new(outgoing)).await?.into_inner())
 }

@@ -1,6 +1,7 @@
 //! Gives the session a thread, a clock and a connection, and runs its handlers.
 //!
-//! The thread has a runtime of its own, so that nothing that a handler does on the program's runtime delays a heartbeat.
+//! The thread has a runtime of its own, so that nothing that a handler does on the program's runtime delays a heartbeat. A program that
+//! wants no second thread has it all on its runtime.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,21 +47,30 @@ pub(super) struct Plan {
     pub(super) client: Client,
     pub(super) drain_timeout: Duration,
     pub(super) drain_on_signals: bool,
+    pub(super) own_thread: bool,
 }
 
-/// Starts the agent's thread. Handlers will run on the given runtime.
+/// Starts the agent: on its thread, if it is to have one. Handlers will run on the given runtime.
 pub(super) fn spawn(plan: Plan, program: runtime::Handle) -> Result<AgentHandle> {
     let name = plan.profile.name.clone();
     let (wish, wishes) = watch::channel(Wish::Run);
     let (status, statuses) = watch::channel(Status::default());
     let (end, ended) = oneshot::channel();
-    let own = runtime::Builder::new_current_thread().enable_all().build().map_err(|error| no_thread(&error))?;
-    let work = move || {
-        let result = own.block_on(async { Driver::new(plan, program, wishes, status)?.run().await });
+    let own_thread = plan.own_thread;
+    let handlers = program.clone();
+    let work = async move {
+        let result = async { Driver::new(plan, handlers, wishes, status)?.run().await }.await;
         // Nobody may be waiting any more.
         let _ = end.send(result);
     };
-    std::thread::Builder::new().name("callboard-agent".to_owned()).spawn(work).map_err(|error| no_thread(&error))?;
+    if own_thread {
+        let own = runtime::Builder::new_current_thread().enable_all().build().map_err(|error| no_thread(&error))?;
+        let run = move || own.block_on(work);
+        std::thread::Builder::new().name("callboard-agent".to_owned()).spawn(run).map_err(|error| no_thread(&error))?;
+    } else {
+        // Whoever has the handle waits for the end; without the handle it ends.
+        program.spawn(work);
+    }
     Ok(AgentHandle { name, wish, status: statuses, ended })
 }
 
@@ -130,7 +140,7 @@ impl Driver {
             session: Session::new(config),
             began: Instant::now(),
             addresses: plan.addresses,
-            connection: Connection::new(plan.client.identity().clone()),
+            connection: Connection::new(plan.client.identity().clone(), plan.client.connector().cloned()),
             handlers: plan.handlers,
             on_message: plan.on_message,
             running: HashMap::new(),

@@ -21,6 +21,7 @@ use callboard_proto::v1::task_service_client::TaskServiceClient;
 use callboard_proto::{MAX_MESSAGE_BYTES, v1};
 use tonic::transport::Endpoint;
 
+use crate::connector::{self, Connector};
 use crate::credentials::Identity;
 use crate::transport::{self, Connection};
 use crate::{Credentials, Result, settings};
@@ -51,6 +52,7 @@ struct Inner {
     namespace: String,
     timeout: Duration,
     identity: Arc<Identity>,
+    connector: Option<Connector>,
 }
 
 #[derive(Debug)]
@@ -135,9 +137,15 @@ impl Client {
         &self.inner.identity
     }
 
+    /// How its connections are made, if not by TCP.
+    pub(crate) fn connector(&self) -> Option<&Connector> {
+        self.inner.connector.as_ref()
+    }
+
     fn channel_in_turn(&self, turn: usize) -> Connection {
         let address = &self.inner.addresses[turn % self.inner.addresses.len()];
-        let connect = || Connection::new(address.endpoint.connect_lazy(), self.inner.identity.clone());
+        let channel = || connector::channel(&address.endpoint, self.connector());
+        let connect = || Connection::new(channel(), self.inner.identity.clone());
         address.connection.get_or_init(connect).clone()
     }
 
@@ -160,6 +168,7 @@ pub struct ClientBuilder {
     credentials: Credentials,
     /// One that was read already, instead.
     identity: Option<Arc<Identity>>,
+    connector: Option<Connector>,
 }
 
 impl ClientBuilder {
@@ -192,6 +201,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Makes its connections otherwise than by TCP.
+    #[must_use]
+    pub fn connector(mut self, connector: Connector) -> Self {
+        self.connector = Some(connector);
+        self
+    }
+
     pub(crate) fn identity(mut self, identity: Arc<Identity>) -> Self {
         self.identity = Some(identity);
         self
@@ -216,6 +232,7 @@ impl ClientBuilder {
             namespace: settings::namespace(self.namespace),
             timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
             identity: identity.clone(),
+            connector: self.connector,
         };
         Ok(Client { inner: Arc::new(inner) })
     }
