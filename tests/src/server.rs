@@ -8,6 +8,7 @@ use callboard::v1::namespace_service_client::NamespaceServiceClient;
 use callboard::v1::task_service_client::TaskServiceClient;
 use callboard_proto::MAX_MESSAGE_BYTES;
 use std::fs::{File, OpenOptions};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -19,6 +20,8 @@ use tonic::transport::{Channel, Endpoint};
 
 /// How long a server may take to listen, or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The signal's number.
+const SIGKILL: i32 = 9;
 /// What a server says when it listens.
 const LISTENING: [&str; 2] = ["listening on http://127.0.0.1:", "listening on https://127.0.0.1:"];
 
@@ -185,10 +188,12 @@ impl Server {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// Kills it (SIGKILL), and waits until it is gone.
+    /// Kills it (SIGKILL), and waits until it is gone. Fails the test when it had ended by itself before.
     pub async fn kill_9(&mut self) {
         let mut process = self.process.take().expect("the server runs");
         process.child.kill().await.expect("the server can be killed");
+        let status = process.child.wait().await.expect("its end can be awaited");
+        assert_eq!(status.signal(), Some(SIGKILL), "the server had ended by itself: {status}");
     }
 
     /// Asks it to end (SIGTERM), and waits until it has.

@@ -1,4 +1,4 @@
-//! A server on PostgreSQL: what it does on a file, it does there, also when it is killed.
+//! A server on PostgreSQL: what it does on a file, it does there.
 
 // Helpers of tests stand outside of tests.
 #![allow(clippy::unwrap_used)]
@@ -39,29 +39,6 @@ async fn a_task_is_done_and_is_there_after_a_restart() {
     let history = server.client().history(&tasks[0].id).await.unwrap();
     assert!(history.len() >= 3, "{history:?}");
     assert_eq!(echo(&server, "again").await, "again");
-}
-
-/// What the same test shows of a file.
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_when_the_server_is_killed_under_load() {
-    let seed = Seed::choose();
-    let mut random = seed.random();
-    let settings = "--stream-lease 5s --reattach-grace 3s --restart-grace 10s --cancel-grace 5s --log warn";
-    let url = cluster().database().await;
-    let mut server = Server::builder().args(settings).database(&url).start().await;
-    let mut load = Load::start(&server.address(), seed.0, Size::default());
-    for _ in 0..rounds() {
-        tokio::time::sleep(random_millis(&mut random, 200..900)).await;
-        server.kill_9().await;
-        server.restart().await;
-    }
-    load.stop_asking().await;
-    load.heal().await;
-    let observed = Observed::read(&server.client()).await.expect("everything can be read");
-    let history = load.stop().await.history().clone();
-    checker::assert_kept(&history, &observed);
-    checker::assert_none_taken(&history, &observed);
-    println!("seed {}: {} kills, {} tasks, {}", seed.0, rounds(), observed.tasks.len(), history.summary());
 }
 
 /// While the database is away calls are refused, and the server waits for it; then it goes on where it was.

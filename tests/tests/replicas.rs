@@ -5,12 +5,8 @@
 
 use callboard::{Agent, AgentHandle, Context, NewTask, TaskError};
 use callboard_test_postgres::{Cluster, Settings};
-use callboard_tests::checker::{self, Observed};
-use callboard_tests::load::chance::{Seed, random_millis, rounds};
-use callboard_tests::load::{Load, Size};
 use callboard_tests::server::Server;
 use callboard_tests::wait;
-use rand::Rng;
 use std::sync::OnceLock;
 
 /// As it is used: with fsync, and vacuumed.
@@ -47,28 +43,4 @@ async fn a_task_of_one_is_done_by_an_agent_of_another() {
         assert_eq!(wait::soon("the result at the other server", result).await.unwrap(), text);
     }
     agent.stop();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_when_servers_of_three_are_killed_under_load() {
-    let seed = Seed::choose();
-    let mut random = seed.random();
-    let settings = "--stream-lease 5s --reattach-grace 3s --restart-grace 10s --cancel-grace 5s --log warn";
-    let mut servers = replicas(3, settings).await;
-    let addresses: Vec<String> = servers.iter().map(Server::address).collect();
-    let mut load = Load::start_on(&addresses, seed.0, Size::default());
-    for _ in 0..rounds() {
-        tokio::time::sleep(random_millis(&mut random, 200..900)).await;
-        let victim = random.random_range(0..servers.len());
-        servers[victim].kill_9().await;
-        tokio::time::sleep(random_millis(&mut random, 0..900)).await;
-        servers[victim].restart().await;
-    }
-    load.stop_asking().await;
-    load.heal().await;
-    let observed = Observed::read(&servers[0].client()).await.expect("everything can be read");
-    let history = load.stop().await.history().clone();
-    checker::assert_kept(&history, &observed);
-    checker::assert_none_taken(&history, &observed);
-    println!("seed {}: {} kills, {} tasks, {}", seed.0, rounds(), observed.tasks.len(), history.summary());
 }

@@ -1,6 +1,7 @@
-//! Developer commands: `cargo xtask generate`, `lint`, `tidy`, `test`, `fuzz`, `demo`. CONTRIBUTING.md says when to use which.
+//! Developer commands: `cargo xtask generate`, `lint`, `tidy`, `test`, `fuzz`, `chaos`, `demo`. CONTRIBUTING.md says when to use which.
 
 mod buf;
+mod chaos;
 mod command;
 mod demo;
 mod deploy;
@@ -55,6 +56,13 @@ enum Command {
         #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fuzz::seconds)]
         seconds: u64,
     },
+    /// Set up what the fault battery needs, build it, and run it with these arguments.
+    #[command(disable_help_flag = true)]
+    Chaos {
+        /// Arguments of the battery; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Set up what the demo needs, build `callboard`, and run `callboard demo` with these arguments.
     #[command(disable_help_flag = true)]
     Demo {
@@ -71,6 +79,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Test { long } => test::run(long),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Command::Chaos { args } => chaos::run(&args),
         Command::Demo { args } => demo::run(&args),
     };
     match outcome {

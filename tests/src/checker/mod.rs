@@ -115,15 +115,19 @@ pub fn check(history: &History, observed: &Observed) -> Vec<Violation> {
     findings.0
 }
 
+/// What was broken, with the histories of the tasks at fault, and what else is to be told.
+pub fn story(history: &History, observed: &Observed, logs: &str) -> String {
+    let violations = check(history, observed);
+    let mut story = format!("{} promises were broken:\n", violations.len());
+    for violation in violations.iter().take(20) {
+        story += &format!("{violation}\n{}", observed.tell(&violation.about, history));
+    }
+    story + logs
+}
+
 /// Fails the test when a promise was broken: says which, with the histories of the tasks at fault.
 pub fn assert_kept(history: &History, observed: &Observed) {
-    let violations = check(history, observed);
-    if violations.is_empty() {
-        return;
+    if !check(history, observed).is_empty() {
+        panic!("{}", story(history, observed, ""));
     }
-    let mut report = format!("{} promises were broken:\n", violations.len());
-    for violation in violations.iter().take(20) {
-        report += &format!("{violation}\n{}", observed.tell(&violation.about, history));
-    }
-    panic!("{report}");
 }

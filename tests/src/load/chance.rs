@@ -44,8 +44,12 @@ fn from_clock() -> u64 {
 
 /// How many rounds of faults there are.
 pub fn rounds() -> u32 {
-    let long = std::env::var("CALLBOARD_LONG").is_ok_and(|long| long == "1");
-    if long { LONG_ROUNDS } else { ROUNDS }
+    if is_long() { LONG_ROUNDS } else { ROUNDS }
+}
+
+/// Whether the long form was asked for: `CALLBOARD_LONG=1`.
+pub fn is_long() -> bool {
+    std::env::var("CALLBOARD_LONG").is_ok_and(|long| long == "1")
 }
 
 /// A random length of time.

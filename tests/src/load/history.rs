@@ -264,6 +264,17 @@ impl History {
         receipts.filter(|receipt| !self.acknowledged.contains(&receipt.message_id)).count()
     }
 
+    /// How many operations were acknowledged: answers and receipts that came, handlers that ended, messages that were delivered.
+    pub fn operations(&self) -> u64 {
+        let answers = self.creations.iter().map(|creation| creation.answers.len());
+        let steered = self.cancels.iter().chain(&self.retries).map(|steering| steering.answers.len());
+        let receipts = self.reports.iter().map(|report| report.receipts.len());
+        let sent = self.letters.iter().map(|letter| letter.answers.len());
+        let counted: usize = answers.chain(steered).chain(receipts).chain(sent).sum();
+        let ended = self.runs.iter().filter(|run| run.ended.is_some()).count();
+        (counted + ended + self.deliveries.len() + self.acknowledged.len()) as u64
+    }
+
     /// How much there was of everything.
     pub fn summary(&self) -> String {
         let acknowledged = self.creations.iter().filter(|creation| !creation.answers.is_empty()).count();

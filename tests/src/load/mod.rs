@@ -210,19 +210,31 @@ impl Load {
         .await;
     }
 
-    /// Waits until every live task has ended and every letter is read, or the time is over.
+    /// Waits until every live task has ended and every letter is read. Fails the test when the time is over.
     pub async fn heal(&mut self) {
+        self.try_heal().await.unwrap_or_else(|left| panic!("{left}"));
+    }
+
+    /// Waits until every live task has ended and every letter is read.
+    ///
+    /// # Errors
+    ///
+    /// Says what is left when the time is over.
+    pub async fn try_heal(&mut self) -> Result<(), String> {
         let until = tokio::time::Instant::now() + HEALING;
         loop {
             let live = live_tasks(&self.clients[0]).await;
             let letters = self.recorder.history().under_way();
             if live.is_empty() && letters == 0 {
-                return;
+                return Ok(());
             }
             let told: Vec<_> = live.iter().take(20).map(describe).collect();
             let count = live.len();
-            let in_time = tokio::time::Instant::now() < until;
-            assert!(in_time, "{count} tasks and {letters} letters are left {HEALING:?} after the faults: {told:#?}");
+            if tokio::time::Instant::now() >= until {
+                return Err(format!(
+                    "{count} tasks and {letters} letters are left {HEALING:?} after the faults: {told:#?}"
+                ));
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

@@ -1,0 +1,164 @@
+//! What most faults happen to: servers on a store, under the load of `callboard-tests`, which the checker reads afterwards.
+
+use crate::fault::{Plan, Store};
+use crate::report::Report;
+use callboard_test_postgres::{Cluster, Settings};
+use callboard_tests::checker::{self, Observed};
+use callboard_tests::load::history::History;
+use callboard_tests::load::{Load, Size};
+use callboard_tests::server::Server;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Leases that a busy machine keeps, and time enough to come back.
+pub const SETTINGS: &str = "--stream-lease 5s --reattach-grace 3s --restart-grace 10s --cancel-grace 5s --log warn";
+/// How many servers there are on PostgreSQL.
+pub const REPLICAS: usize = 3;
+/// How long nothing at all may be acknowledged, once a fault is over.
+const STANDSTILL: Duration = Duration::from_secs(60);
+/// Between two looks at how much was acknowledged.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Servers, and the cluster that they are on.
+#[derive(Debug)]
+pub struct Servers {
+    /// One on a file, or the replicas.
+    pub servers: Vec<Server>,
+    /// What the replicas are on.
+    pub cluster: Option<Arc<Cluster>>,
+}
+
+impl Servers {
+    /// Starts as many as the plan's store wants.
+    pub async fn start(plan: &Plan, settings: &str) -> Self {
+        let count = if plan.store == Store::Postgres { REPLICAS } else { 1 };
+        Self::start_some(plan, settings, count).await
+    }
+
+    /// Starts so many; on a file there can be but one.
+    pub async fn start_some(plan: &Plan, settings: &str, count: usize) -> Self {
+        let cluster = (plan.store == Store::Postgres).then(cluster);
+        let cluster = match cluster {
+            Some(starting) => Some(starting.await),
+            None => None,
+        };
+        let url = match &cluster {
+            Some(cluster) => Some(cluster.database().await),
+            None => None,
+        };
+        let mut servers = Vec::new();
+        for _ in 0..count {
+            let mut builder = Server::builder().args(settings);
+            if let Some(url) = &url {
+                builder = builder.database(url);
+            }
+            if !plan.planted.is_empty() {
+                builder = builder.env("CALLBOARD_PLANTED", &plan.planted);
+            }
+            servers.push(builder.start().await);
+        }
+        Self { servers, cluster }
+    }
+
+    /// Where they are.
+    pub fn addresses(&self) -> Vec<String> {
+        self.servers.iter().map(Server::address).collect()
+    }
+
+    /// What they have logged, for whoever looks for a reason.
+    pub fn logs(&self) -> String {
+        let tell = |server: &Server| format!("--- log of {}\n{}", server.address(), server.logs());
+        self.servers.iter().map(tell).collect()
+    }
+}
+
+/// A cluster of its own, as it is used: with fsync, and vacuumed. Nobody else is harmed by what happens to it.
+async fn cluster() -> Arc<Cluster> {
+    let start = || Arc::new(Cluster::start(Settings { fsync: true, autovacuum: true }));
+    tokio::task::spawn_blocking(start).await.expect("PostgreSQL starts")
+}
+
+/// Servers under load.
+#[derive(Debug)]
+pub struct Stage {
+    /// The servers.
+    pub system: Servers,
+    /// What is asked of them, and done by agents.
+    pub load: Load,
+    /// Acknowledged operations when the last round began.
+    before: u64,
+    /// Handlers that ran when a fault fired: task and attempt.
+    running: BTreeSet<(String, i32)>,
+}
+
+impl Stage {
+    /// Starts servers and a load.
+    pub async fn start(plan: &Plan, settings: &str, size: Size) -> Self {
+        let system = Servers::start(plan, settings).await;
+        Self::on(plan, system, size)
+    }
+
+    /// Starts a load on servers.
+    pub fn on(plan: &Plan, system: Servers, size: Size) -> Self {
+        let addresses = system.addresses();
+        Self::led(plan, system, &addresses, size)
+    }
+
+    /// Starts a load that finds the servers elsewhere than where they are: behind a proxy.
+    pub fn led(plan: &Plan, system: Servers, addresses: &[String], size: Size) -> Self {
+        let load = Load::start_on(addresses, plan.seed, size);
+        Self { system, load, before: 0, running: BTreeSet::new() }
+    }
+
+    /// Waits until so many more operations were acknowledged: what was broken last works again.
+    pub async fn works(&mut self, operations: u64) {
+        let wanted = self.before + operations;
+        let arrives = async {
+            while self.load.recorder.history().operations() < wanted {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let arrived = tokio::time::timeout(STANDSTILL, arrives).await;
+        let count = self.load.recorder.history().operations();
+        let done = count - self.before;
+        assert!(arrived.is_ok(), "only {done} operations were acknowledged in {STANDSTILL:?} behind a fault");
+        self.before = count;
+    }
+
+    /// A fault is about to fire: what runs now is to go on to its end.
+    pub fn note_running(&mut self) {
+        self.running.extend(self.load.running());
+    }
+
+    /// Heals, reads everything, and holds it to what was promised. Handlers of agents that lived keep their attempts.
+    pub async fn check(self, report: &Report) {
+        let running = self.running.clone();
+        let (history, observed, logs) = self.heal(report).await;
+        let story = checker::story(&history, &observed, &logs);
+        let violations = checker::check(&history, &observed);
+        report.violations(&violations, if violations.is_empty() { String::new() } else { story });
+        for (run, event) in checker::taken(&history, &observed) {
+            report.broken(format!("an attempt was taken from an agent that lived: {run:?}, {event:?}"));
+        }
+        let ended = history.runs.iter().filter(|run| run.ended.is_some());
+        let kept = ended.filter(|run| running.contains(&(run.task_id.clone(), run.attempt))).count();
+        report.demand(kept == running.len(), || format!("{kept} of {} handlers went on to their end", running.len()));
+        report.saw("attempts that went on across a fault", kept as u64);
+    }
+
+    /// Stops asking, waits for the end of everything, reads it, and stops the agents. What has not ended in time the checker
+    /// will find.
+    pub async fn heal(mut self, report: &Report) -> (History, Observed, String) {
+        self.load.stop_asking().await;
+        if let Err(left) = self.load.try_heal().await {
+            report.broken(left);
+        }
+        let client = self.system.servers[0].client();
+        let observed = Observed::read(&client).await.expect("everything can be read");
+        let history = self.load.stop().await.history().clone();
+        report.operations(history.operations());
+        report.saw("tasks", observed.tasks.len() as u64);
+        (history, observed, self.system.logs())
+    }
+}

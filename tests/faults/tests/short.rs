@@ -1,0 +1,51 @@
+//! The short form of the battery: a few rounds of every fault, one fault after the other.
+//!
+//! `CALLBOARD_SEED` chooses the seed; `CALLBOARD_LONG=1` makes ten times as many rounds.
+
+// Helpers of tests stand outside of tests.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use callboard_faults::fault::{Plan, Store};
+use callboard_faults::faults;
+use callboard_faults::report::Outcome;
+use callboard_faults::run;
+use callboard_tests::load::chance::{Seed, is_long};
+use tokio::sync::Mutex;
+
+/// Faults have the machine to themselves: two at once are a third one.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+async fn kept(name: &str, store: Store) {
+    let _one = ONE_AT_A_TIME.lock().await;
+    let fault = faults::find(name).unwrap();
+    let seed = Seed::choose();
+    let rounds = fault.short_rounds() * if is_long() { 10 } else { 1 };
+    let plan = Plan { seed: seed.0, store, rounds, short: true, planted: String::new() };
+    let ended = run::run(fault, &plan).await;
+    let facts = ended.facts;
+    if ended.outcome != Outcome::Kept {
+        panic!("{}: {}\n{}\n{}", ended.outcome, ended.note, facts.broken.join("\n"), facts.story);
+    }
+    println!("seed {}: {rounds} rounds, {} operations, {:?}", seed.0, facts.operations, facts.seen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_server_on_sqlite() {
+    kept("kill-server", Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_server_on_postgres() {
+    kept("kill-server", Store::Postgres).await;
+}
+
+#[test]
+fn every_fault_has_its_short_form() {
+    let us = include_str!("short.rs");
+    for fault in faults::ALL {
+        for goal in fault.goals() {
+            let call = format!("kept(\"{}\", Store::{:?})", fault.name(), goal.store);
+            assert!(us.contains(&call), "no test here says {call}");
+        }
+    }
+}
