@@ -8,8 +8,13 @@ pub trait Clock: Send + Sync + 'static {
     /// The time of day. May jump.
     fn now(&self) -> Timestamp;
 
-    /// Time since some beginning. Never jumps; liveness is measured with it.
+    /// Time since some beginning. Never jumps; liveness is measured with it. It may stand while the machine sleeps.
     fn elapsed(&self) -> Span;
+
+    /// Time since some beginning. Never jumps, and goes on while the machine sleeps, where it is known how long that was.
+    fn uptime(&self) -> Span {
+        self.elapsed()
+    }
 }
 
 /// The machine's clocks.
@@ -35,5 +40,17 @@ impl Clock for SystemClock {
 
     fn elapsed(&self) -> Span {
         Span::from_std(self.began.elapsed())
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    fn uptime(&self) -> Span {
+        use rustix::time::{ClockId, clock_gettime};
+        #[cfg(target_os = "linux")]
+        let id = ClockId::Boottime;
+        // There it goes on while the machine sleeps.
+        #[cfg(target_os = "macos")]
+        let id = ClockId::Monotonic;
+        let since = clock_gettime(id);
+        Span(since.tv_sec.saturating_mul(1_000_000).saturating_add(since.tv_nsec / 1_000))
     }
 }

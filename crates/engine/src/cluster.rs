@@ -10,7 +10,7 @@ use crate::queue::Item;
 use crate::sessions::Named;
 use crate::shared::Shared;
 use callboard_core::command::Command;
-use callboard_core::model::Span;
+use callboard_core::model::{Span, Timestamp};
 use callboard_core::planted::Bug;
 use callboard_store::Error as StoreError;
 use callboard_store::cluster::{Cluster, Registration};
@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) const QUIET: Span = Span::seconds(5);
 /// So long after the last rise that was seen a registration is dead.
 const DEAD: Span = Span::seconds(8);
+/// An answer about the time that took longer says nothing.
+const PROMPT: Span = Span::millis(200);
 /// How many agents are read at a time.
 const PAGE: usize = 1_000;
 
@@ -49,6 +51,9 @@ impl Member {
         let now = shared.clock.elapsed();
         let mut member = Self { shared, base, registrations: 0, renewed: now, watched: HashMap::new() };
         member.register_anew().await?;
+        if let Some((time, _)) = member.time_of_store().await? {
+            member.shared.clock.set(time);
+        }
         Ok(member)
     }
 
@@ -92,7 +97,10 @@ impl Member {
         let renewed = within(cluster.renew(&shared.registration())).await;
         let now = shared.clock.elapsed();
         match renewed {
-            Ok(true) => self.renewed(sent, now),
+            Ok(true) => {
+                self.renewed(sent, now);
+                self.follow_time().await?;
+            }
             Ok(false) => {
                 tracing::warn!("the other replicas declared this one dead; its agents are to attach again");
                 shared.sessions.cut_all();
@@ -118,6 +126,25 @@ impl Member {
         }
         self.renewed = sent;
         self.push_until_quiet(sent);
+    }
+
+    /// All replicas go by the store's time of day.
+    async fn follow_time(&self) -> Result<()> {
+        match self.time_of_store().await? {
+            Some((time, took)) if took <= PROMPT => self.shared.clock.follow(time),
+            Some(_) => {}
+            None => self.shared.clock.follow_machine(),
+        }
+        Ok(())
+    }
+
+    /// What time it is there, and how long it took to learn it.
+    async fn time_of_store(&self) -> Result<Option<(Timestamp, Span)>> {
+        let Some(cluster) = self.shared.store.cluster() else { return Ok(None) };
+        let asked = self.shared.clock.elapsed();
+        let time = within(cluster.now()).await?;
+        let took = Span(self.shared.clock.elapsed().0 - asked.0);
+        Ok(time.map(|time| (time + Span(took.0 / 2), took)))
     }
 
     /// From its last renewal on, this replica pushes for so long.

@@ -166,9 +166,9 @@ async fn compare(shared: &Shared, cluster: &dyn Cluster, agents: &[(NamespaceId,
         let open: Vec<(AgentId, i64)> =
             some.iter().filter_map(|(_, agent)| Some((*agent, shared.sessions.epoch_of_open(*agent)?))).collect();
         let registration = shared.registration();
-        let rows = cluster.agents_by_id(some).await?;
-        let here = rows.iter().filter(|row| row.is_at(&registration));
-        let epochs: HashMap<AgentId, i64> = here.map(|row| (row.id, row.epoch)).collect();
+        let sessions = cluster.sessions_of(some).await?;
+        let here = sessions.iter().filter_map(|now| Some((now.agent, now.epoch_at(&registration)?)));
+        let epochs: HashMap<AgentId, i64> = here.collect();
         for (agent, epoch) in open {
             if epochs.get(&agent) != Some(&epoch) {
                 tracing::info!(%agent, epoch, "a stream's session is over, or is elsewhere; its agent is to attach again");
@@ -184,7 +184,7 @@ async fn compare(shared: &Shared, cluster: &dyn Cluster, agents: &[(NamespaceId,
 pub(crate) struct Look {
     /// Those that are waited for are looked at in turns, behind this one.
     waited_for: Option<TaskId>,
-    events: Option<Cursor>,
+    events: Cursor,
 }
 
 impl Look {
@@ -195,9 +195,9 @@ impl Look {
             return Ok(());
         }
         shared.names.refresh(&*shared.store).await?;
-        let end = Some(shared.store.end_of_events().await?);
-        if self.events != end {
-            self.events = end;
+        let news = cluster.news(self.events).await?;
+        self.events = news.end;
+        if news.any {
             shared.signals.tell_all();
         }
         self.once(shared, cluster).await

@@ -9,6 +9,7 @@
 //! - `mail`: what waits in mailboxes reaches streams and calls; `window` is what a stream may be sent.
 //! - `cluster`: this replica among those that share the store; `hints` is what they tell each other.
 //! - `retention`: forgets what nobody needs any more.
+//! - `steady`: the time of day that rows are written by.
 //! - `sweep`: time: silence, timers, and a second look at everything that a lost wake-up could have missed.
 //!
 //! Time is a [`Clock`] and chance an [`Entropy`](callboard_core::Entropy), both passed in. A future of the store is never
@@ -38,6 +39,7 @@ mod retention;
 mod retry;
 mod sessions;
 mod shared;
+mod steady;
 mod stream;
 mod sweep;
 mod waiters;

@@ -10,6 +10,7 @@ use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::queue::Queue;
 use crate::sessions::Sessions;
+use crate::steady::SteadyClock;
 use crate::waiters::Waiters;
 use crate::watch::Signals;
 use callboard_core::model::{Failure, LaneId, NamespaceId, Payload, Span, Task, Timestamp};
@@ -45,7 +46,7 @@ pub(crate) struct Channels {
 /// What the engine's parts share.
 pub(crate) struct Shared {
     pub store: Arc<dyn Store>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: SteadyClock,
     pub config: Config,
     pub queue: Queue,
     pub sessions: Sessions,
@@ -112,7 +113,7 @@ impl Shared {
             draining: AtomicBool::new(false),
             failure,
             store,
-            clock,
+            clock: SteadyClock::new(clock),
             config,
         }
     }

@@ -96,6 +96,9 @@ impl Sweep {
     async fn once(&mut self) -> Result<()> {
         let now = self.shared.clock.elapsed();
         let lease = self.shared.config.rules.stream_lease;
+        if self.shared.store.cluster().is_none() {
+            self.shared.clock.follow_machine();
+        }
         self.shared.sessions.beat(now, Span(lease.0 / 3));
         self.end_sessions(now, lease).await?;
         self.write_progress(now, false).await?;

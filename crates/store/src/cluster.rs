@@ -1,9 +1,9 @@
 //! What replicas that share a store know of each other: who is registered, and hints of what somebody committed.
 
-use crate::Result;
+use crate::{Cursor, Result};
 use async_trait::async_trait;
 use callboard_core::command::Fence;
-use callboard_core::model::{Agent, AgentId, NamespaceId, Task};
+use callboard_core::model::{AgentId, NamespaceId, Session, Task, Timestamp};
 use callboard_core::working_set::{LaneRef, TaskRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -23,6 +23,34 @@ pub struct Registration {
     pub dead: bool,
 }
 
+/// An agent's session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionNow {
+    /// Whose.
+    pub agent: AgentId,
+    /// The agent's last epoch.
+    pub epoch: i64,
+    /// The session of that epoch, if it is not over.
+    pub session: Option<Session>,
+}
+
+impl SessionNow {
+    /// The epoch of a session that this replica has.
+    pub fn epoch_at(&self, replica: &str) -> Option<i64> {
+        let at = self.session.as_ref().and_then(|session| session.link.replica());
+        (at == Some(replica)).then_some(self.epoch)
+    }
+}
+
+/// Whether there are new events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct News {
+    /// There may be.
+    pub any: bool,
+    /// Where they end now.
+    pub end: Cursor,
+}
+
 /// What replicas that share a store know of each other.
 #[async_trait]
 pub trait Cluster: Send + Sync {
@@ -31,6 +59,9 @@ pub trait Cluster: Send + Sync {
 
     /// Raises its counter. False: it was declared dead, or was never registered.
     async fn renew(&self, name: &str) -> Result<bool>;
+
+    /// What time it is by the store's own clock, which all replicas go by; none, if it has no clock.
+    async fn now(&self) -> Result<Option<Timestamp>>;
 
     /// Every registration that was not forgotten.
     async fn registrations(&self) -> Result<Vec<Registration>>;
@@ -44,8 +75,12 @@ pub trait Cluster: Send + Sync {
     /// Forgets a dead registration that no session names any more.
     async fn forget(&self, name: &str) -> Result<()>;
 
-    /// These agents as they are now; those that don't exist are left out.
-    async fn agents_by_id(&self, agents: &[(NamespaceId, AgentId)]) -> Result<Vec<Agent>>;
+    /// The epochs of these agents, and their sessions, as they are now; those that don't exist are left out.
+    async fn sessions_of(&self, agents: &[(NamespaceId, AgentId)]) -> Result<Vec<SessionNow>>;
+
+    /// Where events end now, and whether any may have come since they ended at `after`. Nothing that came is missed; what was
+    /// being committed then may be told twice.
+    async fn news(&self, after: Cursor) -> Result<News>;
 
     /// Those of these tasks that have ended.
     async fn ended_of(&self, tasks: &[TaskRef]) -> Result<Vec<TaskRef>>;

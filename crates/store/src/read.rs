@@ -95,7 +95,7 @@ pub enum EventScope {
 }
 
 /// A place in the order of commits. Opaque outside the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
     /// The transaction's place (PostgreSQL: its xid8; SQLite: 0).
     pub transaction: i64,

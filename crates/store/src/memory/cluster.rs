@@ -1,10 +1,10 @@
 //! Replicas that share a store in memory: for tests and simulation.
 
 use super::MemoryStore;
-use crate::cluster::{Cluster, Hint, Registration};
-use crate::{Error, Result};
+use crate::cluster::{Cluster, Hint, News, Registration, SessionNow};
+use crate::{Cursor, Error, Result};
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, NamespaceId, Task, TaskState};
+use callboard_core::model::{Agent, AgentId, NamespaceId, Task, TaskState, Timestamp};
 use callboard_core::working_set::TaskRef;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -50,6 +50,10 @@ impl Cluster for MemoryStore {
         Ok(true)
     }
 
+    async fn now(&self) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
+
     async fn registrations(&self) -> Result<Vec<Registration>> {
         Ok(self.replicas.registered().values().cloned().collect())
     }
@@ -73,9 +77,16 @@ impl Cluster for MemoryStore {
         Ok(())
     }
 
-    async fn agents_by_id(&self, agents: &[(NamespaceId, AgentId)]) -> Result<Vec<Agent>> {
+    async fn sessions_of(&self, agents: &[(NamespaceId, AgentId)]) -> Result<Vec<SessionNow>> {
         let tables = self.read();
-        Ok(agents.iter().filter_map(|agent| tables.agents.get(agent)).cloned().collect())
+        let rows = agents.iter().filter_map(|agent| tables.agents.get(agent));
+        let now = |row: &Agent| SessionNow { agent: row.id, epoch: row.epoch, session: row.session.clone() };
+        Ok(rows.map(now).collect())
+    }
+
+    async fn news(&self, after: Cursor) -> Result<News> {
+        let end = self.read().end_of_events();
+        Ok(News { any: end > after, end })
     }
 
     async fn ended_of(&self, tasks: &[TaskRef]) -> Result<Vec<TaskRef>> {

@@ -3,15 +3,16 @@
 use super::convert::Values;
 use super::error::pg_error;
 use super::store::{PostgresStore, Sql, rows_at_most};
-use crate::cluster::{Cluster, Hint, Registration};
+use super::{events, horizon};
+use crate::cluster::{Cluster, Hint, News, Registration, SessionNow};
 use crate::codec::{from_json, to_json};
 use crate::columns::Columns;
-use crate::rows::{self, agent_columns, task_columns};
-use crate::{Error, Result};
+use crate::rows::{self, task_columns};
+use crate::{Cursor, Error, Result};
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, NamespaceId, Task, TaskState};
+use callboard_core::model::{AgentId, NamespaceId, Task, TaskState, Timestamp};
 use callboard_core::working_set::TaskRef;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow};
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -29,15 +30,20 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 const REGISTER: &str = "INSERT INTO registrations (name, beat, dead) VALUES ($1, 1, false)";
 const RENEW: &str = "UPDATE registrations SET beat = beat + 1 WHERE name = $1 AND NOT dead RETURNING beat";
+const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 const REGISTRATIONS: &str = "SELECT name, beat, dead FROM registrations ORDER BY name";
 const DECLARE_DEAD: &str =
     "UPDATE registrations SET dead = true WHERE name = $1 AND (dead OR beat = $2) RETURNING beat";
 const RESIGN: &str = "UPDATE registrations SET dead = true WHERE name = $1";
 const FORGET: &str = "DELETE FROM registrations WHERE name = $1 AND dead";
-const AGENTS: &str = concat!(
+const SESSIONS: &str = "SELECT a.id, a.epoch, a.session FROM agents AS a \
+     JOIN unnest($1::bigint[], $2::uuid[]) AS v (namespace, id) USING (namespace, id)";
+/// What was committed below the horizon of then was shown then; what is at it, or beyond, may not have been. (A later commit may have
+/// an earlier token: that is why the last token alone says nothing.)
+const NEWS: &str = concat!(
     "SELECT ",
-    agent_columns!(),
-    " FROM agents AS a JOIN unnest($1::bigint[], $2::uuid[]) AS v (namespace, id) USING (namespace, id)"
+    horizon!(),
+    ", coalesce((SELECT e.token FROM events AS e ORDER BY e.token DESC LIMIT 1) >= $2, false)"
 );
 const ENDED: &str = "SELECT t.namespace, t.id FROM tasks AS t \
      JOIN unnest($1::bigint[], $2::uuid[]) AS v (namespace, id) USING (namespace, id) WHERE NOT t.live";
@@ -57,6 +63,11 @@ impl Cluster for PostgresStore {
 
     async fn renew(&self, name: &str) -> Result<bool> {
         self.change(RENEW, || Values::default().text(name)).await
+    }
+
+    async fn now(&self) -> Result<Option<Timestamp>> {
+        let found = self.shared.read(Sql::Fixed(NOW), Values::default).await?;
+        found.first().map(|row| Ok(Timestamp(row.number(0)?))).transpose()
     }
 
     async fn registrations(&self) -> Result<Vec<Registration>> {
@@ -79,10 +90,21 @@ impl Cluster for PostgresStore {
         self.change(FORGET, || Values::default().text(name)).await.map(drop)
     }
 
-    async fn agents_by_id(&self, agents: &[(NamespaceId, AgentId)]) -> Result<Vec<Agent>> {
+    async fn sessions_of(&self, agents: &[(NamespaceId, AgentId)]) -> Result<Vec<SessionNow>> {
         let values = || Values::default().each(agents, |(namespace, _)| namespace.0).each(agents, |(_, id)| id.0);
-        let found = self.shared.read(Sql::Fixed(AGENTS), values).await?;
-        found.iter().map(rows::agent).collect()
+        let found = self.shared.read(Sql::Fixed(SESSIONS), values).await?;
+        let now = |row: &PgRow| {
+            let session = row.json_or_null(2)?.map(|text| from_json(text, "an agent's session")).transpose()?;
+            Ok(SessionNow { agent: row.agent_id(0)?, epoch: row.number(1)?, session })
+        };
+        found.iter().map(now).collect()
+    }
+
+    async fn news(&self, after: Cursor) -> Result<News> {
+        let values = || Values::default().one(self.shared.offset).one(after.transaction);
+        let found = self.shared.read(Sql::Fixed(NEWS), values).await?;
+        let row = found.first().ok_or_else(|| Error::Corrupt("there is no horizon".into()))?;
+        Ok(News { end: events::behind(row.number(0)?), any: row.flag(1)? })
     }
 
     async fn ended_of(&self, tasks: &[TaskRef]) -> Result<Vec<TaskRef>> {

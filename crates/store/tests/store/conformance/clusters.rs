@@ -2,10 +2,11 @@
 
 use super::samples::*;
 use callboard_core::command::{Fence, StopReason};
-use callboard_core::model::LeaseToken;
 use callboard_core::model::task::{Cancelling, TaskState};
+use callboard_core::model::{LeaseToken, Timestamp};
 use callboard_core::working_set::ChangeSet;
-use callboard_store::cluster::{Cluster, Hint, StopHint};
+use callboard_store::Cursor;
+use callboard_store::cluster::{Cluster, Hint, SessionNow, StopHint};
 use std::collections::BTreeSet;
 
 fn cluster(fixture: &Fixture) -> &dyn Cluster {
@@ -52,14 +53,43 @@ pub async fn what_ended_and_what_is_to_stop(fixture: Fixture) {
     assert_eq!(cluster.stopping(0).await.unwrap(), []);
 }
 
-/// Agents by their ids.
-pub async fn agents_as_they_are_now(fixture: Fixture) {
+/// Sessions by their agents' ids.
+pub async fn sessions_as_they_are_now(fixture: Fixture) {
     let cluster = cluster(&fixture);
     let row = agent(1, "ann");
     let agents = vec![callboard_core::working_set::Changed { row: row.clone(), expected: 0 }];
     fixture.save(ChangeSet { agents, ..ChangeSet::default() }).await;
     let asked = [(NAMESPACE, agent_id(1)), (NAMESPACE, agent_id(2)), (OTHER, agent_id(1))];
-    assert_eq!(cluster.agents_by_id(&asked).await.unwrap(), [row]);
+    let now = SessionNow { agent: row.id, epoch: row.epoch, session: row.session };
+    assert_eq!(cluster.sessions_of(&asked).await.unwrap(), [now]);
+}
+
+/// New events are told of until a look began behind them; then there is nothing new, however often one looks.
+pub async fn news_of_events(fixture: Fixture) {
+    let cluster = cluster(&fixture);
+    let before = cluster.news(Cursor::default()).await.unwrap().end;
+    fixture.save(ChangeSet { events: vec![event(1, 1)], ..new_tasks(&[task(1)]) }).await;
+    let after = cluster.news(before).await.unwrap();
+    assert!(after.any, "something happened to a task");
+    // Other transactions of the same PostgreSQL may hold the horizon for a moment.
+    let mut quiet = cluster.news(after.end).await.unwrap();
+    while quiet.any {
+        quiet = cluster.news(quiet.end).await.unwrap();
+    }
+    assert_eq!(cluster.registrations().await.unwrap(), []);
+    cluster.register("a").await.unwrap();
+    assert!(cluster.renew("a").await.unwrap());
+    assert!(!cluster.news(quiet.end).await.unwrap().any, "a renewal is no event");
+}
+
+/// The store's own clock, if it has one, goes on.
+pub async fn time_of_day(fixture: Fixture) {
+    let cluster = cluster(&fixture);
+    let Some(before) = cluster.now().await.unwrap() else { return };
+    let year_2026 = Timestamp(1_767_225_600_000_000);
+    assert!(before > year_2026);
+    while cluster.now().await.unwrap() == Some(before) {}
+    assert!(cluster.now().await.unwrap() > Some(before));
 }
 
 /// A hint comes as it was told, in parts, to everyone.
