@@ -93,6 +93,13 @@ pub fn pause(pid: u32) {
     send(pid, Signal::STOP);
 }
 
+/// Whether a process is stopped. Linux says so; elsewhere it is believed.
+pub fn is_paused(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // Behind the name, which is in parentheses and may have any characters.
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+}
+
 /// Lets a stopped process go on (SIGCONT).
 pub fn resume(pid: u32) {
     send(pid, Signal::CONT);

@@ -8,6 +8,8 @@
 
 mod binaries;
 mod pooler;
+mod signals;
+mod standby;
 
 pub use binaries::{INSTALL, find};
 pub use pooler::Pooler;
@@ -22,6 +24,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
+
+/// The name of a cluster's socket, in the folder that [`Cluster::socket`] names.
+pub const SOCKET_NAME: &str = ".s.PGSQL.5432";
 
 /// How long a cluster may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -66,27 +71,21 @@ impl Cluster {
     ///
     /// When there is no PostgreSQL, or it does not start.
     pub fn start(settings: Settings) -> Self {
+        Self::made(settings, |place, binaries| {
+            let mut initdb = place.command(&binaries.join("initdb"));
+            initdb.args(["--auth=trust", "--username=postgres", "--no-sync"]);
+            initdb.args(["--encoding=UTF8", "--locale=C", "--pgdata"]).arg(place.data());
+            initdb
+        })
+    }
+
+    /// Starts a cluster whose data a program makes.
+    fn made(settings: Settings, make: impl FnOnce(&Place, &Path) -> Command) -> Self {
         let binaries = find().unwrap_or_else(|fault| panic!("{fault}"));
-        // Not the default folder of temporary files, whose name may be too long for a socket's.
-        let folder = tempfile::Builder::new().prefix("callboard-pg-").tempdir_in("/tmp").expect("a folder").keep();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("a private folder");
-        let owner = binaries::owner();
-        if let Some((uid, gid)) = owner {
-            chown(&folder, Some(uid), Some(gid)).expect("the folder can be given away");
-        }
-        let mut watcher = Command::new("sh");
-        watcher.args(["-c", WATCHER, "watcher"]).arg(&folder).process_group(0);
-        watcher.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let watcher = watcher.spawn().expect("sh can be started");
-        let place = Place { folder };
-        let initdb = place
-            .command(&binaries.join("initdb"))
-            .args(["--auth=trust", "--username=postgres", "--no-sync"])
-            .args(["--encoding=UTF8", "--locale=C", "--pgdata"])
-            .arg(place.data())
-            .output()
-            .expect("initdb runs");
-        assert!(initdb.status.success(), "initdb: {}", String::from_utf8_lossy(&initdb.stderr));
+        let (place, watcher) = Place::new();
+        let mut command = make(&place, &binaries);
+        let made = command.output().expect("the program that makes the data runs");
+        assert!(made.status.success(), "{command:?}: {}", String::from_utf8_lossy(&made.stderr));
         let server = place.start_server(&binaries, settings);
         Self {
             place,
@@ -128,7 +127,23 @@ impl Cluster {
         server.wait().expect("its end can be awaited");
     }
 
-    /// Starts it again after it was killed, and waits until it has recovered.
+    /// Kills the server and every process of it at once (SIGKILL), as if the machine had stopped. Gives how many there were.
+    pub fn kill_all(&self) -> usize {
+        let mut server = self.server.lock().expect("nobody failed with it");
+        let killed = signals::kill_family(server.id());
+        server.wait().expect("its end can be awaited");
+        killed
+    }
+
+    /// Ends the server as its administrators do: connections are cut, what is open is rolled back, and everything is written.
+    pub fn stop_fast(&self) {
+        let mut server = self.server.lock().expect("nobody failed with it");
+        signals::send("INT", &[server.id()]);
+        let status = server.wait().expect("its end can be awaited");
+        assert!(status.success(), "postgres ended with {status}: {}", self.log());
+    }
+
+    /// Starts it again after it was ended, and waits until it has recovered.
     pub fn start_again(&self) {
         let binaries = find().unwrap_or_else(|fault| panic!("{fault}"));
         *self.server.lock().expect("nobody failed with it") = self.place.start_server(&binaries, self.settings);
@@ -144,10 +159,22 @@ impl Cluster {
         Pooler::start(self.socket(), &format!("pooler-{number}"))
     }
 
+    /// What a database answers to a question.
+    async fn asks(&self, database: &str, question: &'static str) -> bool {
+        let mut connection = self.connect(database).await;
+        let answer = sqlx::query_scalar(question).fetch_one(&mut connection).await.expect("an answer");
+        connection.close().await.expect("the connection closes");
+        answer
+    }
+
+    async fn connect(&self, database: &str) -> PgConnection {
+        let options: PgConnectOptions = self.url(database).parse().expect("a URL");
+        options.connect().await.expect("a connection")
+    }
+
     /// Runs statements in a database.
     pub async fn run(&self, database: &str, script: &str) {
-        let options: PgConnectOptions = self.url(database).parse().expect("a URL");
-        let mut connection: PgConnection = options.connect().await.expect("a connection");
+        let mut connection = self.connect(database).await;
         sqlx::raw_sql(AssertSqlSafe(script.to_owned())).execute(&mut connection).await.expect("the statements run");
         connection.close().await.expect("the connection closes");
     }
@@ -160,6 +187,21 @@ struct Place {
 }
 
 impl Place {
+    /// A new one, and who removes it with what runs in it.
+    fn new() -> (Self, Child) {
+        // Not the default folder of temporary files, whose name may be too long for a socket's.
+        let folder = tempfile::Builder::new().prefix("callboard-pg-").tempdir_in("/tmp").expect("a folder").keep();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("a private folder");
+        if let Some((uid, gid)) = binaries::owner() {
+            chown(&folder, Some(uid), Some(gid)).expect("the folder can be given away");
+        }
+        let mut watcher = Command::new("sh");
+        watcher.args(["-c", WATCHER, "watcher"]).arg(&folder).process_group(0);
+        watcher.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let watcher = watcher.spawn().expect("sh can be started");
+        (Self { folder }, watcher)
+    }
+
     fn start_server(&self, binaries: &Path, settings: Settings) -> Child {
         let mut child = self.spawn_server(binaries, settings);
         until("postgres", || {
@@ -204,7 +246,8 @@ impl Place {
     fn is_ready(&self, pid: u32) -> bool {
         let file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         let lines: Vec<&str> = file.lines().map(str::trim).collect();
-        lines.first().is_some_and(|first| *first == pid.to_string()) && lines.get(7) == Some(&"ready")
+        lines.first().is_some_and(|first| *first == pid.to_string())
+            && lines.get(7).is_some_and(|state| ["ready", "standby"].contains(state))
     }
 
     fn log(&self) -> String {

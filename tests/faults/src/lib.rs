@@ -9,11 +9,14 @@
 // A harness that can't do its part fails the run that asked for it, at the line that asked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod crowd;
 pub mod fault;
 pub mod faults;
+pub mod forwarder;
 pub mod ledger;
 pub mod programs;
 pub mod report;
 pub mod run;
 pub mod stage;
 pub mod table;
+pub mod watchers;

@@ -4,6 +4,7 @@ use crate::fault::{Plan, Store};
 use crate::report::Report;
 use callboard_test_postgres::{Cluster, Settings};
 use callboard_tests::checker::{self, Observed};
+use callboard_tests::load::crew::Crew;
 use callboard_tests::load::history::History;
 use callboard_tests::load::{Load, Size};
 use callboard_tests::server::Server;
@@ -38,27 +39,19 @@ impl Servers {
 
     /// Starts so many; on a file there can be but one.
     pub async fn start_some(plan: &Plan, settings: &str, count: usize) -> Self {
-        let cluster = (plan.store == Store::Postgres).then(cluster);
-        let cluster = match cluster {
-            Some(starting) => Some(starting.await),
-            None => None,
-        };
-        let url = match &cluster {
-            Some(cluster) => Some(cluster.database().await),
-            None => None,
-        };
-        let mut servers = Vec::new();
-        for _ in 0..count {
-            let mut builder = Server::builder().args(settings);
-            if let Some(url) = &url {
-                builder = builder.database(url);
+        match plan.store {
+            Store::Sqlite => Self { servers: serving(plan, settings, count, None).await, cluster: None },
+            Store::Postgres => {
+                let cluster = cluster().await;
+                let url = cluster.database().await;
+                Self { servers: serving(plan, settings, count, Some(&url)).await, cluster: Some(cluster) }
             }
-            if !plan.planted.is_empty() {
-                builder = builder.env("CALLBOARD_PLANTED", &plan.planted);
-            }
-            servers.push(builder.start().await);
         }
-        Self { servers, cluster }
+    }
+
+    /// Starts replicas on a database that stands elsewhere than in a cluster of their own: behind a proxy.
+    pub async fn start_at(plan: &Plan, settings: &str, url: &str) -> Self {
+        Self { servers: serving(plan, settings, REPLICAS, Some(url)).await, cluster: None }
     }
 
     /// Where they are.
@@ -73,8 +66,23 @@ impl Servers {
     }
 }
 
+async fn serving(plan: &Plan, settings: &str, count: usize, url: Option<&str>) -> Vec<Server> {
+    let mut servers = Vec::new();
+    for _ in 0..count {
+        let mut builder = Server::builder().args(settings);
+        if let Some(url) = url {
+            builder = builder.database(url);
+        }
+        if !plan.planted.is_empty() {
+            builder = builder.env("CALLBOARD_PLANTED", &plan.planted);
+        }
+        servers.push(builder.start().await);
+    }
+    servers
+}
+
 /// A cluster of its own, as it is used: with fsync, and vacuumed. Nobody else is harmed by what happens to it.
-async fn cluster() -> Arc<Cluster> {
+pub async fn cluster() -> Arc<Cluster> {
     let start = || Arc::new(Cluster::start(Settings { fsync: true, autovacuum: true }));
     tokio::task::spawn_blocking(start).await.expect("PostgreSQL starts")
 }
@@ -90,6 +98,17 @@ pub struct Stage {
     before: u64,
     /// Handlers that ran when a fault fired: task and attempt.
     running: BTreeSet<(String, i32)>,
+}
+
+/// What is left when the load is over.
+#[derive(Debug)]
+pub struct Healed {
+    /// What happened.
+    pub history: History,
+    /// What the servers say of it.
+    pub observed: Observed,
+    /// The servers, which still run.
+    pub system: Servers,
 }
 
 impl Stage {
@@ -134,22 +153,35 @@ impl Stage {
     /// Heals, reads everything, and holds it to what was promised. Handlers of agents that lived keep their attempts.
     pub async fn check(self, report: &Report) {
         let running = self.running.clone();
-        let (history, observed, logs) = self.heal(report).await;
-        let story = checker::story(&history, &observed, &logs);
-        let violations = checker::check(&history, &observed);
-        report.violations(&violations, if violations.is_empty() { String::new() } else { story });
-        for (run, event) in checker::taken(&history, &observed) {
-            report.broken(format!("an attempt was taken from an agent that lived: {run:?}, {event:?}"));
-        }
+        let Healed { history, observed, system } = self.heal(report).await;
+        judge(&history, &observed, &system.logs(), report);
         let ended = history.runs.iter().filter(|run| run.ended.is_some());
         let kept = ended.filter(|run| running.contains(&(run.task_id.clone(), run.attempt))).count();
         report.demand(kept == running.len(), || format!("{kept} of {} handlers went on to their end", running.len()));
         report.saw("attempts that went on across a fault", kept as u64);
     }
 
+    /// The same with a crew of agents in processes of their own. Those of the crew that were harmed may lose attempts, and nobody
+    /// else.
+    pub async fn check_with(self, report: &Report, crew: &Crew, harmed: &BTreeSet<String>) {
+        let Healed { mut history, observed, system } = self.heal(report).await;
+        let runs = crew.diary().read();
+        report.operations(runs.iter().filter(|run| run.ended.is_some()).count() as u64);
+        history.runs.extend(runs);
+        judge(&history, &observed, &(system.logs() + &crew.logs()), report);
+        let lost = checker::losses(&observed);
+        report.saw("attempts that were lost, and made again", lost.len() as u64);
+        if lost.is_empty() {
+            report.void("no agent that was harmed had a task");
+        }
+        for event in lost.iter().filter(|event| !harmed.contains(&event.agent)) {
+            report.broken(format!("an agent that was not harmed lost its attempt: {event:?}"));
+        }
+    }
+
     /// Stops asking, waits for the end of everything, reads it, and stops the agents. What has not ended in time the checker
     /// will find.
-    pub async fn heal(mut self, report: &Report) -> (History, Observed, String) {
+    pub async fn heal(mut self, report: &Report) -> Healed {
         self.load.stop_asking().await;
         if let Err(left) = self.load.try_heal().await {
             report.broken(left);
@@ -159,6 +191,16 @@ impl Stage {
         let history = self.load.stop().await.history().clone();
         report.operations(history.operations());
         report.saw("tasks", observed.tasks.len() as u64);
-        (history, observed, self.system.logs())
+        Healed { history, observed, system: self.system }
+    }
+}
+
+/// Holds what happened to what was promised.
+fn judge(history: &History, observed: &Observed, logs: &str, report: &Report) {
+    let violations = checker::check(history, observed);
+    let story = if violations.is_empty() { String::new() } else { checker::story(history, observed, logs) };
+    report.violations(&violations, story);
+    for (run, event) in checker::taken(history, observed) {
+        report.broken(format!("an attempt was taken from an agent that lived: {run:?}, {event:?}"));
     }
 }

@@ -39,6 +39,61 @@ async fn kill_server_on_postgres() {
     kept("kill-server", Store::Postgres).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_agents_on_sqlite() {
+    kept("kill-agents", Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_agents_on_postgres() {
+    kept("kill-agents", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_postgres() {
+    kept("kill-postgres", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restart_postgres() {
+    kept("restart-postgres", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promote_standby() {
+    kept("promote-standby", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pause_on_sqlite() {
+    kept("pause", Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pause_on_postgres() {
+    kept("pause", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reconnect_on_sqlite() {
+    kept("reconnect-10000", Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reconnect_on_postgres() {
+    kept("reconnect-10000", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stalled_watchers_on_sqlite() {
+    kept("stalled-watchers", Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stalled_watchers_on_postgres() {
+    kept("stalled-watchers", Store::Postgres).await;
+}
+
 #[test]
 fn every_fault_has_its_short_form() {
     let us = include_str!("short.rs");

@@ -27,6 +27,12 @@ pub fn assert_none_taken(history: &History, observed: &Observed) {
     assert!(taken.is_empty(), "attempts were taken from agents that lived: {taken:#?}");
 }
 
+/// The attempts that were lost, by their events.
+pub fn losses(observed: &Observed) -> Vec<v1::Event> {
+    let events = observed.tasks.values().flat_map(|seen| &seen.events);
+    events.filter(|event| event.r#type() == E::AttemptLost).cloned().collect()
+}
+
 fn is_taking(event: &v1::Event) -> bool {
     matches!(event.r#type(), E::AttemptLost | E::HandedBack | E::AttemptTimedOut)
 }

@@ -13,7 +13,7 @@ mod outcomes;
 mod tests;
 
 use crate::load::history::History;
-pub use living::{assert_none_taken, taken};
+pub use living::{assert_none_taken, losses, taken};
 pub use observed::{Observed, Seen};
 use std::fmt::{Display, Formatter};
 

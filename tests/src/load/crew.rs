@@ -6,6 +6,7 @@ use super::work::{SDK, result_of};
 use crate::program;
 use rand::Rng;
 use rand::rngs::StdRng;
+use rand::seq::IteratorRandom;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -35,6 +36,20 @@ pub enum Kind {
     Python,
     /// Of the Rust SDK.
     Rust,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Shell, Self::Python, Self::Rust];
+
+    /// What the names of its agents begin with.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Shell => "shell-",
+            Self::Python => "python-",
+            Self::Rust => "rust-",
+        }
+    }
 }
 
 /// What handlers note, one line each.
@@ -134,7 +149,7 @@ impl Crew {
     /// Starts an agent: with a new name, or with one that died.
     fn hire(&mut self, kind: Kind, name: Option<String>) {
         self.hired += 1;
-        let name = name.unwrap_or_else(|| format!("{kind:?}-{}", self.hired).to_lowercase());
+        let name = name.unwrap_or_else(|| format!("{}{}", kind.prefix(), self.hired));
         let mut command = match kind {
             Kind::Shell => self.shell(&name),
             Kind::Python => Command::from(program::command(program::python())),
@@ -163,14 +178,33 @@ impl Crew {
         command
     }
 
-    /// Kills one, and starts another in its place: half of the time under its name.
-    pub async fn kill_one(&mut self, random: &mut StdRng) {
-        let index = random.random_range(0..self.members.len());
+    /// Kills one of a kind, and starts another in its place: half of the time under its name.
+    pub async fn kill_one(&mut self, kind: Kind, random: &mut StdRng) {
+        let index = self.any(kind, random);
         let mut member = self.members.swap_remove(index);
         member.child.kill().await.expect("an agent can be killed");
+        let status = member.child.wait().await.expect("its end can be awaited");
+        assert_eq!(status.signal(), Some(SIGKILL), "agent {} ended by itself: {status}", member.name);
         self.killed.insert(member.name.clone());
         let again = random.random_bool(0.5).then_some(member.name);
         self.hire(member.kind, again);
+    }
+
+    /// One of a kind: its name and its process.
+    pub fn one(&self, kind: Kind, random: &mut StdRng) -> (&str, u32) {
+        let member = &self.members[self.any(kind, random)];
+        (&member.name, member.child.id().expect("an agent runs"))
+    }
+
+    fn any(&self, kind: Kind, random: &mut StdRng) -> usize {
+        let of_kind = (0..self.members.len()).filter(|index| self.members[*index].kind == kind);
+        of_kind.choose(random).expect("an agent of the kind")
+    }
+
+    /// How many tasks agents of a kind have done.
+    pub fn done(&self, kind: Kind) -> usize {
+        let runs = self.diary().read();
+        runs.iter().filter(|run| run.ended.is_some() && run.agent.starts_with(kind.prefix())).count()
     }
 
     /// Replaces those that died by themselves; gives how many did.

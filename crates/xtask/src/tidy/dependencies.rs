@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ),
     ("callboard-test-postgres", &[]),
     ("callboard-tests", &["callboard", "callboard-proto", "callboard-test-postgres"]),
-    ("callboard-faults", &["callboard", "callboard-test-postgres", "callboard-tests"]),
+    ("callboard-faults", &["callboard", "callboard-proto", "callboard-test-postgres", "callboard-tests"]),
     (
         "callboard-fuzz",
         &["callboard-core", "callboard-engine", "callboard-proto", "callboard-server", "callboard-store"],

@@ -1,11 +1,25 @@
 //! The faults, a file each.
 
+mod kill_agents;
 mod kill_server;
+mod pause;
+mod postgres;
+mod reconnect;
+mod stalled;
 
 use crate::fault::Fault;
 
 /// Every fault, in the order of the table.
-pub const ALL: &[&dyn Fault] = &[&kill_server::KillServer];
+pub const ALL: &[&dyn Fault] = &[
+    &kill_server::KillServer,
+    &kill_agents::KillAgents,
+    &postgres::KillPostgres,
+    &postgres::RestartPostgres,
+    &postgres::PromoteStandby,
+    &pause::Pause,
+    &reconnect::Reconnect,
+    &stalled::Stalled,
+];
 
 /// The fault of a name.
 ///

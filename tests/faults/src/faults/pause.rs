@@ -1,0 +1,99 @@
+//! SIGSTOP of a server or of an agent for longer than the lease, then SIGCONT. Agents lose nothing by a server that stopped; what an
+//! agent that stopped had is given to others, and what it reports when it goes on changes nothing.
+
+use crate::fault::{Fault, Goal, Plan, Store};
+use crate::programs;
+use crate::report::Report;
+use crate::stage::Stage;
+use async_trait::async_trait;
+use callboard_tests::load::Size;
+use callboard_tests::load::chance::random_millis;
+use callboard_tests::load::crew::{Crew, Kind};
+use callboard_tests::program;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use tokio::time::sleep;
+
+/// A lease that pauses outlast.
+const SETTINGS: &str = "--stream-lease 2s --reattach-grace 3s --restart-grace 10s --cancel-grace 5s --log warn";
+/// Longer than the lease and the two seconds of silence behind it.
+const OF_AN_AGENT: Range<u64> = 4_500..5_500;
+const OF_A_SERVER: Range<u64> = 2_500..5_500;
+/// Of one of several: up to longer than the eight seconds after which the others take it for dead.
+const OF_A_REPLICA: Range<u64> = 2_500..10_500;
+
+/// Agents of the SDK, here and in processes of their own, whose handlers take their time.
+const PATIENT: Size = Size {
+    submitters: 2,
+    steerers: 1,
+    agents: 2,
+    slots: 4,
+    claimers: 0,
+    speakers: 0,
+    readers: 1,
+    writers: 1,
+    max_attempts: 30,
+    longest: 4_000,
+};
+
+/// The fault.
+pub struct Pause;
+
+#[async_trait]
+impl Fault for Pause {
+    fn name(&self) -> &'static str {
+        "pause"
+    }
+
+    fn what(&self) -> &'static str {
+        "SIGSTOP of a server and then of an agent, each for longer than the lease"
+    }
+
+    fn goals(&self) -> &'static [Goal] {
+        const { &[Goal::sqlite(100), Goal::postgres(100)] }
+    }
+
+    fn short_rounds(&self) -> u32 {
+        1
+    }
+
+    fn part(&self) -> u32 {
+        20
+    }
+
+    async fn run(&self, plan: &Plan, report: &Report) {
+        let mut random = StdRng::seed_from_u64(plan.seed);
+        let mut stage = Stage::start(plan, SETTINGS, PATIENT).await;
+        let addresses = stage.system.addresses().join(",");
+        let directory = stage.system.servers[0].directory().to_owned();
+        let crew = Crew::start(&addresses, &directory, programs::beside("callboard-test-agent"), &Kind::ALL);
+        let mut stopped = BTreeSet::new();
+        let of_a_server = if plan.store == Store::Postgres { OF_A_REPLICA } else { OF_A_SERVER };
+        for _ in 0..plan.rounds {
+            stage.works(self.operations_per_round()).await;
+            let victim = random.random_range(0..stage.system.servers.len());
+            let server = stage.system.servers[victim].pid();
+            pause(server, random_millis(&mut random, of_a_server.clone()), report, "a server").await;
+
+            stage.works(self.operations_per_round()).await;
+            let kind = *Kind::ALL.choose(&mut random).expect("there are kinds");
+            let (name, agent) = crew.one(kind, &mut random);
+            stopped.insert(name.to_owned());
+            pause(agent, random_millis(&mut random, OF_AN_AGENT), report, "an agent").await;
+            report.fired("rounds with a pause of both");
+        }
+        stage.check_with(report, &crew, &stopped).await;
+    }
+}
+
+async fn pause(process: u32, length: std::time::Duration, report: &Report, what: &str) {
+    program::pause(process);
+    sleep(length / 2).await;
+    assert!(program::is_paused(process), "{what} goes on though it was stopped");
+    sleep(length / 2).await;
+    program::resume(process);
+    report.saw(&format!("SIGSTOP of {what}"), 1);
+}
