@@ -5,12 +5,9 @@
 
 use callboard::{Agent, Context, NewTask, TaskError};
 use callboard_test_postgres::{Cluster, Settings};
-use callboard_tests::checker::{self, Observed};
-use callboard_tests::load::chance::{Seed, random_millis, rounds};
-use callboard_tests::load::{Load, Size};
 use callboard_tests::program;
 use callboard_tests::server::Server;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// As it is used: with fsync, and vacuumed.
 fn cluster() -> &'static Cluster {
@@ -39,36 +36,6 @@ async fn a_task_is_done_and_is_there_after_a_restart() {
     let history = server.client().history(&tasks[0].id).await.unwrap();
     assert!(history.len() >= 3, "{history:?}");
     assert_eq!(echo(&server, "again").await, "again");
-}
-
-/// While the database is away calls are refused, and the server waits for it; then it goes on where it was.
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_when_the_database_is_killed_under_load() {
-    let seed = Seed::choose();
-    let mut random = seed.random();
-    // Its own: others must not be killed with it.
-    let cluster = Arc::new(Cluster::start(Settings { fsync: true, autovacuum: true }));
-    let settings = "--stream-lease 5s --reattach-grace 3s --restart-grace 10s --cancel-grace 5s --log warn";
-    let mut server = Server::builder().args(settings).database(cluster.database().await).start().await;
-    let mut load = Load::start(&server.address(), seed.0, Size::default());
-    for _ in 0..rounds().min(10) {
-        tokio::time::sleep(random_millis(&mut random, 200..900)).await;
-        let cluster = cluster.clone();
-        let away = random_millis(&mut random, 0..600);
-        let outage = tokio::task::spawn_blocking(move || {
-            cluster.kill_9();
-            std::thread::sleep(away);
-            cluster.start_again();
-        });
-        outage.await.unwrap();
-        assert!(server.is_running(), "the server waits for its database");
-    }
-    load.stop_asking().await;
-    load.heal().await;
-    let observed = Observed::read(&server.client()).await.expect("everything can be read");
-    let history = load.stop().await.history().clone();
-    checker::assert_kept(&history, &observed);
-    println!("seed {}: {} tasks, {}", seed.0, observed.tasks.len(), history.summary());
 }
 
 /// Not in the log at its loudest, not in errors, not in what `--check` says, and not in the database.

@@ -159,14 +159,6 @@ impl Cluster {
         Pooler::start(self.socket(), &format!("pooler-{number}"))
     }
 
-    /// What a database answers to a question.
-    async fn asks(&self, database: &str, question: &'static str) -> bool {
-        let mut connection = self.connect(database).await;
-        let answer = sqlx::query_scalar(question).fetch_one(&mut connection).await.expect("an answer");
-        connection.close().await.expect("the connection closes");
-        answer
-    }
-
     async fn connect(&self, database: &str) -> PgConnection {
         let options: PgConnectOptions = self.url(database).parse().expect("a URL");
         options.connect().await.expect("a connection")

@@ -1,6 +1,6 @@
 //! A second cluster that follows a first, and takes its place.
 
-use crate::Cluster;
+use crate::{Cluster, signals};
 
 impl Cluster {
     /// A standby that streams from this one, in a folder of its own.
@@ -24,17 +24,11 @@ impl Cluster {
     /// same when they are promoted.
     pub async fn synchronous(&self) {
         self.run("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'").await;
-        self.run("postgres", "SELECT pg_reload_conf()").await;
+        signals::send("HUP", &[self.server.lock().expect("nobody failed with it").id()]);
     }
 
     /// Makes a standby the primary, and waits until it is.
     pub async fn promote(&self) {
         self.run("postgres", "DO $$ BEGIN ASSERT pg_promote(), 'not promoted in time'; END $$").await;
-    }
-
-    /// Whether a standby streams from this one, and commits wait for it.
-    pub async fn is_followed(&self) -> bool {
-        let asked = "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'sync')";
-        self.asks("postgres", asked).await
     }
 }

@@ -52,6 +52,8 @@ pub enum Rule {
     ReceiptHolds,
     /// A report of what is no current lease changes nothing.
     LiesRefused,
+    /// Each attempt has a lease token of its own.
+    TokensDiffer,
     /// A cancelled run ends CANCELLED, unless it had ended before.
     CancelHolds,
     /// A retried task has the run that its receipt names.

@@ -19,6 +19,7 @@ pub(super) fn check(history: &History, observed: &Observed, findings: &mut Findi
         true_outcomes(id, seen, &given, findings);
     }
     attempts_run_once(history, findings);
+    tokens_differ(history, findings);
     for report in &history.reports {
         receipts_hold(report, observed, findings);
     }
@@ -68,6 +69,18 @@ fn attempts_run_once(history: &History, findings: &mut Findings) {
     }
     for ((id, attempt), times) in runs.into_iter().filter(|(_, times)| *times > 1) {
         findings.add(Rule::AttemptRunsOnce, id, format!("{times} handlers ran attempt {attempt}"));
+    }
+}
+
+/// What agents were given: their true reports name it.
+fn tokens_differ(history: &History, findings: &mut Findings) {
+    let mut tokens = BTreeMap::new();
+    for report in history.reports.iter().filter(|report| !report.bogus) {
+        let v1::Attempt { task_id, attempt, lease_token } = &report.attempt;
+        let first = *tokens.entry((task_id, lease_token)).or_insert(*attempt);
+        findings.demand(first == *attempt, Rule::TokensDiffer, task_id, || {
+            format!("attempts {first} and {attempt} have the same token")
+        });
     }
 }
 

@@ -315,6 +315,16 @@ fn a_lie_that_was_taken() {
 }
 
 #[test]
+fn two_attempts_with_one_token() {
+    red(Rule::TokensDiffer, |world| {
+        let mut other = world.history.reports[0].clone();
+        other.attempt.attempt = 1;
+        other.said = Said::Failed("Asked".to_owned());
+        world.history.reports.push(other);
+    });
+}
+
+#[test]
 fn a_cancellation_without_effect() {
     red(Rule::CancelHolds, |world| world.history.cancels.push(steering("third", S::Running, 2)));
     red(Rule::CancelHolds, |world| world.history.cancels.push(steering("third", S::Failed, 1)));

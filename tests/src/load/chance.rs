@@ -4,11 +4,6 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How many rounds of faults a test has: enough to be of use in every build.
-const ROUNDS: u32 = 10;
-/// The same in the long form, `CALLBOARD_LONG=1`.
-const LONG_ROUNDS: u32 = 100;
-
 /// A seed: `CALLBOARD_SEED`, or another each time. When its test fails, it says how to choose the same again.
 #[derive(Debug)]
 pub struct Seed(pub u64);
@@ -40,11 +35,6 @@ impl Drop for Seed {
 fn from_clock() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::from(now.subsec_nanos()) ^ (now.as_secs() << 32)
-}
-
-/// How many rounds of faults there are.
-pub fn rounds() -> u32 {
-    if is_long() { LONG_ROUNDS } else { ROUNDS }
 }
 
 /// Whether the long form was asked for: `CALLBOARD_LONG=1`.

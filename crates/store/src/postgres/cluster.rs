@@ -3,7 +3,7 @@
 use super::convert::Values;
 use super::error::pg_error;
 use super::store::{PostgresStore, Sql, rows_at_most};
-use super::{events, horizon};
+use super::{events, horizon, shown};
 use crate::cluster::{Cluster, Hint, News, Registration, SessionNow};
 use crate::codec::{from_json, to_json};
 use crate::columns::Columns;
@@ -42,8 +42,10 @@ const SESSIONS: &str = "SELECT a.id, a.epoch, a.session FROM agents AS a \
 /// an earlier token: that is why the last token alone says nothing.)
 const NEWS: &str = concat!(
     "SELECT ",
+    shown!("events", "h.horizon"),
+    ", coalesce((SELECT e.token FROM events AS e ORDER BY e.token DESC LIMIT 1) >= $2, false) FROM (SELECT ",
     horizon!(),
-    ", coalesce((SELECT e.token FROM events AS e ORDER BY e.token DESC LIMIT 1) >= $2, false)"
+    " AS horizon) AS h"
 );
 const ENDED: &str = "SELECT t.namespace, t.id FROM tasks AS t \
      JOIN unnest($1::bigint[], $2::uuid[]) AS v (namespace, id) USING (namespace, id) WHERE NOT t.live";
@@ -104,7 +106,7 @@ impl Cluster for PostgresStore {
         let values = || Values::default().one(self.shared.offset).one(after.transaction);
         let found = self.shared.read(Sql::Fixed(NEWS), values).await?;
         let row = found.first().ok_or_else(|| Error::Corrupt("there is no horizon".into()))?;
-        Ok(News { end: events::behind(row.number(0)?), any: row.flag(1)? })
+        Ok(News { end: events::before(row.number(0)?), any: row.flag(1)? })
     }
 
     async fn ended_of(&self, tasks: &[TaskRef]) -> Result<Vec<TaskRef>> {

@@ -2,12 +2,13 @@
 //!
 //! Readers are shown what is below the horizon: the lowest id of a transaction that is still open, anywhere in the cluster. A
 //! transaction that stays open for long, also one of another database, so holds up all watches, though nothing is ever missed.
+//! Places that are told to readers end with what was shown, short of the horizon: see `shown!`.
 
 use super::convert::Values;
 use super::save::Tokens;
 use super::store::{Shared, Sql, rows_at_most};
 use super::transaction::PgTransaction;
-use super::{horizon, own_token};
+use super::{horizon, own_token, shown};
 use crate::codec::state_code;
 use crate::columns::Columns;
 use crate::facts::{self, IN_A_ROW, Packed, event_columns, unpack};
@@ -40,7 +41,7 @@ macro_rules! found_columns {
 }
 const TOKEN: usize = 6;
 /// Rows that one page of a namespace's events looks at, whoever's they are: 20,000. When the page is not full, `scanned` says
-/// where it stopped, if not at the horizon. `hidden`: something is committed beyond the horizon; the last row tells, for which the
+/// where it stopped, if not at the end of what is shown. `hidden`: something is committed beyond the horizon; the last row tells, for which the
 /// planner takes the index (for EXISTS it would read the table, thinking that a third of it is there).
 const OF_NAMESPACE: &str = concat!(
     "WITH h AS MATERIALIZED (SELECT ",
@@ -51,21 +52,32 @@ const OF_NAMESPACE: &str = concat!(
      ORDER BY token, position LIMIT 20000) AS s WHERE s.namespace = $4 LIMIT $5), \
      scanned AS MATERIALIZED (SELECT token, position FROM events WHERE (SELECT count(*) FROM found) < $5 \
      AND (token, position) >= ($2, $3) AND token < (SELECT horizon FROM h) ORDER BY token, position OFFSET 19999 LIMIT 1) \
-     SELECT f.*, h.horizon, coalesce((SELECT e.token FROM events AS e ORDER BY e.token DESC LIMIT 1) >= h.horizon, false), \
+     SELECT f.*, greatest(g.token + 1, ",
+    shown!("events", "h.horizon"),
+    "), coalesce((SELECT e.token FROM events AS e ORDER BY e.token DESC LIMIT 1) >= h.horizon, false), \
      (SELECT token FROM scanned), (SELECT position FROM scanned), g.token, g.position \
      FROM h LEFT JOIN forgotten_events AS g ON g.namespace = $4 LEFT JOIN found AS f ON true ORDER BY f.token, f.position"
 );
 const OF_TASK: &str = concat!(
     "WITH h AS MATERIALIZED (SELECT ",
     horizon!(),
-    " AS horizon) SELECT f.*, h.horizon, coalesce((SELECT e.token FROM events AS e WHERE e.namespace = $4 AND e.task = $6 \
+    " AS horizon) SELECT f.*, ",
+    shown!("events", "h.horizon"),
+    ", coalesce((SELECT e.token FROM events AS e WHERE e.namespace = $4 AND e.task = $6 \
      ORDER BY e.sequence DESC LIMIT 1) >= h.horizon, false), NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint \
      FROM h LEFT JOIN LATERAL (SELECT ",
     found_columns!(),
     " FROM events WHERE namespace = $4 AND task = $6 AND (token, position) >= ($2, $3) AND token < h.horizon \
      ORDER BY sequence LIMIT $5) AS f ON true ORDER BY f.sequence"
 );
-const END: &str = concat!("SELECT ", horizon!());
+/// Also of events that were forgotten since: an end is not further back than what nobody can read any more.
+const END: &str = concat!(
+    "SELECT greatest((SELECT max(g.token) + 1 FROM forgotten_events AS g), ",
+    shown!("events", "h.horizon"),
+    ") FROM (SELECT ",
+    horizon!(),
+    " AS horizon) AS h"
+);
 
 /// How long a reader waits for what is committed to be shown: other transactions take milliseconds.
 const PAUSES: [Duration; 5] = [
@@ -111,16 +123,16 @@ pub async fn of_task(shared: &Shared, task: TaskRef, after: i64, limit: usize) -
     Ok(events)
 }
 
-/// The place behind everything that readers are shown now, of events and of messages.
+/// The place behind every event that readers are shown now.
 pub async fn end(shared: &Shared) -> Result<Cursor> {
     let rows = shared.read(Sql::Fixed(END), || Values::default().one(shared.offset)).await?;
-    let horizon = rows.first().ok_or_else(|| Error::Corrupt("there is no horizon".into()))?.number(0)?;
-    Ok(behind(horizon))
+    let end = rows.first().ok_or_else(|| Error::Corrupt("there is no horizon".into()))?.number(0)?;
+    Ok(before(end))
 }
 
-/// The place right before the horizon. Positions begin with 1.
-pub fn behind(horizon: i64) -> Cursor {
-    Cursor { transaction: horizon, position: 0 }
+/// The place right before what a transaction did. Positions begin with 1.
+pub fn before(token: i64) -> Cursor {
+    Cursor { transaction: token, position: 0 }
 }
 
 /// A page of events. When there are none, but some are committed that can't be shown yet, it waits a moment for them.
@@ -142,7 +154,7 @@ async fn page_now(
     after: Option<Cursor>,
     limit: usize,
 ) -> Result<(EventPage, bool)> {
-    let start = after.unwrap_or(behind(0));
+    let start = after.unwrap_or(before(0));
     let (sql, namespace, task) = match scope {
         EventScope::Namespace(namespace) => (OF_NAMESPACE, namespace, None),
         EventScope::Task(namespace, task) => (OF_TASK, namespace, Some(task.0)),
@@ -168,9 +180,9 @@ async fn page_now(
         (Some((place, _)), _) if full => (*place, false),
         _ if limit == 0 => (start, false),
         (_, Some(scanned)) => (scanned.max(start), false),
-        _ => (behind(end.horizon).max(start), end.hidden),
+        _ => (before(end.shown).max(start), end.hidden),
     };
-    let more = hidden || next < behind(end.horizon);
+    let more = hidden || next < before(end.shown);
     let forgotten = after.is_some() && end.forgotten.is_some_and(|place| place > start);
     let events = found.into_iter().map(|(_, event)| event).collect();
     Ok((EventPage { events, next, more, forgotten }, hidden))
@@ -178,7 +190,7 @@ async fn page_now(
 
 /// What every row says beside its events.
 struct End {
-    horizon: i64,
+    shown: i64,
     hidden: bool,
     scanned: Option<Cursor>,
     forgotten: Option<Cursor>,
@@ -187,7 +199,7 @@ struct End {
 impl End {
     fn read(row: &PgRow) -> Result<Self> {
         Ok(Self {
-            horizon: row.number(TOKEN + 1)?,
+            shown: row.number(TOKEN + 1)?,
             hidden: row.flag(TOKEN + 2)?,
             scanned: last_of(row, TOKEN + 3)?,
             forgotten: last_of(row, TOKEN + 5)?,

@@ -1,11 +1,11 @@
 //! Mailboxes and messages: what rules want and change, and reads. A batch without messages runs none of these statements.
 
 use super::convert::Values;
-use super::events::behind;
+use super::events::before;
 use super::save::check;
 use super::store::{Shared, Sql, rows_at_most};
 use super::transaction::{PgTransaction, Table};
-use super::{horizon, own_token};
+use super::{horizon, own_token, shown};
 use crate::codec::metadata_json;
 use crate::columns::Columns;
 use crate::rows::{self, message_columns};
@@ -54,10 +54,14 @@ const LAST_SEQUENCE: usize = 12;
 const NEW_MAIL: &str = concat!(
     "WITH h AS MATERIALIZED (SELECT ",
     horizon!(),
-    " AS horizon) SELECT m.token, m.position, m.namespace, m.agent, m.sequence, h.horizon FROM h LEFT JOIN LATERAL \
+    " AS horizon) SELECT m.token, m.position, m.namespace, m.agent, m.sequence, ",
+    shown!("messages", "h.horizon"),
+    " FROM h LEFT JOIN LATERAL \
      (SELECT token, position, namespace, agent, sequence FROM messages WHERE (token, position) > ($2, $3) \
      AND token < h.horizon ORDER BY token, position LIMIT $4) AS m ON true ORDER BY m.token, m.position"
 );
+const END: &str =
+    concat!("SELECT ", shown!("messages", "h.horizon"), " FROM (SELECT ", horizon!(), " AS horizon) AS h");
 const EXPIRED: &str = "SELECT namespace, agent, id FROM messages AS m WHERE expires_at <= $1 AND NOT EXISTS (SELECT 1 \
      FROM mailboxes AS b WHERE b.namespace = m.namespace AND b.agent = m.agent AND b.closed) ORDER BY expires_at LIMIT $2";
 const CLOSED_MESSAGES: &str = "DELETE FROM messages WHERE (token, position) IN (SELECT m.token, m.position FROM mailboxes AS b \
@@ -185,7 +189,7 @@ pub async fn new_mail(shared: &Shared, after: Cursor, limit: usize) -> Result<Ne
         || Values::default().one(shared.offset).one(after.transaction).one(after.position).one(rows_at_most(limit));
     let found = shared.read(Sql::Fixed(NEW_MAIL), values).await?;
     let first = found.first().ok_or_else(|| Error::Corrupt("there is no horizon".into()))?;
-    let horizon = behind(first.number(5)?);
+    let end = before(first.number(5)?);
     let mut new = NewMail { mailboxes: Default::default(), next: after, more: false };
     let mut count = 0;
     for row in &found {
@@ -197,9 +201,16 @@ pub async fn new_mail(shared: &Shared, after: Cursor, limit: usize) -> Result<Ne
     }
     new.more = count == limit;
     if !new.more {
-        new.next = horizon.max(after);
+        new.next = end.max(after);
     }
     Ok(new)
+}
+
+/// The place behind every message that is shown now.
+pub async fn end(shared: &Shared) -> Result<Cursor> {
+    let found = shared.read(Sql::Fixed(END), || Values::default().one(shared.offset)).await?;
+    let end = found.first().ok_or_else(|| Error::Corrupt("there is no horizon".into()))?.number(0)?;
+    Ok(before(end))
 }
 
 /// Messages whose time is over, the oldest first.

@@ -41,4 +41,20 @@ macro_rules! horizon {
         "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint + $1)"
     };
 }
-pub(in crate::postgres) use {horizon, own_token};
+/// The place behind everything of a table of `(token, position)` that is shown below a horizon. Readers go on from there, and never
+/// from the horizon itself: a crash forgets ids that were given to transactions without leaving anything on the disk, and gives them
+/// once more, to what readers would then take for seen. What is shown was committed, so its id is on the disk.
+macro_rules! shown {
+    ($table:literal, $horizon:literal) => {
+        concat!(
+            "least(",
+            $horizon,
+            ", 1 + coalesce((SELECT shown.token FROM ",
+            $table,
+            " AS shown WHERE shown.token < ",
+            $horizon,
+            " ORDER BY shown.token DESC LIMIT 1), -1))"
+        )
+    };
+}
+pub(in crate::postgres) use {horizon, own_token, shown};

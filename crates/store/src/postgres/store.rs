@@ -191,7 +191,7 @@ impl Store for PostgresStore {
     }
 
     async fn end_of_mail(&self) -> Result<Cursor> {
-        events::end(&self.shared).await
+        mail::end(&self.shared).await
     }
 
     async fn expired_messages(&self, now: Timestamp, limit: usize) -> Result<Vec<(MailboxRef, MessageId)>> {

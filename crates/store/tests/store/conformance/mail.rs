@@ -33,7 +33,7 @@ fn mailbox(agent: u32, messages: i64, version: i64) -> Mailbox {
     Mailbox { last_sequence: messages, messages, bytes: 110 * messages, version, ..empty }
 }
 
-fn box_of(agent: u32) -> MailboxRef {
+pub fn box_of(agent: u32) -> MailboxRef {
     (NAMESPACE, agent_id(agent))
 }
 
@@ -43,7 +43,7 @@ fn of(mailbox: Mailbox, expected: i64, messages: impl IntoIterator<Item = Messag
 }
 
 /// A new mailbox with so many messages.
-fn filled(agent: u32, messages: i64) -> ChangeSet {
+pub fn filled(agent: u32, messages: i64) -> ChangeSet {
     of(mailbox(agent, messages, 1), 0, (1..=messages).map(|n| message(agent, n)))
 }
 

@@ -3,6 +3,7 @@
 // Helpers of tests stand outside of tests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod crashes;
 mod databases;
 mod locks;
 mod order;
