@@ -131,8 +131,8 @@ impl Cluster for PostgresStore {
     async fn listen(&self) -> Result<mpsc::Receiver<Hint>> {
         let (heard, hints) = mpsc::channel(HEARD);
         let options = self.shared.listen.clone();
-        let mut listeners = self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.spawn(async move {
+        let mut beside = self.shared.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        beside.spawn(async move {
             match options {
                 Some(options) => listen(options, heard).await,
                 // What others commit is found by looking.

@@ -20,6 +20,7 @@ mod reads;
 mod sample;
 mod save;
 mod schema;
+mod statistics;
 mod store;
 mod text;
 mod transaction;

@@ -3,10 +3,12 @@
 use super::PostgresStore;
 use super::connections::{Connections, Purpose};
 use super::schema::{self, SCHEMA_VERSION};
+use super::statistics;
 use super::store::Shared;
 use super::url::{self, explain, without_password};
 use crate::Result;
 use std::sync::{Arc, Mutex};
+use tokio::task::JoinSet;
 
 /// How a database is used.
 #[derive(Clone, Debug)]
@@ -100,5 +102,7 @@ async fn open(url: &str, options: &PostgresOptions) -> Result<PostgresStore> {
     let mut lent = connections.lend(Purpose::Write).await?;
     let (offset, shard) = schema::settle(&mut lent).await?;
     lent.give_back();
-    Ok(PostgresStore { shared: Arc::new(Shared { connections, offset, shard, listen, listeners: Mutex::default() }) })
+    let mut beside = JoinSet::new();
+    beside.spawn(statistics::keep(connections.clone()));
+    Ok(PostgresStore { shared: Arc::new(Shared { connections, offset, shard, listen, beside: Mutex::new(beside) }) })
 }

@@ -3,7 +3,7 @@
 use super::connections::{Connections, Lent, Purpose};
 use super::convert::Values;
 use super::transaction::PgTransaction;
-use super::{events, forget, list, mail, reads, sample};
+use super::{events, forget, list, mail, reads, sample, statistics};
 use crate::cluster::Cluster;
 use crate::{
     AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, Result,
@@ -31,8 +31,8 @@ pub struct Shared {
     pub shard: i64,
     /// Where notifications are heard; none behind a pooler.
     pub listen: Option<PgConnectOptions>,
-    /// Those who listen.
-    pub listeners: Mutex<JoinSet<()>>,
+    /// What goes on beside statements: listening, and looking after statistics.
+    pub beside: Mutex<JoinSet<()>>,
 }
 
 /// A read's statement.
@@ -214,9 +214,9 @@ impl Store for PostgresStore {
         forget::gone_agents(&self.shared, before, limit).await
     }
 
-    /// PostgreSQL's autovacuum does it.
+    /// PostgreSQL's autovacuum does the rest.
     async fn upkeep(&self) -> Result<()> {
-        Ok(())
+        statistics::refresh(&self.shared.connections).await
     }
 
     async fn sample(&self) -> Result<Sample> {
@@ -228,7 +228,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
-        self.shared.listeners.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        self.shared.beside.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         self.shared.connections.close().await;
     }
 }
