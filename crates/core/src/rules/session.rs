@@ -96,6 +96,7 @@ impl Step<'_, '_> {
     /// Keeps the attempts that the agent says it still has; the others are lost.
     fn sort_leases(&mut self, agent: &Agent, held: &[Fence], same_program: bool) -> Ruled<Vec<Fence>> {
         let mut kept = Vec::new();
+        self.ws.want_leases(agent.namespace, agent.id)?;
         for id in self.ws.leases(agent.id).collect::<Vec<TaskId>>() {
             let mut task = self.task(id)?;
             let Some(lease) = task.state.lease() else { continue };
@@ -193,6 +194,7 @@ impl Step<'_, '_> {
 
     /// Every attempt of an agent is lost.
     pub(super) fn lose_leases(&mut self, agent: AgentId, reason: &str) -> Ruled<()> {
+        self.ws.want_leases(self.namespace.id, agent)?;
         for id in self.ws.leases(agent).collect::<Vec<TaskId>>() {
             let mut task: Task = self.task(id)?;
             self.stop_attempt(&task, StopReason::LeaseLost, reason);

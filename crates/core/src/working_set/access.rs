@@ -189,6 +189,11 @@ impl WorkingSet {
         }
     }
 
+    /// Asks in one go for the tasks leased to an agent that is loaded.
+    pub fn want_leases(&self, namespace: NamespaceId, agent: AgentId) -> Loaded<()> {
+        self.want_loaded(std::iter::empty(), self.leases(agent).map(|task| (namespace, task)))
+    }
+
     /// The tasks leased to an agent that is loaded.
     pub fn leases(&self, agent: AgentId) -> impl Iterator<Item = TaskId> + '_ {
         self.leases.get(&agent).into_iter().flatten().copied()

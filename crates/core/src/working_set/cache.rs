@@ -1,7 +1,7 @@
 //! Taking rows in, keeping the indexes over them, and forgetting them again.
 
 use super::{LaneRef, Rows, Want, WorkingSet};
-use crate::model::{Edge, NamespaceId, Task, TaskId};
+use crate::model::{AgentId, Edge, NamespaceId, Task, TaskId};
 use std::collections::HashMap;
 
 impl WorkingSet {
@@ -18,6 +18,9 @@ impl WorkingSet {
         for agent in rows.agents {
             self.agent_names.entry((agent.namespace, agent.name.clone())).or_insert(Some(agent.id));
             self.agents.absorb(agent.id, Some(agent));
+        }
+        for (agent, task) in rows.leases {
+            self.absorb_lease(agent, task);
         }
         for (key, task) in rows.keys {
             self.batch.keys.entry(key).or_insert(Some(task));
@@ -47,9 +50,34 @@ impl WorkingSet {
         self.absorb_absences(want);
     }
 
+    /// A lease by its ids. The row of its task, if it is here, is never older.
+    fn absorb_lease(&mut self, agent: AgentId, task: TaskId) {
+        if self.tasks.get(&task).is_none() {
+            self.leases.entry(agent).or_default().insert(task);
+            self.unseen.insert(task, agent);
+        }
+    }
+
+    /// Now the task's row is here, and says whose it is.
+    fn see_lease(&mut self, task: TaskId) {
+        if let Some(agent) = self.unseen.remove(&task) {
+            self.drop_lease(agent, task);
+        }
+    }
+
+    fn drop_lease(&mut self, agent: AgentId, task: TaskId) {
+        if let Some(held) = self.leases.get_mut(&agent) {
+            held.remove(&task);
+            if held.is_empty() {
+                self.leases.remove(&agent);
+            }
+        }
+    }
+
     fn absorb_task(&mut self, task: Task) {
         let id = task.id;
         if self.tasks.absorb(id, Some(task)) {
+            self.see_lease(id);
             let here = self.tasks.row(&id).cloned();
             self.index(None, here.as_ref());
             if here.is_some_and(|task| !task.is_live()) {
@@ -116,6 +144,7 @@ impl WorkingSet {
         }
         for (_, task) in &want.tasks {
             if self.tasks.absorb(*task, None) {
+                self.see_lease(*task);
                 self.batch.passing.push(*task);
             }
         }
@@ -142,13 +171,8 @@ impl WorkingSet {
     /// Keeps the indexes over tasks: leases by agent, ready tasks by lane, weight.
     pub(super) fn index(&mut self, before: Option<&Task>, after: Option<&Task>) {
         if let Some(task) = before {
-            if let Some(lease) = task.state.lease()
-                && let Some(held) = self.leases.get_mut(&lease.agent)
-            {
-                held.remove(&task.id);
-                if held.is_empty() {
-                    self.leases.remove(&lease.agent);
-                }
+            if let Some(lease) = task.state.lease() {
+                self.drop_lease(lease.agent, task.id);
             }
             if let Some(rank) = task.rank() {
                 let lane = (task.namespace, task.lane);
@@ -191,6 +215,8 @@ impl WorkingSet {
     /// Forgets rows that others may change. Call it after a batch when the store is shared.
     pub fn forget_rows(&mut self) {
         self.forget_tasks(|_| true);
+        self.leases.clear();
+        self.unseen.clear();
         self.agents.forget(|_, _| true);
         self.agent_names.clear();
         self.namespaces.forget(|_, _| true);

@@ -33,6 +33,8 @@ pub struct WorkingSet {
     agent_names: HashMap<AgentKey, Option<AgentId>>,
     /// Tasks by the agent that has them. Complete for every agent in `agents`.
     leases: HashMap<AgentId, BTreeSet<TaskId>>,
+    /// Those of them of which only the id is known.
+    unseen: HashMap<TaskId, AgentId>,
     /// The ready tasks that are here, by lane, in the order in which they are given out.
     ready: BTreeMap<LaneRef, BTreeSet<(i64, TaskId)>>,
     /// Lanes of which the store may have ready tasks that are not here.

@@ -29,9 +29,9 @@ pub struct Want {
     pub all_namespaces: bool,
     /// Tasks.
     pub tasks: BTreeSet<TaskRef>,
-    /// Agents by name, each with all tasks leased to it.
+    /// Agents by name, each with the ids of all tasks leased to it.
     pub agents: BTreeSet<AgentKey>,
-    /// Agents by id, each with all tasks leased to it.
+    /// Agents by id, each with the ids of all tasks leased to it.
     pub agents_by_id: BTreeSet<(NamespaceId, AgentId)>,
     /// The live tasks that have these keys.
     pub keys: BTreeSet<TaskKey>,
@@ -93,11 +93,12 @@ impl Want {
 pub struct Rows {
     /// Namespaces.
     pub namespaces: Vec<Namespace>,
-    /// Tasks: wanted themselves, by their key, as leases of a wanted agent, as ends of wanted edges, or ready. A task may come
-    /// more than once.
+    /// Tasks: wanted themselves, by their key, as ends of wanted edges, or ready. A task may come more than once.
     pub tasks: Vec<Task>,
     /// Agents.
     pub agents: Vec<Agent>,
+    /// Which tasks are leased to these agents: to count them one need not see the tasks.
+    pub leases: Vec<(AgentId, TaskId)>,
     /// Live tasks by key.
     pub keys: Vec<(TaskKey, TaskId)>,
     /// Remembered answers.

@@ -37,7 +37,7 @@ impl Tables {
             let key = (agent.namespace, agent.name.clone());
             if want.agents.contains(&key) || want.agents_by_id.contains(&(agent.namespace, agent.id)) {
                 rows.agents.push(agent.clone());
-                rows.tasks.extend(self.leased_to(agent.id).cloned());
+                rows.leases.extend(self.leased_to(agent.id).map(|task| (agent.id, task.id)));
             }
         }
         for task in self.live() {

@@ -12,7 +12,7 @@ impl Tables {
         let mut rows = Rows::default();
         let mut tasks: BTreeSet<TaskRef> = want.tasks.clone();
         self.load_namespaces(want, &mut rows);
-        self.load_agents(want, &mut rows, &mut tasks);
+        self.load_agents(want, &mut rows);
         for key in &want.keys {
             if let Some(task) = self.live_keys.get(key) {
                 rows.keys.push((key.clone(), *task));
@@ -58,12 +58,12 @@ impl Tables {
         }
     }
 
-    fn load_agents(&self, want: &Want, rows: &mut Rows, tasks: &mut BTreeSet<TaskRef>) {
+    fn load_agents(&self, want: &Want, rows: &mut Rows) {
         let named = want.agents.iter().filter_map(|name| self.agent_names.get(name).map(|id| (name.0, *id)));
         let keys: BTreeSet<_> = named.chain(want.agents_by_id.iter().copied()).collect();
         for key in keys {
             if let Some(agent) = self.agents.get(&key) {
-                tasks.extend(self.leased_to(key));
+                rows.leases.extend(self.leased_to(key).map(|(_, task)| (agent.id, task)));
                 rows.agents.push(agent.clone());
             }
         }

@@ -37,7 +37,7 @@ const AGENTS: &str = concat!(
     " FROM agents AS a WHERE a.namespace = ANY($1) AND a.id = ANY($2) ORDER BY a.namespace, a.id FOR UPDATE"
 );
 const LEASED: &str =
-    "SELECT namespace, id FROM tasks WHERE namespace = ANY($1) AND agent = ANY($2) AND agent IS NOT NULL";
+    "SELECT namespace, agent, id FROM tasks WHERE namespace = ANY($1) AND agent = ANY($2) AND agent IS NOT NULL";
 const KEYS: &str =
     "SELECT namespace, key, id FROM tasks WHERE namespace = ANY($1) AND key = ANY($2) AND live AND key IS NOT NULL";
 const REQUESTS: &str = "SELECT r.namespace, r.principal, r.method, r.request_id, r.digest, r.reply, r.expires_at, r.format \
@@ -67,7 +67,7 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> 
     let mut rows = Rows::default();
     load_namespaces(transaction, want, &mut rows).await?;
     let mut first: BTreeSet<TaskRef> = want.tasks.clone();
-    load_agents(transaction, want, &mut rows, &mut first).await?;
+    load_agents(transaction, want, &mut rows).await?;
     load_keys(transaction, want, &mut rows, &mut first).await?;
     let mut found = load_tasks(transaction, &first).await?;
     drop_free_keys(&mut rows, &found);
@@ -139,12 +139,7 @@ async fn load_namespaces(transaction: &mut PgTransaction, want: &Want, rows: &mu
 }
 
 /// Agents, locked, and then which tasks they have: who gives an agent a task has it locked, too.
-async fn load_agents(
-    transaction: &mut PgTransaction,
-    want: &Want,
-    rows: &mut Rows,
-    tasks: &mut BTreeSet<TaskRef>,
-) -> Result<()> {
+async fn load_agents(transaction: &mut PgTransaction, want: &Want, rows: &mut Rows) -> Result<()> {
     let mut wanted: BTreeSet<(NamespaceId, AgentId)> = want.agents_by_id.clone();
     if !want.agents.is_empty() {
         let names: Vec<_> = want.agents.iter().collect();
@@ -171,8 +166,12 @@ async fn load_agents(
             rows.agents.push(agent);
         }
     }
+    let found: BTreeSet<_> = rows.agents.iter().map(|agent| (agent.namespace, agent.id)).collect();
     for row in &transaction.fetch(LEASED, values()).await? {
-        tasks.insert((row.namespace_id(0)?, row.task_id(1)?));
+        let holder = (row.namespace_id(0)?, row.agent_id(1)?);
+        if found.contains(&holder) {
+            rows.leases.push((holder.1, row.task_id(2)?));
+        }
     }
     Ok(())
 }

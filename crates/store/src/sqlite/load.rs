@@ -35,7 +35,7 @@ static AGENTS_BY_NAME: Many = Many::values(
     ") AS v CROSS JOIN agents AS a ON a.namespace = v.column1 AND a.name = v.column2",
 );
 static LEASED: Many = Many::values(
-    "SELECT t.namespace, t.id FROM (VALUES ",
+    "SELECT t.agent, t.id FROM (VALUES ",
     "(?,?)",
     ") AS v CROSS JOIN tasks AS t INDEXED BY tasks_leased ON t.namespace = v.column1 AND t.agent = v.column2 AND t.agent IS NOT NULL",
 );
@@ -85,7 +85,7 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want) -> Result<Rows
     let mut rows = Rows::default();
     let mut tasks: BTreeSet<TaskRef> = want.tasks.clone();
     load_namespaces(connection, want, &mut rows).await?;
-    load_agents(connection, want, &mut rows, &mut tasks).await?;
+    load_agents(connection, want, &mut rows).await?;
     load_keys(connection, want, &mut rows, &mut tasks).await?;
     load_edges(connection, want, &mut rows, &mut tasks).await?;
     load_lanes(connection, want, &mut rows).await?;
@@ -139,12 +139,7 @@ pub async fn all_namespaces(connection: &mut SqliteConnection) -> Result<Vec<cal
     found.iter().map(rows::namespace).collect()
 }
 
-async fn load_agents(
-    connection: &mut SqliteConnection,
-    want: &Want,
-    rows: &mut Rows,
-    tasks: &mut BTreeSet<TaskRef>,
-) -> Result<()> {
+async fn load_agents(connection: &mut SqliteConnection, want: &Want, rows: &mut Rows) -> Result<()> {
     let names: Vec<_> = want.agents.iter().cloned().collect();
     let ids: Vec<_> = want.agents_by_id.iter().copied().collect();
     let mut agents = BTreeMap::new();
@@ -165,9 +160,10 @@ async fn load_agents(
     AGENTS.fetch(connection, &ids, bind_id, &mut read).await?;
     let found: Vec<_> = agents.keys().copied().collect();
     rows.agents = agents.into_values().collect();
+    let leases = &mut rows.leases;
     LEASED
         .fetch(connection, &found, bind_id, |row| {
-            tasks.insert((row.namespace_id(0)?, row.task_id(1)?));
+            leases.push((row.agent_id(0)?, row.task_id(1)?));
             Ok(())
         })
         .await

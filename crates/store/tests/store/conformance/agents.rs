@@ -6,19 +6,19 @@ use callboard_core::working_set::{ChangeSet, Changed, Want};
 use callboard_store::{AgentFilter, Error};
 use std::sync::Arc;
 
-/// An agent comes with every task leased to it.
+/// An agent comes with the ids of every task leased to it.
 pub async fn with_their_leases(fixture: Fixture) {
     fixture.save(new_agents([&agent(1, "a"), &agent(2, "b")])).await;
     let mut rows: Vec<Task> = (1..=6).map(|n| Task { state: running(1 + n % 2), ..task(n) }).collect();
     rows.push(task(7));
     fixture.save(new_tasks(&rows)).await;
-    let leased = |rows: Vec<Task>| rows.into_iter().map(|task| task.id).collect::<Vec<_>>();
+    let leased = |n: u32, tasks: [u32; 3]| tasks.map(|task| (agent_id(n), task_id(task)));
     let by_name = Want { agents: [(NAMESPACE, "a".into()), (NAMESPACE, "x".into())].into(), ..Want::default() };
     let found = fixture.load(by_name).await;
     assert_eq!(found.agents, [agent(1, "a")]);
-    assert_eq!(leased(found.tasks), [2, 4, 6].map(task_id));
+    assert_eq!(found.leases, leased(1, [2, 4, 6]));
     let by_id = Want { agents_by_id: [(NAMESPACE, agent_id(2))].into(), ..Want::default() };
-    assert_eq!(leased(fixture.load(by_id).await.tasks), [1, 3, 5].map(task_id));
+    assert_eq!(fixture.load(by_id).await.leases, leased(2, [1, 3, 5]));
     assert_eq!(fixture.store.agent(NAMESPACE, "a").await.unwrap().unwrap().1, 3);
     fixture.save(tasks([changed(&step(&rows[1], completed(9)))])).await;
     assert_eq!(fixture.store.agent(NAMESPACE, "a").await.unwrap().unwrap().1, 2);

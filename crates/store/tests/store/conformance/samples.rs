@@ -77,6 +77,7 @@ pub fn sorted(mut rows: Rows) -> Rows {
     rows.tasks.dedup_by_key(|row| (row.namespace, row.id));
     rows.agents.sort_by_key(|row| (row.namespace, row.id));
     rows.agents.dedup_by_key(|row| (row.namespace, row.id));
+    rows.leases.sort();
     rows.keys.sort();
     rows.requests.sort_by(|a, b| a.key.cmp(&b.key));
     rows.edges.sort_by_key(|row| (row.namespace, row.target, row.ordinal, row.source));
