@@ -13,6 +13,8 @@ pub enum Store {
     Sqlite,
     /// Replicas on a PostgreSQL of their own.
     Postgres,
+    /// In memory: simulated.
+    Memory,
 }
 
 impl fmt::Display for Store {
@@ -20,6 +22,7 @@ impl fmt::Display for Store {
         f.write_str(match self {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
+            Self::Memory => "memory",
         })
     }
 }
@@ -42,6 +45,11 @@ impl Goal {
     /// So many rounds on PostgreSQL.
     pub const fn postgres(rounds: u32) -> Self {
         Self { store: Store::Postgres, rounds }
+    }
+
+    /// So many rounds of what is simulated.
+    pub const fn memory(rounds: u32) -> Self {
+        Self { store: Store::Memory, rounds }
     }
 }
 

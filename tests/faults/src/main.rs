@@ -24,7 +24,7 @@ struct Args {
     /// How often the fault fires. Else what the ledger still lacks.
     #[arg(long)]
     rounds: Option<u32>,
-    /// Of all choices of the first part; parts behind it count up. The same seed makes the same choices.
+    /// Of all choices of the first part; parts behind it go on from there. The same seed makes the same choices.
     #[arg(long)]
     seed: Option<u64>,
     /// Add each part to the ledger, and the sums to RELIABILITY.md. The tree must be as committed.
@@ -120,7 +120,8 @@ async fn parts(args: &Args, fault: &'static dyn Fault, goal: Goal, tree: &Tree) 
             table::write(&ledger::read()?)?;
         }
         left -= rounds;
-        seed = seed.wrapping_add(1);
+        // Where a round is a seed, no part repeats another's.
+        seed = seed.wrapping_add(u64::from(rounds));
     }
     Ok(all_kept)
 }

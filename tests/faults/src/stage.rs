@@ -46,6 +46,7 @@ impl Servers {
                 let url = cluster.database().await;
                 Self { servers: serving(plan, settings, count, Some(&url)).await, cluster: Some(cluster) }
             }
+            Store::Memory => panic!("what is in memory is simulated: it has no servers here"),
         }
     }
 

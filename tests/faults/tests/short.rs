@@ -94,6 +94,11 @@ async fn stalled_watchers_on_postgres() {
     kept("stalled-watchers", Store::Postgres).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn simulation_in_memory() {
+    kept("simulation", Store::Memory).await;
+}
+
 #[test]
 fn every_fault_has_its_short_form() {
     let us = include_str!("short.rs");

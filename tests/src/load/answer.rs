@@ -50,6 +50,12 @@ pub async fn until_answered<R: Unary>(
     }
 }
 
+/// Whether faults explain that a stream ended so: its connection broke, or it was cut off for so long that its session is over.
+pub fn explains_an_end(status: &tonic::Status) -> bool {
+    let error = Error::from(status.clone());
+    error.code() == Some(Code::Unavailable) || error.reason() == "SESSION_EXPIRED"
+}
+
 /// What an error means.
 pub fn classify<T>(recorder: &Recorder, what: &str, error: Error, expected: &[Code]) -> Answer<T> {
     match error.code() {

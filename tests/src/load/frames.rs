@@ -1,6 +1,7 @@
 //! An agent that speaks frames itself, and repeats, lies and comes back as agents do.
 
 use super::Worker;
+use super::answer::explains_an_end;
 use super::history::{Said, Verdict};
 use super::work::{FRAMES, Work, asked_to_fail, payload, result_of};
 use callboard::v1;
@@ -59,8 +60,7 @@ pub(super) async fn speak(worker: Worker) {
 
 /// An end of the stream that no fault explains is a surprise.
 fn note_end(speaker: &Speaker, status: &tonic::Status) {
-    let error = callboard::Error::from(status.clone());
-    if error.code() != Some(tonic::Code::Unavailable) {
+    if !explains_an_end(status) {
         speaker.worker.recorder.surprise(format!("the stream of {} ended: {status:?}", speaker.worker.name));
     }
 }

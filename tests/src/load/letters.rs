@@ -1,7 +1,7 @@
 //! Those who write letters to each other: messages, sent by calls and over streams, read and acknowledged over streams.
 
 use super::Worker;
-use super::answer::{Answer, until_answered};
+use super::answer::{Answer, explains_an_end, until_answered};
 use super::history::{Delivery, Letter};
 use crate::mail::{mail_hello, message};
 use callboard::v1;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-/// How often a reader looks whether there is something to write, to acknowledge, or to say.
+/// How often a reader of a load that is not slow looks whether there is something to write, to acknowledge, or to say.
 const BEAT: Duration = Duration::from_millis(50);
 /// How many frames may wait.
 const OUTGOING: usize = 256;
@@ -81,12 +81,11 @@ pub(super) async fn read(worker: Worker, asking: CancellationToken) {
         acknowledged: BTreeSet::new(),
     };
     while !reader.worker.stop.is_cancelled() {
-        if let Err(status) = reader.attached().await {
-            let error = callboard::Error::from(status.clone());
-            if error.code() != Some(tonic::Code::Unavailable) {
-                let name = &reader.worker.name;
-                reader.worker.recorder.surprise(format!("the stream of {name} ended: {status:?}"));
-            }
+        if let Err(status) = reader.attached().await
+            && !explains_an_end(&status)
+        {
+            let name = &reader.worker.name;
+            reader.worker.recorder.surprise(format!("the stream of {name} ended: {status:?}"));
         }
         reader.worker.pause(20..120).await;
     }
@@ -105,7 +104,7 @@ impl Reader {
         let _ = outgoing.try_send(said(Saying::Hello(hello)));
         let mut incoming = self.worker.client.agents().attach(ReceiverStream::new(frames)).await?.into_inner();
         let stop = self.worker.stop.clone();
-        let mut beats = tokio::time::interval(BEAT);
+        let mut beats = tokio::time::interval(BEAT * u32::try_from(self.worker.size.slowness).unwrap_or(1));
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),

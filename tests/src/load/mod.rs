@@ -16,7 +16,7 @@ mod submit;
 pub mod work;
 
 use crate::wait::within;
-use callboard::{AgentHandle, Client, v1};
+use callboard::{AgentHandle, Client, Connector, v1};
 use futures::StreamExt;
 use history::Recorder;
 use rand::rngs::StdRng;
@@ -64,6 +64,33 @@ pub struct Size {
     pub max_attempts: i32,
     /// The longest that a handler works, in milliseconds; more than 250.
     pub longest: u64,
+    /// By how much those who ask are slower than 1 is.
+    pub slowness: u64,
+}
+
+/// How a load reaches its servers.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// Of the servers; whoever comes begins with the next.
+    pub addresses: Vec<String>,
+    /// How connections are made, if not by TCP.
+    pub connector: Option<Connector>,
+    /// The SDK's agents have a thread each for their connection.
+    pub own_threads: bool,
+}
+
+/// Which part of a load is at one place, when it is at several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Those who ask and write, and who read letters.
+    Askers,
+    /// Those who do tasks. Their names are numbered from here.
+    Doers {
+        /// The first number.
+        first: u64,
+    },
 }
 
 impl Default for Size {
@@ -79,6 +106,7 @@ impl Default for Size {
             writers: 2,
             max_attempts: 0,
             longest: 1_500,
+            slowness: 1,
         }
     }
 }
@@ -112,9 +140,9 @@ struct Worker {
 }
 
 impl Worker {
-    /// Waits for a random number of milliseconds, or until it is to stop.
+    /// Waits for a random number of milliseconds, as often as the load is slow, or until it is to stop.
     async fn pause(&mut self, millis: Range<u64>) {
-        let pause = Duration::from_millis(self.random.random_range(millis));
+        let pause = Duration::from_millis(self.random.random_range(millis) * self.size.slowness);
         tokio::select! { () = tokio::time::sleep(pause) => {}, () = self.stop.cancelled() => {} }
     }
 }
@@ -128,13 +156,15 @@ impl Load {
     /// Starts it on several servers that share a database: each agent and each client begins with another one, and goes to the
     /// next when that is away.
     pub fn start_on(addresses: &[String], seed: u64, size: Size) -> Self {
-        let beginning_with = |place: usize| {
-            let (before, after) = addresses.split_at(place % addresses.len());
-            [after, before].concat().join(",")
-        };
+        let reach = Reach { addresses: addresses.to_vec(), connector: None, own_threads: true };
+        Self::start_part(&reach, seed, size, Part::Whole, Arc::default())
+    }
+
+    /// Starts a part of it. All parts have one recorder, and the same seed.
+    pub fn start_part(reach: &Reach, seed: u64, size: Size, part: Part, recorder: Arc<Recorder>) -> Self {
         let mut load = Self {
-            recorder: Arc::default(),
-            clients: (0..addresses.len()).map(|place| client(&beginning_with(place))).collect(),
+            recorder,
+            clients: (0..reach.addresses.len()).map(|place| reach.beginning_with(place).client()).collect(),
             workers: 0,
             size,
             askers: JoinSet::new(),
@@ -144,36 +174,52 @@ impl Load {
             agents: Vec::new(),
             give_up: CancellationToken::new(),
         };
-        for index in 0..size.agents {
-            let address = beginning_with(index as usize);
-            let agent = sdk::start(&address, format!("sdk-{index}"), size.slots, &load.recorder);
-            load.agents.push(agent.expect("an agent of the SDK starts"));
-        }
-        for index in 0..size.speakers {
-            let worker = load.worker(format!("frames-{index}"), seed, load.stop_doing.clone());
-            load.doers.spawn(frames::speak(worker));
-        }
-        for index in 0..size.claimers {
-            let worker = load.worker(format!("claims-{index}"), seed, load.stop_doing.clone());
-            load.doers.spawn(claim::claim(worker));
-        }
-        for index in 0..size.readers {
-            let worker = load.worker(letters::reader(index), seed, load.stop_doing.clone());
-            load.doers.spawn(letters::read(worker, load.stop_asking.clone()));
-        }
-        for index in 0..size.writers {
-            let worker = load.worker(format!("writer-{index}"), seed, load.stop_asking.clone());
-            load.askers.spawn(letters::write(worker));
-        }
-        for index in 0..size.submitters {
-            let worker = load.worker(format!("asker-{index}"), seed, load.stop_asking.clone());
-            load.askers.spawn(submit::submit(worker));
-        }
-        for index in 0..size.steerers {
-            let worker = load.worker(format!("steerer-{index}"), seed, load.stop_asking.clone());
-            load.askers.spawn(steer::steer(worker));
+        match part {
+            Part::Whole => {
+                load.start_doers(reach, seed, 0);
+                load.start_askers(seed);
+            }
+            Part::Askers => load.start_askers(seed),
+            Part::Doers { first } => load.start_doers(reach, seed, first),
         }
         load
+    }
+
+    fn start_doers(&mut self, reach: &Reach, seed: u64, first: u64) {
+        let size = self.size;
+        for index in 0..size.agents {
+            let reach = reach.beginning_with(index as usize);
+            let agent = sdk::start(&reach, format!("sdk-{}", first + index), size.slots, &self.recorder);
+            self.agents.push(agent.expect("an agent of the SDK starts"));
+        }
+        for index in 0..size.speakers {
+            let worker = self.worker(format!("frames-{}", first + index), seed, self.stop_doing.clone());
+            self.doers.spawn(frames::speak(worker));
+        }
+        for index in 0..size.claimers {
+            let worker = self.worker(format!("claims-{}", first + index), seed, self.stop_doing.clone());
+            self.doers.spawn(claim::claim(worker));
+        }
+    }
+
+    fn start_askers(&mut self, seed: u64) {
+        let size = self.size;
+        for index in 0..size.readers {
+            let worker = self.worker(letters::reader(index), seed, self.stop_doing.clone());
+            self.doers.spawn(letters::read(worker, self.stop_asking.clone()));
+        }
+        for index in 0..size.writers {
+            let worker = self.worker(format!("writer-{index}"), seed, self.stop_asking.clone());
+            self.askers.spawn(letters::write(worker));
+        }
+        for index in 0..size.submitters {
+            let worker = self.worker(format!("asker-{index}"), seed, self.stop_asking.clone());
+            self.askers.spawn(submit::submit(worker));
+        }
+        for index in 0..size.steerers {
+            let worker = self.worker(format!("steerer-{index}"), seed, self.stop_asking.clone());
+            self.askers.spawn(steer::steer(worker));
+        }
     }
 
     fn worker(&mut self, name: String, seed: u64, stop: CancellationToken) -> Worker {
@@ -225,12 +271,14 @@ impl Load {
         loop {
             let live = live_tasks(&self.clients[0]).await;
             let letters = self.recorder.history().under_way();
-            if live.is_empty() && letters == 0 {
+            if live.as_ref().is_ok_and(Vec::is_empty) && letters == 0 {
                 return Ok(());
             }
-            let told: Vec<_> = live.iter().take(20).map(describe).collect();
-            let count = live.len();
             if tokio::time::Instant::now() >= until {
+                let live =
+                    live.map_err(|error| format!("live tasks can't be listed {HEALING:?} after the faults: {error}"))?;
+                let told: Vec<_> = live.iter().take(20).map(describe).collect();
+                let count = live.len();
                 return Err(format!(
                     "{count} tasks and {letters} letters are left {HEALING:?} after the faults: {told:#?}"
                 ));
@@ -258,19 +306,35 @@ impl Load {
     }
 }
 
-fn client(address: &str) -> Client {
-    Client::builder().address(address).namespace("default").timeout(CALL).build().expect("a client")
+impl Reach {
+    /// The same, beginning with another server.
+    fn beginning_with(&self, place: usize) -> Self {
+        let mut addresses = self.addresses.clone();
+        let count = addresses.len();
+        addresses.rotate_left(place % count);
+        Self { addresses, ..self.clone() }
+    }
+
+    /// A client that begins with the first server.
+    pub fn client(&self) -> Client {
+        let client = Client::builder().address(self.addresses.join(",")).namespace("default").timeout(CALL);
+        let client = match &self.connector {
+            Some(connector) => client.connector(connector.clone()),
+            None => client,
+        };
+        client.build().expect("a client")
+    }
 }
 
-async fn live_tasks(client: &Client) -> Vec<v1::Task> {
+async fn live_tasks(client: &Client) -> callboard::Result<Vec<v1::Task>> {
     let states = LIVE.map(i32::from).into();
     let tasks = client.list(v1::ListTasksRequest { states, page_size: 1_000, ..Default::default() });
     let mut tasks = std::pin::pin!(tasks);
     let mut live = Vec::new();
     while let Some(task) = tasks.next().await {
-        live.push(task.expect("live tasks can be listed"));
+        live.push(task?);
     }
-    live
+    Ok(live)
 }
 
 fn describe(task: &v1::Task) -> String {

@@ -1,5 +1,6 @@
 //! Agents of the Rust SDK, in this process: they outlive the server's deaths.
 
+use super::Reach;
 use super::history::{Recorder, Said};
 use super::work::{ASKED_TO_FAIL, SDK, Work, result_of, text_of};
 use callboard::{Agent, AgentHandle, Context, TaskError};
@@ -11,7 +12,7 @@ const CANCELLED: &str = "callboard.cancelled";
 
 /// Starts one.
 pub(super) fn start(
-    address: &str,
+    reach: &Reach,
     name: String,
     slots: i32,
     recorder: &Arc<Recorder>,
@@ -21,7 +22,8 @@ pub(super) fn start(
         let (recorder, agent) = (recorder.clone(), agent.clone());
         async move { handle(&recorder, &agent, context, Work::read(&work)).await }
     };
-    Agent::builder("load").address(address).namespace("default").name(name).slots(slots).handle(SDK, handler).spawn()
+    let agent = Agent::builder("load").client(&reach.client()).own_thread(reach.own_threads);
+    agent.name(name).slots(slots).handle(SDK, handler).spawn()
 }
 
 async fn handle(recorder: &Recorder, agent: &str, context: Context, work: Work) -> Result<String, TaskError> {

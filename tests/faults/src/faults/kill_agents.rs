@@ -28,6 +28,7 @@ const FOR_THE_CREW: Size = Size {
     writers: 1,
     max_attempts: 30,
     longest: 500,
+    slowness: 1,
 };
 
 /// The fault.

@@ -5,6 +5,7 @@ mod kill_server;
 mod pause;
 mod postgres;
 mod reconnect;
+mod simulation;
 mod stalled;
 
 use crate::fault::Fault;
@@ -19,6 +20,7 @@ pub const ALL: &[&dyn Fault] = &[
     &pause::Pause,
     &reconnect::Reconnect,
     &stalled::Stalled,
+    &simulation::Simulation,
 ];
 
 /// The fault of a name.

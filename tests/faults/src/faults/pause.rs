@@ -37,6 +37,7 @@ const PATIENT: Size = Size {
     writers: 1,
     max_attempts: 30,
     longest: 4_000,
+    slowness: 1,
 };
 
 /// The fault.

@@ -36,6 +36,7 @@ const STEADY: Size = Size {
     writers: 1,
     max_attempts: 0,
     longest: 500,
+    slowness: 1,
 };
 
 /// The fault.
