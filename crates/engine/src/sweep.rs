@@ -34,10 +34,15 @@ const LOOK_EVERY: Span = Span::millis(1_000);
 const HOUSEKEEPING_EVERY: Span = Span::seconds(10);
 /// A sweep that comes so much later than planned means that we were stopped, not the agents.
 const STALL: Span = Span::seconds(2);
+/// A long sweep forgives when nobody was forgiven for so many leases.
+const FORGIVING: i64 = 3;
 
 pub(crate) struct Sweep {
     shared: Arc<Shared>,
+    /// When the last sweep ended.
     last: Span,
+    /// When everybody's silence was forgiven last.
+    forgiven: Span,
     lanes_at: Span,
     mail_at: Span,
     /// New messages are looked for behind this place.
@@ -55,6 +60,8 @@ impl Sweep {
         Self {
             shared,
             last: now,
+            // Long ago: nobody was.
+            forgiven: Span(i64::MIN / 2),
             lanes_at: now,
             mail_at: now,
             mail,
@@ -86,11 +93,27 @@ impl Sweep {
         let now = self.shared.clock.elapsed();
         let late = now.0 - self.last.0 - Span::from_std(planned).0;
         if late > STALL.0 {
-            tracing::warn!(seconds = late / 1_000_000, "the server was stopped or starved; nobody's silence counts");
-            self.shared.sessions.forgive(now);
-            self.shared.extend_grace(self.shared.config.rules.stream_lease);
+            self.forgive(now, late);
         }
         self.last = now;
+    }
+
+    /// A sweep that took long waited for the store, or was stopped with all of us: it can't tell. So it forgives, but not over and
+    /// over: where the store is always slow, whoever is silent is still found.
+    fn notice_long_sweep(&mut self, began: Span) {
+        let now = self.shared.clock.elapsed();
+        let (took, since) = (now.0 - began.0, now.0 - self.forgiven.0);
+        if took > STALL.0 && since > FORGIVING * self.shared.config.rules.stream_lease.0 {
+            self.forgive(now, took);
+        }
+        self.last = now;
+    }
+
+    fn forgive(&mut self, now: Span, stalled: i64) {
+        tracing::warn!(seconds = stalled / 1_000_000, "the server was stopped or starved; nobody's silence counts");
+        self.shared.sessions.forgive(now);
+        self.shared.extend_grace(self.shared.config.rules.stream_lease);
+        self.forgiven = now;
     }
 
     async fn once(&mut self) -> Result<()> {
@@ -126,8 +149,7 @@ impl Sweep {
             self.housekeeping_at = now;
             self.keep_house().await?;
         }
-        // What the sweep itself waited for the store doesn't count as a stall.
-        self.last = self.shared.clock.elapsed();
+        self.notice_long_sweep(now);
         self.shared.swept();
         Ok(())
     }

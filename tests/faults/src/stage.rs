@@ -11,6 +11,7 @@ use callboard_tests::server::Server;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Leases that a busy machine keeps, and time enough to come back.
 pub const SETTINGS: &str = "--stream-lease 5s --reattach-grace 3s --restart-grace 10s --cancel-grace 5s --log warn";
@@ -18,6 +19,10 @@ pub const SETTINGS: &str = "--stream-lease 5s --reattach-grace 3s --restart-grac
 pub const REPLICAS: usize = 3;
 /// How long nothing at all may be acknowledged, once a fault is over.
 const STANDSTILL: Duration = Duration::from_secs(60);
+/// How soon a watch sees everything, also over a connection that broke without a word.
+const WATCHED: Duration = Duration::from_secs(30);
+/// By how much the times of replicas on a busy machine may be off.
+const APART: Duration = Duration::from_secs(2);
 /// Between two looks at how much was acknowledged.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -95,6 +100,8 @@ pub struct Stage {
     pub system: Servers,
     /// What is asked of them, and done by agents.
     pub load: Load,
+    /// How soon behind the end of everything those who watch must have seen it.
+    pub watched_within: Duration,
     /// Acknowledged operations when the last round began.
     before: u64,
     /// Handlers that ran when a fault fired: task and attempt.
@@ -128,7 +135,7 @@ impl Stage {
     /// Starts a load that finds the servers elsewhere than where they are: behind a proxy.
     pub fn led(plan: &Plan, system: Servers, addresses: &[String], size: Size) -> Self {
         let load = Load::start_on(addresses, plan.seed, size);
-        Self { system, load, before: 0, running: BTreeSet::new() }
+        Self { system, load, watched_within: WATCHED, before: 0, running: BTreeSet::new() }
     }
 
     /// Waits until so many more operations were acknowledged: what was broken last works again.
@@ -191,11 +198,33 @@ impl Stage {
             report.broken(left);
         }
         let client = self.system.servers[0].client();
-        let observed = Observed::read(&client).await.expect("everything can be read");
+        let mut observed = Observed::read(&client).await.expect("everything can be read");
+        if self.system.servers.len() > 1 {
+            observed.apart = APART;
+        }
+        self.all_watched(&observed, report).await;
         let history = self.load.stop().await.history().clone();
         report.operations(history.operations());
         report.saw("tasks", observed.tasks.len() as u64);
         Healed { history, observed, system: self.system }
+    }
+}
+
+impl Stage {
+    /// Waits until those who watch have seen everything. What they have not in time the checker will find.
+    async fn all_watched(&self, observed: &Observed, report: &Report) {
+        let began = Instant::now();
+        let seen = async {
+            loop {
+                let history = self.load.recorder.history().clone();
+                if checker::is_all_watched(&history, observed) {
+                    return;
+                }
+                tokio::time::sleep(LOOK * 5).await;
+            }
+        };
+        let _ = tokio::time::timeout(self.watched_within, seen).await;
+        report.most("milliseconds until all was watched", began.elapsed().as_millis() as u64);
     }
 }
 

@@ -39,7 +39,7 @@ fn ran_behind(id: &str, seen: &Seen, assigned: &v1::Event, observed: &Observed, 
     for source in sources(seen) {
         let ends = observed.tasks.get(source).into_iter().flat_map(Seen::ends);
         let mut completed = ends.filter(|end| end.r#type() == E::Completed);
-        let behind = completed.any(|end| at(end) <= not_before(seen, assigned));
+        let behind = completed.any(|end| observed.is_before(at(end), not_before(seen, assigned)));
         findings.demand(behind, Rule::DependentsFollow, id, || {
             format!("attempt {} was assigned before {source} completed", assigned.attempt)
         });
@@ -56,7 +56,9 @@ fn not_before(seen: &Seen, event: &v1::Event) -> i128 {
 fn one_did_not_complete(id: &str, seen: &Seen, end: &v1::Event, observed: &Observed, findings: &mut Findings) {
     let explained = sources(seen)
         .filter_map(|source| observed.tasks.get(source))
-        .any(|source| source.ends().any(|other| other.r#type() != E::Completed && at(other) <= not_before(seen, end)));
+        .flat_map(Seen::ends)
+        .filter(|other| other.r#type() != E::Completed)
+        .any(|other| observed.is_before(at(other), not_before(seen, end)));
     findings.demand(explained, Rule::DependentsFollow, id, || {
         format!("it ended {} and no dependency did so before", end.r#type().as_str_name())
     });

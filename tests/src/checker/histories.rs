@@ -83,10 +83,6 @@ fn state_is_history(id: &str, seen: &Seen, findings: &mut Findings) {
     });
 }
 
-/// By how much times of different tasks may be off, in nanoseconds: a replica looks at the clock, and then waits for the lock of
-/// what another one changes. Two tasks that are live with one key for no longer can't be told from one behind the other.
-const OFF: i128 = 500_000_000;
-
 /// From when until when a task was live, and which.
 type Life<'a> = (i128, i128, &'a str);
 
@@ -102,7 +98,7 @@ fn one_live_per_key(observed: &Observed, findings: &mut Findings) {
         lives.sort_unstable();
         for pair in lives.windows(2) {
             let ((_, until, first), (from, _, second)) = (pair[0], pair[1]);
-            findings.demand(until <= from + OFF, Rule::OneLivePerKey, second, || {
+            findings.demand(observed.is_before(until, from), Rule::OneLivePerKey, second, || {
                 format!("it has the key {key:?} while {first} is live with it")
             });
         }

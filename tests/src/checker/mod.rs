@@ -11,6 +11,7 @@ mod observed;
 mod outcomes;
 #[cfg(test)]
 mod tests;
+mod watches;
 
 use crate::load::history::History;
 pub use living::{assert_none_taken, losses, taken};
@@ -66,6 +67,8 @@ pub enum Rule {
     AcknowledgedIsGone,
     /// Messages of one sender come in the order in which they were sent.
     MessagesInOrder,
+    /// A watch sees every event, each task's in order, and each once.
+    WatchMissesNothing,
     /// No answer that no fault explains.
     NoSurprise,
 }
@@ -111,10 +114,18 @@ pub fn check(history: &History, observed: &Observed) -> Vec<Violation> {
     outcomes::check(history, observed, &mut findings);
     dependencies::check(history, observed, &mut findings);
     letters::check(history, &mut findings);
+    watches::check(history, observed, &mut findings);
     for surprise in &history.surprises {
         findings.add(Rule::NoSurprise, "an answer", surprise);
     }
     findings.0
+}
+
+/// Whether those who watch have seen everything by now.
+pub fn is_all_watched(history: &History, observed: &Observed) -> bool {
+    let mut findings = Findings::default();
+    watches::check(history, observed, &mut findings);
+    findings.0.is_empty()
 }
 
 /// What was broken, with the histories of the tasks at fault, and what else is to be told.

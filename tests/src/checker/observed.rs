@@ -4,6 +4,7 @@ use crate::load::history::History;
 use callboard::{Client, v1};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// How many tasks are read at the same time.
 const READERS: usize = 16;
@@ -22,6 +23,9 @@ pub struct Seen {
 pub struct Observed {
     /// By id.
     pub tasks: BTreeMap<String, Seen>,
+    /// By how much times of different tasks may be off: replicas have clocks of their own, and each looks at its clock before it
+    /// waits for the locks of what others change. What one server decided has times in order.
+    pub apart: Duration,
 }
 
 impl Observed {
@@ -35,7 +39,7 @@ impl Observed {
             Ok::<_, callboard::Error>((id, Seen { task, events }))
         };
         let tasks = futures::stream::iter(ids).map(read).buffer_unordered(READERS);
-        Ok(Self { tasks: tasks.try_collect().await? })
+        Ok(Self { tasks: tasks.try_collect().await?, apart: Duration::ZERO })
     }
 
     /// A task's history and what is known of its handlers, for people.
@@ -61,6 +65,13 @@ impl Observed {
             told += &format!("    {report:?}\n");
         }
         told
+    }
+}
+
+impl Observed {
+    /// Whether something was decided before something else, of another task, as far as times tell.
+    pub(super) fn is_before(&self, earlier: i128, later: i128) -> bool {
+        earlier <= later + self.apart.as_nanos().cast_signed()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Observed, Rule, Seen, check, taken};
 use crate::load::history::{
-    Creation, Delivery, HandlerRun, History, Letter, MARKER, Reported, Said, Steering, Verdict,
+    Creation, Delivery, HandlerRun, History, Letter, MARKER, Reported, Said, Steering, Verdict, Watching,
 };
 use crate::load::work::payload;
 use callboard::v1;
@@ -43,6 +43,9 @@ impl World {
             world.wrote("ann", number);
             world.delivered("ann", number);
         }
+        let tasks = world.observed.tasks.iter();
+        let events = tasks.flat_map(|(id, seen)| seen.events.iter().map(|event| (id.clone(), event.sequence)));
+        world.history.watches = vec![Watching { from: Some(0), seen: events.collect() }];
         world.history.reports = vec![report("first", 2, "result of first", Verdict::Committed)];
         world
     }
@@ -393,6 +396,14 @@ fn a_message_that_was_sent_twice_or_by_nobody() {
     red(Rule::RepeatedOnce, |world| world.history.letters[0].answers[1].sequence = 9);
     red(Rule::RepeatedOnce, |world| world.history.deliveries[0].message_id = "m9".to_owned());
     red(Rule::NothingInvented, |world| world.history.deliveries[0].text = "eve/1".to_owned());
+}
+
+#[test]
+fn a_watch_that_missed_or_repeated_an_event() {
+    red(Rule::WatchMissesNothing, |world| drop(world.history.watches[0].seen.pop()));
+    red(Rule::WatchMissesNothing, |world| drop(world.history.watches[0].seen.remove(1)));
+    red(Rule::WatchMissesNothing, |world| world.history.watches[0].seen.insert(1, ("first".to_owned(), 1)));
+    red(Rule::WatchMissesNothing, |world| world.history.watches[0].seen.retain(|(id, _)| id != "third"));
 }
 
 #[test]

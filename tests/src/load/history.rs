@@ -25,8 +25,19 @@ pub struct History {
     pub deliveries: Vec<Delivery>,
     /// Messages whose acknowledgement has its receipt, by id.
     pub acknowledged: BTreeSet<String>,
+    /// What those saw who watch.
+    pub watches: Vec<Watching>,
     /// Answers that no fault explains.
     pub surprises: Vec<String>,
+}
+
+/// What a watch of the whole namespace saw, over all its streams.
+#[derive(Clone, Debug, Default)]
+pub struct Watching {
+    /// How many creations had been asked for when it began: it must see all tasks of the others. None: it has not begun.
+    pub from: Option<usize>,
+    /// Every event, by its task and its number there, in the order in which they came.
+    pub seen: Vec<(String, i64)>,
 }
 
 /// A message that was written, however often it was sent. A sender sends its letters one after the other.

@@ -13,6 +13,7 @@ mod letters;
 mod sdk;
 mod steer;
 mod submit;
+mod watch;
 pub mod work;
 
 use crate::wait::within;
@@ -177,6 +178,7 @@ impl Load {
         match part {
             Part::Whole => {
                 load.start_doers(reach, seed, 0);
+                load.start_watchers(seed);
                 load.start_askers(seed);
             }
             Part::Askers => load.start_askers(seed),
@@ -199,6 +201,15 @@ impl Load {
         for index in 0..size.claimers {
             let worker = self.worker(format!("claims-{}", first + index), seed, self.stop_doing.clone());
             self.doers.spawn(claim::claim(worker));
+        }
+    }
+
+    /// One at each server.
+    fn start_watchers(&mut self, seed: u64) {
+        for index in 0..self.clients.len() {
+            let mut worker = self.worker(format!("watcher-{index}"), seed, self.stop_doing.clone());
+            worker.client = self.clients[index].clone();
+            self.doers.spawn(watch::watch(worker));
         }
     }
 

@@ -197,6 +197,8 @@ impl Store for FaultyStore {
         self.inner.expired_messages(now, limit).await
     }
     async fn purge_mailboxes(&self, limit: usize) -> Result<usize> {
+        // It commits, too.
+        let _permit = self.plan.permits.acquire().await.unwrap();
         self.inner.purge_mailboxes(limit).await
     }
     async fn ended_tasks(&self, before: Timestamp, after: Option<Cursor>, limit: usize) -> Result<Ended> {

@@ -109,3 +109,28 @@ async fn a_slow_fsync_that_makes_a_healthy_agent_look_dead() {
     assert!(is_taken_for_alive(&[]).await);
     assert!(!is_taken_for_alive(&[Bug::CountOurDelays]).await);
 }
+
+/// The server is stopped while its sweep waits for the store. The next sweep comes as planned, and nobody was heard for longer than
+/// a lease.
+#[tokio::test(start_paused = true)]
+async fn a_stop_in_the_middle_of_a_sweep_that_looks_like_silence() {
+    let mut config = Config::default();
+    config.rules.stream_lease = Span::seconds(4);
+    let world = World::start_with(&[], config).await;
+    let task = world.create(|_| {}).await;
+    let mut agent = world.attach("ann", 1).await;
+    let fence = agent.assigned(seconds(1)).await[0].fence;
+    agent.report(fence, Report::Accepted).await;
+    agent.work(std::time::Duration::from_millis(8_500)).await;
+    let epoch = agent.stream.attached.epoch;
+    // It keeps house every ten seconds, and hangs in that.
+    world.plan.permits.forget_permits(usize::MAX >> 3);
+    pass(seconds(8)).await;
+    world.plan.permits.add_permits(usize::MAX >> 4);
+    // What the agent said in the meantime is read now.
+    pass(seconds(1)).await;
+    agent.work(seconds(3)).await;
+    let view = world.view(task).await;
+    let holder = view.task.state.lease().map(|lease| lease.epoch);
+    assert_eq!((view.task.attempt, holder), (1, Some(epoch)));
+}

@@ -50,7 +50,8 @@ impl Fault for Reconnect {
         let mut system = Servers::start(plan, SETTINGS).await;
         let client = system.servers[0].client();
         let crowd = Crowd::start(&system.addresses(), agents);
-        crowd.attached(agents, PATIENCE).await;
+        let all = crowd.attached(agents, PATIENCE).await;
+        assert!(all, "only {} of {agents} agents attached to begin with", crowd.count());
         create(&client, busy).await;
         crowd.holding(busy, PATIENCE).await;
         for _ in 0..plan.rounds {
