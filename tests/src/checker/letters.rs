@@ -40,7 +40,8 @@ fn one_delivery(delivery: &Delivery, letter: Option<&Letter>, findings: &mut Fin
     findings.demand(known, Rule::RepeatedOnce, about, || format!("{:?} came as {delivery:?}", letter.answers));
 }
 
-/// What comes for the first time comes in the order in which its sender sent it; over one stream places rise.
+/// What comes for the first time comes in the order in which its sender sent it; over one stream places rise. (A letter without a
+/// receipt has no place in its sender's order: it went on to the next without knowing.)
 fn in_order(history: &History, letters: &BTreeMap<String, &Letter>, findings: &mut Findings) {
     let mut seen = BTreeSet::new();
     let mut last_of_sender: BTreeMap<(&str, &str), u32> = BTreeMap::new();
@@ -53,7 +54,7 @@ fn in_order(history: &History, letters: &BTreeMap<String, &Letter>, findings: &m
             &delivery.text,
             || format!("over one stream it came behind place {before:?}: {delivery:?}"),
         );
-        let Some(letter) = letters.get(&delivery.text) else { continue };
+        let Some(letter) = letters.get(&delivery.text).filter(|letter| !letter.answers.is_empty()) else { continue };
         if !seen.insert(&delivery.message_id) {
             continue;
         }

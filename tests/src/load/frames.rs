@@ -169,8 +169,17 @@ impl Speaker {
         if self.worker.random.random_bool(0.2) {
             self.report(attempt.clone(), kind(&said), Some(index), outgoing).await;
         }
-        // Another outcome behind it: it must be refused.
-        if self.worker.random.random_bool(0.1) {
+    }
+
+    /// Another outcome behind one that was committed: it must be refused. (Behind one that has no receipt it could be the first to
+    /// be decided, when the store is away for moments.)
+    async fn second_thought(&mut self, index: usize, outgoing: &mpsc::Sender<v1::AttachRequest>) {
+        let attempt = {
+            let history = self.worker.recorder.history();
+            let first = &history.reports[index];
+            (!first.bogus && first.receipts.len() == 1).then(|| first.attempt.clone())
+        };
+        if let Some(attempt) = attempt.filter(|_| self.worker.random.random_bool(0.1)) {
             let late = Said::Completed("a second thought".to_owned());
             let index = self.worker.recorder.report(attempt.clone(), late.clone(), true);
             self.report(attempt, kind(&late), Some(index), outgoing).await;
@@ -213,10 +222,14 @@ impl Speaker {
                 return send(outgoing, Saying::Reports(v1::ReportBatch { reports })).await;
             }
         };
-        if let Some(index) = waiting.index {
-            self.worker.recorder.receipt(index, verdict);
-        }
+        let index = waiting.index;
         self.unreceipted.remove(&receipt.report_id);
+        if let Some(index) = index {
+            self.worker.recorder.receipt(index, verdict);
+            if verdict == Verdict::Committed {
+                self.second_thought(index, outgoing).await;
+            }
+        }
     }
 }
 
