@@ -88,6 +88,13 @@ pub fn kill_9(pid: u32) {
     send(pid, Signal::KILL);
 }
 
+/// The same of one that may have ended by itself.
+pub fn kill_9_if_there(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
 /// Stops a process until [`resume`] (SIGSTOP).
 pub fn pause(pid: u32) {
     send(pid, Signal::STOP);

@@ -94,10 +94,27 @@ impl ServerBuilder {
 
     /// Starts it, and waits until it listens.
     pub async fn start(self) -> Server {
-        let directory = tempfile::Builder::new().prefix("callboard-test-").tempdir().expect("a temporary directory");
-        let mut server = Server { builder: self, directory, port: 0, secure: false, process: None, starts: 0 };
+        let mut server = self.prepare();
         server.start_process().await;
         server
+    }
+
+    /// Starts it, and waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// What it has logged, when it ends instead.
+    pub async fn try_start(self) -> Result<Server, String> {
+        let mut server = self.prepare();
+        match server.try_start_process().await {
+            Ok(()) => Ok(server),
+            Err(said) => Err(format!("{said}{}", server.logs())),
+        }
+    }
+
+    fn prepare(self) -> Server {
+        let directory = tempfile::Builder::new().prefix("callboard-test-").tempdir().expect("a temporary directory");
+        Server { builder: self, directory, port: 0, secure: false, process: None, starts: 0 }
     }
 }
 
@@ -118,6 +135,11 @@ impl Server {
     }
 
     async fn start_process(&mut self) {
+        let started = self.try_start_process().await;
+        started.unwrap_or_else(|said| panic!("the server said {said:?}, not `{}PORT`", LISTENING[0]));
+    }
+
+    async fn try_start_process(&mut self) -> Result<(), String> {
         assert!(self.process.is_none(), "the server runs already");
         let log = self.open_log();
         let mut command = Command::from(program::command(program::callboard()));
@@ -139,9 +161,11 @@ impl Server {
         heard.expect("the server listens in time").expect("its output can be read");
         let port = LISTENING.iter().find_map(|said| line.trim().strip_prefix(said)).and_then(|port| port.parse().ok());
         self.secure = line.contains("https://");
-        self.port = port.unwrap_or_else(|| panic!("the server said {line:?}, not `{}PORT`", LISTENING[0]));
+        let Some(port) = port else { return Err(line) };
+        self.port = port;
         self.process = Some(Process { child, _stdout: stdout });
         self.starts += 1;
+        Ok(())
     }
 
     fn open_log(&self) -> File {

@@ -85,8 +85,10 @@ pub enum StopReason {
 /// Why a session is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionEnd {
-    /// Another session attached under the name.
+    /// Another program attached under the name.
     Superseded,
+    /// The same program attached anew.
+    Renewed,
     /// The agent was removed.
     Removed,
     /// It was silent, or did not come back in time.

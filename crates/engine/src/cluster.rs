@@ -118,7 +118,8 @@ impl Member {
     }
 
     fn renewed(&mut self, sent: Span, now: Span) {
-        if sent.0 - self.renewed.0 > QUIET.0 {
+        // Also when a single renewal took that long: nothing was pushed meanwhile, and nobody could be taken at their silence.
+        if sent.0 - self.renewed.0 > QUIET.0 || self.shared.sessions.is_quiet(now) {
             tracing::info!("this replica reaches the store again");
             self.watched.clear();
             self.shared.sessions.forgive(now);

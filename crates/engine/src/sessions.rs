@@ -83,6 +83,7 @@ struct Entry {
     /// When its end was last ordered, so that it is not ordered again at every look.
     ending: Option<Span>,
     quiet_at: Arc<AtomicI64>,
+    quiet_grace: Span,
 }
 
 /// How long an ordered end may take before it is ordered again.
@@ -108,15 +109,16 @@ pub(crate) struct Sessions {
     by_agent: Mutex<HashMap<AgentId, Entry>>,
     /// From then on nothing is pushed: others may have taken the sessions over.
     quiet_at: Arc<AtomicI64>,
-}
-
-impl Default for Sessions {
-    fn default() -> Self {
-        Self { by_agent: Mutex::default(), quiet_at: Arc::new(AtomicI64::new(i64::MAX)) }
-    }
+    /// How long an agent is awaited that was not told something because of that.
+    quiet_grace: Span,
 }
 
 impl Sessions {
+    /// None yet. An agent that was not told something, since nothing was to be pushed, is awaited for so long.
+    pub fn new(quiet_grace: Span) -> Self {
+        Self { by_agent: Mutex::default(), quiet_at: Arc::new(AtomicI64::new(i64::MAX)), quiet_grace }
+    }
+
     /// Nothing is pushed from this time on, unless it is told otherwise.
     pub fn quiet_at(&self, at: Span) {
         self.quiet_at.store(at.0, Ordering::Relaxed);
@@ -147,14 +149,24 @@ impl Sessions {
     pub fn open(&self, agent: AgentId, epoch: i64, live: Live) {
         let namespace = live.namespace.clone();
         let quiet_at = self.quiet_at.clone();
-        self.lock().insert(agent, Entry { epoch, namespace, link: Link::Open(live), ending: None, quiet_at });
+        self.lock().insert(
+            agent,
+            Entry { epoch, namespace, link: Link::Open(live), ending: None, quiet_at, quiet_grace: self.quiet_grace },
+        );
     }
 
     /// A session is known that has no stream here: it has so long to come back.
     pub fn expect(&self, named: Named, now: Span, grace: Span) {
         let link = Link::Broken { since: now, grace };
         let quiet_at = self.quiet_at.clone();
-        let entry = Entry { epoch: named.epoch, namespace: named.namespace, link, ending: None, quiet_at };
+        let entry = Entry {
+            epoch: named.epoch,
+            namespace: named.namespace,
+            link,
+            ending: None,
+            quiet_at,
+            quiet_grace: self.quiet_grace,
+        };
         self.lock().insert(named.agent, entry);
     }
 
@@ -296,10 +308,15 @@ impl Sessions {
 }
 
 impl Entry {
-    /// Pushes to the stream, if it is open. One that doesn't take it is cut off.
+    /// Pushes to the stream, if it is open. One that doesn't take it is cut off. One that is not told a thing, since we are
+    /// quiet, is ended without a word: its agent would wait for it, a receipt say, for ever. It attaches again, and repeats what
+    /// has no receipt.
     fn push(&mut self, push: Push, now: Span) -> bool {
         let Link::Open(live) = &self.link else { return false };
         if now.0 > self.quiet_at.load(Ordering::Relaxed) {
+            if !matches!(push, Push::Heartbeat) {
+                self.link = Link::Broken { since: now, grace: self.quiet_grace };
+            }
             return false;
         }
         let wanted = match &push {
@@ -357,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_quiet_replica_pushes_nothing_and_breaks_its_streams() {
-        let sessions = Sessions::default();
+        let sessions = Sessions::new(Span::seconds(30));
         let agent = AgentId(Uuid::nil());
         let (live, mut receiver, _pulse) = live(4);
         sessions.open(agent, 1, live);
@@ -374,8 +391,21 @@ mod tests {
     }
 
     #[test]
+    fn who_misses_a_receipt_while_we_are_quiet_attaches_again() {
+        let sessions = Sessions::new(Span::seconds(30));
+        let agent = AgentId(Uuid::nil());
+        let (live, mut receiver, _pulse) = live(4);
+        sessions.open(agent, 1, live);
+        sessions.quiet_at(Span::seconds(5));
+        assert!(!sessions.push(agent, Some(1), Push::Receipts(Vec::new()), Span::seconds(6)));
+        assert!(matches!(receiver.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)), "its stream ends");
+        assert!(sessions.gone(Span::seconds(36), LEASE).is_empty(), "its agent is awaited");
+        assert_eq!(sessions.gone(Span::seconds(37), LEASE).len(), 1);
+    }
+
+    #[test]
     fn silence_is_counted_only_while_we_read() {
-        let sessions = Sessions::default();
+        let sessions = Sessions::new(Span::seconds(30));
         let agent = AgentId(Uuid::nil());
         let (live, _receiver, pulse) = live(1);
         sessions.open(agent, 1, live);
@@ -391,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_does_not_read_is_cut_off() {
-        let sessions = Sessions::default();
+        let sessions = Sessions::new(Span::seconds(30));
         let agent = AgentId(Uuid::nil());
         let (live, _receiver, pulse) = live(1);
         sessions.open(agent, 1, live);
@@ -403,7 +433,7 @@ mod tests {
 
     #[test]
     fn nothing_is_pushed_to_a_session_of_another_epoch() {
-        let sessions = Sessions::default();
+        let sessions = Sessions::new(Span::seconds(30));
         let agent = AgentId(Uuid::nil());
         let (live, mut receiver, _pulse) = live(1);
         sessions.open(agent, 2, live);

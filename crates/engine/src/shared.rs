@@ -95,7 +95,7 @@ impl Shared {
             metrics,
             swept_at: AtomicI64::new(clock.elapsed().0),
             queue,
-            sessions: Sessions::default(),
+            sessions: Sessions::new(Span::from_std(config.restart_grace)),
             waiters: Waiters::new(config.waiters),
             claims: Claims::new(config.waiters),
             mail: Mail::new(config.waiters),

@@ -217,6 +217,11 @@ pub(crate) fn of_session_end(why: SessionEnd) -> Option<Status> {
             ErrorReason::SessionSuperseded,
             "session: another one attached under this agent's name; stop this program, or give it another name",
         )),
+        SessionEnd::Renewed => Some(plain(
+            Code::Aborted,
+            ErrorReason::SessionExpired,
+            "session: the same program attached anew, by another stream; attach again if that one is gone",
+        )),
         SessionEnd::Removed => Some(plain(
             Code::Aborted,
             ErrorReason::SessionExpired,

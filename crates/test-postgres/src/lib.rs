@@ -71,7 +71,17 @@ impl Cluster {
     ///
     /// When there is no PostgreSQL, or it does not start.
     pub fn start(settings: Settings) -> Self {
-        Self::made(settings, |place, binaries| {
+        Self::start_in(settings, |_| Vec::new())
+    }
+
+    /// The same with something in the server's environment: a library that is loaded in front of it, say. `prepare` is given the
+    /// cluster's folder, whose `data` is the server's.
+    ///
+    /// # Panics
+    ///
+    /// As [`Cluster::start`].
+    pub fn start_in(settings: Settings, prepare: impl FnOnce(&Path) -> Vec<(String, String)>) -> Self {
+        Self::made(settings, prepare, |place, binaries| {
             let mut initdb = place.command(&binaries.join("initdb"));
             initdb.args(["--auth=trust", "--username=postgres", "--no-sync"]);
             initdb.args(["--encoding=UTF8", "--locale=C", "--pgdata"]).arg(place.data());
@@ -80,12 +90,17 @@ impl Cluster {
     }
 
     /// Starts a cluster whose data a program makes.
-    fn made(settings: Settings, make: impl FnOnce(&Place, &Path) -> Command) -> Self {
+    fn made(
+        settings: Settings,
+        prepare: impl FnOnce(&Path) -> Vec<(String, String)>,
+        make: impl FnOnce(&Place, &Path) -> Command,
+    ) -> Self {
         let binaries = find().unwrap_or_else(|fault| panic!("{fault}"));
-        let (place, watcher) = Place::new();
+        let (mut place, watcher) = Place::new();
         let mut command = make(&place, &binaries);
         let made = command.output().expect("the program that makes the data runs");
         assert!(made.status.success(), "{command:?}: {}", String::from_utf8_lossy(&made.stderr));
+        place.environment = prepare(&place.folder);
         let server = place.start_server(&binaries, settings);
         Self {
             place,
@@ -149,6 +164,11 @@ impl Cluster {
         *self.server.lock().expect("nobody failed with it") = self.place.start_server(&binaries, self.settings);
     }
 
+    /// Whether the server runs. One whose disk failed may have ended by itself.
+    pub fn is_running(&self) -> bool {
+        matches!(self.server.lock().expect("nobody failed with it").try_wait(), Ok(None))
+    }
+
     /// A PgBouncer of its own in front of the cluster, in transaction mode.
     ///
     /// # Panics
@@ -176,6 +196,8 @@ impl Cluster {
 #[derive(Debug)]
 struct Place {
     folder: PathBuf,
+    /// The server's, beside what every one has.
+    environment: Vec<(String, String)>,
 }
 
 impl Place {
@@ -191,7 +213,7 @@ impl Place {
         watcher.args(["-c", WATCHER, "watcher"]).arg(&folder).process_group(0);
         watcher.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let watcher = watcher.spawn().expect("sh can be started");
-        (Self { folder }, watcher)
+        (Self { folder, environment: Vec::new() }, watcher)
     }
 
     fn start_server(&self, binaries: &Path, settings: Settings) -> Child {
@@ -211,6 +233,7 @@ impl Place {
         let on = |on: bool| if on { "on" } else { "off" };
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).expect("a log file");
         let mut server = self.command(&binaries.join("postgres"));
+        server.envs(self.environment.iter().map(|(name, value)| (name, value)));
         server.arg("-D").arg(self.data()).arg("-k").arg(&self.folder).args(["-c", "listen_addresses="]);
         server.args(["-c", "max_connections=200", "-c", "shared_buffers=32MB", "-c", "log_min_messages=warning"]);
         server.args(["-c", &format!("fsync={}", on(settings.fsync))]);

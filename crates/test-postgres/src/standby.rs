@@ -11,13 +11,23 @@ impl Cluster {
     #[must_use]
     pub fn standby(&self) -> Self {
         let primary = self.place.folder.clone();
-        Self::made(self.settings, |place, binaries| {
-            let mut backup = place.command(&binaries.join("pg_basebackup"));
-            backup.args(["--username=postgres", "--host"]).arg(primary);
-            backup.args(["--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync", "--pgdata"]);
-            backup.arg(place.data());
-            backup
-        })
+        Self::made(
+            self.settings,
+            |_| Vec::new(),
+            |place, binaries| {
+                let mut backup = place.command(&binaries.join("pg_basebackup"));
+                backup.args(["--username=postgres", "--host"]).arg(primary);
+                backup.args([
+                    "--checkpoint=fast",
+                    "--wal-method=stream",
+                    "--write-recovery-conf",
+                    "--no-sync",
+                    "--pgdata",
+                ]);
+                backup.arg(place.data());
+                backup
+            },
+        )
     }
 
     /// From now on nothing is acknowledged that a standby has not on its disk. Standbys that are made of this one ask for the

@@ -10,11 +10,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod crowd;
+pub mod disk;
 pub mod fault;
 pub mod faults;
 pub mod forwarder;
 pub mod ledger;
+pub mod network;
 pub mod programs;
+pub mod proxy;
 pub mod report;
 pub mod run;
 pub mod stage;

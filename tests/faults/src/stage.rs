@@ -23,6 +23,8 @@ const STANDSTILL: Duration = Duration::from_secs(60);
 const WATCHED: Duration = Duration::from_secs(30);
 /// By how much the times of replicas on a busy machine may be off.
 const APART: Duration = Duration::from_secs(2);
+/// What an agent is told whose session is over.
+const SESSION_EXPIRED: &str = "SESSION_EXPIRED";
 /// Between two looks at how much was acknowledged.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -134,7 +136,12 @@ impl Stage {
 
     /// Starts a load that finds the servers elsewhere than where they are: behind a proxy.
     pub fn led(plan: &Plan, system: Servers, addresses: &[String], size: Size) -> Self {
-        let load = Load::start_on(addresses, plan.seed, size);
+        Self::led_apart(plan, system, addresses, addresses, size)
+    }
+
+    /// The same, with other addresses for the SDK's agents.
+    pub fn led_apart(plan: &Plan, system: Servers, addresses: &[String], agents: &[String], size: Size) -> Self {
+        let load = Load::start_apart(addresses, agents, plan.seed, size);
         Self { system, load, watched_within: WATCHED, before: 0, running: BTreeSet::new() }
     }
 
@@ -160,13 +167,30 @@ impl Stage {
 
     /// Heals, reads everything, and holds it to what was promised. Handlers of agents that lived keep their attempts.
     pub async fn check(self, report: &Report) {
+        self.check_and(report, |_, _| {}).await;
+    }
+
+    /// The same with what the load doesn't know by itself: what agents outside of it did.
+    pub async fn check_and(self, report: &Report, more: impl FnOnce(&mut History, &Observed)) {
         let running = self.running.clone();
-        let Healed { history, observed, system } = self.heal(report).await;
+        let Healed { mut history, observed, system } = self.heal(report).await;
+        more(&mut history, &observed);
         judge(&history, &observed, &system.logs(), report);
         let ended = history.runs.iter().filter(|run| run.ended.is_some());
         let kept = ended.filter(|run| running.contains(&(run.task_id.clone(), run.attempt))).count();
         report.demand(kept == running.len(), || format!("{kept} of {} handlers went on to their end", running.len()));
         report.saw("attempts that went on across a fault", kept as u64);
+    }
+
+    /// The same of agents that were cut off, and may have lost their leases.
+    pub async fn check_but_leases(self, report: &Report) {
+        let Healed { mut history, observed, system } = self.heal(report).await;
+        let before = history.surprises.len();
+        // The fault explains it.
+        history.surprises.retain(|surprise| !surprise.contains(SESSION_EXPIRED));
+        report.saw("streams that ended with their session", (before - history.surprises.len()) as u64);
+        compare(&history, &observed, &system.logs(), report);
+        report.saw("attempts taken from agents that were cut off", checker::taken(&history, &observed).len() as u64);
     }
 
     /// The same with a crew of agents in processes of their own. Those of the crew that were harmed may lose attempts, and nobody
@@ -230,10 +254,18 @@ impl Stage {
 
 /// Holds what happened to what was promised.
 fn judge(history: &History, observed: &Observed, logs: &str, report: &Report) {
+    compare(history, observed, logs, report);
+    let taken = checker::taken(history, observed);
+    for (run, event) in &taken {
+        report.broken(format!("an attempt was taken from an agent that lived: {run:?}, {event:?}"));
+    }
+    if !taken.is_empty() {
+        report.violations(&[], logs.to_owned());
+    }
+}
+
+fn compare(history: &History, observed: &Observed, logs: &str, report: &Report) {
     let violations = checker::check(history, observed);
     let story = if violations.is_empty() { String::new() } else { checker::story(history, observed, logs) };
     report.violations(&violations, story);
-    for (run, event) in checker::taken(history, observed) {
-        report.broken(format!("an attempt was taken from an agent that lived: {run:?}, {event:?}"));
-    }
 }

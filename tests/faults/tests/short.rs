@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use callboard_faults::fault::{Plan, Store};
-use callboard_faults::faults;
+use callboard_faults::faults::{self, PowerCut};
 use callboard_faults::report::Outcome;
 use callboard_faults::run;
 use callboard_tests::load::chance::{Seed, is_long};
@@ -97,6 +97,91 @@ async fn stalled_watchers_on_postgres() {
 #[tokio::test(flavor = "multi_thread")]
 async fn simulation_in_memory() {
     kept("simulation", Store::Memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn power_cut_on_sqlite() {
+    kept("power-cut", Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn power_cut_on_postgres() {
+    kept("power-cut", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partition_on_sqlite() {
+    kept("partition", Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partition_on_postgres() {
+    kept("partition", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clock_jump_on_sqlite() {
+    kept("clock-jump", Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clock_jump_on_postgres() {
+    kept("clock-jump", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disk_full_on_sqlite() {
+    kept("disk-full", Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disk_full_on_postgres() {
+    kept("disk-full", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn io_error_on_sqlite() {
+    kept("io-error", Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn io_error_on_postgres() {
+    kept("io-error", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_fsync_on_sqlite() {
+    kept("slow-fsync", Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_fsync_on_postgres() {
+    kept("slow-fsync", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_commit_on_sqlite() {
+    kept("late-commit", Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_commit_on_postgres() {
+    kept("late-commit", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flipped_bytes_on_sqlite() {
+    kept("flipped-bytes", Store::Sqlite).await;
+}
+
+/// The harness itself is tested: a disk that lies about fsync breaks promises, and the checker sees it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_of_a_disk_that_lies_is_seen() {
+    let _one = ONE_AT_A_TIME.lock().await;
+    static LYING: PowerCut = PowerCut { lying_disk: true };
+    let plan = Plan { seed: Seed::choose().0, store: Store::Sqlite, rounds: 4, short: true, planted: String::new() };
+    let ended = run::run(&LYING, &plan).await;
+    assert_eq!(ended.outcome, Outcome::Violated, "{:?}", ended.facts);
 }
 
 #[test]

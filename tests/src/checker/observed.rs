@@ -10,7 +10,7 @@ use std::time::Duration;
 const READERS: usize = 16;
 
 /// A task and its history.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
     /// With its input and result.
     pub task: v1::Task,
@@ -19,7 +19,7 @@ pub struct Seen {
 }
 
 /// Everything, by task id.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
     /// By id.
     pub tasks: BTreeMap<String, Seen>,

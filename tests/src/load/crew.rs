@@ -118,6 +118,8 @@ pub struct Crew {
     address: String,
     directory: PathBuf,
     rust_agent: PathBuf,
+    /// Of each agent, beside what it must have.
+    environment: Vec<(String, String)>,
     members: Vec<Member>,
     hired: u32,
     /// The names of all that died of SIGKILL.
@@ -127,10 +129,22 @@ pub struct Crew {
 impl Crew {
     /// Starts agents of these kinds. `rust_agent` is the program of this crate's own.
     pub fn start(address: &str, directory: &Path, rust_agent: impl Into<PathBuf>, kinds: &[Kind]) -> Self {
+        Self::start_in(address, directory, rust_agent, kinds, Vec::new())
+    }
+
+    /// The same with something in the agents' environment: a library that is loaded in front of them, say.
+    pub fn start_in(
+        address: &str,
+        directory: &Path,
+        rust_agent: impl Into<PathBuf>,
+        kinds: &[Kind],
+        environment: Vec<(String, String)>,
+    ) -> Self {
         let mut crew = Self {
             address: address.to_owned(),
             directory: directory.to_owned(),
             rust_agent: rust_agent.into(),
+            environment,
             members: Vec::new(),
             hired: 0,
             killed: BTreeSet::new(),
@@ -162,6 +176,7 @@ impl Crew {
         command
             .env("CALLBOARD_ADDRESS", &self.address)
             .env(AGENT, &name)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env(DIARY, self.directory.join("diary"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

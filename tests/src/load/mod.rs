@@ -157,8 +157,17 @@ impl Load {
     /// Starts it on several servers that share a database: each agent and each client begins with another one, and goes to the
     /// next when that is away.
     pub fn start_on(addresses: &[String], seed: u64, size: Size) -> Self {
-        let reach = Reach { addresses: addresses.to_vec(), connector: None, own_threads: true };
-        Self::start_part(&reach, seed, size, Part::Whole, Arc::default())
+        Self::start_apart(addresses, addresses, seed, size)
+    }
+
+    /// The same, with other addresses for the SDK's agents than for everybody else: so that either can be cut off.
+    pub fn start_apart(addresses: &[String], agents: &[String], seed: u64, size: Size) -> Self {
+        let to = |addresses: &[String]| Reach { addresses: addresses.to_vec(), connector: None, own_threads: true };
+        let nobody = Size { agents: 0, ..size };
+        let mut load = Self::start_part(&to(addresses), seed, nobody, Part::Whole, Arc::default());
+        load.size = size;
+        load.start_agents(&to(agents), 0);
+        load
     }
 
     /// Starts a part of it. All parts have one recorder, and the same seed.
@@ -187,13 +196,18 @@ impl Load {
         load
     }
 
-    fn start_doers(&mut self, reach: &Reach, seed: u64, first: u64) {
-        let size = self.size;
-        for index in 0..size.agents {
+    /// Agents of the SDK.
+    fn start_agents(&mut self, reach: &Reach, first: u64) {
+        for index in 0..self.size.agents {
             let reach = reach.beginning_with(index as usize);
-            let agent = sdk::start(&reach, format!("sdk-{}", first + index), size.slots, &self.recorder);
+            let agent = sdk::start(&reach, format!("sdk-{}", first + index), self.size.slots, &self.recorder);
             self.agents.push(agent.expect("an agent of the SDK starts"));
         }
+    }
+
+    fn start_doers(&mut self, reach: &Reach, seed: u64, first: u64) {
+        self.start_agents(reach, first);
+        let size = self.size;
         for index in 0..size.speakers {
             let worker = self.worker(format!("frames-{}", first + index), seed, self.stop_doing.clone());
             self.doers.spawn(frames::speak(worker));

@@ -37,7 +37,8 @@ impl Step<'_, '_> {
             self.effects.push(Effect::CloseSession {
                 agent: agent.id,
                 epoch: agent.epoch,
-                why: SessionEnd::Superseded,
+                // A hello that was under way for long may come behind a newer one of the same program, which must not end by it.
+                why: if same_program { SessionEnd::Renewed } else { SessionEnd::Superseded },
             });
         }
         agent.epoch += 1;

@@ -68,8 +68,11 @@ fn the_same_program_comes_back_though_its_old_session_looks_attached() {
             let back = w.hello(Hello { previous_epoch, ..Hello::new("worker", profile(1)) }).unwrap();
             assert_eq!(back.epoch, previous_epoch + 1);
         }
-        // A welcome that was lost: it still knows an older epoch.
+        // A welcome that was lost, or a hello that comes late: it still knows an older epoch. Whoever reads the newer session's
+        // stream attaches again, and doesn't end as if another program had the name.
+        w.take_effects();
         w.hello(Hello { previous_epoch: 2, ..Hello::new("worker", profile(1)) }).unwrap();
+        assert_eq!(closes(&w.effects), [(4, SessionEnd::Renewed)]);
     });
 }
 

@@ -23,8 +23,11 @@ pub fn sqlite_error(error: sqlx::Error) -> Error {
 fn by_code(code: u32, text: String) -> Error {
     match (code, code & 0xff) {
         (CONSTRAINT_PRIMARYKEY | CONSTRAINT_UNIQUE, _) => Error::Conflict(text),
-        // PERM, READONLY, IOERR, FULL, CANTOPEN, PROTOCOL, NOLFS
-        (_, 3 | 8 | 10 | 13 | 14 | 15 | 22) => Error::Io(text),
+        // PERM, READONLY, IOERR, CANTOPEN, PROTOCOL, NOLFS
+        (_, 3 | 8 | 10 | 14 | 15 | 22) => Error::Io(text),
+        // FULL: no room for what was to be written, so that the transaction's end is not in the log either. SQLite goes on, and so
+        // do we; a sync that fails for want of room is an IOERR.
+        (_, 13) => Error::Unavailable(format!("{text}; make room, then all goes on")),
         // CORRUPT, NOTADB, FORMAT
         (_, 11 | 24 | 26) => Error::Corrupt(text),
         // BUSY, LOCKED, NOMEM, INTERRUPT, SCHEMA, ABORT
@@ -39,5 +42,18 @@ pub fn commit_error(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::WorkerCrashed => Error::UnknownCommit(error.to_string()),
         other => sqlite_error(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_waited_for_and_a_failing_one_is_not() {
+        let of = |code| by_code(code, String::new());
+        assert!(matches!(of(13), Error::Unavailable(_)));
+        // Reading, writing, syncing.
+        assert!([10, 266, 778, 1034].into_iter().all(|code| matches!(of(code), Error::Io(_))));
     }
 }

@@ -1,14 +1,23 @@
 //! The faults, a file each.
 
+mod clock_jump;
+mod disk_full;
+mod flipped_bytes;
+mod io_error;
 mod kill_agents;
 mod kill_server;
+mod late_commit;
+mod partition;
 mod pause;
 mod postgres;
+mod power_cut;
 mod reconnect;
 mod simulation;
+mod slow_fsync;
 mod stalled;
 
 use crate::fault::Fault;
+pub use power_cut::PowerCut;
 
 /// Every fault, in the order of the table.
 pub const ALL: &[&dyn Fault] = &[
@@ -21,6 +30,14 @@ pub const ALL: &[&dyn Fault] = &[
     &reconnect::Reconnect,
     &stalled::Stalled,
     &simulation::Simulation,
+    &power_cut::PowerCut { lying_disk: false },
+    &partition::Partition,
+    &clock_jump::ClockJump,
+    &disk_full::DiskFull,
+    &io_error::IoError,
+    &slow_fsync::SlowFsync,
+    &flipped_bytes::FlippedBytes,
+    &late_commit::LateCommit,
 ];
 
 /// The fault of a name.

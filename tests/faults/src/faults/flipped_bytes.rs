@@ -1,0 +1,195 @@
+//! Bytes of a stopped server's file are flipped, or its end is cut off: the server says so, or what it answers is right.
+
+use crate::fault::{Fault, Goal, Plan};
+use crate::report::Report;
+use crate::stage::{Healed, SETTINGS, Servers, Stage};
+use async_trait::async_trait;
+use callboard_tests::checker::{self, Observed};
+use callboard_tests::load::Size;
+use callboard_tests::server::Server;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+/// Words of a server that says that its file is damaged, or is none.
+const SAYS_SO: [&str; 6] = ["corrupt", "damage", "malformed", "not an SQLite file", "not a database", "restore"];
+/// How long everything may take to be read.
+const READING: Duration = Duration::from_secs(60);
+
+/// The fault.
+pub struct FlippedBytes;
+
+#[async_trait]
+impl Fault for FlippedBytes {
+    fn name(&self) -> &'static str {
+        "flipped-bytes"
+    }
+
+    fn what(&self) -> &'static str {
+        "flipped bytes, and ends that are cut off, in the file of a stopped server"
+    }
+
+    fn goals(&self) -> &'static [Goal] {
+        const { &[Goal::sqlite(100)] }
+    }
+
+    fn short_rounds(&self) -> u32 {
+        4
+    }
+
+    fn part(&self) -> u32 {
+        25
+    }
+
+    async fn run(&self, plan: &Plan, report: &Report) {
+        let mut random = StdRng::seed_from_u64(plan.seed);
+        let original = Original::make(plan, report).await;
+        for _ in 0..plan.rounds {
+            let folder = tempfile::tempdir().expect("a folder");
+            original.copy_to(folder.path());
+            let damage = Damage::random(&original, &mut random);
+            damage.do_to(folder.path());
+            report.fired(damage.name());
+            let database = format!("sqlite://{}", folder.path().join("callboard.db").display());
+            match Server::builder().args(SETTINGS).database(database).try_start().await {
+                Err(log) => {
+                    report.saw("refused at the start", 1);
+                    report.demand(says_so(&log), || format!("{damage:?}: the server did not start, and said {log:?}"));
+                }
+                Ok(server) => original.compare(server, &damage, report).await,
+            }
+        }
+    }
+}
+
+fn says_so(log: &str) -> bool {
+    SAYS_SO.iter().any(|words| log.contains(words))
+}
+
+/// A store that a server has left, and what it said of it.
+struct Original {
+    folder: TempDir,
+    /// Its files, and how long they are.
+    files: Vec<(String, u64)>,
+    observed: Observed,
+}
+
+impl Original {
+    /// The server ends in an orderly way, which copies its log into the file. A damaged log can't be told from one whose end was
+    /// not written: SQLite takes it to end there.
+    async fn make(plan: &Plan, report: &Report) -> Self {
+        let server = Server::builder().args(SETTINGS).start().await;
+        let mut stage = Stage::on(plan, Servers { servers: vec![server], cluster: None }, Size::default());
+        stage.works(u64::from(plan.rounds) * 20 + 400).await;
+        let Healed { mut system, history, observed } = stage.heal(report).await;
+        for violation in checker::check(&history, &observed) {
+            report.broken(format!("before anything was damaged: {violation}"));
+        }
+        let server = &mut system.servers[0];
+        assert!(server.terminate().await.success(), "the server ends in an orderly way");
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut files = Vec::new();
+        for name in ["callboard.db", "callboard.db-wal"] {
+            let from = server.database().with_file_name(name);
+            if let Ok(size) = fs::copy(from, folder.path().join(name))
+                && size > 0
+            {
+                files.push((name.to_owned(), size));
+            }
+        }
+        Self { folder, files, observed }
+    }
+
+    fn copy_to(&self, folder: &Path) {
+        for (name, _) in &self.files {
+            fs::copy(self.folder.path().join(name), folder.join(name)).expect("a file can be copied");
+        }
+    }
+
+    /// What a server on a damaged file says of everything.
+    async fn compare(&self, mut server: Server, damage: &Damage, report: &Report) {
+        let read = timeout(READING, Observed::read(&server.client())).await;
+        match read {
+            Ok(Ok(observed)) if observed == self.observed => report.saw("harmless", 1),
+            Ok(Ok(observed)) => {
+                let differ = self.observed.tasks.iter().find(|(id, seen)| observed.tasks.get(*id) != Some(seen));
+                let told = differ.map(|(id, seen)| format!("{id}: {seen:?} became {:?}", observed.tasks.get(id)));
+                report.saw("wrong answers", 1);
+                report.broken(format!("{damage:?}: the server answers what is not so: {}", told.unwrap_or_default()));
+            }
+            Ok(Err(error)) => {
+                report.saw("refused when it was read", 1);
+                let said = format!("{error:?}{}", server.logs());
+                report.demand(says_so(&said), || format!("{damage:?}: nobody says that the file is damaged: {said}"));
+            }
+            Err(_) => report.broken(format!("{damage:?}: the server did not answer in {READING:?}")),
+        }
+        if server.is_running() {
+            server.kill_9().await;
+        }
+    }
+}
+
+/// What is done to a file.
+#[derive(Clone, Debug)]
+enum Damage {
+    /// Bytes are changed: where, and which bits.
+    Flipped { file: String, bytes: Vec<(u64, u8)> },
+    /// A sector has something else.
+    Overwritten { file: String, sector: u64, with: u8 },
+    /// The end is gone.
+    Cut { file: String, length: u64 },
+}
+
+const SECTOR: u64 = 512;
+
+impl Damage {
+    fn random(original: &Original, random: &mut StdRng) -> Self {
+        let (file, size) = original.files[random.random_range(0..original.files.len())].clone();
+        match random.random_range(0..10) {
+            0..=6 => {
+                let count = random.random_range(1..=8);
+                let bytes = (0..count).map(|_| (random.random_range(0..size), random.random_range(1..=255)));
+                Self::Flipped { file, bytes: bytes.collect() }
+            }
+            7 | 8 => {
+                let sector = random.random_range(0..size.div_ceil(SECTOR));
+                Self::Overwritten { file, sector, with: random.random() }
+            }
+            _ => Self::Cut { file, length: random.random_range(0..size) },
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Flipped { .. } => "files with flipped bytes",
+            Self::Overwritten { .. } => "files with a sector of something else",
+            Self::Cut { .. } => "files without their end",
+        }
+    }
+
+    fn do_to(&self, folder: &Path) {
+        let (Self::Flipped { file: name, .. } | Self::Overwritten { file: name, .. } | Self::Cut { file: name, .. }) =
+            self;
+        let path: PathBuf = folder.join(name);
+        let file = OpenOptions::new().read(true).write(true).open(path).expect("a file");
+        match self {
+            Self::Flipped { bytes, .. } => {
+                for (at, bits) in bytes {
+                    let mut byte = [0];
+                    file.read_exact_at(&mut byte, *at).expect("a byte");
+                    file.write_all_at(&[byte[0] ^ bits], *at).expect("a byte can be written");
+                }
+            }
+            Self::Overwritten { sector, with, .. } => {
+                file.write_all_at(&[*with; SECTOR as usize], sector * SECTOR).expect("a sector can be written");
+            }
+            Self::Cut { length, .. } => file.set_len(*length).expect("a file can be cut"),
+        }
+    }
+}
