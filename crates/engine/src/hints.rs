@@ -128,10 +128,15 @@ async fn follow(shared: &Shared, cluster: &dyn Cluster, hint: Hint) -> Result<()
     }
     shared.signals.tell_of(&tasks);
     tell_waiting(shared, cluster, &shared.waiters.among(tasks.into_iter())).await?;
+    for (_, agent) in &agents {
+        shared.mail.tell(*agent);
+    }
     let here: Vec<_> = agents.into_iter().filter(|(_, agent)| shared.sessions.is_open(*agent)).collect();
     compare(shared, cluster, &here).await?;
     for (_, agent) in here {
-        shared.mail.look(agent);
+        if shared.sessions.doubt_mail(agent) {
+            shared.mail.look(agent);
+        }
     }
     Ok(())
 }

@@ -79,7 +79,7 @@ impl Mail {
     }
 
     /// Wakes those who wait for a mailbox.
-    fn tell(&self, agent: AgentId) {
+    pub fn tell(&self, agent: AgentId) {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = waiting.get(&agent) {
             sender.send_modify(|()| ());

@@ -22,6 +22,8 @@ pub(crate) struct Window {
     known: i64,
     /// The store may have something behind `up_to` that is not known here.
     unread: bool,
+    /// That came up since a page was begun to be read, which may not have it.
+    doubted: bool,
     /// Pushed and not acknowledged, each with its size.
     in_flight: HashMap<MessageId, i64>,
     bytes: i64,
@@ -43,7 +45,7 @@ impl Window {
     /// On a mailbox of which nothing is known yet.
     pub fn new(most: usize) -> Self {
         let (most, in_flight) = (most.max(1), HashMap::new());
-        Self { most, up_to: 0, known: 0, unread: true, in_flight, bytes: 0, gone: None, closed: false }
+        Self { most, up_to: 0, known: 0, unread: true, doubted: false, in_flight, bytes: 0, gone: None, closed: false }
     }
 
     /// Its agent takes nothing new.
@@ -65,6 +67,7 @@ impl Window {
     /// The same, to be read now: what goes out of the mailbox meanwhile is not pushed when it was found.
     pub fn begin_to_read(&mut self) -> Option<Room> {
         let room = self.room();
+        self.doubted = false;
         self.gone = room.map(|_| HashSet::new());
         room
     }
@@ -72,6 +75,11 @@ impl Window {
     /// A place was given in the mailbox.
     pub fn expect(&mut self, sequence: i64) {
         self.known = self.known.max(sequence);
+    }
+
+    /// Something may have been given that is not known here.
+    pub fn doubt(&mut self) {
+        (self.unread, self.doubted) = (true, true);
     }
 
     /// What is to be pushed of messages that were just committed: those that follow on what was pushed before, as far as
@@ -107,7 +115,7 @@ impl Window {
             taken.push(message.clone());
         }
         self.up_to = next;
-        self.unread = more;
+        self.unread = more || self.doubted;
         taken
     }
 
@@ -242,5 +250,16 @@ mod tests {
         assert!(window.take_new(&[message(1, 1)]).is_empty());
         assert!(window.take_page(0, &[message(1, 1)], 1, false).is_empty());
         assert_eq!(window.room(), None);
+    }
+
+    #[test]
+    fn a_doubt_outlives_a_page_that_was_being_read() {
+        let mut window = Window::new(10);
+        assert!(window.begin_to_read().is_some());
+        window.doubt();
+        window.take_page(0, &[message(1, 1)], 1, false);
+        assert!(window.begin_to_read().is_some(), "the page may be older than what the doubt is about");
+        window.take_page(1, &[], 1, false);
+        assert!(window.room().is_none());
     }
 }

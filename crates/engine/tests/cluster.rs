@@ -5,8 +5,8 @@
 
 use callboard_core::command::{Command, Envelope, Fence, Reply, Report, StopReason};
 use callboard_core::model::{
-    AgentProfile, KeyConflict, NewTask, Payload, Requirements, RetryPolicy, Span, StateName, TaskHandler, TaskId,
-    TaskSpec, Timeouts,
+    Address, AgentProfile, KeyConflict, NewMessage, NewTask, Payload, Requirements, RetryPolicy, Span, StateName,
+    TaskHandler, TaskId, TaskSpec, Timeouts,
 };
 use callboard_core::planted::{Bug, Planted};
 use callboard_engine::{AttachRequest, Config, Engine, Push, ReportItem, Stream, SystemClock, SystemEntropy};
@@ -96,7 +96,7 @@ impl Agent {
             takes_drain: true,
             takes_cancellation: true,
             takes_message_receipts: false,
-            message_window: None,
+            message_window: Some(10),
         };
         let (stream, pushes) = engine.attach(request).await.unwrap();
         Self { stream, pushes, reports: 0 }
@@ -151,6 +151,31 @@ by_hints_and_by_looking! {
     a_task_of_one_is_done_at_another_and_its_end_is_told_at_the_first
     a_cancellation_at_one_reaches_the_agent_at_another
     an_agent_that_went_to_another_keeps_its_attempt_and_its_old_stream_ends
+    a_message_that_is_sent_at_one_reaches_the_agent_at_another
+}
+
+async fn a_message_that_is_sent_at_one_reaches_the_agent_at_another(learns: Learns) {
+    let (_store, a, b) = two(learns).await;
+    let mut agent = Agent::attach(&b, Vec::new(), 0).await;
+    for text in ["first", "second"] {
+        let payload = Arc::new(Payload::text(text));
+        let message = NewMessage {
+            to: Address::Agent("ann".into()),
+            payload: payload.clone(),
+            headers: Default::default(),
+            ttl: None,
+        };
+        a.submit(envelope(Command::SendMessage { from: None, message })).await.unwrap();
+        let said = loop {
+            match soon(agent.pushes.recv()).await.expect("the stream is open") {
+                Push::Messages(messages) => break messages[0].clone(),
+                _ => continue,
+            }
+        };
+        assert_eq!(said.payload, payload);
+    }
+    a.stop().await;
+    b.stop().await;
 }
 
 async fn a_task_of_one_is_done_at_another_and_its_end_is_told_at_the_first(learns: Learns) {

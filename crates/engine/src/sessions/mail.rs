@@ -51,6 +51,11 @@ impl Sessions {
         self.on_window(agent, |window| window.expect(sequence))
     }
 
+    /// There may be something new in an agent's mailbox. True when it is to be looked at.
+    pub fn doubt_mail(&self, agent: AgentId) -> bool {
+        self.on_window(agent, Window::doubt)
+    }
+
     /// Messages went out of an agent's mailbox. True when there is room for others that wait.
     pub fn release_mail(&self, agent: AgentId, messages: &[MessageId]) -> bool {
         self.on_window(agent, |window| window.release(messages))
