@@ -102,6 +102,7 @@ const SIZE: Size = Size {
     max_attempts: 0,
     longest: 1_500,
     slowness: 12,
+    cut_off: true,
 };
 
 impl Outside {

@@ -50,10 +50,10 @@ pub async fn until_answered<R: Unary>(
     }
 }
 
-/// Whether faults explain that a stream ended so: its connection broke, or it was cut off for so long that its session is over.
-pub fn explains_an_end(status: &tonic::Status) -> bool {
+/// Whether faults explain that a stream ended so: its connection broke, or, where agents may be cut off for so long, its session is over.
+pub fn explains_an_end(status: &tonic::Status, cut_off: bool) -> bool {
     let error = Error::from(status.clone());
-    error.code() == Some(Code::Unavailable) || error.reason() == "SESSION_EXPIRED"
+    error.code() == Some(Code::Unavailable) || (cut_off && error.reason() == "SESSION_EXPIRED")
 }
 
 /// What an error means.

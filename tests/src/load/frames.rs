@@ -60,7 +60,7 @@ pub(super) async fn speak(worker: Worker) {
 
 /// An end of the stream that no fault explains is a surprise.
 fn note_end(speaker: &Speaker, status: &tonic::Status) {
-    if !explains_an_end(status) {
+    if !explains_an_end(status, speaker.worker.size.cut_off) {
         speaker.worker.recorder.surprise(format!("the stream of {} ended: {status:?}", speaker.worker.name));
     }
 }

@@ -82,7 +82,7 @@ pub(super) async fn read(worker: Worker, asking: CancellationToken) {
     };
     while !reader.worker.stop.is_cancelled() {
         if let Err(status) = reader.attached().await
-            && !explains_an_end(&status)
+            && !explains_an_end(&status, reader.worker.size.cut_off)
         {
             let name = &reader.worker.name;
             reader.worker.recorder.surprise(format!("the stream of {name} ended: {status:?}"));

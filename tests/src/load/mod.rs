@@ -67,6 +67,8 @@ pub struct Size {
     pub longest: u64,
     /// By how much those who ask are slower than 1 is.
     pub slowness: u64,
+    /// Agents may be cut off for longer than their lease: that a session is over is no surprise then.
+    pub cut_off: bool,
 }
 
 /// How a load reaches its servers.
@@ -108,6 +110,7 @@ impl Default for Size {
             max_attempts: 0,
             longest: 1_500,
             slowness: 1,
+            cut_off: false,
         }
     }
 }

@@ -29,6 +29,7 @@ const FOR_THE_CREW: Size = Size {
     max_attempts: 30,
     longest: 500,
     slowness: 1,
+    cut_off: false,
 };
 
 /// The fault.

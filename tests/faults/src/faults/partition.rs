@@ -46,7 +46,7 @@ impl Fault for Partition {
         let mut random = StdRng::seed_from_u64(plan.seed);
         let (system, network) = Network::start(plan, SETTINGS).await;
         let (clients, agents) = (Network::addresses(&network.clients), Network::addresses(&network.agents));
-        let mut stage = Stage::led_apart(plan, system, &clients, &agents, Size::default());
+        let mut stage = Stage::led_apart(plan, system, &clients, &agents, Size { cut_off: true, ..Size::default() });
         let mut fired = 0;
         // A way on which nobody says anything shows nothing: then it is another's turn.
         for _ in 0..plan.rounds * MOST_TRIES {

@@ -38,6 +38,7 @@ const PATIENT: Size = Size {
     max_attempts: 30,
     longest: 4_000,
     slowness: 1,
+    cut_off: false,
 };
 
 /// The fault.

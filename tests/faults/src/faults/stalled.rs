@@ -37,6 +37,7 @@ const STEADY: Size = Size {
     max_attempts: 0,
     longest: 500,
     slowness: 1,
+    cut_off: false,
 };
 
 /// The fault.
