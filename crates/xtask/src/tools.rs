@@ -29,9 +29,9 @@ pub fn check() -> Result<()> {
 }
 
 /// How to get PostgreSQL's server and PgBouncer, which tests start for themselves.
-const POSTGRES: &str = "`initdb` and `postgres`, or `pgbouncer`, were not found: install PostgreSQL 14 or newer and PgBouncer (Debian, \
+const POSTGRES: &str = "`initdb`, `postgres` and `pg_basebackup` in one folder, or `pgbouncer`, were not found: install PostgreSQL 14 or newer and PgBouncer (Debian, \
      Ubuntu: `apt-get install postgresql pgbouncer`; macOS: `brew install postgresql@17 pgbouncer`); CALLBOARD_POSTGRES_BIN may \
-     name the folder of the first two";
+     name that folder";
 
 /// The folder of PostgreSQL's server programs. What is missing, PgBouncer too, is installed, by root and where there is apt-get.
 pub fn postgres() -> Result<PathBuf> {
@@ -67,7 +67,8 @@ fn install(packages: &[&str]) -> Result<()> {
 }
 
 fn find_postgres() -> Option<PathBuf> {
-    let has_both = |folder: &Path| ["initdb", "postgres"].iter().all(|program| folder.join(program).is_file());
+    let programs = ["initdb", "postgres", "pg_basebackup"];
+    let has_all = |folder: &Path| programs.iter().all(|program| folder.join(program).is_file());
     let path = env::var_os("PATH").unwrap_or_default();
     // Debian puts what is for root elsewhere.
     let for_root = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
@@ -76,7 +77,7 @@ fn find_postgres() -> Option<PathBuf> {
     let packaged = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let packaged = packaged.map(|version| version.path().join("bin"));
     match env::var_os("CALLBOARD_POSTGRES_BIN") {
-        Some(named) => Some(PathBuf::from(named)).filter(|folder| has_both(folder)),
-        None => env::split_paths(&path).chain(packaged).find(|folder| has_both(folder)),
+        Some(named) => Some(PathBuf::from(named)).filter(|folder| has_all(folder)),
+        None => env::split_paths(&path).chain(packaged).find(|folder| has_all(folder)),
     }
 }
