@@ -35,7 +35,7 @@ pub(crate) struct Batch {
     transaction: Open,
 }
 
-/// Commands of a batch of which nothing happened, and why.
+/// Commands of a batch of which nothing happened, as far as is known, and why.
 pub(crate) struct Failed {
     pub items: Vec<Item>,
     pub error: StoreError,
@@ -66,6 +66,7 @@ impl Batch {
 pub(crate) struct Flight {
     batch: Batch,
     saving: BoxFuture<'static, Saved>,
+    shared: Arc<Shared>,
     saved: Option<Saved>,
 }
 
@@ -113,7 +114,12 @@ impl Flight {
                 batch.took = took;
                 Ok(batch)
             }
-            Err(error) => Err(batch.fail(error).await),
+            Err(error) => {
+                if let StoreError::UnknownCommit(_) = error {
+                    batch.decided.leave_untold(&self.shared);
+                }
+                Err(batch.fail(error).await)
+            }
         }
     }
 }
@@ -172,7 +178,7 @@ impl Committer {
         let changes = self.ws.changes();
         self.ws.committed();
         let saving = save(self.shared.clone(), batch.transaction.take(), changes);
-        Ok(Flight { batch, saving: Box::pin(saving), saved: None })
+        Ok(Flight { batch, saving: Box::pin(saving), shared: self.shared.clone(), saved: None })
     }
 
     /// Decides the first of the items, loading what it wants; what those behind it want is loaded with it.

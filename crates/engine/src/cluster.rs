@@ -29,6 +29,8 @@ pub(crate) const QUIET: Span = Span::seconds(5);
 const DEAD: Span = Span::seconds(8);
 /// An answer about the time that took longer says nothing.
 const PROMPT: Span = Span::millis(200);
+/// How often it is asked for at the start until it answers sooner.
+const ASKED: usize = 3;
 /// How many agents are read at a time.
 const PAGE: usize = 1_000;
 
@@ -51,9 +53,7 @@ impl Member {
         let now = shared.clock.elapsed();
         let mut member = Self { shared, base, registrations: 0, renewed: now, watched: HashMap::new() };
         member.register_anew().await?;
-        if let Some((time, _)) = member.time_of_store().await? {
-            member.shared.clock.set(time);
-        }
+        member.take_time().await?;
         Ok(member)
     }
 
@@ -127,6 +127,18 @@ impl Member {
         }
         self.renewed = sent;
         self.push_until_quiet(sent);
+    }
+
+    /// Takes the store's time of day for its own. A first answer may take long: it is asked again, but starts in any case.
+    async fn take_time(&self) -> Result<()> {
+        for _ in 0..ASKED {
+            let Some((time, took)) = self.time_of_store().await? else { break };
+            self.shared.clock.set(time);
+            if took <= PROMPT {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// All replicas go by the store's time of day.

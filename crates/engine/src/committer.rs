@@ -94,7 +94,8 @@ impl Committer {
         self.shared.config.batch.saturating_sub(decided)
     }
 
-    /// Learns what a working set can't load on demand: which lanes have ready tasks.
+    /// Forgets what was not saved, and learns what a working set can't load on demand: which lanes have ready tasks. That the store
+    /// has gone is found by what comes next.
     pub async fn prime(&mut self) -> Result<(), StoreError> {
         self.ws.reset();
         match self.shared.store.ready_lanes(100_000).await {

@@ -45,10 +45,30 @@ impl Decided {
         }
     }
 
+    /// Nobody knows whether it was committed, so that nothing of it is pushed. Agents who miss something by that, which nobody
+    /// says again, are to attach anew.
+    pub fn leave_untold(&self, shared: &Shared) {
+        let now = shared.clock.elapsed();
+        for effect in self.effects() {
+            if let Effect::Assign { agent, .. } | Effect::Stop { agent, .. } | Effect::CloseSession { agent, .. } =
+                effect
+            {
+                shared.sessions.missed(*agent, None, now);
+            }
+        }
+        for (_, agent, epoch) in &self.drained {
+            shared.sessions.missed(*agent, Some(*epoch), now);
+        }
+    }
+
+    /// Those of the commands, and of the dispatch.
+    fn effects(&self) -> impl Iterator<Item = &Effect> {
+        self.results.iter().flatten().flat_map(|outcome| &outcome.effects).chain(&self.dispatched)
+    }
+
     /// Remembers who drains and has nothing left, while the rows are as this batch leaves them.
     pub fn note_drained(&mut self, ws: &WorkingSet) {
-        let of_items = self.results.iter().flatten().flat_map(|outcome| &outcome.effects);
-        let agents = of_items.chain(&self.dispatched).filter_map(|effect| match effect {
+        let agents = self.effects().filter_map(|effect| match effect {
             Effect::SessionChanged { agent } | Effect::SlotFreed { agent } => Some(*agent),
             _ => None,
         });

@@ -15,7 +15,7 @@ pub(crate) const DEPENDENCY_BYTES: usize = 2 << 20;
 const DEPENDENCIES: usize = 1_000;
 /// How many bytes of assignments the answer to a claim carries: clients take messages of 4 MiB.
 const ANSWER_BYTES: usize = 3 << 20;
-/// How often a read is tried before the assignment is left to its time for acceptance.
+/// How often a read is tried.
 const TRIES: u32 = 5;
 
 /// An assignment that is not complete yet.
@@ -34,8 +34,10 @@ pub(crate) async fn push(shared: &Shared, wanted: Wanted) {
             let now = shared.clock.elapsed();
             shared.sessions.push(agent, Some(epoch), Push::Assign(vec![assignment]), now);
         }
-        // It is not accepted in time then, and given out again.
-        Err(error) => tracing::warn!(%error, %agent, "an assignment's input could not be read"),
+        Err(error) => {
+            tracing::warn!(%error, %agent, "an assignment's input could not be read; its agent is to attach again");
+            shared.sessions.missed(agent, Some(epoch), shared.clock.elapsed());
+        }
     }
 }
 

@@ -35,7 +35,7 @@ impl Committer {
                 StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::Unusable(_) => return Err(error),
                 StoreError::Conflict(_) | StoreError::Data(_) => {
                     tracing::warn!(%error, commands = items.len(), "the store refuses a batch");
-                    self.prime_if_there().await?;
+                    self.prime().await?;
                     if items.len() <= 1 {
                         effects::refuse(self, items, &error.into());
                     } else {
@@ -46,7 +46,7 @@ impl Committer {
                 }
                 StoreError::UnknownCommit(_) => {
                     tracing::error!(%error, commands = items.len(), "nobody knows whether a batch was committed");
-                    self.prime_if_there().await?;
+                    self.prime().await?;
                     // Those that can be told from a repetition are decided again; the others must not be.
                     let (again, lost): (Vec<Item>, Vec<Item>) = items.into_iter().partition(is_repeatable);
                     effects::refuse(self, lost, &error.into());
@@ -78,7 +78,7 @@ impl Committer {
             let StoreError::Conflict(why) = &failed.error else { break };
             tracing::debug!(why, "a batch met another writer, or a repeated request; deciding it again");
             self.careful = CAREFUL;
-            self.prime_if_there().await?;
+            self.prime().await?;
             match self.commit(failed.items).await {
                 Ok(landed) => {
                     self.finish(landed);
@@ -102,15 +102,6 @@ impl Committer {
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         self.prime().await
-    }
-
-    /// Forgets what was not saved. That the store has gone meanwhile is found by what comes next, and does not end us; which
-    /// lanes have tasks, the sweep finds within a second.
-    async fn prime_if_there(&mut self) -> Result<(), StoreError> {
-        match self.prime().await {
-            Err(StoreError::Unavailable(_)) => Ok(()),
-            primed => primed,
-        }
     }
 }
 

@@ -82,8 +82,22 @@ struct Entry {
     link: Link,
     /// When its end was last ordered, so that it is not ordered again at every look.
     ending: Option<Span>,
-    quiet_at: Arc<AtomicI64>,
-    quiet_grace: Span,
+    quiet: Arc<Quiet>,
+}
+
+/// When this replica is to be quiet; all its sessions share it.
+#[derive(Debug)]
+struct Quiet {
+    /// From then on nothing is pushed: others may have taken the sessions over.
+    at: AtomicI64,
+    /// How long an agent is awaited that was not told something.
+    grace: Span,
+}
+
+impl Quiet {
+    fn has_begun(&self, now: Span) -> bool {
+        now.0 > self.at.load(Ordering::Relaxed)
+    }
 }
 
 /// How long an ordered end may take before it is ordered again.
@@ -107,26 +121,23 @@ pub(crate) struct Named {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     by_agent: Mutex<HashMap<AgentId, Entry>>,
-    /// From then on nothing is pushed: others may have taken the sessions over.
-    quiet_at: Arc<AtomicI64>,
-    /// How long an agent is awaited that was not told something because of that.
-    quiet_grace: Span,
+    quiet: Arc<Quiet>,
 }
 
 impl Sessions {
-    /// None yet. An agent that was not told something, since nothing was to be pushed, is awaited for so long.
-    pub fn new(quiet_grace: Span) -> Self {
-        Self { by_agent: Mutex::default(), quiet_at: Arc::new(AtomicI64::new(i64::MAX)), quiet_grace }
+    /// None yet. An agent that was not told something is awaited for so long.
+    pub fn new(grace: Span) -> Self {
+        Self { by_agent: Mutex::default(), quiet: Arc::new(Quiet { at: AtomicI64::new(i64::MAX), grace }) }
     }
 
     /// Nothing is pushed from this time on, unless it is told otherwise.
     pub fn quiet_at(&self, at: Span) {
-        self.quiet_at.store(at.0, Ordering::Relaxed);
+        self.quiet.at.store(at.0, Ordering::Relaxed);
     }
 
     /// Whether nothing is pushed.
     pub fn is_quiet(&self, now: Span) -> bool {
-        now.0 > self.quiet_at.load(Ordering::Relaxed)
+        self.quiet.has_begun(now)
     }
 
     /// Ends every stream without a word: the agents are to attach again, here or elsewhere. They are awaited.
@@ -135,6 +146,17 @@ impl Sessions {
             if let Link::Open(_) = entry.link {
                 entry.link = Link::Broken { since: now, grace };
             }
+        }
+    }
+
+    /// An agent is not told something that nobody says again: its stream ends without a word. It attaches anew, says what it has,
+    /// and is told what it should have. It is awaited.
+    pub fn missed(&self, agent: AgentId, epoch: Option<i64>, now: Span) {
+        if let Some(entry) = self.lock().get_mut(&agent)
+            && epoch.is_none_or(|epoch| epoch == entry.epoch)
+            && let Link::Open(_) = entry.link
+        {
+            entry.link = Link::Broken { since: now, grace: self.quiet.grace };
         }
     }
 
@@ -148,25 +170,15 @@ impl Sessions {
     /// A stream is attached. What was there before under the agent is gone with it.
     pub fn open(&self, agent: AgentId, epoch: i64, live: Live) {
         let namespace = live.namespace.clone();
-        let quiet_at = self.quiet_at.clone();
-        self.lock().insert(
-            agent,
-            Entry { epoch, namespace, link: Link::Open(live), ending: None, quiet_at, quiet_grace: self.quiet_grace },
-        );
+        let quiet = self.quiet.clone();
+        self.lock().insert(agent, Entry { epoch, namespace, link: Link::Open(live), ending: None, quiet });
     }
 
     /// A session is known that has no stream here: it has so long to come back.
     pub fn expect(&self, named: Named, now: Span, grace: Span) {
         let link = Link::Broken { since: now, grace };
-        let quiet_at = self.quiet_at.clone();
-        let entry = Entry {
-            epoch: named.epoch,
-            namespace: named.namespace,
-            link,
-            ending: None,
-            quiet_at,
-            quiet_grace: self.quiet_grace,
-        };
+        let quiet = self.quiet.clone();
+        let entry = Entry { epoch: named.epoch, namespace: named.namespace, link, ending: None, quiet };
         self.lock().insert(named.agent, entry);
     }
 
@@ -313,9 +325,9 @@ impl Entry {
     /// has no receipt.
     fn push(&mut self, push: Push, now: Span) -> bool {
         let Link::Open(live) = &self.link else { return false };
-        if now.0 > self.quiet_at.load(Ordering::Relaxed) {
+        if self.quiet.has_begun(now) {
             if !matches!(push, Push::Heartbeat) {
-                self.link = Link::Broken { since: now, grace: self.quiet_grace };
+                self.link = Link::Broken { since: now, grace: self.quiet.grace };
             }
             return false;
         }

@@ -6,6 +6,7 @@
 
 mod beside;
 mod store;
+mod untold;
 
 use callboard_core::command::{Command, Envelope, Reply, RequestToken};
 use callboard_core::model::{

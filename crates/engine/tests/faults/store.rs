@@ -9,6 +9,7 @@ use callboard_store::{
     AgentFilter, AgentPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
     Result, Sample, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 
@@ -23,6 +24,8 @@ pub struct Plan {
     pub next: Mutex<Vec<Fault>>,
     /// How many tasks each save had that was refused.
     pub refused: Mutex<Vec<usize>>,
+    /// What assignments carry can't be read.
+    pub unreadable: AtomicBool,
 }
 
 /// How a commit fails.
@@ -54,6 +57,7 @@ impl FaultyStore {
             waiting: Semaphore::new(0),
             next: Mutex::default(),
             refused: Mutex::default(),
+            unreadable: AtomicBool::new(false),
         };
         let plan = Arc::new(plan);
         (Arc::new(Self { inner: MemoryStore::new(), plan: plan.clone() }), plan)
@@ -130,6 +134,9 @@ impl Store for FaultyStore {
         self.inner.tasks(namespace, filter, before, limit).await
     }
     async fn hydrate(&self, tasks: &[TaskRef]) -> Result<Vec<Hydrated>> {
+        if self.plan.unreadable.load(Ordering::Relaxed) {
+            return Err(Error::Unavailable("away".into()));
+        }
         self.inner.hydrate(tasks).await
     }
     async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>> {

@@ -30,7 +30,7 @@ pub async fn keep(connections: Arc<Connections>) {
 }
 
 /// Analyzes what has outgrown its statistics. What another is analyzing is left to it.
-pub async fn refresh(connections: &Arc<Connections>) -> Result<()> {
+async fn refresh(connections: &Arc<Connections>) -> Result<()> {
     let mut lent = connections.lend(Purpose::Read).await?;
     let begin = !connections.are_sessions();
     if begin {

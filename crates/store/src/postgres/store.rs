@@ -3,7 +3,7 @@
 use super::connections::{Connections, Lent, Purpose};
 use super::convert::Values;
 use super::transaction::PgTransaction;
-use super::{events, forget, list, mail, reads, sample, statistics};
+use super::{events, forget, list, mail, reads, sample};
 use crate::cluster::Cluster;
 use crate::{
     AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, Result,
@@ -214,9 +214,9 @@ impl Store for PostgresStore {
         forget::gone_agents(&self.shared, before, limit).await
     }
 
-    /// PostgreSQL's autovacuum does the rest.
+    /// PostgreSQL's autovacuum does it, and what looks after statistics all the time.
     async fn upkeep(&self) -> Result<()> {
-        statistics::refresh(&self.shared.connections).await
+        Ok(())
     }
 
     async fn sample(&self) -> Result<Sample> {

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-/// As elsewhere; and longer than PostgreSQL may be away: an acceptance that can't be committed in time is none.
+/// As elsewhere; and longer than PostgreSQL may be away: an acceptance that can't be committed in time is none. Short enough for
+/// what was claimed by calls whose answers were lost, which is given out again behind it, to end within the time for healing.
 const SETTINGS: &str =
-    "--stream-lease 5s --reattach-grace 3s --restart-grace 10s --cancel-grace 5s --accept-within 60s --log warn";
+    "--stream-lease 5s --reattach-grace 3s --restart-grace 10s --cancel-grace 5s --accept-within 20s --log warn";
 
 /// Every process of PostgreSQL is killed at once.
 pub struct KillPostgres;

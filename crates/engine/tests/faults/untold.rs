@@ -1,0 +1,79 @@
+//! An agent that could not be told of its assignment attaches anew, and is told then: it need not wait for its time of acceptance.
+
+use super::*;
+use callboard_core::Settings;
+use callboard_core::command::Report;
+use callboard_core::model::{OnFailure, TaskId};
+use callboard_engine::{Assignment, Push, ReportItem, Stream};
+use std::sync::atomic::Ordering;
+use tokio::sync::mpsc::Receiver;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An engine in which no time runs out.
+async fn start_patient() -> (Engine, Arc<Plan>) {
+    let rules =
+        Settings { stream_lease: Span::seconds(3_600), accept_within: Span::seconds(3_600), ..Settings::default() };
+    start_with(Config { rules, ..Config::default() }).await
+}
+
+async fn assigned(pushes: &mut Receiver<Push>) -> Assignment {
+    loop {
+        match tokio::time::timeout(PATIENCE, pushes.recv()).await.expect("an assignment comes") {
+            Some(Push::Assign(mut assignments)) => return assignments.remove(0),
+            Some(_) => {}
+            None => panic!("the stream ended"),
+        }
+    }
+}
+
+async fn over(pushes: &mut Receiver<Push>) {
+    while let Some(push) = tokio::time::timeout(PATIENCE, pushes.recv()).await.expect("the stream ends") {
+        assert!(!matches!(push, Push::Assign(_)), "{push:?}");
+    }
+}
+
+/// The same program attaches again, and has nothing.
+async fn anew(engine: &Engine, before: &Stream) -> (Stream, Receiver<Push>) {
+    engine.attach(AttachRequest { previous_epoch: before.attached.epoch, ..agent("ann") }).await.unwrap()
+}
+
+#[tokio::test]
+async fn by_a_commit_that_nobody_heard_of() {
+    let (engine, plan) = start_patient().await;
+    let (stream, mut pushes) = engine.attach(agent("ann")).await.unwrap();
+    plan.next.lock().unwrap().push(Fault::Unheard);
+    engine.submit(create("once", Some("r"))).await.unwrap();
+    over(&mut pushes).await;
+    let (_stream, mut pushes) = anew(&engine, &stream).await;
+    assigned(&mut pushes).await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn by_an_input_that_could_not_be_read() {
+    let (engine, plan) = start_patient().await;
+    let (stream, mut pushes) = engine.attach(agent("ann")).await.unwrap();
+    engine.submit(create("first", None)).await.unwrap();
+    let fence = assigned(&mut pushes).await.fence;
+    let completed = Report::Completed { result: Arc::new(Payload::text("done")), digest: 1 };
+    for (report_id, report) in [(1, Report::Accepted), (2, completed)] {
+        stream.report(vec![ReportItem { report_id, fence, report }]).await.unwrap();
+    }
+    plan.unreadable.store(true, Ordering::Relaxed);
+    engine.submit(dependent(fence.task)).await.unwrap();
+    over(&mut pushes).await;
+    plan.unreadable.store(false, Ordering::Relaxed);
+    let (_stream, mut pushes) = anew(&engine, &stream).await;
+    assert_eq!(assigned(&mut pushes).await.dependencies.len(), 1);
+    engine.stop().await;
+}
+
+/// What it carries is read behind its commit.
+fn dependent(on: TaskId) -> Envelope {
+    let mut envelope = create("second", None);
+    if let Command::CreateTasks { tasks } = &mut envelope.command {
+        tasks[0].dependencies.push((on, OnFailure::Fail));
+    }
+    envelope
+}
