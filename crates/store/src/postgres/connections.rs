@@ -20,6 +20,22 @@ const WAIT: Duration = Duration::from_secs(10);
 /// How long a statement may take. The server ends it sooner; this is for a server that doesn't answer at all.
 const STATEMENT: Duration = Duration::from_secs(45);
 
+/// What holds for every statement of a transaction that writes. Statistics of tables that grow fast are always old, so the planner
+/// is told what is known: rows are found by their indexes. Plans are made once for all values: for values in arrays PostgreSQL
+/// would plan each time, which takes longer than what is planned.
+const WRITING: [(&str, &str); 8] = [
+    ("lock_timeout", IN_ORDER),
+    ("statement_timeout", "30000"),
+    ("idle_in_transaction_session_timeout", "60000"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
+/// How long a lock is waited for in the common order, in milliseconds.
+pub const IN_ORDER: &str = "5000";
+
 /// The connections of a store.
 pub struct Connections {
     options: PgConnectOptions,
@@ -28,7 +44,23 @@ pub struct Connections {
     readers: Arc<Semaphore>,
     /// Of their own: however many read, whoever writes need not wait for them.
     writers: Arc<Semaphore>,
-    idle: Mutex<Vec<PgConnection>>,
+    idle: Mutex<Idle>,
+}
+
+/// Connections that nobody has. Each goes on with what it was made for: its settings are for that.
+#[derive(Default)]
+struct Idle {
+    readers: Vec<PgConnection>,
+    writers: Vec<PgConnection>,
+}
+
+impl Idle {
+    fn of(&mut self, purpose: Purpose) -> &mut Vec<PgConnection> {
+        match purpose {
+            Purpose::Read => &mut self.readers,
+            Purpose::Write => &mut self.writers,
+        }
+    }
 }
 
 /// What a connection is for.
@@ -57,12 +89,12 @@ impl Connections {
     /// A connection, idle or new.
     pub async fn lend(self: &Arc<Self>, purpose: Purpose) -> Result<Lent> {
         let permit = self.permit(purpose).await?;
-        let idle = self.idle().pop();
+        let idle = self.idle().of(purpose).pop();
         let (connection, reused) = match idle {
             Some(connection) => (connection, true),
-            None => (self.connect().await?, false),
+            None => (self.connect(purpose).await?, false),
         };
-        Ok(Lent { connection, reused, prepared: self.prepared, to: self.clone(), _permit: permit })
+        Ok(Lent { connection, purpose, reused, prepared: self.prepared, to: self.clone(), _permit: permit })
     }
 
     async fn permit(&self, purpose: Purpose) -> Result<OwnedSemaphorePermit> {
@@ -74,14 +106,27 @@ impl Connections {
         }
     }
 
-    async fn connect(&self) -> Result<PgConnection> {
-        match timeout(CONNECT, self.options.connect()).await {
+    /// What a transaction that writes begins with. A pooler may give each another session, so that it must say itself what holds.
+    pub fn begin(&self) -> String {
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+        if self.prepared {
+            return begin.to_owned();
+        }
+        WRITING.iter().fold(begin.to_owned(), |script, (name, value)| script + "; SET LOCAL " + name + " = " + value)
+    }
+
+    async fn connect(&self, purpose: Purpose) -> Result<PgConnection> {
+        let options = match purpose {
+            Purpose::Write if self.prepared => self.options.clone().options(WRITING),
+            _ => self.options.clone(),
+        };
+        match timeout(CONNECT, options.connect()).await {
             Ok(connected) => connected.map_err(pg_error),
             Err(_) => Err(Error::Unavailable(format!("PostgreSQL did not answer within {} s", CONNECT.as_secs()))),
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -90,7 +135,7 @@ impl Connections {
         self.readers.close();
         self.writers.close();
         let idle = std::mem::take(&mut *self.idle());
-        for connection in idle {
+        for connection in idle.readers.into_iter().chain(idle.writers) {
             // The server notices a closed socket as well.
             let _ = timeout(CONNECT, connection.close()).await;
         }
@@ -100,6 +145,7 @@ impl Connections {
 /// A connection that is lent. Dropped, it is closed.
 pub struct Lent {
     connection: PgConnection,
+    purpose: Purpose,
     /// It was idle before: the server may have gone since.
     pub reused: bool,
     prepared: bool,
@@ -110,8 +156,8 @@ pub struct Lent {
 impl Lent {
     /// Makes it anew. What is idle is thrown away: the server has been away.
     pub async fn renew(&mut self) -> Result<()> {
-        self.to.idle().clear();
-        self.connection = self.to.connect().await?;
+        *self.to.idle() = Idle::default();
+        self.connection = self.to.connect(self.purpose).await?;
         self.reused = false;
         Ok(())
     }
@@ -119,7 +165,7 @@ impl Lent {
     /// To be called when nothing is open on it.
     pub fn give_back(self) {
         if !self.to.writers.is_closed() {
-            self.to.idle().push(self.connection);
+            self.to.idle().of(self.purpose).push(self.connection);
         }
     }
 

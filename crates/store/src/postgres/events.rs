@@ -5,28 +5,17 @@
 //! Places that are told to readers end with what was shown, short of the horizon: see `shown!`.
 
 use super::convert::Values;
-use super::save::Tokens;
 use super::store::{Shared, Sql, rows_at_most};
-use super::transaction::PgTransaction;
-use super::{horizon, own_token, shown};
+use super::{horizon, shown};
 use crate::codec::state_code;
 use crate::columns::Columns;
-use crate::facts::{self, IN_A_ROW, Packed, event_columns, unpack};
+use crate::facts::{IN_A_ROW, Packed, event_columns, unpack};
 use crate::{Cursor, Error, EventPage, EventScope, Result};
 use callboard_core::model::Event;
 use callboard_core::working_set::TaskRef;
 use sqlx::postgres::PgRow;
 use std::time::Duration;
 
-/// Positions are given in the order of the values.
-const NEW: &str = concat!(
-    "INSERT INTO events (token, namespace, task, sequence, at, state, facts) \
-     SELECT coalesce(v.token, ",
-    own_token!(),
-    "), v.namespace, v.task, v.sequence, v.at, v.state, v.facts \
-     FROM unnest($2::bigint[], $3::bigint[], $4::uuid[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[]) WITH ORDINALITY \
-     AS v (token, namespace, task, sequence, at, state, facts, place) ORDER BY v.place"
-);
 /// What one task did, behind a sequence number.
 const HISTORY: &str = concat!(
     "SELECT ",
@@ -88,27 +77,19 @@ const PAUSES: [Duration; 5] = [
     Duration::from_millis(30),
 ];
 
-/// Saves events; their positions are given as they come.
-pub async fn save(transaction: &mut PgTransaction, events: &[Event], tokens: &Tokens) -> Result<()> {
-    let rows = facts::pack(events);
-    if rows.is_empty() {
-        return Ok(());
-    }
+/// The columns of new rows.
+pub fn columns(values: Values, rows: &[Packed<'_>]) -> Values {
     fn last(row: &Packed<'_>) -> Result<(i64, i64, i64)> {
         let last = row.last().ok_or_else(|| Error::Data("a row without events".into()))?;
         Ok((last.sequence, last.at.0, state_code(last.state)))
     }
-    let values = Values::default()
-        .one(transaction.shared.offset)
-        .each(&rows, |row| tokens.get(&row.task).copied())
-        .each(&rows, |row| row.task.0.0)
-        .each(&rows, |row| row.task.1.0)
-        .each_made(&rows, |row| last(row).map(|(sequence, _, _)| sequence))
-        .each_made(&rows, |row| last(row).map(|(_, at, _)| at))
-        .each_made(&rows, |row| last(row).map(|(_, _, state)| state))
-        .each_made(&rows, Packed::facts);
-    transaction.execute(NEW, values).await?;
-    Ok(())
+    values
+        .each(rows, |row| row.task.0.0)
+        .each(rows, |row| row.task.1.0)
+        .each_made(rows, |row| last(row).map(|(sequence, _, _)| sequence))
+        .each_made(rows, |row| last(row).map(|(_, at, _)| at))
+        .each_made(rows, |row| last(row).map(|(_, _, state)| state))
+        .each_made(rows, Packed::facts)
 }
 
 /// Events of a task.

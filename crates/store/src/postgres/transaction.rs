@@ -5,7 +5,7 @@
 //! ask for rows in several rounds; a lock that should have been taken earlier is waited for only a moment, then the
 //! transaction is given up as a conflict, and decided again.
 
-use super::connections::{Lent, Purpose};
+use super::connections::{IN_ORDER, Lent, Purpose};
 use super::convert::Values;
 use super::error::{commit_error, pg_error};
 use super::store::Shared;
@@ -19,9 +19,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// How long a lock is waited for: in the common order, and out of it, in milliseconds.
-const IN_ORDER: u32 = 5_000;
-const OUT_OF_ORDER: u32 = 50;
+/// How long a lock is waited for out of the common order, in milliseconds.
+const OUT_OF_ORDER: &str = "50";
 
 /// The tables whose rows are locked, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +42,7 @@ pub struct PgTransaction {
     /// A statement failed: PostgreSQL takes nothing but its end any more.
     void: bool,
     highest: Option<(Table, NamespaceId, Uuid)>,
-    lock_timeout: u32,
+    lock_timeout: &'static str,
     /// Tasks that are locked.
     pub(super) locked: HashSet<TaskRef>,
     /// Lanes that were loaded: they must still be there when a task is saved in them.
@@ -52,27 +51,15 @@ pub struct PgTransaction {
     pub(super) live: BTreeMap<NamespaceId, i64>,
 }
 
-/// What a transaction begins with. Statistics of tables that grow fast are always old, so the planner is told what is known: rows are found by
-/// their indexes. Plans are made once for all values (`force_generic_plan`): for values in arrays PostgreSQL would plan each time, which takes
-/// longer than what is planned.
-fn begin() -> String {
-    format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {IN_ORDER}; \
-         SET LOCAL statement_timeout = 30000; SET LOCAL idle_in_transaction_session_timeout = 60000; \
-         SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-         SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan"
-    )
-}
-
 impl PgTransaction {
     /// Begins.
     pub async fn begin(shared: &Arc<Shared>) -> Result<Self> {
         let mut lent = shared.connections.lend(Purpose::Write).await?;
-        let mut begun = lent.run(begin()).await;
+        let mut begun = lent.run(shared.connections.begin()).await;
         if begun.is_err() && lent.reused {
             // It was idle, and the server may have been restarted since.
             lent.renew().await?;
-            begun = lent.run(begin()).await;
+            begun = lent.run(shared.connections.begin()).await;
         }
         begun.map_err(pg_error)?;
         Ok(Self {

@@ -2,12 +2,11 @@
 
 use super::super::convert::Values;
 use super::super::transaction::PgTransaction;
-use super::check;
 use crate::Result;
-use crate::codec::{last_of_each, on_failure_code, to_json};
+use crate::codec::{on_failure_code, to_json};
 use callboard_core::Settings;
 use callboard_core::model::{Content, NamespaceId, Payload, RequestRecord, TaskId};
-use callboard_core::working_set::{ChangeSet, PayloadValue, PayloadWrite, TaskRef};
+use callboard_core::working_set::{ChangeSet, PayloadValue, TaskRef};
 
 use std::borrow::Cow;
 
@@ -15,15 +14,6 @@ const NEW_EDGES: &str = "INSERT INTO edges (namespace, source, target, ordinal, 
      SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bool[])";
 const RESOLVED: &str = "UPDATE edges AS e SET resolved = $4 FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) \
      AS v (namespace, source, target) WHERE e.namespace = v.namespace AND e.source = v.source AND e.target = v.target";
-const PAYLOADS: &str = "INSERT INTO payloads (namespace, task, kind, content_type, metadata, content, is_text) \
-     SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bytea[], $7::bool[]) \
-     ON CONFLICT (namespace, task, kind) DO UPDATE SET content_type = excluded.content_type, metadata = excluded.metadata, \
-     content = excluded.content, is_text = excluded.is_text, format = 1";
-const REQUESTS: &str = "INSERT INTO requests AS r (namespace, principal, method, request_id, digest, reply, remembered_at, expires_at) \
-     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::bigint[], $8::bigint[]) \
-     ON CONFLICT (namespace, principal, method, request_id) DO UPDATE SET digest = excluded.digest, reply = excluded.reply, \
-     remembered_at = excluded.remembered_at, expires_at = excluded.expires_at, format = 1 \
-     WHERE r.expires_at <= excluded.remembered_at";
 
 /// New ones, then those resolved, then those that wait again: a task that waits once too often is told again, one that waits
 /// for nothing would wait for ever.
@@ -55,13 +45,14 @@ fn edge_columns(edges: &[(NamespaceId, TaskId, TaskId)]) -> Values {
 }
 
 /// A payload's row.
-struct Row<'a> {
+pub struct Row<'a> {
     task: TaskRef,
     kind: i64,
     payload: Cow<'a, Payload>,
 }
 
-fn row<'a>(((task, kind), value): &((TaskRef, i64), &'a PayloadValue)) -> Result<Row<'a>> {
+/// The row of a payload; each is in place of the one before.
+pub fn row<'a>(((task, kind), value): &((TaskRef, i64), &'a PayloadValue)) -> Result<Row<'a>> {
     let payload = match value {
         PayloadValue::Result(payload) | PayloadValue::Checkpoint(payload) => Cow::Borrowed(&**payload),
         PayloadValue::Failure(failure) => Cow::Owned(Payload {
@@ -73,42 +64,24 @@ fn row<'a>(((task, kind), value): &((TaskRef, i64), &'a PayloadValue)) -> Result
     Ok(Row { task: *task, kind: *kind, payload })
 }
 
-/// Each in place of the one before.
-pub async fn save_payloads(transaction: &mut PgTransaction, payloads: &[PayloadWrite]) -> Result<()> {
-    let rows: Vec<Row<'_>> = last_of_each(payloads).iter().map(row).collect::<Result<_>>()?;
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let values = Values::default()
-        .each(&rows, |row| row.task.0.0)
-        .each(&rows, |row| row.task.1.0)
-        .each(&rows, |row| row.kind)
-        .payloads(&rows, |row| &row.payload);
-    transaction.execute(PAYLOADS, values).await?;
-    Ok(())
+/// The columns of payloads.
+pub fn payload_columns(values: Values, rows: &[Row<'_>]) -> Values {
+    values
+        .each(rows, |row| row.task.0.0)
+        .each(rows, |row| row.task.1.0)
+        .each(rows, |row| row.kind)
+        .payloads(rows, |row| &row.payload)
 }
 
-/// An answer that may be forgotten makes way for another under its key; one that may not is a conflict. In one order: what
-/// another transaction is at is waited for.
-pub async fn save_requests(
-    transaction: &mut PgTransaction,
-    requests: &[RequestRecord],
-    settings: &Settings,
-) -> Result<()> {
-    if requests.is_empty() {
-        return Ok(());
-    }
-    let mut rows: Vec<&RequestRecord> = requests.iter().collect();
-    rows.sort_by(|a, b| a.key.cmp(&b.key));
-    let values = Values::default()
-        .each(&rows, |record| record.key.namespace.0)
-        .each_text(&rows, |record| &record.key.principal)
-        .each_text(&rows, |record| &record.key.method)
-        .each_text(&rows, |record| &record.key.request_id)
-        .each(&rows, |record| record.digest.as_slice())
-        .each_text(&rows, |record| &record.reply)
-        .each(&rows, |record| (record.expires_at - settings.remember_requests).0)
-        .each(&rows, |record| record.expires_at.0);
-    let saved = transaction.execute(REQUESTS, values).await?;
-    check(rows.len(), "answers", saved)
+/// The columns of answers.
+pub fn request_columns(values: Values, rows: &[&RequestRecord], settings: &Settings) -> Values {
+    values
+        .each(rows, |record| record.key.namespace.0)
+        .each_text(rows, |record| &record.key.principal)
+        .each_text(rows, |record| &record.key.method)
+        .each_text(rows, |record| &record.key.request_id)
+        .each(rows, |record| record.digest.as_slice())
+        .each_text(rows, |record| &record.reply)
+        .each(rows, |record| (record.expires_at - settings.remember_requests).0)
+        .each(rows, |record| record.expires_at.0)
 }

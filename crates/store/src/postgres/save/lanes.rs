@@ -3,9 +3,7 @@
 use super::super::convert::Values;
 use super::super::transaction::PgTransaction;
 use crate::codec::to_json;
-use crate::columns::Columns;
-use crate::{Error, Result};
-use callboard_core::model::LaneId;
+use crate::Result;
 use callboard_core::working_set::{ChangeSet, ChangedTask, LaneRef};
 use std::collections::BTreeSet;
 
@@ -17,8 +15,6 @@ const LOCK: &str = "SELECT l.namespace, l.id FROM lanes AS l JOIN unnest($1::big
 const OLD: &str = "DELETE FROM lanes AS l USING unnest($1::bigint[], $2::bigint[]) AS v (namespace, id) \
      WHERE l.namespace = v.namespace AND l.id = v.id AND NOT EXISTS \
      (SELECT 1 FROM tasks AS t WHERE t.namespace = l.namespace AND t.lane = l.id AND t.live)";
-const HOLD: &str = "SELECT l.namespace, l.id FROM lanes AS l JOIN unnest($1::bigint[], $2::bigint[]) AS v (namespace, id) \
-     USING (namespace, id) ORDER BY l.namespace, l.id FOR KEY SHARE OF l";
 
 /// Those that go, then those that come: a lane in both lists stays, since a lane too many does no harm.
 pub async fn save(transaction: &mut PgTransaction, changes: &ChangeSet) -> Result<()> {
@@ -38,26 +34,16 @@ pub async fn save(transaction: &mut PgTransaction, changes: &ChangeSet) -> Resul
             .each_made(&lanes, |lane| to_json(&lane.key));
         transaction.execute(NEW, values).await?;
     }
-    hold(transaction, changes).await
+    Ok(())
 }
 
-/// Lanes that rules saw must still be there when this is committed, or nobody would look for the tasks in them.
-async fn hold(transaction: &mut PgTransaction, changes: &ChangeSet) -> Result<()> {
+/// Lanes that a task enters, and that were loaded: they are to be held until the end.
+pub fn entered(transaction: &PgTransaction, changes: &ChangeSet) -> Vec<LaneRef> {
     let enters =
         |task: &&ChangedTask| task.row.is_live() && (task.expected == 0 || task.spec_changed || task.row.run > 1);
     let entered = changes.tasks.iter().filter(enters).map(|task| (task.row.namespace, task.row.lane));
     let entered: BTreeSet<LaneRef> = entered.filter(|lane| transaction.lanes.contains(lane)).collect();
-    if entered.is_empty() {
-        return Ok(());
-    }
-    for row in &transaction.fetch(HOLD, refs(&entered)).await? {
-        // Held until the end: no second time.
-        transaction.lanes.remove(&(row.namespace_id(0)?, LaneId(row.number(1)?)));
-    }
-    match entered.iter().find(|lane| transaction.lanes.contains(lane)) {
-        None => Ok(()),
-        Some(lane) => Err(Error::Conflict(format!("lane {} was removed", lane.1.0))),
-    }
+    entered.into_iter().collect()
 }
 
 fn refs(lanes: &BTreeSet<LaneRef>) -> Values {

@@ -1,14 +1,15 @@
-//! Saving what a batch changed: a statement for each kind of row, and none for what it has none of.
+//! Saving what a batch changed: one statement for what almost all have, and one for each other kind of row.
 
+mod batch;
 mod beside;
 mod lanes;
 mod tasks;
 
-pub use tasks::{Tokens, remove_tags, tags_of};
+pub use tasks::{remove_tags, tags_of};
 
 use super::convert::Values;
 use super::transaction::PgTransaction;
-use super::{events, mail};
+use super::mail;
 use crate::codec::{FORMAT, to_json};
 use crate::{Error, Result};
 use callboard_core::Settings;
@@ -30,14 +31,6 @@ const NEW_AGENTS: &str = "INSERT INTO agents (namespace, id, version, name, agen
      failed, created_at, attached_at, detached_at, session, profile) SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], \
      $4::text[], $5::text[], $6::text[], $7::bool[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], \
      $13::bigint[], $14::text[], $15::text[])";
-const AGENTS: &str = "UPDATE agents AS a SET version = v.version, name = v.name, agent_type = v.agent_type, \
-     principal = v.principal, cordoned = v.cordoned, epoch = v.epoch, completed = v.completed, failed = v.failed, \
-     created_at = v.created_at, attached_at = v.attached_at, detached_at = v.detached_at, session = v.session, \
-     profile = v.profile, format = 1 FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], \
-     $7::bool[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], \
-     $16::bigint[]) AS v (namespace, id, version, name, agent_type, principal, cordoned, epoch, completed, failed, created_at, \
-     attached_at, detached_at, session, profile, expected) \
-     WHERE a.namespace = v.namespace AND a.id = v.id AND a.version = v.expected";
 
 /// Saves everything; what is not as expected is a conflict.
 pub async fn save(transaction: &mut PgTransaction, changes: &ChangeSet, settings: &Settings) -> Result<()> {
@@ -46,13 +39,10 @@ pub async fn save(transaction: &mut PgTransaction, changes: &ChangeSet, settings
     lanes::save(transaction, changes).await?;
     save_agents(transaction, &changes.removed_agents, &changes.agents).await?;
     tasks::save_specs(transaction, &changes.tasks).await?;
-    let tokens = tasks::save(transaction, &changes.tasks, settings).await?;
-    beside::save_payloads(transaction, &changes.payloads).await?;
+    batch::save(transaction, changes, settings).await?;
+    tasks::save_new_tags(transaction, &changes.tasks).await?;
     beside::save_edges(transaction, changes).await?;
-    events::save(transaction, &changes.events, &tokens).await?;
-    mail::save(transaction, changes).await?;
-    // Late: another transaction may be at the same request, and is waited for.
-    beside::save_requests(transaction, &changes.requests, settings).await
+    mail::save(transaction, changes).await
 }
 
 /// Every row was found as expected, or it is a conflict.
@@ -84,7 +74,7 @@ async fn save_namespaces(transaction: &mut PgTransaction, namespaces: &[Changed<
     Ok(())
 }
 
-/// Those that go give their names free.
+/// Those that go, who give their names free, and those that come.
 async fn save_agents(
     transaction: &mut PgTransaction,
     removed: &[(NamespaceId, AgentId)],
@@ -94,20 +84,15 @@ async fn save_agents(
         let values = Values::default().each(removed, |(namespace, _)| namespace.0).each(removed, |(_, id)| id.0);
         transaction.execute(REMOVED_AGENTS, values).await?;
     }
-    let (new, changed): (Vec<_>, Vec<_>) = agents.iter().partition(|changed| changed.expected == 0);
+    let new: Vec<_> = agents.iter().filter(|agent| agent.expected == 0).collect();
     if !new.is_empty() {
-        transaction.execute(NEW_AGENTS, agent_columns(&new)).await?;
-    }
-    if !changed.is_empty() {
-        let values = agent_columns(&changed).each(&changed, |changed| changed.expected);
-        let updated = transaction.execute(AGENTS, values).await?;
-        check(changed.len(), "agents", updated)?;
+        transaction.execute(NEW_AGENTS, agent_columns(Values::default(), &new)).await?;
     }
     Ok(())
 }
 
-fn agent_columns(rows: &[&Changed<Agent>]) -> Values {
-    Values::default()
+fn agent_columns(values: Values, rows: &[&Changed<Agent>]) -> Values {
+    values
         .each(rows, |changed| changed.row.namespace.0)
         .each(rows, |changed| changed.row.id.0)
         .each(rows, |changed| changed.row.version)
