@@ -16,6 +16,10 @@ use uuid::Uuid;
 impl Step<'_, '_> {
     /// Applies a report of the attempt's holder.
     pub(super) fn report(&mut self, fence: Fence, reporter: Reporter, report: &Report) -> Ruled<Reply> {
+        if let Reporter::Session { agent, .. } = reporter {
+            // Most reports change their agent as well: a store that has them both need not be asked twice.
+            self.ws.want_both((self.namespace.id, fence.task), agent)?;
+        }
         let mut task = self.task(fence.task)?;
         if is_repetition(&task, fence, report) {
             return Ok(answer(&task, reporter));

@@ -73,6 +73,14 @@ impl WorkingSet {
         if want.is_empty() { Ok(()) } else { Err(Stop::NeedMore(Box::new(want))) }
     }
 
+    /// Asks for a task and an agent in one go; what is loaded is not asked for again.
+    pub fn want_both(&self, task: TaskRef, agent: AgentId) -> Loaded<()> {
+        let mut want = Want::default();
+        want.tasks.extend(self.tasks.get(&task.1).is_none().then_some(task));
+        want.agents_by_id.extend(self.agents.get(&agent).is_none().then_some((task.0, agent)));
+        if want.is_empty() { Ok(()) } else { Err(Stop::NeedMore(Box::new(want))) }
+    }
+
     /// A task that is here; what isn't loaded is `None` too.
     pub fn loaded_task(&self, id: TaskId) -> Option<&Task> {
         self.tasks.row(&id)

@@ -31,7 +31,8 @@ macro_rules! found_columns {
 const TOKEN: usize = 6;
 /// Rows that one page of a namespace's events looks at, whoever's they are: 20,000. When the page is not full, `scanned` says
 /// where it stopped, if not at the end of what is shown. `hidden`: something is committed beyond the horizon; the last row tells, for which the
-/// planner takes the index (for EXISTS it would read the table, thinking that a third of it is there).
+/// planner takes the index (for EXISTS it would read the table, thinking that a third of it is there). `ends` is looked up
+/// once, and not for each row.
 const OF_NAMESPACE: &str = concat!(
     "WITH h AS MATERIALIZED (SELECT ",
     horizon!(),
@@ -40,23 +41,26 @@ const OF_NAMESPACE: &str = concat!(
     " FROM events WHERE (token, position) >= ($2, $3) AND token < (SELECT horizon FROM h) \
      ORDER BY token, position LIMIT 20000) AS s WHERE s.namespace = $4 LIMIT $5), \
      scanned AS MATERIALIZED (SELECT token, position FROM events WHERE (SELECT count(*) FROM found) < $5 \
-     AND (token, position) >= ($2, $3) AND token < (SELECT horizon FROM h) ORDER BY token, position OFFSET 19999 LIMIT 1) \
-     SELECT f.*, greatest(g.token + 1, ",
+     AND (token, position) >= ($2, $3) AND token < (SELECT horizon FROM h) ORDER BY token, position OFFSET 19999 LIMIT 1), \
+     ends AS MATERIALIZED (SELECT greatest(g.token + 1, ",
     shown!("events", "h.horizon"),
-    "), coalesce((SELECT e.token FROM events AS e ORDER BY e.token DESC LIMIT 1) >= h.horizon, false), \
-     (SELECT token FROM scanned), (SELECT position FROM scanned), g.token, g.position \
-     FROM h LEFT JOIN forgotten_events AS g ON g.namespace = $4 LEFT JOIN found AS f ON true ORDER BY f.token, f.position"
+    ") AS shown, coalesce((SELECT e.token FROM events AS e ORDER BY e.token DESC LIMIT 1) >= h.horizon, false) AS hidden, \
+     (SELECT token FROM scanned) AS token, (SELECT position FROM scanned) AS position, g.token AS gone_token, \
+     g.position AS gone_position FROM h LEFT JOIN forgotten_events AS g ON g.namespace = $4) \
+     SELECT f.*, e.shown, e.hidden, e.token, e.position, e.gone_token, e.gone_position \
+     FROM ends AS e LEFT JOIN found AS f ON true ORDER BY f.token, f.position"
 );
 const OF_TASK: &str = concat!(
     "WITH h AS MATERIALIZED (SELECT ",
     horizon!(),
-    " AS horizon) SELECT f.*, ",
+    " AS horizon), ends AS MATERIALIZED (SELECT h.horizon, ",
     shown!("events", "h.horizon"),
-    ", coalesce((SELECT e.token FROM events AS e WHERE e.namespace = $4 AND e.task = $6 \
-     ORDER BY e.sequence DESC LIMIT 1) >= h.horizon, false), NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint \
-     FROM h LEFT JOIN LATERAL (SELECT ",
+    " AS shown, coalesce((SELECT e.token FROM events AS e WHERE e.namespace = $4 AND e.task = $6 \
+     ORDER BY e.sequence DESC LIMIT 1) >= h.horizon, false) AS hidden FROM h) \
+     SELECT f.*, e.shown, e.hidden, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint \
+     FROM ends AS e LEFT JOIN LATERAL (SELECT ",
     found_columns!(),
-    " FROM events WHERE namespace = $4 AND task = $6 AND (token, position) >= ($2, $3) AND token < h.horizon \
+    " FROM events WHERE namespace = $4 AND task = $6 AND (token, position) >= ($2, $3) AND token < e.horizon \
      ORDER BY sequence LIMIT $5) AS f ON true ORDER BY f.sequence"
 );
 /// Also of events that were forgotten since: an end is not further back than what nobody can read any more.

@@ -54,11 +54,11 @@ const LAST_SEQUENCE: usize = 12;
 const NEW_MAIL: &str = concat!(
     "WITH h AS MATERIALIZED (SELECT ",
     horizon!(),
-    " AS horizon) SELECT m.token, m.position, m.namespace, m.agent, m.sequence, ",
+    " AS horizon), ends AS MATERIALIZED (SELECT h.horizon, ",
     shown!("messages", "h.horizon"),
-    " FROM h LEFT JOIN LATERAL \
+    " AS shown FROM h) SELECT m.token, m.position, m.namespace, m.agent, m.sequence, e.shown FROM ends AS e LEFT JOIN LATERAL \
      (SELECT token, position, namespace, agent, sequence FROM messages WHERE (token, position) > ($2, $3) \
-     AND token < h.horizon ORDER BY token, position LIMIT $4) AS m ON true ORDER BY m.token, m.position"
+     AND token < e.horizon ORDER BY token, position LIMIT $4) AS m ON true ORDER BY m.token, m.position"
 );
 const END: &str =
     concat!("SELECT ", shown!("messages", "h.horizon"), " FROM (SELECT ", horizon!(), " AS horizon) AS h");
