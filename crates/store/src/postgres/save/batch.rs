@@ -3,9 +3,9 @@
 //! The parts of a statement see what was there before it, and run in any order: where that matters there are two of them.
 
 use super::super::convert::{Values, get};
+use super::super::events;
 use super::super::own_token;
 use super::super::transaction::PgTransaction;
-use super::super::events;
 use super::{agent_columns, beside, check, lanes, tasks};
 use crate::codec::last_of_each;
 use crate::columns::Columns;
@@ -176,7 +176,8 @@ impl<'a> Part<'a> {
         let key = |task: &&'a ChangedTask| Some((task.row.namespace, task.row.spec.key.as_deref()?));
         let born = self.new.iter().chain(&self.changes).filter(|task| task.row.is_live());
         let wanted: HashSet<_> = born.filter_map(key).collect();
-        let in_the_way = |task: &&'a ChangedTask| !task.row.is_live() && key(task).is_some_and(|key| wanted.contains(&key));
+        let in_the_way =
+            |task: &&'a ChangedTask| !task.row.is_live() && key(task).is_some_and(|key| wanted.contains(&key));
         if wanted.is_empty() || !self.changes.iter().any(in_the_way) {
             return None;
         }

@@ -2,8 +2,8 @@
 
 use super::super::convert::Values;
 use super::super::transaction::PgTransaction;
-use crate::codec::to_json;
 use crate::Result;
+use crate::codec::to_json;
 use callboard_core::working_set::{ChangeSet, ChangedTask, LaneRef};
 use std::collections::BTreeSet;
 

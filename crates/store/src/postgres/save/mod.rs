@@ -8,8 +8,8 @@ mod tasks;
 pub use tasks::{remove_tags, tags_of};
 
 use super::convert::Values;
-use super::transaction::PgTransaction;
 use super::mail;
+use super::transaction::PgTransaction;
 use crate::codec::{FORMAT, to_json};
 use crate::{Error, Result};
 use callboard_core::Settings;
