@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -97,6 +98,17 @@ def test_a_retry_uses_the_next_address(server: FakeServer) -> None:
     server.tasks.answers["CreateTask"] = lambda *_: tasks.CreateTaskResponse()
     with Client(f"http://127.0.0.1:1,{server.address}") as client:
         client.create("greet")
+
+
+def test_a_call_that_nobody_answered_in_time_leaves_the_address(server: FakeServer) -> None:
+    server.tasks.answers["CreateTask"] = lambda *_: tasks.CreateTaskResponse()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        addresses = f"http://127.0.0.1:{silent.getsockname()[1]},{server.address}"
+        with Client(addresses) as client:
+            with pytest.raises(DeadlineExceeded):
+                client.get("id-1", timeout=0.3)
+            # Less than gRPC takes to give the connection up.
+            client.create("greet", timeout=5)
 
 
 def test_run_goes_on_waiting_until_the_end(server: FakeServer, client: Client) -> None:

@@ -455,7 +455,7 @@ pub enum ErrorReason {
     WrongLeaseToken = 12,
     /// The session's epoch is not the agent's current one. FAILED_PRECONDITION.
     StaleSession = 13,
-    /// Another session attached under this agent name. ABORTED. Do not re-attach
+    /// Another program attached under this agent name. ABORTED. Do not re-attach
     /// under it: two programs would take turns.
     SessionSuperseded = 14,
     /// A limit of the namespace or server is reached. RESOURCE_EXHAUSTED, with

@@ -70,13 +70,19 @@ class Transport:
         """Turns to the next address, for a retry."""
         self._current = (self._current + 1) % len(self._addresses)
 
+    def _leave(self, address: int) -> None:
+        """Turns to the next address, unless another call did so meanwhile."""
+        if self._current == address:
+            self.use_next_address()
+
     async def unary(self, call: Call[T], timeout: float) -> T:
-        """Makes a call, with retries until the timeout; what is raised then is the last status."""
+        """Makes a call, with retries until the timeout; what is raised then is the last status. When nobody
+        answered in that time, the next call begins at the next address."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
         retries = Retries(deadline, random.random)
         while True:
-            metadata = self.metadata()
+            metadata, address = self.metadata(), self._current
             try:
                 return call.read(await self._attempt(call, max(0.001, deadline - clock()), metadata))
             except StatusError as error:
@@ -84,9 +90,11 @@ class Transport:
                     continue
                 delay = retries.delay(error, clock())
                 if delay is None:
+                    if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+                        self._leave(address)
                     raise
             await asyncio.sleep(delay)
-            self.use_next_address()
+            self._leave(address)
 
     async def _attempt(self, call: Call[Any], timeout: float, metadata: Metadata) -> Any:
         method = self.channel().unary_unary(

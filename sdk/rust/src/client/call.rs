@@ -49,6 +49,10 @@ impl Client {
             }
             let retry_at = Instant::now() + backoff.next(refused.retry_after, entropy::fraction());
             if !refused.is_retryable() || retry_at >= deadline {
+                if refused.code == Code::DeadlineExceeded {
+                    // Who is silent does not get the next call first.
+                    self.leave(turn);
+                }
                 return Err(refused.into());
             }
             tracing::debug!(code = ?refused.code, error = %refused, "call failed, trying again");
@@ -110,6 +114,16 @@ mod tests {
         let client = Client::builder().address(address).timeout(Duration::from_millis(200)).build().unwrap();
         let error = client.call(v1::GetTaskRequest::default()).await.unwrap_err();
         assert!(matches!(error, Error::DeadlineExceeded(_)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_nobody_answered_in_time_leaves_the_address() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses = format!("http://{},http://127.0.0.1:1", listener.local_addr().unwrap());
+        let client = Client::builder().address(addresses).timeout(Duration::from_millis(200)).build().unwrap();
+        let error = client.call(v1::GetTaskRequest::default()).await.unwrap_err();
+        assert!(matches!(error, Error::DeadlineExceeded(_)), "{error:?}");
+        assert_eq!(client.turn(), 1, "the next call begins at the silent server again");
     }
 
     #[tokio::test]
