@@ -1,11 +1,10 @@
 //! Looking at a file without using it: for a check before a start, also while a server runs on it.
 
 use super::error::sqlite_error;
-use super::lock;
 use super::open::{base_options, check, check_header, explain, resolve};
 use super::schema::{self, SCHEMA_VERSION};
 use super::writer::log_of;
-use super::{SqliteOptions, SqliteStore};
+use super::{SqliteOptions, SqliteStore, lock, log};
 use crate::{Error, Result};
 use sqlx::ConnectOptions;
 use std::path::PathBuf;
@@ -40,6 +39,10 @@ impl SqliteStore {
         if bytes == 0 {
             check_folder(&path)?;
             return Ok(inspection);
+        }
+        // A server that uses the file writes its log, and doesn't read it again.
+        if !in_use {
+            log::check(&path).or_else(|damage| if lock::is_held(&path) { Ok(()) } else { Err(damage) })?;
         }
         // Without a log nothing has to be shared with a writer; then SQLite need not make files beside this one.
         let log = std::fs::metadata(log_of(&path)).map_or(0, |log| log.len());

@@ -13,6 +13,7 @@ mod inspect;
 mod list;
 mod load;
 mod lock;
+mod log;
 mod mail;
 mod many;
 mod open;

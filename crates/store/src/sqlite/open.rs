@@ -4,6 +4,7 @@ use super::SqliteStore;
 use super::checkpoint::{BY_ITSELF, Checkpointer};
 use super::error::sqlite_error;
 use super::lock::Lock;
+use super::log;
 use super::readers::Readers;
 use super::schema::{self, number, text};
 use super::writer::Writer;
@@ -66,6 +67,9 @@ impl SqliteStore {
         let path = resolve(path_or_url)?;
         let lock = Lock::take(&path)?;
         let size = check_header(&path)?;
+        if size > 0 {
+            log::make_ready(&path)?;
+        }
         let mut connection = connect(&path, &options).await.map_err(|error| explain(error, &path))?;
         let prepared = prepare(&mut connection, &path, size).await;
         prepared.map_err(|error| explain(error, &path))?;
@@ -141,7 +145,7 @@ pub(super) fn base_options(path: &Path, options: &SqliteOptions) -> SqliteConnec
         .disable_statement_logging()
 }
 
-async fn connect(path: &Path, options: &SqliteOptions) -> Result<SqliteConnection> {
+pub(super) async fn connect(path: &Path, options: &SqliteOptions) -> Result<SqliteConnection> {
     let limit = u64::from(options.log_pages) * 4096;
     let connect = base_options(path, options)
         .create_if_missing(true)

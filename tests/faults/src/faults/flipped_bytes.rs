@@ -1,4 +1,5 @@
-//! Bytes of a stopped server's file are flipped, or its end is cut off: the server says so, or what it answers is right.
+//! Bytes of a stopped server's file, or of the log of a killed one, are flipped, or its end is cut off: the server says so, or what
+//! it answers is right.
 
 use crate::fault::{Fault, Goal, Plan};
 use crate::report::Report;
@@ -48,13 +49,15 @@ impl Fault for FlippedBytes {
 
     async fn run(&self, plan: &Plan, report: &Report) {
         let mut random = StdRng::seed_from_u64(plan.seed);
-        let original = Original::make(plan, report).await;
-        for _ in 0..plan.rounds {
+        let originals =
+            [Original::make(plan, End::Orderly, report).await, Original::make(plan, End::Killed, report).await];
+        for (_, original) in (0..plan.rounds).zip(originals.iter().cycle()) {
             let folder = tempfile::tempdir().expect("a folder");
             original.copy_to(folder.path());
-            let damage = Damage::random(&original, &mut random);
+            let damage = Damage::random(original, &mut random);
             damage.do_to(folder.path());
             report.fired(damage.name());
+            report.saw(original.end.damaged(), 1);
             let database = format!("sqlite://{}", folder.path().join("callboard.db").display());
             match Server::builder().args(SETTINGS).database(database).try_start().await {
                 Err(log) => {
@@ -71,8 +74,35 @@ fn says_so(log: &str) -> bool {
     SAYS_SO.iter().any(|words| log.contains(words))
 }
 
+/// How the server ended whose files are damaged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It copied its log into the file: there is none.
+    Orderly,
+    /// Most of what it committed is in the log, and the index beside it says how far.
+    Killed,
+}
+
+impl End {
+    fn damaged(self) -> &'static str {
+        match self {
+            Self::Orderly => "in the file of a stopped server",
+            Self::Killed => "in the log of a killed server",
+        }
+    }
+
+    /// What is damaged.
+    fn target(self) -> &'static str {
+        match self {
+            Self::Orderly => "callboard.db",
+            Self::Killed => "callboard.db-wal",
+        }
+    }
+}
+
 /// A store that a server has left, and what it said of it.
 struct Original {
+    end: End,
     folder: TempDir,
     /// Its files, and how long they are.
     files: Vec<(String, u64)>,
@@ -80,21 +110,22 @@ struct Original {
 }
 
 impl Original {
-    /// The server ends in an orderly way, which copies its log into the file. A damaged log can't be told from one whose end was
-    /// not written: SQLite takes it to end there.
-    async fn make(plan: &Plan, report: &Report) -> Self {
+    async fn make(plan: &Plan, end: End, report: &Report) -> Self {
         let server = Server::builder().args(SETTINGS).start().await;
         let mut stage = Stage::on(plan, Servers { servers: vec![server], cluster: None }, Size::default());
-        stage.works(u64::from(plan.rounds) * 20 + 400).await;
+        stage.works(u64::from(plan.rounds) * 10 + 400).await;
         let Healed { mut system, history, observed } = stage.heal(report).await;
         for violation in checker::check(&history, &observed) {
             report.broken(format!("before anything was damaged: {violation}"));
         }
         let server = &mut system.servers[0];
-        assert!(server.terminate().await.success(), "the server ends in an orderly way");
+        match end {
+            End::Orderly => assert!(server.terminate().await.success(), "the server ends in an orderly way"),
+            End::Killed => server.kill_9().await,
+        }
         let folder = tempfile::tempdir().expect("a folder");
         let mut files = Vec::new();
-        for name in ["callboard.db", "callboard.db-wal"] {
+        for name in ["callboard.db", "callboard.db-wal", "callboard.db-shm"] {
             let from = server.database().with_file_name(name);
             if let Ok(size) = fs::copy(from, folder.path().join(name))
                 && size > 0
@@ -102,7 +133,8 @@ impl Original {
                 files.push((name.to_owned(), size));
             }
         }
-        Self { folder, files, observed }
+        assert!(files.iter().any(|(name, _)| name == end.target()), "{} is not there", end.target());
+        Self { end, folder, files, observed }
     }
 
     fn copy_to(&self, folder: &Path) {
@@ -147,10 +179,13 @@ enum Damage {
 }
 
 const SECTOR: u64 = 512;
+/// A log without its header can't be told from one that was emptied.
+const LOG_HEADER: u64 = 32;
 
 impl Damage {
     fn random(original: &Original, random: &mut StdRng) -> Self {
-        let (file, size) = original.files[random.random_range(0..original.files.len())].clone();
+        let file = original.end.target().to_owned();
+        let size = original.files.iter().find(|(name, _)| *name == file).map_or(0, |(_, size)| *size);
         match random.random_range(0..10) {
             0..=6 => {
                 let count = random.random_range(1..=8);
@@ -161,7 +196,10 @@ impl Damage {
                 let sector = random.random_range(0..size.div_ceil(SECTOR));
                 Self::Overwritten { file, sector, with: random.random() }
             }
-            _ => Self::Cut { file, length: random.random_range(0..size) },
+            _ => {
+                let least = if original.end == End::Killed { LOG_HEADER } else { 0 };
+                Self::Cut { file, length: random.random_range(least..size) }
+            }
         }
     }
 
