@@ -26,6 +26,8 @@ pub struct Plan {
     pub refused: Mutex<Vec<usize>>,
     /// What assignments carry can't be read.
     pub unreadable: AtomicBool,
+    /// No transaction begins.
+    pub away: AtomicBool,
 }
 
 /// How a commit fails.
@@ -58,6 +60,7 @@ impl FaultyStore {
             next: Mutex::default(),
             refused: Mutex::default(),
             unreadable: AtomicBool::new(false),
+            away: AtomicBool::new(false),
         };
         let plan = Arc::new(plan);
         (Arc::new(Self { inner: MemoryStore::new(), plan: plan.clone() }), plan)
@@ -116,6 +119,9 @@ impl Store for FaultyStore {
         self.inner.is_exclusive()
     }
     async fn begin(&self) -> Result<Box<dyn Transaction>> {
+        if self.plan.away.load(Ordering::Relaxed) {
+            return Err(Error::Unavailable("away".into()));
+        }
         Ok(Box::new(Faulty { inner: self.inner.begin().await?, plan: self.plan.clone() }))
     }
     async fn namespaces(&self) -> Result<Vec<Namespace>> {

@@ -1,4 +1,5 @@
 //! An agent that could not be told of its assignment attaches anew, and is told then: it need not wait for its time of acceptance.
+//! And it is awaited while it can't attach.
 
 use super::*;
 use callboard_core::Settings;
@@ -66,6 +67,36 @@ async fn by_an_input_that_could_not_be_read() {
     plan.unreadable.store(false, Ordering::Relaxed);
     let (_stream, mut pushes) = anew(&engine, &stream).await;
     assert_eq!(assigned(&mut pushes).await.dependencies.len(), 1);
+    engine.stop().await;
+}
+
+/// Nobody can attach while the store is away, so that this time is not an agent's.
+#[tokio::test]
+async fn who_is_awaited_is_awaited_longer_when_the_store_is_away() {
+    let grace = Duration::from_secs(1);
+    let rules = Settings { stream_lease: Span::seconds(3_600), ..Settings::default() };
+    let config = Config { rules, reattach_grace: grace, sweep: Duration::from_millis(10), ..Config::default() };
+    let (engine, plan) = start_with(config).await;
+    let (stream, mut pushes) = engine.attach(agent("ann")).await.unwrap();
+    engine.submit(create("held", None)).await.unwrap();
+    let fence = assigned(&mut pushes).await.fence;
+    stream.report(vec![ReportItem { report_id: 1, fence, report: Report::Accepted }]).await.unwrap();
+    engine.submit(create("behind the report", None)).await.unwrap();
+    let epoch = stream.attached.epoch;
+    plan.away.store(true, Ordering::Relaxed);
+    drop((stream, pushes));
+    let until = std::time::Instant::now() + grace * 2;
+    while std::time::Instant::now() < until {
+        engine.submit(create("refused", None)).await.unwrap_err();
+    }
+    plan.away.store(false, Ordering::Relaxed);
+    // Sweeps come between them.
+    for _ in 0..5 {
+        engine.submit(create("another", None)).await.unwrap();
+    }
+    let request = AttachRequest { previous_epoch: epoch, held: vec![fence], ..agent("ann") };
+    let (stream, _pushes) = engine.attach(request).await.unwrap();
+    assert_eq!(stream.attached.held.len(), 1, "it goes on with what it has");
     engine.stop().await;
 }
 
