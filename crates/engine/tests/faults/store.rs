@@ -26,8 +26,10 @@ pub struct Plan {
     pub refused: Mutex<Vec<usize>>,
     /// What assignments carry can't be read.
     pub unreadable: AtomicBool,
-    /// No transaction begins.
-    pub away: AtomicBool,
+    /// A beginning takes one; none there, it waits.
+    pub begins: Semaphore,
+    /// Says that a transaction is to begin.
+    pub beginning: Semaphore,
 }
 
 /// How a commit fails.
@@ -54,16 +56,26 @@ pub struct FaultyStore {
 impl FaultyStore {
     /// A store whose commits go on freely.
     pub fn new() -> (Arc<Self>, Arc<Plan>) {
+        Self::around(MemoryStore::new())
+    }
+
+    /// The same, which others write to as well: every batch begins with a transaction.
+    pub fn shared() -> (Arc<Self>, Arc<Plan>) {
+        Self::around(MemoryStore::shared())
+    }
+
+    fn around(inner: MemoryStore) -> (Arc<Self>, Arc<Plan>) {
         let plan = Plan {
             permits: Semaphore::new(Semaphore::MAX_PERMITS),
             waiting: Semaphore::new(0),
             next: Mutex::default(),
             refused: Mutex::default(),
             unreadable: AtomicBool::new(false),
-            away: AtomicBool::new(false),
+            begins: Semaphore::new(Semaphore::MAX_PERMITS),
+            beginning: Semaphore::new(0),
         };
         let plan = Arc::new(plan);
-        (Arc::new(Self { inner: MemoryStore::new(), plan: plan.clone() }), plan)
+        (Arc::new(Self { inner, plan: plan.clone() }), plan)
     }
 }
 
@@ -119,9 +131,8 @@ impl Store for FaultyStore {
         self.inner.is_exclusive()
     }
     async fn begin(&self) -> Result<Box<dyn Transaction>> {
-        if self.plan.away.load(Ordering::Relaxed) {
-            return Err(Error::Unavailable("away".into()));
-        }
+        self.plan.beginning.add_permits(1);
+        self.plan.begins.acquire().await.unwrap().forget();
         Ok(Box::new(Faulty { inner: self.inner.begin().await?, plan: self.plan.clone() }))
     }
     async fn namespaces(&self) -> Result<Vec<Namespace>> {

@@ -73,28 +73,26 @@ async fn by_an_input_that_could_not_be_read() {
 /// Nobody can attach while the store is away, so that this time is not an agent's.
 #[tokio::test]
 async fn who_is_awaited_is_awaited_longer_when_the_store_is_away() {
-    let grace = Duration::from_secs(1);
     let rules = Settings { stream_lease: Span::seconds(3_600), ..Settings::default() };
-    let config = Config { rules, reattach_grace: grace, sweep: Duration::from_millis(10), ..Config::default() };
-    let (engine, plan) = start_with(config).await;
+    let (store, plan) = FaultyStore::shared();
+    let config = Config { rules, reattach_grace: Duration::from_millis(500), ..Config::default() };
+    let clock = Arc::new(SystemClock::start());
+    let engine = Engine::start(store, config, clock, Box::new(SystemEntropy::new())).await.unwrap();
     let (stream, mut pushes) = engine.attach(agent("ann")).await.unwrap();
     engine.submit(create("held", None)).await.unwrap();
     let fence = assigned(&mut pushes).await.fence;
     stream.report(vec![ReportItem { report_id: 1, fence, report: Report::Accepted }]).await.unwrap();
     engine.submit(create("behind the report", None)).await.unwrap();
-    let epoch = stream.attached.epoch;
-    plan.away.store(true, Ordering::Relaxed);
+    let previous_epoch = stream.attached.epoch;
+    plan.begins.forget_permits(usize::MAX >> 3);
+    plan.beginning.forget_permits(usize::MAX >> 3);
     drop((stream, pushes));
-    let until = std::time::Instant::now() + grace * 2;
-    while std::time::Instant::now() < until {
-        engine.submit(create("refused", None)).await.unwrap_err();
-    }
-    plan.away.store(false, Ordering::Relaxed);
-    // Sweeps come between them.
-    for _ in 0..5 {
-        engine.submit(create("another", None)).await.unwrap();
-    }
-    let request = AttachRequest { previous_epoch: epoch, held: vec![fence], ..agent("ann") };
+    // Its end is ordered, and waits for the store; which must take so long that it counts as away.
+    tokio::time::timeout(PATIENCE, plan.beginning.acquire()).await.expect("its end is ordered").unwrap().forget();
+    let forever = std::future::pending::<()>();
+    tokio::time::timeout(Duration::from_millis(1_200), forever).await.unwrap_err();
+    plan.begins.add_permits(1_000_000);
+    let request = AttachRequest { previous_epoch, held: vec![fence], ..agent("ann") };
     let (stream, _pushes) = engine.attach(request).await.unwrap();
     assert_eq!(stream.attached.held.len(), 1, "it goes on with what it has");
     engine.stop().await;
