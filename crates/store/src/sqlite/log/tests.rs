@@ -235,7 +235,7 @@ proptest! {
     #[test]
     fn a_changed_byte_in_what_was_committed_is_refused(
         steps in steps(),
-        places in prop::collection::vec((any::<prop::sample::Index>(), 1..=255_u8), 40),
+        places in prop::collection::vec((any::<prop::sample::Index>(), 1..=255_u8), 16),
     ) {
         run(async {
             let mut written = Written::new().await;
