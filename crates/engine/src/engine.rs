@@ -345,7 +345,7 @@ impl Engine {
 
     /// Begins nothing new, and tells agents to go elsewhere until `deadline`.
     pub fn drain(&self, deadline: Timestamp) {
-        self.shared.begin_draining();
+        self.shared.send_away(deadline);
         let now = self.shared.clock.elapsed();
         for (session, _) in self.shared.sessions.open_streams() {
             self.shared.sessions.push(session.agent, Some(session.epoch), Push::Drain(deadline), now);

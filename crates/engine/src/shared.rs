@@ -18,7 +18,7 @@ use callboard_core::working_set::LaneRef;
 use callboard_store::Store;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     swept_at: AtomicI64,
     sooner: Notify,
     draining: AtomicBool,
+    /// Until when agents are to have left; none: they may stay.
+    leave_by: OnceLock<Timestamp>,
     failure: watch::Sender<Option<String>>,
 }
 
@@ -111,6 +113,7 @@ impl Shared {
             sweep_at: AtomicI64::new(i64::MAX),
             sooner: Notify::new(),
             draining: AtomicBool::new(false),
+            leave_by: OnceLock::new(),
             failure,
             store,
             clock: SteadyClock::new(clock),
@@ -226,6 +229,17 @@ impl Shared {
         if self.hydrate.try_send(wanted).is_err() {
             tracing::warn!("too many assignments wait for their inputs; one is left to its time for acceptance");
         }
+    }
+
+    /// Agents are to leave, those as well whose attaching is not committed yet.
+    pub fn send_away(&self, deadline: Timestamp) {
+        let _ = self.leave_by.set(deadline);
+        self.begin_draining();
+    }
+
+    /// Until when agents are to have left, once they are to.
+    pub fn leave_by(&self) -> Option<Timestamp> {
+        self.leave_by.get().copied()
     }
 
     /// Whether nothing new is to be begun.

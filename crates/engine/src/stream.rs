@@ -119,6 +119,11 @@ impl Stream {
             namespace = &*request.namespace, agent = %attached.agent, epoch = attached.epoch,
             held = attached.held.len(), "agent attached"
         );
+        // A drain that began before the commit did not find the stream among those that were open.
+        if let Some(deadline) = shared.leave_by() {
+            let now = shared.clock.elapsed();
+            shared.sessions.push(attached.agent, Some(attached.epoch), Push::Drain(deadline), now);
+        }
         let (namespace, principal) = (request.namespace, request.principal);
         let takes_message_receipts = request.takes_message_receipts;
         let stream = Self {

@@ -214,6 +214,27 @@ impl Stage {
         }
     }
 
+    /// The same behind servers that ended in an orderly way, with a crew of agents in processes of their own. Nobody loses an attempt
+    /// by that, whatever kind of agent it is, and every call is answered that may be made again at another server; one that may not is
+    /// refused, or could not be made. None is broken off.
+    pub async fn check_drained(self, report: &Report, crew: &Crew) {
+        let (running, before) = (self.running.clone(), crew.diary());
+        let more = |history: &mut History, observed: &Observed| {
+            history.runs.extend(before.read());
+            for (run, event) in checker::taken_from_anybody(history, observed) {
+                report.broken(format!("an attempt was taken from an agent: {run:?}, {event:?}"));
+            }
+            for call in history.unanswered.iter().filter(|call| !call.is_explained_by_a_drain()) {
+                report.broken(format!("a drain does not explain it: {call:?}"));
+            }
+            report.saw("calls that a server that drains refused", history.unanswered.len() as u64);
+        };
+        if running.is_empty() {
+            report.void("no handler ran when a server was told to end");
+        }
+        self.check_and(report, more).await;
+    }
+
     /// Stops asking, waits for the end of everything, reads it, and stops the agents. What has not ended in time the checker
     /// will find.
     pub async fn heal(mut self, report: &Report) -> Healed {

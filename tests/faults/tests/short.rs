@@ -85,6 +85,11 @@ async fn pause_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rolling_restart() {
+    kept("rolling-restart", Store::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reconnect_on_sqlite() {
     kept("reconnect-10000", Store::Sqlite).await;
 }

@@ -12,7 +12,7 @@ use callboard_engine::{Config, Engine};
 use callboard_server::{Limits, LogControl, LogFault, Server};
 use callboard_tests::checker::Observed;
 use callboard_tests::load::history::Recorder;
-use callboard_tests::load::{Load, Part, Reach, Size};
+use callboard_tests::load::{CALL, Load, Part, Reach, Size};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -103,6 +103,7 @@ const SIZE: Size = Size {
     longest: 1_500,
     slowness: 12,
     cut_off: true,
+    call: CALL,
 };
 
 impl Outside {
@@ -131,7 +132,7 @@ impl Outside {
         self.healed.cancelled().await;
         load.stop_asking().await;
         load.heal().await;
-        let client: Client = reach.client();
+        let client: Client = reach.client(CALL);
         let observed = Observed::read(&client).await?;
         *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = Some(observed);
         Ok(())

@@ -14,7 +14,7 @@ mod tests;
 mod watches;
 
 use crate::load::history::History;
-pub use living::{assert_none_taken, losses, taken};
+pub use living::{assert_none_taken, losses, taken, taken_from_anybody};
 pub use observed::{Observed, Seen};
 use std::fmt::{Display, Formatter};
 

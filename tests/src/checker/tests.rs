@@ -1,6 +1,6 @@
 //! Each rule, shown red by a history that breaks it; the history that they break is green.
 
-use super::{Observed, Rule, Seen, check, taken};
+use super::{Observed, Rule, Seen, check, taken, taken_from_anybody};
 use crate::load::history::{
     Creation, Delivery, HandlerRun, History, Letter, MARKER, Reported, Said, Steering, Verdict, Watching,
 };
@@ -369,6 +369,19 @@ fn an_attempt_that_was_taken_from_its_handler() {
     world.task("first").events[4].r#type = E::AttemptLost.into();
     let taken = taken(&world.history, &world.observed);
     assert_eq!(taken.iter().map(|(run, _)| run.attempt).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn an_attempt_that_was_taken_from_a_claimer_that_had_not_forgotten_it() {
+    let mut world = World::good();
+    world.task("first").events[4].r#type = E::AttemptLost.into();
+    let run = world.history.runs.iter_mut().find(|run| run.task_id == "first" && run.attempt == 1).unwrap();
+    run.agent = "claims-0".to_owned();
+    assert_eq!(taken(&world.history, &world.observed), []);
+    let anybody = taken_from_anybody(&world.history, &world.observed);
+    assert_eq!(anybody.iter().map(|(run, _)| run.agent.as_str()).collect::<Vec<_>>(), ["claims-0"]);
+    world.history.runs.iter_mut().find(|run| run.agent == "claims-0").unwrap().gave = None;
+    assert_eq!(taken_from_anybody(&world.history, &world.observed), []);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What an answer means to somebody who asked under faults.
 
-use super::history::Recorder;
+use super::history::{Recorder, Unanswered};
 use callboard::{Client, Error, Unary};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,7 @@ pub async fn once<R: Unary>(
 ) -> Answer<R::Response> {
     match client.call(request).await {
         Ok(response) => Answer::Done(response),
-        Err(error) => classify(recorder, std::any::type_name::<R>(), error, expected),
+        Err(error) => classify(recorder, std::any::type_name::<R>(), true, error, expected),
     }
 }
 
@@ -56,10 +56,14 @@ pub fn explains_an_end(status: &tonic::Status, cut_off: bool) -> bool {
     error.code() == Some(Code::Unavailable) || (cut_off && error.reason() == "SESSION_EXPIRED")
 }
 
-/// What an error means.
-pub fn classify<T>(recorder: &Recorder, what: &str, error: Error, expected: &[Code]) -> Answer<T> {
+/// What an error means, of a call that was tried again or not.
+pub fn classify<T>(recorder: &Recorder, what: &str, retried: bool, error: Error, expected: &[Code]) -> Answer<T> {
     match error.code() {
-        Some(Code::Unavailable | Code::DeadlineExceeded) => Answer::Unknown,
+        Some(Code::Unavailable | Code::DeadlineExceeded) => {
+            let (call, reason, error) = (what.to_owned(), error.reason().to_owned(), format!("{error:?}"));
+            recorder.history().unanswered.push(Unanswered { call, retried, reason, error });
+            Answer::Unknown
+        }
         Some(code) if expected.contains(&code) => Answer::Refused,
         _ => {
             recorder.surprise(format!("{what}: {error:?}"));

@@ -77,8 +77,9 @@ impl Speaker {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 frame = next(&mut incoming) => match frame? {
+                    // The server goes away: another is attached to, with what runs.
+                    Some(Frame::Drain(_)) | None => return Ok(()),
                     Some(frame) => self.hear(frame, &outgoing).await,
-                    None => return Ok(()),
                 },
                 Some(Ok((assignment, attempt))) = self.handlers.join_next() => {
                     self.ended(&assignment, attempt, &outgoing).await;

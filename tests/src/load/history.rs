@@ -29,6 +29,29 @@ pub struct History {
     pub watches: Vec<Watching>,
     /// Answers that no fault explains.
     pub surprises: Vec<String>,
+    /// Calls that got no answer, as faults have it; their outcome is not known.
+    pub unanswered: Vec<Unanswered>,
+}
+
+/// A call that got no answer.
+#[derive(Clone, Debug)]
+pub struct Unanswered {
+    /// Which.
+    pub call: String,
+    /// It was tried again, at every server, until its time was over.
+    pub retried: bool,
+    /// The error's reason, if the server said one.
+    pub reason: String,
+    /// What its caller is told.
+    pub error: String,
+}
+
+impl Unanswered {
+    /// Whether a server that ends in an orderly way explains it: it says that it drains and did nothing, or is not there to be
+    /// connected to. Not of a call that was tried at the other servers as well, nor of one that was broken off.
+    pub fn is_explained_by_a_drain(&self) -> bool {
+        !self.retried && (self.reason == DRAINING || self.error.contains(NO_CONNECTION))
+    }
 }
 
 /// What a watch of the whole namespace saw, over all its streams.
@@ -96,6 +119,11 @@ pub struct Creation {
     /// It was refused for good.
     pub refused: bool,
 }
+
+/// What a call is told that a server no longer takes.
+const DRAINING: &str = "DRAINING";
+/// What a call is told that could not be sent.
+const NO_CONNECTION: &str = "tcp connect error";
 
 /// The metadata entry that names the creation.
 pub const MARKER: &str = "creation";

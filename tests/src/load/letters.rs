@@ -109,8 +109,9 @@ impl Reader {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 heard = incoming.message() => match heard? {
+                    // The server goes away: another is attached to.
+                    Some(v1::AttachResponse { frame: Some(Frame::Drain(_)) }) | None => return Ok(()),
                     Some(response) => self.hear(response, &outgoing).await,
-                    None => return Ok(()),
                 },
                 _ = beats.tick(), if self.epoch > 0 => self.beat(&outgoing).await,
             }

@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long everything may take to end, once the faults are over.
 const HEALING: Duration = Duration::from_secs(60);
-/// How long a call is tried; not long, because servers are away often here.
-const CALL: Duration = Duration::from_secs(5);
+/// How long a call is tried, unless a load says otherwise; not long, because servers are away often here.
+pub const CALL: Duration = Duration::from_secs(5);
 
 /// The states of tasks that have not ended.
 const LIVE: [v1::TaskState; 5] = [
@@ -69,6 +69,8 @@ pub struct Size {
     pub slowness: u64,
     /// Agents may be cut off for longer than their lease: that a session is over is no surprise then.
     pub cut_off: bool,
+    /// How long a call is tried.
+    pub call: Duration,
 }
 
 /// How a load reaches its servers.
@@ -111,6 +113,7 @@ impl Default for Size {
             longest: 1_500,
             slowness: 1,
             cut_off: false,
+            call: CALL,
         }
     }
 }
@@ -177,7 +180,7 @@ impl Load {
     pub fn start_part(reach: &Reach, seed: u64, size: Size, part: Part, recorder: Arc<Recorder>) -> Self {
         let mut load = Self {
             recorder,
-            clients: (0..reach.addresses.len()).map(|place| reach.beginning_with(place).client()).collect(),
+            clients: (0..reach.addresses.len()).map(|place| reach.beginning_with(place).client(size.call)).collect(),
             workers: 0,
             size,
             askers: JoinSet::new(),
@@ -203,7 +206,7 @@ impl Load {
     fn start_agents(&mut self, reach: &Reach, first: u64) {
         for index in 0..self.size.agents {
             let reach = reach.beginning_with(index as usize);
-            let agent = sdk::start(&reach, format!("sdk-{}", first + index), self.size.slots, &self.recorder);
+            let agent = sdk::start(&reach, format!("sdk-{}", first + index), &self.size, &self.recorder);
             self.agents.push(agent.expect("an agent of the SDK starts"));
         }
     }
@@ -343,9 +346,9 @@ impl Reach {
         Self { addresses, ..self.clone() }
     }
 
-    /// A client that begins with the first server.
-    pub fn client(&self) -> Client {
-        let client = Client::builder().address(self.addresses.join(",")).namespace("default").timeout(CALL);
+    /// A client that begins with the first server, and tries a call for so long.
+    pub fn client(&self, call: Duration) -> Client {
+        let client = Client::builder().address(self.addresses.join(",")).namespace("default").timeout(call);
         let client = match &self.connector {
             Some(connector) => client.connector(connector.clone()),
             None => client,

@@ -1,8 +1,8 @@
 //! Agents of the Rust SDK, in this process: they outlive the server's deaths.
 
-use super::Reach;
 use super::history::{Recorder, Said};
 use super::work::{ASKED_TO_FAIL, SDK, Work, result_of, text_of};
+use super::{Reach, Size};
 use callboard::{Agent, AgentHandle, Context, TaskError};
 use serde_json::Value;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ const CANCELLED: &str = "callboard.cancelled";
 pub(super) fn start(
     reach: &Reach,
     name: String,
-    slots: i32,
+    size: &Size,
     recorder: &Arc<Recorder>,
 ) -> callboard::Result<AgentHandle> {
     let (recorder, agent) = (recorder.clone(), name.clone());
@@ -22,8 +22,8 @@ pub(super) fn start(
         let (recorder, agent) = (recorder.clone(), agent.clone());
         async move { handle(&recorder, &agent, context, Work::read(&work)).await }
     };
-    let agent = Agent::builder("load").client(&reach.client()).own_thread(reach.own_threads);
-    agent.name(name).slots(slots).handle(SDK, handler).spawn()
+    let agent = Agent::builder("load").client(&reach.client(size.call)).own_thread(reach.own_threads);
+    agent.name(name).slots(size.slots).handle(SDK, handler).spawn()
 }
 
 async fn handle(recorder: &Recorder, agent: &str, context: Context, work: Work) -> Result<String, TaskError> {

@@ -92,7 +92,7 @@ async fn create_batch(worker: &mut Worker, marker: &str, with_request_id: bool) 
 fn answered<T>(recorder: &Recorder, what: &str, answer: Result<tonic::Response<T>, tonic::Status>) -> Answer<T> {
     match answer {
         Ok(response) => Answer::Done(response.into_inner()),
-        Err(status) => classify(recorder, what, Error::from(status), &MAY_BE_REFUSED),
+        Err(status) => classify(recorder, what, false, Error::from(status), &MAY_BE_REFUSED),
     }
 }
 

@@ -13,7 +13,7 @@ use callboard_core::model::{
     AgentProfile, KeyConflict, NewTask, Payload, Requirements, RetryPolicy, Span, TaskHandler, TaskSpec, Timeouts,
 };
 use callboard_core::{Entropy, Reason};
-use callboard_engine::{AttachRequest, Config, Engine, Error, SystemClock, SystemEntropy};
+use callboard_engine::{AttachRequest, Config, Engine, Error, Push, SystemClock, SystemEntropy};
 use callboard_store::TaskFilter;
 use futures::future::join_all;
 use std::sync::Arc;
@@ -223,5 +223,22 @@ async fn no_more_agents_attach_than_there_are_places() {
     }
     drop(first);
     engine.attach(agent("bob")).await.expect("a place is free again");
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn who_attaches_while_a_drain_begins_is_told_to_go() {
+    let (engine, plan) = start().await;
+    hold_commits(&plan);
+    let mut attaching = tokio::task::JoinSet::from_iter([{
+        let engine = engine.clone();
+        async move { engine.attach(agent("ann")).await }
+    }]);
+    until_a_commit_waits(&plan).await;
+    engine.drain(engine.now() + Span::seconds(10));
+    plan.permits.add_permits(100);
+    let (_stream, mut pushes) = attaching.join_next().await.unwrap().unwrap().unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(20), pushes.recv()).await.expect("it is told");
+    assert!(matches!(told, Some(Push::Drain(_))), "{told:?}");
     engine.stop().await;
 }

@@ -5,9 +5,9 @@ use crate::programs;
 use crate::report::Report;
 use crate::stage::Stage;
 use async_trait::async_trait;
-use callboard_tests::load::Size;
 use callboard_tests::load::chance::random_millis;
 use callboard_tests::load::crew::{Crew, Kind};
+use callboard_tests::load::{CALL, Size};
 use callboard_tests::wait;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -30,6 +30,7 @@ const FOR_THE_CREW: Size = Size {
     longest: 500,
     slowness: 1,
     cut_off: false,
+    call: CALL,
 };
 
 /// The fault.

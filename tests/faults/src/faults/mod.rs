@@ -12,6 +12,7 @@ mod pause;
 mod postgres;
 mod power_cut;
 mod reconnect;
+mod rolling_restart;
 mod simulation;
 mod slow_fsync;
 mod stalled;
@@ -27,6 +28,7 @@ pub const ALL: &[&dyn Fault] = &[
     &postgres::RestartPostgres,
     &postgres::PromoteStandby,
     &pause::Pause,
+    &rolling_restart::RollingRestart,
     &reconnect::Reconnect,
     &stalled::Stalled,
     &simulation::Simulation,

@@ -6,9 +6,9 @@ use crate::programs;
 use crate::report::Report;
 use crate::stage::Stage;
 use async_trait::async_trait;
-use callboard_tests::load::Size;
 use callboard_tests::load::chance::random_millis;
 use callboard_tests::load::crew::{Crew, Kind};
+use callboard_tests::load::{CALL, Size};
 use callboard_tests::program;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -39,6 +39,7 @@ const PATIENT: Size = Size {
     longest: 4_000,
     slowness: 1,
     cut_off: false,
+    call: CALL,
 };
 
 /// The fault.

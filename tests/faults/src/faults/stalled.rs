@@ -5,7 +5,7 @@ use crate::report::Report;
 use crate::stage::{SETTINGS, Stage};
 use crate::watchers::Watchers;
 use async_trait::async_trait;
-use callboard_tests::load::Size;
+use callboard_tests::load::{CALL, Size};
 use callboard_tests::program::resident_bytes;
 use callboard_tests::server::Server;
 use std::time::Duration;
@@ -38,6 +38,7 @@ const STEADY: Size = Size {
     longest: 500,
     slowness: 1,
     cut_off: false,
+    call: CALL,
 };
 
 /// The fault.
