@@ -20,9 +20,6 @@ use std::task::{self, Poll};
 /// How often a command may ask for more rows. Each wish brings it further; more than this is a bug in a rule.
 const ROUNDS: usize = 256;
 
-/// A store that takes longer to begin a transaction was away.
-const SLOW: Span = Span::seconds(1);
-
 /// A transaction, begun when it is needed.
 type Open = Option<Box<dyn Transaction>>;
 
@@ -137,11 +134,7 @@ impl Committer {
                 Ok(begun) => transaction = Some(begun),
                 Err(error) => return Err(Failed { items, error }),
             }
-            let now = self.shared.clock.elapsed();
-            if now.0 - asked.0 > SLOW.0 {
-                // Nobody could attach meanwhile: whoever is awaited has its time from now on.
-                self.shared.sessions.forgive(now);
-            }
+            self.shared.store_took(Span(self.shared.clock.elapsed().0 - asked.0));
         }
         // Almost every request id is new. The store refuses the batch when one is not; then it is decided again with care.
         if self.careful == 0 {

@@ -271,6 +271,7 @@ impl Committer {
         let Batch { items, decided, took, .. } = landed;
         if let Some(took) = took {
             self.observer.committed(items.len(), took);
+            self.shared.store_took(took);
         }
         self.observer.decided(&decided, &self.shared.names);
         effects::carry_out(self, items, decided);

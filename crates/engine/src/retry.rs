@@ -94,10 +94,7 @@ impl Committer {
     async fn stand_by(&mut self, batches: Vec<Vec<Item>>, error: &Error) -> Result<(), StoreError> {
         let commands = batches.iter().map(Vec::len).sum::<usize>();
         tracing::warn!(%error, commands, "the store is not available");
-        // Agents have said what we could not commit, acceptances among it, and say it again in a while: at most some seconds.
-        self.shared.extend_grace(self.shared.config.rules.accept_within);
-        // And those whose streams broke could not attach.
-        self.shared.sessions.forgive(self.shared.clock.elapsed());
+        self.shared.store_was_away();
         self.ws.reset();
         for items in batches {
             effects::refuse(self, items, error);

@@ -22,6 +22,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
+/// A store that takes longer for one thing was away: nobody waits so long for a healthy one.
+const SLOW: Span = Span::seconds(1);
+
 /// How many lanes may wait for a preferred agent's head start; the sweep finds the others.
 const LOOK_AGAIN: usize = 10_000;
 
@@ -154,6 +157,20 @@ impl Shared {
     /// Nobody's silence counts for so long from now.
     pub fn extend_grace(&self, span: Span) {
         self.grace_until.fetch_max((self.clock.now() + span).0, Ordering::Relaxed);
+    }
+
+    /// The store took so long to begin or to save something. If that was too long it was as good as away.
+    pub fn store_took(&self, took: Span) {
+        if took > SLOW {
+            self.store_was_away();
+        }
+    }
+
+    /// Nobody could attach meanwhile, and what agents said, acceptances among it, could not be committed: none of that time is theirs.
+    /// They say it again in a while, at most some seconds.
+    pub fn store_was_away(&self) {
+        self.extend_grace(self.config.rules.accept_within);
+        self.sessions.forgive(self.clock.elapsed());
     }
 
     /// A task is due at this time: sweep then, if not before.

@@ -8,6 +8,7 @@ use callboard_core::model::{OnFailure, TaskId};
 use callboard_engine::{Assignment, Push, ReportItem, Stream};
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc::Receiver;
+use tokio::task::JoinSet;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -70,9 +71,22 @@ async fn by_an_input_that_could_not_be_read() {
     engine.stop().await;
 }
 
+/// What of a store may take long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slow {
+    Begin,
+    Commit,
+}
+
 /// Nobody can attach while the store is away, so that this time is not an agent's.
 #[tokio::test]
 async fn who_is_awaited_is_awaited_longer_when_the_store_is_away() {
+    for slow in [Slow::Begin, Slow::Commit] {
+        awaited_longer(slow).await;
+    }
+}
+
+async fn awaited_longer(slow: Slow) {
     let rules = Settings { stream_lease: Span::seconds(3_600), ..Settings::default() };
     let (store, plan) = FaultyStore::shared();
     let config = Config { rules, reattach_grace: Duration::from_millis(500), ..Config::default() };
@@ -84,17 +98,27 @@ async fn who_is_awaited_is_awaited_longer_when_the_store_is_away() {
     stream.report(vec![ReportItem { report_id: 1, fence, report: Report::Accepted }]).await.unwrap();
     engine.submit(create("behind the report", None)).await.unwrap();
     let previous_epoch = stream.attached.epoch;
-    plan.begins.forget_permits(usize::MAX >> 3);
-    plan.beginning.forget_permits(usize::MAX >> 3);
+    let (gate, asked) = match slow {
+        Slow::Begin => (&plan.begins, &plan.beginning),
+        Slow::Commit => (&plan.permits, &plan.waiting),
+    };
+    gate.forget_permits(usize::MAX >> 3);
+    asked.forget_permits(usize::MAX >> 3);
     drop((stream, pushes));
-    // Its end is ordered, and waits for the store; which must take so long that it counts as away.
-    tokio::time::timeout(PATIENCE, plan.beginning.acquire()).await.expect("its end is ordered").unwrap().forget();
+    let mut calls = JoinSet::new();
+    if slow == Slow::Commit {
+        let engine = engine.clone();
+        calls.spawn(async move { engine.submit(create("slow", None)).await });
+    }
+    tokio::time::timeout(PATIENCE, asked.acquire()).await.expect("the store is asked").unwrap().forget();
+    // So long that it counts as away; the session's end is ordered meanwhile.
     let forever = std::future::pending::<()>();
-    tokio::time::timeout(Duration::from_millis(1_200), forever).await.unwrap_err();
-    plan.begins.add_permits(1_000_000);
+    tokio::time::timeout(Duration::from_millis(1_500), forever).await.unwrap_err();
+    gate.add_permits(1_000_000);
     let request = AttachRequest { previous_epoch, held: vec![fence], ..agent("ann") };
     let (stream, _pushes) = engine.attach(request).await.unwrap();
-    assert_eq!(stream.attached.held.len(), 1, "it goes on with what it has");
+    assert_eq!(stream.attached.held.len(), 1, "{slow:?}: it goes on with what it has");
+    calls.join_all().await.into_iter().for_each(|answer| drop(answer.unwrap()));
     engine.stop().await;
 }
 
