@@ -48,9 +48,10 @@ pub struct Unanswered {
 
 impl Unanswered {
     /// Whether a server that ends in an orderly way explains it: it says that it drains and did nothing, or is not there to be
-    /// connected to. Not of a call that was tried at the other servers as well, nor of one that was broken off.
+    /// sent it. Not of a call that was tried at the other servers as well, nor of one that was broken off.
     pub fn is_explained_by_a_drain(&self) -> bool {
-        !self.retried && (self.reason == DRAINING || self.error.contains(NO_CONNECTION))
+        let not_sent = NOT_SENT.iter().any(|words| self.error.contains(words));
+        !self.retried && (self.reason == DRAINING || not_sent)
     }
 }
 
@@ -122,8 +123,9 @@ pub struct Creation {
 
 /// What a call is told that a server no longer takes.
 const DRAINING: &str = "DRAINING";
-/// What a call is told that could not be sent.
-const NO_CONNECTION: &str = "tcp connect error";
+/// What a call is told that could not be sent: there was no connection; or there was one, and its end came before the call's turn.
+/// (hyper says so only of a request that it still has whole: the other end never saw any of it.)
+const NOT_SENT: [&str; 2] = ["tcp connect error", "operation was canceled: connection closed"];
 
 /// The metadata entry that names the creation.
 pub const MARKER: &str = "creation";
