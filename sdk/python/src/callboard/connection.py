@@ -153,13 +153,15 @@ class Connection:
         except Exception as failed:  # whatever goes wrong with a stream, the session must hear of its end
             log.debug("the stream to %s broke", address.url, exc_info=failed)
             error = status_error(grpc.StatusCode.UNAVAILABLE, f"the stream broke: {failed!r}")
-        self._log_end(address, error)
-        self.happened(lambda now: self._session.disconnected(now, error))
+        # One that was cut off may end by itself before it notices: another has taken its place.
+        if self._is_current():
+            self._log_end(address, error)
+            self.happened(lambda now: self._session.disconnected(now, error))
 
     async def _exchange(self, call: Any, address: Address) -> None:
-        writer = asyncio.get_running_loop().create_task(self._write(call))
+        writer = asyncio.get_running_loop().create_task(self._write(call, self._stream))
         try:
-            while (frame := await call.read()) is not grpc.aio.EOF:
+            while (frame := await call.read()) is not grpc.aio.EOF and self._is_current():
                 self._received(frame)
                 if frame.HasField("welcome"):
                     log.info("attached to %s, epoch %d", address.url, self._session.epoch)
@@ -170,9 +172,14 @@ class Connection:
     def _received(self, frame: wire.agent.AttachResponse) -> None:
         self.happened(lambda now: self._session.received(now, frame))
 
-    async def _write(self, call: Any) -> None:
+    def _is_current(self) -> bool:
+        """Whether the stream whose task this is is the session's: no other may speak for it."""
+        return self._stream is asyncio.current_task()
+
+    async def _write(self, call: Any, stream: asyncio.Task[None] | None) -> None:
         try:
-            while True:
+            # What one that was cut off took would be lost with it.
+            while self._stream is stream:
                 self._sendable.clear()
                 frame = self._session.next_frame(self._now())
                 if frame is not None:
