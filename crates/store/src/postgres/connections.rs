@@ -20,10 +20,10 @@ const WAIT: Duration = Duration::from_secs(10);
 /// How long a statement may take. The server ends it sooner; this is for a server that doesn't answer at all.
 const STATEMENT: Duration = Duration::from_secs(45);
 
-/// What holds for every statement of a transaction that writes. Statistics of tables that grow fast are always old, so the planner
+/// What holds for every statement of a batch. Statistics of tables that grow fast are always old, so the planner
 /// is told what is known: rows are found by their indexes. Plans are made once for all values: for values in arrays PostgreSQL
 /// would plan each time, which takes longer than what is planned.
-const WRITING: [(&str, &str); 8] = [
+const BATCH: [(&str, &str); 8] = [
     ("lock_timeout", IN_ORDER),
     ("statement_timeout", "30000"),
     ("idle_in_transaction_session_timeout", "60000"),
@@ -47,18 +47,27 @@ pub struct Connections {
     idle: Mutex<Idle>,
 }
 
-/// Connections that nobody has. Each goes on with what it was made for: its settings are for that.
+/// Connections that nobody has. Those of batches have settings of their own, which would be wrong for others: a migration may take
+/// long, and so may the wait for another replica's.
 #[derive(Default)]
 struct Idle {
-    readers: Vec<PgConnection>,
-    writers: Vec<PgConnection>,
+    plain: Vec<PgConnection>,
+    batches: Vec<PgConnection>,
 }
 
 impl Idle {
+    /// One for this purpose. If there is none, one for others is closed: with the one that is made instead there are not more.
+    fn take(&mut self, purpose: Purpose) -> Option<PgConnection> {
+        self.of(purpose).pop().or_else(|| {
+            self.plain.pop().or_else(|| self.batches.pop());
+            None
+        })
+    }
+
     fn of(&mut self, purpose: Purpose) -> &mut Vec<PgConnection> {
         match purpose {
-            Purpose::Read => &mut self.readers,
-            Purpose::Write => &mut self.writers,
+            Purpose::Batch => &mut self.batches,
+            Purpose::Read | Purpose::Write => &mut self.plain,
         }
     }
 }
@@ -68,8 +77,10 @@ impl Idle {
 pub enum Purpose {
     /// A read of one statement.
     Read,
-    /// A transaction.
+    /// A write that is no batch's.
     Write,
+    /// The transaction of a batch.
+    Batch,
 }
 
 impl Connections {
@@ -89,7 +100,7 @@ impl Connections {
     /// A connection, idle or new.
     pub async fn lend(self: &Arc<Self>, purpose: Purpose) -> Result<Lent> {
         let permit = self.permit(purpose).await?;
-        let idle = self.idle().of(purpose).pop();
+        let idle = self.idle().take(purpose);
         let (connection, reused) = match idle {
             Some(connection) => (connection, true),
             None => (self.connect(purpose).await?, false),
@@ -106,18 +117,18 @@ impl Connections {
         }
     }
 
-    /// What a transaction that writes begins with. A pooler may give each another session, so that it must say itself what holds.
+    /// What the transaction of a batch begins with. A pooler may give each another session, so that it must say itself what holds.
     pub fn begin(&self) -> String {
         let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
         if self.prepared {
             return begin.to_owned();
         }
-        WRITING.iter().fold(begin.to_owned(), |script, (name, value)| script + "; SET LOCAL " + name + " = " + value)
+        BATCH.iter().fold(begin.to_owned(), |script, (name, value)| script + "; SET LOCAL " + name + " = " + value)
     }
 
     async fn connect(&self, purpose: Purpose) -> Result<PgConnection> {
         let options = match purpose {
-            Purpose::Write if self.prepared => self.options.clone().options(WRITING),
+            Purpose::Batch if self.prepared => self.options.clone().options(BATCH),
             _ => self.options.clone(),
         };
         match timeout(CONNECT, options.connect()).await {
@@ -135,7 +146,7 @@ impl Connections {
         self.readers.close();
         self.writers.close();
         let idle = std::mem::take(&mut *self.idle());
-        for connection in idle.readers.into_iter().chain(idle.writers) {
+        for connection in idle.plain.into_iter().chain(idle.batches) {
             // The server notices a closed socket as well.
             let _ = timeout(CONNECT, connection.close()).await;
         }

@@ -1,10 +1,10 @@
 //! Tasks in a PostgreSQL database, which any number of replicas share.
 //!
 //! What a transaction loads is locked until it ends ([`transaction`], [`load`]); what it saves must have the version that it
-//! loaded ([`save`]). Rows go in and out by arrays ([`convert`]), a statement and so a round trip for each kind. A read is one
-//! statement: it sees one state of the database, and leaves nothing behind when its future is dropped. The order of commits is
-//! that of transaction ids, of which readers see what nobody can come before any more ([`events`]). Replicas
-//! tell each other of theirs by NOTIFY ([`cluster`]).
+//! loaded ([`save`]). Rows go in and out by arrays ([`convert`]), a statement and so a round trip for each kind, but one
+//! for all that almost every batch saves. A read is one statement: it sees one state of the database, and leaves nothing behind when
+//! its future is dropped. The order of commits is that of transaction ids, of which readers see what nobody can come before any more
+//! ([`events`]). Replicas tell each other of theirs by NOTIFY ([`cluster`]).
 
 mod cluster;
 mod connections;

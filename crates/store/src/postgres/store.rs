@@ -57,7 +57,7 @@ impl Shared {
     async fn run(&self, sql: Sql, values: impl Fn() -> Values, purpose: Purpose) -> Result<Vec<PgRow>> {
         let begin = match purpose {
             Purpose::Read => "BEGIN READ ONLY; SET LOCAL statement_timeout = 30000",
-            Purpose::Write => "BEGIN READ WRITE; SET LOCAL statement_timeout = 30000",
+            Purpose::Write | Purpose::Batch => "BEGIN READ WRITE; SET LOCAL statement_timeout = 30000",
         };
         let begin = (!self.connections.are_sessions()).then_some(begin);
         let mut lent = self.connections.lend(purpose).await?;

@@ -54,7 +54,7 @@ pub struct PgTransaction {
 impl PgTransaction {
     /// Begins.
     pub async fn begin(shared: &Arc<Shared>) -> Result<Self> {
-        let mut lent = shared.connections.lend(Purpose::Write).await?;
+        let mut lent = shared.connections.lend(Purpose::Batch).await?;
         let mut begun = lent.run(shared.connections.begin()).await;
         if begun.is_err() && lent.reused {
             // It was idle, and the server may have been restarted since.

@@ -1,4 +1,4 @@
-//! Saving tasks. This is the hot path: an update names only the columns that its kind of step can change.
+//! Tasks: the columns of their rows, which [`super::batch`] saves; their specs, when those are changed; and their tags.
 
 use super::super::convert::Values;
 use super::super::transaction::PgTransaction;

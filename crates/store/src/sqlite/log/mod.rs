@@ -84,11 +84,11 @@ pub fn make_ready(database: &Path) -> Result<()> {
 
 fn look(database: &Path) -> Result<Sound> {
     let log = log_of(database);
-    match sync(&log).and_then(|()| read(database, &log)) {
-        Ok(Ok(sound)) => Ok(sound),
-        Ok(Err(damage)) => Err(Error::Corrupt(explain(damage, &log))),
-        Err(error) => Err(Error::Io(format!("can't read {}: {error}; check that the disk works", log.display()))),
-    }
+    let failed = |what: &str, error: io::Error| {
+        Error::Io(format!("can't {what} {}: {error}; check that the disk works", log.display()))
+    };
+    sync(&log).map_err(|error| failed("sync", error))?;
+    read(database, &log).map_err(|error| failed("read", error))?.map_err(|damage| Error::Corrupt(explain(damage, &log)))
 }
 
 fn explain(damage: Damage, log: &Path) -> String {

@@ -23,6 +23,21 @@ async fn ten_replicas_migrate_at_once() {
     assert_eq!(database.fixture().await.task(task_id(1)).await, Some(task(1)));
 }
 
+/// A migration may take long, and so may the wait for it: longer than the locks of batches are waited for.
+#[tokio::test]
+async fn a_replica_waits_for_another_that_migrates() {
+    let database = Database::new().await;
+    database.open().await.unwrap().close().await;
+    let mut other = PgConnection::connect(&database.url).await.unwrap();
+    // The lock of whoever changes the schema.
+    sqlx::raw_sql("BEGIN; SELECT pg_advisory_xact_lock(1128352834)").execute(&mut other).await.unwrap();
+    let migrating = async {
+        sqlx::raw_sql("SELECT pg_sleep(6); COMMIT").execute(&mut other).await.unwrap();
+    };
+    let (opened, ()) = tokio::join!(database.open(), migrating);
+    opened.unwrap().close().await;
+}
+
 /// The newest schema.
 const KNOWN: i64 = 2;
 
