@@ -17,15 +17,25 @@ use tokio::time::timeout;
 /// How long a connection may take to be made, or to become free.
 const CONNECT: Duration = Duration::from_secs(5);
 const WAIT: Duration = Duration::from_secs(10);
-/// How long a statement may take. The server ends it sooner; this is for a server that doesn't answer at all.
-const STATEMENT: Duration = Duration::from_secs(45);
+/// How long a statement may take, in milliseconds; the server ends it.
+macro_rules! statement_timeout {
+    () => {
+        "15000"
+    };
+}
+pub(super) use statement_timeout;
+/// How long an answer is waited for. The server gives one sooner; this is for a connection that is dead and doesn't look so.
+const ANSWER: Duration = Duration::from_secs(20);
+/// The same for what changes the schema, which takes as long as it takes.
+const SCHEMA_ANSWER: Duration = Duration::from_secs(24 * 3600);
 
+const PLAIN: [(&str, &str); 1] = [("statement_timeout", statement_timeout!())];
 /// What holds for every statement of a batch. Statistics of tables that grow fast are always old, so the planner
 /// is told what is known: rows are found by their indexes. Plans are made once for all values: for values in arrays PostgreSQL
 /// would plan each time, which takes longer than what is planned.
 const BATCH: [(&str, &str); 8] = [
     ("lock_timeout", IN_ORDER),
-    ("statement_timeout", "30000"),
+    ("statement_timeout", statement_timeout!()),
     ("idle_in_transaction_session_timeout", "60000"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
@@ -47,8 +57,7 @@ pub struct Connections {
     idle: Mutex<Idle>,
 }
 
-/// Connections that nobody has. Those of batches have settings of their own, which would be wrong for others: a migration may take
-/// long, and so may the wait for another replica's.
+/// Connections that nobody has. Those of batches have settings of their own, which would be wrong for others.
 #[derive(Default)]
 struct Idle {
     plain: Vec<PgConnection>,
@@ -67,7 +76,7 @@ impl Idle {
     fn of(&mut self, purpose: Purpose) -> &mut Vec<PgConnection> {
         match purpose {
             Purpose::Batch => &mut self.batches,
-            Purpose::Read | Purpose::Write => &mut self.plain,
+            Purpose::Read | Purpose::Write | Purpose::Schema => &mut self.plain,
         }
     }
 }
@@ -81,6 +90,22 @@ pub enum Purpose {
     Write,
     /// The transaction of a batch.
     Batch,
+    /// What is done once, at the start, and may take long; also the wait for another replica that does it. Not to be given back.
+    Schema,
+}
+
+impl Purpose {
+    fn settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Read | Self::Write => &PLAIN,
+            Self::Batch => &BATCH,
+            Self::Schema => &[],
+        }
+    }
+
+    fn patience(self) -> Duration {
+        if self == Self::Schema { SCHEMA_ANSWER } else { ANSWER }
+    }
 }
 
 impl Connections {
@@ -127,10 +152,10 @@ impl Connections {
     }
 
     async fn connect(&self, purpose: Purpose) -> Result<PgConnection> {
-        let options = match purpose {
-            Purpose::Batch if self.prepared => self.options.clone().options(BATCH),
-            _ => self.options.clone(),
-        };
+        let mut options = self.options.clone();
+        if self.prepared {
+            options = options.options(purpose.settings().iter().copied());
+        }
         match timeout(CONNECT, options.connect()).await {
             Ok(connected) => connected.map_err(pg_error),
             Err(_) => Err(Error::Unavailable(format!("PostgreSQL did not answer within {} s", CONNECT.as_secs()))),
@@ -139,6 +164,11 @@ impl Connections {
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever takes one of them might meet what another met.
+    fn forget_idle(&self) {
+        drop(std::mem::take(&mut *self.idle()));
     }
 
     /// Closes those that are idle; those that are lent are closed when they come back. Nobody gets one any more.
@@ -167,7 +197,7 @@ pub struct Lent {
 impl Lent {
     /// Makes it anew. What is idle is thrown away: the server has been away.
     pub async fn renew(&mut self) -> Result<()> {
-        *self.to.idle() = Idle::default();
+        self.to.forget_idle();
         self.connection = self.to.connect(self.purpose).await?;
         self.reused = false;
         Ok(())
@@ -183,35 +213,40 @@ impl Lent {
     /// Runs a statement; gives its rows.
     pub async fn fetch(&mut self, sql: &'static str, values: Values) -> Result<Vec<PgRow>> {
         let query = sqlx::query_with(sql, values.into_arguments()?).persistent(self.prepared);
-        within(query.fetch_all(&mut self.connection)).await
+        answered(query.fetch_all(&mut self.connection), self.purpose, &self.to).await.map_err(pg_error)
     }
 
     /// The same with a text that was put together from texts of ours.
     pub async fn fetch_text(&mut self, sql: String, values: Values) -> Result<Vec<PgRow>> {
         let query = sqlx::query_with(AssertSqlSafe(sql), values.into_arguments()?).persistent(self.prepared);
-        within(query.fetch_all(&mut self.connection)).await
+        answered(query.fetch_all(&mut self.connection), self.purpose, &self.to).await.map_err(pg_error)
     }
 
     /// Runs a statement; gives how many rows it changed.
     pub async fn execute(&mut self, sql: &'static str, values: Values) -> Result<u64> {
         let query = sqlx::query_with(sql, values.into_arguments()?).persistent(self.prepared);
-        within(query.execute(&mut self.connection)).await.map(|done| done.rows_affected())
+        let done = answered(query.execute(&mut self.connection), self.purpose, &self.to).await.map_err(pg_error)?;
+        Ok(done.rows_affected())
     }
 
     /// Runs statements without values, in one trip; the error is the driver's.
     pub async fn run(&mut self, script: String) -> sqlx::Result<()> {
         let running = sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut self.connection);
-        match timeout(STATEMENT, running).await {
-            Ok(done) => done.map(|_| ()),
-            Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
-        }
+        answered(running, self.purpose, &self.to).await.map(|_| ())
     }
 }
 
-/// An answer in time.
-async fn within<T>(running: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
-    match timeout(STATEMENT, running).await {
-        Ok(done) => done.map_err(pg_error),
-        Err(_) => Err(Error::Unavailable(format!("PostgreSQL did not answer within {} s", STATEMENT.as_secs()))),
+/// An answer, if there is one in time. If not, the way to the server may be cut off without a word, for those that are idle as well.
+async fn answered<T>(
+    running: impl Future<Output = sqlx::Result<T>>,
+    purpose: Purpose,
+    connections: &Connections,
+) -> sqlx::Result<T> {
+    let patience = purpose.patience();
+    if let Ok(answer) = timeout(patience, running).await {
+        return answer;
     }
+    connections.forget_idle();
+    let text = format!("PostgreSQL did not answer within {} s", patience.as_secs());
+    Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text)))
 }

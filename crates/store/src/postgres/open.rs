@@ -77,7 +77,7 @@ impl PostgresStore {
 /// A connection for what is done once.
 async fn inspect(url: &str) -> Result<schema::Found> {
     let connections = one_connection(url)?;
-    let mut lent = connections.lend(Purpose::Write).await?;
+    let mut lent = connections.lend(Purpose::Schema).await?;
     if !connections.are_sessions() {
         lent.run("BEGIN".into()).await.map_err(super::error::pg_error)?;
     }
@@ -90,7 +90,7 @@ fn one_connection(url: &str) -> Result<Arc<Connections>> {
 }
 
 async fn migrate(url: &str) -> Result<()> {
-    schema::migrate(&mut one_connection(url)?.lend(Purpose::Write).await?).await
+    schema::migrate(&mut one_connection(url)?.lend(Purpose::Schema).await?).await
 }
 
 async fn open(url: &str, options: &PostgresOptions) -> Result<PostgresStore> {
@@ -99,9 +99,7 @@ async fn open(url: &str, options: &PostgresOptions) -> Result<PostgresStore> {
     let direct = options.direct.as_deref().map(url::read).transpose()?;
     let listen = direct.or(url::read(url).ok()).filter(|address| address.prepared).map(|address| address.options);
     let connections = Connections::new(address.options, address.prepared, options.connections as usize);
-    let mut lent = connections.lend(Purpose::Write).await?;
-    let (offset, shard) = schema::settle(&mut lent).await?;
-    lent.give_back();
+    let (offset, shard) = schema::settle(&mut connections.lend(Purpose::Schema).await?).await?;
     let mut beside = JoinSet::new();
     beside.spawn(statistics::keep(connections.clone()));
     Ok(PostgresStore { shared: Arc::new(Shared { connections, offset, shard, listen, beside: Mutex::new(beside) }) })

@@ -124,10 +124,10 @@ pub async fn migrate(connection: &mut Lent) -> Result<()> {
     Ok(())
 }
 
-/// A transaction that is alone with the schema. The lock goes with the transaction: a pooler that gives the session's server to
+/// A transaction that is alone with the schema, and has time, whatever the role's settings are. The lock goes with the transaction: a pooler that gives the session's server to
 /// another does no harm.
 fn begin() -> String {
-    format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})")
+    format!("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})")
 }
 
 /// What is to be added to transaction ids, and which shard of the counters a replica has.

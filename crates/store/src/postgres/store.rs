@@ -1,6 +1,6 @@
 //! The store itself.
 
-use super::connections::{Connections, Lent, Purpose};
+use super::connections::{Connections, Lent, Purpose, statement_timeout};
 use super::convert::Values;
 use super::transaction::PgTransaction;
 use super::{events, forget, list, mail, reads, sample};
@@ -55,16 +55,14 @@ impl Shared {
     }
 
     async fn run(&self, sql: Sql, values: impl Fn() -> Values, purpose: Purpose) -> Result<Vec<PgRow>> {
-        let begin = match purpose {
-            Purpose::Read => "BEGIN READ ONLY; SET LOCAL statement_timeout = 30000",
-            Purpose::Write | Purpose::Batch => "BEGIN READ WRITE; SET LOCAL statement_timeout = 30000",
-        };
-        let begin = (!self.connections.are_sessions()).then_some(begin);
+        const TIME: &str = concat!("; SET LOCAL statement_timeout = ", statement_timeout!());
+        let begin = if purpose == Purpose::Read { "BEGIN READ ONLY" } else { "BEGIN READ WRITE" };
+        let begin = (!self.connections.are_sessions()).then(|| begin.to_owned() + TIME);
         let mut lent = self.connections.lend(purpose).await?;
-        let mut rows = read_on(&mut lent, &sql, values(), begin).await;
+        let mut rows = read_on(&mut lent, &sql, values(), begin.as_deref()).await;
         if matches!(rows, Err(crate::Error::Unavailable(_))) && lent.reused {
             lent.renew().await?;
-            rows = read_on(&mut lent, &sql, values(), begin).await;
+            rows = read_on(&mut lent, &sql, values(), begin.as_deref()).await;
         }
         let rows = rows?;
         lent.give_back();

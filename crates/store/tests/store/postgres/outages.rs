@@ -48,6 +48,40 @@ async fn idle_connections_that_broke_are_replaced() {
     assert_eq!(fixture.task(task_id(2)).await, Some(task(2)));
 }
 
+/// Connections that are cut off without a word: their servers stand still. One statement waits for an answer, and not one for each
+/// of those that are idle.
+#[tokio::test]
+async fn connections_that_stay_dumb_are_given_up_at_once() {
+    let database = Database::new().await;
+    let fixture = database.fixture().await;
+    fixture.save(new_tasks([&task(1)])).await;
+    let mut open = vec![Steps::begin(&fixture).await, Steps::begin(&fixture).await, Steps::begin(&fixture).await];
+    let mut cut = open.pop().unwrap();
+    for transaction in open {
+        transaction.commit().await;
+    }
+    assert!(fixture.task(task_id(1)).await.is_some());
+    let pids = "(SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE datname = current_database() \
+         AND application_name = 'callboard')";
+    let signal = |name| {
+        format!(
+            "CREATE TEMP TABLE s AS SELECT 1; DO $$ BEGIN EXECUTE format('COPY s TO PROGRAM %L', 'kill -{name} ' || {pids}); END $$"
+        )
+    };
+    database.run(&signal("STOP")).await;
+    let used = async {
+        // In the middle of a transaction nobody can try again.
+        let loaded = cut.load(want([1])).await;
+        (loaded, fixture.store.namespaces().await, fixture.task(task_id(1)).await, Steps::begin(&fixture).await)
+    };
+    let used = tokio::time::timeout(std::time::Duration::from_secs(35), used).await;
+    database.run(&signal("CONT")).await;
+    let (loaded, namespaces, found, _) = used.expect("they were tried one after the other");
+    assert!(matches!(loaded, Err(Error::Unavailable(_))), "{loaded:?}");
+    assert!(namespaces.unwrap().is_empty());
+    assert_eq!(found, Some(task(1)));
+}
+
 /// A future that is dropped half-way leaves nothing open: not a transaction, and no locks.
 #[tokio::test]
 async fn a_future_dropped_half_way_leaves_nothing() {
