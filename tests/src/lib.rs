@@ -14,6 +14,7 @@ pub mod http;
 pub mod identity;
 pub mod load;
 pub mod mail;
+pub mod previous;
 pub mod program;
 pub mod refusals;
 pub mod server;

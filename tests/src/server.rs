@@ -29,6 +29,8 @@ const LISTENING: [&str; 2] = ["listening on http://127.0.0.1:", "listening on ht
 #[derive(Debug, Default)]
 pub struct ServerBuilder {
     args: Vec<String>,
+    /// Another binary than the one that is tested.
+    program: Option<PathBuf>,
     /// Where everything is; a file of its own, if it isn't said.
     database: Option<String>,
     env: Vec<(String, String)>,
@@ -67,6 +69,13 @@ impl ServerBuilder {
     #[must_use]
     pub fn args(mut self, args: &str) -> Self {
         self.args.extend(args.split_whitespace().map(str::to_owned));
+        self
+    }
+
+    /// Another binary than the one that is tested: that of an older version.
+    #[must_use]
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = Some(program.into());
         self
     }
 
@@ -142,7 +151,8 @@ impl Server {
     async fn try_start_process(&mut self) -> Result<(), String> {
         assert!(self.process.is_none(), "the server runs already");
         let log = self.open_log();
-        let mut command = Command::from(program::command(program::callboard()));
+        let mut command =
+            Command::from(program::command(self.builder.program.clone().unwrap_or_else(program::callboard)));
         let file = || format!("sqlite://{}", self.database().display());
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port)])
@@ -239,6 +249,11 @@ impl Server {
             self.kill_9().await;
         }
         self.start_process().await;
+    }
+
+    /// What it is started as from now on: an older version, or the one that is tested.
+    pub fn set_program(&mut self, program: &Path) {
+        self.builder.program = Some(program.to_owned());
     }
 
     /// The SDK's client, in the namespace `default`.

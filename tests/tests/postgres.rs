@@ -38,6 +38,17 @@ async fn a_task_is_done_and_is_there_after_a_restart() {
     assert_eq!(echo(&server, "again").await, "again");
 }
 
+/// A version that changed what this one relies on says so in the database. Going on would be guessing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_ends_when_a_newer_version_made_the_database_its_own() {
+    let url = cluster().database().await;
+    let name = url.rsplit('/').next().unwrap().split('?').next().unwrap();
+    let mut server = Server::builder().database(&url).start().await;
+    cluster().run(name, "UPDATE callboard_meta SET value = 99 WHERE name IN ('schema', 'min_version')").await;
+    assert!(!server.ended().await.success());
+    assert!(server.logs().contains("start a newer version"), "{}", server.logs());
+}
+
 /// Not in the log at its loudest, not in errors, not in what `--check` says, and not in the database.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_in_the_url_is_shown_nowhere() {

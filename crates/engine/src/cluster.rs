@@ -106,6 +106,11 @@ impl Member {
                 shared.sessions.cut_all();
                 self.register_anew().await?;
             }
+            // Another migrated the database to what this version does not know.
+            Err(error @ StoreError::Unusable(_)) => {
+                shared.fail(&error);
+                return Err(error.into());
+            }
             Err(error) => {
                 if now.0 - self.renewed.0 > QUIET.0 {
                     // They leave for another replica; those that don't find one come back to this.

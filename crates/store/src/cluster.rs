@@ -57,7 +57,8 @@ pub trait Cluster: Send + Sync {
     /// Registers a replica by a name that nobody had before.
     async fn register(&self, name: &str) -> Result<()>;
 
-    /// Raises its counter. False: it was declared dead, or was never registered.
+    /// Raises its counter. False: it was declared dead, or was never registered. [`crate::Error::Unusable`]: the store needs a newer
+    /// version by now.
     async fn renew(&self, name: &str) -> Result<bool>;
 
     /// What time it is by the store's own clock, which all replicas go by; none, if it has no clock.

@@ -62,6 +62,10 @@ fn cargo_test(needs: &Needs, tally: &mut Tally) -> Result<()> {
     command.env("CALLBOARD_PYTHON", &needs.python);
     command.env("CALLBOARD_BUF", &needs.buf);
     command.env("CALLBOARD_POSTGRES_BIN", &needs.postgres);
+    // Whoever has no history of the repository names an older server.
+    if let Some(previous) = env::var_os("CALLBOARD_PREVIOUS_BIN") {
+        command.env("CALLBOARD_PREVIOUS_BIN", previous);
+    }
     if needs.long {
         command.env("CALLBOARD_LONG", "1");
     }

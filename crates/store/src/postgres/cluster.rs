@@ -3,7 +3,7 @@
 use super::convert::Values;
 use super::error::pg_error;
 use super::store::{PostgresStore, Sql, rows_at_most};
-use super::{events, horizon, shown};
+use super::{events, horizon, schema, shown};
 use crate::cluster::{Cluster, Hint, News, Registration, SessionNow};
 use crate::codec::{from_json, to_json};
 use crate::columns::Columns;
@@ -29,7 +29,9 @@ const HEARD: usize = 256;
 const AGAIN: Duration = Duration::from_millis(500);
 
 const REGISTER: &str = "INSERT INTO registrations (name, beat, dead) VALUES ($1, 1, false)";
-const RENEW: &str = "UPDATE registrations SET beat = beat + 1 WHERE name = $1 AND NOT dead RETURNING beat";
+/// Also which version the database needs by now: a newer one may have changed it meanwhile.
+const RENEW: &str = "UPDATE registrations SET beat = beat + 1 WHERE name = $1 AND NOT dead \
+     RETURNING coalesce((SELECT value FROM callboard_meta WHERE name = 'min_version'), 0)";
 const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 const REGISTRATIONS: &str = "SELECT name, beat, dead FROM registrations ORDER BY name";
 const DECLARE_DEAD: &str =
@@ -64,7 +66,11 @@ impl Cluster for PostgresStore {
     }
 
     async fn renew(&self, name: &str) -> Result<bool> {
-        self.change(RENEW, || Values::default().text(name)).await
+        let renewed = self.shared.read_write(Sql::Fixed(RENEW), || Values::default().text(name)).await?;
+        match renewed.first() {
+            Some(row) => schema::is_known(row.number(0)?).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     async fn now(&self) -> Result<Option<Timestamp>> {

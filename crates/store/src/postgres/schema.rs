@@ -100,8 +100,14 @@ async fn version(connection: &mut Lent) -> Result<i64> {
         let text = "callboard_meta does not say which schema the database has; restore a backup";
         return Err(Error::Corrupt(text.into()));
     };
+    is_known(needed).map(|()| schema)
+}
+
+/// Refuses a database that needs a newer program than this. One whose schema is newer and needs none is used: what was added to it is
+/// left alone.
+pub fn is_known(needed: i64) -> Result<()> {
     if needed <= SCHEMA_VERSION {
-        return Ok(schema);
+        return Ok(());
     }
     refuse(format!(
         "the database needs a version of callboard that knows schema {needed}, this one knows {SCHEMA_VERSION}; \

@@ -57,6 +57,19 @@ async fn a_database_that_needs_a_newer_version_is_refused_and_one_that_does_not_
 }
 
 #[tokio::test]
+async fn a_replica_learns_that_the_database_needs_a_newer_version_by_now() {
+    let database = Database::new().await;
+    let store = database.open().await.unwrap();
+    let cluster = store.cluster().unwrap();
+    cluster.register("a").await.unwrap();
+    database.run("UPDATE callboard_meta SET value = 99 WHERE name = 'schema'").await;
+    assert!(cluster.renew("a").await.unwrap());
+    database.run("UPDATE callboard_meta SET value = 99 WHERE name = 'min_version'").await;
+    let renewed = cluster.renew("a").await;
+    assert!(matches!(&renewed, Err(Error::Unusable(text)) if text.contains("newer version")), "{renewed:?}");
+}
+
+#[tokio::test]
 async fn a_row_that_a_newer_version_wrote_is_not_guessed_at() {
     let database = Database::new().await;
     let fixture = database.fixture().await;

@@ -1,0 +1,105 @@
+//! The version before this one: what an upgrade begins with, and a rollback ends with. It is built from the repository's history.
+//!
+//! `CALLBOARD_PREVIOUS_BIN` names a binary to be taken instead, of a release, say.
+
+use crate::program;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// What serves: versions that differ elsewhere alone are the same server.
+const SERVES: [&str; 6] = ["proto", "crates/core", "crates/engine", "crates/proto", "crates/server", "crates/store"];
+/// How far back it is looked for, and how many commits a shallow clone is deepened by for it.
+const COMMITS: &str = "200";
+/// A test of the older version's: whoever builds a test builds its dependencies with the features that tests have, and so finds them
+/// built already.
+const ANY_TEST: &str = "crates/core/tests/rules/main.rs";
+
+const REMEDY: &str =
+    "Get the history (`git fetch --unshallow`), or set CALLBOARD_PREVIOUS_BIN to the `callboard` of an older version";
+
+/// The older `callboard`, built once. Fails the test when there is none, and says what to do.
+pub fn callboard() -> PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(find).clone()
+}
+
+fn find() -> PathBuf {
+    if let Some(path) = std::env::var_os("CALLBOARD_PREVIOUS_BIN") {
+        let path = PathBuf::from(path);
+        assert!(path.is_file(), "CALLBOARD_PREVIOUS_BIN: {} is not a file", path.display());
+        return path;
+    }
+    let place = program::target().join("previous");
+    let commit = commit().or_else(|| deepen().then(commit).flatten());
+    let commit =
+        commit.unwrap_or_else(|| panic!("the last {COMMITS} commits have no other server than this. {REMEDY}"));
+    check_out(&commit, &place);
+    build(&place)
+}
+
+/// The newest commit whose server differs from the one that lies here.
+fn commit() -> Option<String> {
+    let listed = git(&["rev-list", "--first-parent", "--max-count", COMMITS, "HEAD"]);
+    assert!(listed.status.success(), "the repository has no history: {}. {REMEDY}", said(&listed.stderr));
+    said(&listed.stdout).lines().find(|commit| differs(commit)).map(str::to_owned)
+}
+
+fn differs(commit: &str) -> bool {
+    let compared = git(&[&["diff", "--quiet", commit, "--"][..], &SERVES].concat());
+    match compared.status.code() {
+        Some(0) => false,
+        Some(1) => true,
+        _ => panic!("git can't compare with {commit}: {}", said(&compared.stderr)),
+    }
+}
+
+/// Gets more of the history, where there is more.
+fn deepen() -> bool {
+    let shallow = said(&git(&["rev-parse", "--is-shallow-repository"]).stdout) == "true";
+    shallow && git(&["fetch", "--quiet", "--no-tags", "--deepen", COMMITS]).status.success()
+}
+
+/// Writes the sources of a commit, with an index of their own: what is the same as the last time is left as it is.
+fn check_out(commit: &str, place: &Path) {
+    let source = place.join("source");
+    let index = place.join("index");
+    if !source.join("Cargo.toml").is_file() {
+        let _ = std::fs::remove_file(&index);
+    }
+    std::fs::create_dir_all(&source).expect("a folder for the older version's sources");
+    let mut command = in_git();
+    command.arg("--work-tree").arg(&source).args(["read-tree", "--reset", "-u", commit]).env("GIT_INDEX_FILE", &index);
+    let written = command.output().expect("git runs");
+    assert!(written.status.success(), "the sources of {commit} can't be written: {}", said(&written.stderr));
+}
+
+/// Builds it in its own folder, with the dependencies of this build.
+fn build(place: &Path) -> PathBuf {
+    let source = place.join("source");
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "--quiet", "--locked", "--workspace", "--bin", "callboard"]).current_dir(&source);
+    if source.join(ANY_TEST).is_file() {
+        command.args(["--test", "rules"]);
+    }
+    command.env("CARGO_TARGET_DIR", place).env("CARGO_BUILD_BUILD_DIR", program::target());
+    let built = command.output().expect("cargo can be run");
+    assert!(built.status.success(), "the version before this one can't be built: {}", said(&built.stderr));
+    let binary = place.join("debug/callboard");
+    assert!(binary.is_file(), "cargo did not build {}", binary.display());
+    binary
+}
+
+fn in_git() -> Command {
+    let mut command = Command::new("git");
+    command.current_dir(program::root());
+    command
+}
+
+fn git(args: &[&str]) -> Output {
+    in_git().args(args).output().expect("git runs: the version before this one is built from the history")
+}
+
+fn said(output: &[u8]) -> String {
+    String::from_utf8_lossy(output).trim().to_owned()
+}

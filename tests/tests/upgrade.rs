@@ -1,0 +1,95 @@
+//! This version beside the one before it on one database, as during an upgrade and a rollback. Each does what the other took in, and
+//! nobody loses anything.
+
+// Helpers of tests stand outside of tests.
+#![allow(clippy::unwrap_used)]
+
+use callboard::{Agent, Client, Context, NewTask, TaskError};
+use callboard_test_postgres::{Cluster, Settings};
+use callboard_tests::checker::{self, Observed};
+use callboard_tests::load::chance::Seed;
+use callboard_tests::load::{Load, Size};
+use callboard_tests::server::Server;
+use callboard_tests::{previous, program, wait};
+use std::path::Path;
+use std::time::Duration;
+
+const SETTINGS: &str = "--stream-lease 5s --reattach-grace 3s --restart-grace 10s --cancel-grace 5s --log warn";
+const REPLICAS: usize = 3;
+/// What the load is to get done with each mixture of versions.
+const OPERATIONS: u64 = 60;
+/// By how much times of replicas may be off.
+const APART: Duration = Duration::from_secs(2);
+/// Where tasks cross that are none of the load's.
+const CROSSING: &str = "crossing";
+
+/// The older version makes the database; then one server after the other becomes the newer, and then the older again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_and_a_rollback_one_server_after_the_other() {
+    let (older, newer) = (previous::callboard(), program::callboard());
+    let cluster = tokio::task::spawn_blocking(|| Cluster::start(Settings { fsync: true, autovacuum: true }));
+    let cluster = cluster.await.unwrap();
+    let url = cluster.database().await;
+    let mut servers = Vec::new();
+    for _ in 0..REPLICAS {
+        servers.push(Server::builder().args(SETTINGS).database(&url).program(&older).start().await);
+    }
+    servers[0].client().create_namespace(CROSSING, Default::default()).await.unwrap();
+    let addresses: Vec<String> = servers.iter().map(Server::address).collect();
+    let mut load = Load::start_on(&addresses, Seed::choose().0, Size::default());
+    for version in [&newer, &older] {
+        for replica in 0..REPLICAS {
+            works(&load).await;
+            become_another(&mut servers[replica], version).await;
+            crosses(&servers[replica], &servers[(replica + 1) % REPLICAS]).await;
+            crosses(&servers[(replica + 1) % REPLICAS], &servers[replica]).await;
+        }
+    }
+    works(&load).await;
+    load.stop_asking().await;
+    load.heal().await;
+    let mut observed = Observed::read(&servers[0].client()).await.unwrap();
+    observed.apart = APART;
+    wait::look("everything to be watched", || async {
+        let history = load.recorder.history().clone();
+        checker::is_all_watched(&history, &observed).then_some(())
+    })
+    .await;
+    let history = load.stop().await.history().clone();
+    checker::assert_kept(&history, &observed);
+    checker::assert_none_taken(&history, &observed);
+}
+
+/// The load gets on, whichever versions there are.
+async fn works(load: &Load) {
+    let wanted = load.recorder.history().operations() + OPERATIONS;
+    wait::look("operations that are acknowledged", || async {
+        (load.recorder.history().operations() >= wanted).then_some(())
+    })
+    .await;
+}
+
+async fn become_another(server: &mut Server, version: &Path) {
+    let status = server.terminate().await;
+    assert!(status.success(), "a server that was told to end did so with {status}");
+    server.set_program(version);
+    server.restart().await;
+}
+
+/// What one server takes in is done by an agent at the other.
+async fn crosses(asked: &Server, doing: &Server) {
+    let agent = echoer(&doing.client_in(CROSSING)).await;
+    let client = asked.client_in(CROSSING);
+    let result = client.run::<String>(NewTask::new("echo").input("over there").unwrap());
+    assert_eq!(wait::soon("the result at the other server", result).await.unwrap(), "over there");
+    agent.drain();
+    wait::soon("the agent's end", agent.join()).await.unwrap();
+}
+
+async fn echoer(client: &Client) -> callboard::AgentHandle {
+    let agent = Agent::builder("echoer").client(client);
+    let agent = agent.handle("echo", |_: Context, text: String| async move { Ok::<_, TaskError>(text) });
+    let mut agent = agent.spawn().unwrap();
+    wait::soon("the agent to attach", agent.attached()).await.unwrap();
+    agent
+}
