@@ -2,6 +2,7 @@
 
 use crate::server::Server;
 use crate::wait::{LONG, within};
+use callboard::v1::agent_service_client::AgentServiceClient;
 use callboard::v1::attach_request::Frame as Said;
 use callboard::v1::attach_response::Frame;
 use callboard::v1::report::Kind;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
 /// How many frames may wait to be sent.
@@ -71,11 +73,18 @@ pub async fn open(
     server: &Server,
     first: impl IntoIterator<Item = AttachRequest>,
 ) -> Result<(mpsc::Sender<AttachRequest>, Streaming<AttachResponse>), Status> {
+    open_by(server.agents().await, first).await
+}
+
+/// The same over a connection.
+async fn open_by(
+    mut agents: AgentServiceClient<Channel>,
+    first: impl IntoIterator<Item = AttachRequest>,
+) -> Result<(mpsc::Sender<AttachRequest>, Streaming<AttachResponse>), Status> {
     let (outgoing, frames) = mpsc::channel(OUTGOING);
     for frame in first {
         outgoing.try_send(frame).expect("room for the first frames");
     }
-    let mut agents = server.agents().await;
     let opened = within(LONG, "an answer to attach", agents.attach(ReceiverStream::new(frames))).await?;
     Ok((outgoing, opened.into_inner()))
 }
@@ -83,7 +92,18 @@ pub async fn open(
 impl RawAgent {
     /// Attaches with a hello, and waits for the welcome.
     pub async fn attach(server: &Server, hello: Hello) -> Result<Self, Status> {
-        let (outgoing, mut incoming) = open(server, [frame(Said::Hello(hello))]).await?;
+        Self::attach_by(server.agents().await, hello).await
+    }
+
+    /// The same at an address, which may be a proxy's.
+    pub async fn attach_at(address: &str, hello: Hello) -> Result<Self, Status> {
+        let endpoint = Endpoint::from_shared(address.to_owned()).expect("an address");
+        let channel = within(LONG, "a connection", endpoint.connect()).await.expect("a connection");
+        Self::attach_by(AgentServiceClient::new(channel), hello).await
+    }
+
+    async fn attach_by(agents: AgentServiceClient<Channel>, hello: Hello) -> Result<Self, Status> {
+        let (outgoing, mut incoming) = open_by(agents, [frame(Said::Hello(hello))]).await?;
         let first = within(LONG, "the welcome", incoming.message()).await?;
         let Some(Frame::Welcome(welcome)) = first.and_then(|message| message.frame) else {
             panic!("the first frame is no welcome");
@@ -112,6 +132,12 @@ impl RawAgent {
             }
         });
         self
+    }
+
+    /// Says one more heartbeat, and nothing from then on; the stream stays open.
+    pub async fn fall_silent(&mut self) {
+        self.heartbeats.abort_all();
+        self.say(Said::Heartbeat(v1::Heartbeat {})).await;
     }
 
     /// Says a frame.

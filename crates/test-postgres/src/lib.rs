@@ -7,11 +7,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod binaries;
+mod pin;
 mod pooler;
 mod signals;
 mod standby;
 
 pub use binaries::{INSTALL, find};
+pub use pin::Pin;
 pub use pooler::Pooler;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};

@@ -13,6 +13,7 @@ pub mod crowd;
 pub mod disk;
 pub mod fault;
 pub mod faults;
+pub mod figures;
 pub mod forwarder;
 pub mod ledger;
 pub mod network;

@@ -1,14 +1,16 @@
 //! `callboard-chaos`: runs faults, and writes the ledger. `cargo xtask chaos` builds what it needs and calls it.
 
 use callboard_faults::fault::{Fault, Goal, Plan, Store};
+use callboard_faults::figures::{Extent, Figure};
 use callboard_faults::ledger::{self, Line, Tree};
 use callboard_faults::report::Outcome;
-use callboard_faults::{faults, run, table};
+use callboard_faults::{faults, figures, run, table};
 use callboard_tests::load::chance::Seed;
 use callboard_tests::program;
 use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Parser)]
 #[command(
@@ -42,6 +44,13 @@ struct Args {
     /// Write the table into RELIABILITY.md.
     #[arg(long, conflicts_with = "fault")]
     write_table: bool,
+    /// Measure how soon something happens, instead of a fault: a line of JSON each. Say in which build: a debug build's figures say
+    /// nothing.
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with_all = ["fault", "record"])]
+    figures: Vec<Figure>,
+    /// With --figures: how many seconds claims are measured, with a pinned reader and without.
+    #[arg(long, default_value_t = 60, requires = "figures")]
+    seconds: u64,
 }
 
 fn main() -> ExitCode {
@@ -60,6 +69,9 @@ fn work(args: &Args) -> Result<bool, String> {
     if args.list || args.table || args.write_table {
         return tell(args).map(|()| true);
     }
+    if !args.figures.is_empty() {
+        return measure(args).map(|()| true);
+    }
     let name = args.fault.as_deref().ok_or("which fault? `cargo xtask chaos --list` names them")?;
     let fault = faults::find(name)?;
     let goals: Vec<Goal> =
@@ -77,6 +89,20 @@ fn work(args: &Args) -> Result<bool, String> {
         all_kept &= runtime.block_on(parts(args, fault, goal, &tree))?;
     }
     Ok(all_kept)
+}
+
+/// How many rounds a figure has, if it isn't said.
+const FIGURE_ROUNDS: u32 = 10;
+
+fn measure(args: &Args) -> Result<(), String> {
+    let extent = Extent { rounds: args.rounds.unwrap_or(FIGURE_ROUNDS), during: Duration::from_secs(args.seconds) };
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    for figure in &args.figures {
+        for outcome in runtime.block_on(figures::measure(*figure, extent)) {
+            println!("{}", serde_json::to_string(&outcome).map_err(|error| error.to_string())?);
+        }
+    }
+    Ok(())
 }
 
 fn tell(args: &Args) -> Result<(), String> {
