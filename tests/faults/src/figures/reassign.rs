@@ -100,12 +100,18 @@ async fn attached(system: &Servers, round: u32, addresses: &[String]) -> Vec<(Ra
     let client = system.servers[0].client();
     let tasks = (0..agents.len()).map(|_| NewTask::new(TASK));
     client.create_all(tasks).await.expect("tasks are taken in");
+    // All at once: an assignment that waits for its turn here would be given to another.
+    let mut accepting: JoinSet<_> = agents.into_iter().map(accepted).collect();
     let mut held = Vec::new();
-    for mut agent in agents {
-        let attempt = agent.accepted().await;
-        held.push((agent, attempt));
+    while let Some(accepted) = accepting.join_next().await {
+        held.push(accepted.expect("an agent accepts its task"));
     }
     held
+}
+
+async fn accepted(mut agent: RawAgent) -> (RawAgent, v1::Attempt) {
+    let attempt = agent.accepted().await;
+    (agent, attempt)
 }
 
 /// Agents with room for everything, at each replica; what they begin is noted.
