@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 /// What serves: versions that differ elsewhere alone are the same server.
 const SERVES: [&str; 6] = ["proto", "crates/core", "crates/engine", "crates/proto", "crates/server", "crates/store"];
-/// How far back it is looked for, and how many commits a shallow clone is deepened by for it.
+/// How far back it is looked for.
 const COMMITS: &str = "200";
 /// A test of the older version's: whoever builds a test builds its dependencies with the features that tests have, and so finds them
 /// built already.
@@ -18,10 +18,12 @@ const ANY_TEST: &str = "crates/core/tests/rules/main.rs";
 const REMEDY: &str =
     "Get the history (`git fetch --unshallow`), or set CALLBOARD_PREVIOUS_BIN to the `callboard` of an older version";
 
-/// The older `callboard`, built once. Fails the test when there is none, and says what to do.
-pub fn callboard() -> PathBuf {
+/// The older `callboard`, built once. Fails the test when there is none, and says what to do. None where it is known that there can't be
+/// one, which `cargo xtask test` finds out, and reports.
+pub fn callboard() -> Option<PathBuf> {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(find).clone()
+    let can_be = std::env::var_os("CALLBOARD_WITHOUT_HISTORY").is_none();
+    can_be.then(|| BINARY.get_or_init(find).clone())
 }
 
 fn find() -> PathBuf {
@@ -31,9 +33,8 @@ fn find() -> PathBuf {
         return path;
     }
     let place = program::target().join("previous");
-    let commit = commit().or_else(|| deepen().then(commit).flatten());
     let commit =
-        commit.unwrap_or_else(|| panic!("the last {COMMITS} commits have no other server than this. {REMEDY}"));
+        commit().unwrap_or_else(|| panic!("the last {COMMITS} commits have no other server than this. {REMEDY}"));
     check_out(&commit, &place);
     build(&place)
 }
@@ -52,12 +53,6 @@ fn differs(commit: &str) -> bool {
         Some(1) => true,
         _ => panic!("git can't compare with {commit}: {}", said(&compared.stderr)),
     }
-}
-
-/// Gets more of the history, where there is more.
-fn deepen() -> bool {
-    let shallow = said(&git(&["rev-parse", "--is-shallow-repository"]).stdout) == "true";
-    shallow && git(&["fetch", "--quiet", "--no-tags", "--deepen", COMMITS]).status.success()
 }
 
 /// Writes the sources of a commit, with an index of their own: what is the same as the last time is left as it is.

@@ -26,7 +26,8 @@ const CROSSING: &str = "crossing";
 /// The older version makes the database; then one server after the other becomes the newer, and then the older again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_and_a_rollback_one_server_after_the_other() {
-    let (older, newer) = (previous::callboard(), program::callboard());
+    let Some(older) = previous::callboard() else { return };
+    let newer = program::callboard();
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(Settings { fsync: true, autovacuum: true }));
     let cluster = cluster.await.unwrap();
     let url = cluster.database().await;

@@ -7,6 +7,7 @@ mod demo;
 mod deploy;
 mod fuzz;
 mod generate;
+mod history;
 mod lint;
 mod steps;
 mod test;

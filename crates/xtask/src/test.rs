@@ -3,7 +3,7 @@
 use crate::command::{output, quiet, watched};
 use crate::steps::Steps;
 use crate::workspace::{binary, cargo, root, target};
-use crate::{Result, buf, deploy, generate, lint, tools, venv};
+use crate::{Result, buf, deploy, generate, history, lint, tools, venv};
 use std::env;
 use std::io::stdout;
 use std::path::{Path, PathBuf};
@@ -26,13 +26,18 @@ pub fn run(long: bool) -> Result<()> {
     let sdk = steps.run_with(sdk_needs.as_ref(), "pytest", |(python, binary)| pytest(python, binary));
     steps.note(sdk.clone().unwrap_or_default());
     let postgres = steps.run("postgresql", tools::postgres);
+    let lacking = history::lacking();
+    let history = lacking.is_none();
     let needs = built.zip(python).zip(buf).zip(postgres);
-    let needs = needs.map(|(((binary, python), buf), postgres)| Needs { binary, python, buf, postgres, long });
+    let needs = needs.map(|(((binary, python), buf), postgres)| Needs { binary, python, buf, postgres, history, long });
     let mut tally = Tally::default();
     steps.run_with(needs.as_ref(), "cargo test", |needs| cargo_test(needs, &mut tally));
     steps.note(tally.counts());
     let verdict = steps.finish();
     // The last lines are the test runners' own: who looks only there sees what ran.
+    if let Some(lacking) = lacking {
+        println!("{lacking}");
+    }
     println!("pytest: {}", sdk.as_deref().unwrap_or("FAILED or not run"));
     println!("{}", tally.line());
     verdict
@@ -44,6 +49,7 @@ struct Needs {
     python: PathBuf,
     buf: PathBuf,
     postgres: PathBuf,
+    history: bool,
     long: bool,
 }
 
@@ -62,9 +68,11 @@ fn cargo_test(needs: &Needs, tally: &mut Tally) -> Result<()> {
     command.env("CALLBOARD_PYTHON", &needs.python);
     command.env("CALLBOARD_BUF", &needs.buf);
     command.env("CALLBOARD_POSTGRES_BIN", &needs.postgres);
-    // Whoever has no history of the repository names an older server.
-    if let Some(previous) = env::var_os("CALLBOARD_PREVIOUS_BIN") {
-        command.env("CALLBOARD_PREVIOUS_BIN", previous);
+    if let Some(previous) = env::var_os(history::INSTEAD) {
+        command.env(history::INSTEAD, previous);
+    }
+    if !needs.history {
+        command.env("CALLBOARD_WITHOUT_HISTORY", "1");
     }
     if needs.long {
         command.env("CALLBOARD_LONG", "1");
