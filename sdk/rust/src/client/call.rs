@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 
 use super::Client;
 use super::unary::{Defaults, Unary};
@@ -66,12 +66,15 @@ impl Client {
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
         match timeout_at(deadline, R::send(self.channel_in_turn(turn), request)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
-            // tonic ends a call at its `grpc-timeout` with CANCELLED.
-            Ok(Err(_)) if Instant::now() >= deadline => Err(out_of_time()),
-            Ok(Err(status)) => Err(status.into()),
+            Ok(Err(status)) => Err(refusal(status, Instant::now() >= deadline)),
             Err(_elapsed) => Err(out_of_time()),
         }
     }
+}
+
+/// tonic ends a call at its `grpc-timeout` with CANCELLED. What is known for sure stays known, however late: that nobody was there, say.
+fn refusal(status: Status, is_late: bool) -> CallError {
+    if is_late && status.code() == Code::Cancelled { out_of_time() } else { status.into() }
 }
 
 fn out_of_time() -> CallError {
@@ -105,6 +108,14 @@ mod tests {
         assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
         assert!(client.turn() >= 2, "it went round the addresses");
         assert!(began.elapsed() < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn that_nobody_was_there_is_known_also_when_the_time_is_over() {
+        let code = |code, is_late| refusal(Status::new(code, ""), is_late).code;
+        assert_eq!(code(Code::Unavailable, true), Code::Unavailable);
+        assert_eq!(code(Code::Cancelled, true), Code::DeadlineExceeded);
+        assert_eq!(code(Code::Cancelled, false), Code::Cancelled);
     }
 
     #[tokio::test]
