@@ -11,10 +11,6 @@ use std::sync::OnceLock;
 const SERVES: [&str; 6] = ["proto", "crates/core", "crates/engine", "crates/proto", "crates/server", "crates/store"];
 /// How far back it is looked for.
 const COMMITS: &str = "200";
-/// A test of the older version's: whoever builds a test builds its dependencies with the features that tests have, and so finds them
-/// built already.
-const ANY_TEST: &str = "crates/core/tests/rules/main.rs";
-
 const REMEDY: &str =
     "Get the history (`git fetch --unshallow`), or set CALLBOARD_PREVIOUS_BIN to the `callboard` of an older version";
 
@@ -69,15 +65,14 @@ fn check_out(commit: &str, place: &Path) {
     assert!(written.status.success(), "the sources of {commit} can't be written: {}", said(&written.stderr));
 }
 
-/// Builds it in its own folder, with the dependencies of this build.
+/// Builds it in a folder of its own, and its dependencies too: cargo takes packages at the same place of two workspaces for the same
+/// one, so that in a common folder this version's binary would come to have the older one's code.
 fn build(place: &Path) -> PathBuf {
     let source = place.join("source");
     let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--quiet", "--locked", "--workspace", "--bin", "callboard"]).current_dir(&source);
-    if source.join(ANY_TEST).is_file() {
-        command.args(["--test", "rules"]);
-    }
-    command.env("CARGO_TARGET_DIR", place).env("CARGO_BUILD_BUILD_DIR", program::target());
+    command.args(["build", "--quiet", "--locked", "--package", "callboard-cli", "--bin", "callboard"]);
+    command.current_dir(&source).env("CARGO_TARGET_DIR", place).env_remove("CARGO_BUILD_BUILD_DIR");
+    command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
     let built = command.output().expect("cargo can be run");
     assert!(built.status.success(), "the version before this one can't be built: {}", said(&built.stderr));
     let binary = place.join("debug/callboard");
