@@ -17,7 +17,7 @@ impl Cluster {
     pub async fn pin(&self, url: &str) -> Pin {
         let options: PgConnectOptions = url.parse().expect("a URL");
         let mut connection = options.connect().await.expect("a connection");
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT count(*) FROM pg_class";
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; TABLE pg_database";
         sqlx::raw_sql(begin).execute(&mut connection).await.expect("a snapshot is taken");
         Pin(connection)
     }
@@ -30,7 +30,10 @@ impl Pin {
     ///
     /// When it was lost meanwhile: then nothing was pinned.
     pub async fn release(mut self) {
-        sqlx::raw_sql("SELECT 1; COMMIT").execute(&mut self.0).await.expect("the snapshot was held to the end");
+        sqlx::raw_sql("TABLE pg_database; COMMIT")
+            .execute(&mut self.0)
+            .await
+            .expect("the snapshot was held to the end");
         self.0.close().await.expect("the connection closes");
     }
 }
