@@ -4,6 +4,10 @@ use crate::Error;
 
 const CONSTRAINT_PRIMARYKEY: u32 = 1555;
 const CONSTRAINT_UNIQUE: u32 = 2067;
+/// The checksum of a page is wrong.
+const IOERR_DATA: u32 = 8202;
+const DAMAGED: &str = "the file is damaged: a page is not what was written (the log says which); restore a backup, or see \
+     \"Damage\" in docs/operations.md";
 
 /// Tells by SQLite's (extended) result code what the caller has to do.
 pub fn sqlite_error(error: sqlx::Error) -> Error {
@@ -23,6 +27,8 @@ pub fn sqlite_error(error: sqlx::Error) -> Error {
 fn by_code(code: u32, text: String) -> Error {
     match (code, code & 0xff) {
         (CONSTRAINT_PRIMARYKEY | CONSTRAINT_UNIQUE, _) => Error::Conflict(text),
+        // The disk gave what it has, and it isn't what was written.
+        (IOERR_DATA, _) => Error::Corrupt(DAMAGED.into()),
         // PERM, READONLY, IOERR, CANTOPEN, PROTOCOL, NOLFS
         (_, 3 | 8 | 10 | 14 | 15 | 22) => Error::Io(text),
         // FULL: no room for what was to be written, so that the transaction's end is not in the log either. SQLite goes on, and so
@@ -48,6 +54,12 @@ pub fn commit_error(error: sqlx::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_that_is_not_what_was_written_is_damage() {
+        let text = by_code(IOERR_DATA, "disk I/O error".into()).to_string();
+        assert!(text.contains("corrupt") && text.contains("damaged") && text.contains("restore a backup"), "{text}");
+    }
 
     #[test]
     fn a_full_disk_is_waited_for_and_a_failing_one_is_not() {

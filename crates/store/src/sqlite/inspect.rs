@@ -1,7 +1,8 @@
 //! Looking at a file without using it: for a check before a start, also while a server runs on it.
 
 use super::error::sqlite_error;
-use super::open::{base_options, check, check_header, explain, resolve};
+use super::open::{base_options, check, check_header, explain, plain_options, resolve};
+use super::pages::{self, Pages};
 use super::schema::{self, SCHEMA_VERSION};
 use super::writer::log_of;
 use super::{SqliteOptions, SqliteStore, lock, log};
@@ -46,7 +47,10 @@ impl SqliteStore {
         }
         // Without a log nothing has to be shared with a writer; then SQLite need not make files beside this one.
         let log = std::fs::metadata(log_of(&path)).map_or(0, |log| log.len());
-        let options = base_options(&path, &SqliteOptions::default()).read_only(true).immutable(log == 0 && !in_use);
+        // A server gave the pages of its file their checksums when it began.
+        let sealed = in_use || pages::look(&path)? == Pages::Sealed;
+        let options = if sealed { base_options } else { plain_options };
+        let options = options(&path, &SqliteOptions::default()).read_only(true).immutable(log == 0 && !in_use);
         let connected = options.connect().await.map_err(sqlite_error);
         let mut connection = connected.map_err(|error| explain(error, &path))?;
         let schema = async {

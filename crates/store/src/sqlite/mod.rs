@@ -17,6 +17,7 @@ mod log;
 mod mail;
 mod many;
 mod open;
+mod pages;
 #[cfg(test)]
 mod plans;
 mod readers;

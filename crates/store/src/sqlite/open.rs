@@ -5,11 +5,12 @@ use super::checkpoint::{BY_ITSELF, Checkpointer};
 use super::error::sqlite_error;
 use super::lock::Lock;
 use super::log;
+use super::pages;
 use super::readers::Readers;
 use super::schema::{self, number, text};
 use super::writer::Writer;
 use crate::{Error, Result};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -70,6 +71,7 @@ impl SqliteStore {
         if size > 0 {
             log::make_ready(&path)?;
         }
+        pages::prepare(&path, &options).await?;
         let mut connection = connect(&path, &options).await.map_err(|error| explain(error, &path))?;
         let prepared = prepare(&mut connection, &path, size).await;
         prepared.map_err(|error| explain(error, &path))?;
@@ -130,7 +132,13 @@ pub(super) fn check_header(path: &Path) -> Result<u64> {
     }
 }
 
+/// Every connection of the store: what it reads from the file is verified.
 pub(super) fn base_options(path: &Path, options: &SqliteOptions) -> SqliteConnectOptions {
+    plain_options(path, options).vfs(callboard_sqlite_checksum::vfs())
+}
+
+/// For a file whose pages have no checksums.
+pub(super) fn plain_options(path: &Path, options: &SqliteOptions) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .foreign_keys(false)
@@ -149,13 +157,16 @@ pub(super) async fn connect(path: &Path, options: &SqliteOptions) -> Result<Sqli
     let limit = u64::from(options.log_pages) * 4096;
     let connect = base_options(path, options)
         .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
         .pragma("wal_autocheckpoint", options.log_pages.saturating_mul(BY_ITSELF).to_string())
         .pragma("journal_size_limit", limit.to_string())
         .pragma("cell_size_check", "ON")
         .pragma("cache_size", format!("-{}", options.cache_kib))
         .thread_name(|_| "sqlite-writer".to_owned());
-    connect.connect().await.map_err(sqlite_error)
+    let mut connection = connect.connect().await.map_err(sqlite_error)?;
+    // Before anything is written to a new file.
+    pages::reserve(&mut connection).await?;
+    text(&mut connection, "PRAGMA journal_mode = WAL").await?;
+    Ok(connection)
 }
 
 async fn prepare(connection: &mut SqliteConnection, path: &Path, size: u64) -> Result<()> {
@@ -215,7 +226,7 @@ pub(super) fn explain(error: Error, path: &Path) -> Error {
     let file = path.display();
     match error {
         Error::Corrupt(text) => {
-            Error::Corrupt(format!("{file}: {text}; restore a backup, or salvage it with sqlite3's .recover"))
+            Error::Corrupt(format!("{file}: {text}; restore a backup, or see \"Damage\" in docs/operations.md"))
         }
         Error::Io(text) => {
             Error::Io(format!("{file}: {text}; check that the disk works, has room, and may be written to"))

@@ -5,6 +5,7 @@
 
 mod both;
 mod conformance;
+mod damage;
 mod postgres;
 mod sqlite;
 mod stores_agree;

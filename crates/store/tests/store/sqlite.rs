@@ -90,8 +90,17 @@ async fn a_file_serves_one_process() {
     open(&path).await.unwrap();
 }
 
+/// By a program that knows nothing of us.
 async fn sql(path: &Path, sql: &'static str) {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    run(sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true), sql).await;
+}
+
+/// As the store does it: with checksums.
+async fn sql_in_store(path: &Path, sql: &'static str) {
+    run(sqlx::sqlite::SqliteConnectOptions::new().filename(path).vfs(callboard_sqlite_checksum::vfs()), sql).await;
+}
+
+async fn run(options: sqlx::sqlite::SqliteConnectOptions, sql: &'static str) {
     let mut connection = options.connect().await.unwrap();
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
@@ -103,11 +112,11 @@ async fn a_store_that_needs_a_newer_version_is_refused_and_one_that_does_not_is_
     let path = folder.path("a.db");
     filled(&path).await.store.close().await;
     // A newer version was here, which older ones can work with.
-    sql(&path, "PRAGMA user_version = 99").await;
+    sql_in_store(&path, "PRAGMA user_version = 99").await;
     let store = open(&path).await.unwrap();
     assert_filled(&store).await;
     store.close().await;
-    sql(&path, "UPDATE meta SET value = 99 WHERE name = 'min_version'").await;
+    sql_in_store(&path, "UPDATE meta SET value = 99 WHERE name = 'min_version'").await;
     let Err(Error::Unusable(text)) = open(&path).await else { panic!("opened") };
     assert!(text.contains("99") && text.contains("newer version"), "{text}");
 }
@@ -117,7 +126,7 @@ async fn a_row_that_a_newer_version_wrote_is_not_guessed_at() {
     let folder = Folder::new();
     let path = folder.path("a.db");
     filled(&path).await.store.close().await;
-    sql(&path, "UPDATE tasks SET format = 2").await;
+    sql_in_store(&path, "UPDATE tasks SET format = 2").await;
     let store = open(&path).await.unwrap();
     let found = store.task((NAMESPACE, task_id(5))).await;
     assert!(matches!(&found, Err(Error::Corrupt(text)) if text.contains("newer")), "{found:?}");
@@ -322,7 +331,7 @@ async fn room_of_forgotten_tasks_is_used_again() {
 
 /// Copies the log into the file, from outside.
 async fn sql_checkpoint(path: &Path) {
-    sql(path, "PRAGMA wal_checkpoint(PASSIVE)").await;
+    sql_in_store(path, "PRAGMA wal_checkpoint(PASSIVE)").await;
 }
 
 #[tokio::test]
@@ -354,8 +363,8 @@ async fn a_store_can_be_looked_at_without_being_changed() {
     std::fs::write(&path, &damaged).unwrap();
     assert!(matches!(inspect().await, Err(Error::Corrupt(_))));
     std::fs::write(&path, &before).unwrap();
-    sql(&path, "PRAGMA user_version = 1").await;
+    sql_in_store(&path, "PRAGMA user_version = 1").await;
     assert_eq!(inspect().await.unwrap().schema, 1);
-    sql(&path, "UPDATE meta SET value = 99 WHERE name = 'min_version'").await;
+    sql_in_store(&path, "UPDATE meta SET value = 99 WHERE name = 'min_version'").await;
     assert!(matches!(inspect().await, Err(Error::Unusable(_))));
 }
