@@ -76,9 +76,12 @@ impl Readers {
         self.read(async |connection| {
             let mut transaction = connection.begin().await.map_err(sqlite_error)?;
             let found = read(&mut transaction).await;
-            // Nothing was changed; a reader that lingers would keep the log from being reset.
-            transaction.rollback().await.map_err(sqlite_error)?;
-            found
+            // Nothing was changed; a reader that lingers would keep the log from being reset. What failed in the transaction is told
+            // first: SQLite may have ended it for that, and then says that there is none.
+            let ended = transaction.rollback().await.map_err(sqlite_error);
+            let found = found?;
+            ended?;
+            Ok(found)
         })
         .await
     }

@@ -98,6 +98,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_log_is_marked_with_our_id() {
+        assert!(super::super::writer::MARK.ends_with(&format!("= {APPLICATION_ID}")));
+    }
+
+    #[test]
     fn migrations_are_numbered_without_gaps() {
         assert!(MIGRATIONS.iter().map(|migration| migration.version).eq(1..=SCHEMA_VERSION));
     }

@@ -21,6 +21,9 @@ const LOG_FACTOR: u64 = 4;
 /// How often it is told that the log can not be cut.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 
+/// Changes nothing, and writes the first page, in which it stands.
+pub const MARK: &str = "PRAGMA application_id = 1128352834";
+
 /// The writing connection, for one transaction at a time.
 pub struct Writer {
     state: Arc<Mutex<State>>,
@@ -33,6 +36,8 @@ struct State {
     /// A transaction may be open: it was given up half-way, and must be rolled back before anything else.
     dirty: bool,
     commits: u32,
+    /// The log may have begun anew without the first page in it.
+    unmarked: bool,
     log: PathBuf,
     /// Beyond so many bytes it is cut.
     log_limit: u64,
@@ -56,6 +61,7 @@ impl Writer {
             checkpointer: Some(checkpointer),
             dirty: false,
             commits: 0,
+            unmarked: true,
             log: log_of(path),
             log_limit: u64::from(options.log_pages) * 4096 * LOG_FACTOR,
             busy_timeout: options.busy_timeout,
@@ -125,14 +131,29 @@ impl State {
 
     /// Copies what the checkpointer left of the log; looks at the log's size once in so many commits.
     async fn after_commit(&mut self) {
-        if self.checkpointer.as_mut().is_some_and(Checkpointer::committed)
-            && let Err(error) = self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await
-        {
-            tracing::warn!(%error, "the rest of the write-ahead log could not be copied; it is tried again");
+        if self.checkpointer.as_mut().is_some_and(Checkpointer::committed) {
+            match self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await {
+                Ok(_) => self.unmarked = true,
+                Err(error) => {
+                    tracing::warn!(%error, "the rest of the write-ahead log could not be copied; it is tried again")
+                }
+            }
         }
+        self.mark_log().await;
         self.commits += 1;
         if self.commits >= LOOK_AT_LOG {
             self.bound_log().await;
+        }
+    }
+
+    /// Writes the first page, as it is, into a log that begins anew. A shell that looks at the file of a killed server copies the
+    /// log into it, without checksums: the next start sees that by the first page ([`super::pages`]).
+    async fn mark_log(&mut self) {
+        if self.unmarked {
+            match self.run(MARK).await {
+                Ok(()) => self.unmarked = false,
+                Err(error) => tracing::debug!(%error, "the write-ahead log could not be marked; it is tried again"),
+            }
         }
     }
 
@@ -149,6 +170,7 @@ impl State {
             Ok(true) => {
                 tracing::info!(size, "the write-ahead log was long, and was cut");
                 self.told = None;
+                self.unmarked = true;
             }
             Ok(false) => self.tell_of_log(size),
             Err(error) => tracing::warn!(%error, size, "the write-ahead log is long and could not be cut"),

@@ -208,7 +208,8 @@ async fn a_file_without_room_for_checksums_is_rewritten_once() {
     let original = Original::new().await;
     let path = original.folder.path().join("old.db");
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
-    let mut old = options.foreign_keys(false).journal_mode(sqlx::sqlite::SqliteJournalMode::Wal).connect().await.unwrap();
+    let mut old =
+        options.foreign_keys(false).journal_mode(sqlx::sqlite::SqliteJournalMode::Wal).connect().await.unwrap();
     let schema = [
         include_str!("../../migrations/sqlite/0001_spine.sql"),
         include_str!("../../migrations/sqlite/0002_messages.sql"),
