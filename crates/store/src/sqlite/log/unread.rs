@@ -4,6 +4,7 @@
 //! compared with the log: what was committed and is not there would be lost.
 
 use super::format::{Frames, Order, Salts, Sum, number, page_size};
+use callboard_sqlite_checksum::page::RESERVED;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -83,11 +84,14 @@ fn is_newer(salts: Salts, than: Salts) -> bool {
     (1..=GENERATIONS).contains(&number(&salts, 0).wrapping_sub(number(&than, 0)))
 }
 
-/// Whether a page of the file is as it was committed.
+/// Whether a page of the file is as it was committed. Its checksum came when it was copied: the log has none.
 fn is_there(database: &mut File, page: u32, committed: &[u8], buffer: &mut [u8]) -> io::Result<bool> {
     database.seek(SeekFrom::Start(u64::from(page.saturating_sub(1)) * committed.len() as u64))?;
     match database.read_exact(buffer) {
-        Ok(()) => Ok(buffer == committed),
+        Ok(()) => {
+            let content = committed.len().saturating_sub(RESERVED);
+            Ok(buffer[..content] == committed[..content])
+        }
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
     }
