@@ -2,7 +2,7 @@
 //!
 //! A new file has them from its first page on (`callboard-sqlite-checksum`). A file that SQLite copied or vacuumed without us has room
 //! for them and none in it: they are written before it is used, which reads the whole file. One of a time before there were
-//! checksums is vacuumed first, which makes the room.
+//! checksums is vacuumed first, which makes the room; and looked through before that, since behind it nobody could tell any more.
 
 use super::error::sqlite_error;
 use super::open::{explain, plain_options};
@@ -88,6 +88,8 @@ pub async fn prepare(path: &Path, options: &SqliteOptions) -> Result<()> {
     if pages == Pages::Bare {
         convert(path, options).await.map_err(|error| explain(error, path))?;
         pages = look(path)?;
+    } else if pages == Pages::Unsealed {
+        tracing::info!("the SQLite store was copied or vacuumed by another program, without checksums");
     }
     if pages == Pages::Unsealed { seal(path) } else { Ok(()) }
 }
@@ -97,6 +99,7 @@ async fn convert(path: &Path, options: &SqliteOptions) -> Result<()> {
     let mut connection = plain_options(path, options).connect().await.map_err(sqlite_error)?;
     let vacuumed = async {
         schema::verify(&mut connection, path).await?;
+        open::check(&mut connection, "PRAGMA quick_check(1)").await?;
         tracing::info!("the SQLite store is rewritten once (VACUUM), so that each page has a checksum");
         reserve(&mut connection).await?;
         let script = "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)";
@@ -113,7 +116,7 @@ fn seal(path: &Path) -> Result<()> {
     let log = is_there(&log_of(path));
     let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(fail)?;
     let pages = u32::try_from(file.metadata().map_err(fail)?.len() / SIZE as u64).unwrap_or(u32::MAX);
-    tracing::info!(pages, "the SQLite store was copied or vacuumed by another program: its pages get their checksums");
+    tracing::info!(pages, "the pages of the SQLite store get their checksums");
     let mut block = vec![0; BLOCK];
     let (mut number, mut sealed) = (2, 0_u32);
     while number <= pages {

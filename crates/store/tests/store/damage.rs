@@ -202,10 +202,8 @@ async fn a_log_that_another_program_copied_is_taken() {
     store.close().await;
 }
 
-/// Of a time before there were checksums.
-#[tokio::test]
-async fn a_file_without_room_for_checksums_is_rewritten_once() {
-    let original = Original::new().await;
+/// The same as `original`, as a program of a time before there were checksums left it.
+async fn of_before(original: &Original) -> PathBuf {
     let path = original.folder.path().join("old.db");
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let mut old =
@@ -225,5 +223,26 @@ async fn a_file_without_room_for_checksums_is_rewritten_once() {
         sqlx::raw_sql(AssertSqlSafe(copy)).execute(&mut old).await.unwrap();
     }
     old.close().await.unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_file_without_room_for_checksums_is_rewritten_once() {
+    let original = Original::new().await;
+    let path = of_before(&original).await;
     is_taken(&original, &path).await;
+}
+
+/// Rewriting would leave a file that looks whole.
+#[tokio::test]
+async fn a_damaged_file_of_before_is_not_rewritten() {
+    let original = Original::new().await;
+    let path = of_before(&original).await;
+    let mut bytes = fs::read(&path).unwrap();
+    // How many pages are free.
+    bytes[39] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let found = open(&path).await.map(drop);
+    assert!(matches!(&found, Err(Error::Corrupt(text)) if text.contains("restore a backup")), "{found:?}");
+    assert_eq!(fs::read(&path).unwrap(), bytes);
 }
