@@ -1,5 +1,5 @@
 //! Bytes of a stopped server's file, or of the log of a killed one, are flipped, or its end is cut off: the server says so, or what
-//! it answers is right.
+//! it answers is right. Of a file, it says so of everything but free pages.
 
 use crate::fault::{Fault, Goal, Plan};
 use crate::report::Report;
@@ -10,7 +10,9 @@ use callboard_tests::load::Size;
 use callboard_tests::server::Server;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,6 +58,7 @@ impl Fault for FlippedBytes {
             original.copy_to(folder.path());
             let damage = Damage::random(original, &mut random);
             damage.do_to(folder.path());
+            let unused = original.is_unused(folder.path());
             report.fired(damage.name());
             report.saw(original.end.damaged(), 1);
             let database = format!("sqlite://{}", folder.path().join("callboard.db").display());
@@ -64,7 +67,7 @@ impl Fault for FlippedBytes {
                     report.saw("refused at the start", 1);
                     report.demand(says_so(&log), || format!("{damage:?}: the server did not start, and said {log:?}"));
                 }
-                Ok(server) => original.compare(server, &damage, report).await,
+                Ok(server) => original.compare(server, &damage, unused, report).await,
             }
         }
     }
@@ -143,11 +146,26 @@ impl Original {
         }
     }
 
+    /// Whether what differs in a folder's copy of the file is nothing that a server needs.
+    fn is_unused(&self, folder: &Path) -> bool {
+        let read = |folder: &Path| fs::read(folder.join("callboard.db")).expect("a file can be read");
+        let (before, after) = (read(self.folder.path()), read(folder));
+        let free = free_pages(&before);
+        before.len() == after.len()
+            && (0..before.len()).filter(|at| before[*at] != after[*at]).all(|at| {
+                let unused = UNUSED.iter().any(|field| field.contains(&at));
+                unused || free.contains(&(at / PAGE + 1))
+            })
+    }
+
     /// What a server on a damaged file says of everything.
-    async fn compare(&self, mut server: Server, damage: &Damage, report: &Report) {
+    async fn compare(&self, mut server: Server, damage: &Damage, unused: bool, report: &Report) {
         let read = timeout(READING, Observed::read(&server.client())).await;
         match read {
-            Ok(Ok(observed)) if observed == self.observed => report.saw("harmless", 1),
+            Ok(Ok(observed)) if observed == self.observed => {
+                report.saw("harmless", 1);
+                report.demand(unused || self.end == End::Killed, || format!("{damage:?}: nobody noticed"));
+            }
             Ok(Ok(observed)) => {
                 let differ = self.observed.tasks.iter().find(|(id, seen)| observed.tasks.get(*id) != Some(seen));
                 let told = differ.map(|(id, seen)| format!("{id}: {seen:?} became {:?}", observed.tasks.get(id)));
@@ -165,6 +183,23 @@ impl Original {
             server.kill_9().await;
         }
     }
+}
+
+const PAGE: usize = 4096;
+/// Fields of SQLite's header that say when what was changed: wrong ones make it read again what it knows.
+const UNUSED: [Range<usize>; 3] = [24..28, 40..44, 92..100];
+
+/// The pages of an SQLite file in which nothing is: the leaves of its list of free pages.
+fn free_pages(file: &[u8]) -> BTreeSet<usize> {
+    let number = |at: usize| u32::from_be_bytes([file[at], file[at + 1], file[at + 2], file[at + 3]]) as usize;
+    let mut free = BTreeSet::new();
+    let mut trunk = number(32);
+    while trunk > 0 {
+        let start = (trunk - 1) * PAGE;
+        free.extend((0..number(start + 4)).map(|n| number(start + 8 + n * 4)));
+        trunk = number(start);
+    }
+    free
 }
 
 /// What is done to a file.
