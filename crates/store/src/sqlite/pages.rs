@@ -96,7 +96,9 @@ pub async fn prepare(path: &Path, options: &SqliteOptions) -> Result<()> {
 
 /// Makes room in a file that has none.
 async fn convert(path: &Path, options: &SqliteOptions) -> Result<()> {
-    let mut connection = plain_options(path, options).connect().await.map_err(sqlite_error)?;
+    // The copy that SQLite makes first would not go into memory.
+    let connect = plain_options(path, options).pragma("temp_store", "FILE");
+    let mut connection = connect.connect().await.map_err(sqlite_error)?;
     let vacuumed = async {
         schema::verify(&mut connection, path).await?;
         open::check(&mut connection, "PRAGMA quick_check(1)").await?;
