@@ -29,3 +29,14 @@ async fn an_orderly_restart_under_load_loses_nothing() {
     checker::assert_kept(&history, &observed);
     checker::assert_none_taken(&history, &observed);
 }
+
+/// Whoever reads that it listens may tell it to end in the same moment.
+#[tokio::test]
+async fn a_server_that_is_told_to_end_when_it_has_just_begun_ends_in_order() {
+    let mut server = Server::start().await;
+    for _ in 0..10 {
+        let status = server.terminate().await;
+        assert!(status.success(), "the server ended with {status}");
+        server.restart().await;
+    }
+}

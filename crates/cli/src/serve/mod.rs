@@ -20,7 +20,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Which bugs a test wants.
 const PLANTED: &str = "CALLBOARD_PLANTED";
@@ -46,6 +46,8 @@ pub async fn run(args: Args) -> Result<(), Error> {
     })?;
     let address = listener.local_addr().map_err(|error| Error::Serve(format!("listen: {error}")))?;
     let scheme = if tls.is_some() { "https" } else { "http" };
+    // Before anybody knows that it runs: who knows may tell it to end.
+    let signals = Signals::listen();
     announce(scheme, address, &database::shown(&settings.database))?;
     let limits = settings.limits();
     let listener = match tls {
@@ -56,7 +58,7 @@ pub async fn run(args: Args) -> Result<(), Error> {
     if let Some(identities) = identities {
         server = server.with_identities(identities);
     }
-    let served = server.serve(listener, first_signal()).await;
+    let served = server.serve(listener, signals.first()).await;
     served.map_err(|error| Error::Serve(format!("the server stopped: {error}")))
 }
 
@@ -94,25 +96,39 @@ fn announce(scheme: &str, address: SocketAddr, database: &str) -> Result<(), Err
     Ok(())
 }
 
-/// Ends with the first signal to stop. The second one ends the process: whoever sends it does not want to wait.
-async fn first_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals can't be listened for; the server only ends by being killed");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What tells a server to end. From the beginning of its life on, a signal no more ends the process by itself.
+struct Signals {
+    /// SIGTERM and SIGINT; none if they can't be listened for.
+    both: Option<(Signal, Signal)>,
+}
+
+impl Signals {
+    fn listen() -> Self {
+        let both =
+            signal(SignalKind::terminate()).and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+        if let Err(error) = &both {
+            tracing::error!(%error, "signals can't be listened for; the server only ends by being killed");
+        }
+        Self { both: both.ok() }
     }
-    let second = async move {
+
+    /// Ends with the first. The second one ends the process: whoever sends it does not want to wait.
+    async fn first(mut self) {
+        self.next().await;
+        let second = async move {
+            self.next().await;
+            tracing::warn!("a second signal: ending at once");
+            std::process::exit(1);
+        };
+        // It lives as long as the process: there is nothing to await it for.
+        drop(tokio_util::task::TaskTracker::new().spawn(second));
+    }
+
+    async fn next(&mut self) {
+        let Some((terminate, interrupt)) = &mut self.both else { return std::future::pending().await };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::warn!("a second signal: ending at once");
-        std::process::exit(1);
-    };
-    // It lives as long as the process: there is nothing to await it for.
-    drop(tokio_util::task::TaskTracker::new().spawn(second));
+    }
 }
