@@ -241,6 +241,23 @@ fn two_live_tasks_with_one_key() {
     });
 }
 
+/// One task is replaced by another, and the clock of the server that did so is behind by some milliseconds.
+#[test]
+fn one_task_behind_the_other_by_clocks_that_are_apart() {
+    let mut world = World::good();
+    for (id, from, until) in [("second", 500, 470), ("third", 460, 900)] {
+        let seen = world.task(id);
+        seen.task.spec.as_mut().unwrap().key = "key".to_owned();
+        let at = |millis: i32| Some(prost_types::Timestamp { seconds: 200, nanos: millis * 1_000_000 });
+        seen.events.retain(|event| !matches!(event.r#type(), E::Cancelled | E::RunOpened));
+        seen.events.first_mut().unwrap().at = at(from);
+        seen.events.last_mut().unwrap().at = at(until);
+    }
+    assert!(world.broken().contains(&Rule::OneLivePerKey));
+    world.observed.apart = Duration::from_millis(50);
+    assert!(!world.broken().contains(&Rule::OneLivePerKey));
+}
+
 #[test]
 fn a_task_that_does_not_end() {
     red(Rule::EveryTaskEnds, |world| {

@@ -9,7 +9,8 @@ use callboard::v1::attach_request::Frame as Saying;
 use callboard::v1::attach_response::Frame;
 use rand::Rng;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -66,6 +67,40 @@ struct Reader {
     unacknowledged: BTreeSet<String>,
     /// Those whose acknowledgement has its receipt: they must never come again.
     acknowledged: BTreeSet<String>,
+    voice: Voice,
+}
+
+/// When a reader said something on its stream. Told when the server took it for silent: then one of the two is wrong.
+struct Voice {
+    /// When the last frame was given to the stream.
+    last: Instant,
+    /// The longest time between two.
+    gap: Duration,
+    /// The longest time that the stream did not take one.
+    blocked: Duration,
+}
+
+impl Voice {
+    fn new() -> Self {
+        Self { last: Instant::now(), gap: Duration::ZERO, blocked: Duration::ZERO }
+    }
+
+    /// A stream that is gone says so when it is read.
+    async fn say(&mut self, outgoing: &mpsc::Sender<v1::AttachRequest>, frame: Saying) {
+        let began = Instant::now();
+        let _ = outgoing.send(said(frame)).await;
+        self.blocked = self.blocked.max(began.elapsed());
+        self.gap = self.gap.max(self.last.elapsed());
+        self.last = Instant::now();
+    }
+}
+
+impl fmt::Display for Voice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { last, gap, blocked } = self;
+        let silent = last.elapsed();
+        write!(f, "it said something {silent:?} before, every {gap:?} at least, and waited {blocked:?} for it at most")
+    }
 }
 
 /// Attaches, reads and writes, and attaches again when its stream breaks, until it is to stop.
@@ -79,13 +114,14 @@ pub(super) async fn read(worker: Worker, asking: CancellationToken) {
         writing: None,
         unacknowledged: BTreeSet::new(),
         acknowledged: BTreeSet::new(),
+        voice: Voice::new(),
     };
     while !reader.worker.stop.is_cancelled() {
         if let Err(status) = reader.attached().await
             && !explains_an_end(&status, reader.worker.size.cut_off)
         {
-            let name = &reader.worker.name;
-            reader.worker.recorder.surprise(format!("the stream of {name} ended: {status:?}"));
+            let (name, voice) = (&reader.worker.name, &reader.voice);
+            reader.worker.recorder.surprise(format!("the stream of {name} ended, {voice}: {status:?}"));
         }
         reader.worker.pause(20..120).await;
     }
@@ -101,6 +137,7 @@ impl Reader {
             profile.handles[0].r#type = "nothing".to_owned();
         }
         self.streams += 1;
+        self.voice = Voice::new();
         let _ = outgoing.try_send(said(Saying::Hello(hello)));
         let mut incoming = self.worker.client.agents().attach(ReceiverStream::new(frames)).await?.into_inner();
         let stop = self.worker.stop.clone();
@@ -123,7 +160,9 @@ impl Reader {
             Some(Frame::Welcome(welcome)) => {
                 self.epoch = welcome.session_epoch;
                 if let Some((_, send)) = &self.writing {
-                    say(outgoing, Saying::Messages(v1::MessageSendBatch { messages: vec![send.clone()] })).await;
+                    self.voice
+                        .say(outgoing, Saying::Messages(v1::MessageSendBatch { messages: vec![send.clone()] }))
+                        .await;
                 }
             }
             Some(Frame::Messages(batch)) => batch.messages.into_iter().for_each(|message| self.delivered(message)),
@@ -170,7 +209,7 @@ impl Reader {
         let message_ids: Vec<String> =
             self.unacknowledged.iter().filter(|_| random.random_bool(0.6)).cloned().collect();
         if !message_ids.is_empty() {
-            say(outgoing, Saying::Acknowledgements(v1::MessageAcknowledgementBatch { message_ids })).await;
+            self.voice.say(outgoing, Saying::Acknowledgements(v1::MessageAcknowledgementBatch { message_ids })).await;
         }
         if self.writing.is_none() && !self.asking.is_cancelled() {
             self.number += 1;
@@ -182,18 +221,13 @@ impl Reader {
         match &self.writing {
             // Also again: a repetition changes nothing.
             Some((_, send)) => {
-                say(outgoing, Saying::Messages(v1::MessageSendBatch { messages: vec![send.clone()] })).await;
+                self.voice.say(outgoing, Saying::Messages(v1::MessageSendBatch { messages: vec![send.clone()] })).await;
             }
-            None => say(outgoing, Saying::Heartbeat(v1::Heartbeat {})).await,
+            None => self.voice.say(outgoing, Saying::Heartbeat(v1::Heartbeat {})).await,
         }
     }
 }
 
 fn said(frame: Saying) -> v1::AttachRequest {
     v1::AttachRequest { frame: Some(frame) }
-}
-
-/// A stream that is gone says so when it is read.
-async fn say(outgoing: &mpsc::Sender<v1::AttachRequest>, frame: Saying) {
-    let _ = outgoing.send(said(frame)).await;
 }
