@@ -79,11 +79,19 @@ struct Voice {
     gap: Duration,
     /// The longest time that the stream did not take one.
     blocked: Duration,
+    /// For how long it may say nothing.
+    lease: Duration,
 }
 
 impl Voice {
     fn new() -> Self {
-        Self { last: Instant::now(), gap: Duration::ZERO, blocked: Duration::ZERO }
+        Self { last: Instant::now(), gap: Duration::ZERO, blocked: Duration::ZERO, lease: Duration::MAX }
+    }
+
+    /// Whether it said nothing for so long that a server may end its session, though the stream would have taken something: on a
+    /// machine that is too busy a reader may stand still for that long.
+    fn was_silent(&self, now: Instant) -> bool {
+        self.gap.max(now - self.last).saturating_sub(self.blocked) > self.lease
     }
 
     /// A stream that is gone says so when it is read.
@@ -98,7 +106,7 @@ impl Voice {
 
 impl fmt::Display for Voice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { last, gap, blocked } = self;
+        let Self { last, gap, blocked, .. } = self;
         let silent = last.elapsed();
         write!(f, "it said something {silent:?} before, every {gap:?} at least, and waited {blocked:?} for it at most")
     }
@@ -119,7 +127,7 @@ pub(super) async fn read(worker: Worker, asking: CancellationToken) {
     };
     while !reader.worker.stop.is_cancelled() {
         if let Err(status) = reader.attached().await
-            && !explains_an_end(&status, reader.worker.size.cut_off)
+            && !explains_an_end(&status, reader.worker.size.cut_off || reader.voice.was_silent(Instant::now()))
         {
             let (name, voice) = (&reader.worker.name, &reader.voice);
             reader.worker.recorder.surprise(format!("the stream of {name} ended, {voice}: {status:?}"));
@@ -160,6 +168,9 @@ impl Reader {
         match response.frame {
             Some(Frame::Welcome(welcome)) => {
                 self.epoch = welcome.session_epoch;
+                if let Some(lease) = welcome.lease.and_then(|lease| Duration::try_from(lease).ok()) {
+                    self.voice.lease = lease;
+                }
                 if let Some((_, send)) = &self.writing {
                     self.voice
                         .say(outgoing, Saying::Messages(v1::MessageSendBatch { messages: vec![send.clone()] }))
@@ -231,4 +242,23 @@ impl Reader {
 
 fn said(frame: Saying) -> v1::AttachRequest {
     v1::AttachRequest { frame: Some(frame) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_stands_still_for_longer_than_the_lease_was_silent_and_who_waits_for_the_stream_was_not() {
+        let seconds = Duration::from_secs;
+        let last = Instant::now();
+        let was_silent = |gap, blocked, since| {
+            let voice = Voice { last, gap: seconds(gap), blocked: seconds(blocked), lease: seconds(5) };
+            voice.was_silent(last + seconds(since))
+        };
+        assert!(!was_silent(5, 0, 5));
+        assert!(was_silent(6, 0, 0));
+        assert!(was_silent(1, 0, 6), "it has not spoken again");
+        assert!(!was_silent(9, 9, 0));
+    }
 }
