@@ -65,7 +65,7 @@ async fn connections_that_stay_dumb_are_given_up_at_once() {
          AND application_name = 'callboard')";
     let signal = |name| {
         format!(
-            "CREATE TEMP TABLE s AS SELECT 1; DO $$ BEGIN EXECUTE format('COPY s TO PROGRAM %L', 'kill -{name} ' || {pids}); END $$"
+            "CREATE TEMP TABLE nothing (); DO $$ BEGIN EXECUTE format('COPY nothing FROM PROGRAM %L', 'kill -{name} ' || {pids} || ' || true'); END $$"
         )
     };
     database.run(&signal("STOP")).await;
