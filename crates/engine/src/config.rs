@@ -1,6 +1,8 @@
 //! What the engine can be told.
 
+use crate::archive::Archive;
 use callboard_core::Settings;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of the engine; those that rules read are in `rules`.
@@ -34,6 +36,8 @@ pub struct Config {
     pub progress: Duration,
     /// How long finished tasks, and agents that are gone, are kept; `None`: for ever.
     pub retention: Option<Duration>,
+    /// Who keeps finished tasks before they are forgotten; `None`: nobody.
+    pub archive: Option<Arc<dyn Archive>>,
 }
 
 impl Default for Config {
@@ -53,6 +57,7 @@ impl Default for Config {
             sweep: Duration::from_millis(250),
             progress: Duration::from_secs(1),
             retention: Some(Duration::from_secs(7 * 24 * 3_600)),
+            archive: None,
         }
     }
 }

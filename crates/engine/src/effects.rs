@@ -132,8 +132,9 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
             outcome.reply
         });
         shared.metrics.mail.decided(&item.envelope.command, &result);
-        if let Some((agent, epoch)) = ended.filter(|(agent, epoch)| !shared.sessions.is_open_at(*agent, *epoch)) {
-            shared.sessions.forget(agent, epoch);
+        if let Some((agent, epoch)) = ended {
+            let lease = shared.config.rules.stream_lease;
+            shared.sessions.forget_gone(agent, epoch, shared.clock.elapsed(), lease);
         }
         match item.sink {
             // Before anything else can be pushed to it.

@@ -92,6 +92,10 @@ impl Engine {
             Some(_) => Some(Member::register(shared.clone(), own_name(&shared.config.replica, &mut *entropy)).await?),
             None => None,
         };
+        // Behind the time of the store, which a member has taken.
+        if let Some(latest) = shared.store.latest_event_at().await? {
+            shared.clock.begin_behind(latest);
+        }
         let engine = Self {
             shared: shared.clone(),
             tasks: TaskTracker::new(),

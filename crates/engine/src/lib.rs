@@ -8,13 +8,14 @@
 //! - `metrics`, `health`: what can be watched from outside.
 //! - `mail`: what waits in mailboxes reaches streams and calls; `window` is what a stream may be sent.
 //! - `cluster`: this replica among those that share the store; `hints` is what they tell each other.
-//! - `retention`: forgets what nobody needs any more.
+//! - `retention`: forgets what nobody needs any more; `archive` is who keeps it before.
 //! - `steady`: the time of day that rows are written by.
 //! - `sweep`: time: silence, timers, and a second look at everything that a lost wake-up could have missed.
 //!
 //! Time is a [`Clock`] and chance an [`Entropy`](callboard_core::Entropy), both passed in. A future of the store is never
 //! cancelled half-way: the committer awaits each to its end.
 
+mod archive;
 mod batch;
 mod claims;
 mod clock;
@@ -46,6 +47,7 @@ mod waiters;
 mod watch;
 mod window;
 
+pub use archive::{Archive, ArchivedTask, Piece};
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
 pub use engine::{ClaimRequest, Claimed, Engine};

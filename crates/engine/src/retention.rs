@@ -2,12 +2,14 @@
 //! transactions, and pauses between them, so that others hardly wait: it takes a fifth of the writer's time, and more only when
 //! that was not enough for a while, since what is not forgotten grows without bound.
 
+use crate::archive;
 use crate::error::{Error, Result};
 use crate::metrics::Forgotten;
 use crate::queue::Item;
 use crate::shared::Shared;
 use callboard_core::command::{Command, Reply};
 use callboard_core::model::{Span, Timestamp};
+use callboard_core::working_set::TaskRef;
 use callboard_store::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,7 +98,7 @@ impl Retention {
         loop {
             let ended = self.shared.store.ended_tasks(before, self.after, FOUND).await?;
             for tasks in ended.tasks.chunks(TASKS) {
-                let mut left = tasks.to_vec();
+                let Some(mut left) = self.archive(tasks, before).await? else { return Ok(()) };
                 while !left.is_empty() {
                     let began = self.shared.clock.elapsed();
                     let forgotten = self.shared.store.forget_tasks(&left, before).await?;
@@ -112,6 +114,16 @@ impl Retention {
                 return Ok(());
             }
         }
+    }
+
+    /// Those of the tasks that may be forgotten now; none when the archive failed: then nothing is, until it works again.
+    async fn archive(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Option<Vec<TaskRef>>> {
+        let Some(archive) = &self.shared.config.archive else { return Ok(Some(tasks.to_vec())) };
+        let kept = archive::keep(&self.shared, &**archive, tasks, before).await?;
+        if kept.as_ref().is_some_and(Vec::is_empty) && !self.pause(SHORTEST_PAUSE).await {
+            return Ok(None);
+        }
+        Ok(kept)
     }
 
     /// By commands, since agents are kept in memory too.

@@ -224,6 +224,18 @@ impl Sessions {
         }
     }
 
+    /// A session's end was decided. It is forgotten if nobody is attached by it, and nobody is awaited: an end that was ordered
+    /// before the stream broke, or before its agent was forgiven, did not happen. Forgotten, nobody would order it again, and what
+    /// the agent had would stay with it.
+    pub fn forget_gone(&self, agent: AgentId, epoch: i64, now: Span, lease: Span) {
+        let mut by_agent = self.lock();
+        if by_agent.get(&agent).is_some_and(|entry| {
+            entry.epoch == epoch && matches!(entry.link, Link::Broken { .. }) && entry.gone(now, lease).is_some()
+        }) {
+            by_agent.remove(&agent);
+        }
+    }
+
     /// Sessions that were silent for longer than their lease, and those that did not come back in time.
     pub fn gone(&self, now: Span, lease: Span) -> Vec<(Named, &'static str)> {
         let mut by_agent = self.lock();
@@ -284,12 +296,6 @@ impl Sessions {
             Link::Broken { .. } => None,
         });
         open.collect()
-    }
-
-    /// Whether this very session's stream is open here.
-    pub fn is_open_at(&self, agent: AgentId, epoch: i64) -> bool {
-        let by_agent = self.lock();
-        by_agent.get(&agent).is_some_and(|entry| entry.epoch == epoch && matches!(entry.link, Link::Open(_)))
     }
 
     /// The epoch of an agent whose stream is open here.
@@ -382,6 +388,25 @@ mod tests {
             mail: None,
         };
         (live, receiver, pulse)
+    }
+
+    #[test]
+    fn who_is_awaited_again_when_an_end_is_decided_is_not_forgotten() {
+        let sessions = Sessions::new(Span::seconds(30));
+        let agent = AgentId(Uuid::nil());
+        let (live, _receiver, _pulse) = live(4);
+        let (silent, grace) = (Span::seconds(11), Span::seconds(3));
+        let ordered = |now| sessions.gone(now, LEASE).len();
+        sessions.open(agent, 1, live);
+        assert_eq!(ordered(silent), 1, "its end is ordered");
+        sessions.forget_gone(agent, 1, silent, LEASE);
+        assert!(sessions.is_open(agent), "who decides closes a stream, and forgets it with that");
+        sessions.broke(agent, 1, silent, grace);
+        sessions.forget_gone(agent, 1, silent, LEASE);
+        assert_eq!(sessions.count(), (0, 1), "it is awaited");
+        assert_eq!(ordered(Span::seconds(15)), 1, "it did not come back");
+        sessions.forget_gone(agent, 1, Span::seconds(15), LEASE);
+        assert_eq!(sessions.count(), (0, 0));
     }
 
     #[test]

@@ -14,6 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const SLOWNESS: i64 = 100;
 /// A larger difference is told of.
 const TOLD: i64 = 1_000_000;
+/// By so much the source may be behind what is in the store, and still not be believed: a day. Machines that begin without a clock, or
+/// with one in another time zone, are set right soon. What is further ahead was written by a clock that was wrong itself.
+const BEHIND: i64 = 24 * 3_600_000_000;
 
 /// A clock whose time of day doesn't jump.
 pub(crate) struct SteadyClock {
@@ -43,6 +46,27 @@ impl SteadyClock {
     pub fn set(&self, source: Timestamp) {
         let uptime = self.clock.uptime().0;
         *self.state() = State { offset: source.0 - uptime, looked: uptime, told: false };
+    }
+
+    /// In the store is what happened then, so it can't be earlier now: what waits there for a moment would wait longer than it
+    /// was told to, by as much as the source is behind. Only at the start.
+    pub fn begin_behind(&self, latest: Timestamp) {
+        let behind = latest.0 - self.now().0;
+        let seconds = behind / 1_000_000;
+        if behind > BEHIND {
+            tracing::warn!(
+                seconds,
+                "the clock is far behind what is in the store, and is believed; what waits there for a moment waits until then"
+            );
+        } else if behind > 0 {
+            self.set(latest);
+            if behind > TOLD {
+                tracing::warn!(
+                    seconds,
+                    "the clock is behind what is in the store; this server goes on from there, and follows the clock slowly"
+                );
+            }
+        }
     }
 
     /// Where the time comes from says this. It is followed slowly.
@@ -158,6 +182,23 @@ mod tests {
             clock.follow_machine();
         }
         assert_eq!(clock.now(), machine.now());
+    }
+
+    #[test]
+    fn time_begins_behind_what_is_in_the_store_unless_that_is_far_ahead() {
+        for behind in [1, SECOND, HOUR, BEHIND] {
+            let (machine, clock) = steady();
+            let latest = Timestamp(machine.now().0 + behind);
+            clock.begin_behind(latest);
+            assert_eq!(clock.now(), latest);
+            machine.pass(SECOND);
+            assert_eq!(clock.now(), latest + Span(SECOND));
+        }
+        for behind in [-HOUR, 0, BEHIND + 1] {
+            let (machine, clock) = steady();
+            clock.begin_behind(Timestamp(machine.now().0 + behind));
+            assert_eq!(clock.now(), machine.now());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - [`Listener`]: accepts connections, with or without TLS. `reload`: files that are read again when they change.
 //! - [`InProcess`]: the services without a transport.
 //! - `services`: one file for each gRPC service; handlers unpack, call the engine or the store, and pack.
+//! - [`archive`]: what retention hands on before it forgets, as messages of the protocol.
 //! - `convert`: between messages and the model, with every fault named.
 //! - `status`: the one place where errors become a `tonic::Status`.
 //! - `refusals`: what the transport refuses by itself, said as every other refusal.
@@ -14,6 +15,7 @@
 //! - `pages`: what browsers, load balancers and Prometheus ask for on the same port.
 //! - `digest`: what tells a request from another under the same request id.
 
+pub mod archive;
 mod budget;
 mod caller;
 mod convert;

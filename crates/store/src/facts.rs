@@ -74,6 +74,12 @@ pub fn pack(events: &[Event]) -> Vec<Packed<'_>> {
     rows
 }
 
+/// How many rows a page of so many events reads. Most have two or more; those that the page has no room for would be read, and
+/// their events put together, once more with the next. One row more: the first may have nothing new.
+pub fn rows_for(limit: usize) -> usize {
+    limit.div_ceil(2).saturating_add(1)
+}
+
 /// The events of a row, with their positions.
 pub fn unpack(row: &impl Columns) -> Result<Vec<(i64, Event)>> {
     readable(row.number(5)?, "events")?;

@@ -77,6 +77,9 @@ pub trait Store: Send + Sync + 'static {
     /// The cursor behind everything that is committed now.
     async fn end_of_events(&self) -> Result<Cursor>;
 
+    /// When the latest event that is kept happened, by the clock of whoever wrote it.
+    async fn latest_event_at(&self) -> Result<Option<Timestamp>>;
+
     /// An agent by name.
     async fn agent(&self, namespace: NamespaceId, name: &str) -> Result<Option<(Agent, usize)>>;
 
@@ -130,6 +133,10 @@ pub trait Store: Send + Sync + 'static {
     /// Tasks whose terminal events are behind a place and not younger than `before`, in the order of their ends, at most so
     /// many. It looks at a bounded number of events.
     async fn ended_tasks(&self, before: Timestamp, after: Option<Cursor>, limit: usize) -> Result<Ended>;
+
+    /// Those of these tasks that [`Store::forget_tasks`] would forget, each once, by their ids. It looks at a bounded number of
+    /// each task's dependents: one that only a later one keeps may be among them.
+    async fn forgettable_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Vec<TaskRef>>;
 
     /// Forgets those of these tasks that have ended for good by `before`, each with all that is kept of it. One that a live
     /// task depends on stays; edges to tasks that have ended may go before it. Pass few: it is one transaction.

@@ -17,6 +17,11 @@ pub fn run(args: &[String]) -> Result<()> {
     command::quiet(cargo().args(["build", "--workspace", "--bins"]))?;
     let mut chaos = Command::new(battery);
     chaos.current_dir(root()).args(args).env("CALLBOARD_BIN", &callboard);
+    // Without git there is no ledger to write to.
+    if let Ok(commit) = command::output(Command::new("git").args(["rev-parse", "HEAD"]).current_dir(root())) {
+        // Programs that lie beside the battery may be older than it; a run that is recorded must be of this commit.
+        chaos.env("CALLBOARD_BUILT_FROM", commit.trim());
+    }
     if !tells {
         chaos.env("CALLBOARD_POSTGRES_BIN", tools::postgres()?);
         if env::var_os("CALLBOARD_PYTHON").is_none() {

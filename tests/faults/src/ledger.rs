@@ -12,6 +12,8 @@ use std::process::Command;
 
 /// Where it is, from the root.
 const FILE: &str = "tests/faults/ledger.jsonl";
+/// The commit that everything which is run was built from, as the program says that built it.
+pub const BUILT_FROM: &str = "CALLBOARD_BUILT_FROM";
 /// What a run may change without making the tree another.
 const RECORDS: [&str; 2] = [FILE, crate::table::PAGE];
 

@@ -83,6 +83,9 @@ fn work(args: &Args) -> Result<bool, String> {
     if args.record && tree.dirty {
         return Err("the tree has changes that are not committed: commit them first, then record".to_owned());
     }
+    if args.record && std::env::var(ledger::BUILT_FROM).ok().as_ref() != Some(&tree.commit) {
+        return Err("record by `cargo xtask chaos`: it builds every program that is run from this commit".to_owned());
+    }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     let mut all_kept = true;
     for goal in goals {

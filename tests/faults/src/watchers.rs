@@ -100,6 +100,10 @@ async fn connection(address: &str, number: usize, stalled: &watch::Sender<usize>
         unread.push(answer.await.map_err(|error| text(&error))?.into_body());
     }
     loop {
+        // A busy server may refuse one, which then would never be full. (One that it ended behind what is unread is.)
+        if unread.iter().any(RecvStream::is_end_stream) {
+            return Err(format!("connection {number}: a watcher was refused"));
+        }
         let full = unread.iter_mut().filter_map(is_full).count();
         stalled.send_replace(full);
         tokio::select! {

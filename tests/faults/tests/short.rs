@@ -17,19 +17,13 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 /// How often a fault may be tried that does not meet anybody.
 const TRIES: u32 = 3;
 
-/// The seed of what is simulated, where one seed decides everything: the same worlds each time, so that a red one tells of a change. New
-/// ones are looked for by `cargo xtask chaos simulation`; RELIABILITY.md names those that are red.
-fn simulated() -> Seed {
-    if std::env::var_os("CALLBOARD_SEED").is_some() { Seed::choose() } else { Seed(10_000) }
-}
-
 async fn kept(name: &str, store: Store) {
     let _one = ONE_AT_A_TIME.lock().await;
     let fault = faults::find(name).unwrap();
     let rounds = fault.short_rounds() * if is_long() { 10 } else { 1 };
     let mut tries = 1;
     let (seed, ended) = loop {
-        let seed = if store == Store::Memory { simulated() } else { Seed::choose() };
+        let seed = Seed::choose();
         let plan = Plan { seed: seed.0, store, rounds, short: true, planted: String::new() };
         let ended = run::run(fault, &plan).await;
         // A run in which the fault met nobody says nothing, neither good nor bad.

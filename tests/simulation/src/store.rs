@@ -204,6 +204,7 @@ far! {
     fn task_events(task: TaskRef, after: i64, limit: usize) -> Vec<Event>;
     fn events(scope: EventScope, after: Option<Cursor>, limit: usize) -> EventPage;
     fn end_of_events() -> Cursor;
+    fn latest_event_at() -> Option<Timestamp>;
     fn agent(namespace: NamespaceId, name: &str) -> Option<(Agent, usize)>;
     fn agents(namespace: NamespaceId, filter: &AgentFilter, after: Option<&str>, limit: usize) -> AgentPage;
     fn live_sessions(after: Option<AgentId>, limit: usize) -> Vec<Agent>;
@@ -216,6 +217,7 @@ far! {
     fn expired_messages(now: Timestamp, limit: usize) -> Vec<(MailboxRef, MessageId)>;
     fn purge_mailboxes(limit: usize) -> usize;
     fn ended_tasks(before: Timestamp, after: Option<Cursor>, limit: usize) -> Ended;
+    fn forgettable_tasks(tasks: &[TaskRef], before: Timestamp) -> Vec<TaskRef>;
     fn forget_tasks(tasks: &[TaskRef], before: Timestamp) -> Forgotten;
     fn gone_agents(before: Timestamp, limit: usize) -> Vec<AgentKey>;
     fn upkeep() -> ();

@@ -50,10 +50,13 @@ pub async fn until_answered<R: Unary>(
     }
 }
 
-/// Whether faults explain that a stream ended so: its connection broke, or, where agents may be cut off for so long, its session is over.
+/// Whether faults explain that a stream ended so: its connection broke, or, where agents may be cut off for so long, its session is over
+/// or its hello was under way for longer than servers wait for one.
 pub fn explains_an_end(status: &tonic::Status, cut_off: bool) -> bool {
     let error = Error::from(status.clone());
-    error.code() == Some(Code::Unavailable) || (cut_off && error.reason() == "SESSION_EXPIRED")
+    let late_hello =
+        || error.reason() == "PROTOCOL_VIOLATION" && status.message().starts_with("hello: none came within");
+    error.code() == Some(Code::Unavailable) || (cut_off && (error.reason() == "SESSION_EXPIRED" || late_hello()))
 }
 
 /// What an error means, of a call that was tried again or not.

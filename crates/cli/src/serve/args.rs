@@ -94,6 +94,11 @@ pub struct Args {
     #[arg(long, value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<String>,
+    /// Where finished tasks are written before they are forgotten: a directory, in which each is a line of JSON with all its
+    /// events. It is made if it isn't there. Without it they are not kept anywhere.
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<PathBuf>,
     /// How many messages an agent's mailbox may hold. [default: 10000]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

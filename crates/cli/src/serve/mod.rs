@@ -1,5 +1,6 @@
 //! `callboard serve`: the server, from its settings.
 
+mod archive;
 mod args;
 mod check;
 mod database;
@@ -11,6 +12,7 @@ pub use args::Args;
 use settings::Settings;
 
 use crate::error::Error;
+use archive::Directory;
 use callboard_core::planted::Planted;
 use callboard_engine::{Config, Engine, SystemClock, SystemEntropy};
 use callboard_server::identity::IdentityFile;
@@ -37,9 +39,10 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let files = crate::open_files::raise();
     tracing::debug!(files, "open files, connections among them, that this process may have");
     let (tls, identities) = (load_tls(&settings)?, load_identities(&settings)?);
-    let store = database::open(&settings).await?;
     let mut config = settings.engine_config();
     config.rules.planted = planted()?;
+    config.archive = open_archive(&settings)?;
+    let store = database::open(&settings).await?;
     let engine = start_engine(store, config).await?;
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Error::Serve(format!("listen: {address} can't be listened on: {error}; is a server running there?"))
@@ -79,6 +82,13 @@ fn load_tls(settings: &Settings) -> Result<Option<Tls>, Error> {
 fn load_identities(settings: &Settings) -> Result<Option<IdentityFile>, Error> {
     let identities = settings.identities.clone().map(IdentityFile::load).transpose();
     identities.map_err(|fault| Error::Usage(format!("identities: {fault}")))
+}
+
+fn open_archive(settings: &Settings) -> Result<Option<Arc<dyn callboard_engine::Archive>>, Error> {
+    let Some(directory) = &settings.archive else { return Ok(None) };
+    let archive = Directory::open(directory, &mut SystemEntropy::new());
+    let archive = archive.map_err(|fault| Error::Usage(format!("archive: {fault}")))?;
+    Ok(Some(Arc::new(archive)))
 }
 
 async fn start_engine(store: Arc<dyn Store>, config: Config) -> Result<Engine, Error> {

@@ -65,6 +65,8 @@ pub struct Settings {
     pub drain: Duration,
     #[serde(with = "lengths::or_off")]
     pub retention: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<PathBuf>,
     pub mailbox_messages: u32,
     pub mailbox_bytes: u32,
     pub connection_traffic_bytes: u32,
@@ -74,7 +76,7 @@ pub struct Settings {
 }
 
 /// The names of all settings: only these are taken from the environment, where clients have variables of their own.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 26] = [
     "listen",
     "database",
     "database_direct",
@@ -94,6 +96,7 @@ const NAMES: [&str; 25] = [
     "restart_grace",
     "drain",
     "retention",
+    "archive",
     "mailbox_messages",
     "mailbox_bytes",
     "connection_traffic_bytes",
@@ -126,6 +129,7 @@ impl Default for Settings {
             restart_grace: engine.restart_grace,
             drain: limits.drain,
             retention: engine.retention,
+            archive: None,
             mailbox_messages: u32::try_from(engine.rules.mailbox_messages).unwrap_or(u32::MAX),
             mailbox_bytes: u32::try_from(engine.rules.mailbox_bytes).unwrap_or(u32::MAX),
             connection_traffic_bytes: u32::try_from(limits.traffic_per_connection).unwrap_or(u32::MAX),
@@ -162,6 +166,10 @@ impl Settings {
         }
         if self.retention.is_some_and(|kept| kept < second) {
             return Err(Error::Usage("retention: must be at least 1s, or `off`, which keeps everything".into()));
+        }
+        if self.archive.is_some() && self.retention.is_none() {
+            let fault = "archive: nothing is ever archived while retention is `off`; leave one of them out";
+            return Err(Error::Usage(fault.into()));
         }
         if self.connection_traffic_bytes < LEAST_TRAFFIC {
             let least = "a message may have 4 MiB, and one on its way must not keep others out";
@@ -290,6 +298,7 @@ mod tests {
             tls_cert: path(),
             tls_key: path(),
             tls_client_ca: path(),
+            archive: path(),
             ..Settings::default()
         };
         let figment = Figment::from(Serialized::defaults(all));
@@ -370,6 +379,17 @@ mod tests {
             let error = retention(wrong).unwrap_err();
             assert!(error.contains("retention") && error.contains("off"), "{error}");
         }
+    }
+
+    #[test]
+    fn an_archive_without_retention_is_refused() {
+        let load = |retention: Option<&str>| {
+            let archive = Some(PathBuf::from("archive"));
+            load(Args { archive, retention: retention.map(Into::into), ..Args::default() })
+        };
+        assert_eq!(load(None).unwrap().archive, Some(PathBuf::from("archive")));
+        let error = load(Some("off")).unwrap_err();
+        assert!(error.starts_with("archive: "), "{error}");
     }
 
     #[test]

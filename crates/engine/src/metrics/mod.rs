@@ -99,6 +99,8 @@ pub(crate) struct Metrics {
     pub commit: Histogram,
     pub forgetting: Histogram,
     forgotten: Family<Forgotten, Counter>,
+    pub archived: Counter,
+    pub archive_failures: Counter,
     pub mail: MailMetrics,
     // Asked when somebody looks.
     pub ready: Family<TaskType, Gauge>,
@@ -129,6 +131,8 @@ impl Metrics {
             commit: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             forgetting: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             forgotten: Family::default(),
+            archived: Counter::default(),
+            archive_failures: Counter::default(),
             mail: MailMetrics::default(),
             ready: Family::default(),
             leased: Gauge::default(),
@@ -166,6 +170,10 @@ impl Metrics {
         for kind in [Forgotten::TASKS, Forgotten::AGENTS, Forgotten::ANSWERS] {
             self.forgot(kind, 0);
         }
+        let text = "Tasks that the archive kept, each time that it did";
+        registry.register("retention_archived", text, self.archived.clone());
+        let text = "Times that the archive could not keep tasks; they are not forgotten";
+        registry.register("retention_archive_failures", text, self.archive_failures.clone());
         let text = "Calls that were turned away because too many commands waited";
         registry.register("commands_overloaded", text, self.overloaded.clone());
     }

@@ -4,6 +4,7 @@
 // Helpers of tests stand outside of tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod archive;
 mod beside;
 mod store;
 mod untold;

@@ -26,6 +26,8 @@ pub struct Plan {
     pub refused: Mutex<Vec<usize>>,
     /// What assignments carry can't be read.
     pub unreadable: AtomicBool,
+    /// A task whose row can't be read.
+    pub damaged: Mutex<Option<TaskId>>,
     /// A beginning takes one; none there, it waits.
     pub begins: Semaphore,
     /// Says that a transaction is to begin.
@@ -71,6 +73,7 @@ impl FaultyStore {
             next: Mutex::default(),
             refused: Mutex::default(),
             unreadable: AtomicBool::new(false),
+            damaged: Mutex::default(),
             begins: Semaphore::new(Semaphore::MAX_PERMITS),
             beginning: Semaphore::new(0),
         };
@@ -139,6 +142,9 @@ impl Store for FaultyStore {
         self.inner.namespaces().await
     }
     async fn task(&self, task: TaskRef) -> Result<Option<TaskView>> {
+        if *self.plan.damaged.lock().unwrap() == Some(task.1) {
+            return Err(Error::Corrupt("a row".into()));
+        }
         self.inner.task(task).await
     }
     async fn tasks(
@@ -176,6 +182,9 @@ impl Store for FaultyStore {
     }
     async fn end_of_events(&self) -> Result<Cursor> {
         self.inner.end_of_events().await
+    }
+    async fn latest_event_at(&self) -> Result<Option<Timestamp>> {
+        self.inner.latest_event_at().await
     }
     async fn agent(&self, namespace: NamespaceId, name: &str) -> Result<Option<(Agent, usize)>> {
         self.inner.agent(namespace, name).await
@@ -227,6 +236,9 @@ impl Store for FaultyStore {
     }
     async fn ended_tasks(&self, before: Timestamp, after: Option<Cursor>, limit: usize) -> Result<Ended> {
         self.inner.ended_tasks(before, after, limit).await
+    }
+    async fn forgettable_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Vec<TaskRef>> {
+        self.inner.forgettable_tasks(tasks, before).await
     }
     async fn forget_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {
         self.inner.forget_tasks(tasks, before).await

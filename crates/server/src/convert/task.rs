@@ -281,8 +281,17 @@ pub(crate) fn to_full_task(view: &TaskView, namespace: &str, with_input: bool) -
     task
 }
 
+/// Writes a task with everything, its dependencies included.
+pub(crate) fn to_whole_task(view: &TaskView, dependencies: &[Edge], namespace: &str) -> v1::Task {
+    let mut task = to_full_task(view, namespace, true);
+    if let Some(spec) = &mut task.spec {
+        spec.dependencies = dependencies.iter().map(to_dependency).collect();
+    }
+    task
+}
+
 /// Writes a dependency.
-pub(crate) fn to_dependency(edge: &Edge) -> v1::Dependency {
+fn to_dependency(edge: &Edge) -> v1::Dependency {
     let action = match edge.on_failure {
         OnFailure::Skip => v1::DependencyFailureAction::Skip,
         OnFailure::Fail => v1::DependencyFailureAction::Fail,

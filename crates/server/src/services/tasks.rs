@@ -223,13 +223,11 @@ impl TaskService for Tasks {
         check(faults)?;
         let (name, namespace) = self.namespace(&request.namespace).await?;
         let view = self.view(namespace, id).await?;
-        let mut message = task::to_full_task(&view, &name, true);
-        if view.task.dependencies > 0 {
-            let edges = self.0.engine.store().dependencies((namespace, id)).await.map_err(status::of_store)?;
-            if let Some(spec) = &mut message.spec {
-                spec.dependencies = edges.iter().map(task::to_dependency).collect();
-            }
-        }
+        let dependencies = match view.task.dependencies {
+            0 => Vec::new(),
+            _ => self.0.engine.store().dependencies((namespace, id)).await.map_err(status::of_store)?,
+        };
+        let message = task::to_whole_task(&view, &dependencies, &name);
         Ok(Response::new(v1::GetTaskResponse { task: Some(message) }))
     }
 

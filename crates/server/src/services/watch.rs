@@ -87,6 +87,9 @@ impl Watching {
             if self.over {
                 return None;
             }
+            // The transport asks for more before it sends what it has. Behind what fills the reader's window it then asks no more, and
+            // a read that had begun would keep one of the store's few readers for as long as nobody reads.
+            tokio::task::yield_now().await;
             if let Err(status) = self.advance().await {
                 self.over = true;
                 return Some((Err(status), self));

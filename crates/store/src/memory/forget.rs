@@ -4,6 +4,7 @@ use super::tables::Tables;
 use crate::{Cursor, Ended, Forgotten};
 use callboard_core::model::{NamespaceId, Timestamp};
 use callboard_core::working_set::TaskRef;
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -25,6 +26,11 @@ impl Tables {
             }
         }
         Ended { tasks, next: Cursor { transaction: 0, position }, more }
+    }
+
+    pub fn forgettable(&self, tasks: &[TaskRef], before: Timestamp) -> Vec<TaskRef> {
+        let tasks = BTreeSet::from_iter(tasks.iter().copied());
+        tasks.into_iter().filter(|task| self.may_go(*task, before)).collect()
     }
 
     pub fn forget(&mut self, tasks: &[TaskRef], before: Timestamp) -> Forgotten {

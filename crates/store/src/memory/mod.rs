@@ -117,6 +117,10 @@ impl Store for MemoryStore {
         Ok(self.read().end_of_events())
     }
 
+    async fn latest_event_at(&self) -> Result<Option<Timestamp>> {
+        Ok(self.read().latest_event_at())
+    }
+
     async fn agent(&self, namespace: NamespaceId, name: &str) -> Result<Option<(Agent, usize)>> {
         Ok(self.read().agent_by_name(namespace, name))
     }
@@ -182,6 +186,10 @@ impl Store for MemoryStore {
 
     async fn ended_tasks(&self, before: Timestamp, after: Option<Cursor>, limit: usize) -> Result<Ended> {
         Ok(self.read().ended(before, after, limit))
+    }
+
+    async fn forgettable_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Vec<TaskRef>> {
+        Ok(self.read().forgettable(tasks, before))
     }
 
     async fn forget_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {

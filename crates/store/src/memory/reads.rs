@@ -82,6 +82,10 @@ impl Tables {
         Cursor { transaction: 0, position: self.last_event }
     }
 
+    pub fn latest_event_at(&self) -> Option<Timestamp> {
+        self.events.last_key_value().map(|(_, event)| event.at)
+    }
+
     pub fn event_page(&self, scope: EventScope, after: Option<Cursor>, limit: usize) -> EventPage {
         let start = after.map_or(0, |cursor| cursor.position.max(0));
         let behind = self.events.range((Bound::Excluded(start), Bound::Unbounded));

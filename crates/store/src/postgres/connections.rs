@@ -43,6 +43,16 @@ const BATCH: [(&str, &str); 8] = [
     ("jit", "off"),
     ("plan_cache_mode", "force_generic_plan"),
 ];
+/// What holds for pages of events. They are read for every batch, and planning one takes longer than reading it: the planner is told what
+/// is known, as for batches.
+const PAGE: [(&str, &str); 6] = [
+    ("statement_timeout", statement_timeout!()),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
 /// How long a lock is waited for in the common order, in milliseconds.
 pub const IN_ORDER: &str = "5000";
 
@@ -54,21 +64,28 @@ pub struct Connections {
     readers: Arc<Semaphore>,
     /// Of their own: however many read, whoever writes need not wait for them.
     writers: Arc<Semaphore>,
+    /// How many there may be, lent and idle.
+    most: usize,
     idle: Mutex<Idle>,
 }
 
-/// Connections that nobody has. Those of batches have settings of their own, which would be wrong for others.
+/// Connections that nobody has. Those of batches, and of pages, have settings of their own, which would be wrong for others.
 #[derive(Default)]
 struct Idle {
     plain: Vec<PgConnection>,
+    pages: Vec<PgConnection>,
     batches: Vec<PgConnection>,
 }
 
 impl Idle {
-    /// One for this purpose. If there is none, one for others is closed: with the one that is made instead there are not more.
-    fn take(&mut self, purpose: Purpose) -> Option<PgConnection> {
+    /// One for this purpose. If there is none, and one more would be too many beside those that are lent (that of the caller
+    /// included), one for others is closed.
+    fn take(&mut self, purpose: Purpose, lent: usize, most: usize) -> Option<PgConnection> {
+        let idle = self.plain.len() + self.pages.len() + self.batches.len();
         self.of(purpose).pop().or_else(|| {
-            self.plain.pop().or_else(|| self.batches.pop());
+            if lent + idle > most {
+                self.plain.pop().or_else(|| self.pages.pop()).or_else(|| self.batches.pop());
+            }
             None
         })
     }
@@ -76,6 +93,7 @@ impl Idle {
     fn of(&mut self, purpose: Purpose) -> &mut Vec<PgConnection> {
         match purpose {
             Purpose::Batch => &mut self.batches,
+            Purpose::Page => &mut self.pages,
             Purpose::Read | Purpose::Write | Purpose::Schema => &mut self.plain,
         }
     }
@@ -86,6 +104,8 @@ impl Idle {
 pub enum Purpose {
     /// A read of one statement.
     Read,
+    /// A read of events, behind a cursor.
+    Page,
     /// A write that is no batch's.
     Write,
     /// The transaction of a batch.
@@ -98,6 +118,7 @@ impl Purpose {
     fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Read | Self::Write => &PLAIN,
+            Self::Page => &PAGE,
             Self::Batch => &BATCH,
             Self::Schema => &[],
         }
@@ -113,8 +134,9 @@ impl Connections {
     pub fn new(options: PgConnectOptions, prepared: bool, most: usize) -> Arc<Self> {
         let writers = (most / 4).max(1);
         let readers = most.saturating_sub(writers).max(1);
+        let most = readers + writers;
         let [readers, writers] = [readers, writers].map(|permits| Arc::new(Semaphore::new(permits)));
-        Arc::new(Self { options, prepared, readers, writers, idle: Mutex::default() })
+        Arc::new(Self { options, prepared, readers, writers, most, idle: Mutex::default() })
     }
 
     /// Whether a connection keeps what was prepared on it.
@@ -125,7 +147,8 @@ impl Connections {
     /// A connection, idle or new.
     pub async fn lend(self: &Arc<Self>, purpose: Purpose) -> Result<Lent> {
         let permit = self.permit(purpose).await?;
-        let idle = self.idle().take(purpose);
+        let free = self.readers.available_permits() + self.writers.available_permits();
+        let idle = self.idle().take(purpose, self.most.saturating_sub(free), self.most);
         let (connection, reused) = match idle {
             Some(connection) => (connection, true),
             None => (self.connect(purpose).await?, false),
@@ -134,7 +157,10 @@ impl Connections {
     }
 
     async fn permit(&self, purpose: Purpose) -> Result<OwnedSemaphorePermit> {
-        let permits = if purpose == Purpose::Read { &self.readers } else { &self.writers };
+        let permits = match purpose {
+            Purpose::Read | Purpose::Page => &self.readers,
+            Purpose::Write | Purpose::Batch | Purpose::Schema => &self.writers,
+        };
         match timeout(WAIT, permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(Error::Unavailable("the store is closed".into())),
@@ -176,7 +202,7 @@ impl Connections {
         self.readers.close();
         self.writers.close();
         let idle = std::mem::take(&mut *self.idle());
-        for connection in idle.plain.into_iter().chain(idle.batches) {
+        for connection in idle.plain.into_iter().chain(idle.pages).chain(idle.batches) {
             // The server notices a closed socket as well.
             let _ = timeout(CONNECT, connection.close()).await;
         }

@@ -9,9 +9,9 @@ use super::store::{Shared, Sql, rows_at_most};
 use super::{horizon, shown};
 use crate::codec::state_code;
 use crate::columns::Columns;
-use crate::facts::{IN_A_ROW, Packed, event_columns, unpack};
+use crate::facts::{IN_A_ROW, Packed, event_columns, rows_for, unpack};
 use crate::{Cursor, Error, EventPage, EventScope, Result};
-use callboard_core::model::Event;
+use callboard_core::model::{Event, Timestamp};
 use callboard_core::working_set::TaskRef;
 use sqlx::postgres::PgRow;
 use std::time::Duration;
@@ -71,6 +71,7 @@ const END: &str = concat!(
     horizon!(),
     " AS horizon) AS h"
 );
+const LATEST: &str = "SELECT at FROM events ORDER BY token DESC, position DESC LIMIT 1";
 
 /// How long a reader waits for what is committed to be shown: other transactions take milliseconds.
 const PAUSES: [Duration; 5] = [
@@ -115,6 +116,12 @@ pub async fn end(shared: &Shared) -> Result<Cursor> {
     Ok(before(end))
 }
 
+/// When the latest event happened, as far as anybody can see it.
+pub async fn latest_at(shared: &Shared) -> Result<Option<Timestamp>> {
+    let rows = shared.read(Sql::Fixed(LATEST), Values::default).await?;
+    rows.first().map(|row| row.number(0).map(Timestamp)).transpose()
+}
+
 /// The place right before what a transaction did. Positions begin with 1.
 pub fn before(token: i64) -> Cursor {
     Cursor { transaction: token, position: 0 }
@@ -140,28 +147,32 @@ async fn page_now(
     limit: usize,
 ) -> Result<(EventPage, bool)> {
     let start = after.unwrap_or(before(0));
+    let wanted = rows_for(limit);
     let (sql, namespace, task) = match scope {
         EventScope::Namespace(namespace) => (OF_NAMESPACE, namespace, None),
         EventScope::Task(namespace, task) => (OF_TASK, namespace, Some(task.0)),
     };
     let values = || {
-        // The row that the place is in, or the one behind it. One row more: the first may have nothing new.
+        // The row that the place is in, or the one behind it.
         let from = Values::default().one(shared.offset).one(start.transaction).one((start.position + 1) / IN_A_ROW);
-        let values = from.one(namespace.0).one(rows_at_most(limit.saturating_add(1)));
+        let values = from.one(namespace.0).one(rows_at_most(wanted));
         if task.is_some() { values.one(task) } else { values }
     };
-    let rows = shared.read(Sql::Fixed(sql), values).await?;
+    let rows = shared.read_page(sql, values).await?;
     let end = rows.first().map(End::read).transpose()?;
     let end = end.ok_or_else(|| Error::Corrupt("there is no horizon".into()))?;
     let mut found: Vec<(Cursor, Event)> = Vec::new();
+    let mut last_row = None;
     for row in &rows {
         let Some(transaction) = row.number_or_null(TOKEN)? else { break };
+        last_row = Some((transaction, row.number(0)?));
         let place = |(position, event)| (Cursor { transaction, position }, event);
         found.extend(unpack(row)?.into_iter().map(place).filter(|(place, _)| *place > start));
     }
     found.truncate(limit);
     let full = found.len() == limit;
-    let (next, hidden) = match (found.last(), end.scanned) {
+    let more_rows = last_row.filter(|_| rows.len() == wanted).map(end_of_row);
+    let (next, hidden) = match (found.last(), more_rows.or(end.scanned)) {
         (Some((place, _)), _) if full => (*place, false),
         _ if limit == 0 => (start, false),
         (_, Some(scanned)) => (scanned.max(start), false),
@@ -192,10 +203,13 @@ impl End {
     }
 }
 
-/// The last place that a row can have.
+/// The row that two columns name.
 fn last_of(row: &PgRow, column: usize) -> Result<Option<Cursor>> {
     let (token, position) = (row.number_or_null(column)?, row.number_or_null(column + 1)?);
-    let place =
-        |(transaction, position): (i64, i64)| Cursor { transaction, position: position * IN_A_ROW + IN_A_ROW - 1 };
-    Ok(token.zip(position).map(place))
+    Ok(token.zip(position).map(end_of_row))
+}
+
+/// The last place that a row can have.
+fn end_of_row((transaction, position): (i64, i64)) -> Cursor {
+    Cursor { transaction, position: position * IN_A_ROW + IN_A_ROW - 1 }
 }

@@ -27,14 +27,36 @@ const ENDED: &str = concat!(
     horizon!(),
     " ORDER BY token, position LIMIT $4"
 );
-/// Tasks that have ended, locked, and by what they are kept: outgoing edges, and how many events they have about. Who needs one of them now has
-/// it locked, and it is left for the next time.
-const ELIGIBLE: &str = "SELECT t.namespace, t.id, EXISTS (SELECT 1 FROM edges AS e WHERE e.namespace = t.namespace AND e.source = t.id), \
-     (SELECT max(e.sequence) - min(e.sequence) FROM events AS e WHERE e.namespace = t.namespace AND e.task = t.id) \
-     FROM tasks AS t JOIN unnest($1::bigint[], $2::uuid[]) AS v (namespace, id) ON t.namespace = v.namespace AND t.id = v.id \
-     WHERE NOT t.live AND t.wake_at IS NULL AND coalesce((SELECT e.at FROM events AS e \
-     WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= $3 \
-     ORDER BY t.namespace, t.id FOR UPDATE OF t SKIP LOCKED";
+/// Tasks that have ended for good.
+macro_rules! eligible {
+    ($columns:literal, $more:literal) => {
+        concat!(
+            "SELECT t.namespace, t.id",
+            $columns,
+            " FROM tasks AS t JOIN unnest($1::bigint[], $2::uuid[]) AS v (namespace, id) ON t.namespace = v.namespace AND t.id = v.id \
+             WHERE NOT t.live AND t.wake_at IS NULL AND coalesce((SELECT e.at FROM events AS e \
+             WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= $3",
+            $more,
+            " ORDER BY t.namespace, t.id"
+        )
+    };
+}
+/// Locked, and by what they are kept: outgoing edges, and how many events they have about. Who needs one of them now has it
+/// locked, and it is left for the next time.
+const ELIGIBLE: &str = concat!(
+    eligible!(
+        ", EXISTS (SELECT 1 FROM edges AS e WHERE e.namespace = t.namespace AND e.source = t.id), \
+         (SELECT max(e.sequence) - min(e.sequence) FROM events AS e WHERE e.namespace = t.namespace AND e.task = t.id)",
+        ""
+    ),
+    " FOR UPDATE OF t SKIP LOCKED"
+);
+/// Those that no live task depends on, as far as the first [`STEP`] dependents tell.
+const FORGETTABLE: &str = eligible!(
+    "",
+    " AND NOT EXISTS (SELECT 1 FROM (SELECT e.target FROM edges AS e WHERE e.namespace = t.namespace AND e.source = t.id \
+     ORDER BY e.target LIMIT 500) AS few JOIN tasks AS d ON d.namespace = t.namespace AND d.id = few.target WHERE d.live)"
+);
 const TARGETS: &str = "SELECT e.target, coalesce(t.live, false) FROM edges AS e LEFT JOIN tasks AS t \
      ON t.namespace = e.namespace AND t.id = e.target WHERE e.namespace = $1 AND e.source = $2 ORDER BY e.target LIMIT $3";
 const RELEASED: &str = "DELETE FROM edges WHERE namespace = $1 AND source = $2 AND target <= $3";
@@ -93,6 +115,18 @@ pub async fn ended(shared: &Shared, before: Timestamp, after: Option<Cursor>, li
     Ok(Ended { tasks, next, more })
 }
 
+/// Each once: a task that had several runs has several ends.
+fn each_once(tasks: &[TaskRef]) -> Vec<TaskRef> {
+    BTreeSet::from_iter(tasks.iter().copied()).into_iter().collect()
+}
+
+/// Those of the tasks that may be forgotten.
+pub async fn forgettable(shared: &Shared, tasks: &[TaskRef], before: Timestamp) -> Result<Vec<TaskRef>> {
+    let tasks = each_once(tasks);
+    let rows = shared.read(Sql::Fixed(FORGETTABLE), || refs(&tasks).one(before.0)).await?;
+    rows.iter().map(|row| Ok((row.namespace_id(0)?, row.task_id(1)?))).collect()
+}
+
 /// Forgets those of the tasks that may be forgotten.
 pub async fn tasks(shared: &Arc<Shared>, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {
     let mut transaction = PgTransaction::begin(shared).await?;
@@ -102,8 +136,7 @@ pub async fn tasks(shared: &Arc<Shared>, tasks: &[TaskRef], before: Timestamp) -
 }
 
 async fn forget(transaction: &mut PgTransaction, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {
-    // A task that had several runs has several ends.
-    let tasks: Vec<TaskRef> = BTreeSet::from_iter(tasks.iter().copied()).into_iter().collect();
+    let tasks = each_once(tasks);
     let eligible = transaction.fetch(ELIGIBLE, refs(&tasks).one(before.0)).await?;
     let mut forgotten = Forgotten::default();
     let mut whole = Vec::with_capacity(eligible.len());

@@ -49,6 +49,11 @@ impl Shared {
         self.run(sql, values, Purpose::Read).await
     }
 
+    /// The same for what is read again and again, and finds its rows by an index whatever the values are.
+    pub async fn read_page(&self, sql: &'static str, values: impl Fn() -> Values) -> Result<Vec<PgRow>> {
+        self.run(Sql::Fixed(sql), values, Purpose::Page).await
+    }
+
     /// The same for one that may change something; doing it twice must be as good as once.
     pub async fn read_write(&self, sql: Sql, values: impl Fn() -> Values) -> Result<Vec<PgRow>> {
         self.run(sql, values, Purpose::Write).await
@@ -56,7 +61,7 @@ impl Shared {
 
     async fn run(&self, sql: Sql, values: impl Fn() -> Values, purpose: Purpose) -> Result<Vec<PgRow>> {
         const TIME: &str = concat!("; SET LOCAL statement_timeout = ", statement_timeout!());
-        let begin = if purpose == Purpose::Read { "BEGIN READ ONLY" } else { "BEGIN READ WRITE" };
+        let begin = if purpose == Purpose::Write { "BEGIN READ WRITE" } else { "BEGIN READ ONLY" };
         let begin = (!self.connections.are_sessions()).then(|| begin.to_owned() + TIME);
         let mut lent = self.connections.lend(purpose).await?;
         let mut rows = read_on(&mut lent, &sql, values(), begin.as_deref()).await;
@@ -143,6 +148,10 @@ impl Store for PostgresStore {
         events::end(&self.shared).await
     }
 
+    async fn latest_event_at(&self) -> Result<Option<Timestamp>> {
+        events::latest_at(&self.shared).await
+    }
+
     async fn agent(&self, namespace: NamespaceId, name: &str) -> Result<Option<(Agent, usize)>> {
         reads::agent(&self.shared, namespace, name).await
     }
@@ -202,6 +211,10 @@ impl Store for PostgresStore {
 
     async fn ended_tasks(&self, before: Timestamp, after: Option<Cursor>, limit: usize) -> Result<Ended> {
         forget::ended(&self.shared, before, after, limit).await
+    }
+
+    async fn forgettable_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Vec<TaskRef>> {
+        forget::forgettable(&self.shared, tasks, before).await
     }
 
     async fn forget_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {

@@ -7,9 +7,9 @@ use super::many::{Binds, Many};
 use super::schema::number;
 use super::script::Script;
 use crate::codec::state_code;
-use crate::facts::{IN_A_ROW, Packed, event_columns, unpack};
+use crate::facts::{IN_A_ROW, Packed, event_columns, rows_for, unpack};
 use crate::{Cursor, EventPage, EventScope, Result};
-use callboard_core::model::Event;
+use callboard_core::model::{Event, Timestamp};
 use callboard_core::working_set::TaskRef;
 use sqlx::{Either, Executor, SqliteConnection};
 use tokio_stream::StreamExt;
@@ -66,6 +66,8 @@ const OF_NAMESPACE: &str = concat!(
 );
 const OF_TASK: &str = concat!(last_row!(), ";", of_task!());
 
+const LATEST: &str = "SELECT at FROM events WHERE position = (SELECT max(position) FROM events)";
+
 /// Saves events; their positions are given as they come.
 pub fn save<'a>(script: &mut Script<'a>, events: &'a [Packed<'a>]) {
     let bind = |binds: &mut Binds, row: &Packed<'_>| {
@@ -101,6 +103,12 @@ pub async fn end(connection: &mut SqliteConnection) -> Result<i64> {
     Ok(end_of(number(connection, last_row!()).await?))
 }
 
+/// When the latest event happened.
+pub async fn latest_at(connection: &mut SqliteConnection) -> Result<Option<Timestamp>> {
+    let row = sqlx::query(LATEST).fetch_optional(connection).await.map_err(sqlite_error)?;
+    row.map(|row| get(&row, 0).map(Timestamp)).transpose()
+}
+
 /// The last position that a row can have.
 fn last_of(row: i64) -> i64 {
     row.saturating_mul(IN_A_ROW).saturating_add(IN_A_ROW - 1)
@@ -116,6 +124,9 @@ fn end_of(row: i64) -> i64 {
 struct Found {
     last_row: i64,
     events: Vec<(i64, Event)>,
+    /// How many rows they stand in, and the last of these.
+    rows: usize,
+    read_through: i64,
     /// Up to this row events of the namespace may have been forgotten.
     forgotten_through: i64,
 }
@@ -129,7 +140,9 @@ async fn find(connection: &mut SqliteConnection, sql: &'static str, binds: Binds
             (Either::Left(_), _) => statement += 1,
             (Either::Right(row), 0) => found.last_row = get(&row, 0)?,
             (Either::Right(row), 1) => {
-                found.last_row = found.last_row.max(get(&row, 0)?);
+                found.rows += 1;
+                found.read_through = get(&row, 0)?;
+                found.last_row = found.last_row.max(found.read_through);
                 found.events.append(&mut unpack(&row)?);
             }
             (Either::Right(row), _) => found.forgotten_through = get(&row, 0)?,
@@ -158,18 +171,20 @@ pub async fn page(
         EventScope::Namespace(namespace) => binds.add(namespace.0)?,
         EventScope::Task(namespace, task) => bind_task(&mut binds, &(namespace, task))?,
     }
-    // One more: the first may have nothing new.
-    binds.add(rows_at_most(limit.saturating_add(1)))?;
+    let wanted = rows_for(limit);
+    binds.add(rows_at_most(wanted))?;
     if let EventScope::Namespace(namespace) = scope {
         binds.add(namespace.0)?;
     }
-    let Found { last_row, events: mut found, forgotten_through } = find(connection, sql, binds).await?;
+    let Found { last_row, events: mut found, rows, read_through, forgotten_through } =
+        find(connection, sql, binds).await?;
     let end = end_of(last_row);
     found.retain(|(position, _)| *position > start);
     found.truncate(limit);
     let position = match found.last() {
         Some((position, _)) if found.len() == limit => *position,
         _ if limit == 0 => start,
+        _ if rows == wanted => last_of(read_through).max(start),
         _ => last_of(up_to).min(end).max(start),
     };
     let events = found.into_iter().map(|(_, event)| event).collect();
@@ -186,5 +201,5 @@ pub fn statements() -> Vec<&'static Many> {
 /// Every query, to look at its plan.
 #[cfg(test)]
 pub fn queries() -> Vec<&'static str> {
-    vec![HISTORY, of_namespace!(), of_task!()]
+    vec![HISTORY, LATEST, of_namespace!(), of_task!()]
 }

@@ -21,6 +21,17 @@ const SEARCH: i64 = 2_000;
 /// more of them goes in steps.
 const STEP: i64 = 500;
 
+/// Tasks of the statement that have ended for good.
+macro_rules! ended {
+    ($more:literal) => {
+        concat!(
+            ") AS v CROSS JOIN tasks AS t ON t.namespace = v.column1 AND t.id = v.column2 \
+             WHERE t.live IS NULL AND t.wake_at IS NULL AND ifnull((SELECT e.at FROM events AS e INDEXED BY events_task \
+             WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= v.column3",
+            $more
+        )
+    };
+}
 /// Tasks that have ended, and by what they are kept: outgoing edges (3), their latest event (4).
 static ELIGIBLE: Many = Many::values(
     "SELECT t.namespace, t.id, EXISTS (SELECT 1 FROM edges AS e WHERE e.namespace = t.namespace AND e.source = t.id), \
@@ -28,9 +39,17 @@ static ELIGIBLE: Many = Many::values(
       WHERE e.namespace = t.namespace AND e.task = t.id) \
      FROM (VALUES ",
     "(?,?,?)",
-    ") AS v CROSS JOIN tasks AS t ON t.namespace = v.column1 AND t.id = v.column2 \
-     WHERE t.live IS NULL AND t.wake_at IS NULL AND ifnull((SELECT e.at FROM events AS e INDEXED BY events_task \
-     WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= v.column3",
+    ended!(""),
+);
+/// The same that no live task depends on, as far as the first [`STEP`] dependents tell.
+static FORGETTABLE: Many = Many::values(
+    "SELECT t.namespace, t.id FROM (VALUES ",
+    "(?,?,?)",
+    ended!(
+        " AND NOT EXISTS (SELECT 1 FROM (SELECT e.target FROM edges AS e WHERE e.namespace = t.namespace \
+         AND e.source = t.id ORDER BY e.target LIMIT 500) AS few CROSS JOIN tasks AS d \
+         ON d.namespace = t.namespace AND d.id = few.target WHERE d.live IS NOT NULL)"
+    ),
 );
 
 macro_rules! delete {
@@ -88,17 +107,40 @@ pub async fn ended(
     Ok(Ended { tasks, next: Cursor { transaction: 0, position }, more })
 }
 
-/// Forgets those of the tasks that may be forgotten. Needs a transaction around it.
-pub async fn forget(connection: &mut SqliteConnection, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {
-    // A task that had several runs has several ends.
-    let tasks: Vec<TaskRef> = BTreeSet::from_iter(tasks.iter().copied()).into_iter().collect();
-    let mut eligible = Vec::new();
-    let bind = |binds: &mut Binds, task: &TaskRef| {
+/// Each once: a task that had several runs has several ends.
+fn each_once(tasks: &[TaskRef]) -> Vec<TaskRef> {
+    BTreeSet::from_iter(tasks.iter().copied()).into_iter().collect()
+}
+
+fn bind_before(before: Timestamp) -> impl Fn(&mut Binds, &TaskRef) -> Result<()> {
+    move |binds, task| {
         bind_task(binds, task)?;
         binds.add(before.0)
-    };
+    }
+}
+
+/// Those of the tasks that may be forgotten.
+pub async fn forgettable(
+    connection: &mut SqliteConnection,
+    tasks: &[TaskRef],
+    before: Timestamp,
+) -> Result<Vec<TaskRef>> {
+    let mut found = BTreeSet::new();
+    FORGETTABLE
+        .fetch(connection, &each_once(tasks), bind_before(before), |row| {
+            found.insert((row.namespace_id(0)?, row.task_id(1)?));
+            Ok(())
+        })
+        .await?;
+    Ok(found.into_iter().collect())
+}
+
+/// Forgets those of the tasks that may be forgotten. Needs a transaction around it.
+pub async fn forget(connection: &mut SqliteConnection, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {
+    let tasks = each_once(tasks);
+    let mut eligible = Vec::new();
     ELIGIBLE
-        .fetch(connection, &tasks, bind, |row| {
+        .fetch(connection, &tasks, bind_before(before), |row| {
             let events: Option<i64> = get(row, 3)?;
             eligible.push(((row.namespace_id(0)?, row.task_id(1)?), row.small(2)? == 1, events.unwrap_or(0)));
             Ok(())
@@ -233,5 +275,5 @@ pub async fn gone_agents(connection: &mut SqliteConnection, before: Timestamp, l
 /// Every statement, to look at its plan.
 #[cfg(test)]
 pub fn statements() -> Vec<&'static Many> {
-    vec![&ELIGIBLE, &TASKS, &SPECS, &PAYLOADS, &EDGES, &POSITIONS, &EVENTS, &TAGS, &TAG]
+    vec![&ELIGIBLE, &FORGETTABLE, &TASKS, &SPECS, &PAYLOADS, &EDGES, &POSITIONS, &EVENTS, &TAGS, &TAG]
 }

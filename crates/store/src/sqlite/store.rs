@@ -100,6 +100,10 @@ impl Store for SqliteStore {
         Ok(Cursor { transaction: 0, position })
     }
 
+    async fn latest_event_at(&self) -> Result<Option<Timestamp>> {
+        self.readers.read(async |connection| events::latest_at(connection).await).await
+    }
+
     async fn agent(&self, namespace: NamespaceId, name: &str) -> Result<Option<(Agent, usize)>> {
         self.readers.read(async |connection| reads::agent(connection, namespace, name).await).await
     }
@@ -167,6 +171,10 @@ impl Store for SqliteStore {
 
     async fn ended_tasks(&self, before: Timestamp, after: Option<Cursor>, limit: usize) -> Result<Ended> {
         self.readers.read(async |connection| forget::ended(connection, before, after, limit).await).await
+    }
+
+    async fn forgettable_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Vec<TaskRef>> {
+        self.readers.read(async |connection| forget::forgettable(connection, tasks, before).await).await
     }
 
     async fn forget_tasks(&self, tasks: &[TaskRef], before: Timestamp) -> Result<Forgotten> {

@@ -88,6 +88,17 @@ pub async fn of_one_task(fixture: Fixture) {
     assert_eq!(follow(&fixture, scope, Some(end), 100).await.0, [event(1, 11)]);
 }
 
+/// By the clock of whoever wrote it, whichever namespace it is in.
+pub async fn the_latest_tells_its_time(fixture: Fixture) {
+    assert_eq!(fixture.store.latest_event_at().await.unwrap(), None);
+    let later = Event { at: at(9), ..elsewhere(1, 1) };
+    fixture.save(changes(vec![event(1, 1), later])).await;
+    assert_eq!(fixture.store.latest_event_at().await.unwrap(), Some(at(9)));
+    let earlier = Event { at: at(7), ..event(1, 2) };
+    fixture.save(changes(vec![earlier])).await;
+    assert_eq!(fixture.store.latest_event_at().await.unwrap(), Some(at(7)));
+}
+
 /// Behind the end there is what comes, and only that.
 pub async fn the_end_is_behind_everything(fixture: Fixture) {
     let end = fixture.store.end_of_events().await.unwrap();

@@ -48,7 +48,7 @@ macro_rules! conformance {
                 dependency_results_come_in_pages,
             }
             events::{
-                in_the_order_of_commits, a_cursor_never_skips, of_one_task, the_end_is_behind_everything,
+                in_the_order_of_commits, a_cursor_never_skips, of_one_task, the_latest_tells_its_time, the_end_is_behind_everything,
             }
             lists::{
                 newest_first_in_pages, by_state, by_type_and_agent, by_key, by_tags, by_time, by_the_end_of_the_id,
@@ -61,7 +61,8 @@ macro_rules! conformance {
             }
             retention::{
                 a_finished_task_goes_with_all_its_rows, what_lives_or_ended_lately_stays, what_a_live_task_depends_on_stays,
-                a_large_task_goes_in_steps, readers_of_forgotten_events_are_told, agents_that_are_gone,
+                what_would_be_forgotten_is_told_before, a_large_task_goes_in_steps, readers_of_forgotten_events_are_told,
+                agents_that_are_gone,
             }
             agents::{
                 with_their_leases, in_pages_by_name, live_sessions_by_id, removed_agents_are_forgotten,

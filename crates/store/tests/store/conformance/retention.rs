@@ -132,6 +132,41 @@ pub async fn what_a_live_task_depends_on_stays(fixture: Fixture) {
     assert_eq!(forget(&fixture, 300).await, 1);
 }
 
+/// What would be forgotten is told before, and that changes nothing: it can be kept elsewhere.
+pub async fn what_would_be_forgotten_is_told_before(fixture: Fixture) {
+    namespace_row(&fixture).await;
+    for n in [1, 2, 3, 5] {
+        finished(&fixture, n, 10).await;
+    }
+    let live = Task { dependencies: 1, ..task(8) };
+    let again = finished(&fixture, 4, 10).await;
+    let again = Task { run: 2, ..step(&again, waiting()) };
+    let changes = ChangeSet {
+        edges: vec![edge(1, 8, 0), edge(2, 3, 0)],
+        events: vec![dated(8, 1, 5, StateName::Ready), dated(4, 3, 20, StateName::Waiting)],
+        tasks: [new_tasks([&live]).tasks, tasks([changed(&again)]).tasks].concat(),
+        ..ChangeSet::default()
+    };
+    fixture.save(changes).await;
+    finished(&fixture, 6, 500).await;
+    let asked = [6, 3, 2, 3, 7, 4, 1, 8, 5, 2].map(|n| (NAMESPACE, task_id(n)));
+    let asked = [&asked[..], &[(OTHER, task_id(5))]].concat();
+    let told = async |seconds| {
+        let found = fixture.store.forgettable_tasks(&asked, at(seconds)).await.unwrap();
+        found.into_iter().map(|(_, task)| number(task)).collect::<Vec<_>>()
+    };
+    assert!(told(9).await.is_empty());
+    assert_eq!(told(300).await, [2, 3, 5], "1 is needed, 4 and 8 live, 6 ended lately, 7 was never there");
+    assert_eq!(told(300).await, [2, 3, 5]);
+    assert_eq!(told(500).await, [2, 3, 5, 6]);
+    assert_eq!(fixture.store.task_events((NAMESPACE, task_id(5)), 0, 10).await.unwrap().len(), 2);
+    assert_eq!(forget(&fixture, 300).await, 3);
+    assert!(told(300).await.is_empty());
+    end(&fixture, &live, 20).await;
+    assert_eq!(told(300).await, [1, 8]);
+    assert!(fixture.store.forgettable_tasks(&[], at(300)).await.unwrap().is_empty());
+}
+
 /// A task that thousands depended on, or with thousands of events, goes in steps.
 pub async fn a_large_task_goes_in_steps(fixture: Fixture) {
     namespace_row(&fixture).await;
@@ -140,10 +175,13 @@ pub async fn a_large_task_goes_in_steps(fixture: Fixture) {
     let edges = (100..1_700).map(|n| edge(1, n, 0)).collect();
     fixture.save(ChangeSet { edges, ..new_tasks(&targets) }).await;
     assert_eq!(forget(&fixture, 100).await, 0);
+    let all = [(NAMESPACE, first.id)];
+    assert!(fixture.store.forgettable_tasks(&all, at(100)).await.unwrap().is_empty());
     let ended: Vec<Task> = targets.iter().map(|task| step(task, completed(200))).collect();
     fixture.save(tasks(ended.iter().map(changed))).await;
     let events = (3..2_000).map(|sequence| dated(1, sequence, 11, StateName::Completed)).collect();
     fixture.save(ChangeSet { events, ..ChangeSet::default() }).await;
+    assert_eq!(fixture.store.forgettable_tasks(&all, at(100)).await.unwrap(), all);
     assert_eq!(forget(&fixture, 100).await, 1);
     assert!(!known(&fixture, number(first.id)).await);
     assert!(fixture.store.task_events((NAMESPACE, first.id), 0, 10).await.unwrap().is_empty());

@@ -68,6 +68,7 @@ async fn read_everything(fixture: &Fixture, tasks: &Range<u32>, round: u32) {
     store.dependencies(one).await.unwrap();
     store.dependency_results(one, None, 10, 1 << 20).await.unwrap();
     store.task_events(one, 0, 10).await.unwrap();
+    store.latest_event_at().await.unwrap().unwrap();
     for scope in [EventScope::Namespace(NAMESPACE), EventScope::Task(NAMESPACE, task_id(n))] {
         let end = store.end_of_events().await.unwrap();
         store.events(scope, None, 50).await.unwrap();
@@ -80,6 +81,7 @@ async fn read_everything(fixture: &Fixture, tasks: &Range<u32>, round: u32) {
     store.due(at(i64::from(n)), None, 100).await.unwrap();
     assert_eq!(store.ready_lanes(100).await.unwrap().len(), 1);
     store.ended_tasks(at(1 << 30), None, 10).await.unwrap();
+    store.forgettable_tasks(&[one], at(1 << 30)).await.unwrap();
     store.gone_agents(at(1 << 30), 10).await.unwrap();
     store.new_mail(store.end_of_mail().await.unwrap(), 10).await.unwrap();
     store.expired_messages(at(1), 10).await.unwrap();
