@@ -51,7 +51,8 @@ fn not_started(command: &Command, error: &std::io::Error) -> String {
 /// How to get a program that is missing.
 pub fn remedy(program: &str) -> &'static str {
     match program {
-        "npm" | "node" => "install Node.js 18 or newer, which brings npm (https://nodejs.org)",
+        "npm" | "node" => "install Node.js 20.19 or newer, which brings npm (https://nodejs.org)",
+        "go" | "gofmt" => "install Go 1.26 or newer (https://go.dev/dl)",
         "git" => "install git (https://git-scm.com)",
         "cargo" => "install Rust (https://rustup.rs)",
         "python3" => "install Python 3.10 or newer with its venv module (Debian and Ubuntu: python3-venv)",

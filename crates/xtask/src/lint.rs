@@ -4,7 +4,7 @@ use crate::Result;
 use crate::command::quiet;
 use crate::steps::Steps;
 use crate::workspace::{cargo, root, target};
-use crate::{buf, deploy, tidy, tools, venv};
+use crate::{buf, deploy, golang, tidy, tools, typescript, venv};
 use std::io::stdout;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,6 +30,9 @@ pub fn add(steps: &mut Steps, python: Option<&PathBuf>, buf: Option<&PathBuf>, d
     steps.run_with(python, "ruff check", |python| quiet(&mut tool(python, &["ruff", "check"])));
     steps.run_with(python, "ruff format", |python| quiet(&mut tool(python, &["ruff", "format", "--check"])));
     steps.run_with(python, "mypy", |python| quiet(&mut tool(python, &["mypy"])));
+    golang::lint(steps);
+    let sdk = steps.run("typescript packages", typescript::install);
+    steps.run_with(sdk.as_ref(), "typescript lint", |sdk| typescript::lint(sdk));
     steps.run("cargo clippy", || {
         quiet(cargo().args(["clippy", "--workspace", "--all-targets", "--keep-going", "--", "-D", "warnings"]))
     });

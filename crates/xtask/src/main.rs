@@ -7,12 +7,14 @@ mod demo;
 mod deploy;
 mod fuzz;
 mod generate;
+mod golang;
 mod history;
 mod lint;
 mod steps;
 mod test;
 mod tidy;
 mod tools;
+mod typescript;
 mod venv;
 mod workspace;
 
@@ -32,13 +34,13 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write what is generated from `proto/`: Rust, the descriptors for reflection, Python.
+    /// Write what is generated from `proto/`: Rust, the descriptors for reflection, Python, TypeScript, Go.
     Generate {
         /// Write nothing; fail when something committed is stale.
         #[arg(long)]
         check: bool,
     },
-    /// Check form: rustfmt, clippy, buf, ruff, mypy, tidy.
+    /// Check form: rustfmt, clippy, buf, ruff, mypy, gofmt, go vet, staticcheck, eslint, prettier, tidy.
     Lint,
     /// Check the invariants that can be read off the source tree.
     Tidy,

@@ -3,7 +3,7 @@
 use crate::command::{output, quiet, watched};
 use crate::steps::Steps;
 use crate::workspace::{binary, cargo, root, target};
-use crate::{Result, buf, deploy, generate, history, lint, tools, venv};
+use crate::{Result, buf, deploy, generate, golang, history, lint, tools, typescript, venv};
 use std::env;
 use std::io::stdout;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,12 @@ pub fn run(long: bool) -> Result<()> {
     let sdk_needs = python.clone().zip(built.clone());
     let sdk = steps.run_with(sdk_needs.as_ref(), "pytest", |(python, binary)| pytest(python, binary));
     steps.note(sdk.clone().unwrap_or_default());
+    let typescript_needs = typescript::install().ok().zip(built.clone());
+    let typescript =
+        steps.run_with(typescript_needs.as_ref(), "typescript test", |(sdk, binary)| typescript::test(sdk, binary));
+    steps.note(typescript.clone().unwrap_or_default());
+    let go = steps.run_with(built.as_ref(), "go test", |binary| golang::test(binary));
+    steps.note(go.clone().unwrap_or_default());
     let postgres = steps.run("postgresql", tools::postgres);
     let lacking = history::lacking();
     let history = lacking.is_none();
@@ -39,6 +45,8 @@ pub fn run(long: bool) -> Result<()> {
         println!("{lacking}");
     }
     println!("pytest: {}", sdk.as_deref().unwrap_or("FAILED or not run"));
+    println!("typescript: {}", typescript.as_deref().unwrap_or("FAILED or not run"));
+    println!("go test: {}", go.as_deref().unwrap_or("FAILED or not run"));
     println!("{}", tally.line());
     verdict
 }

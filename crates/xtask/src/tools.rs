@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::command;
+use crate::golang;
 use crate::venv;
 use crate::workspace::cargo;
 use std::env;
@@ -22,10 +23,33 @@ pub fn check() -> Result<()> {
             missing.push(error.to_string());
         }
     }
+    let node = command::output(Command::new("node").arg("--version")).unwrap_or_default();
+    if is_old(&node) {
+        let version = node.trim();
+        missing.push(format!(
+            "node is {version}, and the TypeScript SDK needs 20.19 or newer: {}",
+            command::remedy("node")
+        ));
+    }
     if let Err(error) = venv::interpreter() {
         missing.push(error.to_string());
     }
+    if let Err(error) = golang::check() {
+        missing.push(error.to_string());
+    }
     if missing.is_empty() { Ok(()) } else { Err(missing.join("\n").into()) }
+}
+
+/// Whether a program runs.
+pub fn has(program: &str) -> bool {
+    command::output(Command::new(program).arg("--version")).is_ok()
+}
+
+/// Whether this version of Node.js, `v20.19.0`, is one that the TypeScript SDK's tools don't run on.
+fn is_old(node: &str) -> bool {
+    let mut parts = node.trim().trim_start_matches('v').split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    !node.is_empty() && (major, minor) < (20, 19)
 }
 
 /// How to get PostgreSQL's server and PgBouncer, which tests start for themselves.
@@ -79,5 +103,16 @@ fn find_postgres() -> Option<PathBuf> {
     match env::var_os("CALLBOARD_POSTGRES_BIN") {
         Some(named) => Some(PathBuf::from(named)).filter(|folder| has_all(folder)),
         None => env::split_paths(&path).chain(packaged).find(|folder| has_all(folder)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_old;
+
+    #[test]
+    fn node_may_be_new_but_not_old() {
+        assert!(is_old("v18.19.1\n") && is_old("v20.18.3"));
+        assert!(!is_old("v20.19.0") && !is_old("v22.0.0\n") && !is_old(""));
     }
 }

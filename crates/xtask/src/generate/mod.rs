@@ -1,7 +1,9 @@
 //! Generates code from `proto/`, or checks that what is committed is what would be generated.
 
+mod golang;
 mod python;
 mod rust;
+mod typescript;
 
 use crate::Result;
 use crate::workspace::root;
@@ -11,8 +13,12 @@ use std::path::{Path, PathBuf};
 type Generator = fn(&Path) -> Result<()>;
 
 /// What is generated, and the directory that holds it and nothing else.
-const OUTPUTS: [(Generator, &str); 2] =
-    [(rust::generate, "crates/proto/src/generated"), (python::generate, "sdk/python/src/callboard/_gen/callboard/v1")];
+const OUTPUTS: [(Generator, &str); 4] = [
+    (rust::generate, "crates/proto/src/generated"),
+    (python::generate, "sdk/python/src/callboard/_gen/callboard/v1"),
+    (golang::generate, "sdk/go/callboardv1"),
+    (typescript::generate, "sdk/typescript/src/_gen/callboard/v1"),
+];
 
 /// Writes the generated files, or with `check` compares them and names each that is stale.
 pub fn run(check: bool) -> Result<()> {

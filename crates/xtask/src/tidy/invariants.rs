@@ -131,7 +131,7 @@ fn exists(holder: &Holder, files: &[File]) -> Result<(), String> {
 }
 
 fn defines(source: &str, test: &str) -> bool {
-    ["fn ", "def "].iter().any(|keyword| {
+    ["fn ", "def ", "func "].iter().any(|keyword| {
         let needle = format!("{keyword}{test}");
         source
             .match_indices(&needle)

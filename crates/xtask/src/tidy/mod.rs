@@ -21,7 +21,7 @@ struct File {
 
 impl File {
     fn is_generated(&self) -> bool {
-        self.path.contains("/generated/") || self.path.contains("/_gen/")
+        self.path.contains("/generated/") || self.path.contains("/_gen/") || self.path.ends_with(".pb.go")
     }
 
     fn ends_with(&self, endings: &[&str]) -> bool {

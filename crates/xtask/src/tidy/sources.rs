@@ -25,7 +25,7 @@ const SQL: [&str; 8] = [
 const HOMES: [&str; 4] = ["/home/", "/root/", "/Users/", ":\\Users\\"];
 
 /// Text files that are looked through for paths, besides sources.
-const TEXTS: [&str; 10] = [".rs", ".py", ".md", ".toml", ".proto", ".yaml", ".yml", ".json", ".sh", ".ci/run"];
+const TEXTS: [&str; 11] = [".rs", ".py", ".go", ".md", ".toml", ".proto", ".yaml", ".yml", ".json", ".sh", ".ci/run"];
 
 /// All rules, over all files.
 pub fn check(files: &[File]) -> Vec<Violation> {
@@ -46,7 +46,8 @@ pub fn check(files: &[File]) -> Vec<Violation> {
 
 fn language(file: &File) -> Option<Language> {
     match file.path.rsplit_once('.') {
-        Some((_, "rs")) => Some(Language::Rust),
+        // Go's comments and strings look like Rust's, but for raw strings: near enough for these rules.
+        Some((_, "rs" | "go")) => Some(Language::Rust),
         Some((_, "py")) => Some(Language::Python),
         _ => None,
     }
@@ -57,8 +58,11 @@ fn is_ours(file: &File) -> bool {
     file.path == "crates/xtask/src/tidy/sources.rs"
 }
 
-/// Whether it lies in the sources of a crate or an SDK: `crates/<name>/src/`, `sdk/<name>/src/`.
+/// Whether it lies in the sources of a crate or an SDK: `crates/<name>/src/`, `sdk/<name>/src/`. A Go module has no `src`.
 fn is_source(path: &str) -> bool {
+    if path.starts_with("sdk/go/") {
+        return path.ends_with(".go");
+    }
     let mut parts = path.split('/');
     matches!((parts.next(), parts.next(), parts.next()), (Some("crates" | "sdk"), Some(_), Some("src")))
 }

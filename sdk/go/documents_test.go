@@ -1,0 +1,160 @@
+package callboard_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"callboard.dev/sdk/go"
+	"callboard.dev/sdk/go/internal/testserver"
+)
+
+// program builds what is to be run, and gives where it is.
+func program(t *testing.T, sources ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "program")
+	build := exec.Command("go", append([]string{"build", "-o", path}, sources...)...)
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	return path
+}
+
+// started is a program that runs.
+type started struct {
+	*exec.Cmd
+	t      *testing.T
+	mu     sync.Mutex
+	output bytes.Buffer
+}
+
+func (s *started) Write(text []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.output.Write(text)
+}
+
+func (s *started) said() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.output.String()
+}
+
+// start starts a program that finds the server by its environment. It ends with the test.
+func start(t *testing.T, server *testserver.Server, path string) *started {
+	t.Helper()
+	s := &started{Cmd: exec.Command(path), t: t}
+	s.Stdout, s.Stderr = s, s
+	s.Env = append(testserver.Environment(), "CALLBOARD_ADDRESS="+server.Address)
+	check(t, s.Start())
+	t.Cleanup(func() {
+		if s.ProcessState == nil {
+			_ = s.Process.Kill()
+			_ = s.Wait()
+		}
+	})
+	return s
+}
+
+// ends waits until the program has ended well.
+func (s *started) ends() string {
+	s.t.Helper()
+	late := time.AfterFunc(long, func() { _ = s.Process.Kill() })
+	defer late.Stop()
+	if err := s.Wait(); err != nil {
+		s.t.Fatalf("%v: %s", err, s.said())
+	}
+	return s.said()
+}
+
+// blocks gives the programs in the README.
+func blocks(t *testing.T) []string {
+	t.Helper()
+	readme := must[[]byte](t)(os.ReadFile("README.md"))
+	var found []string
+	for _, block := range regexp.MustCompile("(?ms)^```go\n(package main\n.*?)^```").FindAllSubmatch(readme, -1) {
+		found = append(found, string(block[1]))
+	}
+	return found
+}
+
+func TestTheFirstAgentAndItsTaskWorkAsPrinted(t *testing.T) {
+	printed := blocks(t)
+	if len(printed) != 2 {
+		t.Fatalf("the README has %d programs, not two", len(printed))
+	}
+	paths := make([]string, 2)
+	for at, source := range printed {
+		file := filepath.Join(t.TempDir(), "main.go")
+		check(t, os.WriteFile(file, []byte(source), 0o600))
+		paths[at] = program(t, file)
+	}
+	server := testserver.Start(t)
+	agent := start(t, server, paths[0])
+	expect(t, start(t, server, paths[1]).ends() == "Hello, Ada!\n", "greets")
+	check(t, agent.Process.Signal(os.Interrupt))
+	agent.ends()
+}
+
+func TestTheExamplesRun(t *testing.T) {
+	server := testserver.Start(t)
+	for name, want := range map[string]string{
+		"pipeline": "10 words",
+		"progress": "attempt 2 climbed from step 2 to 4",
+		"cancel":   "the task ended CANCELLED",
+	} {
+		said := start(t, server, program(t, "./examples/"+name)).ends()
+		expect(t, strings.Contains(said, want), name, said)
+	}
+	agent := start(t, server, program(t, "./examples/hello"))
+	client := clientOf(t, server)
+	got := must[string](t)(callboard.Run[string](limited(t), client, callboard.NewTask{Type: "greet", Input: greeting{"Bob"}}, nil))
+	expect(t, got == "Hello, Bob!", "hello", got)
+	check(t, agent.Process.Signal(os.Interrupt))
+	agent.ends()
+}
+
+func ExampleEncode() {
+	for _, value := range []any{"text", []byte("bytes"), map[string]int{"a": 1}, nil} {
+		payload, err := callboard.Encode(value)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(payload.GetContentType(), payload.GetText()+string(payload.GetBinary()))
+	}
+	// Output:
+	// text/plain text
+	// application/octet-stream bytes
+	// application/json {"a":1}
+	// application/json null
+}
+
+func ExampleDecode() {
+	payload := callboard.Text(`{"name": "Ada", "age": 36}`, "application/json")
+	person, err := callboard.Decode[struct {
+		Name string
+		Age  int
+	}](payload)
+	fmt.Println(person.Name, person.Age, err)
+	// Output: Ada 36 <nil>
+}
+
+func ExampleAfter() {
+	review := callboard.NewTask{Type: "review", Input: "", DependsOn: callboard.After("id-1", "id-2")}
+	fmt.Println(len(review.DependsOn), review.DependsOn[0].TaskID)
+	// Output: 2 id-1
+}
+
+func ExampleError() {
+	_, err := callboard.NewClient(&callboard.ClientOptions{Address: "localhost:7470"})
+	fmt.Println(err)
+	// Output: InvalidArgument INVALID_FIELD: address "localhost:7470" has no scheme: give one like http://127.0.0.1:7470
+}

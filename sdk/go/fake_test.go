@@ -1,0 +1,381 @@
+package callboard_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"callboard.dev/sdk/go"
+	"callboard.dev/sdk/go/callboardv1"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// fake is a server that does what a test says, and the real one never does: refusals, cut streams, receipts that don't come.
+type fake struct {
+	callboardv1.UnimplementedTaskServiceServer
+	callboardv1.UnimplementedAgentServiceServer
+	address string
+	server  *grpc.Server
+
+	mu       sync.Mutex
+	requests []proto.Message
+	create   func(ctx context.Context, count int) (*callboardv1.CreateTaskResponse, error)
+	wait     func(request *callboardv1.WaitTaskRequest) (*callboardv1.WaitTaskResponse, error)
+	watch    func(request *callboardv1.WatchEventsRequest, count int, out grpc.ServerStreamingServer[callboardv1.WatchEventsResponse]) error
+	streams  chan *fakeStream
+}
+
+// fakeStream is one attached stream.
+type fakeStream struct {
+	hello  *callboardv1.Hello
+	frames chan *callboardv1.AttachRequest
+	send   chan *callboardv1.AttachResponse
+	end    chan error
+}
+
+func newFake(t *testing.T) *fake {
+	t.Helper()
+	f := &fake{server: grpc.NewServer(), streams: make(chan *fakeStream, 8)}
+	callboardv1.RegisterTaskServiceServer(f.server, f)
+	callboardv1.RegisterAgentServiceServer(f.server, f)
+	listener := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
+	f.address = "http://" + listener.Addr().String()
+	go func() { _ = f.server.Serve(listener) }()
+	t.Cleanup(f.server.Stop)
+	return f
+}
+
+func (f *fake) note(request proto.Message) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests = append(f.requests, proto.Clone(request))
+	return len(f.requests)
+}
+
+func (f *fake) CreateTask(ctx context.Context, request *callboardv1.CreateTaskRequest) (*callboardv1.CreateTaskResponse, error) {
+	return f.create(ctx, f.note(request))
+}
+
+func (f *fake) WaitTask(_ context.Context, request *callboardv1.WaitTaskRequest) (*callboardv1.WaitTaskResponse, error) {
+	f.note(request)
+	return f.wait(request)
+}
+
+func (f *fake) WatchEvents(request *callboardv1.WatchEventsRequest, out grpc.ServerStreamingServer[callboardv1.WatchEventsResponse]) error {
+	return f.watch(request, f.note(request), out)
+}
+
+func (f *fake) Attach(stream grpc.BidiStreamingServer[callboardv1.AttachRequest, callboardv1.AttachResponse]) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	s := &fakeStream{first.GetHello(), make(chan *callboardv1.AttachRequest, 100), make(chan *callboardv1.AttachResponse, 100), make(chan error, 1)}
+	go func() {
+		for {
+			frame, err := stream.Recv()
+			if err != nil {
+				s.end <- nil
+				return
+			}
+			s.frames <- frame
+		}
+	}()
+	f.streams <- s
+	for {
+		select {
+		case frame := <-s.send:
+			if err := stream.Send(frame); err != nil {
+				return err
+			}
+		case err := <-s.end:
+			return err
+		}
+	}
+}
+
+func (s *fakeStream) welcome(lease time.Duration, held ...*callboardv1.Attempt) {
+	s.send <- &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_Welcome{Welcome: &callboardv1.Welcome{
+		AgentId: "id", SessionEpoch: 1, Lease: durationpb.New(lease), Held: held, Features: []string{"progress", "checkpoint", "drain"},
+	}}}
+}
+
+func (s *fakeStream) assign(task, taskType string) {
+	attempt := &callboardv1.Attempt{TaskId: task, Attempt: 1, LeaseToken: "t"}
+	assignment := &callboardv1.Assignment{Attempt: attempt, Spec: &callboardv1.TaskSpec{Type: taskType}}
+	batch := &callboardv1.AssignmentBatch{Assignments: []*callboardv1.Assignment{assignment}}
+	s.send <- &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_Assignments{Assignments: batch}}
+}
+
+// report gives the next report that is none of those to be skipped.
+func (s *fakeStream) report(t *testing.T) *callboardv1.Report {
+	t.Helper()
+	for {
+		if reports := receive(t, s.frames).GetReports().GetReports(); len(reports) > 0 {
+			return reports[0]
+		}
+	}
+}
+
+func (s *fakeStream) commit(report *callboardv1.Report) {
+	receipt := &callboardv1.Receipt{ReportId: report.GetReportId(), Attempt: report.GetAttempt(), Status: callboardv1.ReceiptStatus_RECEIPT_STATUS_COMMITTED}
+	batch := &callboardv1.ReceiptBatch{Receipts: []*callboardv1.Receipt{receipt}}
+	s.send <- &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_Receipts{Receipts: batch}}
+}
+
+func refuse(code codes.Code, reason string) error {
+	said, _ := status.New(code, "no").WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: "callboard.dev"})
+	return said.Err()
+}
+
+func TestACallIsRetriedWithItsRequestIDAndADeadline(t *testing.T) {
+	server := newFake(t)
+	server.create = func(ctx context.Context, count int) (*callboardv1.CreateTaskResponse, error) {
+		deadline, limited := ctx.Deadline()
+		if !limited || time.Until(deadline) > 31*time.Second {
+			return nil, status.Error(codes.InvalidArgument, "no deadline")
+		}
+		switch count {
+		case 1:
+			return nil, refuse(codes.Unavailable, "OVERLOADED")
+		case 2:
+			said, _ := status.New(codes.ResourceExhausted, "later").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Millisecond)})
+			return nil, said.Err()
+		}
+		return &callboardv1.CreateTaskResponse{Receipt: &callboardv1.TaskReceipt{TaskId: "id-1"}}, nil
+	}
+	client := newClient(t, &callboard.ClientOptions{Address: server.address})
+	receipt := must[*callboard.TaskReceipt](t)(client.Create(limited(t), echo("x"), nil))
+	expect(t, receipt.GetTaskId() == "id-1" && len(server.requests) == 3, "retried", server.requests)
+	for _, request := range server.requests {
+		id := request.(*callboardv1.CreateTaskRequest).GetRequestId()
+		expect(t, id != "" && proto.Equal(request, server.requests[0]), "under one id", request)
+	}
+}
+
+func TestOtherErrorsAreGivenAtOnce(t *testing.T) {
+	server := newFake(t)
+	server.create = func(context.Context, int) (*callboardv1.CreateTaskResponse, error) {
+		return nil, refuse(codes.ResourceExhausted, "LIMIT_REACHED")
+	}
+	client := newClient(t, &callboard.ClientOptions{Address: server.address})
+	_, err := client.Create(limited(t), echo("x"), nil)
+	expect(t, errors.Is(err, callboard.ErrResourceExhausted) && reasonOf(err) == "LIMIT_REACHED" && len(server.requests) == 1, "once", err)
+}
+
+func TestWhatIsGivenInTheEndIsTheLastStatus(t *testing.T) {
+	client := newClient(t, &callboard.ClientOptions{Address: "http://127.0.0.1:1", Timeout: 300 * time.Millisecond})
+	_, err := client.Create(limited(t), echo("x"), nil)
+	expect(t, errors.Is(err, callboard.ErrUnavailable), "unavailable", err)
+}
+
+func TestACallEndsWithItsContext(t *testing.T) {
+	client := newClient(t, &callboard.ClientOptions{Address: "http://127.0.0.1:1"})
+	ctx, cancel := context.WithCancel(limited(t))
+	cancel()
+	_, err := client.Create(ctx, echo("x"), nil)
+	expect(t, errors.Is(err, context.Canceled), "cancelled", err)
+}
+
+func TestARetryUsesTheNextAddress(t *testing.T) {
+	server := newFake(t)
+	server.create = func(context.Context, int) (*callboardv1.CreateTaskResponse, error) {
+		return &callboardv1.CreateTaskResponse{}, nil
+	}
+	client := newClient(t, &callboard.ClientOptions{Address: "http://127.0.0.1:1," + server.address})
+	must[*callboard.TaskReceipt](t)(client.Create(limited(t), echo("x"), nil))
+}
+
+func TestACallThatNobodyAnsweredInTimeLeavesTheAddress(t *testing.T) {
+	server := newFake(t)
+	server.create = func(context.Context, int) (*callboardv1.CreateTaskResponse, error) {
+		return &callboardv1.CreateTaskResponse{}, nil
+	}
+	silent := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
+	defer func() { _ = silent.Close() }()
+	client := newClient(t, &callboard.ClientOptions{Address: fmt.Sprintf("http://%s,%s", silent.Addr(), server.address)})
+	_, err := client.WithTimeout(200*time.Millisecond).Get(limited(t), "id-1")
+	expect(t, errors.Is(err, callboard.ErrDeadlineExceeded), "nobody answers", err)
+	must[*callboard.TaskReceipt](t)(client.WithTimeout(8*time.Second).Create(limited(t), echo("x"), nil))
+}
+
+func TestAWaitSaysHowTheTaskWas(t *testing.T) {
+	server := newFake(t)
+	server.wait = func(request *callboardv1.WaitTaskRequest) (*callboardv1.WaitTaskResponse, error) {
+		time.Sleep(request.GetWait().AsDuration())
+		return &callboardv1.WaitTaskResponse{Task: &callboardv1.Task{Id: "id-1", State: callboard.StateRunning}}, nil
+	}
+	client := newClient(t, &callboard.ClientOptions{Address: server.address})
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_, err := client.Wait(ctx, "id-1")
+	expect(t, errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), "id-1 had not ended"), "late", err)
+}
+
+func TestAWatchResumesAndGivesEachEventOnce(t *testing.T) {
+	server := newFake(t)
+	server.watch = func(request *callboardv1.WatchEventsRequest, count int, out grpc.ServerStreamingServer[callboardv1.WatchEventsResponse]) error {
+		events := func(cursor string, sequences ...int64) error {
+			frame := &callboardv1.WatchEventsResponse{Cursor: cursor}
+			for _, sequence := range sequences {
+				frame.Events = append(frame.Events, &callboardv1.Event{Sequence: sequence})
+			}
+			return out.Send(frame)
+		}
+		switch count {
+		case 1:
+			return errors.Join(events("c0"), events("c2", 1, 2), events(""), refuse(codes.Unavailable, "DRAINING"))
+		case 2:
+			return refuse(codes.ResourceExhausted, "SLOW_READER")
+		case 3:
+			return status.Error(codes.Internal, "the stream was reset")
+		}
+		return events("c3", 3)
+	}
+	client := newClient(t, &callboard.ClientOptions{Address: server.address})
+	watch := client.Watch(&callboard.WatchOptions{TaskID: "id-1", UntilEnded: true})
+	var seen []int64
+	for event, err := range watch.Events(limited(t)) {
+		check(t, err)
+		seen = append(seen, event.GetSequence())
+		if len(seen) == 1 {
+			expect(t, watch.Cursor() == "c0", "behind what was given", watch.Cursor())
+			break
+		}
+	}
+	for _, event := range all(t, watch.Events(limited(t))) {
+		seen = append(seen, event.GetSequence())
+	}
+	expect(t, fmt.Sprint(seen) == "[1 2 3]" && watch.Cursor() == "c3", "each once", seen)
+	for at, request := range server.requests {
+		want := "c2"
+		if at == 0 {
+			want = ""
+		}
+		expect(t, request.(*callboardv1.WatchEventsRequest).GetCursor() == want, "from the cursor", request)
+	}
+}
+
+func TestAWatchEndsWhereItCanNotResume(t *testing.T) {
+	server := newFake(t)
+	server.watch = func(*callboardv1.WatchEventsRequest, int, grpc.ServerStreamingServer[callboardv1.WatchEventsResponse]) error {
+		return refuse(codes.FailedPrecondition, "CURSOR_FORGOTTEN")
+	}
+	client := newClient(t, &callboard.ClientOptions{Address: server.address})
+	for _, err := range client.Watch(&callboard.WatchOptions{Cursor: "old"}).Events(limited(t)) {
+		expect(t, reasonOf(err) == "CURSOR_FORGOTTEN", "forgotten", err)
+	}
+	away := newClient(t, &callboard.ClientOptions{Address: "http://127.0.0.1:1", Timeout: 200 * time.Millisecond})
+	for _, err := range away.Watch(nil).Events(limited(t)) {
+		expect(t, errors.Is(err, callboard.ErrUnavailable), "stays away", err)
+	}
+	expect(t, len(server.requests) == 1, "not begun anew", server.requests)
+}
+
+func TestABrokenStreamLosesNeitherAttemptsNorReports(t *testing.T) {
+	server := newFake(t)
+	agent := newAgent(t, callboard.AgentOptions{Address: server.address})
+	proceed := make(chan struct{})
+	callboard.Handle(agent, "greet", func(context.Context, any, *callboard.Context) (string, error) {
+		<-proceed
+		return "hi", nil
+	}, nil)
+	check(t, agent.Start(t.Context()))
+	first := receive(t, server.streams)
+	first.welcome(30 * time.Second)
+	first.assign("t1", "greet")
+	accepted := first.report(t)
+	first.end <- status.Error(codes.Unavailable, "cut")
+	second := receive(t, server.streams)
+	held := second.hello.GetHeld()
+	expect(t, len(held) == 1 && held[0].GetTaskId() == "t1" && second.hello.GetPreviousEpoch() == 1, "it holds the attempt", second.hello)
+	expect(t, second.hello.GetInstanceId() == first.hello.GetInstanceId() && first.hello.GetInstanceId() != "", "the same instance", second.hello)
+	second.welcome(30*time.Second, held...)
+	again := second.report(t)
+	expect(t, again.GetReportId() == accepted.GetReportId() && again.GetAccepted() != nil, "the same report", again)
+	second.commit(again)
+	close(proceed)
+	completed := second.report(t)
+	second.end <- nil
+	third := receive(t, server.streams)
+	expect(t, len(third.hello.GetHeld()) == 1, "it waits for the receipt", third.hello)
+	third.welcome(30 * time.Second)
+	repeated := third.report(t)
+	expect(t, repeated.GetReportId() == completed.GetReportId() && repeated.GetCompleted().GetResult().GetText() == "hi", "also when it isn't held", repeated)
+	third.commit(repeated)
+	check(t, agent.Drain())
+	for {
+		if receive(t, third.frames).GetDrain() != nil {
+			break
+		}
+	}
+	third.end <- nil
+	check(t, agent.Wait(limited(t)))
+}
+
+func TestASecondStopDoesNotWaitForHandlers(t *testing.T) {
+	server := newFake(t)
+	agent := newAgent(t, callboard.AgentOptions{Address: server.address})
+	forever := make(chan struct{})
+	began := make(chan struct{})
+	callboard.Handle(agent, "stuck", func(context.Context, any, *callboard.Context) (any, error) {
+		close(began)
+		<-forever
+		return nil, nil
+	}, nil)
+	check(t, agent.Start(t.Context()))
+	stream := receive(t, server.streams)
+	stream.welcome(30 * time.Second)
+	stream.assign("t1", "stuck")
+	receive(t, began)
+	check(t, agent.Drain())
+	check(t, agent.Stop())
+	close(forever)
+}
+
+func TestADrainingServerSendsTheAgentElsewhere(t *testing.T) {
+	first, second := newFake(t), newFake(t)
+	identity := &callboard.Credentials{Token: "callboard_x"}
+	agent := newAgent(t, callboard.AgentOptions{Address: first.address, Credentials: identity})
+	callboard.Handle(agent, "t", nothing, nil)
+	check(t, agent.Start(t.Context()))
+	stream := receive(t, first.streams)
+	stream.welcome(30 * time.Second)
+	drain := func(endpoint string) {
+		notice := &callboardv1.DrainNotice{Endpoints: []string{endpoint}}
+		stream.send <- &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_Drain{Drain: notice}}
+	}
+	// The token must not go there in plain text: the agent comes back to its own address.
+	drain("http://callboard.example:1")
+	stream = receive(t, first.streams)
+	stream.welcome(30 * time.Second)
+	drain(second.address)
+	receive(t, second.streams).welcome(30 * time.Second)
+	check(t, agent.WaitAttached(limited(t)))
+	check(t, agent.Stop())
+}
+
+func TestTheTokenGoesWithEveryCallAndStream(t *testing.T) {
+	server := newFake(t)
+	seen := make(chan string, 8)
+	server.create = func(ctx context.Context, _ int) (*callboardv1.CreateTaskResponse, error) {
+		carried, _ := metadata.FromIncomingContext(ctx)
+		seen <- strings.Join(carried.Get("authorization"), ",")
+		return &callboardv1.CreateTaskResponse{}, nil
+	}
+	client := newClient(t, &callboard.ClientOptions{Address: server.address, Credentials: &callboard.Credentials{Token: "callboard_x"}})
+	must[*callboard.TaskReceipt](t)(client.Create(limited(t), echo("x"), nil))
+	got := receive(t, seen)
+	expect(t, got == "Bearer callboard_x", "the token", got)
+}

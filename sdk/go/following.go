@@ -1,0 +1,111 @@
+package callboard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"callboard.dev/sdk/go/callboardv1"
+	"callboard.dev/sdk/go/internal/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+const (
+	// waitSlice is how long one call waits. Waits that last longer are made of several.
+	waitSlice = 30 * time.Second
+	// waitMargin is how much sooner than the context ends the server is to answer, so that it is the one who says how the task is.
+	waitMargin = 100 * time.Millisecond
+)
+
+// Wait waits until a task has ended, however, and gives it with its result. It waits for as long as the context lasts; if that ends
+// by its deadline, the error is of the kind [ErrDeadlineExceeded].
+func (c *Client) Wait(ctx context.Context, taskID string) (*Task, error) {
+	var delays backoff.Backoff
+	for {
+		part, asked := waitPart(ctx), time.Now()
+		request := &callboardv1.WaitTaskRequest{Namespace: c.namespace, TaskId: taskID, Wait: durationpb.New(part)}
+		response, err := call[callboardv1.WaitTaskResponse](ctx, c, callboardv1.TaskService_WaitTask_FullMethodName, request, part)
+		switch {
+		case err == nil && response.GetEnded():
+			return response.GetTask(), nil
+		case err != nil && ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded):
+			return nil, notEnded(taskID, "")
+		case err != nil:
+			return nil, err
+		case part < waitSlice && waitPart(ctx) < waitMargin:
+			return nil, notEnded(taskID, ": it is "+StateName(response.GetTask().GetState()))
+		}
+		if time.Since(asked) >= part/2 {
+			delays.Reset()
+			continue
+		}
+		// A server that answers early, because it drains say, must not be asked in a tight loop.
+		if err := sleep(ctx, delays.Next(nil, rand.Float64())); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// RunUntilEnded creates a task, waits for its end, however it ends, and gives it with its result.
+func (c *Client) RunUntilEnded(ctx context.Context, task NewTask, options *CommandOptions) (*Task, error) {
+	spec, err := task.spec()
+	if err != nil {
+		return nil, err
+	}
+	part := waitPart(ctx)
+	request := &callboardv1.RunTaskRequest{
+		Namespace: c.namespace, Task: spec, RequestId: options.requestID(), Wait: durationpb.New(part),
+	}
+	response, err := call[callboardv1.RunTaskResponse](ctx, c, callboardv1.TaskService_RunTask_FullMethodName, request, part)
+	if err != nil {
+		return nil, err
+	}
+	if response.GetEnded() {
+		return response.GetTask(), nil
+	}
+	return c.Wait(ctx, response.GetTask().GetId())
+}
+
+// Run creates a task, waits for its end, and gives its result as a T: see [Decode]. It waits for as long as the context lasts.
+//
+// The error is a [*TaskFailed] when the task didn't complete, a [*DecodeError] when its result is no T, else an [*Error].
+func Run[T any](ctx context.Context, client *Client, task NewTask, options *CommandOptions) (T, error) {
+	ended, err := client.RunUntilEnded(ctx, task, options)
+	return resultOf[T](ended, err)
+}
+
+// Result waits until a task has ended, and gives its result as a T: see [Decode]. It waits for as long as the context lasts.
+//
+// The error is a [*TaskFailed] when the task didn't complete, a [*DecodeError] when its result is no T, else an [*Error].
+func Result[T any](ctx context.Context, client *Client, taskID string) (T, error) {
+	ended, err := client.Wait(ctx, taskID)
+	return resultOf[T](ended, err)
+}
+
+func resultOf[T any](ended *Task, err error) (T, error) {
+	var none T
+	if err != nil {
+		return none, err
+	}
+	if ended.GetState() != StateCompleted {
+		return none, &TaskFailed{Task: ended}
+	}
+	return Decode[T](ended.GetResult())
+}
+
+// waitPart is how long the next call may wait.
+func waitPart(ctx context.Context) time.Duration {
+	deadline, limited := ctx.Deadline()
+	if !limited {
+		return waitSlice
+	}
+	left := time.Until(deadline)
+	return max(0, min(waitSlice, left-min(waitMargin, left/4)))
+}
+
+func notEnded(taskID, how string) error {
+	return &Error{Code: codes.DeadlineExceeded, Message: fmt.Sprintf("task %s had not ended in time%s", taskID, how)}
+}

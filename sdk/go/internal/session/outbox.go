@@ -1,0 +1,276 @@
+package session
+
+import (
+	"slices"
+
+	"callboard.dev/sdk/go/callboardv1"
+	"callboard.dev/sdk/go/internal/backoff"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// maxBatch is the most reports, messages or acknowledgements in a frame, by the protocol.
+	maxBatch = 1000
+	// batchBytes leaves room in a frame, which has at most 3 MiB, for what stands around the reports.
+	batchBytes = 3<<20 - 64<<10
+)
+
+// kept is a report that has no receipt yet.
+type kept struct {
+	report *callboardv1.Report
+	of     *attempt
+	// ticket is its handler's, of a checkpoint; else 0.
+	ticket   uint64
+	size     int
+	inFlight bool
+	// wasSent: it left this process at least once.
+	wasSent bool
+	// settled: it is in no collection any more but, maybe, in ready.
+	settled bool
+	backoff backoff.Backoff
+}
+
+// line is the reports of one attempt, in their order.
+type line struct {
+	reports []*kept
+	// blocked: one is to be repeated. It waits for the receipts of those behind it that are on their way, lest an old checkpoint
+	// replace a new one, and newer ones wait behind it.
+	blocked   bool
+	notBefore Moment
+	// committed is the newest that is durable: an older one adds nothing to it.
+	committed int64
+}
+
+func (l *line) isOnItsWay() bool {
+	return slices.ContainsFunc(l.reports, func(k *kept) bool { return k.inFlight })
+}
+
+// outside is a checkpoint that waits for room.
+type outside struct {
+	of     *attempt
+	data   *callboardv1.Payload
+	ticket uint64
+}
+
+// outbox holds reports, each until its receipt. They are sent in their order, and again in their order, under the ids they have.
+type outbox struct {
+	// limit is how many reports may wait before checkpoints wait outside.
+	limit    int
+	fraction func() float64
+	lastID   int64
+	kept     map[int64]*kept
+	// ready can be sent, in order. What was settled meanwhile is passed over.
+	ready   []*kept
+	blocked []*attempt
+	outside []outside
+	done    []CheckpointSettled
+}
+
+func newOutbox(limit int, fraction func() float64) outbox {
+	return outbox{limit: limit, fraction: fraction, kept: map[int64]*kept{}}
+}
+
+// newID gives a report id that was never used before.
+func (o *outbox) newID() int64 {
+	o.lastID++
+	return o.lastID
+}
+
+// add keeps a report, and sends it when it can. Acceptances and ends always have room: slots bound them.
+func (o *outbox) add(a *attempt, report *callboardv1.Report, ticket uint64) *kept {
+	report.ReportId, report.Attempt = o.newID(), a.lease
+	k := &kept{report: report, of: a, ticket: ticket, size: proto.Size(report) + 8}
+	o.kept[report.ReportId] = k
+	a.line.reports = append(a.line.reports, k)
+	if !a.line.blocked {
+		o.ready = append(o.ready, k)
+	}
+	return k
+}
+
+// addCheckpoint keeps a checkpoint when there is room, else lets it wait outside, with whoever saves it.
+func (o *outbox) addCheckpoint(a *attempt, data *callboardv1.Payload, ticket uint64) {
+	o.outside = append(o.outside, outside{a, data, ticket})
+	o.letIn()
+}
+
+func (o *outbox) letIn() {
+	for len(o.outside) > 0 && len(o.kept) < o.limit {
+		next := o.outside[0]
+		o.outside = o.outside[1:]
+		checkpoint := &callboardv1.Report_Checkpoint{Checkpoint: &callboardv1.Checkpoint{Data: next.data}}
+		o.add(next.of, &callboardv1.Report{Kind: checkpoint}, next.ticket)
+	}
+}
+
+// withdraw forgets a report that never left.
+func (o *outbox) withdraw(k *kept) {
+	if k != nil && !k.wasSent && !k.settled {
+		o.remove(k)
+		o.letIn()
+	}
+}
+
+// take gives the reports to send now, as many as fit into a frame.
+func (o *outbox) take(now Moment) []*callboardv1.Report {
+	o.release(now)
+	var batch []*callboardv1.Report
+	bytes, taken := 0, 0
+	for _, k := range o.ready {
+		if !k.settled {
+			// A report by itself always fits: payloads are checked when they are made.
+			if len(batch) == maxBatch || len(batch) > 0 && bytes+k.size > batchBytes {
+				break
+			}
+			k.inFlight, k.wasSent = true, true
+			bytes += k.size
+			batch = append(batch, k.report)
+		}
+		taken++
+	}
+	clear(o.ready[:taken])
+	o.ready = o.ready[taken:]
+	return batch
+}
+
+// release lets the reports be sent of the attempts that have waited long enough.
+func (o *outbox) release(now Moment) {
+	if len(o.blocked) == 0 {
+		return
+	}
+	o.blocked = slices.DeleteFunc(o.blocked, func(a *attempt) bool {
+		if a.line.isOnItsWay() || len(a.line.reports) > 0 && now < a.line.notBefore {
+			return false
+		}
+		a.line.blocked = false
+		o.ready = append(o.ready, a.line.reports...)
+		return true
+	})
+}
+
+// dueAt says when there is something to send.
+func (o *outbox) dueAt() Moment {
+	for len(o.ready) > 0 && o.ready[0].settled {
+		o.ready = o.ready[1:]
+	}
+	if len(o.ready) > 0 {
+		return 0
+	}
+	due := Never
+	for _, a := range o.blocked {
+		if !a.line.isOnItsWay() {
+			due = min(due, a.line.notBefore)
+		}
+	}
+	return due
+}
+
+// commit takes the receipt of a report that is durable.
+func (o *outbox) commit(k *kept) {
+	line := &k.of.line
+	line.committed = max(line.committed, k.report.GetReportId())
+	o.settle(k, nil)
+	// Those before it that were to be repeated are done with, too.
+	for _, older := range slices.Clone(line.reports) {
+		if !older.inFlight && older.report.GetReportId() < line.committed {
+			o.settle(older, nil)
+		}
+	}
+}
+
+// retry takes the receipt of a report that the server could not decide.
+func (o *outbox) retry(now Moment, k *kept) {
+	line := &k.of.line
+	if k.report.GetReportId() < line.committed {
+		o.settle(k, nil)
+		return
+	}
+	if !k.inFlight {
+		return
+	}
+	k.inFlight = false
+	line.notBefore = max(line.notBefore, now+k.backoff.Next(nil, o.fraction()))
+	if !line.blocked {
+		line.blocked = true
+		o.blocked = append(o.blocked, k.of)
+		o.ready = slices.DeleteFunc(o.ready, func(other *kept) bool { return other.of == k.of })
+	}
+}
+
+// settle is the end of a report.
+func (o *outbox) settle(k *kept, fault *Fault) {
+	o.remove(k)
+	if k.ticket != 0 {
+		o.done = append(o.done, CheckpointSettled{k.ticket, fault})
+	}
+	o.letIn()
+}
+
+func (o *outbox) remove(k *kept) {
+	k.settled = true
+	delete(o.kept, k.report.GetReportId())
+	line := &k.of.line
+	line.reports = slices.DeleteFunc(line.reports, func(other *kept) bool { return other == k })
+}
+
+// sendAllAgain: there is a new stream. What has no receipt is sent again at once.
+func (o *outbox) sendAllAgain() {
+	o.blocked = nil
+	o.ready = o.inOrder()
+	for _, k := range o.ready {
+		k.inFlight = false
+		k.of.line.blocked, k.of.line.notBefore = false, 0
+	}
+}
+
+// forget takes back a checkpoint that waits outside.
+func (o *outbox) forget(ticket uint64) {
+	o.outside = slices.DeleteFunc(o.outside, func(one outside) bool { return one.ticket == ticket })
+}
+
+// dropWaiting refuses the checkpoints of an attempt that wait outside.
+func (o *outbox) dropWaiting(a *attempt, fault *Fault) {
+	o.outside = slices.DeleteFunc(o.outside, func(one outside) bool {
+		if one.of == a {
+			o.done = append(o.done, CheckpointSettled{one.ticket, fault})
+		}
+		return one.of == a
+	})
+}
+
+// dropCheckpoints refuses all checkpoints.
+func (o *outbox) dropCheckpoints(fault *Fault) {
+	for _, one := range o.outside {
+		o.done = append(o.done, CheckpointSettled{one.ticket, fault})
+	}
+	o.outside = nil
+	for _, k := range o.inOrder() {
+		if k.ticket != 0 {
+			o.settle(k, fault)
+		}
+	}
+}
+
+// giveUp forgets everything. Nobody waits for it any longer.
+func (o *outbox) giveUp(fault *Fault) {
+	o.dropCheckpoints(fault)
+	for _, k := range o.inOrder() {
+		o.remove(k)
+	}
+	o.ready, o.blocked = nil, nil
+}
+
+func (o *outbox) inOrder() []*kept {
+	all := make([]*kept, 0, len(o.kept))
+	for _, k := range o.kept {
+		all = append(all, k)
+	}
+	slices.SortFunc(all, func(a, b *kept) int { return int(a.report.GetReportId() - b.report.GetReportId()) })
+	return all
+}
+
+func (o *outbox) takeSettled() []CheckpointSettled {
+	done := o.done
+	o.done = nil
+	return done
+}

@@ -1,0 +1,63 @@
+package callboard
+
+import (
+	"strings"
+
+	"callboard.dev/sdk/go/callboardv1"
+)
+
+// What tasks, agents and messages are. These are the messages of callboard.v1 themselves: package callboardv1 describes their fields.
+type (
+	// Task is a task as it is now.
+	Task = callboardv1.Task
+	// TaskReceipt is what a command did to a task.
+	TaskReceipt = callboardv1.TaskReceipt
+	// Event is an immutable fact about a task.
+	Event = callboardv1.Event
+	// Failure is how a task, or one attempt of it, failed.
+	Failure = callboardv1.Failure
+	// Payload is a value as it goes over the wire: see [Encode] and [Decode].
+	Payload = callboardv1.Payload
+	// DependencyResult is how a task that another depends on ended.
+	DependencyResult = callboardv1.DependencyResult
+	// Priority says how urgent a task is.
+	Priority = callboardv1.Priority
+	// TaskState is where a task is in its life.
+	TaskState = callboardv1.TaskState
+)
+
+// How urgent a task is. The zero value is [PriorityNormal].
+const (
+	PriorityLow      = callboardv1.Priority_PRIORITY_LOW
+	PriorityNormal   = callboardv1.Priority_PRIORITY_NORMAL
+	PriorityHigh     = callboardv1.Priority_PRIORITY_HIGH
+	PriorityUrgent   = callboardv1.Priority_PRIORITY_URGENT
+	PriorityCritical = callboardv1.Priority_PRIORITY_CRITICAL
+)
+
+// Where a task is in its life. The last four are final for its run.
+const (
+	StateWaiting   = callboardv1.TaskState_TASK_STATE_WAITING
+	StateReady     = callboardv1.TaskState_TASK_STATE_READY
+	StateAssigned  = callboardv1.TaskState_TASK_STATE_ASSIGNED
+	StateRunning   = callboardv1.TaskState_TASK_STATE_RUNNING
+	StatePaused    = callboardv1.TaskState_TASK_STATE_PAUSED
+	StateCompleted = callboardv1.TaskState_TASK_STATE_COMPLETED
+	StateFailed    = callboardv1.TaskState_TASK_STATE_FAILED
+	StateCancelled = callboardv1.TaskState_TASK_STATE_CANCELLED
+	StateSkipped   = callboardv1.TaskState_TASK_STATE_SKIPPED
+)
+
+// StateName gives the name of a state without its prefix: RUNNING. One that is newer than this SDK shows as its number.
+func StateName(state TaskState) string {
+	return strings.TrimPrefix(state.String(), "TASK_STATE_")
+}
+
+// EventName gives the name of an event's type without its prefix: CREATED. One that is newer than this SDK shows as its number.
+func EventName(event *Event) string {
+	return strings.TrimPrefix(event.GetType().String(), "EVENT_TYPE_")
+}
+
+func trimReason(name string) string {
+	return strings.TrimPrefix(name, "ERROR_REASON_")
+}

@@ -1,0 +1,166 @@
+import { setMaxListeners } from "node:events";
+
+import type { Assignment, Progress } from "../_gen/callboard/v1/agent_pb.js";
+import type { MessageSend } from "../_gen/callboard/v1/message_pb.js";
+import type { Client } from "../client/client.js";
+import { progressOf } from "../client/claims.js";
+import { date } from "../convert.js";
+import { Cancelled } from "../errors.js";
+import { type MessageOptions, type MessageReceipt, messageSend } from "../messages.js";
+import type { DependencyResult } from "../models.js";
+import { decode, encode, type Payload, textPayload } from "../payload.js";
+
+/** How a handler reaches the server. @internal */
+export interface Link {
+  /** A client of the agent's server and namespace. */
+  readonly client: Client;
+  /** Sends a message; resolves when it is committed. */
+  send(send: MessageSend): Promise<MessageReceipt>;
+}
+
+/** What carries the reports of one handler. @internal */
+export interface Reporter extends Link {
+  /** Tells how far the handler is. */
+  progress(progress: Progress): void;
+  /** Saves a checkpoint; resolves when it is committed. */
+  checkpoint(data: Payload): Promise<void>;
+}
+
+/** What a message may have beside its body when a handler sends it. */
+export interface SendOptions extends MessageOptions {
+  /** Makes a repetition by a later attempt safe: at most 128 characters, remembered for 24 h. Made up unless given. */
+  readonly requestId?: string | undefined;
+}
+
+/** What the contexts of both kinds of handlers have. */
+class HandlerContext {
+  /** Aborted once the handler is to stop; its reason is a {@link Cancelled}. Pass it on to all that takes a signal. */
+  readonly signal: AbortSignal;
+  readonly #link: Link;
+
+  /** @internal */
+  constructor(link: Link, signal: AbortSignal) {
+    this.#link = link;
+    this.signal = signal;
+    // A handler may well wait for a hundred things at once.
+    setMaxListeners(0, signal);
+  }
+
+  /** Whether the handler is to stop. */
+  get cancelled(): boolean {
+    return this.signal.aborted;
+  }
+
+  /** A client of the agent's server and namespace, as the agent's principal. It ends with the agent. */
+  get client(): Client {
+    return this.#link.client;
+  }
+
+  /**
+   * Sends a message as this agent; it is durable when this resolves. Throws {@link Cancelled} when the handler is to stop.
+   *
+   * @throws NotFound when the recipient is unknown, ResourceExhausted when its mailbox is full.
+   */
+  async send(to: string, body: unknown = "", options: SendOptions = {}): Promise<MessageReceipt> {
+    this.signal.throwIfAborted();
+    return orCancelled(this.signal, this.#link.send(messageSend(to, body, options)));
+  }
+}
+
+/** What a handler gets besides its input. */
+export class Context extends HandlerContext {
+  /** The task. */
+  readonly taskId: string;
+  /** The attempt's number; goes on rising across runs. */
+  readonly attempt: number;
+  /** The run that the attempt belongs to. */
+  readonly run: number;
+  /** How many attempts of this run were used up before this one. */
+  readonly attemptsUsed: number;
+  /** The namespace. */
+  readonly namespace: string;
+  /** The task type. */
+  readonly type: string;
+  /** What the task is about, for people. */
+  readonly description: string;
+  /** What is carried to every attempt and child: trace context. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** What the application keeps with the task. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** When the attempt times out. */
+  readonly deadline: Date | undefined;
+  /** The input as it came. */
+  readonly payload: Payload;
+  /** How the tasks ended that this one depends on, in order. */
+  readonly dependencies: readonly DependencyResult[];
+  readonly #checkpoint: Payload | undefined;
+  readonly #reporter: Reporter;
+
+  /** @internal */
+  constructor(
+    assignment: Assignment,
+    dependencies: readonly DependencyResult[],
+    reporter: Reporter,
+    signal: AbortSignal,
+  ) {
+    super(reporter, signal);
+    const { spec, attempt } = assignment;
+    this.taskId = attempt?.taskId ?? "";
+    this.attempt = attempt?.attempt ?? 0;
+    this.run = assignment.run;
+    this.attemptsUsed = assignment.attemptsUsed;
+    this.namespace = assignment.namespace;
+    this.type = spec?.type ?? "";
+    this.description = spec?.description ?? "";
+    this.headers = spec?.headers ?? {};
+    this.metadata = spec?.metadata ?? {};
+    this.deadline = date(assignment.deadline);
+    this.payload = spec?.input ?? textPayload("");
+    this.dependencies = dependencies;
+    this.#checkpoint = assignment.checkpoint;
+    this.#reporter = reporter;
+  }
+
+  /** What the last attempt saved, decoded; undefined if it saved nothing. */
+  get checkpoint(): unknown {
+    return this.#checkpoint === undefined ? undefined : decode(this.#checkpoint);
+  }
+
+  /**
+   * Tells how far the work is: a fraction from 0 to 1, a phase (`reasoning`, `executing`, `validating`, or any short word
+   * of at most 128 bytes), a message for people. Never waits; at most ten a second are sent, the latest wins.
+   *
+   * @throws RangeError when the fraction or the phase would be refused.
+   */
+  progress(fraction?: number, phase = "", message = ""): void {
+    this.#reporter.progress(progressOf(fraction, phase, message));
+  }
+
+  /**
+   * Saves what the next attempt is to begin from; resolves when it is committed. Throws {@link Cancelled} when the handler
+   * is to stop, for then it isn't needed any more.
+   *
+   * @throws InvalidArgument when the value can't be sent, FailedPrecondition when the server refuses it.
+   */
+  async saveCheckpoint(value: unknown): Promise<void> {
+    this.signal.throwIfAborted();
+    return orCancelled(this.signal, this.#reporter.checkpoint(encode(value, "checkpoint")));
+  }
+}
+
+/** What a message handler gets besides the message. */
+export class MessageContext extends HandlerContext {}
+
+/** What the promise gives, or the signal's reason when that is first. */
+function orCancelled<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      reject(signal.reason instanceof Error ? signal.reason : new Cancelled("the handler is to stop"));
+    };
+    signal.addEventListener("abort", stop, { once: true });
+    const done = (): void => {
+      signal.removeEventListener("abort", stop);
+    };
+    promise.then(resolve, reject).finally(done);
+  });
+}

@@ -1,0 +1,308 @@
+// An agent that has started: the connection's thread, the handlers on this one, and what is between them.
+
+import { Worker } from "node:worker_threads";
+
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+
+import { AssignmentSchema, type Progress, ProgressSchema } from "../_gen/callboard/v1/agent_pb.js";
+import {
+  MessageReceiptSchema,
+  MessageSchema,
+  type MessageSend,
+  MessageSendSchema,
+} from "../_gen/callboard/v1/message_pb.js";
+import { FailureSchema, PayloadSchema } from "../_gen/callboard/v1/payload_pb.js";
+import { Client } from "../client/client.js";
+import { CallboardError } from "../errors.js";
+import type { WireFailure } from "../failure.js";
+import { messageFrom, type MessageReceipt, messageReceiptFrom } from "../messages.js";
+import type { DependencyResult } from "../models.js";
+import type { Payload } from "../payload.js";
+import { PROGRESS_EVERY } from "../session/attempts.js";
+import type { Key } from "../session/states.js";
+import type { Connections } from "../transport.js";
+import type { Reporter } from "./context.js";
+import type { MessageHandler, Registered } from "./handlers.js";
+import type { Logger } from "./options.js";
+import { Batcher, errorOf, type Status, type ToConnection, type ToHandlers, type WorkerData } from "./port.js";
+import { Runner, type Upstream } from "./runner.js";
+
+/** What a live agent is made from. */
+export interface LiveOptions {
+  readonly data: WorkerData;
+  readonly handlers: ReadonlyMap<string, Registered>;
+  readonly onMessage: MessageHandler | undefined;
+  readonly connections: Connections;
+  readonly logger: Logger;
+}
+
+/** Who waits for a ticket. */
+interface Waiter<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Carries what happens between the connection, the handlers and whoever started the agent. */
+export class Live implements Upstream {
+  readonly #worker: Worker;
+  readonly #outgoing: Batcher<ToConnection>;
+  readonly #runner: Runner;
+  readonly #connections: Connections;
+  readonly #logger: Logger;
+  readonly client: Client;
+  #lastTicket = 0;
+  readonly #saves = new Map<number, Waiter<void>>();
+  readonly #sends = new Map<number, Waiter<MessageReceipt>>();
+  #status: Status = { attached: false, agentId: "", epoch: 0 };
+  #outcome: { readonly error: CallboardError | undefined } | undefined;
+  /** Who waits for the next change of the status, or the end. */
+  #waiting: (() => void)[] = [];
+
+  constructor({ data, handlers, onMessage, connections, logger }: LiveOptions) {
+    this.#logger = logger;
+    this.#connections = connections;
+    this.client = new Client({ namespace: data.namespace }, connections);
+    this.#runner = new Runner(handlers, onMessage, this, logger);
+    // Without the program's own flags: some are not for a thread that begins with a file.
+    const options = { workerData: data, execArgv: [], name: "callboard" };
+    this.#worker = new Worker(new URL("./worker.js", import.meta.url), options);
+    this.#outgoing = new Batcher((batch) => {
+      this.#worker.postMessage(batch);
+    });
+    this.#worker.on("message", (batch: readonly ToHandlers[]) => {
+      for (const event of batch) {
+        this.#heard(event);
+      }
+    });
+    const broke = (why: unknown): void => {
+      this.#end(new CallboardError("the agent's connection broke off: its thread ended", { cause: why }));
+    };
+    this.#worker.on("error", broke);
+    this.#worker.on("messageerror", broke);
+    this.#worker.on("exit", broke);
+  }
+
+  /** How the agent stands. */
+  get status(): Status {
+    return this.#status;
+  }
+
+  /** How the agent ended; undefined before. */
+  get outcome(): { readonly error: CallboardError | undefined } | undefined {
+    return this.#outcome;
+  }
+
+  /** Takes nothing new. */
+  drain(timeout: number | undefined): void {
+    this.#outgoing.now({ kind: "drain", timeout });
+  }
+
+  /** Ends at once. */
+  stop(): void {
+    this.#outgoing.now({ kind: "stop" });
+  }
+
+  /** Waits until `isSo`, which is asked at every change; false when the time is over before. */
+  async until(isSo: () => boolean, timeout: number | undefined): Promise<boolean> {
+    const deadline = timeout === undefined ? Infinity : performance.now() + timeout;
+    while (!isSo()) {
+      const left = deadline - performance.now();
+      if (left <= 0) {
+        return false;
+      }
+      await this.#change(left);
+    }
+    return true;
+  }
+
+  #change(within: number): Promise<void> {
+    return new Promise((resolve) => {
+      // A longer time than timers have is waited for in parts.
+      const timer = within === Infinity ? undefined : setTimeout(resolve, Math.min(within, 0x7fff_ffff));
+      this.#waiting.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  #changed(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const wake of waiting) {
+      wake();
+    }
+  }
+
+  // What the connection says.
+
+  #heard(event: ToHandlers): void {
+    switch (event.kind) {
+      case "status":
+        this.#status = event.status;
+        this.#changed();
+        break;
+      case "start":
+        this.#runner.start(event.key, fromBinary(AssignmentSchema, event.assignment));
+        break;
+      case "stop":
+        this.#runner.stop(event.key, event.reason);
+        break;
+      case "handle":
+        this.#runner.handle(messageFrom(fromBinary(MessageSchema, event.message)));
+        break;
+      case "stopHandling":
+        this.#runner.stopHandling();
+        break;
+      case "checkpointSettled": {
+        const waiter = take(this.#saves, event.ticket);
+        if (event.error === undefined) {
+          waiter?.resolve();
+        } else {
+          waiter?.reject(errorOf(event.error));
+        }
+        break;
+      }
+      case "sendSettled":
+        take(this.#sends, event.ticket)?.resolve(messageReceiptFrom(fromBinary(MessageReceiptSchema, event.receipt)));
+        break;
+      case "sendRefused":
+        take(this.#sends, event.ticket)?.reject(errorOf(event.error));
+        break;
+      case "log":
+        this.#logger[event.level](`callboard: ${event.text}`);
+        break;
+      case "ended":
+        this.#end(event.error === undefined ? undefined : errorOf(event.error));
+        break;
+    }
+  }
+
+  #end(error: CallboardError | undefined): void {
+    if (this.#outcome !== undefined) {
+      return;
+    }
+    this.#outcome = { error };
+    this.#status = { ...this.#status, attached: false };
+    this.#runner.stopAll("the agent has ended");
+    const gone = new CallboardError("the agent has ended");
+    for (const waiter of [...this.#saves.values(), ...this.#sends.values()]) {
+      waiter.reject(gone);
+    }
+    this.#saves.clear();
+    this.#sends.clear();
+    this.#connections.close();
+    this.#changed();
+  }
+
+  // What handlers say.
+
+  completed(key: Key, result: Payload): void {
+    this.#say({ kind: "completed", key, result: toBinary(PayloadSchema, result) });
+  }
+
+  failed(key: Key, failure: WireFailure): void {
+    this.#say({ kind: "failed", key, failure: toBinary(FailureSchema, failure) });
+  }
+
+  handled(messageId: string, ok: boolean): void {
+    this.#say({ kind: "handled", messageId, ok });
+  }
+
+  #say(event: ToConnection): void {
+    if (this.#outcome === undefined) {
+      this.#outgoing.add(event);
+    }
+  }
+
+  send(send: MessageSend): Promise<MessageReceipt> {
+    return this.#ask(this.#sends, (ticket) => ({ kind: "send", send: toBinary(MessageSendSchema, send), ticket }));
+  }
+
+  checkpoint(key: Key, data: Payload): Promise<void> {
+    return this.#ask(this.#saves, (ticket) => {
+      return { kind: "checkpoint", key, data: toBinary(PayloadSchema, data), ticket };
+    });
+  }
+
+  #ask<T>(waiters: Map<number, Waiter<T>>, event: (ticket: number) => ToConnection): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#outcome !== undefined) {
+        reject(new CallboardError("the agent has ended"));
+        return;
+      }
+      this.#lastTicket += 1;
+      waiters.set(this.#lastTicket, { resolve, reject });
+      // Now, and not with the next batch: the handler may go on without yielding.
+      this.#outgoing.now(event(this.#lastTicket));
+    });
+  }
+
+  reporter(key: Key): Reporter {
+    const gate = new ProgressGate((progress) => {
+      if (this.#outcome === undefined) {
+        this.#outgoing.now({ kind: "progress", key, progress: toBinary(ProgressSchema, progress) });
+      }
+    });
+    return {
+      client: this.client,
+      send: (send) => this.send(send),
+      progress: (progress) => {
+        gate.tell(progress);
+      },
+      checkpoint: (data) => this.checkpoint(key, data),
+    };
+  }
+
+  async fetchDependencies(taskId: string, signal: AbortSignal): Promise<DependencyResult[]> {
+    const results: DependencyResult[] = [];
+    for await (const result of this.client.dependencyResults(taskId, { signal })) {
+      results.push(result);
+    }
+    return results;
+  }
+}
+
+/**
+ * Passes progress on, at most as often as it is sent: a handler may tell it a million times a second. What it tells is
+ * passed on at once when it is time, so that it also goes out when the handler never yields.
+ */
+class ProgressGate {
+  readonly #pass: (progress: Progress) => void;
+  #passedAt = -Infinity;
+  #latest: Progress | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(pass: (progress: Progress) => void) {
+    this.#pass = pass;
+  }
+
+  tell(progress: Progress): void {
+    this.#latest = progress;
+    const wait = this.#passedAt + PROGRESS_EVERY - performance.now();
+    if (wait <= 0) {
+      this.#open();
+    } else {
+      this.#timer ??= setTimeout(() => {
+        this.#open();
+      }, wait).unref();
+    }
+  }
+
+  #open(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const latest = this.#latest;
+    this.#latest = undefined;
+    if (latest !== undefined) {
+      this.#passedAt = performance.now();
+      this.#pass(latest);
+    }
+  }
+}
+
+function take<T>(waiters: Map<number, Waiter<T>>, ticket: number): Waiter<T> | undefined {
+  const waiter = waiters.get(ticket);
+  waiters.delete(ticket);
+  return waiter;
+}

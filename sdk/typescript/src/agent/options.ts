@@ -1,0 +1,45 @@
+import type { ConnectionOptions } from "../client/options.js";
+
+/** Where an agent's log goes: the console is one. */
+export interface Logger {
+  debug(...what: unknown[]): void;
+  info(...what: unknown[]): void;
+  warn(...what: unknown[]): void;
+  error(...what: unknown[]): void;
+}
+
+/** What an agent is, beside its type and handlers. */
+export interface AgentOptions extends ConnectionOptions {
+  /** Its name, unique in its namespace. Default `CALLBOARD_AGENT_NAME`, else a unique one is made up. */
+  readonly name?: string | undefined;
+  /** Its role in the team: `supervisor`. At most 128 bytes. */
+  readonly role?: string | undefined;
+  /** What it can do. At most 128. */
+  readonly skills?: readonly string[] | undefined;
+  /** What it can use. At most 128. */
+  readonly tools?: readonly string[] | undefined;
+  /** Facts to be matched by a task's affinity. At most 64. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Amounts that it has of resources (`gpu`), by name. At most 32. */
+  readonly resources?: Readonly<Record<string, number>> | undefined;
+  /** How many tasks it takes at once: 1 to 1,000. Default 1. */
+  readonly slots?: number | undefined;
+  /** The build of its program, to tell deployments apart. At most 128 bytes. */
+  readonly buildId?: string | undefined;
+  /** Milliseconds that running handlers may go on while the agent drains. Default 30,000. */
+  readonly drainTimeout?: number | undefined;
+  /** Where its log goes. Default: warnings and errors to the console, the rest nowhere. */
+  readonly logger?: Logger | undefined;
+}
+
+/** Says on the console what somebody should look at. */
+export const quietLogger: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: (...what) => {
+    console.warn(...what);
+  },
+  error: (...what) => {
+    console.error(...what);
+  },
+};

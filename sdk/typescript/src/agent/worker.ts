@@ -1,0 +1,37 @@
+// The connection's thread: what `live.ts` starts. Heartbeats, receipts and reports go on here whatever a handler does.
+
+import { parentPort, workerData } from "node:worker_threads";
+
+import { fromBinary } from "@bufbuild/protobuf";
+
+import { AgentProfileSchema } from "../_gen/callboard/v1/agent_pb.js";
+import { Credentials } from "../credentials.js";
+import { Session } from "../session/session.js";
+import { Driver } from "./driver.js";
+import { Batcher, partsOf, type ToConnection, type ToHandlers, type WorkerData } from "./port.js";
+import { openStreams } from "./stream.js";
+
+if (parentPort === null) {
+  throw new Error("this module is the entry of a worker thread: use `Agent`");
+}
+const port = parentPort;
+const { profile, credentials: parts, ...options } = workerData as WorkerData;
+const credentials = new Credentials(parts);
+const session = new Session({ ...options, profile: fromBinary(AgentProfileSchema, profile), random: Math.random });
+const outgoing = new Batcher<ToHandlers>((batch) => {
+  port.postMessage(batch);
+});
+const driver = new Driver(
+  session,
+  (event) => {
+    outgoing.add(event);
+  },
+  openStreams(credentials),
+  credentials,
+);
+port.on("message", (batch: readonly ToConnection[]) => {
+  driver.heard(batch);
+});
+const error = await driver.run();
+outgoing.now({ kind: "ended", error: error === undefined ? undefined : partsOf(error) });
+port.close();

@@ -1,0 +1,93 @@
+// Waiting for tasks to end.
+
+import { TaskService } from "../_gen/callboard/v1/task_service_pb.js";
+import { duration } from "../convert.js";
+import { DeadlineExceeded, StatusCode } from "../errors.js";
+import { requestIdOr } from "../ids.js";
+import { Task } from "../models.js";
+import { Backoff } from "../retry.js";
+import { specToWire, type TaskSpec } from "../spec.js";
+import { type Call, callOf, sleepUntil } from "../transport.js";
+import type { Caller } from "./caller.js";
+import type { WaitOptions } from "./options.js";
+
+/** Milliseconds that one call waits; waits that last longer are made of several. */
+const WAIT = 30_000;
+/** Milliseconds that a call may take beyond its wait. */
+export const MORE = 30_000;
+
+/** Waits until the task has ended; DeadlineExceeded when the timeout is over before. */
+export function wait(caller: Caller, taskId: string, options: WaitOptions): Promise<Task> {
+  return waitUntil(caller, taskId, deadlineOf(options), options.signal);
+}
+
+/** Creates a task and waits for its end. */
+export async function run(
+  caller: Caller,
+  spec: TaskSpec,
+  requestId: string | undefined,
+  options: WaitOptions,
+): Promise<Task> {
+  const deadline = deadlineOf(options);
+  const part = partOf(deadline);
+  const call = callOf(
+    TaskService.method.runTask,
+    {
+      namespace: caller.namespace,
+      task: specToWire(spec),
+      requestId: requestIdOr(requestId),
+      wait: duration(part, "timeout"),
+    },
+    (answer) => taskOf(answer.task),
+  );
+  const task = await caller.connections.unary(call, part + MORE, options.signal);
+  return task.ended ? task : waitUntil(caller, task.id, deadline, options.signal);
+}
+
+async function waitUntil(
+  caller: Caller,
+  taskId: string,
+  deadline: number,
+  signal: AbortSignal | undefined,
+): Promise<Task> {
+  const backoff = new Backoff(Math.random);
+  for (;;) {
+    const part = partOf(deadline);
+    const asked = performance.now();
+    const task = await caller.connections.unary(waitCall(caller.namespace, taskId, part), part + MORE, signal);
+    if (task.ended) {
+      return task;
+    }
+    const now = performance.now();
+    if (now >= deadline) {
+      const message = `task ${taskId} had not ended in time: it is ${task.state}`;
+      throw new DeadlineExceeded(StatusCode.DEADLINE_EXCEEDED, message);
+    }
+    if (now - asked < part / 2) {
+      // A server that answers early, because it drains say, must not be asked in a tight loop.
+      await sleepUntil(Math.min(backoff.delay(), partOf(deadline)), signal);
+    } else {
+      backoff.reset();
+    }
+  }
+}
+
+function waitCall(namespace: string, taskId: string, part: number): Call<Task> {
+  const request = { namespace, taskId, wait: duration(part, "timeout") };
+  return callOf(TaskService.method.waitTask, request, (answer) => taskOf(answer.task));
+}
+
+function taskOf(wire: Task["proto"] | undefined): Task {
+  if (wire === undefined) {
+    throw new TypeError("the server answered without a task");
+  }
+  return new Task(wire);
+}
+
+function deadlineOf({ timeout }: WaitOptions): number {
+  return timeout === undefined ? Infinity : performance.now() + timeout;
+}
+
+function partOf(deadline: number): number {
+  return Math.min(WAIT, Math.max(0, deadline - performance.now()));
+}

@@ -1,0 +1,77 @@
+/**
+ * The TypeScript SDK of Callboard, a gRPC control plane for AI agents: submit tasks with {@link Client}, and attach agents
+ * that do them with {@link Agent}. Lengths of time are milliseconds everywhere, times are Dates.
+ *
+ * @packageDocumentation
+ */
+export { Agent, type RunOptions } from "./agent/agent.js";
+export { Context, MessageContext, type SendOptions } from "./agent/context.js";
+export type { Handler, HandlerOptions, MessageHandler } from "./agent/handlers.js";
+export type { AgentOptions, Logger } from "./agent/options.js";
+export type { Admin, LogFilterChange } from "./client/admin.js";
+export type { Agents, ListAgentsOptions } from "./client/agents.js";
+export {
+  Claim,
+  type ClaimOptions,
+  type EndOptions,
+  type HeartbeatOptions,
+  type Held,
+  type Lease,
+} from "./client/claims.js";
+export { Client, type ListOptions, type TaskChanges } from "./client/client.js";
+export type { Messages } from "./client/messages.js";
+export type { Namespace, Namespaces, NamespaceSettings } from "./client/namespaces.js";
+export type {
+  CallOptions,
+  ClientOptions,
+  CommandOptions,
+  ConnectionOptions,
+  PageOptions,
+  ResultOptions,
+  WaitOptions,
+} from "./client/options.js";
+export { Watch, type WatchOptions } from "./client/watch.js";
+export type { CredentialOptions } from "./credentials.js";
+export {
+  AlreadyExists,
+  CallboardError,
+  Cancelled,
+  DeadlineExceeded,
+  FailedPrecondition,
+  type FieldViolation,
+  InvalidArgument,
+  NotFound,
+  PermissionDenied,
+  ResourceExhausted,
+  StatusCode,
+  type StatusDetails,
+  StatusError,
+  TaskError,
+  type TaskErrorOptions,
+  TaskFailed,
+  Unavailable,
+} from "./errors.js";
+export type { Message, MessageOptions, MessageReceipt } from "./messages.js";
+export {
+  type AgentInfo,
+  type AgentState,
+  type DependencyResult,
+  type Failure,
+  type Known,
+  type Priority,
+  type Receipt,
+  Task,
+  type TaskEvent,
+  type TaskState,
+} from "./models.js";
+export {
+  binaryPayload,
+  decode,
+  encode,
+  MAX_CONTENT,
+  type Payload,
+  type PayloadOptions,
+  textPayload,
+} from "./payload.js";
+export type { Dependency, DependsOn, RetryPolicy, TaskOptions, TaskRef, TaskSpec, Timeouts } from "./spec.js";
+export { VERSION } from "./version.js";

@@ -1,0 +1,362 @@
+// What calls answer. Times are Dates, lengths of time are milliseconds, states and types are names without their prefix: a
+// value that is newer than this SDK shows as its number.
+
+import { type Agent as WireAgent, AgentStateSchema } from "./_gen/callboard/v1/agent_pb.js";
+import { type Event as WireEvent, EventTypeSchema } from "./_gen/callboard/v1/event_pb.js";
+import type { Failure as WireFailure, Payload } from "./_gen/callboard/v1/payload_pb.js";
+import {
+  PrioritySchema,
+  Priority as WirePriority,
+  type Task as WireTask,
+  type TaskReceipt,
+  TaskState as WireTaskState,
+  TaskStateSchema,
+  WaitReasonSchema,
+} from "./_gen/callboard/v1/task_pb.js";
+import type { DependencyResult as WireDependencyResult } from "./_gen/callboard/v1/task_service_pb.js";
+import { date, enumName, milliseconds } from "./convert.js";
+import { TaskFailed } from "./errors.js";
+import { decode } from "./payload.js";
+
+/** A name that this SDK knows, or the number of one that is newer. */
+export type Known<T extends string> = T | (string & Record<never, never>);
+
+/** Where a task is in its life. */
+export type TaskState = Known<
+  "WAITING" | "READY" | "ASSIGNED" | "RUNNING" | "PAUSED" | "COMPLETED" | "FAILED" | "CANCELLED" | "SKIPPED"
+>;
+
+/** How urgent a task is. */
+export type Priority = "LOW" | "NORMAL" | "HIGH" | "URGENT" | "CRITICAL";
+
+/** Whether and how an agent is attached. */
+export type AgentState = Known<"ATTACHED" | "RECONNECTING" | "DRAINING" | "DETACHED" | "CLAIMING">;
+
+const ENDED: readonly WireTaskState[] = [
+  WireTaskState.COMPLETED,
+  WireTaskState.FAILED,
+  WireTaskState.CANCELLED,
+  WireTaskState.SKIPPED,
+];
+
+const taskState = (state: WireTaskState): TaskState => enumName(TaskStateSchema, state, "TASK_STATE_");
+
+/** How a task, or one attempt of it, failed. */
+export interface Failure {
+  /** A short name that programs can act on. */
+  readonly type: string;
+  /** What happened, for people. */
+  readonly message: string;
+  /** Whether another attempt may succeed. */
+  readonly retryable: boolean;
+  /** The least delay before the next attempt, in milliseconds. */
+  readonly retryAfter: number | undefined;
+  /** Anything else about the failure, decoded; undefined when there is nothing. */
+  readonly details: unknown;
+  /** What caused it. */
+  readonly cause: Failure | undefined;
+}
+
+/** @internal */
+export function failureFrom(wire: WireFailure | undefined): Failure | undefined {
+  if (wire === undefined) {
+    return undefined;
+  }
+  const { type, message, retryable = true, details } = wire;
+  return {
+    type,
+    message,
+    retryable,
+    retryAfter: wire.retryAfter === undefined ? undefined : milliseconds(wire.retryAfter),
+    get details(): unknown {
+      return details === undefined ? undefined : decode(details);
+    },
+    cause: failureFrom(wire.cause),
+  };
+}
+
+/** What a command did to a task: the same when the command is repeated with its request id. */
+export interface Receipt {
+  /** The task. */
+  readonly taskId: string;
+  /** Its state after the command. */
+  readonly state: TaskState;
+  /** Its run after the command. */
+  readonly run: number;
+  /** Its version after the command. */
+  readonly version: number;
+  /** The task existed: its key was taken, and the policy is USE_EXISTING. */
+  readonly existing: boolean;
+}
+
+/** @internal */
+export function receiptFrom(wire: TaskReceipt | undefined): Receipt {
+  return {
+    taskId: wire?.taskId ?? "",
+    state: taskState(wire?.state ?? WireTaskState.UNSPECIFIED),
+    run: wire?.run ?? 0,
+    version: Number(wire?.version ?? 0),
+    existing: wire?.existing ?? false,
+  };
+}
+
+/** A task as it is now. `proto` has what is not listed here. */
+export class Task {
+  /** The task as it came. */
+  readonly proto: WireTask;
+  /** Its id, a UUIDv7. */
+  readonly id: string;
+  /** Its namespace. */
+  readonly namespace: string;
+  /** The kind of work. */
+  readonly type: string;
+  /** What it is about, for people. */
+  readonly description: string;
+  /** The caller's own id for it; empty if it has none. */
+  readonly key: string;
+  /** Where it is in its life. */
+  readonly state: TaskState;
+  /** What a WAITING task waits for, most binding first. */
+  readonly waitingFor: readonly string[];
+  /** The run: 1, and one more for each retry by hand. */
+  readonly run: number;
+  /** The number of the latest attempt; 0 before the first. */
+  readonly attempt: number;
+  /** Attempts of this run that count against the most that it may have. */
+  readonly attemptsUsed: number;
+  /** The name of the agent that has it, or had it last. */
+  readonly agent: string;
+  /** How urgent it is. */
+  readonly priority: Known<Priority>;
+  /** To find it by. */
+  readonly tags: readonly string[];
+  /** What an application keeps with it. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** What is carried to every attempt and child: trace context. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** What the handler says it is doing. */
+  readonly phase: string;
+  /** How much is done, 0 to 1, as the handler says. */
+  readonly progress: number;
+  /** What the handler last said with its progress. */
+  readonly progressMessage: string;
+  /** A cancellation was asked for; the outcome will be CANCELLED. */
+  readonly cancelRequested: boolean;
+  /** How it, or its last attempt, failed. */
+  readonly failure: Failure | undefined;
+  /** When it was created. */
+  readonly createdAt: Date | undefined;
+  /** When its latest attempt was accepted. */
+  readonly startedAt: Date | undefined;
+  /** When it ended. */
+  readonly endedAt: Date | undefined;
+  /** The principal that created it. */
+  readonly createdBy: string;
+  /** Rises with every change. */
+  readonly version: number;
+
+  /** @internal */
+  constructor(wire: WireTask) {
+    const { spec } = wire;
+    this.proto = wire;
+    this.id = wire.id;
+    this.namespace = wire.namespace;
+    this.type = spec?.type ?? "";
+    this.description = spec?.description ?? "";
+    this.key = spec?.key ?? "";
+    this.state = taskState(wire.state);
+    this.waitingFor = wire.waitingFor.map((reason) => enumName(WaitReasonSchema, reason, "WAIT_REASON_"));
+    this.run = wire.run;
+    this.attempt = wire.attempt;
+    this.attemptsUsed = wire.attemptsUsed;
+    this.agent = wire.agent;
+    this.priority = enumName(PrioritySchema, spec?.priority || WirePriority.NORMAL, "PRIORITY_");
+    this.tags = spec?.tags ?? [];
+    this.metadata = spec?.metadata ?? {};
+    this.headers = spec?.headers ?? {};
+    this.phase = wire.phase;
+    this.progress = wire.progress;
+    this.progressMessage = wire.progressMessage;
+    this.cancelRequested = wire.cancelRequested;
+    this.failure = failureFrom(wire.failure);
+    this.createdAt = date(wire.createdAt);
+    this.startedAt = date(wire.startedAt);
+    this.endedAt = date(wire.endedAt);
+    this.createdBy = wire.createdBy;
+    this.version = Number(wire.version);
+  }
+
+  /** Whether it is in its final state for this run. */
+  get ended(): boolean {
+    return ENDED.includes(this.proto.state);
+  }
+
+  /** Its input, decoded. Only `get` answers with it. */
+  get input(): unknown {
+    return decode(this.proto.spec?.input);
+  }
+
+  /**
+   * What it gave, decoded. Not answered by `list`.
+   *
+   * @throws TaskFailed unless it completed.
+   */
+  result(): unknown {
+    if (this.proto.state !== WireTaskState.COMPLETED) {
+      throw new TaskFailed(this);
+    }
+    return decode(this.proto.result);
+  }
+}
+
+/** An immutable fact about a task. */
+export interface TaskEvent {
+  /** The task. */
+  readonly taskId: string;
+  /** 1, 2, 3, … within the task, without gaps. */
+  readonly sequence: number;
+  /** What happened: `CREATED`, `STARTED`, `COMPLETED`, … */
+  readonly type: string;
+  /** The task's state after it. */
+  readonly state: TaskState;
+  /** When it was decided, by the server's clock. */
+  readonly at: Date | undefined;
+  /** Who caused it: a principal, or `system`. */
+  readonly principal: string;
+  /** The run that it belongs to. */
+  readonly run: number;
+  /** The attempt that it is about; 0 when none. */
+  readonly attempt: number;
+  /** The agent that it is about, by name. */
+  readonly agent: string;
+  /** Why, for people. */
+  readonly reason: string;
+  /** How the attempt or task failed. */
+  readonly failure: Failure | undefined;
+  /** When what was scheduled will be. */
+  readonly scheduledAt: Date | undefined;
+}
+
+/** @internal */
+export function eventFrom(wire: WireEvent): TaskEvent {
+  const { taskId, principal, run, attempt, agent, reason } = wire;
+  return {
+    taskId,
+    sequence: Number(wire.sequence),
+    type: enumName(EventTypeSchema, wire.type, "EVENT_TYPE_"),
+    state: taskState(wire.state),
+    at: date(wire.at),
+    principal,
+    run,
+    attempt,
+    agent,
+    reason,
+    failure: failureFrom(wire.failure),
+    scheduledAt: date(wire.scheduledAt),
+  };
+}
+
+/** How a task that another depends on ended. */
+export interface DependencyResult {
+  /** Its id. */
+  readonly taskId: string;
+  /** Its type. */
+  readonly type: string;
+  /** Its key; empty if it has none. */
+  readonly key: string;
+  /** Its state. */
+  readonly state: TaskState;
+  /** What it gave, as it came. */
+  readonly payload: Payload | undefined;
+  /** What it gave, decoded; undefined unless it completed. */
+  readonly value: unknown;
+  /** How it failed. */
+  readonly failure: Failure | undefined;
+}
+
+/** @internal */
+export function dependencyFrom(wire: WireDependencyResult): DependencyResult {
+  const { taskId, type, key, result } = wire;
+  return {
+    taskId,
+    type,
+    key,
+    state: taskState(wire.state),
+    payload: result,
+    get value(): unknown {
+      return wire.state === WireTaskState.COMPLETED ? decode(result) : undefined;
+    },
+    failure: failureFrom(wire.failure),
+  };
+}
+
+/** An agent as it is now. `proto` has what is not listed here. */
+export interface AgentInfo {
+  /** The agent as it came. */
+  readonly proto: WireAgent;
+  /** Its id, a UUIDv7. */
+  readonly id: string;
+  /** Its namespace. */
+  readonly namespace: string;
+  /** Its name, unique in its namespace. */
+  readonly name: string;
+  /** What kind of agent it is. */
+  readonly agentType: string;
+  /** Its role in the team. */
+  readonly role: string;
+  /** What it can do. */
+  readonly skills: readonly string[];
+  /** What it can use. */
+  readonly tools: readonly string[];
+  /** Facts to be matched by a task's affinity. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** How many tasks it takes at once. */
+  readonly slots: number;
+  /** The task types that it handles. */
+  readonly handles: readonly string[];
+  /** Whether and how it is attached. */
+  readonly state: AgentState;
+  /** Gets no new tasks until it is uncordoned. */
+  readonly cordoned: boolean;
+  /** Tasks that are leased to it now. */
+  readonly leasedTasks: number;
+  /** Attempts that it completed. */
+  readonly completedAttempts: number;
+  /** Attempts that it failed, timed out on or lost. */
+  readonly failedAttempts: number;
+  /** When its latest session began. */
+  readonly attachedAt: Date | undefined;
+  /** The epoch of its latest session; rises with each. */
+  readonly sessionEpoch: number;
+  /** Whom it belongs to. */
+  readonly principal: string;
+  /** Rises with every change. */
+  readonly version: number;
+}
+
+/** @internal */
+export function agentFrom(wire: WireAgent): AgentInfo {
+  const { profile } = wire;
+  return {
+    proto: wire,
+    id: wire.id,
+    namespace: wire.namespace,
+    name: profile?.name ?? "",
+    agentType: profile?.agentType ?? "",
+    role: profile?.role ?? "",
+    skills: profile?.skills ?? [],
+    tools: profile?.tools ?? [],
+    labels: profile?.labels ?? {},
+    slots: profile?.slots ?? 0,
+    handles: profile?.handles.map((handler) => handler.type) ?? [],
+    state: enumName(AgentStateSchema, wire.state, "AGENT_STATE_"),
+    cordoned: wire.cordoned,
+    leasedTasks: wire.leasedTasks,
+    completedAttempts: Number(wire.completedAttempts),
+    failedAttempts: Number(wire.failedAttempts),
+    attachedAt: date(wire.attachedAt),
+    sessionEpoch: Number(wire.sessionEpoch),
+    principal: wire.principal,
+    version: Number(wire.version),
+  };
+}

@@ -1,0 +1,42 @@
+// What a session wants done: see session.ts.
+
+import type { Assignment } from "../_gen/callboard/v1/agent_pb.js";
+import type { Message, MessageReceipt } from "../_gen/callboard/v1/message_pb.js";
+import type { StatusError } from "../errors.js";
+import type { Address } from "../settings.js";
+import type { Key } from "./states.js";
+
+/** Something to do now. */
+export type Action =
+  /** Open a stream to this address. */
+  | { readonly kind: "connect"; readonly address: Address }
+  /** Cut the stream; its end need not be told. */
+  | { readonly kind: "cut" }
+  /** Run the handler of this assignment. */
+  | { readonly kind: "start"; readonly key: Key; readonly assignment: Assignment }
+  /** Cancel the handler of this attempt. `reported`: its outcome is still reported when it has ended. */
+  | { readonly kind: "stop"; readonly key: Key; readonly reason: string; readonly reported: boolean }
+  /** A checkpoint is committed, or, with an error, it isn't and never will be. */
+  | CheckpointSettled
+  /** Run the handler of this message. */
+  | { readonly kind: "handle"; readonly message: Message }
+  /** Cancel the handler of the message. */
+  | { readonly kind: "stopHandling" }
+  /** A message is committed, with its receipt, or it isn't and never will be, with an error. */
+  | SendSettled
+  /** The session is over: close the stream. With an error when trying again can't help. */
+  | { readonly kind: "end"; readonly error: StatusError | undefined };
+
+/** What became of a checkpoint. */
+export interface CheckpointSettled {
+  readonly kind: "checkpointSettled";
+  readonly ticket: number;
+  readonly error: StatusError | undefined;
+}
+
+/** What became of a message. */
+export interface SendSettled {
+  readonly kind: "sendSettled";
+  readonly ticket: number;
+  readonly outcome: MessageReceipt | StatusError;
+}

@@ -1,0 +1,258 @@
+// Reports on their way: each is kept until its receipt, and sent again in its old order with its old id. Without any I/O.
+
+import { toBinary } from "@bufbuild/protobuf";
+
+import { type Receipt, ReceiptStatus, type Report, ReportSchema } from "../_gen/callboard/v1/agent_pb.js";
+import { ErrorReasonSchema } from "../_gen/callboard/v1/error_pb.js";
+import { enumName } from "../convert.js";
+import { StatusCode, type StatusError, statusError } from "../errors.js";
+import { Backoff, type Random } from "../retry.js";
+import type { CheckpointSettled } from "./actions.js";
+import { type Key, keyOf } from "./states.js";
+
+/** Items in a frame at most. */
+export const MAX_BATCH = 1_000;
+/** A frame is at most 3 MiB; what stands around the items fits into the rest. */
+export const MAX_BATCH_BYTES = 3 * 1024 * 1024 - 64 * 1024;
+/** What stands around one item in a frame, at most. */
+export const ITEM_OVERHEAD = 8;
+
+/** A report that has no receipt yet. */
+interface Kept {
+  readonly key: Key;
+  readonly report: Report;
+  readonly size: number;
+  /** The caller's, of a checkpoint. */
+  readonly ticket: number | undefined;
+  readonly backoff: Backoff;
+  inFlight: boolean;
+  /** Not to be sent again before: the server could not decide it. */
+  notBefore: number;
+}
+
+/** What a receipt made of its report. */
+export type Settled = "committed" | "refused" | "retry";
+
+/** Reports in their order. At most `limit` of them wait before checkpoints wait outside. */
+export class Outbox {
+  readonly #limit: number;
+  readonly #random: Random;
+  #lastId = 0n;
+  readonly #kept = new Map<bigint, Kept>();
+  readonly #of = new Map<Key, Map<bigint, Kept>>();
+  /** How many of those kept are not in flight. */
+  #waiting = 0;
+  #outside: { readonly report: Report; readonly ticket: number }[] = [];
+  #settled: CheckpointSettled[] = [];
+  /** The newest report of an attempt that is committed: an older one adds nothing to it. */
+  readonly #committed = new Map<Key, bigint>();
+
+  constructor(limit: number, random: Random) {
+    this.#limit = limit;
+    this.#random = random;
+  }
+
+  /** A report id that was never used before. */
+  newId(): bigint {
+    this.#lastId += 1n;
+    return this.#lastId;
+  }
+
+  /** Keeps a report and sends it when it can. Acceptances and ends always have room: slots bound them. */
+  add(report: Report, ticket?: number): void {
+    report.reportId = this.newId();
+    const key = keyOf(report.attempt);
+    const size = toBinary(ReportSchema, report).length + ITEM_OVERHEAD;
+    const kept = { key, report, size, ticket, backoff: new Backoff(this.#random), inFlight: false, notBefore: 0 };
+    this.#kept.set(report.reportId, kept);
+    this.#waiting += 1;
+    const siblings = this.#of.get(key);
+    if (siblings === undefined) {
+      this.#of.set(key, new Map([[report.reportId, kept]]));
+    } else {
+      siblings.set(report.reportId, kept);
+    }
+  }
+
+  /** Keeps a checkpoint when there is room, else lets it wait outside, with whoever saves it. */
+  addCheckpoint(report: Report, ticket: number): void {
+    this.#outside.push({ report, ticket });
+    this.#letIn();
+  }
+
+  /** Whether a report of this attempt has no receipt. */
+  has(key: Key): boolean {
+    return this.#of.has(key);
+  }
+
+  /** The report of this id, unless it has its receipt or never had to be kept. */
+  find(reportId: bigint): Report | undefined {
+    return this.#kept.get(reportId)?.report;
+  }
+
+  /** Whether every report has its receipt. */
+  isEmpty(): boolean {
+    return this.#kept.size === 0;
+  }
+
+  /**
+   * The reports to send now, in one frame. An attempt's go out in their order: behind one that is to be repeated the
+   * others wait, and it waits for the receipts of what was sent behind it, lest an old checkpoint replace a new one.
+   */
+  take(now: number): Report[] {
+    const batch: Report[] = [];
+    let size = 0;
+    if (this.#waiting === 0) {
+      return batch;
+    }
+    for (const kept of this.#kept.values()) {
+      if (kept.inFlight || now < kept.notBefore || this.#waitsBehind(kept)) {
+        continue;
+      }
+      if (batch.length === MAX_BATCH || (batch.length > 0 && size + kept.size > MAX_BATCH_BYTES)) {
+        break;
+      }
+      this.#mark(kept, true);
+      batch.push(kept.report);
+      size += kept.size;
+    }
+    return batch;
+  }
+
+  /** When the next report becomes due, after `take` had none. */
+  dueAt(): number | undefined {
+    if (this.#waiting === 0) {
+      return undefined;
+    }
+    let due: number | undefined;
+    for (const kept of this.#kept.values()) {
+      if (!kept.inFlight && !this.#waitsBehind(kept)) {
+        due = Math.min(due ?? Infinity, kept.notBefore);
+      }
+    }
+    return due;
+  }
+
+  /** What a receipt makes of its report; undefined when it means nothing. Progress isn't kept, but can be refused. */
+  receipt(now: number, receipt: Receipt): Settled | undefined {
+    const kept = this.#kept.get(receipt.reportId);
+    if (receipt.status === ReceiptStatus.REFUSED) {
+      if (kept !== undefined) {
+        this.#settle(kept, refused(receipt));
+      }
+      return "refused";
+    }
+    if (kept === undefined) {
+      return undefined;
+    }
+    if (receipt.status === ReceiptStatus.COMMITTED) {
+      const newest = this.#committed.get(kept.key) ?? 0n;
+      this.#committed.set(kept.key, receipt.reportId > newest ? receipt.reportId : newest);
+      this.#settle(kept, undefined);
+      return "committed";
+    }
+    if (receipt.status === ReceiptStatus.RETRY) {
+      if ((this.#committed.get(kept.key) ?? 0n) > receipt.reportId) {
+        this.#settle(kept, undefined);
+        return "committed";
+      }
+      this.#mark(kept, false);
+      kept.notBefore = now + kept.backoff.delay();
+      return "retry";
+    }
+    return undefined;
+  }
+
+  /** A new stream: what has no receipt is sent again at once. */
+  sendAllAgain(): void {
+    for (const kept of this.#kept.values()) {
+      this.#mark(kept, false);
+      kept.notBefore = 0;
+    }
+  }
+
+  /** Forgets the checkpoints of an attempt that wait outside. */
+  dropWaiting(key: Key, error: StatusError): void {
+    const isOfIt = (one: { readonly report: Report }): boolean => keyOf(one.report.attempt) === key;
+    for (const { ticket } of this.#outside.filter(isOfIt)) {
+      this.#settled.push({ kind: "checkpointSettled", ticket, error });
+    }
+    this.#outside = this.#outside.filter((one) => !isOfIt(one));
+  }
+
+  /** Forgets everything; nobody waits for it any longer. */
+  giveUp(error: StatusError): void {
+    for (const { ticket } of [...this.#kept.values(), ...this.#outside]) {
+      if (ticket !== undefined) {
+        this.#settled.push({ kind: "checkpointSettled", ticket, error });
+      }
+    }
+    this.#kept.clear();
+    this.#of.clear();
+    this.#waiting = 0;
+    this.#outside = [];
+  }
+
+  /** The checkpoints that are decided, each with the error if it was refused. */
+  takeSettled(): CheckpointSettled[] {
+    const settled = this.#settled;
+    this.#settled = [];
+    return settled;
+  }
+
+  #mark(kept: Kept, inFlight: boolean): void {
+    if (kept.inFlight !== inFlight) {
+      kept.inFlight = inFlight;
+      this.#waiting += inFlight ? -1 : 1;
+    }
+  }
+
+  #letIn(): void {
+    while (this.#kept.size < this.#limit) {
+      const next = this.#outside.shift();
+      if (next === undefined) {
+        return;
+      }
+      this.add(next.report, next.ticket);
+    }
+  }
+
+  /** Whether another of its attempt is to be settled first: an earlier one to be repeated, a later one on its way. */
+  #waitsBehind(kept: Kept): boolean {
+    for (const [reportId, other] of this.#of.get(kept.key) ?? []) {
+      if (reportId < kept.report.reportId && !other.inFlight && other.notBefore > 0) {
+        return true;
+      }
+      if (reportId > kept.report.reportId && other.inFlight) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #settle(kept: Kept, error: StatusError | undefined): void {
+    this.#kept.delete(kept.report.reportId);
+    this.#waiting -= kept.inFlight ? 0 : 1;
+    const siblings = this.#of.get(kept.key);
+    siblings?.delete(kept.report.reportId);
+    if (kept.ticket !== undefined) {
+      this.#settled.push({ kind: "checkpointSettled", ticket: kept.ticket, error });
+    }
+    const committed = this.#committed.get(kept.key) ?? 0n;
+    for (const other of [...(siblings?.values() ?? [])]) {
+      if (!other.inFlight && other.report.reportId < committed && this.#kept.has(other.report.reportId)) {
+        this.#settle(other, undefined);
+      }
+    }
+    if (siblings === undefined || siblings.size === 0) {
+      this.#of.delete(kept.key);
+      this.#committed.delete(kept.key);
+    }
+    this.#letIn();
+  }
+}
+
+function refused(receipt: Receipt): StatusError {
+  const reason = enumName(ErrorReasonSchema, receipt.reason, "ERROR_REASON_");
+  return statusError(StatusCode.FAILED_PRECONDITION, receipt.message, { reason });
+}

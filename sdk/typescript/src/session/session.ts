@@ -1,0 +1,523 @@
+// The agent's side of the attach protocol, without any I/O: see section 6 of `sdk/SPEC.md`.
+//
+// What happens is told to a `Session` (frames that came, handlers that ended, streams that broke, time that passed); what
+// is to be done about it is asked of it: `takeActions()` for handlers and streams, `nextFrame()` for the next frame to
+// send (`sendAt()` says when to ask again), `tickAt()` for when to call `tick()` again. Time and randomness are passed in,
+// so that every test is a script. Times are milliseconds of the caller's monotonic clock.
+//
+// Frames are asked for one at a time, when the stream can take one: reports that wait meanwhile go out together, and
+// nothing piles up behind a slow connection.
+
+import { create } from "@bufbuild/protobuf";
+
+import {
+  type AgentProfile,
+  type Assignment,
+  type AttachRequest,
+  AttachRequestSchema,
+  type AttachResponse,
+  type Hello,
+  HelloSchema,
+  type Progress,
+  type Welcome,
+} from "../_gen/callboard/v1/agent_pb.js";
+import type { MessageReceiptBatch, MessageSend } from "../_gen/callboard/v1/message_pb.js";
+import type { Payload } from "../_gen/callboard/v1/payload_pb.js";
+import { milliseconds } from "../convert.js";
+import { StatusCode, type StatusError, statusError } from "../errors.js";
+import type { WireFailure } from "../failure.js";
+import { Backoff, type Random } from "../retry.js";
+import { type Address, parseAddress } from "../settings.js";
+import type { Action } from "./actions.js";
+import { Attempts } from "./attempts.js";
+import { earliest, type Frame, frameOf, leaseLost, noMessages, rejection, reportOf } from "./frames.js";
+import { Inbox } from "./inbox.js";
+import { Outbox } from "./outbox.js";
+import { Sending } from "./sending.js";
+import { Drain, isFatal, type Key, keyOf, newStream, type State } from "./states.js";
+
+/** What every agent lists; `messages` comes with a handler of them. */
+export const FEATURES = ["cancellation", "drain", "message_receipts"] as const;
+/** From connecting to the welcome; then the next address is tried. */
+export const WELCOME_WITHIN = 10_000;
+/** How long a drain waits for receipts once no handler runs. */
+export const RECEIPTS_WITHIN = 5_000;
+
+/** What a session is made from. */
+export interface SessionOptions {
+  readonly namespace: string;
+  readonly profile: AgentProfile;
+  readonly addresses: readonly [Address, ...Address[]];
+  readonly random: Random;
+  /** How long handlers may go on while the agent drains. */
+  readonly drainTimeout: number;
+  /** A random id of the agent's process, the same each time that it attaches. */
+  readonly instanceId: string;
+  /** Whether the agent has a handler of messages. */
+  readonly takesMessages: boolean;
+}
+
+/** The state machine. */
+export class Session {
+  readonly #options: SessionOptions;
+  readonly #types: ReadonlySet<string>;
+  #nextAddress = 0;
+  /** Where a draining server sends us. */
+  #endpoint: Address | undefined;
+  readonly #backoff: Backoff;
+
+  #state: State = "detached";
+  #agentId = "";
+  #epoch = 0n;
+  #connectAt: number | undefined;
+  #stream = newStream(0);
+  #drain: Drain | undefined;
+  readonly #outbox: Outbox;
+  readonly #attempts: Attempts;
+  readonly #sending: Sending;
+  readonly #inbox: Inbox;
+  #actions: Action[] = [];
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#types = new Set(options.profile.handles.map((handler) => handler.type));
+    this.#backoff = new Backoff(options.random);
+    this.#outbox = new Outbox(Math.max(1, options.profile.slots) * 4, options.random);
+    this.#attempts = new Attempts(this.#outbox, (action) => this.#actions.push(action));
+    this.#sending = new Sending(options.random);
+    this.#inbox = new Inbox(options.random);
+  }
+
+  /** Where it is. */
+  get state(): State {
+    return this.#state;
+  }
+
+  /** The agent's id; empty before the first welcome. */
+  get agentId(): string {
+    return this.#agentId;
+  }
+
+  /** The epoch of the latest session; 0 before the first welcome. */
+  get epoch(): bigint {
+    return this.#epoch;
+  }
+
+  /** The attempts whose handlers run. */
+  running(): Key[] {
+    return this.#attempts.running();
+  }
+
+  // What happens.
+
+  /** Begins; does nothing when it was stopped before. */
+  start(now: number): void {
+    this.#connectAt = now;
+    this.tick(now);
+  }
+
+  /** The stream ended or could not be opened; with its status unless that was OK. */
+  disconnected(now: number, error: StatusError | undefined): void {
+    if (this.#state === "detached" || this.#state === "stopped") {
+      return;
+    }
+    if (error !== undefined && isFatal(error, this.#state === "attached")) {
+      this.#end(error);
+      return;
+    }
+    this.#detach(now, this.#backoff.delay());
+    this.tick(now);
+  }
+
+  /** A frame came. */
+  received(now: number, { frame }: AttachResponse): void {
+    if (this.#state !== "hello" && this.#state !== "attached") {
+      return;
+    }
+    this.#stream.lastReceived = now;
+    if (frame.case === "welcome") {
+      this.#welcome(frame.value);
+    } else if (this.#state === "attached") {
+      this.#attachedFrame(now, frame);
+    }
+    this.tick(now);
+  }
+
+  /** A handler ended with a result. */
+  completed(now: number, key: Key, result: Payload): void {
+    const isWanted = this.#state !== "stopped";
+    this.#attempts.ended(key, isWanted, (lease) => reportOf(lease, { case: "completed", value: { result } }));
+    this.tick(now);
+  }
+
+  /** A handler ended with an error. */
+  failed(now: number, key: Key, failure: WireFailure): void {
+    const isWanted = this.#state !== "stopped";
+    this.#attempts.ended(key, isWanted, (lease) => reportOf(lease, { case: "failed", value: { failure } }));
+    this.tick(now);
+  }
+
+  /** A handler told how far it is. The latest wins. */
+  progressed(key: Key, progress: Progress): void {
+    this.#attempts.progressed(key, progress);
+  }
+
+  /** A handler wants a checkpoint saved; `checkpointSettled` with the ticket tells what became of it. */
+  checkpointed(key: Key, data: Payload, ticket: number): void {
+    const attempt = this.#attempts.find(key);
+    if (attempt === undefined || this.#state === "stopped") {
+      this.#actions.push({ kind: "checkpointSettled", ticket, error: leaseLost("the lease is lost") });
+    } else if (this.#lacks("checkpoint")) {
+      const error = statusError(StatusCode.UNIMPLEMENTED, "the server takes no checkpoints");
+      this.#actions.push({ kind: "checkpointSettled", ticket, error });
+    } else {
+      this.#outbox.addCheckpoint(reportOf(attempt.lease, { case: "checkpoint", value: { data } }), ticket);
+    }
+  }
+
+  /** A handler sends a message; `sendSettled` with the ticket tells what became of it. */
+  send(send: MessageSend, ticket: number): void {
+    if (this.#state === "stopped") {
+      const outcome = statusError(StatusCode.UNAVAILABLE, "the agent has stopped");
+      this.#actions.push({ kind: "sendSettled", ticket, outcome });
+    } else if (this.#lacks("messages")) {
+      this.#actions.push({ kind: "sendSettled", ticket, outcome: noMessages() });
+    } else {
+      this.#sending.add(send, ticket);
+    }
+  }
+
+  /**
+   * The handler of a message has ended; `ok` when without an error. False when the message failed too often, and is
+   * given up.
+   */
+  handled(now: number, messageId: string, ok: boolean): boolean {
+    const kept = this.#inbox.finish(now, messageId, ok);
+    this.tick(now);
+    return kept;
+  }
+
+  /** The agent takes nothing new and ends when what it has is done, or the time is over. */
+  drain(now: number, timeout = this.#options.drainTimeout): void {
+    if (this.#drain === undefined && this.#state !== "stopped") {
+      this.#drain = new Drain(now + timeout);
+      this.tick(now);
+    }
+  }
+
+  /** Ends at once; what was running is requeued by the server. */
+  stop(): void {
+    if (this.#state !== "stopped") {
+      this.#end(undefined);
+    }
+  }
+
+  /** Time passed: does whatever is due. */
+  tick(now: number): void {
+    if (this.#state === "stopped") {
+      return;
+    }
+    if (this.#drain !== undefined) {
+      this.#tickDrain(now, this.#drain);
+    } else if (this.#options.takesMessages) {
+      const message = this.#inbox.start(now);
+      if (message !== undefined) {
+        this.#actions.push({ kind: "handle", message });
+      }
+    }
+    if (this.#state === "detached" && this.#connectAt !== undefined && now >= this.#connectAt) {
+      this.#connect(now);
+    } else if (this.#isSilent(now)) {
+      this.#actions.push({ kind: "cut" });
+      this.#detach(now, this.#backoff.delay());
+    }
+  }
+
+  // What is to be done.
+
+  /** What to do now, in this order. */
+  takeActions(): Action[] {
+    const actions = [...this.#actions, ...this.#outbox.takeSettled(), ...this.#sending.takeSettled()];
+    this.#actions = [];
+    return actions;
+  }
+
+  /** The next frame to send, if there is one. Ask when the stream can take it: asking means sending. */
+  nextFrame(now: number): AttachRequest | undefined {
+    const frame = this.#nextFrame(now);
+    if (frame === undefined) {
+      return undefined;
+    }
+    this.#stream.lastSent = now;
+    return create(AttachRequestSchema, { frame });
+  }
+
+  /** When `tick` is due at the latest; undefined when only an event can change something. */
+  tickAt(): number | undefined {
+    if (this.#state === "stopped") {
+      return undefined;
+    }
+    const waiting = this.#drain === undefined ? this.#inbox.startAt() : this.#drain.due();
+    return earliest(this.#streamDueAt(), waiting);
+  }
+
+  #streamDueAt(): number | undefined {
+    switch (this.#state) {
+      case "detached":
+        return this.#connectAt;
+      case "attached":
+        return this.#stream.lastReceived + this.#stream.lease;
+      default:
+        return this.#stream.opened + WELCOME_WITHIN;
+    }
+  }
+
+  /** When `nextFrame` has one at the latest, after it had none; undefined when only an event can bring one. */
+  sendAt(): number | undefined {
+    if (this.#state !== "attached") {
+      return undefined;
+    }
+    const progress = this.#lacks("progress") ? [] : this.#attempts.progressDueAt();
+    const mail = this.#lacks("messages") ? [] : [this.#inbox.dueAt(), this.#sending.dueAt()];
+    return earliest(this.#heartbeatAt(), this.#outbox.dueAt(), ...progress, ...mail);
+  }
+
+  #heartbeatAt(): number {
+    return this.#stream.lastSent + this.#stream.lease / 3;
+  }
+
+  // Streams.
+
+  #connect(now: number): void {
+    const { addresses } = this.#options;
+    let address = this.#endpoint;
+    this.#endpoint = undefined;
+    if (address === undefined) {
+      address = addresses[this.#nextAddress] ?? addresses[0];
+      this.#nextAddress = (this.#nextAddress + 1) % addresses.length;
+    }
+    this.#state = "connecting";
+    this.#connectAt = undefined;
+    this.#stream = newStream(now);
+    this.#actions.push({ kind: "connect", address });
+  }
+
+  #detach(now: number, delay: number): void {
+    this.#state = "detached";
+    this.#connectAt = now + delay;
+    this.#attempts.dropAllProgress();
+  }
+
+  #isSilent(now: number): boolean {
+    if (this.#state === "attached") {
+      return now >= this.#stream.lastReceived + this.#stream.lease;
+    }
+    const isWaiting = this.#state === "connecting" || this.#state === "hello";
+    return isWaiting && now >= this.#stream.opened + WELCOME_WITHIN;
+  }
+
+  #serverDrains(now: number, endpoints: readonly string[]): void {
+    for (const url of endpoints) {
+      try {
+        this.#endpoint = parseAddress(url);
+        break;
+      } catch {
+        continue;
+      }
+    }
+    this.#actions.push({ kind: "cut" });
+    this.#detach(now, 0);
+  }
+
+  #end(error: StatusError | undefined): void {
+    this.#state = "stopped";
+    for (const attempt of this.#attempts.ours()) {
+      this.#attempts.close(attempt, "the agent stops");
+    }
+    this.#outbox.giveUp(leaseLost("the agent stops"));
+    this.#sending.giveUp(statusError(StatusCode.UNAVAILABLE, "the agent stops"));
+    this.#stopHandling();
+    this.#actions.push({ kind: "end", error });
+  }
+
+  // Frames that come.
+
+  #attachedFrame(now: number, frame: AttachResponse["frame"]): void {
+    switch (frame.case) {
+      case "assignments":
+        frame.value.assignments.forEach((assignment) => {
+          this.#attempts.assign(assignment, this.#refusal(assignment));
+        });
+        break;
+      case "receipts":
+        frame.value.receipts.forEach((receipt) => {
+          this.#attempts.receipt(now, receipt);
+        });
+        break;
+      case "cancellations":
+        frame.value.cancellations.forEach((cancellation) => {
+          this.#attempts.cancel(cancellation);
+        });
+        break;
+      case "messages":
+        if (this.#options.takesMessages) {
+          frame.value.messages.forEach((message) => {
+            this.#inbox.deliver(message);
+          });
+        }
+        break;
+      case "messageReceipts":
+        this.#messageReceipts(now, frame.value);
+        break;
+      case "drain":
+        this.#serverDrains(now, frame.value.endpoints);
+        break;
+      default:
+        // A heartbeat, or what a newer server says.
+        break;
+    }
+  }
+
+  #welcome(welcome: Welcome): void {
+    if (this.#state !== "hello") {
+      return;
+    }
+    this.#state = "attached";
+    this.#agentId = welcome.agentId;
+    this.#epoch = welcome.sessionEpoch;
+    this.#stream.features = new Set(welcome.features);
+    const lease = welcome.lease === undefined ? 0 : milliseconds(welcome.lease);
+    this.#stream.lease = lease > 0 ? lease : this.#stream.lease;
+    this.#backoff.reset();
+    const held = new Set(welcome.held.map(keyOf));
+    for (const attempt of this.#attempts.ours().filter((one) => !held.has(one.key))) {
+      this.#attempts.close(attempt, "the lease was lost while the agent was away");
+    }
+    this.#outbox.sendAllAgain();
+    this.#sending.sendAllAgain();
+    this.#inbox.sendAllAgain();
+    if (this.#lacks("messages")) {
+      this.#sending.giveUp(noMessages());
+    }
+    if (this.#drain !== undefined) {
+      this.#drain.announced = this.#drain.closedSlots = false;
+    }
+  }
+
+  #refusal(assignment: Assignment): string | undefined {
+    if (this.#drain !== undefined) {
+      return "drain";
+    }
+    const type = assignment.spec?.type ?? "";
+    const isHandled = this.#types.has(type) || this.#types.has("*");
+    return isHandled ? undefined : `no handler takes the task type ${JSON.stringify(type)}`;
+  }
+
+  #messageReceipts(now: number, batch: MessageReceiptBatch): void {
+    for (const receipt of batch.sent) {
+      this.#sending.receipt(now, receipt);
+    }
+    this.#inbox.acknowledged(batch.acknowledgedIds);
+    this.#inbox.acknowledgeAgain(now, batch.retryIds);
+  }
+
+  // Drain.
+
+  #tickDrain(now: number, drain: Drain): void {
+    const ours = this.#attempts.ours();
+    if (now >= drain.handlersUntil) {
+      this.#stopHandling();
+      for (const attempt of ours.splice(0)) {
+        this.#attempts.close(attempt, "the agent stops");
+        this.#outbox.add(rejection(attempt.lease, "drain"));
+      }
+    }
+    if (ours.length > 0 || this.#inbox.isRunning()) {
+      return;
+    }
+    drain.receiptsUntil ??= now + RECEIPTS_WITHIN;
+    // The server hears of the drain before the stream's end: it hands what it was just pushing to others at once.
+    const isTold = drain.announced || this.#state !== "attached";
+    if ((isTold && this.#outbox.isEmpty() && this.#isMailIdle()) || now >= drain.receiptsUntil) {
+      this.#end(undefined);
+    }
+  }
+
+  #stopHandling(): void {
+    if (this.#inbox.isRunning()) {
+      this.#inbox.abort();
+      this.#actions.push({ kind: "stopHandling" });
+    }
+  }
+
+  #isMailIdle(): boolean {
+    return this.#inbox.isIdle() && this.#sending.isEmpty();
+  }
+
+  // Frames that go.
+
+  #nextFrame(now: number): Frame | undefined {
+    if (this.#state === "connecting") {
+      this.#state = "hello";
+      return { case: "hello", value: this.#hello() };
+    }
+    if (this.#state !== "attached") {
+      return undefined;
+    }
+    const frame = this.#drainFrame() ?? this.#mailFrame(now) ?? this.#reportsFrame(now);
+    if (frame !== undefined || now < this.#heartbeatAt()) {
+      return frame;
+    }
+    return frameOf({ case: "heartbeat", value: {} });
+  }
+
+  /**
+   * Says that the agent drains. The server ends the stream of an agent that has drained and has no attempt left: while a
+   * message is being handled, or has no receipt, it is only told to give nothing more.
+   */
+  #drainFrame(): Frame | undefined {
+    const drain = this.#drain;
+    if (drain === undefined || drain.announced) {
+      return undefined;
+    }
+    if (!this.#isMailIdle() && !this.#lacks("messages")) {
+      if (drain.closedSlots || this.#lacks("slots")) {
+        return undefined;
+      }
+      drain.closedSlots = true;
+      return frameOf({ case: "slots", value: { slots: 0 } });
+    }
+    drain.announced = true;
+    return this.#lacks("drain") ? undefined : frameOf({ case: "drain", value: {} });
+  }
+
+  #mailFrame(now: number): Frame | undefined {
+    if (this.#lacks("messages")) {
+      return undefined;
+    }
+    const messageIds = this.#inbox.takeAcknowledgements(now);
+    if (messageIds.length > 0) {
+      return frameOf({ case: "acknowledgements", value: { messageIds } });
+    }
+    const messages = this.#sending.take(now);
+    return messages.length > 0 ? frameOf({ case: "messages", value: { messages } }) : undefined;
+  }
+
+  #reportsFrame(now: number): Frame | undefined {
+    const progress = this.#lacks("progress") ? [] : this.#attempts.takeProgress(now);
+    const reports = [...this.#outbox.take(now), ...progress];
+    return reports.length > 0 ? frameOf({ case: "reports", value: { reports } }) : undefined;
+  }
+
+  #hello(): Hello {
+    const { namespace, profile, instanceId, takesMessages } = this.#options;
+    const held = this.#attempts.held();
+    const features = takesMessages ? [...FEATURES, "messages"] : [...FEATURES];
+    return create(HelloSchema, { namespace, profile, held, features, previousEpoch: this.#epoch, instanceId });
+  }
+
+  /** Whether the server is known not to take such frames. While detached nobody knows. */
+  #lacks(feature: string): boolean {
+    return this.#state === "attached" && !this.#stream.features.has(feature);
+  }
+}

@@ -1,0 +1,64 @@
+// What a session remembers of itself: where it is, its attempts, its stream, its drain.
+
+import type { Attempt as Lease } from "../_gen/callboard/v1/agent_pb.js";
+import { StatusCode, type StatusError } from "../errors.js";
+
+const FATAL_REASONS = new Set(["SESSION_SUPERSEDED", "NOT_YOUR_AGENT"]);
+const FATAL_CODES = new Set<StatusCode>([
+  StatusCode.INVALID_ARGUMENT,
+  StatusCode.NOT_FOUND,
+  StatusCode.PERMISSION_DENIED,
+  StatusCode.UNAUTHENTICATED,
+]);
+
+/** Where the session is. Draining is told apart: an agent drains in any of them. */
+export type State = "detached" | "connecting" | "hello" | "attached" | "stopped";
+
+/** What tells attempts apart: `TASK/ATTEMPT`. */
+export type Key = string;
+
+/** The key of an attempt. */
+export function keyOf(attempt: Lease | undefined): Key {
+  return `${attempt?.taskId ?? ""}/${String(attempt?.attempt ?? 0)}`;
+}
+
+/** When a drain loses its patience: with handlers, then with receipts. */
+export class Drain {
+  readonly handlersUntil: number;
+  receiptsUntil: number | undefined;
+  announced = false;
+  closedSlots = false;
+
+  constructor(handlersUntil: number) {
+    this.handlersUntil = handlersUntil;
+  }
+
+  /** When the patience that is running now ends. */
+  due(): number {
+    return this.receiptsUntil ?? this.handlersUntil;
+  }
+}
+
+/** What belongs to one stream and ends with it. */
+export interface Stream {
+  opened: number;
+  lastSent: number;
+  lastReceived: number;
+  /** Milliseconds that either side may be silent. */
+  lease: number;
+  features: ReadonlySet<string>;
+}
+
+/** A stream that begins now. */
+export function newStream(now: number): Stream {
+  return { opened: now, lastSent: now, lastReceived: now, lease: 10_000, features: new Set() };
+}
+
+/** Whether attaching again can't help. */
+export function isFatal(error: StatusError, attached: boolean): boolean {
+  if (FATAL_REASONS.has(error.reason) || FATAL_CODES.has(error.code)) {
+    return true;
+  }
+  // The agent was removed. While attached it's told that its session expired, and learns this when it comes back.
+  return error.reason === "AGENT_STATE" && !attached;
+}

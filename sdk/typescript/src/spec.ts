@@ -1,0 +1,185 @@
+// What callers ask for: tasks with their requirements, retries and timeouts.
+
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+
+import {
+  DependencyFailureActionSchema,
+  DependencySchema,
+  type Dependency as WireDependency,
+  KeyConflictPolicySchema,
+  PrioritySchema,
+  type RetryPolicy as WireRetryPolicy,
+  RetryPolicySchema,
+  type TaskSpec as WireTaskSpec,
+  TaskSpecSchema,
+  type Timeouts as WireTimeouts,
+  TimeoutsSchema,
+} from "./_gen/callboard/v1/task_pb.js";
+import { enumNumber, given, optionalDuration, optionalTimestamp, stringList } from "./convert.js";
+import type { Priority, Receipt, Task } from "./models.js";
+import { encode } from "./payload.js";
+
+/** When and how often a failed attempt is followed by another. What is left out takes the namespace's default. */
+export interface RetryPolicy {
+  /** Attempts in a run, the first included: 1 to 1,000. Default 3. */
+  readonly maxAttempts?: number | undefined;
+  /** Milliseconds before the second attempt: 1 to 24 h. Default 1 s. */
+  readonly initialBackoff?: number | undefined;
+  /** What the delay is multiplied by from attempt to attempt: 1 to 100. Default 2. */
+  readonly multiplier?: number | undefined;
+  /** The longest delay in milliseconds, at most 24 h. Default 60 s. */
+  readonly maxBackoff?: number | undefined;
+  /** Types of failures that are not retried. At most 64. */
+  readonly nonRetryableTypes?: readonly string[] | undefined;
+}
+
+/** How long things may take, in milliseconds. What is left out takes the namespace's default. */
+export interface Timeouts {
+  /** From READY to accepted by an agent. */
+  readonly scheduleToStart?: number | undefined;
+  /** From assigned to ended, for each attempt. Default 300 s. */
+  readonly startToClose?: number | undefined;
+  /** From creation to the end, over all attempts of the run. */
+  readonly scheduleToClose?: number | undefined;
+  /** The longest silence of the handler itself between two progress reports or checkpoints. */
+  readonly heartbeat?: number | undefined;
+}
+
+/** A task that must end first. */
+export interface Dependency {
+  /** Its id. */
+  readonly taskId: string;
+  /** What becomes of the dependent when that one ends in any state but COMPLETED. Default SKIP. */
+  readonly onFailure?: "SKIP" | "FAIL" | undefined;
+}
+
+/** A task by its id, or by what a call answered. */
+export type TaskRef = string | Receipt | Task;
+
+/** A task to depend on. */
+export type DependsOn = TaskRef | Dependency;
+
+/** The options of a task. */
+export interface TaskOptions {
+  /** What the task is about, for people. At most 4 KiB. */
+  readonly description?: string | undefined;
+  /** Your own id for the task, unique among the live tasks of the namespace. At most 256 bytes. */
+  readonly key?: string | undefined;
+  /** What to do when a live task has this key. Default USE_EXISTING. */
+  readonly keyConflict?: "USE_EXISTING" | "FAIL" | "REPLACE" | undefined;
+  /** Skills that the agent must all have. At most 32. */
+  readonly skills?: readonly string[] | undefined;
+  /** Tools that the agent must all have. At most 32. */
+  readonly tools?: readonly string[] | undefined;
+  /** The role that the agent must have. */
+  readonly role?: string | undefined;
+  /** The only agent that may have it, by name. */
+  readonly assignee?: string | undefined;
+  /** The agent that should have it, by name. */
+  readonly preferredAgent?: string | undefined;
+  /** Labels that the agent should have. At most 16. */
+  readonly affinity?: Readonly<Record<string, string>> | undefined;
+  /** How urgent it is. Default NORMAL. */
+  readonly priority?: Priority | undefined;
+  /** What must end first. At most 1,000. */
+  readonly dependsOn?: readonly DependsOn[] | undefined;
+  /** How failures are retried. */
+  readonly retry?: RetryPolicy | undefined;
+  /** How long things may take. */
+  readonly timeouts?: Timeouts | undefined;
+  /** When the task fails if it has not ended. */
+  readonly deadline?: Date | undefined;
+  /** Not before this time. */
+  readonly startAt?: Date | undefined;
+  /** Keep it WAITING until it is released. */
+  readonly hold?: boolean | undefined;
+  /** To find it by. At most 32. */
+  readonly tags?: readonly string[] | undefined;
+  /** What an application wants to keep with it. At most 64 entries and 16 KiB. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** Carried to every attempt and child: trace context. At most 32 entries and 8 KiB. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What a task is asked to be. */
+export interface TaskSpec extends TaskOptions {
+  /** The kind of work, which agents say they handle. */
+  readonly type: string;
+  /** What the handler is given. Default the empty string. */
+  readonly input?: unknown;
+}
+
+/** The id of a task. */
+export function taskIdOf(task: TaskRef): string {
+  if (typeof task === "string") {
+    return task;
+  }
+  return "taskId" in task ? task.taskId : task.id;
+}
+
+/** @internal */
+export function specToWire(spec: TaskSpec): WireTaskSpec {
+  const { type, description = "", key = "", role = "", assignee = "", preferredAgent = "", hold = false } = spec;
+  const { keyConflict = "USE_EXISTING", priority = "NORMAL", input = "", retry, timeouts } = spec;
+  return create(
+    TaskSpecSchema,
+    given({
+      type,
+      description,
+      input: encode(input, "input"),
+      key,
+      keyConflictPolicy: enumNumber(KeyConflictPolicySchema, keyConflict, "KEY_CONFLICT_POLICY_", "keyConflict"),
+      requirements: {
+        skills: stringList(spec.skills, "skills"),
+        tools: stringList(spec.tools, "tools"),
+        role,
+        assignee,
+        preferredAgent,
+        affinity: { ...spec.affinity },
+      },
+      priority: enumNumber(PrioritySchema, priority, "PRIORITY_", "priority"),
+      dependencies: (spec.dependsOn ?? []).map(dependencyToWire),
+      retryPolicy: retry === undefined ? undefined : retryToWire(retry),
+      timeouts: timeouts === undefined ? undefined : timeoutsToWire(timeouts),
+      deadline: optionalTimestamp(spec.deadline, "deadline"),
+      startAt: optionalTimestamp(spec.startAt, "startAt"),
+      hold,
+      tags: stringList(spec.tags, "tags"),
+      metadata: { ...spec.metadata },
+      headers: { ...spec.headers },
+    }) as MessageInitShape<typeof TaskSpecSchema>,
+  );
+}
+
+/** @internal */
+export function retryToWire(retry: RetryPolicy): WireRetryPolicy {
+  return create(
+    RetryPolicySchema,
+    given({
+      maxAttempts: retry.maxAttempts,
+      initialBackoff: optionalDuration(retry.initialBackoff, "retry.initialBackoff"),
+      multiplier: retry.multiplier,
+      maxBackoff: optionalDuration(retry.maxBackoff, "retry.maxBackoff"),
+      nonRetryableTypes: stringList(retry.nonRetryableTypes, "retry.nonRetryableTypes"),
+    }),
+  );
+}
+
+function timeoutsToWire(timeouts: Timeouts): WireTimeouts {
+  return create(
+    TimeoutsSchema,
+    given({
+      scheduleToStart: optionalDuration(timeouts.scheduleToStart, "timeouts.scheduleToStart"),
+      startToClose: optionalDuration(timeouts.startToClose, "timeouts.startToClose"),
+      scheduleToClose: optionalDuration(timeouts.scheduleToClose, "timeouts.scheduleToClose"),
+      heartbeat: optionalDuration(timeouts.heartbeat, "timeouts.heartbeat"),
+    }),
+  );
+}
+
+function dependencyToWire(one: DependsOn): WireDependency {
+  const action = typeof one === "object" && "onFailure" in one ? (one.onFailure ?? "SKIP") : "SKIP";
+  const prefix = "DEPENDENCY_FAILURE_ACTION_";
+  const onFailure = enumNumber(DependencyFailureActionSchema, action, prefix, "onFailure");
+  return create(DependencySchema, { taskId: taskIdOf(one as TaskRef), onFailure });
+}

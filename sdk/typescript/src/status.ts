@@ -1,0 +1,93 @@
+// What the transport throws becomes a StatusError, with what the details of `google.rpc` tell.
+
+import { fromBinary } from "@bufbuild/protobuf";
+import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { DurationSchema } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
+
+import { milliseconds } from "./convert.js";
+import { type FieldViolation, StatusCode, StatusError, statusError } from "./errors.js";
+
+const DOMAIN = "callboard.dev";
+
+/** The StatusError of whatever a call or stream threw. */
+export function fromTransport(thrown: unknown): StatusError {
+  if (thrown instanceof StatusError) {
+    return thrown;
+  }
+  const error = ConnectError.from(thrown, Code.Unavailable);
+  if (!isTheServers(error) && isBroken(error)) {
+    return statusError(StatusCode.UNAVAILABLE, `the connection broke: ${error.rawMessage}`, { cause: error });
+  }
+  const details = error.details.filter((detail) => "type" in detail);
+  return statusError(error.code as number as StatusCode, error.rawMessage, { ...readDetails(details), cause: error });
+}
+
+/** Whether the server said it, and not the transport. */
+function isTheServers(error: ConnectError): boolean {
+  return error.metadata.has("grpc-status") || error.metadata.has("grpc-status-details-bin");
+}
+
+/**
+ * Whether a status that the transport made up says no more than that there was no whole answer. Its codes differ by
+ * how a connection broke, and by where; to callers it is all the same.
+ */
+function isBroken(error: ConnectError): boolean {
+  const codes: readonly Code[] = [Code.Internal, Code.Unknown, Code.Aborted, Code.Canceled, Code.Unavailable];
+  return codes.includes(error.code) && !/^(parse|serialize) binary/.test(error.rawMessage);
+}
+
+interface RawDetail {
+  readonly type: string;
+  readonly value: Uint8Array;
+}
+
+interface Details {
+  reason?: string;
+  violations: FieldViolation[];
+  retryDelay?: number;
+}
+
+/** What serialized `google.rpc` details tell; those that can't be read are left out. */
+export function readDetails(raw: readonly RawDetail[]): Details {
+  const found: Details = { violations: [] };
+  for (const { type, value } of raw) {
+    try {
+      if (type === "google.rpc.ErrorInfo") {
+        const [reason, domain] = [stringIn(value, 1), stringIn(value, 2)];
+        if (domain === DOMAIN) {
+          found.reason = reason.replace("ERROR_REASON_", "");
+        }
+      } else if (type === "google.rpc.BadRequest") {
+        const violations = messagesIn(value, 1);
+        found.violations.push(...violations.map((one) => ({ field: stringIn(one, 1), description: stringIn(one, 2) })));
+      } else if (type === "google.rpc.RetryInfo") {
+        const [delay] = messagesIn(value, 1);
+        const asked = delay === undefined ? 0 : milliseconds(fromBinary(DurationSchema, delay));
+        found.retryDelay = Math.max(0, asked);
+      }
+    } catch {
+      continue;
+    }
+  }
+  return found;
+}
+
+function stringIn(message: Uint8Array, field: number): string {
+  return new TextDecoder().decode(messagesIn(message, field).at(-1) ?? new Uint8Array());
+}
+
+/** The contents of a field of a message that has only fields with a length. */
+function messagesIn(message: Uint8Array, field: number): Uint8Array[] {
+  const reader = new BinaryReader(message);
+  const found: Uint8Array[] = [];
+  while (reader.pos < reader.len) {
+    const [number, wireType] = reader.tag();
+    if (number === field) {
+      found.push(reader.bytes());
+    } else {
+      reader.skip(wireType);
+    }
+  }
+  return found;
+}

@@ -1,0 +1,114 @@
+// The package as users get it: packed, installed into an empty directory, and what its documents show works there as printed,
+// against a real server.
+
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { promisify } from "node:util";
+
+import { Client, VERSION } from "../src/index.js";
+import { directory, environment, REPOSITORY, serve } from "./support/server.js";
+import { agentOf, attached, drained } from "./support/waiting.js";
+
+const SDK = join(REPOSITORY, "sdk/typescript");
+const run = promisify(execFile);
+const npm = process.platform === "win32" ? "npm.cmd" : "npm";
+
+/** The JavaScript blocks of a document, in their order. */
+function blocks(document: string): string[] {
+  const text = readFileSync(join(REPOSITORY, document), "utf8");
+  return [...text.matchAll(/^```js\n(.*?)^```/gms)].map((match) => match[1] ?? "");
+}
+
+test("the package installs into an empty directory, and its documents work there", async (t) => {
+  const [packed, place] = [directory(t), directory(t)];
+  await run(npm, ["pack", "--pack-destination", packed], { cwd: SDK });
+  writeFileSync(join(place, "package.json"), '{ "private": true }');
+  const archive = join(packed, `callboard-${VERSION}.tgz`);
+  await run(npm, ["install", "--prefer-offline", "--no-audit", "--no-fund", archive], { cwd: place });
+  const server = await serve(t);
+  const env = { ...environment, CALLBOARD_ADDRESS: server.address };
+  let scripts = 0;
+  const write = (script: string): string => {
+    scripts += 1;
+    const file = join(place, `script-${String(scripts)}.mjs`);
+    writeFileSync(file, script);
+    return file;
+  };
+  const client = new Client({ address: server.address });
+  t.after(() => {
+    client.close();
+  });
+  const [agent = "", submit = "", review = "", failing = ""] = blocks("sdk/typescript/README.md");
+  const example = readFileSync(join(SDK, "examples/hello.mjs"), "utf8");
+  for (const script of [agent, example]) {
+    const running = spawn(process.execPath, [write(script)], { env, stdio: ["ignore", "inherit", "inherit"] });
+    t.after(() => running.kill("SIGKILL"));
+    const exit = once(running, "exit");
+    const { stdout, stderr } = await run(process.execPath, [write(submit)], { env });
+    assert.deepEqual([stdout, stderr], ["Hello, Ada!\n", ""]);
+    running.kill("SIGTERM");
+    if (process.platform !== "win32") {
+      assert.deepEqual(await exit, [0, null]);
+    }
+  }
+  const reviewer = agentOf(t, server.address, { name: "ann", skills: ["python"], slots: 2 });
+  reviewer.task("analyse", (input: { file: string }) => input.file);
+  reviewer.task("review", (_, context) => `reviewed ${String(context.dependencies[0]?.value)}`);
+  await attached(reviewer);
+  const { stdout } = await run(process.execPath, [write(review)], { env });
+  const lines = stdout.trim().split("\n");
+  assert.match(lines[0] ?? "", /^1 CREATED/);
+  assert.deepEqual(lines.at(-1), "reviewed main.py");
+  await drained(reviewer);
+  await assert.rejects(run(process.execPath, [write(failing)], { env }), /the repository is private/);
+  // What the package says of its types is what its users' compiler reads.
+  writeFileSync(
+    join(place, "typed.mts"),
+    `import { Agent, Client, type Context } from "callboard";
+     import { PayloadSchema } from "callboard/v1";
+     const agent = new Agent("a", { slots: 2 });
+     agent.task("t", async (input: { n: number }, context: Context) => { await context.saveCheckpoint(1); return input.n; });
+     const n: Promise<number> = new Client().run("t", { n: 1 }, { parse: Number });
+     // @ts-expect-error: a result is unknown until it is parsed
+     const s: string = await new Client().run("t");
+     export { n, s, PayloadSchema };`,
+  );
+  const options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext"];
+  await run(process.execPath, [join(SDK, "node_modules/typescript/bin/tsc"), ...options, "typed.mts"], { cwd: place });
+});
+
+test("the pipeline, and the one that is cancelled, say what they do", async (t) => {
+  const server = await serve(t);
+  const env = { ...environment, CALLBOARD_ADDRESS: server.address };
+  for (const [name, expected] of [
+    ["pipeline", "3 words in 2 pages\n"],
+    ["progress", "cancelled\n"],
+  ] as const) {
+    const { stdout, stderr } = await run(process.execPath, [join(SDK, `examples/${name}.mjs`)], { env });
+    assert.ok(stdout.endsWith(expected), stdout);
+    assert.equal(stderr, "");
+  }
+});
+
+test("the version is the package's", () => {
+  const manifest = JSON.parse(readFileSync(join(SDK, "package.json"), "utf8")) as { version: string };
+  assert.equal(VERSION, manifest.version);
+});
+
+test("every RPC is called, and has its line in the specification", () => {
+  const protos = ["admin", "agent", "message", "namespace", "task"].map((name) =>
+    readFileSync(join(REPOSITORY, `proto/callboard/v1/${name}_service.proto`), "utf8"),
+  );
+  const rpcs = protos.flatMap((text) => [...text.matchAll(/^ {2}rpc (\w+)\(/gm)].map((match) => match[1] ?? ""));
+  assert.ok(rpcs.length > 30);
+  const files = ["client", "messages", "agents", "namespaces", "admin", "claims", "waiting", "watch"];
+  const sources = files.map((name) => readFileSync(join(SDK, `src/client/${name}.ts`), "utf8")).join("\n");
+  const called = new Set(sources.match(/(?<=\.method\.|client\.)\w+/g));
+  const missing = rpcs.filter((rpc) => !called.has(rpc.charAt(0).toLowerCase() + rpc.slice(1)));
+  // What an agent's stream is made of.
+  assert.deepEqual(missing, ["Attach"]);
+});
