@@ -19,6 +19,7 @@ pub mod program;
 pub mod refusals;
 pub mod server;
 pub mod wait;
+pub mod watchers;
 pub mod wire;
 
 /// What a `google.rpc` status says beside its code: see [`refusal`].

@@ -5,6 +5,7 @@
 use callboard::v1::{self, EventType, WatchEventsRequest};
 use callboard::{Client, NewTask, Watch};
 use callboard_tests::server::Server;
+use callboard_tests::watchers::Watchers;
 use callboard_tests::{claim, refusal, wait};
 use std::collections::BTreeMap;
 use tonic::Code;
@@ -167,4 +168,24 @@ async fn many_watchers_all_see_everything() {
     let (all, ()) = tokio::join!(futures::future::join_all(watchers), work);
     assert!(all.iter().all(|seen| *seen == all[0]));
     assert!(all[0].values().all(|sequence| *sequence == [1, 2, 3, 4]));
+}
+
+#[tokio::test]
+async fn watches_that_nobody_reads_hold_up_no_other_read() {
+    let server = Server::start().await;
+    let client = server.client();
+    // Many more than the store has connections to read with.
+    let watchers = Watchers::start(&[server.address()], 50);
+    let feed = async {
+        loop {
+            // A few at a time: what a watch reads at once then fits what the transport gathers before it sends, and it asks for more.
+            client.create_all((0..20).map(|_| NewTask::new("t"))).await.unwrap();
+        }
+    };
+    tokio::select! {
+        stalled = watchers.all_stalled() => assert!(stalled, "all windows are full"),
+        () = feed => {}
+    }
+    let page = client.list_page(v1::ListTasksRequest { page_size: 1, ..Default::default() });
+    assert_eq!(wait::soon("a page of tasks", page).await.unwrap().tasks.len(), 1);
 }

@@ -23,4 +23,3 @@ pub mod report;
 pub mod run;
 pub mod stage;
 pub mod table;
-pub mod watchers;

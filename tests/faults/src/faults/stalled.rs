@@ -3,13 +3,18 @@
 use crate::fault::{Fault, Goal, Plan};
 use crate::report::Report;
 use crate::stage::{SETTINGS, Stage};
-use crate::watchers::Watchers;
 use async_trait::async_trait;
+use callboard::v1;
+use callboard::v1::task_service_client::TaskServiceClient;
 use callboard_tests::load::{CALL, Size};
 use callboard_tests::program::resident_bytes;
 use callboard_tests::server::Server;
+use callboard_tests::watchers::Watchers;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
 
 /// How many watchers there are.
 const WATCHERS: usize = 1_000;
@@ -20,6 +25,10 @@ const SHORT: Duration = Duration::from_secs(10);
 const WARM_UP: u32 = 5;
 /// Between two looks at the memory.
 const LOOK: Duration = Duration::from_millis(500);
+/// Between two questions to each server while the watchers stand.
+const ASK: Duration = Duration::from_secs(1);
+/// How soon each must be answered: before the server itself gives up waiting for the store.
+const ANSWER: Duration = Duration::from_secs(8);
 /// What the load alone may add behind the warm-up: a tenth, and what an allocator keeps.
 const ROOM: u64 = 24 << 20;
 const MIB: u64 = 1 << 20;
@@ -73,6 +82,7 @@ impl Fault for Stalled {
         for _ in 0..plan.rounds {
             stage.works(self.operations_per_round()).await;
             let began = now();
+            let asking = Asking::start(&stage.system.servers).await;
             let warm = most_memory(&stage, began + length / WARM_UP).await;
             let later = most_memory(&stage, began + length).await;
             for (warm, later) in warm.into_iter().zip(later) {
@@ -88,6 +98,7 @@ impl Fault for Stalled {
             if watchers.all_stalled().await {
                 report.fired("times that all watchers were stalled to the end");
             }
+            asking.end(report).await;
         }
         report.most("watchers", WATCHERS as u64);
         report.saw("connections that the server cut for it", watchers.cut());
@@ -108,6 +119,47 @@ async fn most_memory(stage: &Stage, until: Instant) -> Vec<u64> {
     }
     sleep_until(until).await;
     most
+}
+
+/// Somebody who asks each server for a page of tasks again and again: watchers that nobody reads must not keep what it reads with.
+struct Asking {
+    asked: JoinSet<Result<u64, String>>,
+    over: CancellationToken,
+}
+
+impl Asking {
+    async fn start(servers: &[Server]) -> Self {
+        let mut asked = JoinSet::new();
+        let over = CancellationToken::new();
+        for server in servers {
+            asked.spawn(ask(server.tasks().await, over.clone()));
+        }
+        Self { asked, over }
+    }
+
+    /// Every question must have been answered in time.
+    async fn end(mut self, report: &Report) {
+        self.over.cancel();
+        while let Some(answers) = self.asked.join_next().await {
+            match answers.expect("asking does not panic") {
+                Ok(answers) => report.saw("pages of tasks read meanwhile", answers),
+                Err(error) => report.broken(error),
+            }
+        }
+    }
+}
+
+/// Asks until it is over, and says how often.
+async fn ask(mut server: TaskServiceClient<Channel>, over: CancellationToken) -> Result<u64, String> {
+    let mut answers = 0;
+    while over.run_until_cancelled(sleep(ASK)).await.is_some() {
+        let page = v1::ListTasksRequest { page_size: 10, ..Default::default() };
+        let answer = timeout(ANSWER, server.list_tasks(page)).await;
+        let answer = answer.map_err(|_| format!("a page of tasks did not come within {ANSWER:?}"))?;
+        answer.map_err(|status| format!("a page of tasks: {status}"))?;
+        answers += 1;
+    }
+    Ok(answers)
 }
 
 fn now() -> Instant {
