@@ -395,6 +395,15 @@ def test_a_drain_waits_for_handlers_and_receipts() -> None:
     assert s.session.tick_at() is None
 
 
+def test_a_drain_is_told_before_the_reports_that_wait() -> None:
+    s = Script()
+    s.working("t1")
+    s.complete("t1")
+    s.session.drain(s.now)
+    # Else the slot that is free then would be given another task.
+    assert [f.WhichOneof("frame") for f in s.frames()] == ["drain", "reports"]
+
+
 def test_heartbeats_go_on_while_a_drain_waits_for_handlers() -> None:
     s = Script()
     s.working("t1")

@@ -428,6 +428,14 @@ test("a drain waits for handlers and receipts", () => {
   assert.equal(s.session.tickAt(), undefined);
 });
 
+test("a drain is told before the reports that wait", () => {
+  const s = new Script();
+  s.working("t1");
+  s.complete("t1");
+  s.session.drain(s.now);
+  assert.deepEqual(s.said(), ["drain", "reports"], "else the slot that is free then would be given another task");
+});
+
 test("heartbeats go on while a drain waits for handlers", () => {
   const s = new Script();
   s.working("t1");

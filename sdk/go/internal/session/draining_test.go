@@ -24,6 +24,14 @@ func TestADrainWaitsForHandlersAndReceipts(t *testing.T) {
 	expect(t, s.TickAt() == Never, "over")
 }
 
+func TestADrainIsToldBeforeTheReportsThatWait(t *testing.T) {
+	s := newScript(t)
+	s.working("t1")
+	s.complete("t1")
+	s.startDrain()
+	same(t, "else the free slot would be given another task", s.kinds(), "drain", "reports")
+}
+
 func TestHeartbeatsGoOnWhileADrainWaitsForHandlers(t *testing.T) {
 	s := newScript(t)
 	s.working("t1")
@@ -102,8 +110,8 @@ func TestAnAgentThatDrainsAttachesAgainToDeliverItsReports(t *testing.T) {
 	s.now += 10 * time.Second
 	same(t, "held", tasksOf(s.attach(held("t1")).GetHeld()), "t1")
 	frames := s.frames()
-	expect(t, len(frames) == 2 && kindOf(frames[0], "frame") == "reports" && kindOf(frames[1], "frame") == "drain", "frames", frames)
-	s.receipt(frames[0].GetReports().GetReports()[0], committed)
+	expect(t, len(frames) == 2 && kindOf(frames[0], "frame") == "drain" && kindOf(frames[1], "frame") == "reports", "frames", frames)
+	s.receipt(frames[1].GetReports().GetReports()[0], committed)
 	s.drop(nil)
 	same(t, "ends", acts[End](s), End{nil})
 }

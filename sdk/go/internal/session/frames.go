@@ -31,6 +31,10 @@ func (s *Session) nextFrame(now Moment) *callboardv1.AttachRequest {
 	if s.link.phase != attached {
 		return nil
 	}
+	// Before the reports: one that frees a slot, or hands a task back, would be answered with another task.
+	if frame := s.drainFrame(); frame != nil {
+		return frame
+	}
 	reports := s.outbox.take(now)
 	reports = append(reports, s.dueProgress(now, maxBatch-len(reports))...)
 	if len(reports) > 0 {
@@ -38,9 +42,6 @@ func (s *Session) nextFrame(now Moment) *callboardv1.AttachRequest {
 		return &callboardv1.AttachRequest{Frame: &callboardv1.AttachRequest_Reports{Reports: batch}}
 	}
 	if frame := s.mailFrame(now); frame != nil {
-		return frame
-	}
-	if frame := s.drainFrame(); frame != nil {
 		return frame
 	}
 	if now >= s.link.heartbeatAt() {

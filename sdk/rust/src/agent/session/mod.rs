@@ -238,13 +238,14 @@ impl Session {
         if !self.link.is_attached() {
             return None;
         }
+        // Before the reports: one that frees a slot, or hands a task back, would be answered with another task.
+        if let Some(frame) = self.drain_frame() {
+            return Some(frame);
+        }
         if let Some(batch) = self.report_batch(now) {
             return Some(Frame::Reports(batch));
         }
         if let Some(frame) = self.mail_frame(now) {
-            return Some(frame);
-        }
-        if let Some(frame) = self.drain_frame() {
             return Some(frame);
         }
         let heartbeat_due = self.link.heartbeat_at().is_some_and(|at| at <= now);

@@ -54,7 +54,11 @@ fn what_comes_after_the_drain_is_handed_back() {
     agent.session.drain(agent.now);
     agent.assign(&["t2/1"]);
     assert_eq!(agent.actions(), NOTHING);
-    assert_eq!(agent.frames(), ["2: t2/1 rejected (drain)", "drain"]);
+    assert_eq!(
+        agent.frames(),
+        ["drain", "2: t2/1 rejected (drain)"],
+        "handed back to a server that knows of the drain"
+    );
 }
 
 #[test]
@@ -112,7 +116,7 @@ fn a_detached_agent_that_drains_comes_back_to_deliver() {
         agent.comes_back();
     }
     agent.welcome(2, &["t1/1"]);
-    assert_eq!(agent.frames(), ["2: t1/1 completed", "drain"]);
+    assert_eq!(agent.frames(), ["drain", "2: t1/1 completed"]);
     agent.commit(2);
     assert_eq!(agent.actions(), ["attached 2"]);
     agent.is_let_go();
