@@ -55,6 +55,35 @@ pub fn python() -> PathBuf {
     path
 }
 
+/// The TypeScript SDK's module, as `npm run build` left it.
+pub fn typescript() -> PathBuf {
+    let path = root().join("sdk/typescript/dist/index.js");
+    assert!(
+        path.is_file(),
+        "{} is not there: run `cargo xtask test`, or `npm ci` and `npm run build` in sdk/typescript",
+        path.display()
+    );
+    path
+}
+
+/// The Go SDK's agent that is to be killed, brought up to date once.
+pub fn go_crew() -> PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let path = target().join(format!("callboard-go-crew{}", std::env::consts::EXE_SUFFIX));
+        let built = command("go")
+            .args(["build", "-o"])
+            .arg(&path)
+            .arg("./internal/crew")
+            .current_dir(root().join("sdk/go"))
+            .status()
+            .expect("go can be run: install Go 1.26 or newer");
+        assert!(built.success(), "go build ./internal/crew in sdk/go failed: see above");
+        path
+    };
+    BINARY.get_or_init(build).clone()
+}
+
 /// The `buf` binary: `CALLBOARD_BUF`, or the one that `cargo xtask` installs.
 pub fn buf() -> PathBuf {
     let installed = target().join("buf/node_modules/.bin/buf");

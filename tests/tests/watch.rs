@@ -171,7 +171,7 @@ async fn many_watchers_all_see_everything() {
 }
 
 #[tokio::test]
-async fn watches_that_nobody_reads_hold_up_no_other_read() {
+async fn watches_that_nobody_reads_hold_up_nobody() {
     let server = Server::start().await;
     let client = server.client();
     // Many more than the store has connections to read with.
@@ -188,4 +188,7 @@ async fn watches_that_nobody_reads_hold_up_no_other_read() {
     }
     let page = client.list_page(v1::ListTasksRequest { page_size: 1, ..Default::default() });
     assert_eq!(wait::soon("a page of tasks", page).await.unwrap().tasks.len(), 1);
+    let id = client.create(NewTask::new("u")).await.unwrap().task_id;
+    let event = wait::soon("an event of a watch that reads", client.watch(Watch::task(&id)).next()).await.unwrap();
+    assert_eq!(event.map(|event| event.sequence), Some(1));
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask chaos`: the fault battery of `tests/faults`. What CI does of it, its short form, is among the tests.
 
 use crate::workspace::{binary, cargo, root};
-use crate::{Result, command, tools, venv};
+use crate::{Result, command, tools, typescript, venv};
 use std::env;
 use std::process::Command;
 
@@ -23,6 +23,7 @@ pub fn run(args: &[String]) -> Result<()> {
         chaos.env("CALLBOARD_BUILT_FROM", commit.trim());
     }
     if !tells {
+        typescript::build()?;
         chaos.env("CALLBOARD_POSTGRES_BIN", tools::postgres()?);
         if env::var_os("CALLBOARD_PYTHON").is_none() {
             chaos.env("CALLBOARD_PYTHON", venv::sdk(true)?);

@@ -23,6 +23,11 @@ pub fn install() -> Result<PathBuf> {
     Ok(sdk)
 }
 
+/// Builds the SDK where it stands.
+pub fn build() -> Result<()> {
+    quiet(npm(&install()?).args(["run", "--silent", "build"]))
+}
+
 /// Types, eslint and prettier.
 pub fn lint(sdk: &Path) -> Result<()> {
     quiet(npm(sdk).args(["run", "--silent", "lint"]))

@@ -8,6 +8,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -25,6 +26,9 @@ pub const DIARY: &str = "CREW_DIARY";
 
 const SHELL: &str = include_str!("agent.sh");
 const PYTHON: &str = include_str!("agent.py");
+const TYPESCRIPT: &str = include_str!("agent.mjs");
+/// The variable with the TypeScript SDK's module.
+const TYPESCRIPT_SDK: &str = "CREW_SDK";
 const SIGKILL: i32 = 9;
 
 /// A kind of agent.
@@ -36,11 +40,15 @@ pub enum Kind {
     Python,
     /// Of the Rust SDK.
     Rust,
+    /// Of the Go SDK.
+    Go,
+    /// Of the TypeScript SDK.
+    TypeScript,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Shell, Self::Python, Self::Rust];
+    pub const ALL: [Self; 5] = [Self::Shell, Self::Python, Self::Rust, Self::Go, Self::TypeScript];
 
     /// What the names of its agents begin with.
     pub fn prefix(self) -> &'static str {
@@ -48,6 +56,8 @@ impl Kind {
             Self::Shell => "shell-",
             Self::Python => "python-",
             Self::Rust => "rust-",
+            Self::Go => "go-",
+            Self::TypeScript => "typescript-",
         }
     }
 }
@@ -166,12 +176,15 @@ impl Crew {
         let name = name.unwrap_or_else(|| format!("{}{}", kind.prefix(), self.hired));
         let mut command = match kind {
             Kind::Shell => self.shell(&name),
-            Kind::Python => Command::from(program::command(program::python())),
+            Kind::Python => script(program::python(), &["-c", PYTHON]),
             Kind::Rust => Command::from(program::command(&self.rust_agent)),
+            Kind::Go => Command::from(program::command(program::go_crew())),
+            Kind::TypeScript => {
+                let mut command = script("node", &["--input-type=module", "--eval", TYPESCRIPT]);
+                command.env(TYPESCRIPT_SDK, program::typescript());
+                command
+            }
         };
-        if kind == Kind::Python {
-            command.args(["-c", PYTHON]);
-        }
         let log = OpenOptions::new().create(true).append(true).open(self.directory.join("agents.log"));
         command
             .env("CALLBOARD_ADDRESS", &self.address)
@@ -244,6 +257,12 @@ impl Crew {
     pub fn logs(&self) -> String {
         std::fs::read_to_string(self.directory.join("agents.log")).unwrap_or_default()
     }
+}
+
+fn script(language: impl AsRef<OsStr>, arguments: &[&str]) -> Command {
+    let mut command = Command::from(program::command(language));
+    command.args(arguments);
+    command
 }
 
 impl Drop for Crew {

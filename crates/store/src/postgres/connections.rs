@@ -62,6 +62,9 @@ pub struct Connections {
     /// False behind a pooler that gives every transaction another server: statements are then prepared anew each time.
     prepared: bool,
     readers: Arc<Semaphore>,
+    /// How many of those may be at pages of events. Each of a thousand watches reads what another one has just read: calls must not stand
+    /// in line with them.
+    pages: Arc<Semaphore>,
     /// Of their own: however many read, whoever writes need not wait for them.
     writers: Arc<Semaphore>,
     /// How many there may be, lent and idle.
@@ -135,8 +138,9 @@ impl Connections {
         let writers = (most / 4).max(1);
         let readers = most.saturating_sub(writers).max(1);
         let most = readers + writers;
-        let [readers, writers] = [readers, writers].map(|permits| Arc::new(Semaphore::new(permits)));
-        Arc::new(Self { options, prepared, readers, writers, most, idle: Mutex::default() })
+        let [readers, pages, writers] =
+            [readers, (readers / 2).max(1), writers].map(|permits| Arc::new(Semaphore::new(permits)));
+        Arc::new(Self { options, prepared, readers, pages, writers, most, idle: Mutex::default() })
     }
 
     /// Whether a connection keeps what was prepared on it.
@@ -146,6 +150,7 @@ impl Connections {
 
     /// A connection, idle or new.
     pub async fn lend(self: &Arc<Self>, purpose: Purpose) -> Result<Lent> {
+        let turn = self.turn(purpose).await?;
         let permit = self.permit(purpose).await?;
         let free = self.readers.available_permits() + self.writers.available_permits();
         let idle = self.idle().take(purpose, self.most.saturating_sub(free), self.most);
@@ -153,7 +158,23 @@ impl Connections {
             Some(connection) => (connection, true),
             None => (self.connect(purpose).await?, false),
         };
-        Ok(Lent { connection, purpose, reused, prepared: self.prepared, to: self.clone(), _permit: permit })
+        Ok(Lent {
+            connection,
+            purpose,
+            reused,
+            prepared: self.prepared,
+            to: self.clone(),
+            _permit: permit,
+            _turn: turn,
+        })
+    }
+
+    /// Pages of events wait for their turn among themselves, however long that takes.
+    async fn turn(&self, purpose: Purpose) -> Result<Option<OwnedSemaphorePermit>> {
+        match purpose {
+            Purpose::Page => self.pages.clone().acquire_owned().await.map(Some).map_err(|_| closed()),
+            _ => Ok(None),
+        }
     }
 
     async fn permit(&self, purpose: Purpose) -> Result<OwnedSemaphorePermit> {
@@ -163,7 +184,7 @@ impl Connections {
         };
         match timeout(WAIT, permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) => Err(Error::Unavailable("the store is closed".into())),
+            Ok(Err(_)) => Err(closed()),
             Err(_) => Err(Error::Unavailable(format!("no connection became free within {} s", WAIT.as_secs()))),
         }
     }
@@ -200,6 +221,7 @@ impl Connections {
     /// Closes those that are idle; those that are lent are closed when they come back. Nobody gets one any more.
     pub async fn close(&self) {
         self.readers.close();
+        self.pages.close();
         self.writers.close();
         let idle = std::mem::take(&mut *self.idle());
         for connection in idle.plain.into_iter().chain(idle.pages).chain(idle.batches) {
@@ -218,6 +240,11 @@ pub struct Lent {
     prepared: bool,
     to: Arc<Connections>,
     _permit: OwnedSemaphorePermit,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+fn closed() -> Error {
+    Error::Unavailable("the store is closed".into())
 }
 
 impl Lent {

@@ -27,6 +27,9 @@ pub struct Readers {
     idle: Mutex<Vec<Reader>>,
     /// One for each connection.
     permits: Semaphore,
+    /// How many of them may be at pages of events. Each of a thousand watches reads what another one has just read: calls must not stand
+    /// in line with them.
+    pages: Semaphore,
     closed: AtomicBool,
 }
 
@@ -52,7 +55,22 @@ impl Readers {
         let count = count.max(1);
         let first = Reader::open(&connect).await?;
         let permits = Semaphore::new(count as usize);
-        Ok(Self { connect, limit, count, idle: Mutex::new(vec![first]), permits, closed: AtomicBool::new(false) })
+        let pages = Semaphore::new((count as usize / 2).max(1));
+        Ok(Self {
+            connect,
+            limit,
+            count,
+            idle: Mutex::new(vec![first]),
+            permits,
+            pages,
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Reads a page of events, when it is its turn among those that do: a watch can wait, however long that takes.
+    pub async fn page<T>(&self, read: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T>) -> Result<T> {
+        let _turn = self.pages.acquire().await.map_err(|_| Error::Unavailable("the store is closed".into()))?;
+        self.read(read).await
     }
 
     /// Reads. What takes longer than the limit is interrupted, and so is what nobody waits for any more.
@@ -107,6 +125,7 @@ impl Readers {
     /// Closes all connections, when their reads have ended. More are refused from now on.
     pub async fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
+        self.pages.close();
         let _all = self.permits.acquire_many(self.count).await;
         let idle = std::mem::take(&mut *self.idle());
         for reader in idle {

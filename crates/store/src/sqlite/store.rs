@@ -92,7 +92,7 @@ impl Store for SqliteStore {
     }
 
     async fn events(&self, scope: EventScope, after: Option<Cursor>, limit: usize) -> Result<EventPage> {
-        self.readers.read(async |connection| events::page(connection, scope, after, limit).await).await
+        self.readers.page(async |connection| events::page(connection, scope, after, limit).await).await
     }
 
     async fn end_of_events(&self) -> Result<Cursor> {

@@ -43,11 +43,11 @@ impl Fault for KillAgents {
     }
 
     fn what(&self) -> &'static str {
-        "`kill -9` of three agents: one of the Rust SDK, one of the Python SDK, one `callboard work`"
+        "`kill -9` of five agents: one of each SDK (Rust, Python, Go, TypeScript), one `callboard work`"
     }
 
     fn goals(&self) -> &'static [Goal] {
-        const { &[Goal::sqlite(200), Goal::postgres(200)] }
+        const { &[Goal::sqlite(300), Goal::postgres(300)] }
     }
 
     fn short_rounds(&self) -> u32 {

@@ -4,6 +4,10 @@ use super::samples::*;
 use callboard_core::model::Event;
 use callboard_core::working_set::ChangeSet;
 use callboard_store::{Cursor, EventScope};
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::timeout;
 
 const HERE: EventScope = EventScope::Namespace(NAMESPACE);
 
@@ -110,4 +114,23 @@ pub async fn the_end_is_behind_everything(fixture: Fixture) {
     assert_eq!((page.events.len(), page.next, page.more), (0, end, false));
     fixture.save(changes(vec![event(1, 2)])).await;
     assert_eq!(follow(&fixture, HERE, Some(end), 10).await.0, [event(1, 2)]);
+}
+
+/// What was begun keeps its connection also while nobody polls it: a transport that can't send asks for nothing. Others must get on.
+pub async fn pages_that_nobody_waits_for_leave_room_for_other_reads(fixture: Fixture) {
+    fixture.save(changes(vec![event(1, 1)])).await;
+    let mut begun: Vec<_> = (0..100).map(|_| fixture.store.events(HERE, None, 10)).collect();
+    for page in &mut begun {
+        let once = poll_fn(|context| Poll::Ready(page.as_mut().poll(context).is_ready()));
+        once.await;
+    }
+    let read = fixture.store.task_events((NAMESPACE, task_id(1)), 0, 2);
+    let found = timeout(Duration::from_secs(5), read).await.expect("a reader that pages of events leave");
+    assert_eq!(found.unwrap(), [event(1, 1)]);
+    drop(begun);
+    assert_eq!(
+        fixture.store.events(HERE, None, 10).await.unwrap().events,
+        [event(1, 1)],
+        "given up, they give back what they had"
+    );
 }

@@ -49,6 +49,7 @@ macro_rules! conformance {
             }
             events::{
                 in_the_order_of_commits, a_cursor_never_skips, of_one_task, the_latest_tells_its_time, the_end_is_behind_everything,
+                pages_that_nobody_waits_for_leave_room_for_other_reads,
             }
             lists::{
                 newest_first_in_pages, by_state, by_type_and_agent, by_key, by_tags, by_time, by_the_end_of_the_id,
