@@ -3,7 +3,9 @@
 use super::{Ruled, Step};
 use crate::command::{DirectReport, Fence, Reply, Report, Reporter, TaskReceipt};
 use crate::model::task::ClaimLease;
-use crate::model::{Agent, AgentId, AgentProfile, Closed, EventKind, Payload, Progress, Span, Task, TaskId, TaskState};
+use crate::model::{
+    Agent, AgentId, AgentProfile, Closed, EventKind, NewStep, Payload, Progress, Span, Task, TaskId, TaskState,
+};
 use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
 use crate::rules::attempt::AttemptEnd;
@@ -12,6 +14,14 @@ use crate::rules::transition::Move;
 use crate::working_set::PayloadValue;
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// What the handler of a claimed task says with a heartbeat.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said<'a> {
+    pub progress: Option<&'a Progress>,
+    pub checkpoint: Option<&'a Arc<Payload>>,
+    pub steps: &'a [NewStep],
+}
 
 impl Step<'_, '_> {
     /// Applies a report of the attempt's holder.
@@ -41,6 +51,10 @@ impl Step<'_, '_> {
                 self.accept(&mut task)?;
                 self.hear(&mut task, None, Some(checkpoint))?;
             }
+            Report::Step(step) => {
+                self.accept(&mut task)?;
+                self.record_steps(&mut task, std::slice::from_ref(step))?;
+            }
             Report::Completed { result, .. } => {
                 self.accept(&mut task)?;
                 self.complete(&mut task, result.clone())?;
@@ -54,13 +68,8 @@ impl Step<'_, '_> {
     }
 
     /// Extends a claim, and takes in what its handler says.
-    pub(super) fn heartbeat(
-        &mut self,
-        fence: Fence,
-        lease: Option<Span>,
-        progress: Option<&Progress>,
-        checkpoint: Option<&Arc<Payload>>,
-    ) -> Ruled<Reply> {
+    pub(super) fn heartbeat(&mut self, fence: Fence, lease: Option<Span>, said: Said<'_>) -> Ruled<Reply> {
+        let Said { progress, checkpoint, steps } = said;
         let mut task = self.task(fence.task)?;
         self.check_fence(&task, fence, Reporter::Token)?;
         let Some(claim) = task.state.lease().and_then(|lease| lease.claim) else {
@@ -74,6 +83,7 @@ impl Step<'_, '_> {
         if progress.is_some() || checkpoint.is_some() {
             self.hear(&mut task, progress, checkpoint)?;
         }
+        self.record_steps(&mut task, steps)?;
         let span = lease.unwrap_or(claim.span);
         let until = self.cx.now + span;
         // Written at most every third of the lease.
@@ -157,7 +167,7 @@ impl Step<'_, '_> {
         if let Some(checkpoint) = checkpoint {
             task.has_checkpoint = true;
             self.ws.add_payload((task.namespace, task.id), PayloadValue::Checkpoint(checkpoint.clone()));
-            self.tell(task, EventKind::Checkpointed);
+            self.tell(task, EventKind::Checkpointed { step: None });
         }
         self.write(task);
         Ok(())
@@ -225,7 +235,7 @@ fn is_repetition(task: &Task, fence: Fence, report: &Report) -> bool {
     }
     match report {
         // An agent says nothing of an attempt behind its end: these came before it.
-        Report::Accepted | Report::Checkpoint(_) => true,
+        Report::Accepted | Report::Checkpoint(_) | Report::Step(_) => true,
         Report::Progress(_) => false,
         Report::Rejected { .. } | Report::Completed { .. } | Report::Failed { .. } => {
             report.closes() == Some((closed.by, closed.digest))
