@@ -45,17 +45,13 @@ fn two_steps(client: &Client, counted: &Arc<Counted>) -> AgentHandle {
         let counted = Arc::clone(&counted);
         async move {
             let first: usize = ctx
-                .step("first", || async {
-                    Ok::<_, TaskError>(1 + counted.first.fetch_add(1, Ordering::SeqCst))
-                })
+                .step("first", || async { Ok::<_, TaskError>(1 + counted.first.fetch_add(1, Ordering::SeqCst)) })
                 .await?;
             if let Some(gate) = &counted.gate {
                 gate.acquire().await?.forget();
             }
             let second: usize = ctx
-                .step("second", || async {
-                    Ok::<_, TaskError>(10 + counted.second.fetch_add(1, Ordering::SeqCst))
-                })
+                .step("second", || async { Ok::<_, TaskError>(10 + counted.second.fetch_add(1, Ordering::SeqCst)) })
                 .await?;
             Ok::<_, TaskError>((ctx.attempt(), first, second))
         }
@@ -296,7 +292,8 @@ async fn a_handler_that_reads_a_step_as_another_type_fails_with_an_error_that_na
             ctx.step("fetch", || async { Ok::<_, TaskError>("page".to_owned()) }).await?;
             return Err(TaskError::new("deployed anew"));
         }
-        let error = ctx.step::<Vec<u32>, callboard::Error, _, _>("fetch", || async { Ok(Vec::new()) }).await.unwrap_err();
+        let error =
+            ctx.step::<Vec<u32>, callboard::Error, _, _>("fetch", || async { Ok(Vec::new()) }).await.unwrap_err();
         Ok((matches!(error, callboard::Error::Decode(_)), error.to_string()))
     });
     let agent = agent.spawn().unwrap();

@@ -169,7 +169,7 @@ impl Agent<'_> {
             4 => Kind::Checkpoint(v1::Checkpoint { data: payload }),
             5 | 6 => Kind::Completed(v1::Completion { result: payload }),
             // Another result each time: some are refused.
-            7 => Kind::Step(v1::StepRecord { name: format!("{}", self.report % 3), occurrence: 0, result: payload }),
+            8 => Kind::Step(v1::StepRecord { name: format!("{}", self.report % 3), occurrence: 0, result: payload }),
             _ => Kind::Failed(v1::FailureReport {
                 failure: Some(v1::Failure { r#type: "Flaky".into(), message: "a\0b".into(), ..v1::Failure::default() }),
             }),

@@ -1,6 +1,8 @@
 //! Being an agent by single calls: claims, heartbeats, ends.
 
-use crate::case::{AGENT_STATE, Case, INVALID, NO_NAMESPACE, NO_TASK, STALE, STEP_EXISTS, TASK_STATE, TOO_LARGE, WRONG_TOKEN, case};
+use crate::case::{
+    AGENT_STATE, Case, INVALID, NO_NAMESPACE, NO_TASK, STALE, STEP_EXISTS, TASK_STATE, TOO_LARGE, WRONG_TOKEN, case,
+};
 
 // A row is read as one line, however long it is.
 #[rustfmt::skip]

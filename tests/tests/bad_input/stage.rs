@@ -221,7 +221,8 @@ async fn set_leases(client: &Client, names: &mut BTreeMap<&'static str, String>)
     claim::fail(client, &stale, claim::failure("Once")).await.unwrap();
     let lease = claimed(client, "stage.claimed").await;
     let step = |occurrence| v1::StepRecord { name: "fetch".into(), occurrence, result: Some(text("page")) };
-    let steps = v1::HeartbeatTaskRequest { attempt: Some(lease.clone()), steps: vec![step(0), step(1)], ..Default::default() };
+    let steps =
+        v1::HeartbeatTaskRequest { attempt: Some(lease.clone()), steps: vec![step(0), step(1)], ..Default::default() };
     client.heartbeat(steps).await.unwrap();
     names.insert("claimed", id);
     names.insert("stale", written(&stale));

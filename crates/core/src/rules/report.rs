@@ -176,7 +176,8 @@ impl Step<'_, '_> {
     /// Whether the report was committed before its attempt ended, or ended it: the same report gets the same receipt.
     fn is_repetition(&self, task: &Task, fence: Fence, report: &Report) -> Ruled<bool> {
         let closed = task.closed.as_ref();
-        let Some(closed) = closed.filter(|closed| closed.attempt == fence.attempt && closed.token == fence.token) else {
+        let Some(closed) = closed.filter(|closed| closed.attempt == fence.attempt && closed.token == fence.token)
+        else {
             return Ok(false);
         };
         Ok(match report {

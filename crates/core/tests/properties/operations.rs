@@ -190,7 +190,13 @@ impl Crowd {
             Op::Report { task, what, lie } => plain(report(w, *task, *what, *lie)?),
             Op::Heartbeat { task } => {
                 let fence = lease(w, *task)?.0;
-                plain(Command::Heartbeat { fence, lease: None, progress: None, checkpoint: None, steps: vec![step("beat", 0, "heart")] })
+                plain(Command::Heartbeat {
+                    fence,
+                    lease: None,
+                    progress: None,
+                    checkpoint: None,
+                    steps: vec![step("beat", 0, "heart")],
+                })
             }
             Op::Direct { task, completes } => {
                 let report = if *completes {

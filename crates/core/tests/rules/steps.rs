@@ -3,8 +3,9 @@
 use crate::support::{World, in_every_mode, make::*};
 use callboard_core::command::{Report, Reporter};
 use callboard_core::limits::{MAX_STEP_BYTES, MAX_STEPS};
-use callboard_core::model::{NewStep, Span, StateName, TaskId, TaskStep};
+use callboard_core::model::{EventKind, NewStep, Span, StateName, TaskId, TaskStep};
 use callboard_core::{Command, Reason};
+use serde::{Deserialize, Serialize};
 
 fn steps(w: &World, id: TaskId) -> &[TaskStep] {
     let task = w.task(id);
@@ -133,7 +134,10 @@ fn behind_the_end_only_what_was_recorded_gets_its_receipt_again() {
         assert_eq!(w.report_as(fence, reporter, Report::Step(step("fetch", 0, "page"))), Ok(StateName::Completed));
         assert!(w.tables == before);
         for never in [step("fetch", 0, "other"), step("write", 0, "done")] {
-            assert_eq!(w.refused(Command::Report { fence, reporter, report: Report::Step(never) }), Reason::StaleAttempt);
+            assert_eq!(
+                w.refused(Command::Report { fence, reporter, report: Report::Step(never) }),
+                Reason::StaleAttempt
+            );
         }
     });
 }
@@ -197,4 +201,21 @@ fn a_step_is_heard() {
         w.pass(Span::seconds(8));
         assert_eq!(w.state(id), StateName::Running);
     });
+}
+
+/// As the version before steps has it in rows.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Before {
+    Checkpointed,
+}
+
+#[test]
+fn a_version_without_steps_reads_the_event_of_one_as_a_checkpoint() {
+    for step in [None, Some(step("fetch", 2, "").key)] {
+        let written = serde_json::to_string(&EventKind::Checkpointed { step }).unwrap();
+        assert_eq!(serde_json::from_str::<Before>(&written).unwrap(), Before::Checkpointed, "{written}");
+    }
+    let before = serde_json::to_string(&Before::Checkpointed).unwrap();
+    assert_eq!(serde_json::from_str::<EventKind>(&before).unwrap(), EventKind::Checkpointed { step: None });
 }

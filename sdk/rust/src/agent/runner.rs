@@ -30,7 +30,12 @@ pub(super) enum HandlerEvent {
         permit: OwnedSemaphorePermit,
     },
     /// A step is to be recorded, and its receipt awaited. The permit is given back with the receipt.
-    Step { handler: HandlerId, record: v1::StepRecord, reply: oneshot::Sender<Result<()>>, permit: OwnedSemaphorePermit },
+    Step {
+        handler: HandlerId,
+        record: v1::StepRecord,
+        reply: oneshot::Sender<Result<()>>,
+        permit: OwnedSemaphorePermit,
+    },
     /// A message is to be sent, and its receipt awaited. The permit is given back with the receipt.
     Send {
         send: Box<v1::MessageSend>,

@@ -26,10 +26,10 @@ use attempts::{Attempts, Standing};
 use ending::Ending;
 use link::Link;
 pub(super) use link::Target;
-pub(super) use saved::NO_STEPS;
 use mail::Mail;
 use outbox::Outbox;
 use progress::ProgressGate;
+pub(super) use saved::NO_STEPS;
 
 /// A point in time: how long after the agent's beginning.
 pub(super) type Moment = Duration;

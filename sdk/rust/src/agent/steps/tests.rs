@@ -6,7 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::{Semaphore, mpsc};
 
 /// A handler's surroundings, with recorded steps, and a server that gives each new one the verdict.
-fn stage(recorded: Vec<v1::Step>, has_steps: bool, verdict: Result<()>) -> (Context, mpsc::UnboundedReceiver<v1::StepRecord>) {
+fn stage(
+    recorded: Vec<v1::Step>,
+    has_steps: bool,
+    verdict: Result<()>,
+) -> (Context, mpsc::UnboundedReceiver<v1::StepRecord>) {
     let (events, mut heard) = mpsc::channel(8);
     let client = Client::connect("http://127.0.0.1:1").unwrap();
     let link = Link { events, saves: Arc::new(Semaphore::new(2)), sends: Arc::new(Semaphore::new(1)), client };
