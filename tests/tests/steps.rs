@@ -70,6 +70,8 @@ async fn an_agent_that_dies_between_two_steps_does_the_first_only_once() {
     // It says nothing any more, as if it had been killed.
     dying.stop();
     let next = two_steps(&client, &counted);
+    let second = |event: &v1::Event| event.r#type() == EventType::Started && event.attempt == 2;
+    wait::event(&client, &id, "the second attempt", second).await;
     counted.gate.as_ref().unwrap().add_permits(1);
     let result: (i32, usize, usize) = wait::soon("the result", client.result(&id, None)).await.unwrap();
     assert_eq!(result, (2, 1, 10));
@@ -267,16 +269,23 @@ async fn an_agent_fetches_what_its_assignment_had_no_room_for() {
 async fn a_run_has_a_thousand_steps_and_a_handler_is_told_when_there_is_no_room() {
     let server = Server::start().await;
     let client = server.client();
+    let id = client.create(task()).await.unwrap().task_id;
+    let lease = claim::lease(&client, "ann", "t").await;
+    for hundred in 0..10 {
+        let steps = (hundred * 100..hundred * 100 + 100).map(|n| record("count", n, "")).collect();
+        let attempt = Some(lease.clone());
+        client.heartbeat(v1::HeartbeatTaskRequest { attempt, steps, ..Default::default() }).await.unwrap();
+    }
+    claim::fail(&client, &lease, claim::failure("Boom")).await.unwrap();
     let agent = Agent::builder("counter").client(&client).handle("t", |ctx: Context, _: String| async move {
-        for n in 0..1_000_u32 {
-            ctx.step("count", || async { Ok::<_, TaskError>(n) }).await?;
+        for _ in 0..1_000 {
+            ctx.step("count", || async { Err::<String, _>(TaskError::new("it is recorded").permanent()) }).await?;
         }
         let full = ctx.step("count", || async { Ok::<_, callboard::Error>(1_000) }).await.unwrap_err();
         assert!(!ctx.is_cancelled(), "the attempt goes on");
         Ok::<_, TaskError>((full.reason().to_owned(), format!("{:?}", full.code())))
     });
     let agent = agent.spawn().unwrap();
-    let id = client.create(task()).await.unwrap().task_id;
     let result: (String, String) = wait::soon("the result", client.result(&id, None)).await.unwrap();
     assert_eq!(result, ("LIMIT_REACHED".to_owned(), "Some(ResourceExhausted)".to_owned()));
     assert_eq!(client.steps(&id, 0).await.unwrap().len(), 1_000);
