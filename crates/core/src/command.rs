@@ -3,7 +3,7 @@
 pub use crate::effect::{Effect, SessionEnd, StopReason};
 use crate::model::{
     AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId, NamespaceSettings,
-    NewMessage, NewTask, Payload, Priority, Progress, Span, StateName, Task, TaskId, Timestamp,
+    NewMessage, NewStep, NewTask, Payload, Priority, Progress, Span, StateName, Task, TaskId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -72,6 +72,8 @@ pub enum Report {
     Progress(Progress),
     /// The next attempt is to begin from here.
     Checkpoint(Arc<Payload>),
+    /// A step is done; later attempts of the run are given its result.
+    Step(NewStep),
     /// The task is done.
     Completed {
         /// What it gives.
@@ -95,7 +97,7 @@ impl Report {
             Report::Completed { digest, .. } => Some((ClosedBy::Completion, *digest)),
             Report::Failed { digest, .. } => Some((ClosedBy::Failure, *digest)),
             Report::Rejected { .. } => Some((ClosedBy::HandBack, 0)),
-            Report::Accepted | Report::Progress(_) | Report::Checkpoint(_) => None,
+            Report::Accepted | Report::Progress(_) | Report::Checkpoint(_) | Report::Step(_) => None,
         }
     }
 }
@@ -255,6 +257,8 @@ pub enum Command {
         progress: Option<Progress>,
         /// What the next attempt is to begin from.
         checkpoint: Option<Arc<Payload>>,
+        /// Steps that are done.
+        steps: Vec<NewStep>,
     },
     /// A task that nobody has is claimed and ended in one step.
     DirectReport {

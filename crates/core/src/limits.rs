@@ -32,6 +32,14 @@ pub const MAX_DELAY: Span = Span::seconds(86_400);
 pub const MAX_PROFILE: usize = 2 << 20;
 /// The most slots of an agent.
 pub const MAX_SLOTS: u32 = 1_000;
+/// The most steps that a run records.
+pub const MAX_STEPS: u32 = 1_000;
+/// The most bytes of results that a run's steps have.
+pub const MAX_STEP_BYTES: u64 = 16 << 20;
+/// The longest name of a step, in bytes.
+pub const MAX_STEP_NAME: usize = 128;
+/// The most steps that one heartbeat of a claimed task records.
+pub const MAX_HEARTBEAT_STEPS: usize = 100;
 /// The most reports in a frame.
 pub const MAX_REPORTS: usize = 1_000;
 /// The most tasks in a claim.

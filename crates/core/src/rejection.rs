@@ -52,6 +52,7 @@ pub enum Reason {
     StaleSession,
     SessionSuperseded,
     LimitReached,
+    StepExists,
     NotYourAgent,
     NotYourLease,
 }

@@ -17,12 +17,12 @@ pub mod sqlite;
 pub use error::{Error, Result};
 pub use read::{
     AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, LaneDepth, MailDepth,
-    MailPage, NewMail, Sample, SavedPayload, TaskFilter, TaskPage, TaskView,
+    MailPage, NewMail, Sample, SavedPayload, StepPage, TaskFilter, TaskPage, TaskView,
 };
 
 use async_trait::async_trait;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
-use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
+use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 
 /// Where everything durable is.
 ///
@@ -67,6 +67,10 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<(u32, TaskView)>>;
+
+    /// The steps of a run by their ordinals, behind `after` (0: from the first), until their results reach `max_bytes` (at least
+    /// one is given) or `limit`.
+    async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage>;
 
     /// Events of a task behind a sequence number, in order.
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>>;

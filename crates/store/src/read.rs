@@ -1,6 +1,8 @@
 //! What reads give that decide nothing.
 
-use callboard_core::model::{Agent, Event, Failure, Message, NamespaceId, Payload, StateName, Task, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, Event, Failure, Message, NamespaceId, Payload, StateName, Task, TaskId, TaskStep, Timestamp,
+};
 use callboard_core::working_set::{MailboxRef, TaskRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +38,15 @@ pub struct Hydrated {
     pub input: Arc<Payload>,
     /// What the last attempt saved.
     pub checkpoint: Option<Arc<Payload>>,
+}
+
+/// Some steps of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepPage {
+    /// By their ordinals.
+    pub steps: Vec<TaskStep>,
+    /// How many the run has in all; 0 when there are none on the page.
+    pub count: u32,
 }
 
 /// Which tasks a list has; all conditions hold.

@@ -5,9 +5,9 @@ use crate::columns::Columns;
 use crate::{Error, Result, SavedPayload};
 use callboard_core::model::{
     Agent, Content, Edge, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace, Payload,
-    RequestKey, RequestRecord, Sender, Task, Timestamp,
+    RequestKey, RequestRecord, Sender, StepKey, StepTotals, Task, TaskStep, Timestamp,
 };
-use callboard_core::working_set::MailboxRef;
+use callboard_core::working_set::{MailboxRef, RunRef, StepRef};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -208,4 +208,44 @@ pub fn message(row: &impl Columns, (namespace, recipient): MailboxRef) -> Result
         sent_at: row.time(5)?,
         expires_at: row.time(6)?,
     })
+}
+
+/// The columns of [`step`].
+macro_rules! step_columns {
+    () => {
+        "ordinal, name, occurrence, attempt, recorded_at, digest, bytes_so_far, format, content_type, metadata, content"
+    };
+}
+pub(crate) use step_columns;
+
+/// A step of a run; its columns stand behind a first one, how many steps the run has.
+pub fn step(row: &impl Columns, (namespace, task, run): RunRef) -> Result<TaskStep> {
+    readable(row.number(8)?, "steps")?;
+    Ok(TaskStep {
+        namespace,
+        task,
+        run,
+        ordinal: row.small(1)?,
+        key: StepKey { name: row.text(2)?.into(), occurrence: row.small(3)? },
+        attempt: row.small(4)?,
+        recorded_at: row.time(5)?,
+        digest: row.number(6)?.cast_unsigned(),
+        bytes_so_far: row.number(7)?.cast_unsigned(),
+        result: payload(row, 9)?.ok_or_else(|| Error::Corrupt("a step has no result".into()))?,
+    })
+}
+
+/// Which step is recorded, and its result's digest: namespace, task, run, name, occurrence, digest.
+pub fn recorded_step(row: &impl Columns) -> Result<(StepRef, u64)> {
+    let key = StepKey { name: row.text(3)?.into(), occurrence: row.small(4)? };
+    Ok(((run(row)?, key), row.number(5)?.cast_unsigned()))
+}
+
+/// What a run has recorded: namespace, task, run, and of its last step the ordinal and the bytes so far.
+pub fn step_totals(row: &impl Columns) -> Result<(RunRef, StepTotals)> {
+    Ok((run(row)?, StepTotals { count: row.small(3)?, bytes: row.number(4)?.cast_unsigned() }))
+}
+
+fn run(row: &impl Columns) -> Result<RunRef> {
+    Ok((row.namespace_id(0)?, row.task_id(1)?, row.small(2)?))
 }

@@ -841,7 +841,8 @@ type Hello struct {
 	// requeued at once.
 	Held []*Attempt `protobuf:"bytes,3,rep,name=held,proto3" json:"held,omitempty"`
 	// What the agent understands beyond the basic frames: see sdk/SPEC.md.
-	// `cancellation`, `drain`, `messages`, `message_receipts`. At most 1,000.
+	// `cancellation`, `drain`, `messages`, `message_receipts`, `steps`. At most
+	// 1,000.
 	Features []string `protobuf:"bytes,4,rep,name=features,proto3" json:"features,omitempty"`
 	// The epoch that the agent had before; 0 when it starts. When a session of
 	// another instance is attached since, the agent is refused with
@@ -1039,6 +1040,7 @@ type Report struct {
 	//	*Report_Checkpoint
 	//	*Report_Completed
 	//	*Report_Failed
+	//	*Report_Step
 	Kind          isReport_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1149,6 +1151,15 @@ func (x *Report) GetFailed() *FailureReport {
 	return nil
 }
 
+func (x *Report) GetStep() *StepRecord {
+	if x != nil {
+		if x, ok := x.Kind.(*Report_Step); ok {
+			return x.Step
+		}
+	}
+	return nil
+}
+
 type isReport_Kind interface {
 	isReport_Kind()
 }
@@ -1183,6 +1194,12 @@ type Report_Failed struct {
 	Failed *FailureReport `protobuf:"bytes,8,opt,name=failed,proto3,oneof"`
 }
 
+type Report_Step struct {
+	// A step is done; later attempts of the run get its result. Only to a server
+	// with the feature `steps`.
+	Step *StepRecord `protobuf:"bytes,9,opt,name=step,proto3,oneof"`
+}
+
 func (*Report_Accepted) isReport_Kind() {}
 
 func (*Report_Rejected) isReport_Kind() {}
@@ -1194,6 +1211,8 @@ func (*Report_Checkpoint) isReport_Kind() {}
 func (*Report_Completed) isReport_Kind() {}
 
 func (*Report_Failed) isReport_Kind() {}
+
+func (*Report_Step) isReport_Kind() {}
 
 // The handler begins.
 type Accepted struct {
@@ -1937,8 +1956,14 @@ type Assignment struct {
 	Deadline *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=deadline,proto3" json:"deadline,omitempty"`
 	// When the lease ends. Set for claims; a stream's lease is kept by frames.
 	LeaseExpiresAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=lease_expires_at,json=leaseExpiresAt,proto3" json:"lease_expires_at,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Steps that earlier attempts of this run recorded, by ordinal from the first.
+	// At most 1 MiB, or one step; fewer, or none, when there is no room for them
+	// in the frame.
+	Steps []*Step `protobuf:"bytes,11,rep,name=steps,proto3" json:"steps,omitempty"`
+	// How many there are. When `steps` has fewer, fetch all with ListSteps.
+	StepCount     int32 `protobuf:"varint,12,opt,name=step_count,json=stepCount,proto3" json:"step_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Assignment) Reset() {
@@ -2039,6 +2064,20 @@ func (x *Assignment) GetLeaseExpiresAt() *timestamppb.Timestamp {
 		return x.LeaseExpiresAt
 	}
 	return nil
+}
+
+func (x *Assignment) GetSteps() []*Step {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *Assignment) GetStepCount() int32 {
+	if x != nil {
+		return x.StepCount
+	}
+	return 0
 }
 
 // What became of reports.
@@ -2348,7 +2387,7 @@ var File_callboard_v1_agent_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x18callboard/v1/agent.proto\x12\fcallboard.v1\x1a\x18callboard/v1/error.proto\x1a\x1acallboard/v1/message.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/task.proto\x1a\x1fcallboard/v1/task_service.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x04\n" +
+	"\x18callboard/v1/agent.proto\x12\fcallboard.v1\x1a\x18callboard/v1/error.proto\x1a\x1acallboard/v1/message.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/step.proto\x1a\x17callboard/v1/task.proto\x1a\x1fcallboard/v1/task_service.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x04\n" +
 	"\fAgentProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
@@ -2420,7 +2459,7 @@ const file_callboard_v1_agent_proto_rawDesc = "" +
 	"\x0emessage_window\x18\a \x01(\x05R\rmessageWindow\"\v\n" +
 	"\tHeartbeat\"=\n" +
 	"\vReportBatch\x12.\n" +
-	"\areports\x18\x01 \x03(\v2\x14.callboard.v1.ReportR\areports\"\xad\x03\n" +
+	"\areports\x18\x01 \x03(\v2\x14.callboard.v1.ReportR\areports\"\xdd\x03\n" +
 	"\x06Report\x12\x1b\n" +
 	"\treport_id\x18\x01 \x01(\x03R\breportId\x12/\n" +
 	"\aattempt\x18\x02 \x01(\v2\x15.callboard.v1.AttemptR\aattempt\x124\n" +
@@ -2431,7 +2470,8 @@ const file_callboard_v1_agent_proto_rawDesc = "" +
 	"checkpoint\x18\x06 \x01(\v2\x18.callboard.v1.CheckpointH\x00R\n" +
 	"checkpoint\x128\n" +
 	"\tcompleted\x18\a \x01(\v2\x18.callboard.v1.CompletionH\x00R\tcompleted\x125\n" +
-	"\x06failed\x18\b \x01(\v2\x1b.callboard.v1.FailureReportH\x00R\x06failedB\x06\n" +
+	"\x06failed\x18\b \x01(\v2\x1b.callboard.v1.FailureReportH\x00R\x06failed\x12.\n" +
+	"\x04step\x18\t \x01(\v2\x18.callboard.v1.StepRecordH\x00R\x04stepB\x06\n" +
 	"\x04kind\"\n" +
 	"\n" +
 	"\bAccepted\"\"\n" +
@@ -2473,7 +2513,7 @@ const file_callboard_v1_agent_proto_rawDesc = "" +
 	"\x11max_payload_bytes\x18\a \x01(\x05R\x0fmaxPayloadBytes\x12>\n" +
 	"\raccept_within\x18\b \x01(\v2\x19.google.protobuf.DurationR\facceptWithin\"M\n" +
 	"\x0fAssignmentBatch\x12:\n" +
-	"\vassignments\x18\x01 \x03(\v2\x18.callboard.v1.AssignmentR\vassignments\"\xee\x03\n" +
+	"\vassignments\x18\x01 \x03(\v2\x18.callboard.v1.AssignmentR\vassignments\"\xb7\x04\n" +
 	"\n" +
 	"Assignment\x12/\n" +
 	"\aattempt\x18\x01 \x01(\v2\x15.callboard.v1.AttemptR\aattempt\x12\x1c\n" +
@@ -2488,7 +2528,10 @@ const file_callboard_v1_agent_proto_rawDesc = "" +
 	"\x16dependencies_truncated\x18\b \x01(\bR\x15dependenciesTruncated\x126\n" +
 	"\bdeadline\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12D\n" +
 	"\x10lease_expires_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\x0eleaseExpiresAt\"A\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x0eleaseExpiresAt\x12(\n" +
+	"\x05steps\x18\v \x03(\v2\x12.callboard.v1.StepR\x05steps\x12\x1d\n" +
+	"\n" +
+	"step_count\x18\f \x01(\x05R\tstepCount\"A\n" +
 	"\fReceiptBatch\x121\n" +
 	"\breceipts\x18\x01 \x03(\v2\x15.callboard.v1.ReceiptR\breceipts\"\x88\x02\n" +
 	"\aReceipt\x12\x1b\n" +
@@ -2576,15 +2619,17 @@ var file_callboard_v1_agent_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),       // 31: google.protobuf.Timestamp
 	(*MessageSendBatch)(nil),            // 32: callboard.v1.MessageSendBatch
 	(*MessageAcknowledgementBatch)(nil), // 33: callboard.v1.MessageAcknowledgementBatch
-	(*Payload)(nil),                     // 34: callboard.v1.Payload
-	(*Failure)(nil),                     // 35: callboard.v1.Failure
-	(*MessageDeliveryBatch)(nil),        // 36: callboard.v1.MessageDeliveryBatch
-	(*MessageReceiptBatch)(nil),         // 37: callboard.v1.MessageReceiptBatch
-	(*durationpb.Duration)(nil),         // 38: google.protobuf.Duration
-	(*TaskSpec)(nil),                    // 39: callboard.v1.TaskSpec
-	(*DependencyResult)(nil),            // 40: callboard.v1.DependencyResult
-	(ErrorReason)(0),                    // 41: callboard.v1.ErrorReason
-	(TaskState)(0),                      // 42: callboard.v1.TaskState
+	(*StepRecord)(nil),                  // 34: callboard.v1.StepRecord
+	(*Payload)(nil),                     // 35: callboard.v1.Payload
+	(*Failure)(nil),                     // 36: callboard.v1.Failure
+	(*MessageDeliveryBatch)(nil),        // 37: callboard.v1.MessageDeliveryBatch
+	(*MessageReceiptBatch)(nil),         // 38: callboard.v1.MessageReceiptBatch
+	(*durationpb.Duration)(nil),         // 39: google.protobuf.Duration
+	(*TaskSpec)(nil),                    // 40: callboard.v1.TaskSpec
+	(*DependencyResult)(nil),            // 41: callboard.v1.DependencyResult
+	(*Step)(nil),                        // 42: callboard.v1.Step
+	(ErrorReason)(0),                    // 43: callboard.v1.ErrorReason
+	(TaskState)(0),                      // 44: callboard.v1.TaskState
 }
 var file_callboard_v1_agent_proto_depIdxs = []int32{
 	29, // 0: callboard.v1.AgentProfile.labels:type_name -> callboard.v1.AgentProfile.LabelsEntry
@@ -2612,41 +2657,43 @@ var file_callboard_v1_agent_proto_depIdxs = []int32{
 	15, // 22: callboard.v1.Report.checkpoint:type_name -> callboard.v1.Checkpoint
 	16, // 23: callboard.v1.Report.completed:type_name -> callboard.v1.Completion
 	17, // 24: callboard.v1.Report.failed:type_name -> callboard.v1.FailureReport
-	34, // 25: callboard.v1.Checkpoint.data:type_name -> callboard.v1.Payload
-	34, // 26: callboard.v1.Completion.result:type_name -> callboard.v1.Payload
-	35, // 27: callboard.v1.FailureReport.failure:type_name -> callboard.v1.Failure
-	21, // 28: callboard.v1.AttachResponse.welcome:type_name -> callboard.v1.Welcome
-	22, // 29: callboard.v1.AttachResponse.assignments:type_name -> callboard.v1.AssignmentBatch
-	24, // 30: callboard.v1.AttachResponse.receipts:type_name -> callboard.v1.ReceiptBatch
-	26, // 31: callboard.v1.AttachResponse.cancellations:type_name -> callboard.v1.CancellationBatch
-	28, // 32: callboard.v1.AttachResponse.drain:type_name -> callboard.v1.DrainNotice
-	9,  // 33: callboard.v1.AttachResponse.heartbeat:type_name -> callboard.v1.Heartbeat
-	36, // 34: callboard.v1.AttachResponse.messages:type_name -> callboard.v1.MessageDeliveryBatch
-	37, // 35: callboard.v1.AttachResponse.message_receipts:type_name -> callboard.v1.MessageReceiptBatch
-	38, // 36: callboard.v1.Welcome.lease:type_name -> google.protobuf.Duration
-	6,  // 37: callboard.v1.Welcome.held:type_name -> callboard.v1.Attempt
-	38, // 38: callboard.v1.Welcome.accept_within:type_name -> google.protobuf.Duration
-	23, // 39: callboard.v1.AssignmentBatch.assignments:type_name -> callboard.v1.Assignment
-	6,  // 40: callboard.v1.Assignment.attempt:type_name -> callboard.v1.Attempt
-	39, // 41: callboard.v1.Assignment.spec:type_name -> callboard.v1.TaskSpec
-	34, // 42: callboard.v1.Assignment.checkpoint:type_name -> callboard.v1.Payload
-	40, // 43: callboard.v1.Assignment.dependencies:type_name -> callboard.v1.DependencyResult
-	31, // 44: callboard.v1.Assignment.deadline:type_name -> google.protobuf.Timestamp
-	31, // 45: callboard.v1.Assignment.lease_expires_at:type_name -> google.protobuf.Timestamp
-	25, // 46: callboard.v1.ReceiptBatch.receipts:type_name -> callboard.v1.Receipt
-	6,  // 47: callboard.v1.Receipt.attempt:type_name -> callboard.v1.Attempt
-	1,  // 48: callboard.v1.Receipt.status:type_name -> callboard.v1.ReceiptStatus
-	41, // 49: callboard.v1.Receipt.reason:type_name -> callboard.v1.ErrorReason
-	42, // 50: callboard.v1.Receipt.state:type_name -> callboard.v1.TaskState
-	27, // 51: callboard.v1.CancellationBatch.cancellations:type_name -> callboard.v1.Cancellation
-	6,  // 52: callboard.v1.Cancellation.attempt:type_name -> callboard.v1.Attempt
-	2,  // 53: callboard.v1.Cancellation.reason:type_name -> callboard.v1.CancellationReason
-	31, // 54: callboard.v1.DrainNotice.deadline:type_name -> google.protobuf.Timestamp
-	55, // [55:55] is the sub-list for method output_type
-	55, // [55:55] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	34, // 25: callboard.v1.Report.step:type_name -> callboard.v1.StepRecord
+	35, // 26: callboard.v1.Checkpoint.data:type_name -> callboard.v1.Payload
+	35, // 27: callboard.v1.Completion.result:type_name -> callboard.v1.Payload
+	36, // 28: callboard.v1.FailureReport.failure:type_name -> callboard.v1.Failure
+	21, // 29: callboard.v1.AttachResponse.welcome:type_name -> callboard.v1.Welcome
+	22, // 30: callboard.v1.AttachResponse.assignments:type_name -> callboard.v1.AssignmentBatch
+	24, // 31: callboard.v1.AttachResponse.receipts:type_name -> callboard.v1.ReceiptBatch
+	26, // 32: callboard.v1.AttachResponse.cancellations:type_name -> callboard.v1.CancellationBatch
+	28, // 33: callboard.v1.AttachResponse.drain:type_name -> callboard.v1.DrainNotice
+	9,  // 34: callboard.v1.AttachResponse.heartbeat:type_name -> callboard.v1.Heartbeat
+	37, // 35: callboard.v1.AttachResponse.messages:type_name -> callboard.v1.MessageDeliveryBatch
+	38, // 36: callboard.v1.AttachResponse.message_receipts:type_name -> callboard.v1.MessageReceiptBatch
+	39, // 37: callboard.v1.Welcome.lease:type_name -> google.protobuf.Duration
+	6,  // 38: callboard.v1.Welcome.held:type_name -> callboard.v1.Attempt
+	39, // 39: callboard.v1.Welcome.accept_within:type_name -> google.protobuf.Duration
+	23, // 40: callboard.v1.AssignmentBatch.assignments:type_name -> callboard.v1.Assignment
+	6,  // 41: callboard.v1.Assignment.attempt:type_name -> callboard.v1.Attempt
+	40, // 42: callboard.v1.Assignment.spec:type_name -> callboard.v1.TaskSpec
+	35, // 43: callboard.v1.Assignment.checkpoint:type_name -> callboard.v1.Payload
+	41, // 44: callboard.v1.Assignment.dependencies:type_name -> callboard.v1.DependencyResult
+	31, // 45: callboard.v1.Assignment.deadline:type_name -> google.protobuf.Timestamp
+	31, // 46: callboard.v1.Assignment.lease_expires_at:type_name -> google.protobuf.Timestamp
+	42, // 47: callboard.v1.Assignment.steps:type_name -> callboard.v1.Step
+	25, // 48: callboard.v1.ReceiptBatch.receipts:type_name -> callboard.v1.Receipt
+	6,  // 49: callboard.v1.Receipt.attempt:type_name -> callboard.v1.Attempt
+	1,  // 50: callboard.v1.Receipt.status:type_name -> callboard.v1.ReceiptStatus
+	43, // 51: callboard.v1.Receipt.reason:type_name -> callboard.v1.ErrorReason
+	44, // 52: callboard.v1.Receipt.state:type_name -> callboard.v1.TaskState
+	27, // 53: callboard.v1.CancellationBatch.cancellations:type_name -> callboard.v1.Cancellation
+	6,  // 54: callboard.v1.Cancellation.attempt:type_name -> callboard.v1.Attempt
+	2,  // 55: callboard.v1.Cancellation.reason:type_name -> callboard.v1.CancellationReason
+	31, // 56: callboard.v1.DrainNotice.deadline:type_name -> google.protobuf.Timestamp
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_agent_proto_init() }
@@ -2657,6 +2704,7 @@ func file_callboard_v1_agent_proto_init() {
 	file_callboard_v1_error_proto_init()
 	file_callboard_v1_message_proto_init()
 	file_callboard_v1_payload_proto_init()
+	file_callboard_v1_step_proto_init()
 	file_callboard_v1_task_proto_init()
 	file_callboard_v1_task_service_proto_init()
 	file_callboard_v1_agent_proto_msgTypes[4].OneofWrappers = []any{
@@ -2675,6 +2723,7 @@ func file_callboard_v1_agent_proto_init() {
 		(*Report_Checkpoint)(nil),
 		(*Report_Completed)(nil),
 		(*Report_Failed)(nil),
+		(*Report_Step)(nil),
 	}
 	file_callboard_v1_agent_proto_msgTypes[11].OneofWrappers = []any{}
 	file_callboard_v1_agent_proto_msgTypes[17].OneofWrappers = []any{

@@ -174,7 +174,9 @@ type HeartbeatTaskRequest struct {
 	// What the handler says, if anything.
 	Progress *Progress `protobuf:"bytes,4,opt,name=progress,proto3" json:"progress,omitempty"`
 	// What the next attempt is to begin from, if anything.
-	Checkpoint    *Payload `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Checkpoint *Payload `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// Steps that are done, if any. At most 100, together at most 3 MiB.
+	Steps         []*StepRecord `protobuf:"bytes,6,rep,name=steps,proto3" json:"steps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -240,6 +242,13 @@ func (x *HeartbeatTaskRequest) GetProgress() *Progress {
 func (x *HeartbeatTaskRequest) GetCheckpoint() *Payload {
 	if x != nil {
 		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *HeartbeatTaskRequest) GetSteps() []*StepRecord {
+	if x != nil {
+		return x.Steps
 	}
 	return nil
 }
@@ -1118,7 +1127,7 @@ var File_callboard_v1_agent_service_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_agent_service_proto_rawDesc = "" +
 	"\n" +
-	" callboard/v1/agent_service.proto\x12\fcallboard.v1\x1a\x18callboard/v1/agent.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x02\n" +
+	" callboard/v1/agent_service.proto\x12\fcallboard.v1\x1a\x18callboard/v1/agent.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/step.proto\x1a\x17callboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x02\n" +
 	"\x11ClaimTasksRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x124\n" +
 	"\aprofile\x18\x02 \x01(\v2\x1a.callboard.v1.AgentProfileR\aprofile\x12\x1b\n" +
@@ -1128,7 +1137,7 @@ const file_callboard_v1_agent_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x06 \x01(\tR\trequestId\"P\n" +
 	"\x12ClaimTasksResponse\x12:\n" +
-	"\vassignments\x18\x01 \x03(\v2\x18.callboard.v1.AssignmentR\vassignments\"\x81\x02\n" +
+	"\vassignments\x18\x01 \x03(\v2\x18.callboard.v1.AssignmentR\vassignments\"\xb1\x02\n" +
 	"\x14HeartbeatTaskRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12/\n" +
 	"\aattempt\x18\x02 \x01(\v2\x15.callboard.v1.AttemptR\aattempt\x12/\n" +
@@ -1136,7 +1145,8 @@ const file_callboard_v1_agent_service_proto_rawDesc = "" +
 	"\bprogress\x18\x04 \x01(\v2\x16.callboard.v1.ProgressR\bprogress\x125\n" +
 	"\n" +
 	"checkpoint\x18\x05 \x01(\v2\x15.callboard.v1.PayloadR\n" +
-	"checkpoint\"\x88\x01\n" +
+	"checkpoint\x12.\n" +
+	"\x05steps\x18\x06 \x03(\v2\x18.callboard.v1.StepRecordR\x05steps\"\x88\x01\n" +
 	"\x15HeartbeatTaskResponse\x12D\n" +
 	"\x10lease_expires_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x0eleaseExpiresAt\x12)\n" +
 	"\x10cancel_requested\x18\x02 \x01(\bR\x0fcancelRequested\"\xc8\x01\n" +
@@ -1247,13 +1257,14 @@ var file_callboard_v1_agent_service_proto_goTypes = []any{
 	(*Attempt)(nil),               // 21: callboard.v1.Attempt
 	(*Progress)(nil),              // 22: callboard.v1.Progress
 	(*Payload)(nil),               // 23: callboard.v1.Payload
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
-	(*TaskReceipt)(nil),           // 25: callboard.v1.TaskReceipt
-	(*Failure)(nil),               // 26: callboard.v1.Failure
-	(*Agent)(nil),                 // 27: callboard.v1.Agent
-	(AgentState)(0),               // 28: callboard.v1.AgentState
-	(*AttachRequest)(nil),         // 29: callboard.v1.AttachRequest
-	(*AttachResponse)(nil),        // 30: callboard.v1.AttachResponse
+	(*StepRecord)(nil),            // 24: callboard.v1.StepRecord
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*TaskReceipt)(nil),           // 26: callboard.v1.TaskReceipt
+	(*Failure)(nil),               // 27: callboard.v1.Failure
+	(*Agent)(nil),                 // 28: callboard.v1.Agent
+	(AgentState)(0),               // 29: callboard.v1.AgentState
+	(*AttachRequest)(nil),         // 30: callboard.v1.AttachRequest
+	(*AttachResponse)(nil),        // 31: callboard.v1.AttachResponse
 }
 var file_callboard_v1_agent_service_proto_depIdxs = []int32{
 	18, // 0: callboard.v1.ClaimTasksRequest.profile:type_name -> callboard.v1.AgentProfile
@@ -1264,43 +1275,44 @@ var file_callboard_v1_agent_service_proto_depIdxs = []int32{
 	19, // 5: callboard.v1.HeartbeatTaskRequest.lease:type_name -> google.protobuf.Duration
 	22, // 6: callboard.v1.HeartbeatTaskRequest.progress:type_name -> callboard.v1.Progress
 	23, // 7: callboard.v1.HeartbeatTaskRequest.checkpoint:type_name -> callboard.v1.Payload
-	24, // 8: callboard.v1.HeartbeatTaskResponse.lease_expires_at:type_name -> google.protobuf.Timestamp
-	21, // 9: callboard.v1.CompleteTaskRequest.attempt:type_name -> callboard.v1.Attempt
-	23, // 10: callboard.v1.CompleteTaskRequest.result:type_name -> callboard.v1.Payload
-	25, // 11: callboard.v1.CompleteTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	21, // 12: callboard.v1.FailTaskRequest.attempt:type_name -> callboard.v1.Attempt
-	26, // 13: callboard.v1.FailTaskRequest.failure:type_name -> callboard.v1.Failure
-	25, // 14: callboard.v1.FailTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	27, // 15: callboard.v1.GetAgentResponse.agent:type_name -> callboard.v1.Agent
-	28, // 16: callboard.v1.ListAgentsRequest.states:type_name -> callboard.v1.AgentState
-	27, // 17: callboard.v1.ListAgentsResponse.agents:type_name -> callboard.v1.Agent
-	27, // 18: callboard.v1.CordonAgentResponse.agent:type_name -> callboard.v1.Agent
-	27, // 19: callboard.v1.UncordonAgentResponse.agent:type_name -> callboard.v1.Agent
-	29, // 20: callboard.v1.AgentService.Attach:input_type -> callboard.v1.AttachRequest
-	0,  // 21: callboard.v1.AgentService.ClaimTasks:input_type -> callboard.v1.ClaimTasksRequest
-	2,  // 22: callboard.v1.AgentService.HeartbeatTask:input_type -> callboard.v1.HeartbeatTaskRequest
-	4,  // 23: callboard.v1.AgentService.CompleteTask:input_type -> callboard.v1.CompleteTaskRequest
-	6,  // 24: callboard.v1.AgentService.FailTask:input_type -> callboard.v1.FailTaskRequest
-	8,  // 25: callboard.v1.AgentService.GetAgent:input_type -> callboard.v1.GetAgentRequest
-	10, // 26: callboard.v1.AgentService.ListAgents:input_type -> callboard.v1.ListAgentsRequest
-	12, // 27: callboard.v1.AgentService.CordonAgent:input_type -> callboard.v1.CordonAgentRequest
-	14, // 28: callboard.v1.AgentService.UncordonAgent:input_type -> callboard.v1.UncordonAgentRequest
-	16, // 29: callboard.v1.AgentService.RemoveAgent:input_type -> callboard.v1.RemoveAgentRequest
-	30, // 30: callboard.v1.AgentService.Attach:output_type -> callboard.v1.AttachResponse
-	1,  // 31: callboard.v1.AgentService.ClaimTasks:output_type -> callboard.v1.ClaimTasksResponse
-	3,  // 32: callboard.v1.AgentService.HeartbeatTask:output_type -> callboard.v1.HeartbeatTaskResponse
-	5,  // 33: callboard.v1.AgentService.CompleteTask:output_type -> callboard.v1.CompleteTaskResponse
-	7,  // 34: callboard.v1.AgentService.FailTask:output_type -> callboard.v1.FailTaskResponse
-	9,  // 35: callboard.v1.AgentService.GetAgent:output_type -> callboard.v1.GetAgentResponse
-	11, // 36: callboard.v1.AgentService.ListAgents:output_type -> callboard.v1.ListAgentsResponse
-	13, // 37: callboard.v1.AgentService.CordonAgent:output_type -> callboard.v1.CordonAgentResponse
-	15, // 38: callboard.v1.AgentService.UncordonAgent:output_type -> callboard.v1.UncordonAgentResponse
-	17, // 39: callboard.v1.AgentService.RemoveAgent:output_type -> callboard.v1.RemoveAgentResponse
-	30, // [30:40] is the sub-list for method output_type
-	20, // [20:30] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	24, // 8: callboard.v1.HeartbeatTaskRequest.steps:type_name -> callboard.v1.StepRecord
+	25, // 9: callboard.v1.HeartbeatTaskResponse.lease_expires_at:type_name -> google.protobuf.Timestamp
+	21, // 10: callboard.v1.CompleteTaskRequest.attempt:type_name -> callboard.v1.Attempt
+	23, // 11: callboard.v1.CompleteTaskRequest.result:type_name -> callboard.v1.Payload
+	26, // 12: callboard.v1.CompleteTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	21, // 13: callboard.v1.FailTaskRequest.attempt:type_name -> callboard.v1.Attempt
+	27, // 14: callboard.v1.FailTaskRequest.failure:type_name -> callboard.v1.Failure
+	26, // 15: callboard.v1.FailTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	28, // 16: callboard.v1.GetAgentResponse.agent:type_name -> callboard.v1.Agent
+	29, // 17: callboard.v1.ListAgentsRequest.states:type_name -> callboard.v1.AgentState
+	28, // 18: callboard.v1.ListAgentsResponse.agents:type_name -> callboard.v1.Agent
+	28, // 19: callboard.v1.CordonAgentResponse.agent:type_name -> callboard.v1.Agent
+	28, // 20: callboard.v1.UncordonAgentResponse.agent:type_name -> callboard.v1.Agent
+	30, // 21: callboard.v1.AgentService.Attach:input_type -> callboard.v1.AttachRequest
+	0,  // 22: callboard.v1.AgentService.ClaimTasks:input_type -> callboard.v1.ClaimTasksRequest
+	2,  // 23: callboard.v1.AgentService.HeartbeatTask:input_type -> callboard.v1.HeartbeatTaskRequest
+	4,  // 24: callboard.v1.AgentService.CompleteTask:input_type -> callboard.v1.CompleteTaskRequest
+	6,  // 25: callboard.v1.AgentService.FailTask:input_type -> callboard.v1.FailTaskRequest
+	8,  // 26: callboard.v1.AgentService.GetAgent:input_type -> callboard.v1.GetAgentRequest
+	10, // 27: callboard.v1.AgentService.ListAgents:input_type -> callboard.v1.ListAgentsRequest
+	12, // 28: callboard.v1.AgentService.CordonAgent:input_type -> callboard.v1.CordonAgentRequest
+	14, // 29: callboard.v1.AgentService.UncordonAgent:input_type -> callboard.v1.UncordonAgentRequest
+	16, // 30: callboard.v1.AgentService.RemoveAgent:input_type -> callboard.v1.RemoveAgentRequest
+	31, // 31: callboard.v1.AgentService.Attach:output_type -> callboard.v1.AttachResponse
+	1,  // 32: callboard.v1.AgentService.ClaimTasks:output_type -> callboard.v1.ClaimTasksResponse
+	3,  // 33: callboard.v1.AgentService.HeartbeatTask:output_type -> callboard.v1.HeartbeatTaskResponse
+	5,  // 34: callboard.v1.AgentService.CompleteTask:output_type -> callboard.v1.CompleteTaskResponse
+	7,  // 35: callboard.v1.AgentService.FailTask:output_type -> callboard.v1.FailTaskResponse
+	9,  // 36: callboard.v1.AgentService.GetAgent:output_type -> callboard.v1.GetAgentResponse
+	11, // 37: callboard.v1.AgentService.ListAgents:output_type -> callboard.v1.ListAgentsResponse
+	13, // 38: callboard.v1.AgentService.CordonAgent:output_type -> callboard.v1.CordonAgentResponse
+	15, // 39: callboard.v1.AgentService.UncordonAgent:output_type -> callboard.v1.UncordonAgentResponse
+	17, // 40: callboard.v1.AgentService.RemoveAgent:output_type -> callboard.v1.RemoveAgentResponse
+	31, // [31:41] is the sub-list for method output_type
+	21, // [21:31] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_agent_service_proto_init() }
@@ -1310,6 +1322,7 @@ func file_callboard_v1_agent_service_proto_init() {
 	}
 	file_callboard_v1_agent_proto_init()
 	file_callboard_v1_payload_proto_init()
+	file_callboard_v1_step_proto_init()
 	file_callboard_v1_task_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

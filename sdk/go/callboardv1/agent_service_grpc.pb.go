@@ -47,7 +47,8 @@ type AgentServiceClient interface {
 	// Claims tasks for a while, waiting for one if there is none. Refused while
 	// a stream is attached under the name.
 	ClaimTasks(ctx context.Context, in *ClaimTasksRequest, opts ...grpc.CallOption) (*ClaimTasksResponse, error)
-	// Extends the lease of a claimed task, and reports progress.
+	// Extends the lease of a claimed task, and reports progress, a checkpoint and
+	// steps: all of it, or nothing.
 	HeartbeatTask(ctx context.Context, in *HeartbeatTaskRequest, opts ...grpc.CallOption) (*HeartbeatTaskResponse, error)
 	// Completes a task: one that was claimed, or, without an attempt, one that
 	// nobody has, which is then claimed and completed in one commit.
@@ -194,7 +195,8 @@ type AgentServiceServer interface {
 	// Claims tasks for a while, waiting for one if there is none. Refused while
 	// a stream is attached under the name.
 	ClaimTasks(context.Context, *ClaimTasksRequest) (*ClaimTasksResponse, error)
-	// Extends the lease of a claimed task, and reports progress.
+	// Extends the lease of a claimed task, and reports progress, a checkpoint and
+	// steps: all of it, or nothing.
 	HeartbeatTask(context.Context, *HeartbeatTaskRequest) (*HeartbeatTaskResponse, error)
 	// Completes a task: one that was claimed, or, without an attempt, one that
 	// nobody has, which is then claimed and completed in one commit.

@@ -68,6 +68,8 @@ const (
 	EventType_EVENT_TYPE_SKIPPED EventType = 19
 	// RetryTask opened the next run.
 	EventType_EVENT_TYPE_RUN_OPENED EventType = 20
+	// The handler recorded a step, `step`.
+	EventType_EVENT_TYPE_STEP_RECORDED EventType = 21
 )
 
 // Enum value maps for EventType.
@@ -94,6 +96,7 @@ var (
 		18: "EVENT_TYPE_CANCELLED",
 		19: "EVENT_TYPE_SKIPPED",
 		20: "EVENT_TYPE_RUN_OPENED",
+		21: "EVENT_TYPE_STEP_RECORDED",
 	}
 	EventType_value = map[string]int32{
 		"EVENT_TYPE_UNSPECIFIED":       0,
@@ -117,6 +120,7 @@ var (
 		"EVENT_TYPE_CANCELLED":         18,
 		"EVENT_TYPE_SKIPPED":           19,
 		"EVENT_TYPE_RUN_OPENED":        20,
+		"EVENT_TYPE_STEP_RECORDED":     21,
 	}
 )
 
@@ -173,9 +177,13 @@ type Event struct {
 	// How the attempt or task failed.
 	Failure *Failure `protobuf:"bytes,11,opt,name=failure,proto3" json:"failure,omitempty"`
 	// When what was scheduled will be (READY after a delay, a retry).
-	ScheduledAt   *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=scheduled_at,json=scheduledAt,proto3" json:"scheduled_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ScheduledAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=scheduled_at,json=scheduledAt,proto3" json:"scheduled_at,omitempty"`
+	// The name of the step that was recorded.
+	Step string `protobuf:"bytes,13,opt,name=step,proto3" json:"step,omitempty"`
+	// Its occurrence.
+	StepOccurrence int32 `protobuf:"varint,14,opt,name=step_occurrence,json=stepOccurrence,proto3" json:"step_occurrence,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
@@ -292,11 +300,25 @@ func (x *Event) GetScheduledAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Event) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *Event) GetStepOccurrence() int32 {
+	if x != nil {
+		return x.StepOccurrence
+	}
+	return 0
+}
+
 var File_callboard_v1_event_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x18callboard/v1/event.proto\x12\fcallboard.v1\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x03\n" +
+	"\x18callboard/v1/event.proto\x12\fcallboard.v1\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe9\x03\n" +
 	"\x05Event\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x03R\bsequence\x12*\n" +
@@ -310,7 +332,9 @@ const file_callboard_v1_event_proto_rawDesc = "" +
 	"\x06reason\x18\n" +
 	" \x01(\tR\x06reason\x12/\n" +
 	"\afailure\x18\v \x01(\v2\x15.callboard.v1.FailureR\afailure\x12=\n" +
-	"\fscheduled_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\vscheduledAt*\xc1\x04\n" +
+	"\fscheduled_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\vscheduledAt\x12\x12\n" +
+	"\x04step\x18\r \x01(\tR\x04step\x12'\n" +
+	"\x0fstep_occurrence\x18\x0e \x01(\x05R\x0estepOccurrence*\xdf\x04\n" +
 	"\tEventType\x12\x1a\n" +
 	"\x16EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12EVENT_TYPE_CREATED\x10\x01\x12\x14\n" +
@@ -333,7 +357,8 @@ const file_callboard_v1_event_proto_rawDesc = "" +
 	"\x11EVENT_TYPE_FAILED\x10\x11\x12\x18\n" +
 	"\x14EVENT_TYPE_CANCELLED\x10\x12\x12\x16\n" +
 	"\x12EVENT_TYPE_SKIPPED\x10\x13\x12\x19\n" +
-	"\x15EVENT_TYPE_RUN_OPENED\x10\x14BB\n" +
+	"\x15EVENT_TYPE_RUN_OPENED\x10\x14\x12\x1c\n" +
+	"\x18EVENT_TYPE_STEP_RECORDED\x10\x15BB\n" +
 	"\x10dev.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3"
 
 var (

@@ -22,8 +22,9 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A value given to or made by a task: an input, a result, a checkpoint. At most
-// 1 MiB (1,048,576 bytes) of content; more is refused with PAYLOAD_TOO_LARGE.
+// A value given to or made by a task: an input, a result, a checkpoint, what a
+// step gave. At most 1 MiB (1,048,576 bytes) of content; more is refused with
+// PAYLOAD_TOO_LARGE.
 //
 // SDKs map a string to `text/plain` (also when empty), bytes to
 // `application/octet-stream`, and everything else to `application/json`.

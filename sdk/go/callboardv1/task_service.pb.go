@@ -1746,6 +1746,145 @@ func (x *DependencyResult) GetFailure() *Failure {
 	return nil
 }
 
+// Asks for a page of a run's steps.
+type ListStepsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace; empty means `default`.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The task's id.
+	TaskId string `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// The run, from 1; 0 means the latest. A run that there was not, or that
+	// recorded nothing, has no steps.
+	Run int32 `protobuf:"varint,3,opt,name=run,proto3" json:"run,omitempty"`
+	// At most this many; a page also ends before it passes 2 MiB. Default 100;
+	// at most 1,000.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the page before, for the same task and run.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStepsRequest) Reset() {
+	*x = ListStepsRequest{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStepsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStepsRequest) ProtoMessage() {}
+
+func (x *ListStepsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStepsRequest.ProtoReflect.Descriptor instead.
+func (*ListStepsRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListStepsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListStepsRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *ListStepsRequest) GetRun() int32 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *ListStepsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListStepsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of steps.
+type ListStepsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By ordinal.
+	Steps []*Step `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
+	// Gives the next page; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStepsResponse) Reset() {
+	*x = ListStepsResponse{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStepsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStepsResponse) ProtoMessage() {}
+
+func (x *ListStepsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStepsResponse.ProtoReflect.Descriptor instead.
+func (*ListStepsResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListStepsResponse) GetSteps() []*Step {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *ListStepsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // Asks for events.
 type WatchEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1765,7 +1904,7 @@ type WatchEventsRequest struct {
 
 func (x *WatchEventsRequest) Reset() {
 	*x = WatchEventsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[27]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1777,7 +1916,7 @@ func (x *WatchEventsRequest) String() string {
 func (*WatchEventsRequest) ProtoMessage() {}
 
 func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[27]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1790,7 +1929,7 @@ func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{27}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *WatchEventsRequest) GetNamespace() string {
@@ -1835,7 +1974,7 @@ type WatchEventsResponse struct {
 
 func (x *WatchEventsResponse) Reset() {
 	*x = WatchEventsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +1986,7 @@ func (x *WatchEventsResponse) String() string {
 func (*WatchEventsResponse) ProtoMessage() {}
 
 func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +1999,7 @@ func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{28}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WatchEventsResponse) GetEvents() []*Event {
@@ -1881,7 +2020,7 @@ var File_callboard_v1_task_service_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcallboard/v1/task_service.proto\x12\fcallboard.v1\x1a\x18callboard/v1/event.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"|\n" +
+	"\x1fcallboard/v1/task_service.proto\x12\fcallboard.v1\x1a\x18callboard/v1/event.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/step.proto\x1a\x17callboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"|\n" +
 	"\x11CreateTaskRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12*\n" +
 	"\x04task\x18\x02 \x01(\v2\x16.callboard.v1.TaskSpecR\x04task\x12\x1d\n" +
@@ -2001,7 +2140,17 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"\x03key\x18\x03 \x01(\tR\x03key\x12-\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x17.callboard.v1.TaskStateR\x05state\x12-\n" +
 	"\x06result\x18\x05 \x01(\v2\x15.callboard.v1.PayloadR\x06result\x12/\n" +
-	"\afailure\x18\x06 \x01(\v2\x15.callboard.v1.FailureR\afailure\"\x84\x01\n" +
+	"\afailure\x18\x06 \x01(\v2\x15.callboard.v1.FailureR\afailure\"\x97\x01\n" +
+	"\x10ListStepsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\x05R\x03run\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"e\n" +
+	"\x11ListStepsResponse\x12(\n" +
+	"\x05steps\x18\x01 \x03(\v2\x12.callboard.v1.StepR\x05steps\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x84\x01\n" +
 	"\x12WatchEventsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x17\n" +
 	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12\x16\n" +
@@ -2010,7 +2159,7 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"untilEnded\"Z\n" +
 	"\x13WatchEventsResponse\x12+\n" +
 	"\x06events\x18\x01 \x03(\v2\x13.callboard.v1.EventR\x06events\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor2\x9e\t\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor2\xec\t\n" +
 	"\vTaskService\x12O\n" +
 	"\n" +
 	"CreateTask\x12\x1f.callboard.v1.CreateTaskRequest\x1a .callboard.v1.CreateTaskResponse\x12a\n" +
@@ -2027,7 +2176,8 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"UpdateTask\x12\x1f.callboard.v1.UpdateTaskRequest\x1a .callboard.v1.UpdateTaskResponse\x12[\n" +
 	"\x0eListTaskEvents\x12#.callboard.v1.ListTaskEventsRequest\x1a$.callboard.v1.ListTaskEventsResponse\x12p\n" +
-	"\x15ListDependencyResults\x12*.callboard.v1.ListDependencyResultsRequest\x1a+.callboard.v1.ListDependencyResultsResponse\x12T\n" +
+	"\x15ListDependencyResults\x12*.callboard.v1.ListDependencyResultsRequest\x1a+.callboard.v1.ListDependencyResultsResponse\x12L\n" +
+	"\tListSteps\x12\x1e.callboard.v1.ListStepsRequest\x1a\x1f.callboard.v1.ListStepsResponse\x12T\n" +
 	"\vWatchEvents\x12 .callboard.v1.WatchEventsRequest\x1a!.callboard.v1.WatchEventsResponse0\x01BB\n" +
 	"\x10dev.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3"
 
@@ -2043,7 +2193,7 @@ func file_callboard_v1_task_service_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_task_service_proto_rawDescData
 }
 
-var file_callboard_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_callboard_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_callboard_v1_task_service_proto_goTypes = []any{
 	(*CreateTaskRequest)(nil),             // 0: callboard.v1.CreateTaskRequest
 	(*CreateTaskResponse)(nil),            // 1: callboard.v1.CreateTaskResponse
@@ -2072,82 +2222,88 @@ var file_callboard_v1_task_service_proto_goTypes = []any{
 	(*ListDependencyResultsRequest)(nil),  // 24: callboard.v1.ListDependencyResultsRequest
 	(*ListDependencyResultsResponse)(nil), // 25: callboard.v1.ListDependencyResultsResponse
 	(*DependencyResult)(nil),              // 26: callboard.v1.DependencyResult
-	(*WatchEventsRequest)(nil),            // 27: callboard.v1.WatchEventsRequest
-	(*WatchEventsResponse)(nil),           // 28: callboard.v1.WatchEventsResponse
-	(*TaskSpec)(nil),                      // 29: callboard.v1.TaskSpec
-	(*TaskReceipt)(nil),                   // 30: callboard.v1.TaskReceipt
-	(*durationpb.Duration)(nil),           // 31: google.protobuf.Duration
-	(*Task)(nil),                          // 32: callboard.v1.Task
-	(TaskState)(0),                        // 33: callboard.v1.TaskState
-	(*timestamppb.Timestamp)(nil),         // 34: google.protobuf.Timestamp
-	(Priority)(0),                         // 35: callboard.v1.Priority
-	(*fieldmaskpb.FieldMask)(nil),         // 36: google.protobuf.FieldMask
-	(*Event)(nil),                         // 37: callboard.v1.Event
-	(*Payload)(nil),                       // 38: callboard.v1.Payload
-	(*Failure)(nil),                       // 39: callboard.v1.Failure
+	(*ListStepsRequest)(nil),              // 27: callboard.v1.ListStepsRequest
+	(*ListStepsResponse)(nil),             // 28: callboard.v1.ListStepsResponse
+	(*WatchEventsRequest)(nil),            // 29: callboard.v1.WatchEventsRequest
+	(*WatchEventsResponse)(nil),           // 30: callboard.v1.WatchEventsResponse
+	(*TaskSpec)(nil),                      // 31: callboard.v1.TaskSpec
+	(*TaskReceipt)(nil),                   // 32: callboard.v1.TaskReceipt
+	(*durationpb.Duration)(nil),           // 33: google.protobuf.Duration
+	(*Task)(nil),                          // 34: callboard.v1.Task
+	(TaskState)(0),                        // 35: callboard.v1.TaskState
+	(*timestamppb.Timestamp)(nil),         // 36: google.protobuf.Timestamp
+	(Priority)(0),                         // 37: callboard.v1.Priority
+	(*fieldmaskpb.FieldMask)(nil),         // 38: google.protobuf.FieldMask
+	(*Event)(nil),                         // 39: callboard.v1.Event
+	(*Payload)(nil),                       // 40: callboard.v1.Payload
+	(*Failure)(nil),                       // 41: callboard.v1.Failure
+	(*Step)(nil),                          // 42: callboard.v1.Step
 }
 var file_callboard_v1_task_service_proto_depIdxs = []int32{
-	29, // 0: callboard.v1.CreateTaskRequest.task:type_name -> callboard.v1.TaskSpec
-	30, // 1: callboard.v1.CreateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	29, // 2: callboard.v1.BatchCreateTasksRequest.tasks:type_name -> callboard.v1.TaskSpec
-	30, // 3: callboard.v1.BatchCreateTasksResponse.receipts:type_name -> callboard.v1.TaskReceipt
-	29, // 4: callboard.v1.RunTaskRequest.task:type_name -> callboard.v1.TaskSpec
-	31, // 5: callboard.v1.RunTaskRequest.wait:type_name -> google.protobuf.Duration
-	32, // 6: callboard.v1.RunTaskResponse.task:type_name -> callboard.v1.Task
-	32, // 7: callboard.v1.GetTaskResponse.task:type_name -> callboard.v1.Task
-	33, // 8: callboard.v1.ListTasksRequest.states:type_name -> callboard.v1.TaskState
-	34, // 9: callboard.v1.ListTasksRequest.created_after:type_name -> google.protobuf.Timestamp
-	34, // 10: callboard.v1.ListTasksRequest.created_before:type_name -> google.protobuf.Timestamp
-	32, // 11: callboard.v1.ListTasksResponse.tasks:type_name -> callboard.v1.Task
-	31, // 12: callboard.v1.WaitTaskRequest.wait:type_name -> google.protobuf.Duration
-	32, // 13: callboard.v1.WaitTaskResponse.task:type_name -> callboard.v1.Task
-	30, // 14: callboard.v1.CancelTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	30, // 15: callboard.v1.RetryTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	30, // 16: callboard.v1.HoldTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	30, // 17: callboard.v1.ReleaseTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	35, // 18: callboard.v1.UpdateTaskRequest.priority:type_name -> callboard.v1.Priority
-	34, // 19: callboard.v1.UpdateTaskRequest.deadline:type_name -> google.protobuf.Timestamp
-	36, // 20: callboard.v1.UpdateTaskRequest.update_mask:type_name -> google.protobuf.FieldMask
-	30, // 21: callboard.v1.UpdateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	37, // 22: callboard.v1.ListTaskEventsResponse.events:type_name -> callboard.v1.Event
+	31, // 0: callboard.v1.CreateTaskRequest.task:type_name -> callboard.v1.TaskSpec
+	32, // 1: callboard.v1.CreateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	31, // 2: callboard.v1.BatchCreateTasksRequest.tasks:type_name -> callboard.v1.TaskSpec
+	32, // 3: callboard.v1.BatchCreateTasksResponse.receipts:type_name -> callboard.v1.TaskReceipt
+	31, // 4: callboard.v1.RunTaskRequest.task:type_name -> callboard.v1.TaskSpec
+	33, // 5: callboard.v1.RunTaskRequest.wait:type_name -> google.protobuf.Duration
+	34, // 6: callboard.v1.RunTaskResponse.task:type_name -> callboard.v1.Task
+	34, // 7: callboard.v1.GetTaskResponse.task:type_name -> callboard.v1.Task
+	35, // 8: callboard.v1.ListTasksRequest.states:type_name -> callboard.v1.TaskState
+	36, // 9: callboard.v1.ListTasksRequest.created_after:type_name -> google.protobuf.Timestamp
+	36, // 10: callboard.v1.ListTasksRequest.created_before:type_name -> google.protobuf.Timestamp
+	34, // 11: callboard.v1.ListTasksResponse.tasks:type_name -> callboard.v1.Task
+	33, // 12: callboard.v1.WaitTaskRequest.wait:type_name -> google.protobuf.Duration
+	34, // 13: callboard.v1.WaitTaskResponse.task:type_name -> callboard.v1.Task
+	32, // 14: callboard.v1.CancelTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	32, // 15: callboard.v1.RetryTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	32, // 16: callboard.v1.HoldTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	32, // 17: callboard.v1.ReleaseTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	37, // 18: callboard.v1.UpdateTaskRequest.priority:type_name -> callboard.v1.Priority
+	36, // 19: callboard.v1.UpdateTaskRequest.deadline:type_name -> google.protobuf.Timestamp
+	38, // 20: callboard.v1.UpdateTaskRequest.update_mask:type_name -> google.protobuf.FieldMask
+	32, // 21: callboard.v1.UpdateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	39, // 22: callboard.v1.ListTaskEventsResponse.events:type_name -> callboard.v1.Event
 	26, // 23: callboard.v1.ListDependencyResultsResponse.results:type_name -> callboard.v1.DependencyResult
-	33, // 24: callboard.v1.DependencyResult.state:type_name -> callboard.v1.TaskState
-	38, // 25: callboard.v1.DependencyResult.result:type_name -> callboard.v1.Payload
-	39, // 26: callboard.v1.DependencyResult.failure:type_name -> callboard.v1.Failure
-	37, // 27: callboard.v1.WatchEventsResponse.events:type_name -> callboard.v1.Event
-	0,  // 28: callboard.v1.TaskService.CreateTask:input_type -> callboard.v1.CreateTaskRequest
-	2,  // 29: callboard.v1.TaskService.BatchCreateTasks:input_type -> callboard.v1.BatchCreateTasksRequest
-	4,  // 30: callboard.v1.TaskService.RunTask:input_type -> callboard.v1.RunTaskRequest
-	6,  // 31: callboard.v1.TaskService.GetTask:input_type -> callboard.v1.GetTaskRequest
-	8,  // 32: callboard.v1.TaskService.ListTasks:input_type -> callboard.v1.ListTasksRequest
-	10, // 33: callboard.v1.TaskService.WaitTask:input_type -> callboard.v1.WaitTaskRequest
-	12, // 34: callboard.v1.TaskService.CancelTask:input_type -> callboard.v1.CancelTaskRequest
-	14, // 35: callboard.v1.TaskService.RetryTask:input_type -> callboard.v1.RetryTaskRequest
-	16, // 36: callboard.v1.TaskService.HoldTask:input_type -> callboard.v1.HoldTaskRequest
-	18, // 37: callboard.v1.TaskService.ReleaseTask:input_type -> callboard.v1.ReleaseTaskRequest
-	20, // 38: callboard.v1.TaskService.UpdateTask:input_type -> callboard.v1.UpdateTaskRequest
-	22, // 39: callboard.v1.TaskService.ListTaskEvents:input_type -> callboard.v1.ListTaskEventsRequest
-	24, // 40: callboard.v1.TaskService.ListDependencyResults:input_type -> callboard.v1.ListDependencyResultsRequest
-	27, // 41: callboard.v1.TaskService.WatchEvents:input_type -> callboard.v1.WatchEventsRequest
-	1,  // 42: callboard.v1.TaskService.CreateTask:output_type -> callboard.v1.CreateTaskResponse
-	3,  // 43: callboard.v1.TaskService.BatchCreateTasks:output_type -> callboard.v1.BatchCreateTasksResponse
-	5,  // 44: callboard.v1.TaskService.RunTask:output_type -> callboard.v1.RunTaskResponse
-	7,  // 45: callboard.v1.TaskService.GetTask:output_type -> callboard.v1.GetTaskResponse
-	9,  // 46: callboard.v1.TaskService.ListTasks:output_type -> callboard.v1.ListTasksResponse
-	11, // 47: callboard.v1.TaskService.WaitTask:output_type -> callboard.v1.WaitTaskResponse
-	13, // 48: callboard.v1.TaskService.CancelTask:output_type -> callboard.v1.CancelTaskResponse
-	15, // 49: callboard.v1.TaskService.RetryTask:output_type -> callboard.v1.RetryTaskResponse
-	17, // 50: callboard.v1.TaskService.HoldTask:output_type -> callboard.v1.HoldTaskResponse
-	19, // 51: callboard.v1.TaskService.ReleaseTask:output_type -> callboard.v1.ReleaseTaskResponse
-	21, // 52: callboard.v1.TaskService.UpdateTask:output_type -> callboard.v1.UpdateTaskResponse
-	23, // 53: callboard.v1.TaskService.ListTaskEvents:output_type -> callboard.v1.ListTaskEventsResponse
-	25, // 54: callboard.v1.TaskService.ListDependencyResults:output_type -> callboard.v1.ListDependencyResultsResponse
-	28, // 55: callboard.v1.TaskService.WatchEvents:output_type -> callboard.v1.WatchEventsResponse
-	42, // [42:56] is the sub-list for method output_type
-	28, // [28:42] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	35, // 24: callboard.v1.DependencyResult.state:type_name -> callboard.v1.TaskState
+	40, // 25: callboard.v1.DependencyResult.result:type_name -> callboard.v1.Payload
+	41, // 26: callboard.v1.DependencyResult.failure:type_name -> callboard.v1.Failure
+	42, // 27: callboard.v1.ListStepsResponse.steps:type_name -> callboard.v1.Step
+	39, // 28: callboard.v1.WatchEventsResponse.events:type_name -> callboard.v1.Event
+	0,  // 29: callboard.v1.TaskService.CreateTask:input_type -> callboard.v1.CreateTaskRequest
+	2,  // 30: callboard.v1.TaskService.BatchCreateTasks:input_type -> callboard.v1.BatchCreateTasksRequest
+	4,  // 31: callboard.v1.TaskService.RunTask:input_type -> callboard.v1.RunTaskRequest
+	6,  // 32: callboard.v1.TaskService.GetTask:input_type -> callboard.v1.GetTaskRequest
+	8,  // 33: callboard.v1.TaskService.ListTasks:input_type -> callboard.v1.ListTasksRequest
+	10, // 34: callboard.v1.TaskService.WaitTask:input_type -> callboard.v1.WaitTaskRequest
+	12, // 35: callboard.v1.TaskService.CancelTask:input_type -> callboard.v1.CancelTaskRequest
+	14, // 36: callboard.v1.TaskService.RetryTask:input_type -> callboard.v1.RetryTaskRequest
+	16, // 37: callboard.v1.TaskService.HoldTask:input_type -> callboard.v1.HoldTaskRequest
+	18, // 38: callboard.v1.TaskService.ReleaseTask:input_type -> callboard.v1.ReleaseTaskRequest
+	20, // 39: callboard.v1.TaskService.UpdateTask:input_type -> callboard.v1.UpdateTaskRequest
+	22, // 40: callboard.v1.TaskService.ListTaskEvents:input_type -> callboard.v1.ListTaskEventsRequest
+	24, // 41: callboard.v1.TaskService.ListDependencyResults:input_type -> callboard.v1.ListDependencyResultsRequest
+	27, // 42: callboard.v1.TaskService.ListSteps:input_type -> callboard.v1.ListStepsRequest
+	29, // 43: callboard.v1.TaskService.WatchEvents:input_type -> callboard.v1.WatchEventsRequest
+	1,  // 44: callboard.v1.TaskService.CreateTask:output_type -> callboard.v1.CreateTaskResponse
+	3,  // 45: callboard.v1.TaskService.BatchCreateTasks:output_type -> callboard.v1.BatchCreateTasksResponse
+	5,  // 46: callboard.v1.TaskService.RunTask:output_type -> callboard.v1.RunTaskResponse
+	7,  // 47: callboard.v1.TaskService.GetTask:output_type -> callboard.v1.GetTaskResponse
+	9,  // 48: callboard.v1.TaskService.ListTasks:output_type -> callboard.v1.ListTasksResponse
+	11, // 49: callboard.v1.TaskService.WaitTask:output_type -> callboard.v1.WaitTaskResponse
+	13, // 50: callboard.v1.TaskService.CancelTask:output_type -> callboard.v1.CancelTaskResponse
+	15, // 51: callboard.v1.TaskService.RetryTask:output_type -> callboard.v1.RetryTaskResponse
+	17, // 52: callboard.v1.TaskService.HoldTask:output_type -> callboard.v1.HoldTaskResponse
+	19, // 53: callboard.v1.TaskService.ReleaseTask:output_type -> callboard.v1.ReleaseTaskResponse
+	21, // 54: callboard.v1.TaskService.UpdateTask:output_type -> callboard.v1.UpdateTaskResponse
+	23, // 55: callboard.v1.TaskService.ListTaskEvents:output_type -> callboard.v1.ListTaskEventsResponse
+	25, // 56: callboard.v1.TaskService.ListDependencyResults:output_type -> callboard.v1.ListDependencyResultsResponse
+	28, // 57: callboard.v1.TaskService.ListSteps:output_type -> callboard.v1.ListStepsResponse
+	30, // 58: callboard.v1.TaskService.WatchEvents:output_type -> callboard.v1.WatchEventsResponse
+	44, // [44:59] is the sub-list for method output_type
+	29, // [29:44] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_task_service_proto_init() }
@@ -2157,6 +2313,7 @@ func file_callboard_v1_task_service_proto_init() {
 	}
 	file_callboard_v1_event_proto_init()
 	file_callboard_v1_payload_proto_init()
+	file_callboard_v1_step_proto_init()
 	file_callboard_v1_task_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2164,7 +2321,7 @@ func file_callboard_v1_task_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_task_service_proto_rawDesc), len(file_callboard_v1_task_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	TaskService_UpdateTask_FullMethodName            = "/callboard.v1.TaskService/UpdateTask"
 	TaskService_ListTaskEvents_FullMethodName        = "/callboard.v1.TaskService/ListTaskEvents"
 	TaskService_ListDependencyResults_FullMethodName = "/callboard.v1.TaskService/ListDependencyResults"
+	TaskService_ListSteps_FullMethodName             = "/callboard.v1.TaskService/ListSteps"
 	TaskService_WatchEvents_FullMethodName           = "/callboard.v1.TaskService/WatchEvents"
 )
 
@@ -73,6 +74,9 @@ type TaskServiceClient interface {
 	// Lists the results of the tasks that a task depends on, in the order of its
 	// dependencies.
 	ListDependencyResults(ctx context.Context, in *ListDependencyResultsRequest, opts ...grpc.CallOption) (*ListDependencyResultsResponse, error)
+	// Lists the steps that a run of a task recorded, in the order in which they
+	// were recorded.
+	ListSteps(ctx context.Context, in *ListStepsRequest, opts ...grpc.CallOption) (*ListStepsResponse, error)
 	// Streams the events of a task or a namespace as they are committed: in
 	// order for each task, none skipped, each with a cursor to resume from.
 	WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error)
@@ -216,6 +220,16 @@ func (c *taskServiceClient) ListDependencyResults(ctx context.Context, in *ListD
 	return out, nil
 }
 
+func (c *taskServiceClient) ListSteps(ctx context.Context, in *ListStepsRequest, opts ...grpc.CallOption) (*ListStepsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListStepsResponse)
+	err := c.cc.Invoke(ctx, TaskService_ListSteps_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *taskServiceClient) WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[0], TaskService_WatchEvents_FullMethodName, cOpts...)
@@ -273,6 +287,9 @@ type TaskServiceServer interface {
 	// Lists the results of the tasks that a task depends on, in the order of its
 	// dependencies.
 	ListDependencyResults(context.Context, *ListDependencyResultsRequest) (*ListDependencyResultsResponse, error)
+	// Lists the steps that a run of a task recorded, in the order in which they
+	// were recorded.
+	ListSteps(context.Context, *ListStepsRequest) (*ListStepsResponse, error)
 	// Streams the events of a task or a namespace as they are committed: in
 	// order for each task, none skipped, each with a cursor to resume from.
 	WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error
@@ -324,6 +341,9 @@ func (UnimplementedTaskServiceServer) ListTaskEvents(context.Context, *ListTaskE
 }
 func (UnimplementedTaskServiceServer) ListDependencyResults(context.Context, *ListDependencyResultsRequest) (*ListDependencyResultsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDependencyResults not implemented")
+}
+func (UnimplementedTaskServiceServer) ListSteps(context.Context, *ListStepsRequest) (*ListStepsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSteps not implemented")
 }
 func (UnimplementedTaskServiceServer) WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchEvents not implemented")
@@ -583,6 +603,24 @@ func _TaskService_ListDependencyResults_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TaskService_ListSteps_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListStepsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).ListSteps(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_ListSteps_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).ListSteps(ctx, req.(*ListStepsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TaskService_WatchEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchEventsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -652,6 +690,10 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListDependencyResults",
 			Handler:    _TaskService_ListDependencyResults_Handler,
+		},
+		{
+			MethodName: "ListSteps",
+			Handler:    _TaskService_ListSteps_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

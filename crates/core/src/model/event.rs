@@ -2,6 +2,7 @@
 
 use super::id::{NamespaceId, TaskId};
 use super::payload::Failure;
+use super::step::StepKey;
 use super::task::StateName;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -48,8 +49,13 @@ pub enum EventKind {
         /// The agent's name.
         agent: Arc<str>,
     },
-    /// The handler saved a checkpoint.
-    Checkpointed,
+    /// The handler saved a checkpoint, or recorded a step. One kind, since it is in rows: a version that knows no steps reads it
+    /// as a checkpoint, and not as damage.
+    Checkpointed {
+        /// Which step it recorded; none: it was a checkpoint.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<StepKey>,
+    },
     /// The attempt was handed back; it doesn't count.
     HandedBack {
         /// The agent's name.

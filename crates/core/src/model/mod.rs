@@ -10,6 +10,7 @@ pub mod namespace;
 pub mod payload;
 pub mod request;
 pub mod spec;
+pub mod step;
 pub mod task;
 pub mod time;
 
@@ -23,5 +24,6 @@ pub use namespace::{Namespace, NamespaceSettings};
 pub use payload::{Content, Failure, Payload};
 pub use request::{RequestKey, RequestRecord};
 pub use spec::{KeyConflict, NewTask, Priority, Requirements, RetryPolicy, TaskSpec, Timeouts};
+pub use step::{NewStep, StepKey, StepTotals, TaskStep};
 pub use task::{Closed, ClosedBy, Lease, NotBefore, Progress, StateName, Task, TaskState, WaitReason, Waiting};
 pub use time::{Span, Timestamp};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// An input, a result or a checkpoint.
+/// An input, a result, a checkpoint, or what a step gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payload {
     /// The media type; empty means `text/plain` or `application/octet-stream`.

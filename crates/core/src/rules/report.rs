@@ -3,7 +3,9 @@
 use super::{Ruled, Step};
 use crate::command::{DirectReport, Fence, Reply, Report, Reporter, TaskReceipt};
 use crate::model::task::ClaimLease;
-use crate::model::{Agent, AgentId, AgentProfile, Closed, EventKind, Payload, Progress, Span, Task, TaskId, TaskState};
+use crate::model::{
+    Agent, AgentId, AgentProfile, Closed, EventKind, NewStep, Payload, Progress, Span, Task, TaskId, TaskState,
+};
 use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
 use crate::rules::attempt::AttemptEnd;
@@ -13,6 +15,14 @@ use crate::working_set::PayloadValue;
 use std::sync::Arc;
 use uuid::Uuid;
 
+/// What the handler of a claimed task says with a heartbeat.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said<'a> {
+    pub progress: Option<&'a Progress>,
+    pub checkpoint: Option<&'a Arc<Payload>>,
+    pub steps: &'a [NewStep],
+}
+
 impl Step<'_, '_> {
     /// Applies a report of the attempt's holder.
     pub(super) fn report(&mut self, fence: Fence, reporter: Reporter, report: &Report) -> Ruled<Reply> {
@@ -21,7 +31,7 @@ impl Step<'_, '_> {
             self.ws.want_both((self.namespace.id, fence.task), agent)?;
         }
         let mut task = self.task(fence.task)?;
-        if is_repetition(&task, fence, report) {
+        if self.is_repetition(&task, fence, report)? {
             return Ok(answer(&task, reporter));
         }
         self.check_fence(&task, fence, reporter)?;
@@ -41,6 +51,10 @@ impl Step<'_, '_> {
                 self.accept(&mut task)?;
                 self.hear(&mut task, None, Some(checkpoint))?;
             }
+            Report::Step(step) => {
+                self.accept(&mut task)?;
+                self.record_steps(&mut task, std::slice::from_ref(step))?;
+            }
             Report::Completed { result, .. } => {
                 self.accept(&mut task)?;
                 self.complete(&mut task, result.clone())?;
@@ -54,13 +68,8 @@ impl Step<'_, '_> {
     }
 
     /// Extends a claim, and takes in what its handler says.
-    pub(super) fn heartbeat(
-        &mut self,
-        fence: Fence,
-        lease: Option<Span>,
-        progress: Option<&Progress>,
-        checkpoint: Option<&Arc<Payload>>,
-    ) -> Ruled<Reply> {
+    pub(super) fn heartbeat(&mut self, fence: Fence, lease: Option<Span>, said: Said<'_>) -> Ruled<Reply> {
+        let Said { progress, checkpoint, steps } = said;
         let mut task = self.task(fence.task)?;
         self.check_fence(&task, fence, Reporter::Token)?;
         let Some(claim) = task.state.lease().and_then(|lease| lease.claim) else {
@@ -74,6 +83,7 @@ impl Step<'_, '_> {
         if progress.is_some() || checkpoint.is_some() {
             self.hear(&mut task, progress, checkpoint)?;
         }
+        self.record_steps(&mut task, steps)?;
         let span = lease.unwrap_or(claim.span);
         let until = self.cx.now + span;
         // Written at most every third of the lease.
@@ -157,10 +167,29 @@ impl Step<'_, '_> {
         if let Some(checkpoint) = checkpoint {
             task.has_checkpoint = true;
             self.ws.add_payload((task.namespace, task.id), PayloadValue::Checkpoint(checkpoint.clone()));
-            self.tell(task, EventKind::Checkpointed);
+            self.tell(task, EventKind::Checkpointed { step: None });
         }
         self.write(task);
         Ok(())
+    }
+
+    /// Whether the report was committed before its attempt ended, or ended it: the same report gets the same receipt.
+    fn is_repetition(&self, task: &Task, fence: Fence, report: &Report) -> Ruled<bool> {
+        let closed = task.closed.as_ref();
+        let Some(closed) = closed.filter(|closed| closed.attempt == fence.attempt && closed.token == fence.token)
+        else {
+            return Ok(false);
+        };
+        Ok(match report {
+            // An agent says nothing of an attempt behind its end: these came before it.
+            Report::Accepted | Report::Checkpoint(_) => true,
+            // Each is recorded by itself, or it isn't.
+            Report::Step(step) => self.is_recorded(task, step)?,
+            Report::Progress(_) => false,
+            Report::Rejected { .. } | Report::Completed { .. } | Report::Failed { .. } => {
+                report.closes() == Some((closed.by, closed.digest))
+            }
+        })
     }
 
     /// Refuses what is not of the current attempt, or not by its holder.
@@ -214,21 +243,5 @@ fn answer(task: &Task, reporter: Reporter) -> Reply {
     match reporter {
         Reporter::Session { .. } => Reply::Reported(task.state.name()),
         Reporter::Token => Reply::Tasks(vec![TaskReceipt::of(task)]),
-    }
-}
-
-/// Whether the report was committed before its attempt ended, or ended it: the same report gets the same receipt.
-fn is_repetition(task: &Task, fence: Fence, report: &Report) -> bool {
-    let Some(closed) = &task.closed else { return false };
-    if closed.attempt != fence.attempt || closed.token != fence.token {
-        return false;
-    }
-    match report {
-        // An agent says nothing of an attempt behind its end: these came before it.
-        Report::Accepted | Report::Checkpoint(_) => true,
-        Report::Progress(_) => false,
-        Report::Rejected { .. } | Report::Completed { .. } | Report::Failed { .. } => {
-            report.closes() == Some((closed.by, closed.digest))
-        }
     }
 }

@@ -47,6 +47,7 @@ impl WorkingSet {
         for stub in rows.messages {
             self.batch.stubs.absorb((stub.namespace, stub.id), Some(stub));
         }
+        self.steps.absorb(&want.steps, rows.steps, rows.step_totals);
         self.absorb_absences(want);
     }
 
@@ -202,6 +203,7 @@ impl WorkingSet {
             && let Some(row) = self.tasks.forget_one(&task)
         {
             self.index(Some(&row), None);
+            self.steps.forget(&(row.namespace, row.id, row.run));
         }
     }
 
@@ -221,6 +223,7 @@ impl WorkingSet {
         self.agent_names.clear();
         self.namespaces.forget(|_, _| true);
         self.all_namespaces = false;
+        self.steps.clear();
         self.lanes.clear();
         self.lanes_of.clear();
         self.live.clear();

@@ -7,12 +7,13 @@
 mod access;
 mod cache;
 mod mail;
+mod steps;
 mod table;
 mod want;
 
 pub use want::{
     AgentKey, ChangeSet, Changed, ChangedTask, LaneRef, MailboxRef, MessageRef, PayloadValue, PayloadWrite, Rows,
-    TaskKey, TaskRef, Want,
+    RunRef, StepRef, TaskKey, TaskRef, Want,
 };
 
 use crate::model::{
@@ -39,6 +40,7 @@ pub struct WorkingSet {
     ready: BTreeMap<LaneRef, BTreeSet<(i64, TaskId)>>,
     /// Lanes of which the store may have ready tasks that are not here.
     backlog: HashSet<LaneRef>,
+    steps: steps::KnownSteps,
     lanes: HashMap<LaneRef, Lane>,
     lanes_of: HashSet<NamespaceId>,
     live: HashMap<NamespaceId, i64>,
@@ -116,6 +118,7 @@ struct Marks {
     removed_agents: usize,
     messages: usize,
     removed_messages: usize,
+    steps: usize,
 }
 
 impl WorkingSet {
@@ -126,6 +129,7 @@ impl WorkingSet {
         self.agents.keep();
         self.batch.mailboxes.keep();
         self.batch.stubs.keep();
+        self.steps.keep();
         self.batch.undo.clear();
         self.batch.marks = Marks::of(&self.batch.changes);
     }
@@ -141,6 +145,7 @@ impl WorkingSet {
         while self.agents.undo_one().is_some() {}
         while self.batch.mailboxes.undo_one().is_some() {}
         while self.batch.stubs.undo_one().is_some() {}
+        self.steps.roll_back();
         while let Some(undo) = self.batch.undo.pop() {
             self.undo(undo);
         }
@@ -243,6 +248,7 @@ impl WorkingSet {
         for task in std::mem::take(&mut self.batch).passing {
             self.forget_if_ended(task);
         }
+        self.steps.trim();
     }
 
     /// Forgets everything, after an error: what is here may not be what the store has.
@@ -265,6 +271,7 @@ impl Marks {
             removed_agents: changes.removed_agents.len(),
             messages: changes.messages.len(),
             removed_messages: changes.removed_messages.len(),
+            steps: changes.steps.len(),
         }
     }
 
@@ -280,5 +287,6 @@ impl Marks {
         changes.removed_agents.truncate(self.removed_agents);
         changes.messages.truncate(self.messages);
         changes.removed_messages.truncate(self.removed_messages);
+        changes.steps.truncate(self.steps);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::{
     Agent, AgentId, Edge, Event, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
-    NamespaceId, Payload, RequestKey, RequestRecord, Task, TaskId,
+    NamespaceId, Payload, RequestKey, RequestRecord, StepKey, StepTotals, Task, TaskId, TaskStep,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +15,10 @@ pub type TaskKey = (NamespaceId, String);
 pub type LaneRef = (NamespaceId, LaneId);
 /// A task, with its namespace.
 pub type TaskRef = (NamespaceId, TaskId);
+/// A run of a task, with its namespace.
+pub type RunRef = (NamespaceId, TaskId, u32);
+/// A step of a run.
+pub type StepRef = (RunRef, StepKey);
 /// An agent's mailbox, with its namespace.
 pub type MailboxRef = (NamespaceId, AgentId);
 /// A message, with its namespace.
@@ -54,6 +58,8 @@ pub struct Want {
     pub mailboxes: BTreeSet<MailboxRef>,
     /// Messages, without what they say.
     pub messages: BTreeSet<MessageRef>,
+    /// Steps of runs, without their results, and what each of those runs has recorded in all. Their tasks are loaded before them.
+    pub steps: BTreeSet<StepRef>,
 }
 
 impl Want {
@@ -85,6 +91,7 @@ impl Want {
         }
         self.mailboxes.extend(other.mailboxes);
         self.messages.extend(other.messages);
+        self.steps.extend(other.steps);
     }
 }
 
@@ -117,6 +124,10 @@ pub struct Rows {
     pub mailboxes: Vec<Mailbox>,
     /// Messages.
     pub messages: Vec<MessageStub>,
+    /// Steps, each with the digest of its result.
+    pub steps: Vec<(StepRef, u64)>,
+    /// What the runs of wanted steps have recorded; one that recorded nothing may be left out.
+    pub step_totals: Vec<(RunRef, StepTotals)>,
 }
 
 /// A row that changes: what it is to be, and the version that it must have before (0: it must not exist).
@@ -161,6 +172,8 @@ pub struct ChangeSet {
     pub messages: Vec<Arc<Message>>,
     /// Messages that go: mailbox and place. Some may be new in the same change.
     pub removed_messages: Vec<(NamespaceId, AgentId, i64)>,
+    /// Steps that were recorded, in order for each run.
+    pub steps: Vec<TaskStep>,
 }
 
 impl ChangeSet {
@@ -181,6 +194,7 @@ impl ChangeSet {
             && self.mailboxes.is_empty()
             && self.messages.is_empty()
             && self.removed_messages.is_empty()
+            && self.steps.is_empty()
     }
 }
 

@@ -508,6 +508,9 @@ pub enum ErrorReason {
     /// Events behind the cursor were forgotten with their tasks, by retention.
     /// FAILED_PRECONDITION. Read the tasks, and watch without a cursor.
     CursorForgotten = 50,
+    /// The run has another result recorded for a step of this name and occurrence,
+    /// and that one stays. ALREADY_EXISTS.
+    StepExists = 60,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -549,6 +552,7 @@ impl ErrorReason {
             Self::UnknownMethod => "ERROR_REASON_UNKNOWN_METHOD",
             Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
             Self::CursorForgotten => "ERROR_REASON_CURSOR_FORGOTTEN",
+            Self::StepExists => "ERROR_REASON_STEP_EXISTS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -587,12 +591,14 @@ impl ErrorReason {
             "ERROR_REASON_UNKNOWN_METHOD" => Some(Self::UnknownMethod),
             "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
             "ERROR_REASON_CURSOR_FORGOTTEN" => Some(Self::CursorForgotten),
+            "ERROR_REASON_STEP_EXISTS" => Some(Self::StepExists),
             _ => None,
         }
     }
 }
-/// A value given to or made by a task: an input, a result, a checkpoint. At most
-/// 1 MiB (1,048,576 bytes) of content; more is refused with PAYLOAD_TOO_LARGE.
+/// A value given to or made by a task: an input, a result, a checkpoint, what a
+/// step gave. At most 1 MiB (1,048,576 bytes) of content; more is refused with
+/// PAYLOAD_TOO_LARGE.
 ///
 /// SDKs map a string to `text/plain` (also when empty), bytes to
 /// `application/octet-stream`, and everything else to `application/json`.
@@ -814,6 +820,48 @@ pub struct MessageSendReceipt {
     /// The server could not decide it now. Repeat it with its request_id.
     #[prost(bool, tag = "5")]
     pub retry: bool,
+}
+/// The result of a step, to be recorded: a part of a handler's work that later
+/// attempts of the same run need not do again.
+///
+/// Its key within the run is name and occurrence. What is recorded under a key
+/// stays: the same result again changes nothing and is committed, another one is
+/// refused with STEP_EXISTS. A run has at most 1,000 steps, whose results are at
+/// most 16 MiB in all; more is refused with LIMIT_REACHED.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StepRecord {
+    /// What the handler calls the step: 1 to 128 bytes.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// How many steps of this name the attempt began before it: 0 for the first.
+    #[prost(int32, tag = "2")]
+    pub occurrence: i32,
+    /// What it gave.
+    #[prost(message, optional, tag = "3")]
+    pub result: ::core::option::Option<Payload>,
+}
+/// A step that is recorded.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Step {
+    /// What the handler calls it.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// How many steps of this name its attempt had begun before it.
+    #[prost(int32, tag = "2")]
+    pub occurrence: i32,
+    /// Its place among the run's steps, in the order in which they were recorded:
+    /// 1, 2, 3, … without gaps.
+    #[prost(int32, tag = "3")]
+    pub ordinal: i32,
+    /// What it gave.
+    #[prost(message, optional, tag = "4")]
+    pub result: ::core::option::Option<Payload>,
+    /// The attempt that recorded it.
+    #[prost(int32, tag = "5")]
+    pub attempt: i32,
+    /// When it was recorded.
+    #[prost(message, optional, tag = "6")]
+    pub recorded_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// What a task is asked to be. Callers write it; the server keeps it, and changes
 /// of it (UpdateTask) show here.
@@ -1312,6 +1360,12 @@ pub struct Event {
     /// When what was scheduled will be (READY after a delay, a retry).
     #[prost(message, optional, tag = "12")]
     pub scheduled_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The name of the step that was recorded.
+    #[prost(string, tag = "13")]
+    pub step: ::prost::alloc::string::String,
+    /// Its occurrence.
+    #[prost(int32, tag = "14")]
+    pub step_occurrence: i32,
 }
 /// What happened to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1359,6 +1413,8 @@ pub enum EventType {
     Skipped = 19,
     /// RetryTask opened the next run.
     RunOpened = 20,
+    /// The handler recorded a step, `step`.
+    StepRecorded = 21,
 }
 impl EventType {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1388,6 +1444,7 @@ impl EventType {
             Self::Cancelled => "EVENT_TYPE_CANCELLED",
             Self::Skipped => "EVENT_TYPE_SKIPPED",
             Self::RunOpened => "EVENT_TYPE_RUN_OPENED",
+            Self::StepRecorded => "EVENT_TYPE_STEP_RECORDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1414,6 +1471,7 @@ impl EventType {
             "EVENT_TYPE_CANCELLED" => Some(Self::Cancelled),
             "EVENT_TYPE_SKIPPED" => Some(Self::Skipped),
             "EVENT_TYPE_RUN_OPENED" => Some(Self::RunOpened),
+            "EVENT_TYPE_STEP_RECORDED" => Some(Self::StepRecorded),
             _ => None,
         }
     }
@@ -1768,6 +1826,37 @@ pub struct DependencyResult {
     /// How it failed, when FAILED.
     #[prost(message, optional, tag = "6")]
     pub failure: ::core::option::Option<Failure>,
+}
+/// Asks for a page of a run's steps.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListStepsRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The task's id.
+    #[prost(string, tag = "2")]
+    pub task_id: ::prost::alloc::string::String,
+    /// The run, from 1; 0 means the latest. A run that there was not, or that
+    /// recorded nothing, has no steps.
+    #[prost(int32, tag = "3")]
+    pub run: i32,
+    /// At most this many; a page also ends before it passes 2 MiB. Default 100;
+    /// at most 1,000.
+    #[prost(int32, tag = "4")]
+    pub page_size: i32,
+    /// The `next_page_token` of the page before, for the same task and run.
+    #[prost(string, tag = "5")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of steps.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListStepsResponse {
+    /// By ordinal.
+    #[prost(message, repeated, tag = "1")]
+    pub steps: ::prost::alloc::vec::Vec<Step>,
+    /// Gives the next page; empty on the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
 }
 /// Asks for events.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2223,6 +2312,32 @@ pub mod task_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Lists the steps that a run of a task recorded, in the order in which they
+        /// were recorded.
+        pub async fn list_steps(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListStepsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListStepsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.TaskService/ListSteps",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("callboard.v1.TaskService", "ListSteps"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Streams the events of a task or a namespace as they are committed: in
         /// order for each task, none skipped, each with a cursor to resume from.
         pub async fn watch_events(
@@ -2363,6 +2478,15 @@ pub mod task_service_server {
             request: tonic::Request<super::ListDependencyResultsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListDependencyResultsResponse>,
+            tonic::Status,
+        >;
+        /// Lists the steps that a run of a task recorded, in the order in which they
+        /// were recorded.
+        async fn list_steps(
+            &self,
+            request: tonic::Request<super::ListStepsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListStepsResponse>,
             tonic::Status,
         >;
         /// Server streaming response type for the WatchEvents method.
@@ -3048,6 +3172,51 @@ pub mod task_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/callboard.v1.TaskService/ListSteps" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListStepsSvc<T: TaskService>(pub Arc<T>);
+                    impl<
+                        T: TaskService,
+                    > tonic::server::UnaryService<super::ListStepsRequest>
+                    for ListStepsSvc<T> {
+                        type Response = super::ListStepsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListStepsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TaskService>::list_steps(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListStepsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/callboard.v1.TaskService/WatchEvents" => {
                     #[allow(non_camel_case_types)]
                     struct WatchEventsSvc<T: TaskService>(pub Arc<T>);
@@ -3314,7 +3483,8 @@ pub struct Hello {
     #[prost(message, repeated, tag = "3")]
     pub held: ::prost::alloc::vec::Vec<Attempt>,
     /// What the agent understands beyond the basic frames: see sdk/SPEC.md.
-    /// `cancellation`, `drain`, `messages`, `message_receipts`. At most 1,000.
+    /// `cancellation`, `drain`, `messages`, `message_receipts`, `steps`. At most
+    /// 1,000.
     #[prost(string, repeated, tag = "4")]
     pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The epoch that the agent had before; 0 when it starts. When a session of
@@ -3354,7 +3524,7 @@ pub struct Report {
     #[prost(message, optional, tag = "2")]
     pub attempt: ::core::option::Option<Attempt>,
     /// What is reported.
-    #[prost(oneof = "report::Kind", tags = "3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "report::Kind", tags = "3, 4, 5, 6, 7, 8, 9")]
     pub kind: ::core::option::Option<report::Kind>,
 }
 /// Nested message and enum types in `Report`.
@@ -3380,6 +3550,10 @@ pub mod report {
         /// The attempt failed.
         #[prost(message, tag = "8")]
         Failed(super::FailureReport),
+        /// A step is done; later attempts of the run get its result. Only to a server
+        /// with the feature `steps`.
+        #[prost(message, tag = "9")]
+        Step(super::StepRecord),
     }
 }
 /// The handler begins.
@@ -3549,6 +3723,14 @@ pub struct Assignment {
     /// When the lease ends. Set for claims; a stream's lease is kept by frames.
     #[prost(message, optional, tag = "10")]
     pub lease_expires_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Steps that earlier attempts of this run recorded, by ordinal from the first.
+    /// At most 1 MiB, or one step; fewer, or none, when there is no room for them
+    /// in the frame.
+    #[prost(message, repeated, tag = "11")]
+    pub steps: ::prost::alloc::vec::Vec<Step>,
+    /// How many there are. When `steps` has fewer, fetch all with ListSteps.
+    #[prost(int32, tag = "12")]
+    pub step_count: i32,
 }
 /// What became of reports.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3779,6 +3961,9 @@ pub struct HeartbeatTaskRequest {
     /// What the next attempt is to begin from, if anything.
     #[prost(message, optional, tag = "5")]
     pub checkpoint: ::core::option::Option<Payload>,
+    /// Steps that are done, if any. At most 100, together at most 3 MiB.
+    #[prost(message, repeated, tag = "6")]
+    pub steps: ::prost::alloc::vec::Vec<StepRecord>,
 }
 /// The lease, extended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4092,7 +4277,8 @@ pub mod agent_service_client {
                 .insert(GrpcMethod::new("callboard.v1.AgentService", "ClaimTasks"));
             self.inner.unary(req, path, codec).await
         }
-        /// Extends the lease of a claimed task, and reports progress.
+        /// Extends the lease of a claimed task, and reports progress, a checkpoint and
+        /// steps: all of it, or nothing.
         pub async fn heartbeat_task(
             &mut self,
             request: impl tonic::IntoRequest<super::HeartbeatTaskRequest>,
@@ -4330,7 +4516,8 @@ pub mod agent_service_server {
             tonic::Response<super::ClaimTasksResponse>,
             tonic::Status,
         >;
-        /// Extends the lease of a claimed task, and reports progress.
+        /// Extends the lease of a claimed task, and reports progress, a checkpoint and
+        /// steps: all of it, or nothing.
         async fn heartbeat_task(
             &self,
             request: tonic::Request<super::HeartbeatTaskRequest>,

@@ -41,6 +41,7 @@ impl Tables {
         for record in &changes.requests {
             self.apply_request(record, settings)?;
         }
+        self.steps.apply(changes)?;
         self.mail.apply(changes)
     }
 
@@ -133,6 +134,7 @@ impl Tables {
             restore_one(&mut self.requests, &committed.requests, &record.key);
         }
         self.mail.restore(&committed.mail, changes);
+        self.steps.restore(&committed.steps, changes);
         self.truncate_events(committed.last_event);
     }
 

@@ -60,6 +60,7 @@ impl Tables {
         // Without a row to put in its place this can't conflict.
         let _ = self.set_task(task, None);
         self.saved.remove(&task);
+        self.steps.forget(task);
         let edges: Vec<_> = self.edges_from(task).collect();
         let incoming = self.edges_to(task).map(|edge| (edge.namespace, edge.source, edge.target));
         let edges: Vec<_> = incoming.chain(edges).collect();

@@ -9,17 +9,18 @@ mod forget;
 mod load;
 mod mail;
 mod reads;
+mod steps;
 mod tables;
 
 use crate::cluster::Cluster;
 use crate::{
     AgentFilter, AgentPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
-    Result, Sample, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
-use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
+use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tables::Tables;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -103,6 +104,10 @@ impl Store for MemoryStore {
         max_bytes: usize,
     ) -> Result<Vec<(u32, TaskView)>> {
         Ok(self.read().dependency_results(task, after, limit, max_bytes))
+    }
+
+    async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
+        Ok(self.read().steps.page(run, after, limit, max_bytes))
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {

@@ -46,6 +46,7 @@ pub(super) struct Tables {
     pub leased: BTreeSet<(NamespaceId, AgentId, TaskId)>,
     pub due: BTreeSet<(Timestamp, TaskId, NamespaceId)>,
     pub mail: super::mail::Mail,
+    pub steps: super::steps::Steps,
 }
 
 pub(super) fn conflict(what: &str, id: impl std::fmt::Display) -> Error {

@@ -21,6 +21,8 @@ const SEARCH: usize = 2_000;
 /// How many edges, and how many events beyond those of an ordinary task, one transaction removes of a task: a task that has
 /// more of them goes in steps.
 const STEP: i64 = 500;
+/// How many durable steps one transaction removes of a task that has more: each may be large.
+const DURABLE: i64 = 100;
 
 const ENDED: &str = concat!(
     "SELECT token, position, namespace, task, state, at FROM events WHERE (token, position) > ($2, $3) AND token < ",
@@ -41,12 +43,14 @@ macro_rules! eligible {
         )
     };
 }
-/// Locked, and by what they are kept: outgoing edges, and how many events they have about. Who needs one of them now has it
+/// Locked, by what they are kept: outgoing edges, and what makes them large: how many events they have about, and whether more
+/// than [`DURABLE`] steps. Who needs one of them now has it
 /// locked, and it is left for the next time.
 const ELIGIBLE: &str = concat!(
     eligible!(
         ", EXISTS (SELECT 1 FROM edges AS e WHERE e.namespace = t.namespace AND e.source = t.id), \
-         (SELECT max(e.sequence) - min(e.sequence) FROM events AS e WHERE e.namespace = t.namespace AND e.task = t.id)",
+         (SELECT max(e.sequence) - min(e.sequence) FROM events AS e WHERE e.namespace = t.namespace AND e.task = t.id), \
+         EXISTS (SELECT 1 FROM steps AS w WHERE w.namespace = t.namespace AND w.task = t.id LIMIT 1 OFFSET 100)",
         ""
     ),
     " FOR UPDATE OF t SKIP LOCKED"
@@ -144,13 +148,15 @@ async fn forget(transaction: &mut PgTransaction, tasks: &[TaskRef], before: Time
     for row in &eligible {
         let task = (row.namespace_id(0)?, row.task_id(1)?);
         let (has_edges, events) = (row.flag(2)?, row.number_or_null(3)?.unwrap_or(0));
+        let many_steps = row.flag(4)?;
         let step = match (has_edges, events > STEP) {
             (true, _) => release(transaction, task).await?,
             (false, true) => trim(transaction, task, &mut through).await?,
+            (false, false) if many_steps => trim_steps(transaction, task).await?,
             (false, false) => Step::Done,
         };
         match step {
-            Step::Done if events <= STEP => whole.push(task),
+            Step::Done if events <= STEP && !many_steps => whole.push(task),
             Step::Kept => {}
             Step::Done | Step::More => forgotten.left.push(task),
         }
@@ -206,6 +212,12 @@ async fn trim(transaction: &mut PgTransaction, (namespace, task): TaskRef, throu
     Ok(Step::More)
 }
 
+/// Removes the first durable steps of a task that has many.
+async fn trim_steps(transaction: &mut PgTransaction, task: TaskRef) -> Result<Step> {
+    super::steps::trim(transaction, task, DURABLE).await?;
+    Ok(Step::More)
+}
+
 fn add(through: &mut Through, row: &impl Columns) -> Result<()> {
     let place = (row.number(1)?, row.number(2)?);
     let known = through.entry(row.namespace_id(0)?).or_insert(place);
@@ -213,7 +225,7 @@ fn add(through: &mut Through, row: &impl Columns) -> Result<()> {
     Ok(())
 }
 
-/// Removes tasks with all that is kept of them.
+/// Removes tasks with all that is kept of them; their steps go with their rows.
 async fn remove(transaction: &mut PgTransaction, tasks: &[TaskRef], through: &mut Through) -> Result<()> {
     if tasks.is_empty() {
         return Ok(());

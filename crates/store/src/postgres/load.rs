@@ -82,6 +82,7 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> 
     load_requests(transaction, want, &mut rows).await?;
     load_lanes(transaction, want, &mut rows).await?;
     super::mail::load(transaction, want, &mut rows).await?;
+    super::steps::load(transaction, want, &mut rows).await?;
     Ok(rows)
 }
 

@@ -21,6 +21,7 @@ mod sample;
 mod save;
 mod schema;
 mod statistics;
+mod steps;
 mod store;
 mod text;
 mod transaction;

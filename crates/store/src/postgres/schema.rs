@@ -20,9 +20,10 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_spine.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_replicas.sql") },
+    Migration { version: 3, sql: include_str!("../../migrations/postgres/0003_steps.sql") },
 ];
 
 /// The schema that this program knows.

@@ -3,15 +3,15 @@
 use super::connections::{Connections, Lent, Purpose, statement_timeout};
 use super::convert::Values;
 use super::transaction::PgTransaction;
-use super::{events, forget, list, mail, reads, sample};
+use super::{events, forget, list, mail, reads, sample, steps};
 use crate::cluster::Cluster;
 use crate::{
     AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, Result,
-    Sample, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
-use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, TaskRef};
+use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
@@ -134,6 +134,10 @@ impl Store for PostgresStore {
         max_bytes: usize,
     ) -> Result<Vec<(u32, TaskView)>> {
         reads::dependency_results(&self.shared, task, after, limit, max_bytes).await
+    }
+
+    async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
+        steps::page(&self.shared, run, after, limit, max_bytes).await
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {

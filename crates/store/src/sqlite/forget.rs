@@ -20,6 +20,8 @@ const SEARCH: i64 = 2_000;
 /// How many edges, and how many events beyond those of an ordinary task, one transaction removes of a task: a task that has
 /// more of them goes in steps.
 const STEP: i64 = 500;
+/// How many durable steps one transaction removes of a task that has more: each may be large.
+const DURABLE: i64 = 100;
 
 /// Tasks of the statement that have ended for good.
 macro_rules! ended {
@@ -32,11 +34,12 @@ macro_rules! ended {
         )
     };
 }
-/// Tasks that have ended, and by what they are kept: outgoing edges (3), their latest event (4).
+/// Tasks that have ended, by what they are kept: outgoing edges (3), and what makes them large: events (4), [`DURABLE`] steps (5).
 static ELIGIBLE: Many = Many::values(
     "SELECT t.namespace, t.id, EXISTS (SELECT 1 FROM edges AS e WHERE e.namespace = t.namespace AND e.source = t.id), \
      (SELECT max(e.sequence) - min(e.sequence) FROM events AS e INDEXED BY events_task \
-      WHERE e.namespace = t.namespace AND e.task = t.id) \
+      WHERE e.namespace = t.namespace AND e.task = t.id), \
+     EXISTS (SELECT 1 FROM steps AS w INDEXED BY steps_run WHERE w.namespace = t.namespace AND w.task = t.id LIMIT 1 OFFSET 100) \
      FROM (VALUES ",
     "(?,?,?)",
     ended!(""),
@@ -142,20 +145,22 @@ pub async fn forget(connection: &mut SqliteConnection, tasks: &[TaskRef], before
     ELIGIBLE
         .fetch(connection, &tasks, bind_before(before), |row| {
             let events: Option<i64> = get(row, 3)?;
-            eligible.push(((row.namespace_id(0)?, row.task_id(1)?), row.small(2)? == 1, events.unwrap_or(0)));
+            let task = (row.namespace_id(0)?, row.task_id(1)?);
+            eligible.push((task, row.small(2)? == 1, events.unwrap_or(0), row.small(4)? == 1));
             Ok(())
         })
         .await?;
     let mut forgotten = Forgotten::default();
     let mut whole = Vec::with_capacity(eligible.len());
-    for (task, has_edges, events) in eligible {
+    for (task, has_edges, events, many_steps) in eligible {
         let step = match (has_edges, events > STEP) {
             (true, _) => release(connection, task).await?,
             (false, true) => trim(connection, task).await?,
+            (false, false) if many_steps => trim_steps(connection, task).await?,
             (false, false) => Step::Done,
         };
         match step {
-            Step::Done if events <= STEP => whole.push(task),
+            Step::Done if events <= STEP && !many_steps => whole.push(task),
             Step::Kept => {}
             Step::Done | Step::More => forgotten.left.push(task),
         }
@@ -220,7 +225,13 @@ async fn trim(connection: &mut SqliteConnection, task: TaskRef) -> Result<Step> 
     Ok(Step::More)
 }
 
-/// Removes tasks with all that is kept of them.
+/// Removes the first durable steps of a task that has many.
+async fn trim_steps(connection: &mut SqliteConnection, task: TaskRef) -> Result<Step> {
+    super::steps::trim(connection, task, DURABLE).await?;
+    Ok(Step::More)
+}
+
+/// Removes tasks with all that is kept of them; their steps go with their rows.
 async fn remove(connection: &mut SqliteConnection, tasks: &[TaskRef]) -> Result<()> {
     if tasks.is_empty() {
         return Ok(());

@@ -92,6 +92,7 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want) -> Result<Rows
     load_ready(connection, want, &mut rows, &mut tasks).await?;
     super::mail::load(connection, want, &mut rows).await?;
     rows.tasks = load_tasks(connection, tasks).await?;
+    super::steps::load(connection, want, &mut rows).await?;
     Ok(rows)
 }
 

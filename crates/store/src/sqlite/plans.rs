@@ -1,6 +1,6 @@
 //! No statement reads a whole table: SQLite's plans, as text.
 
-use super::{SqliteOptions, SqliteStore, events, forget, load, mail, reads, save};
+use super::{SqliteOptions, SqliteStore, events, forget, load, mail, reads, save, steps};
 use crate::Store;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
@@ -21,8 +21,15 @@ async fn no_statement_over_many_rows_reads_a_whole_table() {
     let store = SqliteStore::open(&path.to_string_lossy(), SqliteOptions::default()).await.unwrap();
     store.close().await;
     let mut connection = SqliteConnectOptions::new().filename(&path).read_only(true).connect().await.unwrap();
-    let all = [load::statements(), reads::statements(), save::statements(), mail::statements(), forget::statements()]
-        .concat();
+    let all = [
+        load::statements(),
+        reads::statements(),
+        save::statements(),
+        mail::statements(),
+        steps::statements(),
+        forget::statements(),
+    ]
+    .concat();
     assert!(all.len() > 30);
     for (statement, rows) in all.iter().flat_map(|statement| [1, 16, 256].map(|rows| (statement, rows))) {
         let sql = statement.sql(rows.min(statement.largest));
@@ -36,7 +43,7 @@ async fn no_statement_over_many_rows_reads_a_whole_table() {
         assert!(!lines.iter().any(|line| reads_too_much(line)), "{sql}\n{lines:#?}");
         assert!(!lines.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{lines:#?}");
     }
-    for sql in mail::QUERIES.into_iter().chain(events::queries()) {
+    for sql in mail::QUERIES.into_iter().chain(steps::QUERIES).chain(events::queries()) {
         let explain = format!("EXPLAIN QUERY PLAN {sql}");
         let plan = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut connection).await.unwrap();
         let lines: Vec<String> = plan.iter().map(|row| row.get(3)).collect();

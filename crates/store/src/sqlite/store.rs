@@ -3,14 +3,14 @@
 use super::lock::Lock;
 use super::readers::Readers;
 use super::writer::{Writer, log_of};
-use super::{events, forget, list, load, mail, reads, upkeep};
+use super::{events, forget, list, load, mail, reads, steps, upkeep};
 use crate::{
     AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, Result,
-    Sample, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
-use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, TaskRef};
+use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -85,6 +85,10 @@ impl Store for SqliteStore {
         self.readers
             .snapshot(async |connection| reads::dependency_results(connection, task, after, limit, max_bytes).await)
             .await
+    }
+
+    async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
+        self.readers.read(async |connection| steps::page(connection, run, after, limit, max_bytes).await).await
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {

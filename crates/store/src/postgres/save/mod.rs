@@ -8,8 +8,8 @@ mod tasks;
 pub use tasks::{remove_tags, tags_of};
 
 use super::convert::Values;
-use super::mail;
 use super::transaction::PgTransaction;
+use super::{mail, steps};
 use crate::codec::{FORMAT, to_json};
 use crate::{Error, Result};
 use callboard_core::Settings;
@@ -42,7 +42,8 @@ pub async fn save(transaction: &mut PgTransaction, changes: &ChangeSet, settings
     batch::save(transaction, changes, settings).await?;
     tasks::save_new_tags(transaction, &changes.tasks).await?;
     beside::save_edges(transaction, changes).await?;
-    mail::save(transaction, changes).await
+    mail::save(transaction, changes).await?;
+    steps::save(transaction, &changes.steps).await
 }
 
 /// Every row was found as expected, or it is a conflict.

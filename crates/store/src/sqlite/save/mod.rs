@@ -81,13 +81,17 @@ pub async fn save(
     beside::save_payloads(&mut script, &payloads);
     beside::save_requests(&mut script, &changes.requests, settings);
     events::save(&mut script, &events);
-    let last = !tasks::has_tags(&changes.tasks) && !beside::has_edges(changes) && !super::mail::has_mail(changes);
+    let last = !tasks::has_tags(&changes.tasks)
+        && !beside::has_edges(changes)
+        && !super::mail::has_mail(changes)
+        && changes.steps.is_empty();
     if script.run(connection, commit && last).await? == Saved::Committed {
         return Ok(Saved::Committed);
     }
     tasks::save_tags(connection, &changes.tasks).await?;
     beside::save_edges(connection, changes).await?;
     super::mail::save(connection, changes).await?;
+    super::steps::save(connection, &changes.steps).await?;
     Ok(Saved::Open)
 }
 

@@ -15,8 +15,9 @@ export const file_callboard_v1_payload: GenFile = /*@__PURE__*/
   fileDesc("ChpjYWxsYm9hcmQvdjEvcGF5bG9hZC5wcm90bxIMY2FsbGJvYXJkLnYxIrQBCgdQYXlsb2FkEhQKDGNvbnRlbnRfdHlwZRgBIAEoCRI1CghtZXRhZGF0YRgCIAMoCzIjLmNhbGxib2FyZC52MS5QYXlsb2FkLk1ldGFkYXRhRW50cnkSDgoEdGV4dBgDIAEoCUgAEhAKBmJpbmFyeRgEIAEoDEgAGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIJCgdjb250ZW50IswBCgdGYWlsdXJlEgwKBHR5cGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIWCglyZXRyeWFibGUYAyABKAhIAIgBARIuCgtyZXRyeV9hZnRlchgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhImCgdkZXRhaWxzGAUgASgLMhUuY2FsbGJvYXJkLnYxLlBheWxvYWQSJAoFY2F1c2UYBiABKAsyFS5jYWxsYm9hcmQudjEuRmFpbHVyZUIMCgpfcmV0cnlhYmxlQkIKEGRldi5jYWxsYm9hcmQudjFQAVosY2FsbGJvYXJkLmRldi9zZGsvZ28vY2FsbGJvYXJkdjE7Y2FsbGJvYXJkdjFiBnByb3RvMw", [file_google_protobuf_duration]);
 
 /**
- * A value given to or made by a task: an input, a result, a checkpoint. At most
- * 1 MiB (1,048,576 bytes) of content; more is refused with PAYLOAD_TOO_LARGE.
+ * A value given to or made by a task: an input, a result, a checkpoint, what a
+ * step gave. At most 1 MiB (1,048,576 bytes) of content; more is refused with
+ * PAYLOAD_TOO_LARGE.
  *
  * SDKs map a string to `text/plain` (also when empty), bytes to
  * `application/octet-stream`, and everything else to `application/json`.

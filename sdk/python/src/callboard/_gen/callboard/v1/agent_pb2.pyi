@@ -1,6 +1,7 @@
 from callboard._gen.callboard.v1 import error_pb2 as _error_pb2
 from callboard._gen.callboard.v1 import message_pb2 as _message_pb2
 from callboard._gen.callboard.v1 import payload_pb2 as _payload_pb2
+from callboard._gen.callboard.v1 import step_pb2 as _step_pb2
 from callboard._gen.callboard.v1 import task_pb2 as _task_pb2
 from callboard._gen.callboard.v1 import task_service_pb2 as _task_service_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -193,7 +194,7 @@ class ReportBatch(_message.Message):
     def __init__(self, reports: _Optional[_Iterable[_Union[Report, _Mapping]]] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("report_id", "attempt", "accepted", "rejected", "progress", "checkpoint", "completed", "failed")
+    __slots__ = ("report_id", "attempt", "accepted", "rejected", "progress", "checkpoint", "completed", "failed", "step")
     REPORT_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
@@ -202,6 +203,7 @@ class Report(_message.Message):
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
     report_id: int
     attempt: Attempt
     accepted: Accepted
@@ -210,7 +212,8 @@ class Report(_message.Message):
     checkpoint: Checkpoint
     completed: Completion
     failed: FailureReport
-    def __init__(self, report_id: _Optional[int] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., rejected: _Optional[_Union[Rejected, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., completed: _Optional[_Union[Completion, _Mapping]] = ..., failed: _Optional[_Union[FailureReport, _Mapping]] = ...) -> None: ...
+    step: _step_pb2.StepRecord
+    def __init__(self, report_id: _Optional[int] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., rejected: _Optional[_Union[Rejected, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., completed: _Optional[_Union[Completion, _Mapping]] = ..., failed: _Optional[_Union[FailureReport, _Mapping]] = ..., step: _Optional[_Union[_step_pb2.StepRecord, _Mapping]] = ...) -> None: ...
 
 class Accepted(_message.Message):
     __slots__ = ()
@@ -307,7 +310,7 @@ class AssignmentBatch(_message.Message):
     def __init__(self, assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("attempt", "namespace", "spec", "run", "attempts_used", "checkpoint", "dependencies", "dependencies_truncated", "deadline", "lease_expires_at")
+    __slots__ = ("attempt", "namespace", "spec", "run", "attempts_used", "checkpoint", "dependencies", "dependencies_truncated", "deadline", "lease_expires_at", "steps", "step_count")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -318,6 +321,8 @@ class Assignment(_message.Message):
     DEPENDENCIES_TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_FIELD_NUMBER: _ClassVar[int]
     LEASE_EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    STEP_COUNT_FIELD_NUMBER: _ClassVar[int]
     attempt: Attempt
     namespace: str
     spec: _task_pb2.TaskSpec
@@ -328,7 +333,9 @@ class Assignment(_message.Message):
     dependencies_truncated: bool
     deadline: _timestamp_pb2.Timestamp
     lease_expires_at: _timestamp_pb2.Timestamp
-    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., namespace: _Optional[str] = ..., spec: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., run: _Optional[int] = ..., attempts_used: _Optional[int] = ..., checkpoint: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., dependencies: _Optional[_Iterable[_Union[_task_service_pb2.DependencyResult, _Mapping]]] = ..., dependencies_truncated: bool = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lease_expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    steps: _containers.RepeatedCompositeFieldContainer[_step_pb2.Step]
+    step_count: int
+    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., namespace: _Optional[str] = ..., spec: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., run: _Optional[int] = ..., attempts_used: _Optional[int] = ..., checkpoint: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., dependencies: _Optional[_Iterable[_Union[_task_service_pb2.DependencyResult, _Mapping]]] = ..., dependencies_truncated: bool = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lease_expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_step_pb2.Step, _Mapping]]] = ..., step_count: _Optional[int] = ...) -> None: ...
 
 class ReceiptBatch(_message.Message):
     __slots__ = ("receipts",)

@@ -1,5 +1,6 @@
 from callboard._gen.callboard.v1 import agent_pb2 as _agent_pb2
 from callboard._gen.callboard.v1 import payload_pb2 as _payload_pb2
+from callboard._gen.callboard.v1 import step_pb2 as _step_pb2
 from callboard._gen.callboard.v1 import task_pb2 as _task_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -33,18 +34,20 @@ class ClaimTasksResponse(_message.Message):
     def __init__(self, assignments: _Optional[_Iterable[_Union[_agent_pb2.Assignment, _Mapping]]] = ...) -> None: ...
 
 class HeartbeatTaskRequest(_message.Message):
-    __slots__ = ("namespace", "attempt", "lease", "progress", "checkpoint")
+    __slots__ = ("namespace", "attempt", "lease", "progress", "checkpoint", "steps")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     attempt: _agent_pb2.Attempt
     lease: _duration_pb2.Duration
     progress: _agent_pb2.Progress
     checkpoint: _payload_pb2.Payload
-    def __init__(self, namespace: _Optional[str] = ..., attempt: _Optional[_Union[_agent_pb2.Attempt, _Mapping]] = ..., lease: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., progress: _Optional[_Union[_agent_pb2.Progress, _Mapping]] = ..., checkpoint: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ...) -> None: ...
+    steps: _containers.RepeatedCompositeFieldContainer[_step_pb2.StepRecord]
+    def __init__(self, namespace: _Optional[str] = ..., attempt: _Optional[_Union[_agent_pb2.Attempt, _Mapping]] = ..., lease: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., progress: _Optional[_Union[_agent_pb2.Progress, _Mapping]] = ..., checkpoint: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_step_pb2.StepRecord, _Mapping]]] = ...) -> None: ...
 
 class HeartbeatTaskResponse(_message.Message):
     __slots__ = ("lease_expires_at", "cancel_requested")

@@ -117,7 +117,8 @@ class AgentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def HeartbeatTask(self, request, context):
-        """Extends the lease of a claimed task, and reports progress.
+        """Extends the lease of a claimed task, and reports progress, a checkpoint and
+        steps: all of it, or nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

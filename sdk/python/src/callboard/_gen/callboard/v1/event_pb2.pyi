@@ -31,6 +31,7 @@ class EventType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_TYPE_CANCELLED: _ClassVar[EventType]
     EVENT_TYPE_SKIPPED: _ClassVar[EventType]
     EVENT_TYPE_RUN_OPENED: _ClassVar[EventType]
+    EVENT_TYPE_STEP_RECORDED: _ClassVar[EventType]
 EVENT_TYPE_UNSPECIFIED: EventType
 EVENT_TYPE_CREATED: EventType
 EVENT_TYPE_READY: EventType
@@ -52,9 +53,10 @@ EVENT_TYPE_FAILED: EventType
 EVENT_TYPE_CANCELLED: EventType
 EVENT_TYPE_SKIPPED: EventType
 EVENT_TYPE_RUN_OPENED: EventType
+EVENT_TYPE_STEP_RECORDED: EventType
 
 class Event(_message.Message):
-    __slots__ = ("task_id", "sequence", "at", "principal", "type", "state", "run", "attempt", "agent", "reason", "failure", "scheduled_at")
+    __slots__ = ("task_id", "sequence", "at", "principal", "type", "state", "run", "attempt", "agent", "reason", "failure", "scheduled_at", "step", "step_occurrence")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +69,8 @@ class Event(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_AT_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    STEP_OCCURRENCE_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     sequence: int
     at: _timestamp_pb2.Timestamp
@@ -79,4 +83,6 @@ class Event(_message.Message):
     reason: str
     failure: _payload_pb2.Failure
     scheduled_at: _timestamp_pb2.Timestamp
-    def __init__(self, task_id: _Optional[str] = ..., sequence: _Optional[int] = ..., at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., type: _Optional[_Union[EventType, str]] = ..., state: _Optional[_Union[_task_pb2.TaskState, str]] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., agent: _Optional[str] = ..., reason: _Optional[str] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., scheduled_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    step: str
+    step_occurrence: int
+    def __init__(self, task_id: _Optional[str] = ..., sequence: _Optional[int] = ..., at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., type: _Optional[_Union[EventType, str]] = ..., state: _Optional[_Union[_task_pb2.TaskState, str]] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., agent: _Optional[str] = ..., reason: _Optional[str] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., scheduled_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[str] = ..., step_occurrence: _Optional[int] = ...) -> None: ...

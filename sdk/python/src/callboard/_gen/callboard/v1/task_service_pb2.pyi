@@ -1,5 +1,6 @@
 from callboard._gen.callboard.v1 import event_pb2 as _event_pb2
 from callboard._gen.callboard.v1 import payload_pb2 as _payload_pb2
+from callboard._gen.callboard.v1 import step_pb2 as _step_pb2
 from callboard._gen.callboard.v1 import task_pb2 as _task_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
@@ -278,6 +279,28 @@ class DependencyResult(_message.Message):
     result: _payload_pb2.Payload
     failure: _payload_pb2.Failure
     def __init__(self, task_id: _Optional[str] = ..., type: _Optional[str] = ..., key: _Optional[str] = ..., state: _Optional[_Union[_task_pb2.TaskState, str]] = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ...) -> None: ...
+
+class ListStepsRequest(_message.Message):
+    __slots__ = ("namespace", "task_id", "run", "page_size", "page_token")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    task_id: str
+    run: int
+    page_size: int
+    page_token: str
+    def __init__(self, namespace: _Optional[str] = ..., task_id: _Optional[str] = ..., run: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListStepsResponse(_message.Message):
+    __slots__ = ("steps", "next_page_token")
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    steps: _containers.RepeatedCompositeFieldContainer[_step_pb2.Step]
+    next_page_token: str
+    def __init__(self, steps: _Optional[_Iterable[_Union[_step_pb2.Step, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class WatchEventsRequest(_message.Message):
     __slots__ = ("namespace", "task_id", "cursor", "until_ended")

@@ -103,6 +103,11 @@ class TaskServiceStub(object):
                 request_serializer=callboard_dot_v1_dot_task__service__pb2.ListDependencyResultsRequest.SerializeToString,
                 response_deserializer=callboard_dot_v1_dot_task__service__pb2.ListDependencyResultsResponse.FromString,
                 _registered_method=True)
+        self.ListSteps = channel.unary_unary(
+                '/callboard.v1.TaskService/ListSteps',
+                request_serializer=callboard_dot_v1_dot_task__service__pb2.ListStepsRequest.SerializeToString,
+                response_deserializer=callboard_dot_v1_dot_task__service__pb2.ListStepsResponse.FromString,
+                _registered_method=True)
         self.WatchEvents = channel.unary_stream(
                 '/callboard.v1.TaskService/WatchEvents',
                 request_serializer=callboard_dot_v1_dot_task__service__pb2.WatchEventsRequest.SerializeToString,
@@ -211,6 +216,14 @@ class TaskServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSteps(self, request, context):
+        """Lists the steps that a run of a task recorded, in the order in which they
+        were recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchEvents(self, request, context):
         """Streams the events of a task or a namespace as they are committed: in
         order for each task, none skipped, each with a cursor to resume from.
@@ -286,6 +299,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.ListDependencyResults,
                     request_deserializer=callboard_dot_v1_dot_task__service__pb2.ListDependencyResultsRequest.FromString,
                     response_serializer=callboard_dot_v1_dot_task__service__pb2.ListDependencyResultsResponse.SerializeToString,
+            ),
+            'ListSteps': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSteps,
+                    request_deserializer=callboard_dot_v1_dot_task__service__pb2.ListStepsRequest.FromString,
+                    response_serializer=callboard_dot_v1_dot_task__service__pb2.ListStepsResponse.SerializeToString,
             ),
             'WatchEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchEvents,
@@ -648,6 +666,33 @@ class TaskService(object):
             '/callboard.v1.TaskService/ListDependencyResults',
             callboard_dot_v1_dot_task__service__pb2.ListDependencyResultsRequest.SerializeToString,
             callboard_dot_v1_dot_task__service__pb2.ListDependencyResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSteps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.v1.TaskService/ListSteps',
+            callboard_dot_v1_dot_task__service__pb2.ListStepsRequest.SerializeToString,
+            callboard_dot_v1_dot_task__service__pb2.ListStepsResponse.FromString,
             options,
             channel_credentials,
             insecure,
