@@ -182,7 +182,9 @@ class Live:
 
     async def fetch_steps(self, task_id: str, run: int) -> Recorded:
         """All that a run has recorded."""
-        return by_key(await self._all(lambda token: calls.steps(self._namespace, task_id, run, token, 1000)))
+        return by_key(
+            await self._all(lambda token: calls.steps(self._namespace, task_id, run, token, page_size=1000))
+        )
 
     async def _all(self, page: Callable[[str], calls.Call[Page[T]]]) -> tuple[T, ...]:
         """What all pages of a list have."""
