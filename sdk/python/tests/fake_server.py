@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,8 +16,10 @@ from google.rpc import error_details_pb2, status_pb2
 from callboard import wire
 from callboard._gen.callboard.v1 import agent_service_pb2_grpc, task_service_pb2_grpc
 
-FEATURES = ("progress", "checkpoint", "slots", "drain")
+FEATURES = ("progress", "checkpoint", "slots", "drain", "steps")
 PATIENCE = 10.0
+RUN = 2
+"""The run of every assignment."""
 
 
 def refuse(context: Any, code: grpc.StatusCode, reason: str, message: str) -> None:
@@ -43,17 +45,22 @@ class Stream:
     def end(self) -> None:
         self.outgoing.put(None)
 
-    def assign(self, task: str, type: str, **spec: Any) -> None:
+    def assign(
+        self, task: str, type: str, steps: Sequence[wire.step.Step] = (), step_count: int = 0, **spec: Any
+    ) -> None:
         assignment = wire.agent.Assignment(
             attempt=wire.agent.Attempt(task_id=task, attempt=1, lease_token="t"),
+            run=RUN,
             spec=wire.task.TaskSpec(type=type, **spec),
+            steps=steps,
+            step_count=step_count or len(steps),
         )
         self.send(assignments=wire.agent.AssignmentBatch(assignments=[assignment]))
 
-    def cancel(self, task: str) -> None:
+    def cancel(self, task: str, reason: str = "REQUESTED") -> None:
         cancellation = wire.agent.Cancellation(
             attempt=wire.agent.Attempt(task_id=task, attempt=1, lease_token="t"),
-            reason=wire.agent.CANCELLATION_REASON_REQUESTED,
+            reason=f"CANCELLATION_REASON_{reason}",
         )
         self.send(cancellations=wire.agent.CancellationBatch(cancellations=[cancellation]))
 
@@ -65,13 +72,16 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
         self.reports: queue.Queue[wire.agent.Report] = queue.Queue()
         self.frames: queue.Queue[str] = queue.Queue()
         self.receipts = True
+        self.features: Sequence[str] = FEATURES
+        # Why a step is refused, by its name.
+        self.refused_steps: dict[str, str] = {}
         self.refusal: tuple[grpc.StatusCode, str, str] | None = None
 
     def Attach(self, requests: Iterator[wire.agent.AttachRequest], context: Any) -> Iterator[Any]:
         stream = Stream(next(requests).hello)
         if self.refusal is not None:
             refuse(context, *self.refusal)
-        welcome = wire.agent.Welcome(session_epoch=1, held=stream.hello.held, features=FEATURES)
+        welcome = wire.agent.Welcome(session_epoch=1, held=stream.hello.held, features=self.features)
         welcome.lease.FromMilliseconds(int(self.lease * 1000))
         stream.send(welcome=welcome)
         threading.Thread(target=self._read, args=(requests, stream), daemon=True).start()
@@ -93,15 +103,19 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
                 for report in frame.reports.reports:
                     self.reports.put(report)
                     if self.receipts and not report.HasField("progress"):
-                        receipt = wire.agent.Receipt(
-                            report_id=report.report_id,
-                            attempt=report.attempt,
-                            status=wire.agent.RECEIPT_STATUS_COMMITTED,
-                        )
-                        stream.send(receipts=wire.agent.ReceiptBatch(receipts=[receipt]))
+                        stream.send(receipts=wire.agent.ReceiptBatch(receipts=[self._receipt(report)]))
         except grpc.RpcError:
             pass
         stream.end()
+
+    def _receipt(self, report: wire.agent.Report) -> wire.agent.Receipt:
+        reason = self.refused_steps.get(report.step.name)
+        return wire.agent.Receipt(
+            report_id=report.report_id,
+            attempt=report.attempt,
+            status=f"RECEIPT_STATUS_{'COMMITTED' if reason is None else 'REFUSED'}",
+            reason=f"ERROR_REASON_{reason or 'UNSPECIFIED'}",
+        )
 
     def stream(self) -> Stream:
         return self.streams.get(timeout=PATIENCE)
@@ -144,6 +158,9 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
 
     def ListDependencyResults(self, request: Any, context: Any) -> Any:
         return self._answer("ListDependencyResults", request, context)
+
+    def ListSteps(self, request: Any, context: Any) -> Any:
+        return self._answer("ListSteps", request, context)
 
     def WatchEvents(self, request: Any, context: Any) -> Any:
         yield from self._answer("WatchEvents", request, context)

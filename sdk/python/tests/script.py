@@ -17,7 +17,7 @@ from callboard.settings import parse_addresses
 
 A = TypeVar("A")
 
-FEATURES = ("progress", "checkpoint", "slots", "drain")
+FEATURES = ("progress", "checkpoint", "slots", "drain", "steps")
 LEASE = 9
 
 
@@ -127,7 +127,12 @@ class Script:
         self.session.failed(self.now, Key(task, 1), WireFailure(type=type))
 
     def checkpoint(self, task: str, value: Any, ticket: int) -> None:
-        self.session.checkpointed(Key(task, 1), encode(value, "checkpoint"), ticket)
+        data = encode(value, "checkpoint")
+        self.session.save(Key(task, 1), wire.agent.Report(checkpoint={"data": data}), ticket)
+
+    def step(self, task: str, name: str, ticket: int) -> None:
+        record = wire.step.StepRecord(name=name, result=encode(name, "result"))
+        self.session.save(Key(task, 1), wire.agent.Report(step=record), ticket)
 
     def progress(self, task: str, fraction: float) -> None:
         self.session.progressed(Key(task, 1), wire.agent.Progress(fraction=fraction))

@@ -15,7 +15,7 @@ from conftest import Serve
 from real_server import REPOSITORY, Server
 from waiting import LONG, attached, drained, until
 
-from callboard import Agent, Client, TaskError
+from callboard import Agent, Client, RetryPolicy, TaskError
 
 
 def blocks(document: str) -> list[str]:
@@ -92,6 +92,29 @@ def test_the_error() -> None:
     with pytest.raises(TaskError) as raised:
         exec(blocks("sdk/python/README.md")[3], {})
     assert (raised.value.type, raised.value.retryable) == ("NoAccess", False)
+
+
+def test_the_steps(server: Server) -> None:
+    agent = Agent("reporter", address=server.address)
+    fetched: list[str] = []
+    published: list[str] = []
+
+    def fetch(url: str) -> str:
+        fetched.append(url)
+        return url.upper()
+
+    async def publish(summary: str) -> None:
+        published.append(summary)
+        if len(published) == 1:
+            raise ConnectionError("away")
+
+    names = {"agent": agent, "fetch": fetch, "publish": publish, "ask_model": " ".join}
+    exec(blocks("sdk/python/README.md")[4], names)
+    attached(agent)
+    with Client(server.address) as client:
+        client.run("report", {"urls": ["a", "b"]}, retry=RetryPolicy(initial_backoff=0.001), timeout=LONG)
+    assert (fetched, published) == (["a", "b"], ["A B", "A B"])
+    drained(agent)
 
 
 def test_the_agent_that_answers(server: Server, start: Callable[[str], subprocess.Popen[str]]) -> None:

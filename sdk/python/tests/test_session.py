@@ -7,7 +7,7 @@ import pytest
 from script import LEASE, Script, attempt, kinds
 
 from callboard import wire
-from callboard.actions import CheckpointSettled, Connect, Cut, End, Start, Stop
+from callboard.actions import Connect, Cut, End, ReportSettled, Start, Stop
 from callboard.errors import status_error
 from callboard.reports import Key
 from callboard.states import State
@@ -21,7 +21,7 @@ def test_says_hello_and_nothing_else_before_the_welcome() -> None:
     assert [c.address.url for c in s.only(Connect)] == ["http://a:1"]
     (frame,) = s.frames()
     assert frame.hello.profile.name == "agent-1"
-    assert list(frame.hello.features) == ["cancellation", "drain", "message_receipts"]
+    assert list(frame.hello.features) == ["cancellation", "drain", "message_receipts", "steps"]
     assert frame.hello.previous_epoch == 0
     s.later(5)
     assert s.frames() == []
@@ -153,7 +153,7 @@ def test_reports_without_a_receipt_are_sent_again_in_order_with_their_ids() -> N
     assert [r.report_id for r in again[:3]] == [r.report_id for r in first[1:]]
     for report in again:
         s.receipt(report)
-    assert s.only(CheckpointSettled) == [CheckpointSettled(7, None)]
+    assert s.only(ReportSettled) == [ReportSettled(7, None)]
     s.drop()
     assert list(s.attach(epoch=3).held) == []
     assert s.reports() == []
@@ -198,7 +198,7 @@ def test_a_newer_checkpoint_is_never_replaced_by_a_repeated_older_one() -> None:
     s.later(1)
     assert s.reports() == []
     s.receipt(second)
-    assert s.only(CheckpointSettled) == [CheckpointSettled(2, None), CheckpointSettled(1, None)]
+    assert s.only(ReportSettled) == [ReportSettled(2, None), ReportSettled(1, None)]
     assert s.reports() == []
 
 
@@ -232,7 +232,7 @@ def test_a_refused_checkpoint_fails_for_whoever_saved_it() -> None:
     s.receipt(report, "REFUSED")
     stop, settled = s.actions()
     assert isinstance(stop, Stop)
-    assert isinstance(settled, CheckpointSettled) and settled.error is not None
+    assert isinstance(settled, ReportSettled) and settled.error is not None
 
 
 def test_a_failure_in_place_of_a_result_waits_behind_what_is_repeated() -> None:
@@ -300,7 +300,7 @@ def test_after_a_lost_lease_nothing_is_reported(reason: str) -> None:
     (stop,) = s.only(Stop)
     assert not stop.reported
     s.checkpoint("t1", 1, ticket=3)
-    (settled,) = s.only(CheckpointSettled)
+    (settled,) = s.only(ReportSettled)
     assert settled.error is not None
     s.fail("t1")
     assert s.reports() == []
@@ -347,7 +347,7 @@ def test_frames_that_the_server_did_not_list_are_not_sent() -> None:
     s.progress("t1", 0.5)
     s.checkpoint("t1", 1, ticket=1)
     assert s.reports() == []
-    (settled,) = s.only(CheckpointSettled)
+    (settled,) = s.only(ReportSettled)
     assert settled.error is not None and settled.error.code is grpc.StatusCode.UNIMPLEMENTED
     s.session.drain(s.now)
     assert s.frames() == []
@@ -363,7 +363,7 @@ def test_checkpoints_wait_while_four_reports_a_slot_do() -> None:
     s.receipt(waiting[0])
     assert len(s.reports()) == 1
     s.complete("t1")
-    settled = s.only(CheckpointSettled)
+    settled = s.only(ReportSettled)
     assert [(one.ticket, one.error is None) for one in settled] == [(0, True), (5, False)]
 
 
@@ -486,7 +486,7 @@ def test_a_stop_ends_at_once() -> None:
     s.session.stop()
     stop, end, settled = s.actions()
     assert isinstance(stop, Stop) and end == End(None)
-    assert isinstance(settled, CheckpointSettled) and settled.error is not None
+    assert isinstance(settled, ReportSettled) and settled.error is not None
     s.fail("t1")
     assert s.frames() == []
     s.session.stop()

@@ -5,7 +5,7 @@ from callboard._version import __version__
 from callboard.admin import LogFilterChange
 from callboard.agent import Agent
 from callboard.calls import UNSET
-from callboard.claims import Claim, Lease
+from callboard.claims import Claim, Lease, StepRecord
 from callboard.client import Client, Watch
 from callboard.context import AsyncContext, AsyncMessageContext, Context, MessageContext
 from callboard.errors import (
@@ -25,7 +25,7 @@ from callboard.errors import (
     Unavailable,
 )
 from callboard.messages import Message, MessageReceipt
-from callboard.models import AgentInfo, DependencyResult, Event, Failure, Receipt, Task, TaskState
+from callboard.models import AgentInfo, DependencyResult, Event, Failure, Receipt, Step, Task, TaskState
 from callboard.payload import Payload, binary_payload, text_payload
 from callboard.spec import Dependency, Namespace, NamespaceSettings, RetryPolicy, TaskSpec, Timeouts
 
@@ -63,6 +63,8 @@ __all__ = [
     "ResourceExhausted",
     "RetryPolicy",
     "StatusError",
+    "Step",
+    "StepRecord",
     "Task",
     "TaskError",
     "TaskFailed",

@@ -41,8 +41,9 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class CheckpointSettled:
-    """A checkpoint is committed, or, with an error, it isn't and never will be."""
+class ReportSettled:
+    """A report that a handler waits for, a checkpoint or a step, is committed, or, with an error, it isn't
+    and never will be."""
 
     ticket: int
     error: StatusError | None
@@ -75,6 +76,4 @@ class End:
     error: StatusError | None
 
 
-Action: TypeAlias = (
-    Connect | Cut | Start | Stop | CheckpointSettled | Handle | StopHandling | SendSettled | End
-)
+Action: TypeAlias = Connect | Cut | Start | Stop | ReportSettled | Handle | StopHandling | SendSettled | End

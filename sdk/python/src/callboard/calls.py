@@ -15,7 +15,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from callboard import convert, wire
-from callboard.models import AgentInfo, DependencyResult, Event, Page, Receipt, Task
+from callboard.models import AgentInfo, DependencyResult, Event, Page, Receipt, Step, Task
 from callboard.spec import Namespace, NamespaceSettings, TaskSpec
 
 TaskRef: TypeAlias = "str | Receipt | Task"
@@ -233,6 +233,20 @@ def dependency_results(namespace: str, task: TaskRef, page_token: str = "") -> C
         tasks.ListDependencyResultsResponse,
         _page("results", DependencyResult.from_wire),
     )
+
+
+def steps(
+    namespace: str, task: TaskRef, run: int, page_token: str = "", page_size: int = 0
+) -> Call[Page[Step]]:
+    """ListSteps."""
+    request = tasks.ListStepsRequest(
+        namespace=namespace,
+        task_id=task_id_of(task),
+        run=run,
+        page_token=page_token,
+        page_size=page_size,
+    )
+    return Call("TaskService/ListSteps", request, tasks.ListStepsResponse, _page("steps", Step.from_wire))
 
 
 def get_agent(namespace: str, name: str) -> Call[AgentInfo]:

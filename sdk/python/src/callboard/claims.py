@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -14,7 +14,7 @@ from callboard.calls import Call, TaskRef, read_receipt, request_id, task_id_of
 from callboard.convert import Seconds
 from callboard.errors import TaskError
 from callboard.failure import cut, failure_of
-from callboard.models import DependencyResult, Receipt
+from callboard.models import DependencyResult, Receipt, Step
 from callboard.payload import decode, encode
 
 _agents = wire.agent_service
@@ -34,6 +34,10 @@ class Claim:
     dependencies: tuple[DependencyResult, ...]
     """How the dependencies ended. With `dependencies_truncated`, ask `Client.dependency_results` for all."""
     dependencies_truncated: bool
+    steps: tuple[Step, ...]
+    """What earlier attempts of this run recorded. When there are fewer than `step_count`, ask `Client.steps`
+    for all."""
+    step_count: int
     deadline: dt.datetime | None
     lease_expires_at: dt.datetime | None
 
@@ -59,9 +63,28 @@ class Claim:
             description=assignment.spec.description,
             dependencies=tuple(DependencyResult.from_wire(one) for one in assignment.dependencies),
             dependencies_truncated=assignment.dependencies_truncated,
+            steps=tuple(Step.from_wire(step) for step in assignment.steps),
+            step_count=assignment.step_count,
             deadline=convert.datetime(assignment, "deadline"),
             lease_expires_at=convert.datetime(assignment, "lease_expires_at"),
         )
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """The result of a step, to be recorded: a part of the work that later attempts of the run need not do
+    again."""
+
+    name: str
+    """What you call it: 1 to 128 bytes."""
+    result: Any
+    """What it gave: a value of at most 1 MiB."""
+    occurrence: int = 0
+    """How many steps of this name the attempt began before it."""
+
+    def to_wire(self) -> wire.step.StepRecord:
+        payload = encode(self.result, f"the result of step {self.name!r}")
+        return wire.step.StepRecord(name=self.name, occurrence=self.occurrence, result=payload)
 
 
 @dataclass(frozen=True)
@@ -137,6 +160,7 @@ def heartbeat(
     phase: str,
     message: str,
     checkpoint: Any,
+    steps: Iterable[StepRecord],
 ) -> Call[Lease]:
     """HeartbeatTask."""
     request = _agents.HeartbeatTaskRequest(
@@ -146,6 +170,7 @@ def heartbeat(
         request.progress.CopyFrom(progress(fraction, phase, message))
     if checkpoint is not None:
         request.checkpoint.CopyFrom(encode(checkpoint, "checkpoint"))
+    request.steps.extend(step.to_wire() for step in steps)
     return Call(
         "AgentService/HeartbeatTask",
         request,

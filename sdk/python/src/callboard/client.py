@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from callboard import calls, claims, following, loop
 from callboard.admin import Admin
 from callboard.calls import UNSET, Call, TaskRef, Unset
-from callboard.claims import Claim, Held, Lease
+from callboard.claims import Claim, Held, Lease, StepRecord
 from callboard.convert import Seconds, seconds
 from callboard.credentials import resolve_credentials
 from callboard.messages import Messages
-from callboard.models import AgentInfo, DependencyResult, Event, Page, Receipt, Task
+from callboard.models import AgentInfo, DependencyResult, Event, Page, Receipt, Step, Task
 from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_namespace
 from callboard.spec import Namespace, NamespaceSettings, Priority, TaskOptions, TaskSpec
 from callboard.transport import Transport
@@ -230,6 +230,10 @@ class Client:
         """Gives how the tasks ended that a task depends on, in the order of its dependencies."""
         return self._pages(lambda token: calls.dependency_results(self.namespace, task, token), timeout)
 
+    def steps(self, task: TaskRef, run: int = 0, *, timeout: float | None = None) -> Iterator[Step]:
+        """Gives the steps that a run of a task recorded, in that order; without a run, of the latest."""
+        return self._pages(lambda token: calls.steps(self.namespace, task, run, token), timeout)
+
     def watch(self, task: TaskRef | None = None, *, cursor: str = "", until_ended: bool = False) -> Watch:
         """Gives events as they are committed: of a task from its first, of the namespace from now, or behind
         a cursor. With `until_ended` it stops when the task has ended."""
@@ -287,9 +291,11 @@ class Client:
         phase: str = "",
         message: str = "",
         checkpoint: Any = None,
+        steps: Iterable[StepRecord] = (),
         timeout: float | None = None,
     ) -> Lease:
-        """Extends the lease of a claimed task, and reports progress and a checkpoint if given."""
+        """Extends the lease of a claimed task, and reports progress, a checkpoint and up to 100 steps if
+        given: all of it, or nothing."""
         call = claims.heartbeat(
             self.namespace,
             claim,
@@ -298,6 +304,7 @@ class Client:
             phase=phase,
             message=message,
             checkpoint=checkpoint,
+            steps=steps,
         )
         return self._do(call, timeout)
 

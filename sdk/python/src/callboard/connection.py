@@ -13,11 +13,11 @@ import grpc
 from callboard import wire
 from callboard.actions import (
     Action,
-    CheckpointSettled,
     Connect,
     Cut,
     End,
     Handle,
+    ReportSettled,
     SendSettled,
     Start,
     Stop,
@@ -105,7 +105,7 @@ class Connection:
             self._handlers.start(action.key, action.assignment)
         elif isinstance(action, Stop):
             self._handlers.stop(action.key, action.reason)
-        elif isinstance(action, CheckpointSettled):
+        elif isinstance(action, ReportSettled):
             self._settle(action.ticket, action.error)
         elif isinstance(action, Handle):
             self._handlers.handle(action.message)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import datetime as dt
+import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,13 +18,14 @@ from callboard.errors import Cancelled
 from callboard.messages import MessageReceipt, message_send
 from callboard.models import DependencyResult
 from callboard.payload import Payload, decode, encode
+from callboard.steps import Recording, StepKey, Steps, read, record_of
 
 if TYPE_CHECKING:
     from callboard import aio
     from callboard.client import Client
 
 Saved = concurrent.futures.Future[None]
-"""Done when the checkpoint is committed; fails when it was refused."""
+"""Done when the checkpoint or step is committed; fails when it was refused."""
 
 
 Sent = concurrent.futures.Future[MessageReceipt]
@@ -53,6 +55,15 @@ class Reporter(Link, Protocol):
 
     def checkpoint(self, data: Payload) -> Saved:
         """Saves a checkpoint."""
+
+    def begin_step(self) -> Saved:
+        """Asks whether a step could be recorded now; fails when it couldn't."""
+
+    def record_step(self, record: wire.step.StepRecord) -> Saved:
+        """Records a step."""
+
+    def fetch_steps(self, run: int) -> Recording:
+        """Asks the server for what a run of the task has recorded."""
 
 
 class BaseContext:
@@ -95,6 +106,7 @@ class BaseContext:
         self._assignment = assignment
         self._dependencies = dependencies
         self._reporter = reporter
+        self._steps = Steps(assignment, reporter)
 
     @cached_property
     def dependencies(self) -> tuple[DependencyResult, ...]:
@@ -134,6 +146,39 @@ class Context(BaseContext):
             self.check_cancelled()
         saved.result()
 
+    def step(self, name: str, function: Callable[[], Any]) -> Any:
+        """Does a part of the work once for all attempts of the run, as far as that can be: calls the
+        function, has its result recorded, and returns it when it is committed. An attempt that comes to the
+        same step later (the agent crashed, say) is given the result, and the function isn't called. A
+        function whose result was not recorded any more before the crash runs again.
+
+        A step is told from others by its name (1 to 128 bytes), and by how many of that name the attempt
+        began before it: so a loop may use one name, while its steps begin in the same order in every attempt.
+        A step within the function of another is refused with InvalidArgument.
+
+        The result is a value of at most 1 MiB, and comes back as it is read from its payload, in the first
+        attempt, too: a dataclass as a dict, a tuple as a list. When what a step gives changes, change its
+        name.
+
+        What the function raises is raised here, and not recorded. Otherwise raises InvalidArgument for a
+        name or result that can't be; ResourceExhausted when the run has 1,000 steps or 16 MiB of results, and
+        AlreadyExists when another result is recorded: the attempt goes on if you catch them;
+        FailedPrecondition when the server has no steps, or (`STALE_ATTEMPT`) the attempt is lost; ValueError
+        when a recorded result can't be decoded; and what calls may raise, when the recorded steps did not fit
+        into the assignment."""
+        key = self._steps.begin(name)
+        self._reporter.begin_step().result()
+        recorded = self._steps.recorded().result()
+        if key in recorded:
+            return read(key, recorded[key])
+        with self._steps.inside():
+            result = function()
+        record = record_of(key, result)
+        # What later attempts could not read is not recorded.
+        value = read(key, record.result)
+        self._reporter.record_step(record).result()
+        return value
+
     def send(
         self,
         to: str,
@@ -167,6 +212,30 @@ class AsyncContext(BaseContext):
     async def save_checkpoint(self, value: Any) -> None:
         """Saves what the next attempt is to begin from; returns when it is committed."""
         await asyncio.wrap_future(self._reporter.checkpoint(encode(value, "checkpoint")))
+
+    def step(self, name: str, function: Callable[[], Any]) -> Coroutine[Any, Any, Any]:
+        """Does a part of the work once for all attempts of the run, as `Context.step` does: await it. The
+        function is async, or gives something to await, or blocks no longer than an async handler may. Steps
+        may run beside each other; those of one name are told apart by the order in which `step` was called.
+        """
+        # Counted now, and not when it is awaited.
+        return self._step(self._steps.begin(name), function)
+
+    async def _step(self, key: StepKey, function: Callable[[], Any]) -> Any:
+        await asyncio.wrap_future(self._reporter.begin_step())
+        # Other steps may wait for it, too: who is cancelled doesn't cancel it.
+        recorded = await asyncio.shield(asyncio.wrap_future(self._steps.recorded()))
+        if key in recorded:
+            return read(key, recorded[key])
+        with self._steps.inside():
+            result = function()
+            if inspect.isawaitable(result):
+                result = await result
+        record = record_of(key, result)
+        # What later attempts could not read is not recorded.
+        value = read(key, record.result)
+        await asyncio.wrap_future(self._reporter.record_step(record))
+        return value
 
     async def send(
         self,

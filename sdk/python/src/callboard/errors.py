@@ -163,6 +163,13 @@ def status_error(
     return _KINDS.get(code, StatusError)(code, message, reason, violations, retry_delay)
 
 
+def invalid_argument(field: str, message: str, reason: str = "INVALID_FIELD") -> InvalidArgument:
+    """The error of a value that is refused here, before anything is sent."""
+    return InvalidArgument(
+        grpc.StatusCode.INVALID_ARGUMENT, message, reason, [FieldViolation(field, message)]
+    )
+
+
 def from_rpc_error(error: grpc.aio.AioRpcError) -> StatusError:
     """The error of a failed call, with what `google.rpc` details tell."""
     details = b""

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from callboard import aio, calls, loop, wire
 from callboard.client import Client
@@ -17,16 +18,19 @@ from callboard.errors import StatusError
 from callboard.failure import WireFailure
 from callboard.handlers import Handler, MessageHandler
 from callboard.messages import MessageReceipt
-from callboard.models import DependencyResult
+from callboard.models import DependencyResult, Page
 from callboard.payload import Payload
 from callboard.reports import Key
 from callboard.runner import Runner
 from callboard.session import Session
 from callboard.settings import DEFAULT_TIMEOUT
 from callboard.states import State
+from callboard.steps import Recorded, Recording, by_key
 from callboard.transport import Transport
 
 log = logging.getLogger("callboard")
+
+T = TypeVar("T")
 
 UNWIND = 1.0
 """Seconds that cancelled async handlers have to unwind at the end."""
@@ -174,32 +178,52 @@ class Live:
             sent.set_result(MessageReceipt.from_wire(outcome))
 
     async def fetch_dependencies(self, task_id: str) -> tuple[DependencyResult, ...]:
-        results: list[DependencyResult] = []
+        return await self._all(lambda token: calls.dependency_results(self._namespace, task_id, token))
+
+    async def fetch_steps(self, task_id: str, run: int) -> Recorded:
+        """All that a run has recorded."""
+        return by_key(
+            await self._all(lambda token: calls.steps(self._namespace, task_id, run, token, page_size=1000))
+        )
+
+    async def _all(self, page: Callable[[str], calls.Call[Page[T]]]) -> tuple[T, ...]:
+        """What all pages of a list have."""
+        items: list[T] = []
         token = ""
         while True:
-            call = calls.dependency_results(self._namespace, task_id, token)
-            page = await self._transport.unary(call, DEFAULT_TIMEOUT)
-            results += page.items
-            token = page.next_page_token
+            answer = await self._transport.unary(page(token), DEFAULT_TIMEOUT)
+            items += answer.items
+            token = answer.next_page_token
             if not token:
-                return tuple(results)
+                return tuple(items)
 
-    def checkpoint(self, key: Key, data: Payload) -> Saved:
-        """Asks for a checkpoint; the future is done when it is committed."""
+    def begin_step(self, key: Key) -> Saved:
+        """Asks whether a step could be recorded now; the future fails when it couldn't."""
+        asked = Saved()
+        self.post(lambda _: _answer(asked, self.session.refusal(key, "step")))
+        return asked
+
+    def save(self, key: Key, save: wire.agent.Report) -> Saved:
+        """Asks for a checkpoint or a step; the future is done when it is committed."""
         ticket = next(self._tickets)
         saved = self._saves[ticket] = Saved()
-        self.post(lambda _: self.session.checkpointed(key, data, ticket))
+        self.post(lambda _: self.session.save(key, save, ticket))
         return saved
 
     def _settle(self, ticket: int, error: StatusError | None) -> None:
         saved = self._saves.pop(ticket, None)
-        # The handler may have given up waiting meanwhile.
-        if saved is None or not saved.set_running_or_notify_cancel():
-            return
-        if error is None:
-            saved.set_result(None)
-        else:
-            saved.set_exception(error)
+        if saved is not None:
+            _answer(saved, error)
+
+
+def _answer(saved: Saved, error: StatusError | None) -> None:
+    # The handler may have given up waiting meanwhile.
+    if not saved.set_running_or_notify_cancel():
+        return
+    if error is None:
+        saved.set_result(None)
+    else:
+        saved.set_exception(error)
 
 
 class _Reporter:
@@ -234,7 +258,16 @@ class _Reporter:
         return self._live.async_client
 
     def checkpoint(self, data: Payload) -> Saved:
-        return self._live.checkpoint(self._key, data)
+        return self._live.save(self._key, wire.agent.Report(checkpoint=wire.agent.Checkpoint(data=data)))
+
+    def begin_step(self) -> Saved:
+        return self._live.begin_step(self._key)
+
+    def record_step(self, record: wire.step.StepRecord) -> Saved:
+        return self._live.save(self._key, wire.agent.Report(step=record))
+
+    def fetch_steps(self, run: int) -> Recording:
+        return loop.submit(self._live.fetch_steps(self._key.task_id, run))
 
     def send(self, send: wire.message.MessageSend) -> Sent:
         return self._live.send(send)

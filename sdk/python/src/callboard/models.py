@@ -191,6 +191,9 @@ class Event:
     reason: str
     failure: Failure | None
     scheduled_at: dt.datetime | None
+    step: str
+    """The name of the step that was recorded."""
+    step_occurrence: int
 
     @staticmethod
     def from_wire(event: wire.event.Event) -> Event:
@@ -207,6 +210,8 @@ class Event:
             reason=event.reason,
             failure=Failure.from_wire(event.failure) if event.HasField("failure") else None,
             scheduled_at=convert.datetime(event, "scheduled_at"),
+            step=event.step,
+            step_occurrence=event.step_occurrence,
         )
 
 
@@ -235,6 +240,37 @@ class DependencyResult:
             state=task_state(result.state),
             payload=result.result,
             failure=Failure.from_wire(result.failure) if result.HasField("failure") else None,
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that a run of a task recorded."""
+
+    name: str
+    occurrence: int
+    """How many steps of this name its attempt had begun before it."""
+    ordinal: int
+    """1, 2, 3, ... within the run, in the order in which they were recorded."""
+    payload: Payload = field(repr=False)
+    attempt: int
+    """The attempt that recorded it."""
+    recorded_at: dt.datetime | None
+
+    @cached_property
+    def value(self) -> Any:
+        """What it gave, decoded."""
+        return decode(self.payload)
+
+    @staticmethod
+    def from_wire(step: wire.step.Step) -> Step:
+        return Step(
+            name=step.name,
+            occurrence=step.occurrence,
+            ordinal=step.ordinal,
+            payload=step.result,
+            attempt=step.attempt,
+            recorded_at=convert.datetime(step, "recorded_at"),
         )
 
 

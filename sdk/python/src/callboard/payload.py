@@ -7,10 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-import grpc
-
 from callboard import wire
-from callboard.errors import FieldViolation, InvalidArgument
+from callboard.errors import invalid_argument
 
 Payload: TypeAlias = wire.payload.Payload
 """A value as it goes over the wire. Give one instead of a value to choose content type and metadata."""
@@ -40,11 +38,11 @@ def encode(value: Any, field: str) -> Payload:
     try:
         payload = _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
-        raise _invalid(field, f"{field} is not a string, bytes, or JSON: {error}", "INVALID_FIELD") from error
+        raise invalid_argument(field, f"{field} is not a string, bytes, or JSON: {error}") from error
     size = content_size(payload)
     if size > MAX_CONTENT:
         fault = f"{field} has {size} bytes, more than {MAX_CONTENT}: keep it elsewhere and send where it is"
-        raise _invalid(field, fault, "PAYLOAD_TOO_LARGE")
+        raise invalid_argument(field, fault, "PAYLOAD_TOO_LARGE")
     return payload
 
 
@@ -111,9 +109,3 @@ def _decode_text(content: bytes, charset: str) -> str:
         return content.decode(charset, errors="replace")
     except LookupError:
         return content.decode(errors="replace")
-
-
-def _invalid(field: str, message: str, reason: str) -> InvalidArgument:
-    return InvalidArgument(
-        grpc.StatusCode.INVALID_ARGUMENT, message, reason, [FieldViolation(field, message)]
-    )

@@ -9,11 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import grpc
-
 from callboard import wire
-from callboard.convert import enum_name
-from callboard.errors import StatusError, status_error
+from callboard.errors import StatusError
+from callboard.refusals import is_step, only_the_step, refused
 from callboard.retry import Backoff
 
 MAX_BATCH = 1000
@@ -40,6 +38,7 @@ class Settled(enum.Enum):
 
     COMMITTED = "committed"
     REFUSED = "refused"
+    STEP_REFUSED = "step refused"
     RETRY = "retry"
 
 
@@ -49,16 +48,20 @@ class _Kept:
 
     key: Key
     report: wire.agent.Report
-    # The caller's, of a checkpoint.
+    # Of whoever waits for it: a checkpoint or a step.
     ticket: int | None
     backoff: Backoff
     in_flight: bool = False
     # Not to be sent again before: the server could not decide it.
     not_before: float = 0.0
 
+    def is_outdated(self, committed: int) -> bool:
+        """Whether a newer one that is committed makes it needless. Steps are recorded each by itself."""
+        return self.report.report_id < committed and not is_step(self.report)
+
 
 class Outbox:
-    """Reports in their order. At most `limit` of them wait before checkpoints wait outside."""
+    """Reports in their order. At most `limit` of them wait before checkpoints and steps wait outside."""
 
     def __init__(self, limit: int, random: Callable[[], float]) -> None:
         self._limit = limit
@@ -68,7 +71,7 @@ class Outbox:
         self._of: dict[Key, dict[int, _Kept]] = {}
         self._outside: deque[tuple[wire.agent.Report, int]] = deque()
         self._settled: list[tuple[int, StatusError | None]] = []
-        # The newest report of an attempt that is committed: an older one adds nothing to it.
+        # The newest report of an attempt that is committed: an older one adds nothing to it, but for steps.
         self._committed: dict[Key, int] = {}
 
     def new_id(self) -> int:
@@ -84,8 +87,9 @@ class Outbox:
         self._kept[report.report_id] = kept
         self._of.setdefault(kept.key, {})[report.report_id] = kept
 
-    def add_checkpoint(self, report: wire.agent.Report, ticket: int) -> None:
-        """Keeps a checkpoint when there is room, else lets it wait outside, with whoever saves it."""
+    def add_save(self, report: wire.agent.Report, ticket: int) -> None:
+        """Keeps a checkpoint or a step when there is room, else lets it wait outside, with whoever saves
+        it."""
         self._outside.append((report, ticket))
         self._let_in()
 
@@ -129,9 +133,10 @@ class Outbox:
         refused."""
         kept = self._kept.get(receipt.report_id)
         if receipt.status == _Status.RECEIPT_STATUS_REFUSED:
-            if kept is not None:
-                self._settle(kept, _refused(receipt))
-            return Settled.REFUSED
+            if kept is None:
+                return Settled.REFUSED
+            self._settle(kept, refused(kept.report, receipt))
+            return Settled.STEP_REFUSED if only_the_step(kept.report, receipt) else Settled.REFUSED
         if kept is None:
             return None
         if receipt.status == _Status.RECEIPT_STATUS_COMMITTED:
@@ -139,7 +144,7 @@ class Outbox:
             self._settle(kept, None)
             return Settled.COMMITTED
         if receipt.status == _Status.RECEIPT_STATUS_RETRY:
-            if self._committed.get(kept.key, 0) > receipt.report_id:
+            if kept.is_outdated(self._committed.get(kept.key, 0)):
                 self._settle(kept, None)
                 return Settled.COMMITTED
             kept.in_flight = False
@@ -154,10 +159,22 @@ class Outbox:
             kept.not_before = 0.0
 
     def drop_waiting(self, key: Key, error: StatusError) -> None:
-        """Forgets the checkpoints of an attempt that wait outside."""
-        dropped = [ticket for report, ticket in self._outside if key_of(report.attempt) == key]
-        self._outside = deque(one for one in self._outside if key_of(one[0].attempt) != key)
-        self._settled += [(ticket, error) for ticket in dropped]
+        """Forgets what of an attempt waits outside."""
+        self._drop_outside(lambda report: key_of(report.attempt) == key, error)
+
+    def lose(self, key: Key, error: StatusError) -> None:
+        """An attempt isn't ours any more: nobody waits for its receipts any longer. What was kept is sent
+        nonetheless: it may have been committed."""
+        for kept in self._of.get(key, {}).values():
+            self._release(kept, error)
+        self.drop_waiting(key, error)
+
+    def give_up_steps(self, error: StatusError) -> None:
+        """Forgets all steps: the server doesn't take them."""
+        for kept in [kept for kept in self._kept.values() if is_step(kept.report)]:
+            self._forget(kept, error)
+        self._drop_outside(is_step, error)
+        self._let_in()
 
     def give_up(self, error: StatusError) -> None:
         """Forgets everything; nobody waits for it any longer."""
@@ -169,7 +186,7 @@ class Outbox:
         self._outside.clear()
 
     def take_settled(self) -> list[tuple[int, StatusError | None]]:
-        """The tickets of checkpoints that are decided, each with the error if it was refused."""
+        """The tickets of what was waited for and is decided, each with the error if it was refused."""
         settled, self._settled = self._settled, []
         return settled
 
@@ -191,22 +208,29 @@ class Outbox:
                 return True
         return False
 
+    def _drop_outside(self, wanted: Callable[[wire.agent.Report], bool], error: StatusError) -> None:
+        self._settled += [(ticket, error) for report, ticket in self._outside if wanted(report)]
+        self._outside = deque(one for one in self._outside if not wanted(one[0]))
+
     def _settle(self, kept: _Kept, error: StatusError | None) -> None:
+        self._forget(kept, error)
+        committed = self._committed.get(kept.key, 0)
+        for other in list(self._of.get(kept.key, {}).values()):
+            if not other.in_flight and other.is_outdated(committed):
+                self._forget(other, None)
+        self._let_in()
+
+    def _forget(self, kept: _Kept, error: StatusError | None) -> None:
+        self._release(kept, error)
         del self._kept[kept.report.report_id]
         siblings = self._of[kept.key]
         del siblings[kept.report.report_id]
+        if not siblings:
+            del self._of[kept.key]
+            self._committed.pop(kept.key, None)
+
+    def _release(self, kept: _Kept, error: StatusError | None) -> None:
+        """Tells whoever waits for it, once."""
         if kept.ticket is not None:
             self._settled.append((kept.ticket, error))
-        committed = self._committed.get(kept.key, 0)
-        for other in list(siblings.values()):
-            if not other.in_flight and other.report.report_id < committed:
-                self._settle(other, None)
-        if not siblings:
-            self._of.pop(kept.key, None)
-            self._committed.pop(kept.key, None)
-        self._let_in()
-
-
-def _refused(receipt: wire.agent.Receipt) -> StatusError:
-    reason = enum_name(wire.error.ErrorReason, receipt.reason, "ERROR_REASON_")
-    return status_error(grpc.StatusCode.FAILED_PRECONDITION, receipt.message, reason)
+            kept.ticket = None

@@ -18,11 +18,11 @@ import grpc
 from callboard import wire
 from callboard.actions import (
     Action,
-    CheckpointSettled,
     Connect,
     Cut,
     End,
     Handle,
+    ReportSettled,
     SendSettled,
     Start,
     Stop,
@@ -30,9 +30,10 @@ from callboard.actions import (
 )
 from callboard.convert import duration_seconds, enum_name
 from callboard.errors import StatusError, status_error
-from callboard.failure import WireFailure, refused_result
+from callboard.failure import WireFailure
 from callboard.mail import Mail
 from callboard.payload import Payload
+from callboard.refusals import follow_up, lease_lost, no_messages, no_steps, untaken
 from callboard.reports import Key, Outbox, Settled, key_of
 from callboard.retry import Backoff
 from callboard.settings import Address, parse_address
@@ -41,16 +42,11 @@ from callboard.states import Attempt, Drain, State, Stream, is_fatal
 Frame: TypeAlias = wire.agent.AttachRequest
 Reason = wire.agent.CancellationReason
 
-FEATURES = ("cancellation", "drain", "message_receipts")
+FEATURES = ("cancellation", "drain", "message_receipts", "steps")
 WELCOME_WITHIN = 10.0
 """Seconds from connecting to the welcome; then the next address is tried."""
-PROGRESS_EVERY = 0.1
-"""Seconds between two progress reports of an attempt."""
 RECEIPTS_WITHIN = 5.0
 """Seconds that a drain waits for receipts once no handler runs."""
-
-_UNFIT = frozenset({wire.error.ERROR_REASON_INVALID_FIELD, wire.error.ERROR_REASON_PAYLOAD_TOO_LARGE})
-"""Why a report is refused for what it holds."""
 
 
 class Session:
@@ -142,20 +138,25 @@ class Session:
     def progressed(self, key: Key, progress: wire.agent.Progress) -> None:
         """A handler told how far it is. The latest wins."""
         attempt = self._attempts.get(key)
-        if attempt is not None and attempt.running and not attempt.closed:
+        if attempt is not None and attempt.is_ours():
             attempt.progress = progress
 
-    def checkpointed(self, key: Key, data: Payload, ticket: int) -> None:
-        """A handler wants a checkpoint saved; `CheckpointSettled` with the ticket tells what became of it."""
+    def save(self, key: Key, save: wire.agent.Report, ticket: int) -> None:
+        """A handler wants a checkpoint or a step saved; `ReportSettled` with the ticket tells what became of
+        it."""
+        refusal = self.refusal(key, str(save.WhichOneof("kind")))
+        if refusal is not None:
+            self._actions.append(ReportSettled(ticket, refusal))
+            return
+        save.attempt.CopyFrom(self._attempts[key].lease)
+        self._outbox.add_save(save, ticket)
+
+    def refusal(self, key: Key, kind: str) -> StatusError | None:
+        """Why a `checkpoint` or a `step` of this attempt could not be saved now, if so."""
         attempt = self._attempts.get(key)
-        if attempt is None or not attempt.running or attempt.closed or self.state is State.STOPPED:
-            self._actions.append(CheckpointSettled(ticket, _lease_lost("the lease is lost")))
-        elif self._lacks("checkpoint"):
-            error = status_error(grpc.StatusCode.UNIMPLEMENTED, "the server takes no checkpoints")
-            self._actions.append(CheckpointSettled(ticket, error))
-        else:
-            report = wire.agent.Report(attempt=attempt.lease, checkpoint=wire.agent.Checkpoint(data=data))
-            self._outbox.add_checkpoint(report, ticket)
+        if attempt is None or not attempt.is_ours() or self.state is State.STOPPED:
+            return lease_lost("the lease is lost")
+        return untaken(kind, attempt, self._lacks)
 
     def send(self, send: wire.message.MessageSend, ticket: int) -> None:
         """A handler sends a message; `SendSettled` with the ticket tells what became of it."""
@@ -163,7 +164,7 @@ class Session:
             error = status_error(grpc.StatusCode.UNAVAILABLE, "the agent has stopped")
             self._actions.append(SendSettled(ticket, error))
         elif self._lacks("messages"):
-            self._actions.append(SendSettled(ticket, _no_messages()))
+            self._actions.append(SendSettled(ticket, no_messages()))
         else:
             self._mail.send(send, ticket)
 
@@ -204,7 +205,7 @@ class Session:
     def take_actions(self) -> list[Action]:
         """What to do now, in this order."""
         for ticket, error in self._outbox.take_settled():
-            self._actions.append(CheckpointSettled(ticket, error))
+            self._actions.append(ReportSettled(ticket, error))
         for ticket, outcome in self._mail.take_settled():
             self._actions.append(SendSettled(ticket, outcome))
         actions, self._actions = self._actions, []
@@ -287,9 +288,9 @@ class Session:
     def _end(self, error: StatusError | None) -> None:
         self.state = State.STOPPED
         for key, attempt in self._attempts.items():
-            if attempt.running and not attempt.closed:
+            if attempt.is_ours():
                 self._close(key, attempt, "the agent stops")
-        self._outbox.give_up(_lease_lost("the agent stops"))
+        self._outbox.give_up(lease_lost("the agent stops"))
         self._mail.give_up(status_error(grpc.StatusCode.UNAVAILABLE, "the agent stops"))
         if self._mail.running():
             self._mail.abort()
@@ -309,12 +310,14 @@ class Session:
         self._backoff.reset()
         held = {key_of(attempt) for attempt in welcome.held}
         for key, attempt in self._attempts.items():
-            if key not in held and attempt.running and not attempt.closed:
+            if key not in held and attempt.is_ours():
                 self._close(key, attempt, "the lease was lost while the agent was away")
         self._outbox.send_all_again()
+        if self._lacks("steps"):
+            self._give_up_steps()
         self._mail.send_all_again()
         if self._lacks("messages"):
-            self._mail.give_up(_no_messages())
+            self._mail.give_up(no_messages())
         if self._drain is not None:
             self._drain.announced = self._drain.closed_slots = False
 
@@ -322,7 +325,7 @@ class Session:
         key = key_of(assignment.attempt)
         if key in self._attempts:
             return
-        attempt = Attempt(lease=assignment.attempt)
+        attempt = Attempt(lease=assignment.attempt, has_steps="steps" in self._stream.features)
         self._attempts[key] = attempt
         report = wire.agent.Report(attempt=attempt.lease)
         refusal = self._refusal(assignment)
@@ -346,12 +349,14 @@ class Session:
             report = self._outbox.find(receipt.report_id)
             settled = self._outbox.receipt(now, receipt)
             if settled is Settled.REFUSED and report is not None:
-                self._follow_up(report, receipt)
+                failure = follow_up(report, receipt)
+                if failure is not None:
+                    self._outbox.add(failure)
             key = key_of(receipt.attempt)
             attempt = self._attempts.get(key)
             if attempt is None:
                 continue
-            if settled is Settled.REFUSED and attempt.running and not attempt.closed:
+            if settled is Settled.REFUSED and attempt.is_ours():
                 self._close(key, attempt, receipt.message or "a report was refused")
             self._forget_if_done(key, attempt)
 
@@ -361,18 +366,10 @@ class Session:
         self._mail.acknowledged(batch.acknowledged_ids)
         self._mail.acknowledge_again(now, batch.retry_ids)
 
-    def _follow_up(self, report: wire.agent.Report, receipt: wire.agent.Receipt) -> None:
-        """A result that is refused for what it holds fails its attempt: else the task would hang until its
-        timeout."""
-        if report.WhichOneof("kind") == "completed" and receipt.reason in _UNFIT:
-            failure = refused_result(receipt.message)
-            failed = wire.agent.FailureReport(failure=failure)
-            self._outbox.add(wire.agent.Report(attempt=report.attempt, failed=failed))
-
     def _cancelled(self, cancellation: wire.agent.Cancellation) -> None:
         key = key_of(cancellation.attempt)
         attempt = self._attempts.get(key)
-        if attempt is None or not attempt.running or attempt.closed:
+        if attempt is None or not attempt.is_ours():
             return
         why = cancellation.message or enum_name(Reason, cancellation.reason, "CANCELLATION_REASON_")
         if cancellation.reason == Reason.CANCELLATION_REASON_REQUESTED:
@@ -397,7 +394,7 @@ class Session:
             attempt.closed = True
             report.attempt.CopyFrom(attempt.lease)
             # A handler that ended while a checkpoint still waits for room doesn't want it any more.
-            self._outbox.drop_waiting(key, _lease_lost("the handler has ended"))
+            self._outbox.drop_waiting(key, lease_lost("the handler has ended"))
             self._outbox.add(report)
         self._forget_if_done(key, attempt)
         self.tick(now)
@@ -406,8 +403,14 @@ class Session:
         """The attempt isn't ours any more: its handler is to stop, and nothing more is reported of it."""
         attempt.closed = True
         attempt.progress = None
-        self._outbox.drop_waiting(key, _lease_lost(why))
+        self._outbox.lose(key, lease_lost(why))
         self._actions.append(Stop(key, why, reported=False))
+
+    def _give_up_steps(self) -> None:
+        """The server that is attached now takes no steps."""
+        self._outbox.give_up_steps(no_steps())
+        for key, attempt in list(self._attempts.items()):
+            self._forget_if_done(key, attempt)
 
     def _forget_if_done(self, key: Key, attempt: Attempt) -> None:
         if not attempt.running and not self._outbox.has(key):
@@ -416,7 +419,7 @@ class Session:
     # Drain.
 
     def _tick_drain(self, now: float, drain: Drain) -> None:
-        ours = [(key, a) for key, a in self._attempts.items() if a.running and not a.closed]
+        ours = [(key, attempt) for key, attempt in self._attempts.items() if attempt.is_ours()]
         if self._mail.running() and now >= drain.handlers_until:
             self._mail.abort()
             self._actions.append(StopHandling())
@@ -479,7 +482,7 @@ class Session:
         held = [
             attempt.lease
             for key, attempt in self._attempts.items()
-            if (attempt.running and not attempt.closed) or self._outbox.has(key)
+            if attempt.is_ours() or self._outbox.has(key)
         ]
         return wire.agent.Hello(
             namespace=self._namespace,
@@ -493,25 +496,12 @@ class Session:
     def _due_progress(self, now: float) -> list[wire.agent.Report]:
         if self._lacks("progress"):
             return []
-        reports = []
-        for attempt in self._attempts.values():
-            if attempt.progress is not None and now >= attempt.progress_due:
-                report = wire.agent.Report(
-                    report_id=self._outbox.new_id(), attempt=attempt.lease, progress=attempt.progress
-                )
-                reports.append(report)
-                attempt.progress = None
-                attempt.progress_due = now + PROGRESS_EVERY
+        due = (attempt.take_progress(now) for attempt in self._attempts.values())
+        reports = [report for report in due if report is not None]
+        for report in reports:
+            report.report_id = self._outbox.new_id()
         return reports
 
     def _lacks(self, feature: str) -> bool:
         """Whether the server is known not to take such frames. While detached nobody knows."""
         return self.state is State.ATTACHED and feature not in self._stream.features
-
-
-def _no_messages() -> StatusError:
-    return status_error(grpc.StatusCode.UNIMPLEMENTED, "the server takes no messages")
-
-
-def _lease_lost(why: str) -> StatusError:
-    return status_error(grpc.StatusCode.FAILED_PRECONDITION, why, "STALE_ATTEMPT")

@@ -10,6 +10,9 @@ import grpc
 from callboard import wire
 from callboard.errors import StatusError
 
+PROGRESS_EVERY = 0.1
+"""Seconds between two progress reports of an attempt."""
+
 _FATAL_REASONS = frozenset({"SESSION_SUPERSEDED", "NOT_YOUR_AGENT"})
 _FATAL_CODES = frozenset(
     {
@@ -36,12 +39,27 @@ class Attempt:
     """An attempt that this agent has, or whose reports have no receipt yet."""
 
     lease: wire.agent.Attempt
+    # The server that gave it takes steps, and so has said what is recorded.
+    has_steps: bool = False
     running: bool = True
     # Nothing more is reported of it: its outcome was, or the lease is lost.
     closed: bool = False
     cancel_requested: bool = False
     progress: wire.agent.Progress | None = None
     progress_due: float = 0.0
+
+    def is_ours(self) -> bool:
+        """Whether it runs under its lease, and its handler may report."""
+        return self.running and not self.closed
+
+    def take_progress(self, now: float) -> wire.agent.Report | None:
+        """Its progress as a report, when there is some and it is time."""
+        if self.progress is None or now < self.progress_due:
+            return None
+        report = wire.agent.Report(attempt=self.lease, progress=self.progress)
+        self.progress = None
+        self.progress_due = now + PROGRESS_EVERY
+        return report
 
 
 @dataclass

@@ -11,6 +11,7 @@ from callboard._gen.callboard.v1 import message_pb2 as message
 from callboard._gen.callboard.v1 import message_service_pb2 as message_service
 from callboard._gen.callboard.v1 import namespace_service_pb2 as namespace_service
 from callboard._gen.callboard.v1 import payload_pb2 as payload
+from callboard._gen.callboard.v1 import step_pb2 as step
 from callboard._gen.callboard.v1 import task_pb2 as task
 from callboard._gen.callboard.v1 import task_service_pb2 as task_service
 
@@ -24,6 +25,7 @@ __all__ = [
     "message_service",
     "namespace_service",
     "payload",
+    "step",
     "task",
     "task_service",
 ]
