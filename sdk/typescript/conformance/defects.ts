@@ -81,7 +81,7 @@ const DEFECTS: Readonly<Record<string, readonly Patch[]>> = {
     {
       file: "session/session.js",
       from: "disconnected(now, error) {",
-      to: 'disconnected(now, error) { if (this.#state !== "stopped") { this.#end(error); } return;',
+      to: 'disconnected(now, error) { if (this.state !== "stopped") { this.#end(error); } return;',
     },
   ],
 };
