@@ -17,8 +17,7 @@ pub mod sqlite;
 pub use error::{Error, Result};
 pub use read::{
     AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, LaneDepth, MailDepth,
-    MailPage, NewMail, Sample, SavedPayload, StepPage, TaskFilter, TaskPage,
-    TaskView,
+    MailPage, NewMail, Sample, SavedPayload, StepPage, TaskFilter, TaskPage, TaskView,
 };
 
 use async_trait::async_trait;

@@ -73,9 +73,11 @@ impl Step<'_, '_> {
             Command::DrainSession { agent, epoch } => self.drain_session(*agent, *epoch),
             Command::Claim { name, profile, max, lease } => self.claim(name, profile, *max, *lease),
             Command::Report { fence, reporter, report } => self.report(*fence, *reporter, report),
-            Command::Heartbeat { fence, lease, progress, checkpoint, steps } => {
-                self.heartbeat(*fence, *lease, report::Said { progress: progress.as_ref(), checkpoint: checkpoint.as_ref(), steps })
-            }
+            Command::Heartbeat { fence, lease, progress, checkpoint, steps } => self.heartbeat(
+                *fence,
+                *lease,
+                report::Said { progress: progress.as_ref(), checkpoint: checkpoint.as_ref(), steps },
+            ),
             Command::DirectReport { task, agent, report } => self.direct_report(*task, agent, report),
             Command::Cordon { name, cordoned } => self.cordon(name, *cordoned),
             Command::RemoveAgent { name } => self.remove_agent(name),

@@ -49,10 +49,8 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want, rows: &mut Rows)
     let found = transaction.fetch(RECORDED, values).await?;
     rows.steps = found.iter().map(rows::recorded_step).collect::<Result<_>>()?;
     let runs: Vec<RunRef> = BTreeSet::from_iter(wanted.iter().map(|(run, _)| *run)).into_iter().collect();
-    let values = Values::default()
-        .each(&runs, |run| run.0.0)
-        .each(&runs, |run| run.1.0)
-        .each(&runs, |run| i64::from(run.2));
+    let values =
+        Values::default().each(&runs, |run| run.0.0).each(&runs, |run| run.1.0).each(&runs, |run| i64::from(run.2));
     let found = transaction.fetch(TOTALS, values).await?;
     rows.step_totals = found.iter().map(rows::step_totals).collect::<Result<_>>()?;
     Ok(())

@@ -8,8 +8,8 @@ mod tasks;
 pub use tasks::{remove_tags, tags_of};
 
 use super::convert::Values;
-use super::{mail, steps};
 use super::transaction::PgTransaction;
+use super::{mail, steps};
 use crate::codec::{FORMAT, to_json};
 use crate::{Error, Result};
 use callboard_core::Settings;
