@@ -8,6 +8,7 @@ export { Agent, type RunOptions } from "./agent/agent.js";
 export { Context, MessageContext, type SendOptions } from "./agent/context.js";
 export type { Handler, HandlerOptions, MessageHandler } from "./agent/handlers.js";
 export type { AgentOptions, Logger } from "./agent/options.js";
+export type { StepOptions } from "./agent/steps.js";
 export type { Admin, LogFilterChange } from "./client/admin.js";
 export type { Agents, ListAgentsOptions } from "./client/agents.js";
 export {
@@ -17,8 +18,9 @@ export {
   type HeartbeatOptions,
   type Held,
   type Lease,
+  type StepResult,
 } from "./client/claims.js";
-export { Client, type ListOptions, type TaskChanges } from "./client/client.js";
+export { Client, type ListOptions, type StepListOptions, type TaskChanges } from "./client/client.js";
 export type { Messages } from "./client/messages.js";
 export type { Namespace, Namespaces, NamespaceSettings } from "./client/namespaces.js";
 export type {
@@ -60,6 +62,7 @@ export {
   type Known,
   type Priority,
   type Receipt,
+  type Step,
   Task,
   type TaskEvent,
   type TaskState,

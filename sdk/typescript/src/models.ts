@@ -4,6 +4,7 @@
 import { type Agent as WireAgent, AgentStateSchema } from "./_gen/callboard/v1/agent_pb.js";
 import { type Event as WireEvent, EventTypeSchema } from "./_gen/callboard/v1/event_pb.js";
 import type { Failure as WireFailure, Payload } from "./_gen/callboard/v1/payload_pb.js";
+import type { Step as WireStep } from "./_gen/callboard/v1/step_pb.js";
 import {
   PrioritySchema,
   Priority as WirePriority,
@@ -235,11 +236,15 @@ export interface TaskEvent {
   readonly failure: Failure | undefined;
   /** When what was scheduled will be. */
   readonly scheduledAt: Date | undefined;
+  /** The name of the step that was recorded; empty when none was. */
+  readonly step: string;
+  /** Its occurrence. */
+  readonly stepOccurrence: number;
 }
 
 /** @internal */
 export function eventFrom(wire: WireEvent): TaskEvent {
-  const { taskId, principal, run, attempt, agent, reason } = wire;
+  const { taskId, principal, run, attempt, agent, reason, step, stepOccurrence } = wire;
   return {
     taskId,
     sequence: Number(wire.sequence),
@@ -253,6 +258,42 @@ export function eventFrom(wire: WireEvent): TaskEvent {
     reason,
     failure: failureFrom(wire.failure),
     scheduledAt: date(wire.scheduledAt),
+    step,
+    stepOccurrence,
+  };
+}
+
+/** A step that a run recorded. */
+export interface Step {
+  /** What the handler calls it. */
+  readonly name: string;
+  /** How many steps of this name its attempt had begun before it. */
+  readonly occurrence: number;
+  /** Its place among the run's steps, in the order in which they were recorded: 1, 2, 3, … */
+  readonly ordinal: number;
+  /** What it gave, as it came. */
+  readonly payload: Payload | undefined;
+  /** What it gave, decoded. */
+  readonly value: unknown;
+  /** The attempt that recorded it. */
+  readonly attempt: number;
+  /** When it was recorded, by the server's clock. */
+  readonly recordedAt: Date | undefined;
+}
+
+/** @internal */
+export function stepFrom(wire: WireStep): Step {
+  const { name, occurrence, ordinal, attempt, result } = wire;
+  return {
+    name,
+    occurrence,
+    ordinal,
+    payload: result,
+    get value(): unknown {
+      return decode(result);
+    },
+    attempt,
+    recordedAt: date(wire.recordedAt),
   };
 }
 

@@ -12,5 +12,6 @@ export * from "./_gen/callboard/v1/message_pb.js";
 export * from "./_gen/callboard/v1/message_service_pb.js";
 export * from "./_gen/callboard/v1/namespace_service_pb.js";
 export * from "./_gen/callboard/v1/payload_pb.js";
+export * from "./_gen/callboard/v1/step_pb.js";
 export * from "./_gen/callboard/v1/task_pb.js";
 export * from "./_gen/callboard/v1/task_service_pb.js";

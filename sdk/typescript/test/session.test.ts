@@ -20,7 +20,7 @@ test("says hello and nothing else before the welcome", () => {
   const [frame, ...more] = s.frames();
   assert.ok(frame?.case === "hello" && more.length === 0);
   assert.equal(frame.value.profile?.name, "agent-1");
-  assert.deepEqual(frame.value.features, ["cancellation", "drain", "message_receipts"]);
+  assert.deepEqual(frame.value.features, ["cancellation", "drain", "message_receipts", "steps"]);
   assert.equal(frame.value.previousEpoch, 0n);
   s.assign(["t1"]);
   s.later(5_000);
@@ -162,7 +162,7 @@ test("reports without a receipt are sent again, in order, with their ids", () =>
   again.forEach((report) => {
     s.receipt(report);
   });
-  assert.deepEqual(s.only("checkpointSettled"), [{ kind: "checkpointSettled", ticket: 7, error: undefined }]);
+  assert.deepEqual(s.only("reportSettled"), [{ kind: "reportSettled", ticket: 7, error: undefined }]);
   s.drop();
   assert.deepEqual(s.attach({ epoch: 3n }).held, []);
   assert.deepEqual(s.reports(), []);
@@ -207,7 +207,7 @@ test("a newer checkpoint is never replaced by a repeated older one", () => {
   assert.deepEqual(s.reports(), []);
   s.receipt(the(second));
   assert.deepEqual(
-    s.only("checkpointSettled").map((settled) => [settled.ticket, settled.error]),
+    s.only("reportSettled").map((settled) => [settled.ticket, settled.error]),
     [
       [2, undefined],
       [1, undefined],
@@ -246,7 +246,7 @@ test("a refused checkpoint fails for whoever saved it", () => {
   s.receipt(s.report(), "REFUSED");
   const [stop, settled] = s.actions();
   assert.equal(stop?.kind, "stop");
-  assert.ok(settled?.kind === "checkpointSettled" && settled.error !== undefined);
+  assert.ok(settled?.kind === "reportSettled" && settled.error !== undefined);
 });
 
 test("a failure in place of a result waits behind what is repeated", () => {
@@ -321,7 +321,7 @@ for (const reason of ["LEASE_LOST", "TIMED_OUT"] as const) {
       [false],
     );
     s.checkpoint("t1", 1, 3);
-    assert.ok(s.only("checkpointSettled")[0]?.error !== undefined);
+    assert.ok(s.only("reportSettled")[0]?.error !== undefined);
     s.fail("t1");
     assert.deepEqual(s.reports(), []);
   });
@@ -371,7 +371,7 @@ test("frames that the server did not list are not sent", () => {
   s.progress("t1", 0.5);
   s.checkpoint("t1", 1, 1);
   assert.deepEqual(s.reports(), []);
-  assert.equal(s.only("checkpointSettled")[0]?.error?.code, StatusCode.UNIMPLEMENTED);
+  assert.equal(s.only("reportSettled")[0]?.error?.code, StatusCode.UNIMPLEMENTED);
   s.session.drain(s.now);
   assert.deepEqual(s.said(), []);
 });
@@ -388,7 +388,7 @@ test("checkpoints wait while four reports a slot do", () => {
   assert.equal(s.reports().length, 1);
   s.complete("t1");
   assert.deepEqual(
-    s.only("checkpointSettled").map((one) => [one.ticket, one.error === undefined]),
+    s.only("reportSettled").map((one) => [one.ticket, one.error === undefined]),
     [
       [0, true],
       [5, false],
@@ -525,7 +525,7 @@ test("a stop ends at once", () => {
   s.session.stop();
   const [stop, end, settled] = s.actions();
   assert.deepEqual([stop?.kind, end], ["stop", { kind: "end", error: undefined }]);
-  assert.ok(settled?.kind === "checkpointSettled" && settled.error !== undefined);
+  assert.ok(settled?.kind === "reportSettled" && settled.error !== undefined);
   s.fail("t1");
   assert.deepEqual(s.said(), []);
   s.session.stop();

@@ -9,6 +9,7 @@ import { Cancelled } from "../errors.js";
 import { type MessageOptions, type MessageReceipt, messageSend } from "../messages.js";
 import type { DependencyResult } from "../models.js";
 import { decode, encode, type Payload, textPayload } from "../payload.js";
+import type { StepOptions, Steps } from "./steps.js";
 
 /** How a handler reaches the server. @internal */
 export interface Link {
@@ -95,12 +96,14 @@ export class Context extends HandlerContext {
   readonly dependencies: readonly DependencyResult[];
   readonly #checkpoint: Payload | undefined;
   readonly #reporter: Reporter;
+  readonly #steps: Steps;
 
   /** @internal */
   constructor(
     assignment: Assignment,
     dependencies: readonly DependencyResult[],
     reporter: Reporter,
+    steps: Steps,
     signal: AbortSignal,
   ) {
     super(reporter, signal);
@@ -119,6 +122,7 @@ export class Context extends HandlerContext {
     this.dependencies = dependencies;
     this.#checkpoint = assignment.checkpoint;
     this.#reporter = reporter;
+    this.#steps = steps;
   }
 
   /** What the last attempt saved, decoded; undefined if it saved nothing. */
@@ -145,6 +149,28 @@ export class Context extends HandlerContext {
   async saveCheckpoint(value: unknown): Promise<void> {
     this.signal.throwIfAborted();
     return orCancelled(this.signal, this.#reporter.checkpoint(encode(value, "checkpoint")));
+  }
+
+  /**
+   * Does a part of the work once for all attempts of the run, as far as that can be: calls the function, has what it
+   * returned, or resolved to, recorded, and resolves to that when it is committed. An attempt that comes to the same step
+   * later, because this one crashed, say, is given the result, and the function isn't called.
+   *
+   * A step is told from others by its name, of 1 to 128 bytes, and by how many steps of that name the attempt began
+   * before: a loop may use one name, while its steps begin in the same order in every attempt. Steps of one attempt may run
+   * beside each other, but not within each other. What is given back is what was recorded: a Date comes as a string, say.
+   * Whoever changes what a step gives changes its name.
+   *
+   * What the function throws is thrown, and nothing is recorded. A function whose result was not recorded any more before a
+   * crash is called again. A handler that is to stop may go on with steps while it has its lease.
+   *
+   * @throws InvalidArgument when the name or the result can't be sent, or the step begins within another; ResourceExhausted
+   * when the run has 1,000 steps, or 16 MiB of their results; AlreadyExists when another result is recorded;
+   * FailedPrecondition when the attempt is lost, or the server takes no steps; CallboardError when the recorded result can't
+   * be read; and what calls throw, when what is recorded has to be fetched.
+   */
+  step<T>(name: string, work: () => T | Promise<T>, options: StepOptions<T> = {}): Promise<T> {
+    return this.#steps.run(name, work, options.parse);
   }
 }
 

@@ -11,13 +11,14 @@ import {
 } from "../_gen/callboard/v1/agent_pb.js";
 import { MessageReceiptSchema, MessageSchema, MessageSendSchema } from "../_gen/callboard/v1/message_pb.js";
 import { FailureSchema, PayloadSchema } from "../_gen/callboard/v1/payload_pb.js";
+import { StepRecordSchema } from "../_gen/callboard/v1/step_pb.js";
 import type { Credentials } from "../credentials.js";
 import { StatusCode, StatusError, statusError } from "../errors.js";
 import type { Action } from "../session/actions.js";
 import type { Session } from "../session/session.js";
 import type { Address } from "../settings.js";
 import { fromTransport } from "../status.js";
-import { partsOf, type Status, type ToConnection, type ToHandlers } from "./port.js";
+import { partsOf, type Status, type ToConnection, type ToHandlers, UNATTACHED } from "./port.js";
 
 /** Milliseconds that the server has to end the stream when the agent has closed its side. */
 const GOODBYE = 1_000;
@@ -52,7 +53,7 @@ export class Driver {
   /** The stream that speaks for the session: one that was cut off is not it any more. */
   #stream: Stream | undefined;
   #timer: { readonly at: number; readonly handle: NodeJS.Timeout } | undefined;
-  #status: Status = { attached: false, agentId: "", epoch: 0 };
+  #status = UNATTACHED;
   #finish!: (error: StatusError | undefined) => void;
   readonly #finished: Promise<StatusError | undefined>;
 
@@ -108,6 +109,9 @@ export class Driver {
       case "checkpoint":
         session.checkpointed(event.key, fromBinary(PayloadSchema, event.data), event.ticket);
         break;
+      case "step":
+        session.stepped(event.key, fromBinary(StepRecordSchema, event.record), event.ticket);
+        break;
       case "send":
         session.send(fromBinary(MessageSendSchema, event.send), event.ticket);
         break;
@@ -148,8 +152,8 @@ export class Driver {
         this.#cut();
         break;
       case "start": {
-        const { kind, key } = action;
-        this.#tell({ kind, key, assignment: toBinary(AssignmentSchema, action.assignment) });
+        const { kind, key, hasSteps } = action;
+        this.#tell({ kind, key, assignment: toBinary(AssignmentSchema, action.assignment), hasSteps });
         break;
       }
       case "stop":
@@ -161,9 +165,9 @@ export class Driver {
       case "stopHandling":
         this.#tell({ kind: "stopHandling" });
         break;
-      case "checkpointSettled": {
+      case "reportSettled": {
         const error = action.error === undefined ? undefined : partsOf(action.error);
-        this.#tell({ kind: "checkpointSettled", ticket: action.ticket, error });
+        this.#tell({ kind: "reportSettled", ticket: action.ticket, error });
         break;
       }
       case "sendSettled": {
@@ -183,9 +187,10 @@ export class Driver {
   }
 
   #tellStatus(): void {
-    const { state, agentId } = this.#session;
-    const status = { attached: state === "attached", agentId, epoch: Number(this.#session.epoch) };
+    const { state, agentId, epoch, lacksSteps } = this.#session;
+    const status: Status = { attached: state === "attached", agentId, epoch: Number(epoch), lacksSteps };
     const before = this.#status;
+    // With each welcome the epoch is another: what the server takes changes with that alone.
     if (status.attached !== before.attached || status.epoch !== before.epoch || agentId !== before.agentId) {
       this.#status = status;
       this.#tell({ kind: "status", status });

@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 
-import { AssignmentSchema, type Progress, ProgressSchema } from "../_gen/callboard/v1/agent_pb.js";
+import { type Assignment, AssignmentSchema, type Progress, ProgressSchema } from "../_gen/callboard/v1/agent_pb.js";
 import {
   MessageReceiptSchema,
   MessageSchema,
@@ -12,6 +12,7 @@ import {
   MessageSendSchema,
 } from "../_gen/callboard/v1/message_pb.js";
 import { FailureSchema, PayloadSchema } from "../_gen/callboard/v1/payload_pb.js";
+import { type StepRecord, StepRecordSchema } from "../_gen/callboard/v1/step_pb.js";
 import { Client } from "../client/client.js";
 import { CallboardError } from "../errors.js";
 import type { WireFailure } from "../failure.js";
@@ -24,8 +25,20 @@ import type { Connections } from "../transport.js";
 import type { Reporter } from "./context.js";
 import type { MessageHandler, Registered } from "./handlers.js";
 import type { Logger } from "./options.js";
-import { Batcher, errorOf, type Status, type ToConnection, type ToHandlers, type WorkerData } from "./port.js";
+import {
+  Batcher,
+  errorOf,
+  type Status,
+  type ToConnection,
+  type ToHandlers,
+  UNATTACHED,
+  type WorkerData,
+} from "./port.js";
 import { Runner, type Upstream } from "./runner.js";
+import type { StepRecorder } from "./steps.js";
+
+/** Steps on a page: as many as a run can have. */
+const MOST_STEPS = 1_000;
 
 /** What a live agent is made from. */
 export interface LiveOptions {
@@ -53,7 +66,7 @@ export class Live implements Upstream {
   #lastTicket = 0;
   readonly #saves = new Map<number, Waiter<void>>();
   readonly #sends = new Map<number, Waiter<MessageReceipt>>();
-  #status: Status = { attached: false, agentId: "", epoch: 0 };
+  #status = UNATTACHED;
   #outcome: { readonly error: CallboardError | undefined } | undefined;
   /** Who waits for the next change of the status, or the end. */
   #waiting: (() => void)[] = [];
@@ -143,7 +156,7 @@ export class Live implements Upstream {
         this.#changed();
         break;
       case "start":
-        this.#runner.start(event.key, fromBinary(AssignmentSchema, event.assignment));
+        this.#runner.start(event.key, fromBinary(AssignmentSchema, event.assignment), event.hasSteps);
         break;
       case "stop":
         this.#runner.stop(event.key, event.reason);
@@ -154,7 +167,7 @@ export class Live implements Upstream {
       case "stopHandling":
         this.#runner.stopHandling();
         break;
-      case "checkpointSettled": {
+      case "reportSettled": {
         const waiter = take(this.#saves, event.ticket);
         if (event.error === undefined) {
           waiter?.resolve();
@@ -183,7 +196,7 @@ export class Live implements Upstream {
       return;
     }
     this.#outcome = { error };
-    this.#status = { ...this.#status, attached: false };
+    this.#status = { ...this.#status, attached: false, lacksSteps: false };
     this.#runner.stopAll("the agent has ended");
     const gone = new CallboardError("the agent has ended");
     for (const waiter of [...this.#saves.values(), ...this.#sends.values()]) {
@@ -225,6 +238,12 @@ export class Live implements Upstream {
     });
   }
 
+  step(key: Key, record: StepRecord): Promise<void> {
+    return this.#ask(this.#saves, (ticket) => {
+      return { kind: "step", key, record: toBinary(StepRecordSchema, record), ticket };
+    });
+  }
+
   #ask<T>(waiters: Map<number, Waiter<T>>, event: (ticket: number) => ToConnection): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#outcome !== undefined) {
@@ -254,13 +273,28 @@ export class Live implements Upstream {
     };
   }
 
-  async fetchDependencies(taskId: string, signal: AbortSignal): Promise<DependencyResult[]> {
-    const results: DependencyResult[] = [];
-    for await (const result of this.client.dependencyResults(taskId, { signal })) {
-      results.push(result);
-    }
-    return results;
+  recorder(key: Key, { attempt, run }: Assignment): StepRecorder {
+    const status = (): Status => this.#status;
+    return {
+      get lacksSteps(): boolean {
+        return status().lacksSteps;
+      },
+      record: (record) => this.step(key, record),
+      fetchSteps: () => gathered(this.client.steps(attempt?.taskId ?? "", { run, pageSize: MOST_STEPS })),
+    };
   }
+
+  fetchDependencies(taskId: string, signal: AbortSignal): Promise<DependencyResult[]> {
+    return gathered(this.client.dependencyResults(taskId, { signal }));
+  }
+}
+
+async function gathered<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of items) {
+    found.push(item);
+  }
+  return found;
 }
 
 /**

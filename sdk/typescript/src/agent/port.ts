@@ -24,6 +24,7 @@ export type ToConnection =
   | { readonly kind: "failed"; readonly key: Key; readonly failure: Uint8Array }
   | { readonly kind: "progress"; readonly key: Key; readonly progress: Uint8Array }
   | { readonly kind: "checkpoint"; readonly key: Key; readonly data: Uint8Array; readonly ticket: number }
+  | { readonly kind: "step"; readonly key: Key; readonly record: Uint8Array; readonly ticket: number }
   | { readonly kind: "send"; readonly send: Uint8Array; readonly ticket: number }
   | { readonly kind: "handled"; readonly messageId: string; readonly ok: boolean }
   | { readonly kind: "drain"; readonly timeout: number | undefined }
@@ -34,7 +35,12 @@ export interface Status {
   readonly attached: boolean;
   readonly agentId: string;
   readonly epoch: number;
+  /** The server that is attached takes no steps. */
+  readonly lacksSteps: boolean;
 }
+
+/** How an agent stands that has never been attached. */
+export const UNATTACHED: Status = { attached: false, agentId: "", epoch: 0, lacksSteps: false };
 
 /** How much what is logged matters. */
 export type Level = "debug" | "info" | "warn" | "error";
@@ -42,9 +48,9 @@ export type Level = "debug" | "info" | "warn" | "error";
 /** What the connection tells them. */
 export type ToHandlers =
   | { readonly kind: "status"; readonly status: Status }
-  | { readonly kind: "start"; readonly key: Key; readonly assignment: Uint8Array }
+  | { readonly kind: "start"; readonly key: Key; readonly assignment: Uint8Array; readonly hasSteps: boolean }
   | { readonly kind: "stop"; readonly key: Key; readonly reason: string }
-  | { readonly kind: "checkpointSettled"; readonly ticket: number; readonly error: StatusParts | undefined }
+  | { readonly kind: "reportSettled"; readonly ticket: number; readonly error: StatusParts | undefined }
   | { readonly kind: "sendSettled"; readonly ticket: number; readonly receipt: Uint8Array }
   | { readonly kind: "sendRefused"; readonly ticket: number; readonly error: StatusParts }
   | { readonly kind: "handle"; readonly message: Uint8Array }

@@ -17,11 +17,14 @@ import type { Key } from "../session/states.js";
 import { Context, type Link, MessageContext, type Reporter } from "./context.js";
 import type { MessageHandler, Registered } from "./handlers.js";
 import type { Logger } from "./options.js";
+import { type StepRecorder, Steps } from "./steps.js";
 
 /** Where outcomes go. */
 export interface Upstream extends Link {
   /** What carries the reports of an attempt's handler. */
   reporter(key: Key): Reporter;
+  /** What records the steps of an attempt's handler. */
+  recorder(key: Key, assignment: Assignment): StepRecorder;
   /** A handler gave a result. */
   completed(key: Key, result: Payload): void;
   /** A handler failed. */
@@ -53,13 +56,13 @@ export class Runner {
     this.#logger = logger;
   }
 
-  /** Begins a handler; returns at once. */
-  start(key: Key, assignment: Assignment): void {
+  /** Begins a handler; returns at once. `hasSteps`: the server that gave the assignment has said what is recorded. */
+  start(key: Key, assignment: Assignment, hasSteps: boolean): void {
     const abort = new AbortController();
     this.#running.set(key, abort);
     // A turn of the event loop for each: one that blocks must not hold up the outcome of the one before.
     setImmediate(() => {
-      void this.#run(key, assignment, abort.signal);
+      void this.#run(key, assignment, hasSteps, abort.signal);
     });
   }
 
@@ -90,8 +93,8 @@ export class Runner {
     this.stopHandling();
   }
 
-  async #run(key: Key, assignment: Assignment, signal: AbortSignal): Promise<void> {
-    const outcome = await this.#outcome(key, assignment, signal);
+  async #run(key: Key, assignment: Assignment, hasSteps: boolean, signal: AbortSignal): Promise<void> {
+    const outcome = await this.#outcome(key, assignment, hasSteps, signal);
     this.#running.delete(key);
     if ("result" in outcome) {
       this.#upstream.completed(key, outcome.result);
@@ -104,6 +107,7 @@ export class Runner {
   async #outcome(
     key: Key,
     assignment: Assignment,
+    hasSteps: boolean,
     signal: AbortSignal,
   ): Promise<{ result: Payload } | { failure: WireFailure }> {
     const registered = this.#handlers.get(assignment.spec?.type ?? "") ?? this.#handlers.get("*");
@@ -119,7 +123,8 @@ export class Runner {
     try {
       const dependencies = await this.#dependencies(assignment, signal);
       signal.throwIfAborted();
-      const context = new Context(assignment, dependencies, this.#upstream.reporter(key), signal);
+      const steps = new Steps(assignment, hasSteps, this.#upstream.recorder(key, assignment));
+      const context = new Context(assignment, dependencies, this.#upstream.reporter(key), steps, signal);
       return this.#encoded(key, await registered.handler(input as never, context));
     } catch (error) {
       return {

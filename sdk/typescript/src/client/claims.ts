@@ -18,7 +18,7 @@ import { cut, date, duration, given, optionalDuration, stringList } from "../con
 import { TaskError } from "../errors.js";
 import { failureOf } from "../failure.js";
 import { requestIdOr } from "../ids.js";
-import { dependencyFrom, type DependencyResult, type Receipt, receiptFrom } from "../models.js";
+import { dependencyFrom, type DependencyResult, type Receipt, receiptFrom, type Step, stepFrom } from "../models.js";
 import { decode, encode } from "../payload.js";
 import { taskIdOf, type TaskRef } from "../spec.js";
 import { type Call, callOf } from "../transport.js";
@@ -45,6 +45,10 @@ export class Claim {
   readonly dependencies: readonly DependencyResult[];
   /** Some results did not fit. */
   readonly dependenciesTruncated: boolean;
+  /** Steps that earlier attempts of the run recorded, as many as fit. */
+  readonly steps: readonly Step[];
+  /** How many there are. When `steps` has fewer, ask `client.steps` for all. */
+  readonly stepCount: number;
   /** When the attempt times out. */
   readonly deadline: Date | undefined;
   /** When the lease ends. */
@@ -61,6 +65,8 @@ export class Claim {
     this.description = wire.spec?.description ?? "";
     this.dependencies = wire.dependencies.map(dependencyFrom);
     this.dependenciesTruncated = wire.dependenciesTruncated;
+    this.steps = wire.steps.map(stepFrom);
+    this.stepCount = wire.stepCount;
     this.deadline = date(wire.deadline);
     this.leaseExpiresAt = date(wire.leaseExpiresAt);
   }
@@ -113,6 +119,16 @@ export interface ClaimOptions extends CommandOptions {
   readonly wait?: number | undefined;
 }
 
+/** A step that is done: later attempts of the run are given its result. */
+export interface StepResult {
+  /** What you call it: 1 to 128 bytes. */
+  readonly name: string;
+  /** How many steps of this name the attempt began before it. Default 0. */
+  readonly occurrence?: number | undefined;
+  /** What it gave; becomes a payload. */
+  readonly result: unknown;
+}
+
 /** What a heartbeat says beside that the claim is still worked on. */
 export interface HeartbeatOptions {
   /** Milliseconds from now that the lease is to last: 1 s to 24 h. Default what was claimed. */
@@ -125,6 +141,8 @@ export interface HeartbeatOptions {
   readonly message?: string | undefined;
   /** What the next attempt is to begin from. */
   readonly checkpoint?: unknown;
+  /** Steps that are done: at most 100, together at most 3 MiB. */
+  readonly steps?: readonly StepResult[] | undefined;
 }
 
 /** What ends a task that nobody has. */
@@ -168,7 +186,7 @@ export function claimCall(
 
 /** @internal */
 export function heartbeatCall(namespace: string, claim: Claim, options: HeartbeatOptions): Call<Lease> {
-  const { progress, phase = "", message = "", checkpoint } = options;
+  const { progress, phase = "", message = "", checkpoint, steps = [] } = options;
   const tells = progress !== undefined || phase !== "" || message !== "";
   const request: MessageInitShape<typeof HeartbeatTaskRequestSchema> = given({
     namespace,
@@ -176,6 +194,11 @@ export function heartbeatCall(namespace: string, claim: Claim, options: Heartbea
     lease: optionalDuration(options.lease, "lease"),
     progress: tells ? progressOf(progress, phase, message) : undefined,
     checkpoint: checkpoint === undefined ? undefined : encode(checkpoint, "checkpoint"),
+    steps: steps.map(({ name, occurrence = 0, result }, index) => ({
+      name,
+      occurrence,
+      result: encode(result, `steps[${String(index)}].result`),
+    })),
   });
   return callOf(AgentService.method.heartbeatTask, request, (answer) => ({
     expiresAt: date(answer.leaseExpiresAt),

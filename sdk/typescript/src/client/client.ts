@@ -12,6 +12,8 @@ import {
   type Priority,
   type Receipt,
   receiptFrom,
+  type Step,
+  stepFrom,
   Task,
   type TaskEvent,
   type TaskState,
@@ -58,6 +60,12 @@ export interface ListOptions extends PageOptions {
   readonly createdBefore?: Date | undefined;
   /** Whose id ends with these hexadecimal digits, hyphens left out. At least 6. */
   readonly idSuffix?: string | undefined;
+}
+
+/** Which steps. */
+export interface StepListOptions extends PageOptions {
+  /** Of this run, from 1. Default the latest. */
+  readonly run?: number | undefined;
 }
 
 /** What to change of a task. What is left out stays as it is. */
@@ -289,6 +297,20 @@ export class Client {
     );
   }
 
+  /** Gives the steps that a run of a task recorded, in that order; pages are fetched as needed. */
+  steps(task: TaskRef, options: StepListOptions = {}): AsyncGenerator<Step, void, undefined> {
+    const { run = 0, pageSize = 0 } = options;
+    const request = { namespace: this.namespace, taskId: taskIdOf(task), run, pageSize };
+    return this.#caller.pages(
+      (pageToken) =>
+        callOf(TaskService.method.listSteps, { ...request, pageToken }, (answer) => ({
+          items: answer.steps.map(stepFrom),
+          nextPageToken: answer.nextPageToken,
+        })),
+      options,
+    );
+  }
+
   /**
    * Gives events as they are committed: of a task from its first, of the namespace (without a task) from now, or behind a
    * cursor. With `untilEnded` it stops when the task has ended.
@@ -303,7 +325,7 @@ export class Client {
     return this.#make(call, { ...options, timeout: options.timeout ?? (options.wait ?? 0) + MORE });
   }
 
-  /** Extends the lease of a claimed task, and reports progress and a checkpoint if given. */
+  /** Extends the lease of a claimed task, and reports progress, a checkpoint and steps if given: all of it, or nothing. */
   async heartbeat(claim: Claim, options: HeartbeatOptions & CallOptions = {}): Promise<Lease> {
     return this.#make(heartbeatCall(this.namespace, claim, options), options);
   }

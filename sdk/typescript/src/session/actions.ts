@@ -12,12 +12,12 @@ export type Action =
   | { readonly kind: "connect"; readonly address: Address }
   /** Cut the stream; its end need not be told. */
   | { readonly kind: "cut" }
-  /** Run the handler of this assignment. */
-  | { readonly kind: "start"; readonly key: Key; readonly assignment: Assignment }
+  /** Run the handler of this assignment. `hasSteps`: the server that gave it has said what is recorded. */
+  | { readonly kind: "start"; readonly key: Key; readonly assignment: Assignment; readonly hasSteps: boolean }
   /** Cancel the handler of this attempt. `reported`: its outcome is still reported when it has ended. */
   | { readonly kind: "stop"; readonly key: Key; readonly reason: string; readonly reported: boolean }
-  /** A checkpoint is committed, or, with an error, it isn't and never will be. */
-  | CheckpointSettled
+  /** A checkpoint or step is committed, or, with an error, it isn't and never will be. */
+  | ReportSettled
   /** Run the handler of this message. */
   | { readonly kind: "handle"; readonly message: Message }
   /** Cancel the handler of the message. */
@@ -27,9 +27,9 @@ export type Action =
   /** The session is over: close the stream. With an error when trying again can't help. */
   | { readonly kind: "end"; readonly error: StatusError | undefined };
 
-/** What became of a checkpoint. */
-export interface CheckpointSettled {
-  readonly kind: "checkpointSettled";
+/** What became of a checkpoint or step. */
+export interface ReportSettled {
+  readonly kind: "reportSettled";
   readonly ticket: number;
   readonly error: StatusError | undefined;
 }

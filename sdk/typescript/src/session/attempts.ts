@@ -78,7 +78,7 @@ export class Attempts {
   }
 
   /** An assignment came; `refusal` says why it is not taken, if it isn't. The same attempt coming twice runs once. */
-  assign(assignment: Assignment, refusal: string | undefined): void {
+  assign(assignment: Assignment, refusal: string | undefined, hasSteps: boolean): void {
     const lease = assignment.attempt;
     const key = keyOf(lease);
     if (lease === undefined || this.#attempts.has(key)) {
@@ -88,7 +88,7 @@ export class Attempts {
     const rest = { cancelRequested: false, progress: undefined, progressDue: 0 };
     this.#attempts.set(key, { key, lease, running, closed: !running, ...rest });
     if (refusal === undefined) {
-      this.#act({ kind: "start", key, assignment });
+      this.#act({ kind: "start", key, assignment, hasSteps });
       this.#outbox.add(reportOf(lease, { case: "accepted", value: {} }));
     } else {
       this.#outbox.add(rejection(lease, refusal));
@@ -105,7 +105,7 @@ export class Attempts {
     this.#dropProgress(attempt);
     if (!attempt.closed && isWanted) {
       attempt.closed = true;
-      // A handler that ended while a checkpoint still waits for room doesn't want it any more.
+      // A handler that ended while a checkpoint or step still waits for room doesn't want it any more.
       this.#outbox.dropWaiting(key, leaseLost("the handler has ended"));
       this.#outbox.add(report(attempt.lease));
     }

@@ -15,7 +15,8 @@ import { StatusCode, type StatusError, statusError } from "../errors.js";
 export type Frame = AttachRequest["frame"];
 
 type FrameInit = NonNullable<NonNullable<Parameters<typeof create<typeof AttachRequestSchema>>[1]>["frame"]>;
-type ReportInit = NonNullable<NonNullable<Parameters<typeof create<typeof ReportSchema>>[1]>["kind"]>;
+/** What a report says. */
+export type ReportInit = NonNullable<NonNullable<Parameters<typeof create<typeof ReportSchema>>[1]>["kind"]>;
 
 /** A frame from its parts. */
 export function frameOf(frame: FrameInit): Frame {

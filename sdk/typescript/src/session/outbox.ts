@@ -3,11 +3,10 @@
 import { toBinary } from "@bufbuild/protobuf";
 
 import { type Receipt, ReceiptStatus, type Report, ReportSchema } from "../_gen/callboard/v1/agent_pb.js";
-import { ErrorReasonSchema } from "../_gen/callboard/v1/error_pb.js";
-import { enumName } from "../convert.js";
-import { StatusCode, type StatusError, statusError } from "../errors.js";
+import type { StatusError } from "../errors.js";
 import { Backoff, type Random } from "../retry.js";
-import type { CheckpointSettled } from "./actions.js";
+import type { ReportSettled } from "./actions.js";
+import { isOfTheStep, isStep, refused, type Saved } from "./saved.js";
 import { type Key, keyOf } from "./states.js";
 
 /** Items in a frame at most. */
@@ -22,7 +21,7 @@ interface Kept {
   readonly key: Key;
   readonly report: Report;
   readonly size: number;
-  /** The caller's, of a checkpoint. */
+  /** Of whoever waits for it: of a checkpoint or step. */
   readonly ticket: number | undefined;
   readonly backoff: Backoff;
   inFlight: boolean;
@@ -31,9 +30,9 @@ interface Kept {
 }
 
 /** What a receipt made of its report. */
-export type Settled = "committed" | "refused" | "retry";
+export type Settled = "committed" | "refused" | "stepRefused" | "retry";
 
-/** Reports in their order. At most `limit` of them wait before checkpoints wait outside. */
+/** Reports in their order. At most `limit` of them wait before checkpoints and steps wait outside. */
 export class Outbox {
   readonly #limit: number;
   readonly #random: Random;
@@ -43,8 +42,8 @@ export class Outbox {
   /** How many of those kept are not in flight. */
   #waiting = 0;
   #outside: { readonly report: Report; readonly ticket: number }[] = [];
-  #settled: CheckpointSettled[] = [];
-  /** The newest report of an attempt that is committed: an older one adds nothing to it. */
+  #settled: ReportSettled[] = [];
+  /** The newest report of an attempt that is committed: an older one adds nothing to it, unless it is a step. */
   readonly #committed = new Map<Key, bigint>();
 
   constructor(limit: number, random: Random) {
@@ -74,8 +73,8 @@ export class Outbox {
     }
   }
 
-  /** Keeps a checkpoint when there is room, else lets it wait outside, with whoever saves it. */
-  addCheckpoint(report: Report, ticket: number): void {
+  /** Keeps a checkpoint or step when there is room, else lets it wait outside, with whoever saves it. */
+  addAwaited(report: Report, ticket: number): void {
     this.#outside.push({ report, ticket });
     this.#letIn();
   }
@@ -138,9 +137,9 @@ export class Outbox {
     const kept = this.#kept.get(receipt.reportId);
     if (receipt.status === ReceiptStatus.REFUSED) {
       if (kept !== undefined) {
-        this.#settle(kept, refused(receipt));
+        this.#settle(kept, refused(kept.report, receipt));
       }
-      return "refused";
+      return kept !== undefined && isOfTheStep(kept.report, receipt) ? "stepRefused" : "refused";
     }
     if (kept === undefined) {
       return undefined;
@@ -152,7 +151,7 @@ export class Outbox {
       return "committed";
     }
     if (receipt.status === ReceiptStatus.RETRY) {
-      if ((this.#committed.get(kept.key) ?? 0n) > receipt.reportId) {
+      if (isSuperseded(kept, this.#committed.get(kept.key) ?? 0n)) {
         this.#settle(kept, undefined);
         return "committed";
       }
@@ -171,20 +170,33 @@ export class Outbox {
     }
   }
 
-  /** Forgets the checkpoints of an attempt that wait outside. */
+  /** Forgets the checkpoints and steps of an attempt that wait outside. */
   dropWaiting(key: Key, error: StatusError): void {
-    const isOfIt = (one: { readonly report: Report }): boolean => keyOf(one.report.attempt) === key;
-    for (const { ticket } of this.#outside.filter(isOfIt)) {
-      this.#settled.push({ kind: "checkpointSettled", ticket, error });
+    this.#dropOutside((report) => keyOf(report.attempt) === key, error);
+  }
+
+  /** Forgets all checkpoints, or all steps: the server that is attached takes none. */
+  giveUpKind(kind: Saved, error: StatusError): void {
+    this.#dropOutside((report) => report.kind.case === kind, error);
+    for (const kept of [...this.#kept.values()]) {
+      if (kept.report.kind.case === kind && this.#kept.has(kept.report.reportId)) {
+        this.#settle(kept, error);
+      }
     }
-    this.#outside = this.#outside.filter((one) => !isOfIt(one));
+  }
+
+  #dropOutside(isMeant: (report: Report) => boolean, error: StatusError): void {
+    for (const { ticket } of this.#outside.filter(({ report }) => isMeant(report))) {
+      this.#settled.push({ kind: "reportSettled", ticket, error });
+    }
+    this.#outside = this.#outside.filter(({ report }) => !isMeant(report));
   }
 
   /** Forgets everything; nobody waits for it any longer. */
   giveUp(error: StatusError): void {
     for (const { ticket } of [...this.#kept.values(), ...this.#outside]) {
       if (ticket !== undefined) {
-        this.#settled.push({ kind: "checkpointSettled", ticket, error });
+        this.#settled.push({ kind: "reportSettled", ticket, error });
       }
     }
     this.#kept.clear();
@@ -193,8 +205,8 @@ export class Outbox {
     this.#outside = [];
   }
 
-  /** The checkpoints that are decided, each with the error if it was refused. */
-  takeSettled(): CheckpointSettled[] {
+  /** The checkpoints and steps that are decided, each with the error if it was refused. */
+  takeSettled(): ReportSettled[] {
     const settled = this.#settled;
     this.#settled = [];
     return settled;
@@ -236,11 +248,11 @@ export class Outbox {
     const siblings = this.#of.get(kept.key);
     siblings?.delete(kept.report.reportId);
     if (kept.ticket !== undefined) {
-      this.#settled.push({ kind: "checkpointSettled", ticket: kept.ticket, error });
+      this.#settled.push({ kind: "reportSettled", ticket: kept.ticket, error });
     }
     const committed = this.#committed.get(kept.key) ?? 0n;
     for (const other of [...(siblings?.values() ?? [])]) {
-      if (!other.inFlight && other.report.reportId < committed && this.#kept.has(other.report.reportId)) {
+      if (!other.inFlight && isSuperseded(other, committed) && this.#kept.has(other.report.reportId)) {
         this.#settle(other, undefined);
       }
     }
@@ -252,7 +264,7 @@ export class Outbox {
   }
 }
 
-function refused(receipt: Receipt): StatusError {
-  const reason = enumName(ErrorReasonSchema, receipt.reason, "ERROR_REASON_");
-  return statusError(StatusCode.FAILED_PRECONDITION, receipt.message, { reason });
+/** Whether a newer report that is committed makes it needless: a checkpoint replaces those before it, a step doesn't. */
+function isSuperseded({ report }: Kept, committed: bigint): boolean {
+  return report.reportId < committed && !isStep(report);
 }

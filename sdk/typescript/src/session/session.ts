@@ -23,23 +23,32 @@ import {
 } from "../_gen/callboard/v1/agent_pb.js";
 import type { MessageReceiptBatch, MessageSend } from "../_gen/callboard/v1/message_pb.js";
 import type { Payload } from "../_gen/callboard/v1/payload_pb.js";
-import { milliseconds } from "../convert.js";
+import type { StepRecord } from "../_gen/callboard/v1/step_pb.js";
 import { StatusCode, type StatusError, statusError } from "../errors.js";
 import type { WireFailure } from "../failure.js";
-import { Backoff, type Random } from "../retry.js";
-import { type Address, parseAddress } from "../settings.js";
+import type { Random } from "../retry.js";
+import type { Address } from "../settings.js";
 import type { Action } from "./actions.js";
 import { Attempts } from "./attempts.js";
-import { earliest, type Frame, frameOf, leaseLost, noMessages, rejection, reportOf } from "./frames.js";
+import {
+  earliest,
+  type Frame,
+  frameOf,
+  leaseLost,
+  noMessages,
+  type ReportInit,
+  rejection,
+  reportOf,
+} from "./frames.js";
 import { Inbox } from "./inbox.js";
+import { Link, type State } from "./link.js";
 import { Outbox } from "./outbox.js";
+import { type Saved, SAVED, untaken } from "./saved.js";
 import { Sending } from "./sending.js";
-import { Drain, isFatal, type Key, keyOf, newStream, type State } from "./states.js";
+import { Drain, isFatal, type Key, keyOf } from "./states.js";
 
 /** What every agent lists; `messages` comes with a handler of them. */
-export const FEATURES = ["cancellation", "drain", "message_receipts"] as const;
-/** From connecting to the welcome; then the next address is tried. */
-export const WELCOME_WITHIN = 10_000;
+export const FEATURES = ["cancellation", "drain", "message_receipts", "steps"] as const;
 /** How long a drain waits for receipts once no handler runs. */
 export const RECEIPTS_WITHIN = 5_000;
 
@@ -61,16 +70,7 @@ export interface SessionOptions {
 export class Session {
   readonly #options: SessionOptions;
   readonly #types: ReadonlySet<string>;
-  #nextAddress = 0;
-  /** Where a draining server sends us. */
-  #endpoint: Address | undefined;
-  readonly #backoff: Backoff;
-
-  #state: State = "detached";
-  #agentId = "";
-  #epoch = 0n;
-  #connectAt: number | undefined;
-  #stream = newStream(0);
+  readonly #link: Link;
   #drain: Drain | undefined;
   readonly #outbox: Outbox;
   readonly #attempts: Attempts;
@@ -81,7 +81,7 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#types = new Set(options.profile.handles.map((handler) => handler.type));
-    this.#backoff = new Backoff(options.random);
+    this.#link = new Link(options.addresses, options.random);
     this.#outbox = new Outbox(Math.max(1, options.profile.slots) * 4, options.random);
     this.#attempts = new Attempts(this.#outbox, (action) => this.#actions.push(action));
     this.#sending = new Sending(options.random);
@@ -90,17 +90,22 @@ export class Session {
 
   /** Where it is. */
   get state(): State {
-    return this.#state;
+    return this.#link.state;
   }
 
   /** The agent's id; empty before the first welcome. */
   get agentId(): string {
-    return this.#agentId;
+    return this.#link.agentId;
   }
 
   /** The epoch of the latest session; 0 before the first welcome. */
   get epoch(): bigint {
-    return this.#epoch;
+    return this.#link.epoch;
+  }
+
+  /** Whether the server that is attached takes no steps. */
+  get lacksSteps(): boolean {
+    return this.#link.lacks("steps");
   }
 
   /** The attempts whose handlers run. */
@@ -112,32 +117,32 @@ export class Session {
 
   /** Begins; does nothing when it was stopped before. */
   start(now: number): void {
-    this.#connectAt = now;
+    this.#link.begin(now);
     this.tick(now);
   }
 
   /** The stream ended or could not be opened; with its status unless that was OK. */
   disconnected(now: number, error: StatusError | undefined): void {
-    if (this.#state === "detached" || this.#state === "stopped") {
+    if (this.state === "detached" || this.state === "stopped") {
       return;
     }
-    if (error !== undefined && isFatal(error, this.#state === "attached")) {
+    if (error !== undefined && isFatal(error, this.#link.isAttached)) {
       this.#end(error);
       return;
     }
-    this.#detach(now, this.#backoff.delay());
+    this.#detach(now);
     this.tick(now);
   }
 
   /** A frame came. */
   received(now: number, { frame }: AttachResponse): void {
-    if (this.#state !== "hello" && this.#state !== "attached") {
+    if (this.state !== "hello" && this.state !== "attached") {
       return;
     }
-    this.#stream.lastReceived = now;
+    this.#link.received(now);
     if (frame.case === "welcome") {
       this.#welcome(frame.value);
-    } else if (this.#state === "attached") {
+    } else if (this.#link.isAttached) {
       this.#attachedFrame(now, frame);
     }
     this.tick(now);
@@ -145,14 +150,14 @@ export class Session {
 
   /** A handler ended with a result. */
   completed(now: number, key: Key, result: Payload): void {
-    const isWanted = this.#state !== "stopped";
+    const isWanted = this.state !== "stopped";
     this.#attempts.ended(key, isWanted, (lease) => reportOf(lease, { case: "completed", value: { result } }));
     this.tick(now);
   }
 
   /** A handler ended with an error. */
   failed(now: number, key: Key, failure: WireFailure): void {
-    const isWanted = this.#state !== "stopped";
+    const isWanted = this.state !== "stopped";
     this.#attempts.ended(key, isWanted, (lease) => reportOf(lease, { case: "failed", value: { failure } }));
     this.tick(now);
   }
@@ -162,25 +167,33 @@ export class Session {
     this.#attempts.progressed(key, progress);
   }
 
-  /** A handler wants a checkpoint saved; `checkpointSettled` with the ticket tells what became of it. */
+  /** A handler wants a checkpoint saved; `reportSettled` with the ticket tells what became of it. */
   checkpointed(key: Key, data: Payload, ticket: number): void {
+    this.#save(key, { case: "checkpoint", value: { data } }, ticket);
+  }
+
+  /** A handler wants a step recorded; `reportSettled` with the ticket tells what became of it. */
+  stepped(key: Key, record: StepRecord, ticket: number): void {
+    this.#save(key, { case: "step", value: record }, ticket);
+  }
+
+  #save(key: Key, kind: ReportInit & { readonly case: Saved }, ticket: number): void {
     const attempt = this.#attempts.find(key);
-    if (attempt === undefined || this.#state === "stopped") {
-      this.#actions.push({ kind: "checkpointSettled", ticket, error: leaseLost("the lease is lost") });
-    } else if (this.#lacks("checkpoint")) {
-      const error = statusError(StatusCode.UNIMPLEMENTED, "the server takes no checkpoints");
-      this.#actions.push({ kind: "checkpointSettled", ticket, error });
+    if (attempt === undefined || this.state === "stopped") {
+      this.#actions.push({ kind: "reportSettled", ticket, error: leaseLost("the lease is lost") });
+    } else if (this.#link.lacks(SAVED[kind.case])) {
+      this.#actions.push({ kind: "reportSettled", ticket, error: untaken(kind.case) });
     } else {
-      this.#outbox.addCheckpoint(reportOf(attempt.lease, { case: "checkpoint", value: { data } }), ticket);
+      this.#outbox.addAwaited(reportOf(attempt.lease, kind), ticket);
     }
   }
 
   /** A handler sends a message; `sendSettled` with the ticket tells what became of it. */
   send(send: MessageSend, ticket: number): void {
-    if (this.#state === "stopped") {
+    if (this.state === "stopped") {
       const outcome = statusError(StatusCode.UNAVAILABLE, "the agent has stopped");
       this.#actions.push({ kind: "sendSettled", ticket, outcome });
-    } else if (this.#lacks("messages")) {
+    } else if (this.#link.lacks("messages")) {
       this.#actions.push({ kind: "sendSettled", ticket, outcome: noMessages() });
     } else {
       this.#sending.add(send, ticket);
@@ -199,7 +212,7 @@ export class Session {
 
   /** The agent takes nothing new and ends when what it has is done, or the time is over. */
   drain(now: number, timeout = this.#options.drainTimeout): void {
-    if (this.#drain === undefined && this.#state !== "stopped") {
+    if (this.#drain === undefined && this.state !== "stopped") {
       this.#drain = new Drain(now + timeout);
       this.tick(now);
     }
@@ -207,14 +220,14 @@ export class Session {
 
   /** Ends at once; what was running is requeued by the server. */
   stop(): void {
-    if (this.#state !== "stopped") {
+    if (this.state !== "stopped") {
       this.#end(undefined);
     }
   }
 
   /** Time passed: does whatever is due. */
   tick(now: number): void {
-    if (this.#state === "stopped") {
+    if (this.state === "stopped") {
       return;
     }
     if (this.#drain !== undefined) {
@@ -225,11 +238,11 @@ export class Session {
         this.#actions.push({ kind: "handle", message });
       }
     }
-    if (this.#state === "detached" && this.#connectAt !== undefined && now >= this.#connectAt) {
-      this.#connect(now);
-    } else if (this.#isSilent(now)) {
+    if (this.#link.isDue(now)) {
+      this.#actions.push({ kind: "connect", address: this.#link.connect(now) });
+    } else if (this.#link.isSilent(now)) {
       this.#actions.push({ kind: "cut" });
-      this.#detach(now, this.#backoff.delay());
+      this.#detach(now);
     }
   }
 
@@ -248,89 +261,44 @@ export class Session {
     if (frame === undefined) {
       return undefined;
     }
-    this.#stream.lastSent = now;
+    this.#link.sent(now);
     return create(AttachRequestSchema, { frame });
   }
 
   /** When `tick` is due at the latest; undefined when only an event can change something. */
   tickAt(): number | undefined {
-    if (this.#state === "stopped") {
+    if (this.state === "stopped") {
       return undefined;
     }
     const waiting = this.#drain === undefined ? this.#inbox.startAt() : this.#drain.due();
-    return earliest(this.#streamDueAt(), waiting);
-  }
-
-  #streamDueAt(): number | undefined {
-    switch (this.#state) {
-      case "detached":
-        return this.#connectAt;
-      case "attached":
-        return this.#stream.lastReceived + this.#stream.lease;
-      default:
-        return this.#stream.opened + WELCOME_WITHIN;
-    }
+    return earliest(this.#link.dueAt(), waiting);
   }
 
   /** When `nextFrame` has one at the latest, after it had none; undefined when only an event can bring one. */
   sendAt(): number | undefined {
-    if (this.#state !== "attached") {
+    if (this.state !== "attached") {
       return undefined;
     }
-    const progress = this.#lacks("progress") ? [] : this.#attempts.progressDueAt();
-    const mail = this.#lacks("messages") ? [] : [this.#inbox.dueAt(), this.#sending.dueAt()];
-    return earliest(this.#heartbeatAt(), this.#outbox.dueAt(), ...progress, ...mail);
-  }
-
-  #heartbeatAt(): number {
-    return this.#stream.lastSent + this.#stream.lease / 3;
+    const progress = this.#link.lacks("progress") ? [] : this.#attempts.progressDueAt();
+    const mail = this.#link.lacks("messages") ? [] : [this.#inbox.dueAt(), this.#sending.dueAt()];
+    return earliest(this.#link.heartbeatAt(), this.#outbox.dueAt(), ...progress, ...mail);
   }
 
   // Streams.
 
-  #connect(now: number): void {
-    const { addresses } = this.#options;
-    let address = this.#endpoint;
-    this.#endpoint = undefined;
-    if (address === undefined) {
-      address = addresses[this.#nextAddress] ?? addresses[0];
-      this.#nextAddress = (this.#nextAddress + 1) % addresses.length;
-    }
-    this.#state = "connecting";
-    this.#connectAt = undefined;
-    this.#stream = newStream(now);
-    this.#actions.push({ kind: "connect", address });
-  }
-
-  #detach(now: number, delay: number): void {
-    this.#state = "detached";
-    this.#connectAt = now + delay;
+  #detach(now: number): void {
+    this.#link.detach(now);
     this.#attempts.dropAllProgress();
   }
 
-  #isSilent(now: number): boolean {
-    if (this.#state === "attached") {
-      return now >= this.#stream.lastReceived + this.#stream.lease;
-    }
-    const isWaiting = this.#state === "connecting" || this.#state === "hello";
-    return isWaiting && now >= this.#stream.opened + WELCOME_WITHIN;
-  }
-
   #serverDrains(now: number, endpoints: readonly string[]): void {
-    for (const url of endpoints) {
-      try {
-        this.#endpoint = parseAddress(url);
-        break;
-      } catch {
-        continue;
-      }
-    }
     this.#actions.push({ kind: "cut" });
-    this.#detach(now, 0);
+    this.#link.leaveFor(now, endpoints);
+    this.#attempts.dropAllProgress();
   }
 
   #end(error: StatusError | undefined): void {
-    this.#state = "stopped";
+    this.#link.stop();
     for (const attempt of this.#attempts.ours()) {
       this.#attempts.close(attempt, "the agent stops");
     }
@@ -346,7 +314,7 @@ export class Session {
     switch (frame.case) {
       case "assignments":
         frame.value.assignments.forEach((assignment) => {
-          this.#attempts.assign(assignment, this.#refusal(assignment));
+          this.#attempts.assign(assignment, this.#refusal(assignment), !this.lacksSteps);
         });
         break;
       case "receipts":
@@ -379,16 +347,10 @@ export class Session {
   }
 
   #welcome(welcome: Welcome): void {
-    if (this.#state !== "hello") {
+    if (this.state !== "hello") {
       return;
     }
-    this.#state = "attached";
-    this.#agentId = welcome.agentId;
-    this.#epoch = welcome.sessionEpoch;
-    this.#stream.features = new Set(welcome.features);
-    const lease = welcome.lease === undefined ? 0 : milliseconds(welcome.lease);
-    this.#stream.lease = lease > 0 ? lease : this.#stream.lease;
-    this.#backoff.reset();
+    this.#link.welcome(welcome);
     const held = new Set(welcome.held.map(keyOf));
     for (const attempt of this.#attempts.ours().filter((one) => !held.has(one.key))) {
       this.#attempts.close(attempt, "the lease was lost while the agent was away");
@@ -396,8 +358,13 @@ export class Session {
     this.#outbox.sendAllAgain();
     this.#sending.sendAllAgain();
     this.#inbox.sendAllAgain();
-    if (this.#lacks("messages")) {
+    if (this.#link.lacks("messages")) {
       this.#sending.giveUp(noMessages());
+    }
+    for (const kind of ["checkpoint", "step"] as const) {
+      if (this.#link.lacks(SAVED[kind])) {
+        this.#outbox.giveUpKind(kind, untaken(kind));
+      }
     }
     if (this.#drain !== undefined) {
       this.#drain.announced = this.#drain.closedSlots = false;
@@ -437,7 +404,7 @@ export class Session {
     }
     drain.receiptsUntil ??= now + RECEIPTS_WITHIN;
     // The server hears of the drain before the stream's end: it hands what it was just pushing to others at once.
-    const isTold = drain.announced || this.#state !== "attached";
+    const isTold = drain.announced || this.state !== "attached";
     if ((isTold && this.#outbox.isEmpty() && this.#isMailIdle()) || now >= drain.receiptsUntil) {
       this.#end(undefined);
     }
@@ -457,15 +424,15 @@ export class Session {
   // Frames that go.
 
   #nextFrame(now: number): Frame | undefined {
-    if (this.#state === "connecting") {
-      this.#state = "hello";
+    if (this.state === "connecting") {
+      this.#link.greet();
       return { case: "hello", value: this.#hello() };
     }
-    if (this.#state !== "attached") {
+    if (this.state !== "attached") {
       return undefined;
     }
     const frame = this.#drainFrame() ?? this.#mailFrame(now) ?? this.#reportsFrame(now);
-    if (frame !== undefined || now < this.#heartbeatAt()) {
+    if (frame !== undefined || now < this.#link.heartbeatAt()) {
       return frame;
     }
     return frameOf({ case: "heartbeat", value: {} });
@@ -480,19 +447,19 @@ export class Session {
     if (drain === undefined || drain.announced) {
       return undefined;
     }
-    if (!this.#isMailIdle() && !this.#lacks("messages")) {
-      if (drain.closedSlots || this.#lacks("slots")) {
+    if (!this.#isMailIdle() && !this.#link.lacks("messages")) {
+      if (drain.closedSlots || this.#link.lacks("slots")) {
         return undefined;
       }
       drain.closedSlots = true;
       return frameOf({ case: "slots", value: { slots: 0 } });
     }
     drain.announced = true;
-    return this.#lacks("drain") ? undefined : frameOf({ case: "drain", value: {} });
+    return this.#link.lacks("drain") ? undefined : frameOf({ case: "drain", value: {} });
   }
 
   #mailFrame(now: number): Frame | undefined {
-    if (this.#lacks("messages")) {
+    if (this.#link.lacks("messages")) {
       return undefined;
     }
     const messageIds = this.#inbox.takeAcknowledgements(now);
@@ -504,7 +471,7 @@ export class Session {
   }
 
   #reportsFrame(now: number): Frame | undefined {
-    const progress = this.#lacks("progress") ? [] : this.#attempts.takeProgress(now);
+    const progress = this.#link.lacks("progress") ? [] : this.#attempts.takeProgress(now);
     const reports = [...this.#outbox.take(now), ...progress];
     return reports.length > 0 ? frameOf({ case: "reports", value: { reports } }) : undefined;
   }
@@ -513,11 +480,6 @@ export class Session {
     const { namespace, profile, instanceId, takesMessages } = this.#options;
     const held = this.#attempts.held();
     const features = takesMessages ? [...FEATURES, "messages"] : [...FEATURES];
-    return create(HelloSchema, { namespace, profile, held, features, previousEpoch: this.#epoch, instanceId });
-  }
-
-  /** Whether the server is known not to take such frames. While detached nobody knows. */
-  #lacks(feature: string): boolean {
-    return this.#state === "attached" && !this.#stream.features.has(feature);
+    return create(HelloSchema, { namespace, profile, held, features, previousEpoch: this.#link.epoch, instanceId });
   }
 }

@@ -1,4 +1,4 @@
-// What a session remembers of itself: where it is, its attempts, its stream, its drain.
+// What a session remembers of itself: the keys of its attempts, its drain; and what ends it.
 
 import type { Attempt as Lease } from "../_gen/callboard/v1/agent_pb.js";
 import { StatusCode, type StatusError } from "../errors.js";
@@ -10,9 +10,6 @@ const FATAL_CODES = new Set<StatusCode>([
   StatusCode.PERMISSION_DENIED,
   StatusCode.UNAUTHENTICATED,
 ]);
-
-/** Where the session is. Draining is told apart: an agent drains in any of them. */
-export type State = "detached" | "connecting" | "hello" | "attached" | "stopped";
 
 /** What tells attempts apart: `TASK/ATTEMPT`. */
 export type Key = string;
@@ -37,21 +34,6 @@ export class Drain {
   due(): number {
     return this.receiptsUntil ?? this.handlersUntil;
   }
-}
-
-/** What belongs to one stream and ends with it. */
-export interface Stream {
-  opened: number;
-  lastSent: number;
-  lastReceived: number;
-  /** Milliseconds that either side may be silent. */
-  lease: number;
-  features: ReadonlySet<string>;
-}
-
-/** A stream that begins now. */
-export function newStream(now: number): Stream {
-  return { opened: now, lastSent: now, lastReceived: now, lease: 10_000, features: new Set() };
 }
 
 /** Whether attaching again can't help. */

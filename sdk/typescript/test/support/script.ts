@@ -23,9 +23,10 @@ import {
   ProgressSchema,
   ReceiptStatus,
   type Report,
+  StepRecordSchema,
 } from "../../src/v1.js";
 
-export const FEATURES = ["progress", "checkpoint", "slots", "drain"];
+export const FEATURES = ["progress", "checkpoint", "slots", "drain", "steps"];
 /** Milliseconds. */
 export const LEASE = 9_000;
 
@@ -177,6 +178,10 @@ export class Script {
 
   progress(task: string, fraction: number): void {
     this.session.progressed(key(task), create(ProgressSchema, { fraction }));
+  }
+
+  step(task: string, name: string, ticket: number): void {
+    this.session.stepped(key(task), create(StepRecordSchema, { name, result: encode("done", "result") }), ticket);
   }
 
   send(requestId: string, ticket: number): void {

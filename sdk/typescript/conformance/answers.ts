@@ -1,0 +1,73 @@
+// What the SDK gave, as lines say it.
+
+import type { AgentInfo, Claim, DependencyResult, Failure, Message, Receipt, Task, TaskEvent } from "callboard";
+
+import { lineOf } from "./values.js";
+
+export function receiptLine({ taskId, state, run, existing }: Receipt): object {
+  return { task_id: taskId, state, run, existing };
+}
+
+export function taskLine(task: Task): object {
+  const { id, type, key, state, priority, run, attempt, agent, tags, phase, progress } = task;
+  return {
+    task_id: id,
+    type,
+    key,
+    state,
+    priority,
+    run,
+    attempt,
+    attempts_used: task.attemptsUsed,
+    agent,
+    tags,
+    phase,
+    progress,
+    cancel_requested: task.cancelRequested,
+    failure: failureLine(task.failure),
+  };
+}
+
+function failureLine(failure: Failure | undefined): object | null {
+  if (failure === undefined) {
+    return null;
+  }
+  const { type, message, retryable, retryAfter, details, cause } = failure;
+  return {
+    type,
+    message,
+    retryable,
+    retry_after_ms: retryAfter ?? null,
+    details: lineOf(details),
+    cause: failureLine(cause),
+  };
+}
+
+export function eventLine({ taskId, sequence, type, state, run, attempt, agent, reason }: TaskEvent): object {
+  return { task_id: taskId, sequence, type, state, run, attempt, agent, reason };
+}
+
+export function agentLine({ name, agentType, role, state, slots, cordoned, sessionEpoch }: AgentInfo): object {
+  return { name, agent_type: agentType, role, state, slots, cordoned, session_epoch: sessionEpoch };
+}
+
+export function claimLine({ taskId, attempt, type, input, checkpoint }: Claim): object {
+  return { task_id: taskId, attempt, type, input: lineOf(input), checkpoint: lineOf(checkpoint) };
+}
+
+export function messageLine({ id, sequence, to, agent, body, headers }: Message): object {
+  return { message_id: id, sequence, to, from_agent: agent, body: lineOf(body), headers };
+}
+
+export function dependencyLine({ taskId, type, key, state, value }: DependencyResult): object {
+  return { task_id: taskId, type, key, state, value: lineOf(value) };
+}
+
+/** What an iterable of the SDK's gives in all, each as a line. */
+export async function lines<T>(items: AsyncIterable<T>, line: (item: T) => object): Promise<object[]> {
+  const found: object[] = [];
+  for await (const item of items) {
+    found.push(line(item));
+  }
+  return found;
+}

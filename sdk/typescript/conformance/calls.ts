@@ -1,0 +1,291 @@
+// The instructions `client.…`: calls by a client, the driver's own or the context's of a handler.
+
+import { type AgentState, type Client, type Held, type Priority, TaskError, type TaskState } from "callboard";
+
+import {
+  agentLine,
+  claimLine,
+  dependencyLine,
+  eventLine,
+  lines,
+  messageLine,
+  receiptLine,
+  taskLine,
+} from "./answers.js";
+import {
+  fields,
+  flag,
+  list,
+  number,
+  type Of,
+  optional,
+  orNull,
+  type Reader,
+  type Shape,
+  text,
+  texts,
+  time,
+} from "./shapes.js";
+import { spec } from "./spec.js";
+import type { Stage } from "./stage.js";
+import { lineOf, value } from "./values.js";
+
+/** A call that is read, and can be made. */
+export type Call = (client: Client, stage: Stage) => Promise<object>;
+
+/** Reads what a call is given: all but `id`, `do` and `client`. */
+export type CallReader = (given: unknown, place: string) => Call;
+
+/** A call of these fields. */
+function call<S extends Shape>(
+  shape: S,
+  make: (client: Client, given: Of<S>, stage: Stage) => Promise<object>,
+): CallReader {
+  const read = fields(shape);
+  return (given, place) => {
+    const found = read(given, place);
+    return (client, stage) => make(client, found, stage);
+  };
+}
+
+const task = { task_id: text };
+const command = { task_id: text, request_id: optional(text) };
+const name = { name: text };
+const held = { task_id: text, attempt: optional(number), agent: optional(text), request_id: optional(text) };
+
+/** All of them. */
+export const CALLS: ReadonlyMap<string, CallReader> = new Map([
+  [
+    "client.close",
+    call({}, (client) => {
+      client.close();
+      return Promise.resolve({});
+    }),
+  ],
+  [
+    "client.create",
+    call({ task: spec, request_id: optional(text) }, async (client, given) => {
+      const { type, input, ...options } = given.task;
+      return receiptLine(await client.create(type, input, { ...options, requestId: given.request_id }));
+    }),
+  ],
+  [
+    "client.create_all",
+    call({ tasks: list(spec), request_id: optional(text) }, async (client, given) => {
+      const receipts = await client.createAll(given.tasks, { requestId: given.request_id });
+      return { receipts: receipts.map(receiptLine) };
+    }),
+  ],
+  [
+    "client.run",
+    call({ task: spec, request_id: optional(text), timeout_ms: optional(number) }, async (client, given) => {
+      const { type, input, ...options } = given.task;
+      const { request_id: requestId, timeout_ms: timeout } = given;
+      return { value: lineOf(await client.run(type, input, { ...options, requestId, timeout })) };
+    }),
+  ],
+  ["client.get", call(task, async (client, given) => taskLine(await client.get(given.task_id)))],
+  [
+    "client.list",
+    call(
+      {
+        states: optional(list(text as Reader<TaskState>)),
+        type: optional(text),
+        agent: optional(text),
+        key: optional(text),
+        tags: optional(list(text)),
+        page_size: optional(number),
+      },
+      async (client, { page_size: pageSize, ...filters }) => ({
+        tasks: await lines(client.list({ ...filters, pageSize }), taskLine),
+      }),
+    ),
+  ],
+  [
+    "client.wait",
+    call({ ...task, timeout_ms: optional(number) }, async (client, given) =>
+      taskLine(await client.wait(given.task_id, { timeout: given.timeout_ms })),
+    ),
+  ],
+  [
+    "client.result",
+    call({ ...task, timeout_ms: optional(number) }, async (client, given) => ({
+      value: lineOf(await client.result(given.task_id, { timeout: given.timeout_ms })),
+    })),
+  ],
+  [
+    "client.history",
+    call(task, async (client, given) => ({ events: await lines(client.history(given.task_id), eventLine) })),
+  ],
+  [
+    "client.dependency_results",
+    call(task, async (client, given) => ({
+      dependencies: await lines(client.dependencyResults(given.task_id), dependencyLine),
+    })),
+  ],
+  [
+    "client.cancel",
+    call({ ...command, reason: optional(text) }, async (client, given) =>
+      receiptLine(await client.cancel(given.task_id, given.reason, { requestId: given.request_id })),
+    ),
+  ],
+  [
+    "client.hold",
+    call({ ...command, reason: optional(text) }, async (client, given) =>
+      receiptLine(await client.hold(given.task_id, given.reason, { requestId: given.request_id })),
+    ),
+  ],
+  [
+    "client.retry",
+    call(command, async (client, given) =>
+      receiptLine(await client.retry(given.task_id, { requestId: given.request_id })),
+    ),
+  ],
+  [
+    "client.release",
+    call(command, async (client, given) =>
+      receiptLine(await client.release(given.task_id, { requestId: given.request_id })),
+    ),
+  ],
+  [
+    "client.update",
+    call(
+      {
+        ...command,
+        priority: optional(text as Reader<Priority>),
+        assignee: optional(text),
+        tags: optional(list(text)),
+        deadline_at_ms: optional(orNull(time)),
+      },
+      async (client, given) => {
+        const { priority, assignee, tags, deadline_at_ms: deadline } = given;
+        const changes = { priority, assignee, tags, deadline };
+        return receiptLine(await client.update(given.task_id, changes, { requestId: given.request_id }));
+      },
+    ),
+  ],
+  [
+    "client.claim",
+    call(
+      {
+        ...name,
+        types: list(text),
+        slots: optional(number),
+        max_tasks: optional(number),
+        lease_ms: optional(number),
+        wait_ms: optional(number),
+        skills: optional(list(text)),
+      },
+      async (client, given, stage) => {
+        const { slots, max_tasks: maxTasks, lease_ms: lease, wait_ms: wait, skills } = given;
+        const claims = await client.claim(given.name, given.types, { slots, maxTasks, lease, wait, skills });
+        for (const claim of claims) {
+          stage.claims.put(claimName(claim.taskId, claim.attempt), claim);
+        }
+        return { claims: claims.map(claimLine) };
+      },
+    ),
+  ],
+  [
+    "client.heartbeat",
+    call(
+      {
+        ...task,
+        attempt: number,
+        lease_ms: optional(number),
+        fraction: optional(number),
+        phase: optional(text),
+        message: optional(text),
+        checkpoint: optional(value),
+      },
+      async (client, given, stage) => {
+        const { lease_ms: lease, fraction: progress, phase, message, checkpoint } = given;
+        const claim = stage.claims.get(claimName(given.task_id, given.attempt));
+        const extended = await client.heartbeat(claim, { lease, progress, phase, message, checkpoint });
+        return { cancel_requested: extended.cancelRequested };
+      },
+    ),
+  ],
+  [
+    "client.complete",
+    call({ ...held, result: value }, async (client, given, stage) => {
+      const { agent, request_id: requestId } = given;
+      return receiptLine(await client.complete(heldBy(stage, given), given.result, { agent, requestId }));
+    }),
+  ],
+  [
+    "client.fail",
+    call(
+      {
+        ...held,
+        message: text,
+        type: optional(text),
+        retryable: optional(flag),
+        retry_after_ms: optional(number),
+        details: optional(value),
+      },
+      async (client, given, stage) => {
+        const { type, retryable, retry_after_ms: retryAfter, details, agent, request_id: requestId } = given;
+        const error = new TaskError(given.message, { type, retryable, retryAfter, details });
+        return receiptLine(await client.fail(heldBy(stage, given), error, { agent, requestId }));
+      },
+    ),
+  ],
+  ["client.get_agent", call(name, async (client, given) => agentLine(await client.agents.get(given.name)))],
+  ["client.cordon", call(name, async (client, given) => agentLine(await client.agents.cordon(given.name)))],
+  ["client.uncordon", call(name, async (client, given) => agentLine(await client.agents.uncordon(given.name)))],
+  [
+    "client.list_agents",
+    call(
+      { states: optional(list(text as Reader<AgentState>)), agent_type: optional(text), page_size: optional(number) },
+      async (client, { states, agent_type: agentType, page_size: pageSize }) => ({
+        agents: await lines(client.agents.list({ states, agentType, pageSize }), agentLine),
+      }),
+    ),
+  ],
+  [
+    "client.remove_agent",
+    call(name, async (client, given) => {
+      await client.agents.remove(given.name);
+      return {};
+    }),
+  ],
+  [
+    "client.send_message",
+    call(
+      {
+        to: text,
+        body: value,
+        headers: optional(texts),
+        ttl_ms: optional(number),
+        request_id: optional(text),
+      },
+      async (client, { to, body, headers, ttl_ms: ttl, request_id: requestId }) => {
+        const { messageId, sequence } = await client.messages.send(to, body, { headers, ttl, requestId });
+        return { message_id: messageId, sequence };
+      },
+    ),
+  ],
+  [
+    "client.list_messages",
+    call({ agent: text }, async (client, given) => ({
+      messages: await lines(client.messages.list(given.agent), messageLine),
+    })),
+  ],
+  [
+    "client.acknowledge_messages",
+    call({ agent: text, message_ids: list(text) }, async (client, given) => ({
+      acknowledged: await client.messages.acknowledge(given.agent, given.message_ids),
+    })),
+  ],
+]);
+
+function claimName(taskId: string, attempt: number): string {
+  return `${taskId}/${String(attempt)}`;
+}
+
+/** The claim, or the task that nobody has. */
+function heldBy(stage: Stage, given: { readonly task_id: string; readonly attempt: number | undefined }): Held {
+  const { task_id: taskId, attempt } = given;
+  return attempt === undefined ? taskId : stage.claims.get(claimName(taskId, attempt));
+}

@@ -1,0 +1,245 @@
+// Programs: what handlers do, as data. A program is read when its agent is started, so that a fault in it shows then.
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { Cancelled, TaskError } from "callboard";
+
+import { CALLS } from "./calls.js";
+import { errorLine } from "./errors.js";
+import { Fault } from "./fault.js";
+import { type Handling, MessageHandling, TaskHandling } from "./handling.js";
+import {
+  fields,
+  flag,
+  list,
+  number,
+  object,
+  type Of,
+  optional,
+  type Reader,
+  type Shape,
+  text,
+  texts,
+} from "./shapes.js";
+import { value } from "./values.js";
+
+/** Ends a handler with a result. */
+class Returned {
+  readonly value: unknown;
+
+  constructor(result: unknown) {
+    this.value = result;
+  }
+}
+
+/** The ordinary error of handlers. */
+export class ConformanceError extends Error {}
+
+/** Does one thing; what it throws ends the handler, and so does a `Returned`. */
+type Act = (handling: Handling) => unknown;
+
+/** What reads an op's fields: all but `op`, `attempt` and `delivery`. */
+type OpReader = Reader<Act>;
+
+function op<S extends Shape>(shape: S, act: (handling: Handling, given: Of<S>) => unknown): OpReader {
+  const read = fields(shape);
+  return (given, place) => {
+    const found = read(given, place);
+    return (handling) => act(handling, found);
+  };
+}
+
+/** The same for handlers of tasks alone. */
+function taskOp<S extends Shape>(shape: S, act: (handling: TaskHandling, given: Of<S>) => unknown): OpReader {
+  return op(shape, (handling, given) => {
+    if (!(handling instanceof TaskHandling)) {
+      throw new Fault("this op is for handlers of tasks");
+    }
+    return act(handling, given);
+  });
+}
+
+const OPS: ReadonlyMap<string, OpReader> = new Map([
+  ["return", op({ value }, (_, given) => new Returned(given.value))],
+  ["return_input", op({}, (handling) => new Returned(handling.input))],
+  ["return_payload", op({}, (handling) => new Returned(handling.payload))],
+  ["return_seen", op({}, (handling) => new Returned(handling.seen))],
+  [
+    "see",
+    op({ what: list(text) }, (handling, given) => {
+      for (const name of given.what) {
+        handling.see(name);
+      }
+    }),
+  ],
+  ["call", callOp],
+  [
+    "fail",
+    op(
+      {
+        message: text,
+        type: optional(text),
+        retryable: optional(flag),
+        retry_after_ms: optional(number),
+        details: optional(value),
+      },
+      (_, { message, type, retryable, retry_after_ms: retryAfter, details }) => {
+        throw new TaskError(message, { type, retryable, retryAfter, details });
+      },
+    ),
+  ],
+  ["raise", op({ message: text, cause: optional(text) }, (_, given) => raise(given.message, given.cause))],
+  ["panic", op({ message: text }, (_, given) => raise(given.message, undefined))],
+  [
+    "gate",
+    op({ gate: text, ignore_cancellation: optional(flag) }, async (handling, given) => {
+      const { stage, identity, signal } = handling;
+      stage.say({ saw: "gate", gate: given.gate, ...identity });
+      await stage.gates.pass(given.gate, given.ignore_cancellation === true ? undefined : signal);
+    }),
+  ],
+  [
+    "await_cancelled",
+    op({}, async ({ signal }) => {
+      await new Promise<void>((resolve) => {
+        if (signal.aborted) {
+          resolve();
+        }
+        signal.addEventListener(
+          "abort",
+          () => {
+            resolve();
+          },
+          { once: true },
+        );
+      });
+    }),
+  ],
+  [
+    "cancelled",
+    op({}, ({ signal }) => {
+      signal.throwIfAborted();
+      throw new Cancelled("the handler stops as if it were told to");
+    }),
+  ],
+  [
+    "sleep",
+    op({ ms: number }, async ({ signal }, given) => {
+      try {
+        await sleep(given.ms, undefined, { signal });
+      } catch (error) {
+        signal.throwIfAborted();
+        throw error;
+      }
+    }),
+  ],
+  [
+    "burn",
+    op({ ms: number }, (_, given) => {
+      const until = performance.now() + given.ms;
+      while (performance.now() < until);
+    }),
+  ],
+  [
+    "block",
+    op({ ms: number }, (_, given) => {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, given.ms);
+    }),
+  ],
+  [
+    "checkpoint",
+    taskOp({ value }, async ({ context }, given) => {
+      await context.saveCheckpoint(given.value);
+    }),
+  ],
+  [
+    "progress",
+    taskOp(
+      { fraction: optional(number), phase: optional(text), message: optional(text) },
+      ({ context }, { fraction, phase, message }) => {
+        context.progress(fraction, phase, message);
+      },
+    ),
+  ],
+  [
+    "send",
+    op(
+      {
+        to: text,
+        body: value,
+        headers: optional(texts),
+        ttl_ms: optional(number),
+        request_id: optional(text),
+      },
+      async ({ context }, { to, body, headers, ttl_ms: ttl, request_id: requestId }) => {
+        await context.send(to, body, { headers, ttl, requestId });
+      },
+    ),
+  ],
+  [
+    "reply",
+    op({}, async (handling) => {
+      if (!(handling instanceof MessageHandling)) {
+        throw new Fault("reply: this is no handler of messages");
+      }
+      const { agent, body, headers } = handling.message;
+      await handling.context.send(agent, body, { headers });
+    }),
+  ],
+]);
+
+/** A program that is read: gives the handler's result. */
+export type Program = (handling: Handling) => Promise<unknown>;
+
+/** Reads a program. */
+export function program(line: unknown, place: string): Program {
+  const acts = list(oneOp)(line, place);
+  return async (handling) => {
+    for (const act of acts) {
+      // Awaited only if there is something to wait for: what comes next is to begin at once.
+      const given = act(handling);
+      const done: unknown = given instanceof Promise ? await given : given;
+      if (done instanceof Returned) {
+        return done.value;
+      }
+    }
+    return null;
+  };
+}
+
+function oneOp(line: unknown, place: string): Act {
+  const { op: name, attempt, delivery, ...rest } = object(line, place);
+  const read = OPS.get(text(name, `${place}.op`));
+  if (read === undefined) {
+    throw new Fault(`${place}: there is no op \`${String(name)}\``);
+  }
+  const act = read(rest, `${place} ${String(name)}`);
+  const only = optional(number)(attempt ?? delivery, `${place}.attempt`);
+  return (handling) => (only === undefined || only === handling.number ? act(handling) : undefined);
+}
+
+const readCall = fields({ as: text, call: object });
+
+function callOp(line: unknown, place: string): Act {
+  const { as, call } = readCall(line, place);
+  const { do: name, ...given } = call;
+  const read = CALLS.get(text(name, `${place}.call.do`));
+  if (read === undefined) {
+    throw new Fault(`${place}: there is no call \`${String(name)}\``);
+  }
+  const make = read(given, `${place} ${String(name)}`);
+  return async (handling) => {
+    try {
+      handling.seen[as] = { ok: await make(handling.client, handling.stage) };
+    } catch (error) {
+      if (error instanceof Fault) {
+        throw error;
+      }
+      handling.seen[as] = { error: errorLine(error) };
+    }
+  };
+}
+
+function raise(message: string, cause: string | undefined): never {
+  throw new ConformanceError(message, cause === undefined ? undefined : { cause: new ConformanceError(cause) });
+}

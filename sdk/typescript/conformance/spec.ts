@@ -1,0 +1,75 @@
+// A SPEC: the task that is asked for.
+
+import type { Priority, TaskSpec } from "callboard";
+
+import { fields, flag, list, number, optional, type Reader, text, texts, time } from "./shapes.js";
+import { value } from "./values.js";
+
+const dependency = fields({ task_id: text, on_failure: optional(text as Reader<"SKIP" | "FAIL">) });
+
+const readSpec = fields({
+  type: text,
+  input: optional(value),
+  description: optional(text),
+  key: optional(text),
+  key_conflict: optional(text as Reader<"USE_EXISTING" | "FAIL" | "REPLACE">),
+  skills: optional(list(text)),
+  tools: optional(list(text)),
+  role: optional(text),
+  assignee: optional(text),
+  preferred_agent: optional(text),
+  affinity: optional(texts),
+  priority: optional(text as Reader<Priority>),
+  depends_on: optional(list(dependency)),
+  max_attempts: optional(number),
+  initial_backoff_ms: optional(number),
+  multiplier: optional(number),
+  max_backoff_ms: optional(number),
+  non_retryable_types: optional(list(text)),
+  schedule_to_start_ms: optional(number),
+  start_to_close_ms: optional(number),
+  schedule_to_close_ms: optional(number),
+  heartbeat_ms: optional(number),
+  deadline_at_ms: optional(time),
+  start_at_ms: optional(time),
+  hold: optional(flag),
+  tags: optional(list(text)),
+  metadata: optional(texts),
+  headers: optional(texts),
+});
+
+/** Reads a SPEC. */
+export function spec(line: unknown, place: string): TaskSpec {
+  const given = readSpec(line, place);
+  const { type, input, description, key, skills, tools, role, assignee, affinity, priority } = given;
+  const { hold, tags, metadata, headers } = given;
+  const retry = {
+    maxAttempts: given.max_attempts,
+    initialBackoff: given.initial_backoff_ms,
+    multiplier: given.multiplier,
+    maxBackoff: given.max_backoff_ms,
+    nonRetryableTypes: given.non_retryable_types,
+  };
+  const timeouts = {
+    scheduleToStart: given.schedule_to_start_ms,
+    startToClose: given.start_to_close_ms,
+    scheduleToClose: given.schedule_to_close_ms,
+    heartbeat: given.heartbeat_ms,
+  };
+  return {
+    ...{ type, input, description, key, skills, tools, role, assignee, affinity, priority },
+    ...{ hold, tags, metadata, headers },
+    keyConflict: given.key_conflict,
+    preferredAgent: given.preferred_agent,
+    dependsOn: given.depends_on?.map((one) => ({ taskId: one.task_id, onFailure: one.on_failure })),
+    retry: ifAny(retry),
+    timeouts: ifAny(timeouts),
+    deadline: given.deadline_at_ms,
+    startAt: given.start_at_ms,
+  };
+}
+
+/** The options, unless none of them is given. */
+function ifAny<T extends object>(options: T): T | undefined {
+  return Object.values(options).some((one) => one !== undefined) ? options : undefined;
+}

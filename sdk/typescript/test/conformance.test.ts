@@ -1,0 +1,185 @@
+// The driver of the conformance suite, as far as it needs no server.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { FailedPrecondition, StatusCode, StatusError } from "callboard";
+
+import { Driver } from "../conformance/driver.js";
+import { isDefect, NAMES, patched } from "../conformance/defects.js";
+import { errorLine } from "../conformance/errors.js";
+import { parseJson, writeJson } from "../conformance/json.js";
+import { linesOf } from "../conformance/lines.js";
+import { lineOf, value } from "../conformance/values.js";
+import { environment, REPOSITORY } from "./support/server.js";
+
+const SDK = join(REPOSITORY, "sdk/typescript");
+
+/** A driver, and what it says. */
+function driver(): { readonly said: Record<string, unknown>[]; readonly take: (line: object) => Promise<unknown> } {
+  const said: Record<string, unknown>[] = [];
+  const tested = new Driver((line) => {
+    said.push(line as Record<string, unknown>);
+  });
+  const take = async (line: object): Promise<unknown> => {
+    await tested.take(JSON.stringify(line));
+    return said.at(-1);
+  };
+  return { said, take };
+}
+
+test("numbers keep all digits, both ways", () => {
+  for (const text of ["12345678901234567890", "-9007199254740993", '[1,{"a":9007199254740992}]', "-0", "0.5", "1e30"]) {
+    const written = writeJson(parseJson(text));
+    assert.equal(written, text === "1e30" ? "1e+30" : text);
+  }
+  assert.equal(parseJson("9007199254740993"), 9007199254740993n);
+  assert.equal(parseJson("9007199254740991"), 9007199254740991);
+  assert.equal(parseJson("0.1234567890123456789"), 0.12345678901234568);
+  // Digits in strings are no numbers, whatever stands around them.
+  const text = String.raw`{"12345678901234567890":["\"12345678901234567890","\\",12345678901234567890]}`;
+  assert.equal(writeJson(parseJson(text)), text);
+});
+
+test("values are what a user passes and gets", () => {
+  for (const line of ["text", "", null, true, 1.5, [1], { a: { $bytes: "aGk=" } }, { $bytes: "aGk=", b: 1 }, {}]) {
+    assert.deepEqual(lineOf(value(line, "v")), line);
+  }
+  assert.deepEqual(value({ $bytes: "aGk=" }, "v"), new Uint8Array([104, 105]));
+  assert.deepEqual(lineOf(new Uint8Array([104, 105])), { $bytes: "aGk=" });
+  assert.equal(lineOf(undefined), null);
+  const payload = value({ $payload: { content_type: "text/csv", base64: "aGk=" } }, "v") as { contentType: string };
+  assert.equal(payload.contentType, "text/csv");
+  for (const wrong of [
+    { $bytes: "aGk" },
+    { $bytes: 1 },
+    { $payload: { content_type: "a/b" } },
+    { $payload: { content_type: "a/b", text: "", base64: "" } },
+    { $payload: { content_type: "a/b", text: "", more: 1 } },
+    undefined,
+  ]) {
+    assert.throws(() => value(wrong, "v"), { name: "Fault" });
+  }
+});
+
+test("lines end with a line feed alone, also when they come in pieces", async () => {
+  const bytes = Buffer.from('{"a":"é\u2028"}\n\n{"b":1}\nrest');
+  const pieces = Array.from(bytes, (byte) => Buffer.from([byte]));
+  for (const chunks of [[bytes], pieces]) {
+    const lines: string[] = [];
+    for await (const line of linesOf(each(chunks))) {
+      lines.push(line);
+    }
+    assert.deepEqual(lines, ['{"a":"é\u2028"}', "", '{"b":1}']);
+  }
+});
+
+async function* each<T>(items: readonly T[]): AsyncGenerator<T, void, undefined> {
+  for (const item of items) {
+    yield await Promise.resolve(item);
+  }
+}
+
+test("what is unknown, missing or of another kind is a fault, and is answered once", async () => {
+  const { said, take } = driver();
+  const where = { address: "http://127.0.0.1:1", namespace: "default" };
+  const start = { do: "agent.start", agent: "a", options: { name: "a", ...where } };
+  assert.deepEqual(await take({ id: 1, do: "client.open", client: "c", ...where }), { id: 1, ok: {} });
+  const wrong: [line: object, fault: RegExp][] = [
+    [{ id: 2, do: "client.nonsense", client: "c" }, /no instruction `client.nonsense`/],
+    [{ id: 2 }, /do is missing/],
+    [{ id: 2, do: "client.get", client: "c" }, /client.get.task_id is missing/],
+    [{ id: 2, do: "client.get", client: "c", task_id: 1 }, /task_id is not a string/],
+    [{ id: 2, do: "client.get", client: "c", task_id: "t", more: 1 }, /field `more` is unknown/],
+    [{ id: 2, do: "client.get", client: "d", task_id: "t" }, /no client `d`/],
+    [{ id: 2, do: "client.create", client: "c", task: { type: "t", inptu: 1 } }, /field `inptu` is unknown/],
+    [{ id: 2, do: "client.heartbeat", client: "c", task_id: "t", attempt: 1 }, /no claim `t\/1`/],
+    [{ id: 2, do: "agent.status", agent: "a" }, /no agent `a`/],
+    [{ id: 2, do: "watch.stop", watch: "w" }, /no watch `w`/],
+    [{ id: 2, do: "watch.start", client: "c", watch: "w", mailbox: "m", task_id: "t" }, /`mailbox` stands alone/],
+    [{ ...start, id: 2, handlers: [{ type: "t", program: [{ op: "retrun" }] }] }, /no op `retrun`/],
+    [{ ...start, id: 2, handlers: [{ type: "t", program: [{ op: "gate", gaet: "g" }] }] }, /field `gaet` is unknown/],
+    [
+      { ...start, id: 2, handlers: [{ type: "t", program: [{ op: "call", as: "x", call: { do: "client.gte" } }] }] },
+      /no call `client.gte`/,
+    ],
+  ];
+  for (const [line, fault] of wrong) {
+    const answer = (await take(line)) as { id: number; fault: string };
+    assert.equal(answer.id, 2);
+    assert.match(answer.fault, fault);
+  }
+  assert.equal(said.length, wrong.length + 1);
+  for (const line of [{}, { id: "7", do: "gate.open" }, []]) {
+    assert.deepEqual(Object.keys((await take(line)) as object), ["fault"]);
+  }
+  assert.deepEqual(await take({ id: 3, do: "gate.open", gate: "g" }), { id: 3, ok: {} });
+});
+
+test("what the SDK throws is an error, and keeps its kind", async () => {
+  const { take } = driver();
+  const where = { address: "http://127.0.0.1:1", namespace: "default", timeout_ms: 50 };
+  const none = { code: "", reason: "", violations: [], retry_after_ms: null };
+  const error = async (line: object): Promise<Record<string, unknown>> => {
+    const answer = (await take(line)) as { readonly error: Record<string, unknown> };
+    return answer.error;
+  };
+  const open = await error({ id: 1, do: "client.open", client: "c", ...where, address: "nowhere" });
+  assert.equal(open["kind"], "Local");
+  await take({ id: 2, do: "client.open", client: "c", ...where });
+  const away = await error({ id: 3, do: "client.get", client: "c", task_id: "t" });
+  assert.deepEqual([away["kind"], away["code"]], ["Unavailable", "UNAVAILABLE"]);
+  const priority = { type: "t", priority: "HIHG" };
+  assert.equal((await error({ id: 4, do: "client.create", client: "c", task: priority }))["kind"], "Local");
+  const large = { type: "t", input: "x".repeat(1_048_577) };
+  const refused = await error({ id: 5, do: "client.create", client: "c", task: large });
+  assert.deepEqual([refused["kind"], refused["reason"]], ["InvalidArgument", "PAYLOAD_TOO_LARGE"]);
+  assert.match(JSON.stringify(refused["violations"]), /"field":"input"/);
+  const state = new FailedPrecondition(StatusCode.FAILED_PRECONDITION, "no", { reason: "TASK_STATE", retryDelay: 5 });
+  assert.deepEqual(errorLine(state), {
+    ...none,
+    kind: "FailedPrecondition",
+    code: "FAILED_PRECONDITION",
+    reason: "TASK_STATE",
+    message: "no",
+    retry_after_ms: 5,
+  });
+  const other = errorLine(new StatusError(StatusCode.ABORTED, "no"));
+  assert.deepEqual(other, { ...none, kind: "Other", code: "ABORTED", message: "no" });
+  assert.deepEqual(errorLine(new TypeError("no")), { ...none, kind: "Local", message: "TypeError: no" });
+});
+
+test("every defect fits what it patches, and changes it", () => {
+  assert.ok(NAMES.length >= 5);
+  for (const name of NAMES) {
+    for (const [path, text] of patched(name, join(SDK, "dist"))) {
+      assert.notEqual(text, readFileSync(path, "utf8"));
+    }
+  }
+  assert.ok(!isDefect("toString"));
+});
+
+test("the process says that it is ready, answers, and ends with its input; an unknown defect ends it at once", async () => {
+  const start = (defect: string): ReturnType<typeof spawn> =>
+    spawn(process.execPath, ["conformance/driver.mjs"], {
+      cwd: SDK,
+      env: { ...environment, CALLBOARD_DEFECT: defect },
+      stdio: ["pipe", "pipe", defect === "nonsense" ? "ignore" : "inherit"],
+    });
+  for (const defect of ["", "no-reattach"]) {
+    const running = start(defect);
+    const exit = once(running, "exit");
+    running.stdin?.end('{"id":1,"do":"gate.open","gate":"g"}\nnonsense\n');
+    const said: Buffer[] = [];
+    running.stdout?.on("data", (chunk: Buffer) => said.push(chunk));
+    assert.deepEqual(await exit, [0, null]);
+    const [ready, ...answers] = Buffer.concat(said).toString().trimEnd().split("\n");
+    assert.equal(ready, '{"ready":{"sdk":"typescript","protocol":1}}');
+    assert.deepEqual([answers.length, answers.includes('{"id":1,"ok":{}}')], [2, true]);
+  }
+  assert.deepEqual(await once(start("nonsense"), "exit"), [64, null]);
+});
