@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"callboard.dev/sdk/go/callboardv1"
+	"callboard.dev/sdk/go/internal/planted"
 	"callboard.dev/sdk/go/internal/session"
 )
 
@@ -170,7 +171,7 @@ func (l *live) perform(action session.Action) {
 	case session.Start:
 		l.run(action.Key, action.Assignment)
 	case session.Stop:
-		if cancel := l.running[action.Key]; cancel != nil {
+		if cancel := l.running[action.Key]; cancel != nil && !planted.Has(planted.CancellationIgnored) {
 			cancel(&Cancellation{Reason: cancellationName(action.Reason), Message: action.Message})
 		}
 	case session.CheckpointSettled:

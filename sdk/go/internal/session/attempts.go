@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"callboard.dev/sdk/go/callboardv1"
+	"callboard.dev/sdk/go/internal/planted"
 )
 
 const (
@@ -71,6 +72,9 @@ func (s *Session) assigned(assignment *callboardv1.Assignment) {
 	// Far beyond what handlers can bring about: what is left unanswered by a server that gives no receipts goes to another agent.
 	tooMany := len(s.outbox.kept) >= 8*s.slots()+64
 	if assignment.GetAttempt() == nil || s.attempts[key] != nil || tooMany {
+		if planted.Has(planted.AssignmentRunTwice) && s.attempts[key] != nil {
+			s.do(Start{key, assignment})
+		}
 		return
 	}
 	a := &attempt{key: key, lease: assignment.GetAttempt()}

@@ -5,6 +5,7 @@ import (
 
 	"callboard.dev/sdk/go/callboardv1"
 	"callboard.dev/sdk/go/internal/backoff"
+	"callboard.dev/sdk/go/internal/planted"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -130,6 +131,9 @@ func (o *outbox) take(now Moment) []*callboardv1.Report {
 	}
 	clear(o.ready[:taken])
 	o.ready = o.ready[taken:]
+	if planted.Has(planted.ReportForgotten) {
+		o.forgetAll(batch)
+	}
 	return batch
 }
 
@@ -204,6 +208,13 @@ func (o *outbox) settle(k *kept, fault *Fault) {
 		o.done = append(o.done, CheckpointSettled{k.ticket, fault})
 	}
 	o.letIn()
+}
+
+// forgetAll takes reports for committed that were only sent: a defect.
+func (o *outbox) forgetAll(sent []*callboardv1.Report) {
+	for _, report := range sent {
+		o.settle(o.kept[report.GetReportId()], nil)
+	}
 }
 
 func (o *outbox) remove(k *kept) {
