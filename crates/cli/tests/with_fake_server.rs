@@ -130,6 +130,7 @@ impl TaskService for Fake {
         update_task(UpdateTaskRequest) -> UpdateTaskResponse;
         list_task_events(ListTaskEventsRequest) -> ListTaskEventsResponse;
         list_dependency_results(ListDependencyResultsRequest) -> ListDependencyResultsResponse;
+        list_steps(ListStepsRequest) -> ListStepsResponse;
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::command::TaskUpdate;
 use crate::limits::{
     MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_KEY, MAX_MESSAGE_TTL, MAX_NAME, MAX_PAYLOAD, MAX_PROFILE,
-    MAX_SLOTS, MAX_TIMEOUT, MAX_WORD,
+    MAX_SLOTS, MAX_STEP_NAME, MAX_TIMEOUT, MAX_WORD,
 };
 use crate::model::{
     Address, AgentProfile, NamespaceSettings, NewMessage, NewTask, Payload, RetryPolicy, Span, Timestamp,
@@ -85,6 +85,12 @@ impl Faults {
             && name.bytes().all(form)
             && name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
         self.check(ok, field, || "must be 1 to 63 small letters, digits and '-', a letter first".into());
+    }
+
+    /// The name of a durable step: any text.
+    pub fn step_name(&mut self, field: impl Display + Copy, name: &str) {
+        let ok = (1..=MAX_STEP_NAME).contains(&name.len());
+        self.check(ok, field, || format!("has {} bytes; give 1 to {MAX_STEP_NAME}", name.len()));
     }
 
     /// A text of bounded length.

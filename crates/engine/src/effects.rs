@@ -201,7 +201,7 @@ fn apply(committer: &mut Committer, effects: Vec<Effect>, outgoing: &mut ByAgent
 fn assign(committer: &Committer, agent: AgentId, epoch: i64, task: Arc<Task>, outgoing: &mut ByAgent) {
     let shared = &committer.shared;
     let Some(namespace) = shared.names.name(task.namespace) else { return };
-    let at_hand = !task.has_checkpoint && task.dependencies == 0;
+    let at_hand = !task.has_checkpoint && task.dependencies == 0 && task.is_first_attempt();
     match (&task.input, at_hand) {
         (Some(input), true) => {
             let assignment = Assignment {
@@ -211,6 +211,8 @@ fn assign(committer: &Committer, agent: AgentId, epoch: i64, task: Arc<Task>, ou
                 checkpoint: None,
                 dependencies: Vec::new(),
                 dependencies_truncated: false,
+                steps: Vec::new(),
+                step_count: 0,
                 task,
             };
             outgoing.entry((agent, Some(epoch))).or_default().assignments.push(assignment);

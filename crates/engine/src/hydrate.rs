@@ -6,13 +6,16 @@ use crate::push::{Assignment, DependencyOutcome, Push};
 use crate::shared::Shared;
 use callboard_core::command::Fence;
 use callboard_core::model::{AgentId, Failure, NamespaceId, Payload, Task, TaskId};
-use callboard_store::TaskView;
+use callboard_store::{StepPage, TaskView};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How many dependency results an assignment carries at most, in bytes; the others are fetched in pages.
 pub(crate) const DEPENDENCY_BYTES: usize = 2 << 20;
 const DEPENDENCIES: usize = 1_000;
+/// How many durable steps it carries, and how many bytes of their results; the others are fetched in pages, too.
+const STEPS: usize = 1_000;
+const STEP_BYTES: usize = 1 << 20;
 /// How many bytes of assignments the answer to a claim carries: clients take messages of 4 MiB.
 const ANSWER_BYTES: usize = 3 << 20;
 /// How often a read is tried.
@@ -75,6 +78,10 @@ async fn assignment(
         let results = shared.store.dependency_results(at, None, DEPENDENCIES, DEPENDENCY_BYTES).await?;
         dependencies.extend(results.into_iter().map(DependencyOutcome::from));
     }
+    let steps = match task.is_first_attempt() {
+        true => StepPage::default(),
+        false => shared.store.steps((task.namespace, task.id, task.run), 0, STEPS, STEP_BYTES).await?,
+    };
     Ok(Assignment {
         fence: fence_of(&task),
         namespace,
@@ -82,6 +89,8 @@ async fn assignment(
         checkpoint: checkpoint.filter(|_| task.has_checkpoint),
         dependencies_truncated: dependencies.len() < task.dependencies as usize,
         dependencies,
+        steps: steps.steps,
+        step_count: steps.count,
         task,
     })
 }
@@ -107,6 +116,9 @@ pub(crate) async fn claimed(
         }
         let mut assignment = assignment(shared, Arc::new(task), input, saved.checkpoint).await?;
         if weight(&assignment) > ANSWER_BYTES {
+            assignment.steps.clear();
+        }
+        if weight(&assignment) > ANSWER_BYTES {
             assignment.dependencies.clear();
             assignment.dependencies_truncated = true;
         }
@@ -129,10 +141,12 @@ fn weight(assignment: &Assignment) -> usize {
         let key = outcome.key.as_ref().map_or(0, String::len);
         256 + key + of_payload(outcome.result.as_deref()) + of_failure(outcome.failure.as_deref())
     });
+    let steps = assignment.steps.iter().map(|step| 64 + step.key.name.len() + of_payload(Some(&step.result)));
     assignment.task.spec.weight()
         + of_payload(Some(&assignment.input))
         + of_payload(assignment.checkpoint.as_deref())
         + dependencies.sum::<usize>()
+        + steps.sum::<usize>()
 }
 
 fn of_payload(payload: Option<&Payload>) -> usize {

@@ -1,7 +1,7 @@
 //! What is pushed to an agent's stream.
 
 use callboard_core::command::{Fence, MessageReceipt, SessionEnd, StopReason};
-use callboard_core::model::{Failure, Message, MessageId, Payload, StateName, Task, TaskId, Timestamp};
+use callboard_core::model::{Failure, Message, MessageId, Payload, StateName, Task, TaskId, TaskStep, Timestamp};
 use callboard_core::rejection::Reason;
 use std::sync::Arc;
 
@@ -43,6 +43,10 @@ pub struct Assignment {
     pub dependencies: Vec<DependencyOutcome>,
     /// There are more than fit.
     pub dependencies_truncated: bool,
+    /// The first of the steps that earlier attempts of its run recorded.
+    pub steps: Vec<TaskStep>,
+    /// How many there are.
+    pub step_count: u32,
 }
 
 /// How a dependency ended.

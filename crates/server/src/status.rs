@@ -34,6 +34,7 @@ pub(crate) fn reason(reason: Reason) -> (Code, ErrorReason) {
         Reason::StaleSession => (Code::FailedPrecondition, ErrorReason::StaleSession),
         Reason::SessionSuperseded => (Code::Aborted, ErrorReason::SessionSuperseded),
         Reason::LimitReached => (Code::ResourceExhausted, ErrorReason::LimitReached),
+        Reason::StepExists => (Code::AlreadyExists, ErrorReason::StepExists),
         Reason::NotYourAgent => (Code::PermissionDenied, ErrorReason::NotYourAgent),
         Reason::NotYourLease => (Code::PermissionDenied, ErrorReason::NotYourLease),
     }

@@ -162,12 +162,14 @@ impl Agent<'_> {
         use v1::report::Kind;
         let payload =
             Some(v1::Payload { content: Some(v1::payload::Content::Text("\0 here".into())), ..v1::Payload::default() });
-        let kind = match kind % 8 {
+        let kind = match kind % 9 {
             0 | 1 => Kind::Accepted(v1::Accepted {}),
             2 => Kind::Rejected(v1::Rejected { reason: "drain".into() }),
             3 => Kind::Progress(v1::Progress { fraction: Some(0.5), ..v1::Progress::default() }),
             4 => Kind::Checkpoint(v1::Checkpoint { data: payload }),
             5 | 6 => Kind::Completed(v1::Completion { result: payload }),
+            // Another result each time: some are refused.
+            7 => Kind::Step(v1::StepRecord { name: format!("{}", self.report % 3), occurrence: 0, result: payload }),
             _ => Kind::Failed(v1::FailureReport {
                 failure: Some(v1::Failure { r#type: "Flaky".into(), message: "a\0b".into(), ..v1::Failure::default() }),
             }),

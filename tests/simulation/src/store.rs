@@ -5,12 +5,12 @@ use crate::trace::Trace;
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Task, TaskId, Timestamp};
-use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
+use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 use callboard_store::cluster::{Cluster, Hint, News, Registration, SessionNow};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
     AgentFilter, AgentPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
-    Result, Sample, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -201,6 +201,7 @@ far! {
     fn hydrate(tasks: &[TaskRef]) -> Vec<Hydrated>;
     fn dependencies(task: TaskRef) -> Vec<Edge>;
     fn dependency_results(task: TaskRef, after: Option<u32>, limit: usize, max_bytes: usize) -> Vec<(u32, TaskView)>;
+    fn steps(run: RunRef, after: u32, limit: usize, max_bytes: usize) -> StepPage;
     fn task_events(task: TaskRef, after: i64, limit: usize) -> Vec<Event>;
     fn events(scope: EventScope, after: Option<Cursor>, limit: usize) -> EventPage;
     fn end_of_events() -> Cursor;

@@ -110,6 +110,10 @@ const SEQUENCES: &[Sequence] = &[
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } progress { fraction: nan } } }"], INVALID, &["report.progress.fraction", "NaN"]),
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } completed { result { text: '$(x*1048577)' } } } }"], TOO_LARGE, &["report.completed.result", "1048577"]),
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } checkpoint { data { text: '$(x*1048577)' } } } }"], TOO_LARGE, &["report.checkpoint.data"]),
+    refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } step { name: '' } } }"], INVALID, &["report.step.name", "1 to 128"]),
+    refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } step { name: 's' occurrence: -1 } } }"], INVALID, &["report.step.occurrence", "is -1"]),
+    refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } step { name: 's' result { text: '$(x*1048577)' } } } }"], TOO_LARGE, &["report.step.result", "1048577"]),
+    refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } step { name: 's' } } }"], NOT_YOURS, &["another agent"]),
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } failed { failure { retry_after { seconds: -1 } } } } }"], INVALID, &["report.failed.failure.retry_after", "negative"]),
     // Reports of what is another's, or over.
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } accepted {} } }"], NOT_YOURS, &["attempt", "another agent"]),

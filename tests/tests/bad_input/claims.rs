@@ -1,6 +1,6 @@
 //! Being an agent by single calls: claims, heartbeats, ends.
 
-use crate::case::{AGENT_STATE, Case, INVALID, NO_NAMESPACE, NO_TASK, STALE, TASK_STATE, TOO_LARGE, WRONG_TOKEN, case};
+use crate::case::{AGENT_STATE, Case, INVALID, NO_NAMESPACE, NO_TASK, STALE, STEP_EXISTS, TASK_STATE, TOO_LARGE, WRONG_TOKEN, case};
 
 // A row is read as one line, however long it is.
 #[rustfmt::skip]
@@ -57,6 +57,14 @@ pub const CASES: &[Case] = &[
     case("HeartbeatTask", "attempt { $lease } progress { fraction: nan }", INVALID, &["progress.fraction", "NaN"]),
     case("HeartbeatTask", "attempt { $lease } progress { fraction: -inf }", INVALID, &["progress.fraction", "-inf"]),
     case("HeartbeatTask", "attempt { $lease } checkpoint { text: '$(x*1048577)' }", TOO_LARGE, &["checkpoint", "1048577"]),
+    case("HeartbeatTask", "attempt { $lease } steps {}", INVALID, &["steps[0].name", "has 0 bytes", "1 to 128"]),
+    case("HeartbeatTask", "attempt { $lease } steps { name: '$(x*129)' }", INVALID, &["steps[0].name", "has 129 bytes"]),
+    case("HeartbeatTask", "attempt { $lease } steps { name: 's' occurrence: -1 }", INVALID, &["steps[0].occurrence", "is -1", "from 0"]),
+    case("HeartbeatTask", "attempt { $lease } steps { name: 's' result { text: '$(x*1048577)' } }", TOO_LARGE, &["steps[0].result", "1048577"]),
+    case("HeartbeatTask", "attempt { $lease } $[101 steps { name: 's#' }]", INVALID, &["steps", "101 entries", "at most 100"]),
+    case("HeartbeatTask", "attempt { $lease } $[32 steps { name: 's#' result { text: '$(x*100000)' } }]", TOO_LARGE, &["steps", "3145728"]),
+    case("HeartbeatTask", "attempt { $lease } steps { name: 'new' } steps { name: 'fetch' result { text: 'other' } }", STEP_EXISTS, &["step", "fetch", "occurrence 0", "stays"]),
+    case("HeartbeatTask", "attempt { $stale } steps { name: 's' }", STALE, &["attempt 1", "stop the work"]),
     case("HeartbeatTask", "namespace: 'nowhere' attempt { $lease }", NO_NAMESPACE, &["nowhere"]),
     case("CompleteTask", "", INVALID, &["attempt", "is missing"]),
     case("CompleteTask", "attempt {}", INVALID, &["attempt.task_id", "is empty"]),

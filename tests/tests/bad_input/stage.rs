@@ -7,7 +7,7 @@ use callboard::{Client, NewTask, Watch};
 use callboard_tests::agent::{RawAgent, hello, hello_with_slots};
 use callboard_tests::server::Server;
 use callboard_tests::wire::RawClient;
-use callboard_tests::{claim, descriptors, seconds, wait};
+use callboard_tests::{claim, descriptors, seconds, text, wait};
 use futures::TryStreamExt;
 use prost_reflect::MethodDescriptor;
 use std::collections::BTreeMap;
@@ -220,6 +220,9 @@ async fn set_leases(client: &Client, names: &mut BTreeMap<&'static str, String>)
     let stale = claimed(client, "stage.claimed").await;
     claim::fail(client, &stale, claim::failure("Once")).await.unwrap();
     let lease = claimed(client, "stage.claimed").await;
+    let step = |occurrence| v1::StepRecord { name: "fetch".into(), occurrence, result: Some(text("page")) };
+    let steps = v1::HeartbeatTaskRequest { attempt: Some(lease.clone()), steps: vec![step(0), step(1)], ..Default::default() };
+    client.heartbeat(steps).await.unwrap();
     names.insert("claimed", id);
     names.insert("stale", written(&stale));
     names.insert("lease", written(&lease));
@@ -277,6 +280,8 @@ async fn set_pages(server: &Server, names: &mut BTreeMap<&'static str, String>) 
     names.insert("events_page", tasks.list_task_events(events).await.unwrap().into_inner().next_page_token);
     let results = v1::ListDependencyResultsRequest { task_id: waiting, page_size: 1, ..Default::default() };
     names.insert("results_page", tasks.list_dependency_results(results).await.unwrap().into_inner().next_page_token);
+    let steps = v1::ListStepsRequest { task_id: names["claimed"].clone(), page_size: 1, ..Default::default() };
+    names.insert("steps_page", tasks.list_steps(steps).await.unwrap().into_inner().next_page_token);
     let some = v1::ListAgentsRequest { page_size: 1, ..Default::default() };
     names.insert("agents_page", agents.list_agents(some).await.unwrap().into_inner().next_page_token);
     let some = v1::ListNamespacesRequest { page_size: 1, ..Default::default() };

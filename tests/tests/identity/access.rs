@@ -37,6 +37,7 @@ const TABLE: &[(&str, &str)] = &[
     ("TaskService/UpdateTask", SUBMIT),
     ("TaskService/ListTaskEvents", LOOK),
     ("TaskService/ListDependencyResults", LOOK),
+    ("TaskService/ListSteps", LOOK),
     ("TaskService/WatchEvents", LOOK),
     ("AgentService/Attach", WORK),
     ("AgentService/ClaimTasks", WORK),

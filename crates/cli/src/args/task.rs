@@ -34,6 +34,8 @@ pub enum TaskCommand {
     Update(UpdateArgs),
     /// Show what happened to a task.
     History(HistoryArgs),
+    /// Show what a task's handler recorded of its work: its durable steps.
+    Steps(StepsArgs),
 }
 
 /// A task to be created.
@@ -295,6 +297,16 @@ fn deadline_change(text: &str) -> Result<DeadlineChange, String> {
 pub struct HistoryArgs {
     /// The task's id or short id.
     pub id: String,
+}
+
+/// Whose steps.
+#[derive(Args, Debug)]
+pub struct StepsArgs {
+    /// The task's id or short id.
+    pub id: String,
+    /// Of this run, from 1; without it of the latest.
+    #[arg(long, value_name = "RUN", value_parser = clap::value_parser!(i32).range(1..))]
+    pub run: Option<i32>,
 }
 
 /// What to do when a live task has the same key.

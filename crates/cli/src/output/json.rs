@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use callboard::v1::{
     Agent, AgentProfile, Dependency, Event, Failure, Message, Namespace, NamespaceSettings, Payload, Requirements,
-    RetryPolicy, Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, address::To, payload::Content,
+    RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, address::To, payload::Content,
 };
 use serde_json::{Value, json};
 
@@ -147,6 +147,20 @@ pub fn event(event: &Event) -> Value {
         "reason": event.reason,
         "failure": optional(&event.failure, failure),
         "scheduled_at": optional(&event.scheduled_at, time::rfc3339),
+        "step": event.step,
+        "step_occurrence": event.step_occurrence,
+    })
+}
+
+/// A step that is recorded.
+pub fn step(step: &Step) -> Value {
+    json!({
+        "name": step.name,
+        "occurrence": step.occurrence,
+        "ordinal": step.ordinal,
+        "result": optional(&step.result, payload),
+        "attempt": step.attempt,
+        "recorded_at": optional(&step.recorded_at, time::rfc3339),
     })
 }
 

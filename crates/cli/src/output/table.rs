@@ -1,7 +1,7 @@
 //! Tables for people.
 
 use callboard::v1::payload::Content;
-use callboard::v1::{Agent, AgentState, Event, Message, Namespace, Task, TaskReceipt, TaskState};
+use callboard::v1::{Agent, AgentState, Event, Message, Namespace, Payload, Step, Task, TaskReceipt, TaskState};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use jiff::Timestamp;
 
@@ -175,6 +175,27 @@ pub fn history(events: &[Event], style: Style) -> Table {
     table
 }
 
+/// What a run recorded.
+pub fn steps(steps: &[Step], style: Style) -> Table {
+    let mut table = style.list(&["#", "STEP", "ATTEMPT", "AT", "RESULT"]);
+    for step in steps {
+        table.add_row([
+            Cell::new(step.ordinal),
+            Cell::new(one_line(&step_name(&step.name, step.occurrence), MAX_NAME)),
+            Cell::new(step.attempt),
+            Cell::new(step.recorded_at.as_ref().map_or_else(|| "-".to_owned(), time::of_day)),
+            Cell::new(beginning(step.result.as_ref())),
+        ]);
+    }
+    style.finish(&mut table);
+    table
+}
+
+/// A step's name, with how many of it came before, if any did.
+fn step_name(name: &str, occurrence: i32) -> String {
+    if occurrence == 0 { name.to_owned() } else { format!("{name} ({occurrence})") }
+}
+
 /// One event as a line: for watching, where no table can be laid out ahead.
 pub fn event_line(event: &Event) -> String {
     let at = event.at.as_ref().map_or_else(|| "-".to_owned(), time::of_day);
@@ -193,7 +214,8 @@ fn event_detail(event: &Event) -> String {
     let failure = event.failure.as_ref().map(|failure| format!("{}: {}", failure.r#type, failure.message));
     let reason = Some(event.reason.clone()).filter(|reason| !reason.is_empty());
     let scheduled = event.scheduled_at.as_ref().map(|at| format!("at {}", time::of_day(at)));
-    let parts: Vec<String> = [reason, failure, scheduled].into_iter().flatten().collect();
+    let step = Some(step_name(&event.step, event.step_occurrence)).filter(|_| !event.step.is_empty());
+    let parts: Vec<String> = [step, reason, failure, scheduled].into_iter().flatten().collect();
     one_line(&parts.join("; "), MAX_DESCRIPTION * 2)
 }
 
@@ -208,7 +230,7 @@ pub fn messages(messages: &[Message], style: Style, now: Timestamp) -> Table {
             Cell::new(sender(message)),
             Cell::new(message.sent_at.as_ref().map_or_else(|| "-".to_owned(), |at| time::age(at, now))),
             Cell::new(expires),
-            Cell::new(body(message)),
+            Cell::new(beginning(message.payload.as_ref())),
         ]);
     }
     style.finish(&mut table);
@@ -218,7 +240,7 @@ pub fn messages(messages: &[Message], style: Style, now: Timestamp) -> Table {
 /// A message in one line.
 pub fn message_line(message: &Message) -> String {
     let at = message.sent_at.as_ref().map_or_else(|| "-".to_owned(), time::of_day);
-    format!("{at}  {}  {}  {}", message.id, sender(message), body(message)).trim_end().to_owned()
+    format!("{at}  {}  {}  {}", message.id, sender(message), beginning(message.payload.as_ref())).trim_end().to_owned()
 }
 
 /// The agent that sent it, or the principal.
@@ -227,8 +249,9 @@ fn sender(message: &Message) -> String {
     one_line(sender, MAX_NAME)
 }
 
-fn body(message: &Message) -> String {
-    match message.payload.as_ref().and_then(|payload| payload.content.as_ref()) {
+/// The beginning of what a payload holds.
+fn beginning(payload: Option<&Payload>) -> String {
+    match payload.and_then(|payload| payload.content.as_ref()) {
         Some(Content::Text(text)) => one_line(text, MAX_DESCRIPTION),
         Some(Content::Binary(bytes)) => format!("({} bytes)", bytes.len()),
         None => String::new(),

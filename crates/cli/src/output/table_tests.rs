@@ -108,3 +108,24 @@ fn a_task_in_full_leaves_out_what_is_not_there() {
     ];
     assert_eq!(table.lines().collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn the_steps_of_a_run() {
+    let text = |text: &str| Some(Payload { content: Some(Content::Text(text.into())), ..Payload::default() });
+    let bytes = Some(Payload { content: Some(Content::Binary(vec![0; 3].into())), ..Payload::default() });
+    let step = |ordinal, occurrence, result| Step {
+        name: "fe\u{1b}tch".into(),
+        occurrence,
+        ordinal,
+        result,
+        attempt: 2,
+        recorded_at: Some(at("2026-01-01T11:58:30Z")),
+    };
+    let table = steps(&[step(1, 0, text("{\n1}")), step(2, 1, bytes)], PLAIN).trim_fmt();
+    let expected = [
+        "#  STEP            ATTEMPT  AT            RESULT",
+        "1  fe\u{fffd}tch       2        11:58:30.000  { 1}",
+        "2  fe\u{fffd}tch (1)   2        11:58:30.000  (3 bytes)",
+    ];
+    assert_eq!(table.lines().collect::<Vec<_>>(), expected);
+}

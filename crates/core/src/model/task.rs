@@ -349,6 +349,11 @@ impl Task {
         !self.state.name().is_final()
     }
 
+    /// Whether the latest attempt is the first of its run: then the run has recorded nothing before it.
+    pub fn is_first_attempt(&self) -> bool {
+        self.attempts_used == 0 && self.handed_back == 0
+    }
+
     /// The rank of a ready task among those of its lane, the lowest first.
     pub fn rank(&self) -> Option<i64> {
         match self.state {

@@ -31,7 +31,7 @@ impl Step<'_, '_> {
             self.ws.want_both((self.namespace.id, fence.task), agent)?;
         }
         let mut task = self.task(fence.task)?;
-        if is_repetition(&task, fence, report) {
+        if self.is_repetition(&task, fence, report)? {
             return Ok(answer(&task, reporter));
         }
         self.check_fence(&task, fence, reporter)?;
@@ -173,6 +173,24 @@ impl Step<'_, '_> {
         Ok(())
     }
 
+    /// Whether the report was committed before its attempt ended, or ended it: the same report gets the same receipt.
+    fn is_repetition(&self, task: &Task, fence: Fence, report: &Report) -> Ruled<bool> {
+        let closed = task.closed.as_ref();
+        let Some(closed) = closed.filter(|closed| closed.attempt == fence.attempt && closed.token == fence.token) else {
+            return Ok(false);
+        };
+        Ok(match report {
+            // An agent says nothing of an attempt behind its end: these came before it.
+            Report::Accepted | Report::Checkpoint(_) => true,
+            // Each is recorded by itself, or it isn't.
+            Report::Step(step) => self.is_recorded(task, step)?,
+            Report::Progress(_) => false,
+            Report::Rejected { .. } | Report::Completed { .. } | Report::Failed { .. } => {
+                report.closes() == Some((closed.by, closed.digest))
+            }
+        })
+    }
+
     /// Refuses what is not of the current attempt, or not by its holder.
     fn check_fence(&self, task: &Task, fence: Fence, reporter: Reporter) -> Ruled<()> {
         let stale = || Rejection::stale_attempt(task.id, fence.attempt, task.attempt, task.state.name());
@@ -224,21 +242,5 @@ fn answer(task: &Task, reporter: Reporter) -> Reply {
     match reporter {
         Reporter::Session { .. } => Reply::Reported(task.state.name()),
         Reporter::Token => Reply::Tasks(vec![TaskReceipt::of(task)]),
-    }
-}
-
-/// Whether the report was committed before its attempt ended, or ended it: the same report gets the same receipt.
-fn is_repetition(task: &Task, fence: Fence, report: &Report) -> bool {
-    let Some(closed) = &task.closed else { return false };
-    if closed.attempt != fence.attempt || closed.token != fence.token {
-        return false;
-    }
-    match report {
-        // An agent says nothing of an attempt behind its end: these came before it.
-        Report::Accepted | Report::Checkpoint(_) | Report::Step(_) => true,
-        Report::Progress(_) => false,
-        Report::Rejected { .. } | Report::Completed { .. } | Report::Failed { .. } => {
-            report.closes() == Some((closed.by, closed.digest))
-        }
     }
 }

@@ -27,6 +27,12 @@ impl Step<'_, '_> {
         Ok(())
     }
 
+    /// Whether the task's run has just this result of a step.
+    pub(super) fn is_recorded(&self, task: &Task, step: &NewStep) -> Ruled<bool> {
+        let recorded = self.ws.step_digest((task.namespace, task.id, task.run), &step.key)?;
+        Ok(recorded == Some(step.digest))
+    }
+
     fn record(&mut self, task: &mut Task, step: &NewStep) -> Ruled<()> {
         let totals = self.ws.step_totals((task.namespace, task.id, task.run));
         let size = step.result.len() as u64;

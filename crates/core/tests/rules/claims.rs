@@ -7,7 +7,7 @@ use callboard_core::{Command, Reason, Reply};
 use std::sync::Arc;
 
 fn beat(w: &mut World, fence: Fence, lease: Option<Span>) -> Timestamp {
-    let command = Command::Heartbeat { fence, lease, progress: None, checkpoint: None };
+    let command = Command::Heartbeat { fence, lease, progress: None, checkpoint: None, steps: Vec::new() };
     match w.run(command).unwrap().reply {
         Reply::Extended { until, .. } => until,
         other => panic!("an extension: {other:?}"),
@@ -104,7 +104,7 @@ fn a_heartbeat_takes_progress_and_a_checkpoint() {
         let progress = Progress { fraction: 0.5, ..Progress::default() };
         let checkpoint = Arc::new(Payload::text("half"));
         let command =
-            Command::Heartbeat { fence, lease: None, progress: Some(progress.clone()), checkpoint: Some(checkpoint) };
+            Command::Heartbeat { fence, lease: None, progress: Some(progress.clone()), checkpoint: Some(checkpoint), steps: Vec::new() };
         w.run(command).unwrap();
         assert_eq!((w.task(id).progress.clone(), w.task(id).has_checkpoint), (progress, true));
         assert_eq!(w.history(id), "created assigned started checkpointed");

@@ -6,12 +6,13 @@ use callboard_core::model::{LeaseToken, Payload, Progress, Span, StateName};
 use callboard_core::{Command, Reason};
 use std::sync::Arc;
 
-fn reports() -> [Report; 6] {
+fn reports() -> [Report; 7] {
     [
         Report::Accepted,
         rejected(),
         Report::Progress(Progress::default()),
         Report::Checkpoint(Arc::new(Payload::text("here"))),
+        Report::Step(step("fetch", 0, "page")),
         completed("done"),
         failed("Broken"),
     ]
@@ -47,7 +48,7 @@ fn a_report_that_is_not_the_holders_is_refused_and_changes_nothing() {
                 assert_eq!(w.refused(Command::Report { fence, reporter, report }), reason);
             }
         }
-        let beat = |fence| Command::Heartbeat { fence, lease: None, progress: None, checkpoint: None };
+        let beat = |fence| Command::Heartbeat { fence, lease: None, progress: None, checkpoint: None, steps: Vec::new() };
         assert_eq!(w.refused(beat(old)), Reason::StaleAttempt);
         assert_eq!(w.refused(beat(wrong_token)), Reason::WrongLeaseToken);
         assert_eq!(w.refused(beat(current)), Reason::AgentState, "a stream keeps its own lease");

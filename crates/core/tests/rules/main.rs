@@ -20,6 +20,7 @@ mod requests;
 mod retries;
 mod sessions;
 mod steering;
+mod steps;
 #[path = "../support/mod.rs"]
 mod support;
 mod timeouts;

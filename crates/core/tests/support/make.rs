@@ -3,8 +3,8 @@
 use super::{START, World};
 use callboard_core::command::{Attached, Fence, MessageReceipt, Report};
 use callboard_core::model::{
-    Address, AgentId, AgentProfile, Failure, KeyConflict, MessageId, NewMessage, NewTask, OnFailure, Payload,
-    Requirements, RetryPolicy, Span, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
+    Address, AgentId, AgentProfile, Failure, KeyConflict, MessageId, NewMessage, NewStep, NewTask, OnFailure, Payload,
+    Requirements, RetryPolicy, Span, StepKey, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
 };
 use callboard_core::rejection::Rejection;
 use callboard_core::{Command, Reply};
@@ -112,6 +112,12 @@ pub fn failure(kind: &str) -> Failure {
 /// A hand-back.
 pub fn rejected() -> Report {
     Report::Rejected { reason: "drain".into() }
+}
+
+/// A step that is done.
+pub fn step(name: &str, occurrence: u32, result: &str) -> NewStep {
+    let key = StepKey { name: name.into(), occurrence };
+    NewStep { key, result: Arc::new(Payload::text(result)), digest: digest(result) }
 }
 
 fn digest(text: &str) -> u64 {

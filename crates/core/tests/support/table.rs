@@ -2,9 +2,9 @@
 
 use callboard_core::model::{
     Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, RequestKey, RequestRecord, StateName,
-    Task, TaskId,
+    StepTotals, Task, TaskId, TaskStep,
 };
-use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, Rows, Want};
+use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, Rows, RunRef, Want};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ pub struct Tables {
     pub requests: BTreeMap<RequestKey, RequestRecord>,
     pub mailboxes: BTreeMap<AgentId, Mailbox>,
     pub messages: BTreeMap<(AgentId, i64), Arc<Message>>,
+    pub steps: BTreeMap<RunRef, Vec<TaskStep>>,
 }
 
 impl Tables {
@@ -79,6 +80,13 @@ impl Tables {
         rows.mailboxes = self.mailboxes.values().filter(wanted).cloned().collect();
         let wanted = self.messages.values().filter(|message| want.messages.contains(&(message.namespace, message.id)));
         rows.messages = wanted.map(|message| message.stub()).collect();
+        for (run, key) in &want.steps {
+            let Some(steps) = self.steps.get(run) else { continue };
+            let recorded = steps.iter().find(|step| step.key == *key);
+            rows.steps.extend(recorded.map(|step| ((*run, key.clone()), step.digest)));
+            let bytes = steps.iter().map(|step| step.result.len() as u64).sum();
+            rows.step_totals.push((*run, StepTotals { count: steps.len() as u32, bytes }));
+        }
         rows
     }
 
@@ -152,6 +160,14 @@ impl Tables {
         }
         for (_, mailbox, sequence) in changes.removed_messages {
             self.messages.remove(&(mailbox, sequence)).expect("what goes was there");
+        }
+        for step in changes.steps {
+            let steps = self.steps.entry((step.namespace, step.task, step.run)).or_default();
+            assert_eq!(step.ordinal as usize, steps.len() + 1, "ordinals have no gaps");
+            assert!(steps.iter().all(|other| other.key != step.key), "a step is recorded once");
+            let before = steps.last().map_or(0, |last| last.bytes_so_far);
+            assert_eq!(step.bytes_so_far, before + step.result.len() as u64);
+            steps.push(step);
         }
     }
 

@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
-use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, TaskRef, Want};
+use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
     AgentFilter, AgentPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
-    Result, Sample, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -173,6 +173,9 @@ impl Store for FaultyStore {
         max_bytes: usize,
     ) -> Result<Vec<(u32, TaskView)>> {
         self.inner.dependency_results(task, after, limit, max_bytes).await
+    }
+    async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
+        self.inner.steps(run, after, limit, max_bytes).await
     }
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
         self.inner.task_events(task, after, limit).await

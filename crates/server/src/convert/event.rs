@@ -1,7 +1,7 @@
 //! Events.
 
 use super::{payload, task, time};
-use callboard_core::model::{Event, EventKind, Failure, Timestamp};
+use callboard_core::model::{Event, EventKind, Failure, StepKey, Timestamp};
 use callboard_proto::v1;
 use callboard_proto::v1::EventType as Type;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ struct Told<'a> {
     reason: String,
     failure: Option<&'a Failure>,
     scheduled_at: Option<Timestamp>,
+    step: Option<&'a StepKey>,
 }
 
 /// Writes an event.
@@ -31,6 +32,8 @@ pub(crate) fn to_event(event: &Event) -> v1::Event {
         reason: told.reason,
         failure: told.failure.map(payload::to_failure),
         scheduled_at: told.scheduled_at.map(time::to_timestamp),
+        step: told.step.map(|step| step.name.to_string()).unwrap_or_default(),
+        step_occurrence: told.step.map_or(0, |step| task::number(step.occurrence)),
     }
 }
 
@@ -42,7 +45,8 @@ fn tell(kind: &EventKind) -> (Type, Told<'_>) {
         EventKind::Ready => (Type::Ready, Told::default()),
         EventKind::Assigned { agent } => (Type::Assigned, by(agent)),
         EventKind::Started { agent } => (Type::Started, by(agent)),
-        EventKind::Checkpointed => (Type::Checkpointed, Told::default()),
+        EventKind::Checkpointed { step: None } => (Type::Checkpointed, Told::default()),
+        EventKind::Checkpointed { step } => (Type::StepRecorded, Told { step: step.as_ref(), ..Told::default() }),
         EventKind::HandedBack { agent, reason } => (Type::HandedBack, Told { reason: reason.clone(), ..by(agent) }),
         EventKind::AttemptFailed { agent, failure } => {
             (Type::AttemptFailed, Told { failure: Some(failure), ..by(agent) })

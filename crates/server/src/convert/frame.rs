@@ -1,6 +1,6 @@
 //! Frames of an agent's stream.
 
-use super::{cut, payload, task, task_id, time};
+use super::{cut, payload, step, task, task_id, time};
 use callboard_core::command::{Fence, Report, StopReason};
 use callboard_core::limits::MAX_REASON;
 use callboard_core::model::{LeaseToken, Progress, TaskId};
@@ -53,6 +53,7 @@ pub(crate) fn report(message: v1::Report) -> Result<Option<(Fence, Report)>, Rej
         Kind::Checkpoint(checkpoint) => {
             Report::Checkpoint(payload::payload("report.checkpoint.data", checkpoint.data, &mut faults))
         }
+        Kind::Step(record) => Report::Step(step::new_step("report.step", record, &mut faults)),
         Kind::Completed(completion) => {
             let result = payload::payload("report.completed.result", completion.result, &mut faults);
             Report::Completed { digest: payload::digest(&result), result }
@@ -89,6 +90,8 @@ pub(crate) fn to_assignment(assignment: &Assignment) -> v1::Assignment {
         dependencies_truncated: assignment.dependencies_truncated,
         deadline: lease.map(|lease| time::to_timestamp(row.attempt_ends_by(lease))),
         lease_expires_at: lease.and_then(|lease| lease.claim).map(|claim| time::to_timestamp(claim.until)),
+        steps: assignment.steps.iter().map(step::to_step).collect(),
+        step_count: task::number(assignment.step_count),
     }
 }
 
@@ -104,14 +107,17 @@ pub(crate) fn to_dependency(outcome: &DependencyOutcome) -> v1::DependencyResult
     }
 }
 
-/// Assignments in frames that are not larger than both sides take. One that alone is larger goes without the results of its
-/// dependencies, which are then fetched.
+/// Assignments in frames that are not larger than both sides take. One that alone is larger goes without the steps of its run, and
+/// if need be the results of its dependencies, which are then fetched.
 pub(crate) fn assignment_frames(assignments: &[Assignment]) -> Vec<v1::AttachResponse> {
     let mut frames = Vec::new();
     let mut batch = Vec::new();
     let mut size = 0;
     for assignment in assignments {
         let mut message = to_assignment(assignment);
+        if message.encoded_len() > MAX_FRAME_BYTES - 64 {
+            message.steps.clear();
+        }
         if message.encoded_len() > MAX_FRAME_BYTES - 64 {
             message.dependencies.clear();
             message.dependencies_truncated = true;

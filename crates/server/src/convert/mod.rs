@@ -6,6 +6,7 @@ pub(crate) mod frame;
 pub(crate) mod message;
 pub(crate) mod namespace;
 pub(crate) mod payload;
+pub(crate) mod step;
 pub(crate) mod task;
 pub(crate) mod time;
 

@@ -81,6 +81,7 @@ table! {
         UpdateTask(UpdateTaskRequest.namespace) => SUBMIT,
         ListTaskEvents(ListTaskEventsRequest.namespace) => LOOK,
         ListDependencyResults(ListDependencyResultsRequest.namespace) => LOOK,
+        ListSteps(ListStepsRequest.namespace) => LOOK,
         WatchEvents(WatchEventsRequest.namespace) => LOOK,
     }
     AgentService {

@@ -1,7 +1,7 @@
 //! `TaskService`.
 
 use super::{Answer, Host, check, open, receipts, refuse};
-use crate::convert::{event, frame, task, task_id, time};
+use crate::convert::{event, frame, step, task, task_id, time};
 use crate::{caller, digest, page, status};
 use callboard_core::command::{Command, Envelope, Reply, TaskReceipt, TaskUpdate};
 use callboard_core::limits::{MAX_BATCH, MAX_REASON};
@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status};
 /// How long a call waits when it doesn't say, and at most.
 const WAIT: Span = Span::seconds(30);
 const MAX_WAIT: Span = Span::seconds(300);
-/// How many bytes of dependency results a page has.
+/// How many bytes of results of dependencies, or of steps, a page has.
 const RESULT_BYTES: usize = 2 << 20;
 
 /// The service.
@@ -387,6 +387,38 @@ impl TaskService for Tasks {
             results: results.collect(),
             next_page_token: last.map(|ordinal| query.token(&ordinal)).unwrap_or_default(),
         }))
+    }
+
+    async fn list_steps(&self, request: Request<v1::ListStepsRequest>) -> Answer<v1::ListStepsResponse> {
+        let (_, mut request) = open(request)?;
+        let size = page::size(std::mem::take(&mut request.page_size))?;
+        let token = std::mem::take(&mut request.page_token);
+        let query = page::Query::of("ListSteps", &request);
+        // The run too: a task that lives again meanwhile has another latest one.
+        let place: Option<(u32, u32)> = query.place("page_token", &token)?;
+        let mut faults = Faults::default();
+        let id = task_id("task_id", &request.task_id, &mut faults);
+        let asked = u32::try_from(request.run).unwrap_or_else(|_| {
+            faults.add("run", format!("is {}; give a run's number, from 1, or 0 for the latest", request.run));
+            0
+        });
+        check(faults)?;
+        let (_, namespace) = self.namespace(&request.namespace).await?;
+        let (run, after) = match place {
+            Some(place) => place,
+            None => {
+                let latest = self.view(namespace, id).await?.task.run;
+                (if asked == 0 { latest } else { asked }, 0)
+            }
+        };
+        let store = self.0.engine.store();
+        let found = store.steps((namespace, id, run), after, size, RESULT_BYTES).await.map_err(status::of_store)?;
+        let mut room = page::Room::new();
+        let steps: Vec<_> = found.steps.iter().map(step::to_step).take_while(|step| room.takes(step)).collect();
+        let last = steps.len().checked_sub(1).map(|last| found.steps[last].ordinal);
+        let last = last.filter(|ordinal| *ordinal < found.count);
+        let next_page_token = last.map(|ordinal| query.token(&(run, ordinal))).unwrap_or_default();
+        Ok(Response::new(v1::ListStepsResponse { steps, next_page_token }))
     }
 
     type WatchEventsStream = Pin<Box<dyn Stream<Item = Result<v1::WatchEventsResponse, Status>> + Send>>;

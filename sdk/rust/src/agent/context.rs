@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::runner::HandlerEvent;
 use super::session::HandlerId;
+use super::steps::Steps;
 use crate::{Client, Error, NewMessage, Result, entropy, payload, time};
 
 /// The attempt that a handler works on. Cheap to clone.
@@ -28,6 +29,7 @@ struct Inner {
     cancelled: CancellationToken,
     reason: Arc<AtomicI32>,
     progress: Arc<ProgressSlot>,
+    steps: Steps,
     link: Link,
 }
 
@@ -35,8 +37,8 @@ struct Inner {
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     pub(super) events: mpsc::Sender<HandlerEvent>,
-    /// Bounds the checkpoints without a receipt, over all handlers.
-    pub(super) checkpoints: Arc<Semaphore>,
+    /// Bounds the checkpoints and steps without a receipt, over all handlers.
+    pub(super) saves: Arc<Semaphore>,
     /// Bounds the messages without a receipt, over all handlers.
     pub(super) sends: Arc<Semaphore>,
     pub(super) client: Client,
@@ -93,6 +95,7 @@ impl Context {
     pub(super) fn new(
         handler: HandlerId,
         mut assignment: v1::Assignment,
+        has_steps: bool,
         cancellation: &Cancellation,
         link: Link,
     ) -> Self {
@@ -104,9 +107,26 @@ impl Context {
             cancelled: cancellation.token.clone(),
             reason: Arc::clone(&cancellation.reason),
             progress: Arc::default(),
+            steps: Steps::new(has_steps),
             link,
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    pub(super) fn handler(&self) -> HandlerId {
+        self.inner.handler
+    }
+
+    pub(super) fn assignment(&self) -> &v1::Assignment {
+        &self.inner.assignment
+    }
+
+    pub(super) fn steps(&self) -> &Steps {
+        &self.inner.steps
+    }
+
+    pub(super) fn link(&self) -> &Link {
+        &self.inner.link
     }
 
     /// The task's id.
@@ -236,7 +256,7 @@ impl Context {
     pub async fn save_checkpoint_payload(&self, data: v1::Payload) -> Result<()> {
         payload::check("checkpoint", &data)?;
         let link = &self.inner.link;
-        let permit = Arc::clone(&link.checkpoints).acquire_owned().await.map_err(|_| Error::stopped())?;
+        let permit = Arc::clone(&link.saves).acquire_owned().await.map_err(|_| Error::stopped())?;
         let (reply, receipt) = oneshot::channel();
         let event = HandlerEvent::Checkpoint { handler: self.inner.handler, data, reply, permit };
         link.events.send(event).await.map_err(|_| Error::stopped())?;

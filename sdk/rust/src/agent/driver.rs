@@ -126,7 +126,7 @@ impl Driver {
     ) -> Result<Self> {
         let (events, words) = mpsc::channel(EVENTS);
         // Of the `slots` x 4 reports that may wait, acceptances and ends take half.
-        let checkpoints = usize::try_from(plan.profile.slots).unwrap_or(1).max(1) * 2;
+        let saves = usize::try_from(plan.profile.slots).unwrap_or(1).max(1) * 2;
         let config = Config {
             namespace: plan.namespace,
             profile: plan.profile,
@@ -150,7 +150,7 @@ impl Driver {
             events: words,
             link: Link {
                 events,
-                checkpoints: Arc::new(Semaphore::new(checkpoints)),
+                saves: Arc::new(Semaphore::new(saves)),
                 sends: Arc::new(Semaphore::new(SENDS)),
                 client: plan.client,
             },
@@ -230,6 +230,11 @@ impl Driver {
                 self.replies.insert(self.last_ticket, (reply, permit));
                 self.session.on_checkpoint(handler, data, self.last_ticket);
             }
+            HandlerEvent::Step { handler, record, reply, permit } => {
+                self.last_ticket += 1;
+                self.replies.insert(self.last_ticket, (reply, permit));
+                self.session.on_step(handler, record, self.last_ticket);
+            }
             HandlerEvent::Send { send, reply, permit } => {
                 self.last_ticket += 1;
                 self.sends.insert(self.last_ticket, (reply, permit));
@@ -252,7 +257,7 @@ impl Driver {
             Action::Attached { agent_id, epoch } => {
                 self.status.send_replace(Status { agent_id, epoch, attached: true });
             }
-            Action::Start { handler, assignment } => self.start(handler, *assignment),
+            Action::Start { handler, assignment, has_steps } => self.start(handler, *assignment, has_steps),
             Action::Cancel { handler, reason } => {
                 if let Some(running) = self.running.get(&handler) {
                     running.cancellation.cancel(reason);
@@ -263,7 +268,7 @@ impl Driver {
                     running.abort.cancel();
                 }
             }
-            Action::CheckpointDone { ticket, result } => {
+            Action::ReportDone { ticket, result } => {
                 if let Some((reply, _permit)) = self.replies.remove(&ticket) {
                     // The handler may have stopped waiting.
                     let _ = reply.send(result);
@@ -306,13 +311,13 @@ impl Driver {
         }
     }
 
-    fn start(&mut self, handler: HandlerId, assignment: v1::Assignment) {
+    fn start(&mut self, handler: HandlerId, assignment: v1::Assignment, has_steps: bool) {
         let task_type = assignment.spec.as_ref().map(|spec| spec.r#type.as_str()).unwrap_or_default();
         // The session starts only what the profile lists, and the profile lists only what has a handler.
         let Some(function) = self.handlers.find(task_type).cloned() else { return };
         let cancellation = Cancellation::default();
         let abort = CancellationToken::new();
-        let context = Context::new(handler, assignment, &cancellation, self.link.clone());
+        let context = Context::new(handler, assignment, has_steps, &cancellation, self.link.clone());
         let task = runner::run(handler, function, context, abort.clone(), self.link.events.clone());
         self.running.insert(handler, Running { cancellation, abort });
         self.tracker.spawn_on(task, &self.program);

@@ -14,6 +14,7 @@ mod name;
 mod runner;
 mod session;
 mod signals;
+mod steps;
 
 pub use builder::AgentBuilder;
 pub use context::{Context, Dependency};

@@ -29,6 +29,8 @@ pub(super) enum HandlerEvent {
         reply: oneshot::Sender<Result<()>>,
         permit: OwnedSemaphorePermit,
     },
+    /// A step is to be recorded, and its receipt awaited. The permit is given back with the receipt.
+    Step { handler: HandlerId, record: v1::StepRecord, reply: oneshot::Sender<Result<()>>, permit: OwnedSemaphorePermit },
     /// A message is to be sent, and its receipt awaited. The permit is given back with the receipt.
     Send {
         send: Box<v1::MessageSend>,
@@ -127,8 +129,8 @@ mod tests {
     fn stage(capacity: usize) -> Stage {
         let (events, heard) = mpsc::channel(capacity);
         let client = Client::connect("http://127.0.0.1:1").unwrap();
-        let (checkpoints, sends) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
-        let link = Link { events: events.clone(), checkpoints, sends, client };
+        let (saves, sends) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
+        let link = Link { events: events.clone(), saves, sends, client };
         let cancellation = Cancellation::default();
         let assignment = v1::Assignment {
             attempt: Some(v1::Attempt { task_id: "t1".into(), attempt: 3, lease_token: "x".into() }),
@@ -141,7 +143,7 @@ mod tests {
             checkpoint: Some(payload::to_payload(&vec!["half"]).unwrap()),
             ..Default::default()
         };
-        let context = Context::new(HandlerId(1), assignment, &cancellation, link);
+        let context = Context::new(HandlerId(1), assignment, true, &cancellation, link);
         Stage { context, cancellation, abort: CancellationToken::new(), events, heard }
     }
 

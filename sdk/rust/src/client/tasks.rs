@@ -214,6 +214,24 @@ impl Client {
         }
     }
 
+    /// The steps that a run of a task recorded, in the order in which they were recorded. Run 0 is the latest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`].
+    pub async fn steps(&self, id: &str, run: i32) -> Result<Vec<v1::Step>> {
+        let mut request = v1::ListStepsRequest { task_id: id.to_owned(), run, page_size: 1000, ..Default::default() };
+        let mut steps = Vec::new();
+        loop {
+            let page = self.call(request.clone()).await?;
+            steps.extend(page.steps);
+            if page.next_page_token.is_empty() {
+                return Ok(steps);
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
     async fn wait_until(&self, id: &str, until: Option<Instant>) -> Result<v1::Task> {
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));

@@ -95,13 +95,14 @@ unary!(TaskServiceClient {
     update_task(UpdateTaskRequest) -> UpdateTaskResponse fills [namespace, request_id];
     list_task_events(ListTaskEventsRequest) -> ListTaskEventsResponse fills [namespace];
     list_dependency_results(ListDependencyResultsRequest) -> ListDependencyResultsResponse fills [namespace];
+    list_steps(ListStepsRequest) -> ListStepsResponse fills [namespace];
 });
 
 unary!(AgentServiceClient {
     claim_tasks(ClaimTasksRequest) -> ClaimTasksResponse fills [namespace, request_id]
         waits |r: &v1::ClaimTasksRequest| given(r.wait.as_ref(), Duration::ZERO),;
     heartbeat_task(HeartbeatTaskRequest) -> HeartbeatTaskResponse fills [namespace]
-        checks |r: &v1::HeartbeatTaskRequest| check_payload("checkpoint", r.checkpoint.as_ref()),;
+        checks check_heartbeat,;
     complete_task(CompleteTaskRequest) -> CompleteTaskResponse fills [namespace, request_id]
         checks |r: &v1::CompleteTaskRequest| check_payload("result", r.result.as_ref()),;
     fail_task(FailTaskRequest) -> FailTaskResponse fills [namespace, request_id]
@@ -152,6 +153,12 @@ fn check_spec(field: &str, spec: Option<&v1::TaskSpec>) -> Result<()> {
 fn check_specs(request: &v1::BatchCreateTasksRequest) -> Result<()> {
     let mut specs = request.tasks.iter().enumerate();
     specs.try_for_each(|(index, spec)| check_spec(&format!("tasks[{index}]"), Some(spec)))
+}
+
+fn check_heartbeat(request: &v1::HeartbeatTaskRequest) -> Result<()> {
+    check_payload("checkpoint", request.checkpoint.as_ref())?;
+    let mut steps = request.steps.iter().enumerate();
+    steps.try_for_each(|(index, step)| check_payload(&format!("steps[{index}].result"), step.result.as_ref()))
 }
 
 fn check_failure(request: &v1::FailTaskRequest) -> Result<()> {

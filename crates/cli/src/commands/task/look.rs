@@ -1,10 +1,10 @@
-//! `callboard task list|show|history`
+//! `callboard task list|show|history|steps`
 
 use callboard::v1::{ListTasksRequest, TaskState};
 use serde_json::json;
 
 use super::{Session, past};
-use crate::args::task::{ListArgs, ShowArgs};
+use crate::args::task::{ListArgs, ShowArgs, StepsArgs};
 use crate::commands::listing::{Listing, page_size};
 use crate::error::Error;
 use crate::output::{details, json, table};
@@ -47,5 +47,15 @@ pub async fn history(session: &Session, id: &str) -> Result<(), Error> {
     match session.output.is_json() {
         true => session.output.document(&json!({ "events": events.iter().map(json::event).collect::<Vec<_>>() })),
         false => session.output.table(&table::history(&events, session.output.style)),
+    }
+}
+
+/// Shows what a run of a task recorded.
+pub async fn steps(session: &Session, args: &StepsArgs) -> Result<(), Error> {
+    let id = ids::resolve(&session.client, &args.id).await?;
+    let steps = session.client.steps(&id, args.run.unwrap_or_default()).await?;
+    match session.output.is_json() {
+        true => session.output.document(&json!({ "steps": steps.iter().map(json::step).collect::<Vec<_>>() })),
+        false => session.output.table(&table::steps(&steps, session.output.style)),
     }
 }

@@ -19,6 +19,7 @@ pub async fn run(session: &Session, command: TaskCommand) -> Result<(), Error> {
         TaskCommand::List(args) => look::list(session, args).await,
         TaskCommand::Show(args) => look::show(session, &args).await,
         TaskCommand::History(args) => look::history(session, &args.id).await,
+        TaskCommand::Steps(args) => look::steps(session, &args).await,
         TaskCommand::Watch(args) => follow::watch(session, args).await,
         TaskCommand::Wait(args) => follow::wait(session, &args).await,
         TaskCommand::Cancel(args) => steer::cancel(session, &args).await,

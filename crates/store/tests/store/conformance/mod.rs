@@ -21,6 +21,7 @@ pub mod retention;
 pub mod round_trips;
 pub mod samples;
 pub mod scheduling;
+pub mod steps;
 pub mod transactions;
 
 /// Makes a test of every case. `$make` is a function without arguments; its future gives an `Arc<dyn Store>`, empty, and
@@ -58,6 +59,10 @@ macro_rules! conformance {
                 every_field_of_a_message, pages_of_a_mailbox, what_goes_is_gone, a_conflict_in_a_mailbox_changes_nothing,
                 new_mail_never_skips, expired_messages, closed_mailboxes_are_thrown_away,
                 what_waits_is_counted,
+            }
+            steps::{
+                every_field_of_a_step, wanted_steps_and_what_their_runs_have, pages_of_steps, a_step_is_recorded_once,
+                steps_that_were_rolled_back_are_gone, a_thousand_steps_in_one_save, steps_go_with_their_task,
             }
             retention::{
                 a_finished_task_goes_with_all_its_rows, what_lives_or_ended_lately_stays, what_a_live_task_depends_on_stays,

@@ -4,7 +4,7 @@ use super::samples::*;
 use callboard_core::model::task::TaskState;
 use callboard_core::model::{
     AgentProfile, Content, EventKind, Link, NamespaceId, NamespaceSettings, NotBefore, OnFailure, Payload, RequestKey,
-    RequestRecord, RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskSpec, Timestamp, Waiting,
+    RequestRecord, RetryPolicy, Session, Span, StateName, StepKey, Task, TaskHandler, TaskSpec, Timestamp, Waiting,
 };
 use callboard_core::working_set::{ChangeSet, Changed, PayloadValue, Want};
 use std::sync::Arc;
@@ -290,7 +290,8 @@ pub async fn events_of_every_kind(fixture: Fixture) {
         EventKind::Ready,
         EventKind::Assigned { agent: agent.clone() },
         EventKind::Started { agent: agent.clone() },
-        EventKind::Checkpointed,
+        EventKind::Checkpointed { step: None },
+        EventKind::Checkpointed { step: Some(StepKey { name: TEXT.into(), occurrence: u32::MAX }) },
         EventKind::HandedBack { agent: agent.clone(), reason: reason.clone() },
         EventKind::AttemptFailed { agent: agent.clone(), failure: failure(3) },
         EventKind::AttemptTimedOut { agent: agent.clone(), failure: failure(0) },

@@ -81,7 +81,7 @@ impl Session {
         for attempt in self.attempts.wanted() {
             self.lose(now, &attempt, v1::CancellationReason::LeaseLost);
         }
-        for kept in self.outbox.take_checkpoints() {
+        for kept in self.outbox.take_awaited(|_| true) {
             self.conclude(&kept, Err(error.clone()));
         }
         self.give_up_messages(&error);

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use callboard_proto::v1;
-use tonic::Code;
 use v1::attach_response::Frame;
 
 use super::attempts::Standing;
 use super::outbox::Kept;
-use super::{Action, CANCEL_GRACE, CHECKPOINT, MESSAGES, Moment, Session, link};
+use super::saved::{only_the_step, refusal, refused};
+use super::{Action, CANCEL_GRACE, MESSAGES, Moment, STEPS, Session, link};
 use crate::Error;
 use crate::error::{CallError, reason_name};
 use crate::settings;
@@ -96,11 +96,7 @@ impl Session {
         if !self.link.server_takes(MESSAGES) {
             self.give_up_messages(&refusal(v1::ErrorReason::Unspecified, "the server takes no messages"));
         }
-        if !self.link.server_takes(CHECKPOINT) {
-            for kept in self.outbox.take_checkpoints() {
-                self.conclude(&kept, Err(refusal(v1::ErrorReason::Unspecified, "the server takes no checkpoints")));
-            }
-        }
+        self.give_up_untaken();
         tracing::info!(agent_id = welcome.agent_id, epoch = welcome.session_epoch, "attached");
         self.actions.push_back(Action::Attached { agent_id: welcome.agent_id, epoch: welcome.session_epoch });
     }
@@ -128,7 +124,8 @@ impl Session {
         let handler = self.attempts.start(attempt.clone());
         let accepted_as = self.report(attempt, v1::report::Kind::Accepted(v1::Accepted {}), None);
         self.attempts.note_accepted(handler, accepted_as);
-        self.actions.push_back(Action::Start { handler, assignment: Box::new(assignment) });
+        let has_steps = self.link.server_takes(STEPS);
+        self.actions.push_back(Action::Start { handler, assignment: Box::new(assignment), has_steps });
     }
 
     fn handles(&self, task_type: &str) -> bool {
@@ -174,7 +171,10 @@ impl Session {
             "a report was refused"
         );
         if let Some(kept) = &kept {
-            self.conclude(kept, Err(refusal(receipt.reason(), &receipt.message)));
+            self.conclude(kept, Err(refused(kept, &receipt)));
+            if only_the_step(kept, receipt.reason()) {
+                return;
+            }
             self.follow_up(kept, &receipt);
         }
         // Progress is not kept; then the receipt itself says which attempt.
@@ -203,7 +203,7 @@ impl Session {
             self.attempts.settle(attempt);
         }
         if let Some(ticket) = kept.ticket {
-            self.actions.push_back(Action::CheckpointDone { ticket, result });
+            self.actions.push_back(Action::ReportDone { ticket, result });
         }
     }
 
@@ -248,8 +248,4 @@ impl Session {
         self.ending.note_detached();
         self.actions.push_back(Action::Disconnect);
     }
-}
-
-fn refusal(reason: v1::ErrorReason, message: &str) -> Error {
-    CallError::local(Code::FailedPrecondition, reason, message).into()
 }

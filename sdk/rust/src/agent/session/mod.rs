@@ -11,6 +11,7 @@ mod mail;
 mod messages;
 mod outbox;
 mod progress;
+mod saved;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,11 +22,11 @@ use rand::{Rng, SeedableRng};
 use v1::attach_request::Frame;
 
 use crate::Error;
-use crate::error::CallError;
 use attempts::{Attempts, Standing};
 use ending::Ending;
 use link::Link;
 pub(super) use link::Target;
+pub(super) use saved::NO_STEPS;
 use mail::Mail;
 use outbox::Outbox;
 use progress::ProgressGate;
@@ -42,6 +43,7 @@ const DRAIN: &str = "drain";
 const CHECKPOINT: &str = "checkpoint";
 const PROGRESS: &str = "progress";
 const SLOTS: &str = "slots";
+const STEPS: &str = "steps";
 const MESSAGES: &str = "messages";
 const MESSAGE_RECEIPTS: &str = "message_receipts";
 
@@ -49,7 +51,7 @@ const MESSAGE_RECEIPTS: &str = "message_receipts";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct HandlerId(pub(super) u64);
 
-/// A checkpoint whose handler waits for its receipt.
+/// A checkpoint, a step or a message whose handler waits for its receipt.
 pub(super) type Ticket = u64;
 
 /// How a handler ended.
@@ -74,14 +76,14 @@ pub(super) enum Action {
     Disconnect,
     /// The stream is attached: for those who want to know.
     Attached { agent_id: String, epoch: i64 },
-    /// Start the handler of an assignment. Its type has one.
-    Start { handler: HandlerId, assignment: Box<v1::Assignment> },
+    /// Start the handler of an assignment. Its type has one. Whether the server that gave it has steps.
+    Start { handler: HandlerId, assignment: Box<v1::Assignment>, has_steps: bool },
     /// Tell the handler to stop.
     Cancel { handler: HandlerId, reason: v1::CancellationReason },
     /// Drop the handler: it was told to stop, and has not.
     Abort(HandlerId),
-    /// Tell the handler what became of its checkpoint.
-    CheckpointDone { ticket: Ticket, result: Result<(), Error> },
+    /// Tell the handler what became of its checkpoint or step.
+    ReportDone { ticket: Ticket, result: Result<(), Error> },
     /// Run the handler of a message. There is one handler, which is at rest.
     Handle(Box<v1::Message>),
     /// Drop the handler of the message.
@@ -192,18 +194,6 @@ impl Session {
         }
     }
 
-    /// A handler saves a checkpoint, and waits for [`Action::CheckpointDone`].
-    pub(super) fn on_checkpoint(&mut self, handler: HandlerId, data: v1::Payload, ticket: Ticket) {
-        let Some(attempt) = self.attempts.reporting_attempt(handler) else {
-            return self.refuse_checkpoint(ticket, v1::ErrorReason::StaleAttempt, "the attempt is no longer current");
-        };
-        if self.link.is_attached() && !self.link.server_takes(CHECKPOINT) {
-            return self.refuse_checkpoint(ticket, v1::ErrorReason::Unspecified, "the server takes no checkpoints");
-        }
-        let kind = v1::report::Kind::Checkpoint(v1::Checkpoint { data: Some(data) });
-        self.report(attempt, kind, Some(ticket));
-    }
-
     /// A handler has ended. Nothing more comes from it.
     pub(super) fn on_finished(&mut self, handler: HandlerId, outcome: Outcome) {
         self.progress.forget(handler);
@@ -281,11 +271,6 @@ impl Session {
     fn report(&mut self, attempt: v1::Attempt, kind: v1::report::Kind, ticket: Option<Ticket>) -> i64 {
         self.attempts.expect_receipt(&attempt);
         self.outbox.push(attempt, kind, ticket)
-    }
-
-    fn refuse_checkpoint(&mut self, ticket: Ticket, reason: v1::ErrorReason, message: &str) {
-        let error = CallError::local(tonic::Code::FailedPrecondition, reason, message).into();
-        self.actions.push_back(Action::CheckpointDone { ticket, result: Err(error) });
     }
 
     fn fraction(&mut self) -> f64 {

@@ -25,6 +25,12 @@ pub(super) struct Kept {
     was_sent: bool,
 }
 
+impl Kept {
+    fn is_step(&self) -> bool {
+        matches!(self.report.kind, Some(v1::report::Kind::Step(_)))
+    }
+}
+
 /// The reports of one attempt.
 #[derive(Debug, Default)]
 struct Line {
@@ -32,7 +38,7 @@ struct Line {
     /// One is to be sent again while later ones are on their way: it waits for their receipts, and newer ones wait behind
     /// it. Otherwise an old checkpoint could replace a new one.
     waiting: BTreeSet<i64>,
-    /// The latest that was committed. It implies those before it.
+    /// The latest that was committed. It implies those before it, but for steps.
     committed: i64,
 }
 
@@ -116,13 +122,15 @@ impl Outbox {
         self.remove(id)
     }
 
-    /// The report is durable: it is done with, and so are those before it that were to be sent again.
+    /// The report is durable: it is done with, and so are those before it that were to be sent again, but for steps: each is
+    /// recorded by itself.
     pub(super) fn commit(&mut self, id: i64) -> Vec<Kept> {
         let mut done = vec![id];
         if let Some(line) = self.kept.get(&id).and_then(|kept| self.lines.get_mut(&kept.key)) {
             line.committed = line.committed.max(id);
             let earlier = line.ids.range(..id);
-            done.extend(earlier.filter(|id| line.waiting.contains(id) || self.unsent.contains(id)));
+            let again = earlier.filter(|id| line.waiting.contains(id) || self.unsent.contains(id));
+            done.extend(again.filter(|id| self.kept.get(id).is_some_and(|kept| !kept.is_step())));
         }
         done.into_iter().filter_map(|id| self.settle(id)).collect()
     }
@@ -130,9 +138,10 @@ impl Outbox {
     /// The server could not decide: send it again, after a while. Gives the report back when a later one of its attempt was
     /// committed meanwhile, so that it is done with.
     pub(super) fn send_again(&mut self, id: i64, now: Moment, fraction: f64) -> Option<Kept> {
-        let key = self.kept.get(&id)?.key.clone();
+        let kept = self.kept.get(&id)?;
+        let (key, is_step) = (kept.key.clone(), kept.is_step());
         let line = self.lines.get_mut(&key)?;
-        if id < line.committed {
+        if id < line.committed && !is_step {
             return self.settle(id);
         }
         if self.unsent.contains(&id) || !line.waiting.insert(id) {
@@ -154,9 +163,10 @@ impl Outbox {
         self.paused_until = None;
     }
 
-    /// Takes out all checkpoints.
-    pub(super) fn take_checkpoints(&mut self) -> Vec<Kept> {
-        let ids: Vec<i64> = self.kept.iter().filter(|(_, kept)| kept.ticket.is_some()).map(|(id, _)| *id).collect();
+    /// Takes out those reports of a kind that handlers wait for.
+    pub(super) fn take_awaited(&mut self, wanted: impl Fn(&v1::report::Kind) -> bool) -> Vec<Kept> {
+        let is_wanted = |kept: &Kept| kept.ticket.is_some() && kept.report.kind.as_ref().is_some_and(&wanted);
+        let ids: Vec<i64> = self.kept.iter().filter(|(_, kept)| is_wanted(kept)).map(|(id, _)| *id).collect();
         ids.into_iter().filter_map(|id| self.settle(id)).collect()
     }
 

@@ -8,6 +8,7 @@ mod messages;
 mod ordering;
 mod refusing;
 mod reporting;
+mod steps;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,6 +30,8 @@ struct Script {
     handlers: HashMap<HandlerId, String>,
     /// Of the reports that were sent, the attempt of each.
     sent: HashMap<i64, v1::Attempt>,
+    /// What handlers wait for.
+    tickets: HashMap<Ticket, &'static str>,
 }
 
 impl Script {
@@ -47,7 +50,13 @@ impl Script {
             takes_messages: true,
             seed: 7,
         };
-        Self { session: Session::new(config), now: Moment::ZERO, handlers: HashMap::new(), sent: HashMap::new() }
+        Self {
+            session: Session::new(config),
+            now: Moment::ZERO,
+            handlers: HashMap::new(),
+            sent: HashMap::new(),
+            tickets: HashMap::new(),
+        }
     }
 
     /// An agent that is attached, with nothing waiting to be done or sent.
@@ -90,7 +99,7 @@ impl Script {
     }
 
     fn welcome(&mut self, epoch: i64, held: &[&str]) {
-        self.welcome_with(epoch, held, &["progress", "checkpoint", "drain", "slots", "messages"]);
+        self.welcome_with(epoch, held, &["progress", "checkpoint", "drain", "slots", "messages", "steps"]);
     }
 
     fn welcome_with(&mut self, epoch: i64, held: &[&str], features: &[&str]) {
@@ -175,7 +184,14 @@ impl Script {
 
     fn checkpoint(&mut self, name: &str, ticket: Ticket) {
         let handler = self.handler(name);
+        self.tickets.insert(ticket, "checkpoint");
         self.session.on_checkpoint(handler, v1::Payload::default(), ticket);
+    }
+
+    fn step(&mut self, name: &str, step: &str, ticket: Ticket) {
+        let handler = self.handler(name);
+        self.tickets.insert(ticket, "step");
+        self.session.on_step(handler, v1::StepRecord { name: step.into(), ..Default::default() }, ticket);
     }
 
     /// The stream breaks.
@@ -218,7 +234,7 @@ impl Script {
             Action::Connect(Target::Endpoint(endpoint)) => format!("connect {endpoint}"),
             Action::Disconnect => "disconnect".into(),
             Action::Attached { epoch, .. } => format!("attached {epoch}"),
-            Action::Start { handler, assignment } => {
+            Action::Start { handler, assignment, .. } => {
                 let name = name(assignment.attempt.as_ref().expect("an assignment has an attempt"));
                 self.handlers.insert(handler, name.clone());
                 format!("start {name}")
@@ -228,11 +244,9 @@ impl Script {
                 format!("cancel {} {reason}", name_of(&handler))
             }
             Action::Abort(handler) => format!("abort {}", name_of(&handler)),
-            Action::CheckpointDone { ticket, result } => {
-                format!(
-                    "checkpoint {ticket} {}",
-                    result.map_or_else(|error| error.reason().to_owned(), |()| "ok".into())
-                )
+            Action::ReportDone { ticket, result } => {
+                let what = self.tickets.get(&ticket).copied().unwrap_or_default();
+                format!("{what} {ticket} {}", result.map_or_else(|error| error.reason().to_owned(), |()| "ok".into()))
             }
             Action::Handle(message) => format!("handle {}", message.id),
             Action::AbortMessage => "abort message".into(),
@@ -276,6 +290,7 @@ impl Script {
             Kind::Rejected(rejected) => format!("rejected ({})", rejected.reason),
             Kind::Progress(progress) => format!("progress {}", progress.fraction.unwrap_or(-1.0)),
             Kind::Checkpoint(_) => "checkpoint".to_owned(),
+            Kind::Step(step) => format!("step {}", step.name),
             Kind::Completed(_) => "completed".to_owned(),
             Kind::Failed(failed) => {
                 let failure = failed.failure.unwrap_or_default();
