@@ -53,7 +53,7 @@ func (s *Session) nextFrame(now Moment) *callboardv1.AttachRequest {
 }
 
 func (s *Session) hello() *callboardv1.Hello {
-	features := []string{featureCancellation, featureDrain, featureMessageReceipts}
+	features := []string{featureCancellation, featureDrain, featureMessageReceipts, featureSteps}
 	if s.config.TakesMessages {
 		features = append(features, featureMessages)
 	}
@@ -150,12 +150,7 @@ func (s *Session) welcomed(now Moment, welcome *callboardv1.Welcome) {
 	}
 	s.outbox.sendAllAgain()
 	s.mail.sendAllAgain()
-	if s.link.lacks(featureCheckpoint) {
-		s.outbox.dropCheckpoints(noCheckpoints())
-		for _, a := range s.sorted() {
-			s.forgetIfDone(a)
-		}
-	}
+	s.dropUntaken()
 	if s.link.lacks(featureMessages) {
 		s.mail.giveUp(noMessages())
 	}
@@ -194,7 +189,10 @@ func (s *Session) receipted(now Moment, receipt *callboardv1.Receipt) {
 
 func (s *Session) refused(k *kept, a *attempt, receipt *callboardv1.Receipt) {
 	if k != nil {
-		s.outbox.settle(k, reportRefused(receipt))
+		s.outbox.settle(k, reportRefused(k, receipt))
+		if isOfStepAlone(k, receipt) {
+			return
+		}
 		s.followUp(k, receipt)
 	}
 	if a != nil && a.reports() {
