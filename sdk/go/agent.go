@@ -72,6 +72,8 @@ type Agent struct {
 	// mistake is the first of registering handlers. Start gives it.
 	mistake error
 	live    *live
+	// begun is closed when there is a live.
+	begun chan struct{}
 }
 
 // NewAgent makes an agent; nil options mean the environment and the defaults.
@@ -117,6 +119,7 @@ func NewAgent(options *AgentOptions) (*Agent, error) {
 		identity:  id,
 		log:       chosen.Logger,
 		handlers:  map[string]handler{},
+		begun:     make(chan struct{}),
 	}, nil
 }
 
@@ -180,6 +183,7 @@ func (a *Agent) Start(ctx context.Context) error {
 		return err
 	}
 	a.live = live
+	close(a.begun)
 	live.start(ctx)
 	return nil
 }
@@ -206,6 +210,16 @@ func (a *Agent) started() (*live, error) {
 	return a.live, nil
 }
 
+// awaitStart waits until the agent has started: another goroutine may be about to run it.
+func (a *Agent) awaitStart(ctx context.Context) (*live, error) {
+	select {
+	case <-a.begun:
+		return a.started()
+	case <-ctx.Done():
+		return nil, contextError(ctx)
+	}
+}
+
 // Attached says whether its stream is open now.
 func (a *Agent) Attached() bool {
 	live, err := a.started()
@@ -228,9 +242,10 @@ func (a *Agent) SessionEpoch() int64 {
 	return 0
 }
 
-// WaitAttached waits until the stream is open. The error says why it isn't: what ended the agent, or that the context ended before.
+// WaitAttached waits until the stream is open; until the agent has started, if it hasn't. The error says why the stream isn't open: what
+// ended the agent, or that the context ended before.
 func (a *Agent) WaitAttached(ctx context.Context) error {
-	live, err := a.started()
+	live, err := a.awaitStart(ctx)
 	if err != nil {
 		return err
 	}
@@ -264,9 +279,10 @@ func (a *Agent) Stop() error {
 	return live.err
 }
 
-// Wait waits for the agent's end. The error is the one of [Agent.Run], or says that the context ended before.
+// Wait waits for the agent's end, also of one that has not started yet. The error is the one of [Agent.Run], or says that the context
+// ended before.
 func (a *Agent) Wait(ctx context.Context) error {
-	live, err := a.started()
+	live, err := a.awaitStart(ctx)
 	if err != nil {
 		return err
 	}

@@ -97,6 +97,27 @@ func TestAnotherProgramUnderTheNameEndsTheAgent(t *testing.T) {
 	drained(t, second)
 }
 
+func TestAnAgentCanBeWaitedForBeforeItRuns(t *testing.T) {
+	server := testserver.Start(t)
+	agent := newAgent(t, callboard.AgentOptions{Address: server.Address})
+	callboard.Handle(agent, "t", nothing, nil)
+	early, cancel := context.WithCancel(limited(t))
+	cancel()
+	for _, wait := range []func(context.Context) error{agent.WaitAttached, agent.Wait} {
+		expect(t, errors.Is(wait(early), context.Canceled), "for as long as the context lasts")
+	}
+	attached, ended := make(chan error, 1), make(chan error, 1)
+	go func() { attached <- agent.WaitAttached(limited(t)) }()
+	go func() { ended <- agent.Wait(limited(t)) }()
+	run, end := context.WithCancel(limited(t))
+	ran := make(chan error, 1)
+	go func() { ran <- agent.Run(run) }()
+	check(t, receive(t, attached))
+	end()
+	check(t, receive(t, ran))
+	check(t, receive(t, ended))
+}
+
 func TestAttemptsAndReportsOutliveTheServer(t *testing.T) {
 	server := testserver.Start(t)
 	client, ctx := clientOf(t, server), limited(t)

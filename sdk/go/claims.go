@@ -32,6 +32,9 @@ type ClaimOptions struct {
 
 // Claim leases tasks of these types to the agent of this name, which is an agent only now and then. It gives none when none came in
 // time. It is refused while a stream is attached under the name.
+//
+// An assignment has the steps that earlier attempts of the run recorded; when they are fewer than its StepCount, [Client.Steps] gives
+// all, with the assignment's run.
 func (c *Client) Claim(ctx context.Context, name string, types []string, options *ClaimOptions) ([]*callboardv1.Assignment, error) {
 	chosen := ClaimOptions{}
 	if options != nil {
@@ -65,10 +68,34 @@ type HeartbeatOptions struct {
 	Progress *Progress
 	// Checkpoint is what the next attempt is to begin from: see [Encode]. Nil means none.
 	Checkpoint any
+	// Steps are steps that are done. At most 100, together at most 3 MiB.
+	Steps []StepResult
 }
 
-// Heartbeat extends the lease of a claimed task, and reports progress and a checkpoint if given. The answer says until when, and
-// whether the task's cancellation was asked for.
+// StepResult is the result of a step of a claimed task, to be recorded: later attempts of the run get it with their assignment.
+type StepResult struct {
+	// Name is what the work calls the step: 1 to 128 bytes.
+	Name string
+	// Occurrence is how many steps of this name the attempt began before it.
+	Occurrence int
+	// Result is what it gave: see [Encode].
+	Result any
+}
+
+func stepRecords(results []StepResult) ([]*callboardv1.StepRecord, error) {
+	records := make([]*callboardv1.StepRecord, len(results))
+	for at, one := range results {
+		result, err := encode(one.Result, fmt.Sprintf("steps[%d].result", at))
+		if err != nil {
+			return nil, err
+		}
+		records[at] = &callboardv1.StepRecord{Name: one.Name, Occurrence: int32(one.Occurrence), Result: result}
+	}
+	return records, nil
+}
+
+// Heartbeat extends the lease of a claimed task, and reports progress, a checkpoint and steps if given: all of it in one commit. The
+// answer says until when, and whether the task's cancellation was asked for.
 func (c *Client) Heartbeat(
 	ctx context.Context, attempt *callboardv1.Attempt, options *HeartbeatOptions,
 ) (*callboardv1.HeartbeatTaskResponse, error) {
@@ -85,6 +112,9 @@ func (c *Client) Heartbeat(
 			if request.Checkpoint, err = encode(options.Checkpoint, "checkpoint"); err != nil {
 				return nil, err
 			}
+		}
+		if request.Steps, err = stepRecords(options.Steps); err != nil {
+			return nil, err
 		}
 	}
 	return call[callboardv1.HeartbeatTaskResponse](ctx, c, callboardv1.AgentService_HeartbeatTask_FullMethodName, request, 0)

@@ -14,6 +14,7 @@ type Context struct {
 	key        session.Key
 	assignment *callboardv1.Assignment
 	live       *live
+	steps      *steps
 }
 
 // TaskID is the task's id.

@@ -20,13 +20,19 @@ type DecodeError struct {
 	Kind string
 	// Type is what it was to become.
 	Type string
+	// Step says which step's result it is: "fetch" (occurrence 0). Empty when it is no step's.
+	Step string
 	// Err is what is wrong.
 	Err error
 }
 
 // Error says what can't be read as what, and why.
 func (e *DecodeError) Error() string {
-	return fmt.Sprintf("%s can't be read as %s: %v", e.Kind, e.Type, e.Err)
+	text := fmt.Sprintf("%s can't be read as %s: %v", e.Kind, e.Type, e.Err)
+	if e.Step != "" {
+		return "step " + e.Step + ": " + text
+	}
+	return text
 }
 
 // Unwrap gives what is wrong.

@@ -33,6 +33,7 @@ type fake struct {
 	create   func(ctx context.Context, count int) (*callboardv1.CreateTaskResponse, error)
 	wait     func(request *callboardv1.WaitTaskRequest) (*callboardv1.WaitTaskResponse, error)
 	watch    func(request *callboardv1.WatchEventsRequest, count int, out grpc.ServerStreamingServer[callboardv1.WatchEventsResponse]) error
+	steps    func(request *callboardv1.ListStepsRequest, count int) (*callboardv1.ListStepsResponse, error)
 	streams  chan *fakeStream
 }
 
@@ -42,6 +43,8 @@ type fakeStream struct {
 	frames chan *callboardv1.AttachRequest
 	send   chan *callboardv1.AttachResponse
 	end    chan error
+	// reported came in one frame with the report that was given last.
+	reported []*callboardv1.Report
 }
 
 func newFake(t *testing.T) *fake {
@@ -72,6 +75,10 @@ func (f *fake) WaitTask(_ context.Context, request *callboardv1.WaitTaskRequest)
 	return f.wait(request)
 }
 
+func (f *fake) ListSteps(_ context.Context, request *callboardv1.ListStepsRequest) (*callboardv1.ListStepsResponse, error) {
+	return f.steps(request, f.note(request))
+}
+
 func (f *fake) WatchEvents(request *callboardv1.WatchEventsRequest, out grpc.ServerStreamingServer[callboardv1.WatchEventsResponse]) error {
 	return f.watch(request, f.note(request), out)
 }
@@ -81,7 +88,10 @@ func (f *fake) Attach(stream grpc.BidiStreamingServer[callboardv1.AttachRequest,
 	if err != nil {
 		return err
 	}
-	s := &fakeStream{first.GetHello(), make(chan *callboardv1.AttachRequest, 100), make(chan *callboardv1.AttachResponse, 100), make(chan error, 1)}
+	s := &fakeStream{
+		hello: first.GetHello(), frames: make(chan *callboardv1.AttachRequest, 100), send: make(chan *callboardv1.AttachResponse, 100),
+		end: make(chan error, 1),
+	}
 	go func() {
 		for {
 			frame, err := stream.Recv()
@@ -106,30 +116,47 @@ func (f *fake) Attach(stream grpc.BidiStreamingServer[callboardv1.AttachRequest,
 }
 
 func (s *fakeStream) welcome(lease time.Duration, held ...*callboardv1.Attempt) {
+	s.welcomeWith([]string{"progress", "checkpoint", "drain", "steps"}, lease, held...)
+}
+
+func (s *fakeStream) welcomeWith(features []string, lease time.Duration, held ...*callboardv1.Attempt) {
 	s.send <- &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_Welcome{Welcome: &callboardv1.Welcome{
-		AgentId: "id", SessionEpoch: 1, Lease: durationpb.New(lease), Held: held, Features: []string{"progress", "checkpoint", "drain"},
+		AgentId: "id", SessionEpoch: 1, Lease: durationpb.New(lease), Held: held, Features: features,
 	}}}
 }
 
 func (s *fakeStream) assign(task, taskType string) {
-	attempt := &callboardv1.Attempt{TaskId: task, Attempt: 1, LeaseToken: "t"}
-	assignment := &callboardv1.Assignment{Attempt: attempt, Spec: &callboardv1.TaskSpec{Type: taskType}}
+	s.give(&callboardv1.Assignment{Spec: &callboardv1.TaskSpec{Type: taskType}}, task)
+}
+
+// give is assign for an assignment that says more. Its lease is made up.
+func (s *fakeStream) give(assignment *callboardv1.Assignment, task string) {
+	assignment.Attempt = &callboardv1.Attempt{TaskId: task, Attempt: 1, LeaseToken: "t"}
 	batch := &callboardv1.AssignmentBatch{Assignments: []*callboardv1.Assignment{assignment}}
 	s.send <- &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_Assignments{Assignments: batch}}
 }
 
-// report gives the next report that is none of those to be skipped.
+// report gives the next report.
 func (s *fakeStream) report(t *testing.T) *callboardv1.Report {
 	t.Helper()
-	for {
-		if reports := receive(t, s.frames).GetReports().GetReports(); len(reports) > 0 {
-			return reports[0]
-		}
+	for len(s.reported) == 0 {
+		s.reported = receive(t, s.frames).GetReports().GetReports()
 	}
+	report := s.reported[0]
+	s.reported = s.reported[1:]
+	return report
 }
 
 func (s *fakeStream) commit(report *callboardv1.Report) {
-	receipt := &callboardv1.Receipt{ReportId: report.GetReportId(), Attempt: report.GetAttempt(), Status: callboardv1.ReceiptStatus_RECEIPT_STATUS_COMMITTED}
+	s.receipt(report, callboardv1.ReceiptStatus_RECEIPT_STATUS_COMMITTED, 0)
+}
+
+func (s *fakeStream) refuse(report *callboardv1.Report, reason callboardv1.ErrorReason) {
+	s.receipt(report, callboardv1.ReceiptStatus_RECEIPT_STATUS_REFUSED, reason)
+}
+
+func (s *fakeStream) receipt(report *callboardv1.Report, status callboardv1.ReceiptStatus, reason callboardv1.ErrorReason) {
+	receipt := &callboardv1.Receipt{ReportId: report.GetReportId(), Attempt: report.GetAttempt(), Status: status, Reason: reason}
 	batch := &callboardv1.ReceiptBatch{Receipts: []*callboardv1.Receipt{receipt}}
 	s.send <- &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_Receipts{Receipts: batch}}
 }

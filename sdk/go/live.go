@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"callboard.dev/sdk/go/callboardv1"
+	"callboard.dev/sdk/go/internal/planted"
 	"callboard.dev/sdk/go/internal/session"
 )
 
@@ -168,12 +169,12 @@ func (l *live) locked(event func(now session.Moment)) {
 func (l *live) perform(action session.Action) {
 	switch action := action.(type) {
 	case session.Start:
-		l.run(action.Key, action.Assignment)
+		l.run(action)
 	case session.Stop:
-		if cancel := l.running[action.Key]; cancel != nil {
+		if cancel := l.running[action.Key]; cancel != nil && !planted.Has(planted.CancellationIgnored) {
 			cancel(&Cancellation{Reason: cancellationName(action.Reason), Message: action.Message})
 		}
-	case session.CheckpointSettled:
+	case session.ReportSettled:
 		if saved := l.saves[action.Ticket]; saved != nil {
 			delete(l.saves, action.Ticket)
 			saved <- errorOf(action.Fault)
@@ -261,6 +262,23 @@ func (l *live) progress(key session.Key, progress *callboardv1.Progress) {
 
 // saveCheckpoint waits until a checkpoint is decided, or nobody waits for it any longer.
 func (l *live) saveCheckpoint(ctx context.Context, key session.Key, data *Payload) error {
+	return l.save(ctx, func(ticket uint64) { l.session.SaveCheckpoint(key, data, ticket) })
+}
+
+// recordStep is the same of a step.
+func (l *live) recordStep(ctx context.Context, key session.Key, record *callboardv1.StepRecord) error {
+	return l.save(ctx, func(ticket uint64) { l.session.RecordStep(key, record, ticket) })
+}
+
+// stepFault says why no step can begin now; nil when one can.
+func (l *live) stepFault() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return errorOf(l.session.StepFault())
+}
+
+// save gives the session something to be reported, under a ticket, and waits for what becomes of it.
+func (l *live) save(ctx context.Context, report func(ticket uint64)) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -269,7 +287,7 @@ func (l *live) saveCheckpoint(ctx context.Context, key session.Key, data *Payloa
 	l.happened(func(session.Moment) {
 		ticket = l.newTicket()
 		l.saves[ticket] = saved
-		l.session.SaveCheckpoint(key, data, ticket)
+		report(ticket)
 	})
 	select {
 	case err := <-saved:
@@ -277,7 +295,7 @@ func (l *live) saveCheckpoint(ctx context.Context, key session.Key, data *Payloa
 	case <-ctx.Done():
 		l.happened(func(session.Moment) {
 			delete(l.saves, ticket)
-			l.session.ForgetCheckpoint(ticket)
+			l.session.ForgetReport(ticket)
 		})
 		return context.Cause(ctx)
 	}

@@ -18,7 +18,8 @@ func cancellationName(reason callboardv1.CancellationReason) string {
 }
 
 // run starts the handler of an assignment. Who holds the lock calls it.
-func (l *live) run(key session.Key, assignment *callboardv1.Assignment) {
+func (l *live) run(start session.Start) {
+	key, assignment := start.Key, start.Assignment
 	found, known := l.agent.handlers[assignment.GetSpec().GetType()]
 	if !known {
 		// The session starts only what the profile lists.
@@ -26,7 +27,7 @@ func (l *live) run(key session.Key, assignment *callboardv1.Assignment) {
 	}
 	ctx, cancel := context.WithCancelCause(l.values)
 	l.running[key] = cancel
-	task := &Context{key: key, assignment: assignment, live: l}
+	task := &Context{key: key, assignment: assignment, live: l, steps: newSteps(start.HasSteps)}
 	l.handlers.Go(func() {
 		outcome := outcome{failure: permanent(failurePanic, wentAway)}
 		// Deferred, because a handler may end its goroutine.

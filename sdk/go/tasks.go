@@ -105,6 +105,30 @@ func (c *Client) DependencyResults(ctx context.Context, taskID string) iter.Seq2
 	})
 }
 
+// StepsOptions say which steps are wanted.
+type StepsOptions struct {
+	// Run is the run that recorded them, from 1. Default: the latest.
+	Run int
+	// PageSize is how many steps a call fetches, at most: a page also ends before it passes 2 MiB. Default 100; at most 1,000.
+	PageSize int
+}
+
+// Steps gives the steps that a run of a task recorded, with their results, in the order in which they were recorded: see [Step]. Pages
+// are fetched as needed. It ends behind an error.
+func (c *Client) Steps(ctx context.Context, taskID string, options *StepsOptions) iter.Seq2[*callboardv1.Step, error] {
+	chosen := StepsOptions{}
+	if options != nil {
+		chosen = *options
+	}
+	return pages(func(token string) ([]*callboardv1.Step, string, error) {
+		request := &callboardv1.ListStepsRequest{
+			Namespace: c.namespace, TaskId: taskID, Run: int32(chosen.Run), PageSize: int32(chosen.PageSize), PageToken: token,
+		}
+		page, err := call[callboardv1.ListStepsResponse](ctx, c, callboardv1.TaskService_ListSteps_FullMethodName, request, 0)
+		return page.GetSteps(), page.GetNextPageToken(), err
+	})
+}
+
 // ReasonOptions are what commands take that may say why.
 type ReasonOptions struct {
 	// Reason is for the history, and for the agent. At most 1 KiB.

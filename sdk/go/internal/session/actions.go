@@ -16,10 +16,12 @@ type (
 	Connect struct{ Target Target }
 	// Cut ends the stream at once. Its end need not be told.
 	Cut struct{}
-	// Start runs the handler of an assignment.
+	// Start runs the handler of an assignment. HasSteps says whether the server that gave it takes steps: else it can't have said what
+	// is recorded.
 	Start struct {
 		Key        Key
 		Assignment *callboardv1.Assignment
+		HasSteps   bool
 	}
 	// Stop cancels a handler. Reported says whether its outcome is still reported when it has ended.
 	Stop struct {
@@ -28,8 +30,8 @@ type (
 		Message  string
 		Reported bool
 	}
-	// CheckpointSettled says that a checkpoint is committed, or, with a fault, that it isn't and never will be.
-	CheckpointSettled struct {
+	// ReportSettled says that a checkpoint or step is committed, or, with a fault, that it isn't and never will be.
+	ReportSettled struct {
 		Ticket uint64
 		Fault  *Fault
 	}
@@ -47,15 +49,15 @@ type (
 	End struct{ Fault *Fault }
 )
 
-func (Connect) isAction()           {}
-func (Cut) isAction()               {}
-func (Start) isAction()             {}
-func (Stop) isAction()              {}
-func (CheckpointSettled) isAction() {}
-func (Handle) isAction()            {}
-func (StopHandling) isAction()      {}
-func (SendSettled) isAction()       {}
-func (End) isAction()               {}
+func (Connect) isAction()       {}
+func (Cut) isAction()           {}
+func (Start) isAction()         {}
+func (Stop) isAction()          {}
+func (ReportSettled) isAction() {}
+func (Handle) isAction()        {}
+func (StopHandling) isAction()  {}
+func (SendSettled) isAction()   {}
+func (End) isAction()           {}
 
 // Target is where to open a stream: at an endpoint that a server named, or, if that is empty, at the address of this number.
 type Target struct {
@@ -105,6 +107,10 @@ func leaseLost(why string) *Fault {
 
 func noCheckpoints() *Fault {
 	return &Fault{Code: codes.Unimplemented, Message: "the server takes no checkpoints"}
+}
+
+func noSteps() *Fault {
+	return &Fault{Code: codes.FailedPrecondition, Message: "the server takes no steps"}
 }
 
 func noMessages() *Fault {

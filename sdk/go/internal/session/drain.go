@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"callboard.dev/sdk/go/callboardv1"
-	"google.golang.org/grpc/codes"
 )
 
 // receiptsWithin is how long a drain waits for receipts once nothing else is left.
@@ -111,8 +110,4 @@ func (s *Session) drainFrame() *callboardv1.AttachRequest {
 		return nil
 	}
 	return &callboardv1.AttachRequest{Frame: &callboardv1.AttachRequest_Drain{Drain: &callboardv1.DrainRequest{}}}
-}
-
-func reportRefused(receipt *callboardv1.Receipt) *Fault {
-	return &Fault{Code: codes.FailedPrecondition, Reason: ReasonName(receipt.GetReason()), Message: receipt.GetMessage()}
 }

@@ -147,7 +147,7 @@ func TestAStopEndsAtOnce(t *testing.T) {
 	all := s.all()
 	expect(t, len(all) == 3, "stop, end, settled", all)
 	_, stopped := all[0].(Stop)
-	settled, _ := all[2].(CheckpointSettled)
+	settled, _ := all[2].(ReportSettled)
 	expect(t, stopped && all[1] == End{nil} && settled.Fault != nil, "in order", all)
 	s.fail("t1")
 	expect(t, len(s.frames()) == 0, "silent")

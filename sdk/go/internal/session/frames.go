@@ -1,6 +1,9 @@
 package session
 
-import "callboard.dev/sdk/go/callboardv1"
+import (
+	"callboard.dev/sdk/go/callboardv1"
+	"callboard.dev/sdk/go/internal/planted"
+)
 
 // NextFrame gives the next frame to send; nil when there is none. Ask when the stream can take it: asking means sending.
 func (s *Session) NextFrame(now Moment) *callboardv1.AttachRequest {
@@ -51,7 +54,7 @@ func (s *Session) nextFrame(now Moment) *callboardv1.AttachRequest {
 }
 
 func (s *Session) hello() *callboardv1.Hello {
-	features := []string{featureCancellation, featureDrain, featureMessageReceipts}
+	features := []string{featureCancellation, featureDrain, featureMessageReceipts, featureSteps}
 	if s.config.TakesMessages {
 		features = append(features, featureMessages)
 	}
@@ -148,12 +151,7 @@ func (s *Session) welcomed(now Moment, welcome *callboardv1.Welcome) {
 	}
 	s.outbox.sendAllAgain()
 	s.mail.sendAllAgain()
-	if s.link.lacks(featureCheckpoint) {
-		s.outbox.dropCheckpoints(noCheckpoints())
-		for _, a := range s.sorted() {
-			s.forgetIfDone(a)
-		}
-	}
+	s.dropUntaken()
 	if s.link.lacks(featureMessages) {
 		s.mail.giveUp(noMessages())
 	}
@@ -164,6 +162,9 @@ func (s *Session) welcomed(now Moment, welcome *callboardv1.Welcome) {
 
 // receipted takes what became of a report.
 func (s *Session) receipted(now Moment, receipt *callboardv1.Receipt) {
+	if planted.Has(planted.ReceiptIgnored) {
+		return
+	}
 	k := s.outbox.kept[receipt.GetReportId()]
 	a := s.attempts[KeyOf(receipt.GetAttempt())]
 	if k != nil {
@@ -189,7 +190,10 @@ func (s *Session) receipted(now Moment, receipt *callboardv1.Receipt) {
 
 func (s *Session) refused(k *kept, a *attempt, receipt *callboardv1.Receipt) {
 	if k != nil {
-		s.outbox.settle(k, reportRefused(receipt))
+		s.outbox.settle(k, reportRefused(k, receipt))
+		if isOfStepAlone(k, receipt) {
+			return
+		}
 		s.followUp(k, receipt)
 	}
 	if a != nil && a.reports() {

@@ -6,6 +6,8 @@ import (
 
 	"callboard.dev/sdk/go/callboardv1"
 	"callboard.dev/sdk/go/internal/backoff"
+	"callboard.dev/sdk/go/internal/planted"
+	"google.golang.org/grpc/codes"
 )
 
 const (
@@ -125,6 +127,10 @@ func (s *Session) Disconnected(now Moment, fault *Fault) {
 
 // detach: the stream is gone. Another is opened after a delay.
 func (s *Session) detach(now Moment, delay time.Duration) {
+	if planted.Has(planted.NoReattach) && s.link.epoch > 0 {
+		s.end(&Fault{Code: codes.Unavailable, Message: "the stream broke"})
+		return
+	}
 	s.link.phase, s.link.connectAt = detached, now+delay
 	for _, a := range s.progress {
 		a.progress = nil

@@ -5,6 +5,7 @@ import (
 
 	"callboard.dev/sdk/go/callboardv1"
 	"callboard.dev/sdk/go/internal/backoff"
+	"callboard.dev/sdk/go/internal/planted"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -19,7 +20,7 @@ const (
 type kept struct {
 	report *callboardv1.Report
 	of     *attempt
-	// ticket is its handler's, of a checkpoint; else 0.
+	// ticket is its handler's, of a checkpoint or step that it waits for; else 0.
 	ticket   uint64
 	size     int
 	inFlight bool
@@ -37,7 +38,7 @@ type line struct {
 	// replace a new one, and newer ones wait behind it.
 	blocked   bool
 	notBefore Moment
-	// committed is the newest that is durable: an older one adds nothing to it.
+	// committed is the newest that is durable: an older one adds nothing to it, unless it is a step.
 	committed int64
 }
 
@@ -45,16 +46,21 @@ func (l *line) isOnItsWay() bool {
 	return slices.ContainsFunc(l.reports, func(k *kept) bool { return k.inFlight })
 }
 
-// outside is a checkpoint that waits for room.
+// isStep says whether it is recorded by itself: a later report of the attempt doesn't stand for it.
+func (k *kept) isStep() bool {
+	return k.report.GetStep() != nil
+}
+
+// outside is a checkpoint or step that waits for room.
 type outside struct {
 	of     *attempt
-	data   *callboardv1.Payload
+	report *callboardv1.Report
 	ticket uint64
 }
 
 // outbox holds reports, each until its receipt. They are sent in their order, and again in their order, under the ids they have.
 type outbox struct {
-	// limit is how many reports may wait before checkpoints wait outside.
+	// limit is how many reports may wait before checkpoints and steps wait outside.
 	limit    int
 	fraction func() float64
 	lastID   int64
@@ -63,7 +69,7 @@ type outbox struct {
 	ready   []*kept
 	blocked []*attempt
 	outside []outside
-	done    []CheckpointSettled
+	done    []ReportSettled
 }
 
 func newOutbox(limit int, fraction func() float64) outbox {
@@ -88,9 +94,9 @@ func (o *outbox) add(a *attempt, report *callboardv1.Report, ticket uint64) *kep
 	return k
 }
 
-// addCheckpoint keeps a checkpoint when there is room, else lets it wait outside, with whoever saves it.
-func (o *outbox) addCheckpoint(a *attempt, data *callboardv1.Payload, ticket uint64) {
-	o.outside = append(o.outside, outside{a, data, ticket})
+// addAwaited keeps a checkpoint or step when there is room, else lets it wait outside, with whoever saves it.
+func (o *outbox) addAwaited(a *attempt, report *callboardv1.Report, ticket uint64) {
+	o.outside = append(o.outside, outside{a, report, ticket})
 	o.letIn()
 }
 
@@ -98,8 +104,7 @@ func (o *outbox) letIn() {
 	for len(o.outside) > 0 && len(o.kept) < o.limit {
 		next := o.outside[0]
 		o.outside = o.outside[1:]
-		checkpoint := &callboardv1.Report_Checkpoint{Checkpoint: &callboardv1.Checkpoint{Data: next.data}}
-		o.add(next.of, &callboardv1.Report{Kind: checkpoint}, next.ticket)
+		o.add(next.of, next.report, next.ticket)
 	}
 }
 
@@ -130,6 +135,9 @@ func (o *outbox) take(now Moment) []*callboardv1.Report {
 	}
 	clear(o.ready[:taken])
 	o.ready = o.ready[taken:]
+	if planted.Has(planted.ReportForgotten) {
+		o.forgetAll(batch)
+	}
 	return batch
 }
 
@@ -172,7 +180,7 @@ func (o *outbox) commit(k *kept) {
 	o.settle(k, nil)
 	// Those before it that were to be repeated are done with, too.
 	for _, older := range slices.Clone(line.reports) {
-		if !older.inFlight && older.report.GetReportId() < line.committed {
+		if !older.inFlight && !older.isStep() && older.report.GetReportId() < line.committed {
 			o.settle(older, nil)
 		}
 	}
@@ -181,7 +189,7 @@ func (o *outbox) commit(k *kept) {
 // retry takes the receipt of a report that the server could not decide.
 func (o *outbox) retry(now Moment, k *kept) {
 	line := &k.of.line
-	if k.report.GetReportId() < line.committed {
+	if k.report.GetReportId() < line.committed && !k.isStep() {
 		o.settle(k, nil)
 		return
 	}
@@ -201,9 +209,16 @@ func (o *outbox) retry(now Moment, k *kept) {
 func (o *outbox) settle(k *kept, fault *Fault) {
 	o.remove(k)
 	if k.ticket != 0 {
-		o.done = append(o.done, CheckpointSettled{k.ticket, fault})
+		o.done = append(o.done, ReportSettled{k.ticket, fault})
 	}
 	o.letIn()
+}
+
+// forgetAll takes reports for committed that were only sent: a defect.
+func (o *outbox) forgetAll(sent []*callboardv1.Report) {
+	for _, report := range sent {
+		o.settle(o.kept[report.GetReportId()], nil)
+	}
 }
 
 func (o *outbox) remove(k *kept) {
@@ -223,29 +238,42 @@ func (o *outbox) sendAllAgain() {
 	}
 }
 
-// forget takes back a checkpoint that waits outside.
+// forget takes back what waits outside.
 func (o *outbox) forget(ticket uint64) {
 	o.outside = slices.DeleteFunc(o.outside, func(one outside) bool { return one.ticket == ticket })
 }
 
-// dropWaiting refuses the checkpoints of an attempt that wait outside.
+// dropWaiting refuses what waits outside of an attempt.
 func (o *outbox) dropWaiting(a *attempt, fault *Fault) {
 	o.outside = slices.DeleteFunc(o.outside, func(one outside) bool {
 		if one.of == a {
-			o.done = append(o.done, CheckpointSettled{one.ticket, fault})
+			o.done = append(o.done, ReportSettled{one.ticket, fault})
 		}
 		return one.of == a
 	})
 }
 
-// dropCheckpoints refuses all checkpoints.
-func (o *outbox) dropCheckpoints(fault *Fault) {
-	for _, one := range o.outside {
-		o.done = append(o.done, CheckpointSettled{one.ticket, fault})
+// releaseSteps: whoever waits for the steps of an attempt is told this. What was sent of them is kept until its receipt all the same.
+func (o *outbox) releaseSteps(a *attempt, fault *Fault) {
+	for _, k := range a.line.reports {
+		if k.isStep() && k.ticket != 0 {
+			o.done = append(o.done, ReportSettled{k.ticket, fault})
+			k.ticket = 0
+		}
 	}
-	o.outside = nil
+}
+
+// drop refuses what somebody waits for, of those that are meant.
+func (o *outbox) drop(meant func(*callboardv1.Report) bool, fault *Fault) {
+	o.outside = slices.DeleteFunc(o.outside, func(one outside) bool {
+		if meant(one.report) {
+			o.done = append(o.done, ReportSettled{one.ticket, fault})
+			return true
+		}
+		return false
+	})
 	for _, k := range o.inOrder() {
-		if k.ticket != 0 {
+		if meant(k.report) && !k.settled {
 			o.settle(k, fault)
 		}
 	}
@@ -253,10 +281,7 @@ func (o *outbox) dropCheckpoints(fault *Fault) {
 
 // giveUp forgets everything. Nobody waits for it any longer.
 func (o *outbox) giveUp(fault *Fault) {
-	o.dropCheckpoints(fault)
-	for _, k := range o.inOrder() {
-		o.remove(k)
-	}
+	o.drop(func(*callboardv1.Report) bool { return true }, fault)
 	o.ready, o.blocked = nil, nil
 }
 
@@ -269,7 +294,7 @@ func (o *outbox) inOrder() []*kept {
 	return all
 }
 
-func (o *outbox) takeSettled() []CheckpointSettled {
+func (o *outbox) takeSettled() []ReportSettled {
 	done := o.done
 	o.done = nil
 	return done

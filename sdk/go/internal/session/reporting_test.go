@@ -103,7 +103,7 @@ func TestReportsWithoutAReceiptAreSentAgainInOrderWithTheirIDs(t *testing.T) {
 	for _, report := range repeated {
 		s.receipt(report, committed)
 	}
-	same(t, "settled", acts[CheckpointSettled](s), CheckpointSettled{7, nil})
+	same(t, "settled", acts[ReportSettled](s), ReportSettled{7, nil})
 	s.drop(nil)
 	expect(t, len(s.attach(held()).GetHeld()) == 0 && len(s.reports()) == 0, "nothing is left")
 }
@@ -161,7 +161,7 @@ func TestANewerCheckpointIsNeverReplacedByARepeatedOlderOne(t *testing.T) {
 	s.later(time.Second)
 	expect(t, len(s.reports()) == 0, "the newer one is on its way")
 	s.receipt(reports[1], committed)
-	same(t, "settled", acts[CheckpointSettled](s), CheckpointSettled{2, nil}, CheckpointSettled{1, nil})
+	same(t, "settled", acts[ReportSettled](s), ReportSettled{2, nil}, ReportSettled{1, nil})
 	expect(t, len(s.reports()) == 0 && len(s.outbox.kept) == 0, "done with")
 }
 
@@ -173,7 +173,7 @@ func TestAnOlderReportIsDoneWithWhenANewerOneWasCommittedBeforeItsRetry(t *testi
 	reports := s.reports()
 	s.receipt(reports[1], committed)
 	s.receipt(reports[0], again)
-	same(t, "settled", acts[CheckpointSettled](s), CheckpointSettled{2, nil}, CheckpointSettled{1, nil})
+	same(t, "settled", acts[ReportSettled](s), ReportSettled{2, nil}, ReportSettled{1, nil})
 }
 
 func TestARefusedReportCancelsItsHandlerAndNothingMoreIsReported(t *testing.T) {
@@ -202,7 +202,7 @@ func TestARefusedCheckpointFailsForWhoeverSavedIt(t *testing.T) {
 	s.working("t1")
 	s.checkpoint("t1", 1)
 	s.receiptFor(s.oneReport(), refusal, stale, "stale")
-	settled := acts[CheckpointSettled](s)
+	settled := acts[ReportSettled](s)
 	expect(t, len(settled) == 1 && settled[0].Fault.Code == codes.FailedPrecondition && settled[0].Fault.Reason == "STALE_ATTEMPT", "fails", settled)
 }
 
@@ -270,7 +270,7 @@ func TestAfterALostLeaseNothingIsReported(t *testing.T) {
 		stops := acts[Stop](s)
 		expect(t, len(stops) == 1 && !stops[0].Reported && stops[0].Reason == reason, "told", stops)
 		s.checkpoint("t1", 3)
-		settled := acts[CheckpointSettled](s)
+		settled := acts[ReportSettled](s)
 		expect(t, len(settled) == 1 && settled[0].Fault != nil, "refused", settled)
 		s.fail("t1")
 		expect(t, len(s.reports()) == 0 && len(s.attempts) == 0, "nothing")
@@ -324,7 +324,7 @@ func TestFramesThatTheServerDidNotListAreNotSent(t *testing.T) {
 	s.progressed("t1", 0.5)
 	s.checkpoint("t1", 1)
 	expect(t, len(s.reports()) == 0, "nothing is sent")
-	settled := acts[CheckpointSettled](s)
+	settled := acts[ReportSettled](s)
 	expect(t, len(settled) == 1 && settled[0].Fault.Code == codes.Unimplemented, "refused", settled)
 	s.startDrain()
 	expect(t, len(s.frames()) == 0, "no drain frame")
@@ -338,7 +338,7 @@ func TestCheckpointsOfAServerThatTakesNoneAreRefusedOnReturn(t *testing.T) {
 	welcome := held("t1")
 	welcome.Features = []string{"progress"}
 	s.attach(welcome)
-	settled := acts[CheckpointSettled](s)
+	settled := acts[ReportSettled](s)
 	expect(t, len(settled) == 1 && settled[0].Fault.Code == codes.Unimplemented && len(s.reports()) == 0, "refused", settled)
 }
 
@@ -353,8 +353,8 @@ func TestCheckpointsWaitWhileFourReportsASlotDo(t *testing.T) {
 	s.receipt(waiting[0], committed)
 	expect(t, len(s.reports()) == 1, "one more")
 	s.complete("t1")
-	settled := acts[CheckpointSettled](s)
-	expect(t, len(settled) == 2 && settled[0] == CheckpointSettled{1, nil} && settled[1].Ticket == 6 && settled[1].Fault != nil, "settled", settled)
+	settled := acts[ReportSettled](s)
+	expect(t, len(settled) == 2 && settled[0] == ReportSettled{1, nil} && settled[1].Ticket == 6 && settled[1].Fault != nil, "settled", settled)
 }
 
 func TestACheckpointThatNobodyWaitsForIsForgotten(t *testing.T) {
@@ -364,11 +364,11 @@ func TestACheckpointThatNobodyWaitsForIsForgotten(t *testing.T) {
 		s.checkpoint("t1", ticket+1)
 	}
 	waiting := s.reports()
-	s.ForgetCheckpoint(5)
-	s.ForgetCheckpoint(1)
+	s.ForgetReport(5)
+	s.ForgetReport(1)
 	s.receipt(waiting[0], committed)
 	expect(t, len(s.reports()) == 0, "the fifth is forgotten; the first was on its way")
-	same(t, "settled", acts[CheckpointSettled](s), CheckpointSettled{1, nil})
+	same(t, "settled", acts[ReportSettled](s), ReportSettled{1, nil})
 }
 
 func TestABatchStaysBelowTheLimitOfAFrame(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 
 const lease = 6 * time.Second
 
-var serverFeatures = []string{featureProgress, featureCheckpoint, featureSlots, featureDrain}
+var serverFeatures = []string{featureProgress, featureCheckpoint, featureSlots, featureDrain, featureSteps}
 
 // script is a session with the server, the handlers and the clock in the test's hand.
 type script struct {
@@ -231,6 +231,10 @@ func (s *script) fail(task string) {
 
 func (s *script) checkpoint(task string, ticket uint64) {
 	s.SaveCheckpoint(key(task), text(fmt.Sprint(ticket)), ticket)
+}
+
+func (s *script) step(task, name string, ticket uint64) {
+	s.RecordStep(key(task), &callboardv1.StepRecord{Name: name, Result: text(name)}, ticket)
 }
 
 func (s *script) progressed(task string, fraction float64) {

@@ -33,6 +33,7 @@ const (
 	featureMessageReceipts = "message_receipts"
 	featureProgress        = "progress"
 	featureSlots           = "slots"
+	featureSteps           = "steps"
 )
 
 // Config says what an agent is, and how it behaves.
@@ -99,24 +100,6 @@ func (s *Session) Progressed(key Key, progress *callboardv1.Progress) {
 		s.progress = append(s.progress, a)
 	}
 	a.progress = progress
-}
-
-// SaveCheckpoint takes what the next attempt is to begin from. [CheckpointSettled] with the ticket, which is not 0, tells what became of it.
-func (s *Session) SaveCheckpoint(key Key, data *callboardv1.Payload, ticket uint64) {
-	a := s.attempts[key]
-	switch {
-	case a == nil || !a.reports() || s.link.phase == stopped:
-		s.do(CheckpointSettled{ticket, leaseLost("the lease is lost")})
-	case s.link.phase == attached && s.link.lacks(featureCheckpoint):
-		s.do(CheckpointSettled{ticket, noCheckpoints()})
-	default:
-		s.outbox.addCheckpoint(a, data, ticket)
-	}
-}
-
-// ForgetCheckpoint takes back a checkpoint that nobody waits for any longer, unless it is on its way already.
-func (s *Session) ForgetCheckpoint(ticket uint64) {
-	s.outbox.forget(ticket)
 }
 
 // Completed takes a handler's result.

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"callboard.dev/sdk/go"
+	"callboard.dev/sdk/go/callboardv1"
+	"google.golang.org/grpc/codes"
+)
+
+func TestValuesComeBackAsTheyWent(t *testing.T) {
+	for _, text := range []string{
+		`null`, `""`, `"Grüße"`, `true`, `12345678901234567890`, `1.50`, `[]`, `{}`, `[1,"a",null,{"b":2.0}]`, `{"a":{"$bytes":"aGk="}}`,
+		`{"$bytes":"aGk="}`, `{"$bytes":""}`,
+	} {
+		var read value
+		if err := json.Unmarshal([]byte(text), &read); err != nil {
+			t.Error(text, err)
+			continue
+		}
+		payload, err := callboard.Encode(read.orNull())
+		if err != nil {
+			t.Error(text, err)
+			continue
+		}
+		shown, err := showPayload(payload)
+		if err != nil {
+			t.Error(text, err)
+		}
+		if got := written(t, shown); got != text {
+			t.Errorf("%s came back as %s", text, got)
+		}
+	}
+}
+
+func written(t *testing.T, of any) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := newWriter(&out).say(of); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSuffix(out.String(), "\n")
+}
+
+func TestPayloadsAreGivenAsTheyAre(t *testing.T) {
+	for text, content := range map[string]string{
+		`{"$payload":{"content_type":"text/csv","text":"a,b"}}`:   "a,b",
+		`{"$payload":{"base64":"aGk=","content_type":"image/x"}}`: "hi",
+	} {
+		var read value
+		if err := json.Unmarshal([]byte(text), &read); err != nil {
+			t.Fatal(text, err)
+		}
+		payload := read.is.(*callboard.Payload)
+		if payload.GetText()+string(payload.GetBinary()) != content {
+			t.Error(text, payload)
+		}
+		if got := written(t, show(payload)); got != text {
+			t.Errorf("%s came back as %s", text, got)
+		}
+	}
+	for _, wrong := range []string{
+		`{"$bytes":7}`, `{"$bytes":"?"}`, `{"$payload":7}`, `{"$payload":{"content_type":"a"}}`,
+		`{"$payload":{"content_type":"a","text":"b","base64":""}}`, `{"$payload":{"content_type":"a","text":"b","more":1}}`,
+	} {
+		if err := json.Unmarshal([]byte(wrong), new(value)); err == nil {
+			t.Error("taken:", wrong)
+		}
+	}
+}
+
+func TestWhatIsNotGivenIsNotPassed(t *testing.T) {
+	var read spec
+	if err := json.Unmarshal([]byte(`{"type":"t"}`), &read); err != nil {
+		t.Fatal(err)
+	}
+	if task := read.task(); task.Input != nil || !task.Deadline.IsZero() || task.Retry.MaxAttempts != 0 {
+		t.Error(task)
+	}
+	if err := json.Unmarshal([]byte(`{"type":"t","input":null,"start_at_ms":1500,"key_conflict":"REPLACE"}`), &read); err != nil {
+		t.Fatal(err)
+	}
+	task := read.task()
+	if string(task.Input.(json.RawMessage)) != "null" || !task.StartAt.Equal(time.UnixMilli(1500)) ||
+		task.KeyConflict != callboardv1.KeyConflictPolicy_KEY_CONFLICT_POLICY_REPLACE {
+		t.Error(task)
+	}
+}
+
+func TestADeadlineCanBeTakenAway(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"task_id":"x"}`:                       "<nil>",
+		`{"task_id":"x","deadline_at_ms":null}`: fmt.Sprint(&time.Time{}),
+		`{"task_id":"x","deadline_at_ms":1500}`: fmt.Sprint(new(time.UnixMilli(1500))),
+	} {
+		var read updateTask
+		if err := readObject([]byte(text), &read); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(read.Deadline.timeOrNone()); got != want {
+			t.Errorf("%s: %s, not %s", text, got, want)
+		}
+	}
+}
+
+func TestErrorsAreWrittenAsTheSDKShowsThem(t *testing.T) {
+	soon := 1500 * time.Millisecond
+	refused := &callboard.Error{
+		Code: codes.ResourceExhausted, Reason: "LIMIT_REACHED", Message: "full", RetryAfter: &soon,
+		Violations: []callboard.FieldViolation{{Field: "task.type", Description: "odd"}},
+	}
+	task := &callboard.Task{Id: "x", State: callboard.StateFailed, Spec: &callboardv1.TaskSpec{Type: "t", Priority: callboard.PriorityHigh}}
+	for _, one := range []struct {
+		err  error
+		want []string
+	}{
+		{fmt.Errorf("so: %w", refused), []string{
+			`"kind":"ResourceExhausted"`, `"code":"RESOURCE_EXHAUSTED"`, `"reason":"LIMIT_REACHED"`, `"message":"full"`, `"retry_after_ms":1500`,
+			`"violations":[{"field":"task.type","description":"odd"}]`,
+		}},
+		{&callboard.Error{Code: codes.Unauthenticated}, []string{`"kind":"Other"`, `"code":"UNAUTHENTICATED"`, `"retry_after_ms":null`}},
+		{&callboard.Error{Code: codes.Canceled}, []string{`"kind":"Other"`, `"code":"CANCELLED"`}},
+		{&callboard.DecodeError{Kind: "JSON", Type: "int", Err: errors.New("odd")}, []string{`"kind":"Decode"`, `"violations":[]`}},
+		{&callboard.TaskFailed{Task: task}, []string{`"kind":"TaskFailed"`, `"task_id":"x"`, `"state":"FAILED"`, `"priority":"HIGH"`, `"failure":null`}},
+		{errors.New("odd"), []string{`"kind":"Local"`, `"code":""`, `"message":"odd"`}},
+	} {
+		shown := written(t, answer(1, "client.get", nil, one.err))
+		for _, part := range one.want {
+			if !strings.Contains(shown, part) {
+				t.Errorf("%s: no %s", shown, part)
+			}
+		}
+	}
+	if shown := written(t, answer(1, "client.get", nil, fault("odd"))); shown != `{"fault":"client.get: odd","id":1}` {
+		t.Error(shown)
+	}
+}
+
+func TestNamesHaveNoPrefix(t *testing.T) {
+	for want, name := range map[string]string{
+		"DEPENDENCY_MET": nameOf(callboardv1.EventType_EVENT_TYPE_DEPENDENCY_MET),
+		"ATTACHED":       nameOf(callboardv1.AgentState_AGENT_STATE_ATTACHED),
+		"4711":           nameOf(callboard.TaskState(4711)),
+	} {
+		if name != want {
+			t.Errorf("%s, not %s", name, want)
+		}
+	}
+	var state named[callboard.TaskState]
+	if err := json.Unmarshal([]byte(`"RUNNING"`), &state); err != nil || state.is != callboard.StateRunning {
+		t.Error(state, err)
+	}
+	for _, wrong := range []string{`"running"`, `"TASK_STATE_RUNNING"`, `7`} {
+		if err := json.Unmarshal([]byte(wrong), &state); err == nil {
+			t.Error("taken:", wrong)
+		}
+	}
+}
