@@ -14,6 +14,8 @@ from conformance.agents import MainThread
 from conformance.driver import Driver
 from conformance.lines import Output, lines_of
 
+log = logging.getLogger("conformance")
+
 STOP_WITHIN = 3.0
 """Seconds that agents have to end when standard input has ended: the process has 5."""
 USAGE = 64
@@ -35,7 +37,8 @@ def _serve(output: Output, main_thread: MainThread) -> None:
     """Serves until the end of standard input, and ends the process, whatever its handlers still do."""
     code = 1
     try:
-        asyncio.run(_take_instructions(Driver(output, main_thread)))
+        # Not asyncio.run, which waits for everything that still runs.
+        asyncio.new_event_loop().run_until_complete(_take_instructions(output, main_thread))
         code = 0
     except BaseException:  # nothing may keep the process
         traceback.print_exc()
@@ -44,14 +47,17 @@ def _serve(output: Output, main_thread: MainThread) -> None:
         os._exit(code)
 
 
-async def _take_instructions(driver: Driver) -> None:
+async def _take_instructions(output: Output, main_thread: MainThread) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    driver = Driver(output, main_thread)
 
     def read() -> None:
-        for line in lines_of(sys.stdin.buffer):
-            # One after the other: each is begun before the next is read.
-            asyncio.run_coroutine_threadsafe(driver.take(line), loop).result()
-        loop.call_soon_threadsafe(ended.set)
+        try:
+            for line in lines_of(sys.stdin.buffer):
+                # One after the other: each is begun before the next is read.
+                asyncio.run_coroutine_threadsafe(driver.take(line), loop).result()
+        finally:
+            loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=read, name="conformance-input", daemon=True).start()
     driver.ready()
@@ -59,10 +65,7 @@ async def _take_instructions(driver: Driver) -> None:
     try:
         await asyncio.wait_for(driver.stop(), STOP_WITHIN)
     except asyncio.TimeoutError:
-        traceback.print_exc()
-    # Not by asyncio.run's way, which waits for everything that still runs.
-    sys.stderr.flush()
-    os._exit(0)
+        log.warning("agents had not ended within %g s", STOP_WITHIN)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from conformance import programs
 from conformance.fields import Fields, Option, flag, item, items, seconds, text, text_map, texts, whole
 from conformance.lines import Fault, Line
 from conformance.programs import Program, Stage
-from conformance.raised import of_sdk
+from conformance.raised import Raised, of_sdk
 from conformance.turns import Async, Blocking, MessageTurn, TaskTurn, run_blocking
 
 log = logging.getLogger("conformance")
@@ -86,24 +86,17 @@ class Agents:
         agent = self._agents.get(called)
         if agent is None:
             raise Fault(f"there is no agent `{called}`")
-        timeout = fields.take("timeout_ms", seconds) if name in ("agent.attached", "agent.wait") else 0.0
-        fields.all_taken()
-        with of_sdk():
-            if name == "agent.attached":
-                await in_thread(lambda: agent.wait_attached(timeout))
-                return _status(agent)
-            if name == "agent.status":
-                return _status(agent)
-            if name == "agent.drain":
-                agent.drain()
-                return {}
-            if name == "agent.stop":
-                self._ended.add(called)
-                await in_thread(agent.stop)
-                return {}
-            if name == "agent.wait":
-                return {"ended": await in_thread(lambda: agent.wait(timeout))}
-        raise Fault(f"{name} is unknown")
+        act = _ACTS.get(name)
+        if act is None:
+            raise Fault(f"{name} is unknown")
+        try:
+            told = await act(agent, fields)
+        except Raised:
+            self._ended.add(called)
+            raise
+        if told.get("ended") or name == "agent.stop":
+            self._ended.add(called)
+        return told
 
     async def stop_all(self) -> None:
         """Ends all of them, without a drain."""
@@ -137,6 +130,50 @@ class Agents:
         return {}
 
 
+async def _attached(agent: Agent, fields: Fields) -> Line:
+    timeout = fields.take("timeout_ms", seconds)
+    fields.all_taken()
+    with of_sdk():
+        await in_thread(lambda: agent.wait_attached(timeout))
+        return _shown(agent)
+
+
+async def _status(agent: Agent, fields: Fields) -> Line:
+    fields.all_taken()
+    with of_sdk():
+        return _shown(agent)
+
+
+async def _drain(agent: Agent, fields: Fields) -> Line:
+    fields.all_taken()
+    with of_sdk():
+        agent.drain()
+    return {}
+
+
+async def _stop(agent: Agent, fields: Fields) -> Line:
+    fields.all_taken()
+    with of_sdk():
+        await in_thread(agent.stop)
+    return {}
+
+
+async def _wait(agent: Agent, fields: Fields) -> Line:
+    timeout = fields.take("timeout_ms", seconds)
+    fields.all_taken()
+    with of_sdk():
+        return {"ended": await in_thread(lambda: agent.wait(timeout))}
+
+
+_ACTS: dict[str, Callable[[Agent, Fields], Awaitable[Line]]] = {
+    "agent.attached": _attached,
+    "agent.status": _status,
+    "agent.drain": _drain,
+    "agent.stop": _stop,
+    "agent.wait": _wait,
+}
+
+
 def _options(line: Line) -> dict[str, Any]:
     fields = Fields(line, "the agent's options")
     given = {name: fields.take(name, text) for name in ("name", "address", "namespace")}
@@ -145,7 +182,7 @@ def _options(line: Line) -> dict[str, Any]:
     return given
 
 
-def _status(agent: Agent) -> Line:
+def _shown(agent: Agent) -> Line:
     return {
         "attached": agent.attached,
         "agent_id": agent.agent_id,

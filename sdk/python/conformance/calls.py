@@ -1,6 +1,6 @@
-"""The instructions `client.…` that are one call of a client each: what is called, and how its answer is shown.
-
-The SDK's blocking client and its client for asyncio have the same methods, so each call is said once for both."""
+"""The instructions `client.…` that are one call of a client each: what is called, and how its answer is
+shown. The SDK's blocking client and its client for asyncio have the same methods: a call is said once for
+both."""
 
 from __future__ import annotations
 

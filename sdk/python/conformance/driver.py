@@ -59,14 +59,18 @@ class Driver:
             if changed:
                 raise Fault(f"{changed[0]} loses digits as a Python float")
             fields.where = fields.take("do", text)
-            self._output.say({**number, "ok": await self._do(fields)})
+            answer: Line = {"ok": await self._do(fields)}
         except Raised as raised:
-            self._output.say({**number, "error": shown.error(raised.error)})
+            answer = {"error": shown.error(raised.error)}
         except Fault as fault:
-            self._output.say({**number, "fault": str(fault)})
+            answer = {"fault": str(fault)}
         except BaseException as error:
             log.exception("the driver is broken")
-            self._output.say({**number, "fault": f"the driver is broken: {error!r}"})
+            answer = {"fault": f"the driver is broken: {error!r}"}
+        try:
+            self._output.say(number | answer)
+        except Fault as fault:
+            self._output.say({**number, "fault": str(fault)})
 
     async def _do(self, fields: Fields) -> Line:
         name = fields.where

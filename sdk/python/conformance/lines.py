@@ -22,8 +22,8 @@ class Fault(Exception):
 
 
 def read(text: bytes) -> tuple[Line, list[str]]:
-    """The object of a line, and the numbers in it that Python would change: what isn't whole is a float there.
-    A scenario that wants more must hear so, lest it take the driver's rounding for the SDK's."""
+    """The object of a line, and the numbers in it that Python would change: what isn't whole is a float
+    there. A scenario that wants more must hear so, lest it take the driver's rounding for the SDK's."""
     changed: list[str] = []
 
     def to_float(number: str) -> float:

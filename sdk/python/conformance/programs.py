@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from callboard import TaskError
 from conformance import calls, shown
 from conformance.calls import Claims
-from conformance.fields import Fields, Option, flag, item, items, number, seconds, text, texts, value, whole
+from conformance.fields import Fields, Option, flag, item, number, seconds, text, texts, value, whole
 from conformance.gates import Gates
 from conformance.lines import Fault, Line, Output
 from conformance.raised import Raised, of_sdk
@@ -68,27 +68,25 @@ class Program(Generic[AnyTurn]):
 
 def read_for_tasks(lines: list[Line], stage: Stage) -> Program[TaskTurn]:
     """A program for a handler of tasks."""
-    return Program([_read(line, "attempt", _FOR_TASKS, TaskTurn.SEES, stage) for line in lines])
+    return Program([_read(line, "attempt", _FOR_TASKS, stage) for line in lines])
 
 
 def read_for_messages(lines: list[Line], stage: Stage) -> Program[MessageTurn]:
     """A program for a handler of messages."""
-    return Program([_read(line, "delivery", _FOR_MESSAGES, MessageTurn.SEES, stage) for line in lines])
+    return Program([_read(line, "delivery", _FOR_MESSAGES, stage) for line in lines])
 
 
 _Reader: TypeAlias = Callable[[Fields, Stage], Step[AnyTurn]]
 
 
-def _read(
-    line: Line, number: str, readers: dict[str, _Reader[AnyTurn]], sees: frozenset[str], stage: Stage
-) -> _Op[AnyTurn]:
+def _read(line: Line, number: str, readers: dict[str, _Reader[AnyTurn]], stage: Stage) -> _Op[AnyTurn]:
     fields = Fields(line, "an op")
     name = fields.take("op", text)
     fields.where = f"op `{name}`"
     if name not in readers:
         raise Fault(f"{fields.where} is unknown here")
     only_in = fields.get(number, whole)
-    step = _see(fields, sees) if name == "see" else readers[name](fields, stage)
+    step = readers[name](fields, stage)
     fields.all_taken()
     return _Op(step, only_in)
 
@@ -96,19 +94,18 @@ def _read(
 # What handlers of both kinds do.
 
 
-def _see(fields: Fields, sees: frozenset[str]) -> Step[Turn]:
-    what = fields.take("what", texts)
-    if unknown := sorted(set(what) - sees):
-        raise Fault(f"{fields.where}: {', '.join(unknown)} is not to be seen here")
+def _see(sees: frozenset[str]) -> _Reader[Turn]:
+    def read(fields: Fields, _: Stage) -> Step[Turn]:
+        what = fields.take("what", texts)
+        if unknown := sorted(set(what) - sees):
+            raise Fault(f"{fields.where}: {', '.join(unknown)} is not to be seen here")
 
-    async def step(turn: Turn) -> None:
-        turn.see(what)
+        async def step(turn: Turn) -> None:
+            turn.see(what)
 
-    return step
+        return step
 
-
-def _never(_: Fields, __: Stage) -> Step[Turn]:
-    raise Fault("`see` is read apart")
+    return read
 
 
 def _call(fields: Fields, stage: Stage) -> Step[Turn]:
@@ -290,7 +287,6 @@ def _reply(_: Fields, __: Stage) -> Step[MessageTurn]:
 
 
 _FOR_BOTH: dict[str, _Reader[Turn]] = {
-    "see": _never,
     "call": _call,
     "fail": _fail,
     "raise": _raise,
@@ -305,6 +301,7 @@ _FOR_BOTH: dict[str, _Reader[Turn]] = {
 }
 _FOR_TASKS: dict[str, _Reader[TaskTurn]] = {
     **_FOR_BOTH,
+    "see": _see(TaskTurn.SEES),
     "return": _return,
     "return_input": _return_input,
     "return_payload": _return_payload,
@@ -314,6 +311,7 @@ _FOR_TASKS: dict[str, _Reader[TaskTurn]] = {
 }
 _FOR_MESSAGES: dict[str, _Reader[MessageTurn]] = {
     **_FOR_BOTH,
+    "see": _see(MessageTurn.SEES),
     **dict.fromkeys(("return", "return_input", "return_payload", "return_seen"), _just_end),
     "reply": _reply,
 }

@@ -1,7 +1,7 @@
 """What one call of a handler has: its context, what it has seen, and how it waits in its style.
 
-A program is one coroutine for both styles. In a sync handler whatever it awaits blocks instead, so that it runs
-to its end in one go: see `run_blocking`."""
+A program is one coroutine for both styles. In a sync handler whatever it awaits blocks instead, so that it
+runs to its end in one go: see `run_blocking`."""
 
 from __future__ import annotations
 

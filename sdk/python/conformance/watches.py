@@ -37,9 +37,8 @@ class Watches:
         if name == "watch.stop":
             fields.all_taken()
             del self._watches[watch]
-            told = found.told
             await found.stop()
-            return told()
+            return found.told()
         raise Fault(f"{name} is unknown")
 
     def _start(self, name: str, fields: Fields) -> Line:

@@ -23,7 +23,7 @@ pub enum Sdk {
 
 impl fmt::Display for Sdk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Rust => "rust",
             Self::Python => "python",
             Self::Typescript => "typescript",

@@ -23,7 +23,7 @@ pub enum Store {
 
 impl std::fmt::Display for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
         })

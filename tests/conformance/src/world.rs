@@ -148,7 +148,7 @@ impl<'s> World<'s> {
         self.complete(&step.verb, &mut args);
         let driver = self.driver(&step.process).await?;
         if step.verb.starts_with("client.") || step.verb == "watch.start" {
-            self.open_client(&driver, &step.process, &args).await?;
+            self.open_client(&driver, step, &args).await?;
         }
         let attach = step.verb == "agent.start" && args.as_object_mut().and_then(|args| args.remove("attach")).is_none();
         let agent = args["agent"].clone();
@@ -238,15 +238,14 @@ impl<'s> World<'s> {
     }
 
     /// A client that is named for the first time is opened, through the first proxy.
-    async fn open_client(&mut self, driver: &Driver, process: &str, args: &Value) -> Result<(), String> {
+    async fn open_client(&mut self, driver: &Driver, step: &Step, args: &Value) -> Result<(), String> {
         let client = args["client"].as_str().unwrap_or(CLIENT).to_owned();
-        let key = (process.to_owned(), client.clone());
+        let key = (step.process.clone(), client.clone());
         if self.clients.contains(&key) {
             return Ok(());
         }
         self.clients.push(key);
-        let known = ["address", "namespace", "timeout_ms"].iter().any(|name| args.get(name).is_some());
-        if known {
+        if step.verb == "client.open" {
             return Ok(());
         }
         let open = json!({ "client": self.gate(&client), "address": self.proxies[0].url(), "namespace": self.namespace });
