@@ -5,9 +5,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Names the Rust driver, which cargo builds.
-pub const RUST_DRIVER: &str = "CALLBOARD_RUST_DRIVER";
-
 /// An SDK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Sdk {
@@ -40,8 +37,15 @@ impl Sdk {
     /// When it is not there, with how to get it.
     pub fn command(self) -> Result<Command, String> {
         let root = program::root();
+        if let Some(line) = std::env::var_os(self.elsewhere()) {
+            let line = line.into_string().map_err(|_| format!("{} is no text", self.elsewhere()))?;
+            let mut words = line.split_whitespace();
+            let mut command = program::command(words.next().ok_or_else(|| format!("{} is empty", self.elsewhere()))?);
+            command.args(words);
+            return Ok(command);
+        }
         match self {
-            Self::Rust => Ok(program::command(built(&rust_driver(), "cargo build -p callboard-driver")?)),
+            Self::Rust => Ok(program::command(built(&program::target().join("debug/callboard-driver"), "cargo build -p callboard-driver")?)),
             Self::Python => {
                 let mut command = program::command(program::python());
                 command.current_dir(root.join("sdk/python")).args(["-u", "-m", "conformance"]);
@@ -62,8 +66,11 @@ impl Sdk {
     }
 }
 
-fn rust_driver() -> PathBuf {
-    std::env::var_os(RUST_DRIVER).map_or_else(|| program::target().join("debug/callboard-driver"), PathBuf::from)
+impl Sdk {
+    /// Names a driver from elsewhere: a command line, whose words are separated by spaces.
+    fn elsewhere(self) -> String {
+        format!("CALLBOARD_DRIVER_{self}").to_ascii_uppercase()
+    }
 }
 
 fn built(path: &std::path::Path, remedy: &str) -> Result<PathBuf, String> {

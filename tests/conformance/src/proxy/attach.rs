@@ -6,7 +6,7 @@ use super::rules::Passed;
 use super::{Connection, Shared};
 use bytes::Bytes;
 use callboard_proto::v1;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use prost::Message;
 use serde_json::json;
@@ -42,6 +42,11 @@ where
     let request = Request::from_parts(parts, up_body);
     let answered = connection.upstream.clone().oneshot(request).await;
     let (parts, servers_body) = answered.inspect_err(|_| connection.broken.cancel())?.into_parts();
+    if servers_body.is_end_stream() {
+        // Refused: all is said in the headers, and some clients take nothing behind them.
+        shared.record.add(Way::Down, stream, ("end", json!({ "status": status(&parts.headers) })));
+        return Ok(Response::from_parts(parts, tonic::body::Body::empty()));
+    }
     let (to_agent, down_body) = pieces();
     let (inject, injected) = mpsc::channel(16);
     shared.note_stream(inject);
@@ -77,7 +82,11 @@ impl Lane {
                 Some(Err(error)) => vec![Err(error.into())],
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.pass(&mut messages, &data, &mut late),
-                    Err(trailers) => vec![Ok(trailers)],
+                    Err(frame) => {
+                        let status = frame.trailers_ref().map(status).unwrap_or_default();
+                        self.shared.record.add(self.way, self.stream, ("trailers", json!({ "status": status })));
+                        vec![Ok(frame)]
+                    }
                 },
             };
             let broken = going.iter().any(Result::is_err);
@@ -145,6 +154,11 @@ fn as_bytes<F: Message>(passed: Passed<F>, came: Bytes) -> (Option<Bytes>, u32, 
     let Passed { frame, changed, times, delay } = passed;
     let bytes = frame.map(|frame| if changed { frame.encode_to_vec().into() } else { came });
     (bytes, times, delay)
+}
+
+/// The number of the gRPC status.
+fn status(headers: &HeaderMap) -> String {
+    headers.get("grpc-status").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }
 
 async fn next_injected(injected: &mut Option<mpsc::Receiver<Bytes>>) -> Option<Bytes> {
