@@ -109,7 +109,7 @@ impl Driver {
     pub fn log(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(40)..].join("\n")
+        lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
     /// Ends it at once (SIGKILL), and waits until it has.

@@ -66,7 +66,7 @@ pub(super) async fn take(world: &World<'_>, check: Check) -> Result<(), String> 
         Check::Wire { from, to, least_ms, most_ms } => {
             let entries = world.wire.record.entries();
             let first = first_like(&entries, &from)?;
-            let last = first_like(&entries[first..], &to)? + first;
+            let last = first_like(&entries[first + 1..], &to)? + first + 1;
             let passed = (entries[last].at - entries[first].at).as_millis();
             let signed = |limit: Option<u64>| limit.and_then(|limit| i64::try_from(limit).ok());
             within(i64::try_from(passed).unwrap_or(i64::MAX), signed(least_ms), signed(most_ms))
