@@ -10,9 +10,9 @@ import threading
 import traceback
 
 from conformance import defects
-from conformance.agents import MainThread
 from conformance.driver import Driver
 from conformance.lines import Output, lines_of
+from conformance.running import MainThread
 
 log = logging.getLogger("conformance")
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import threading
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
 from callboard import Agent, AsyncContext, AsyncMessageContext, Context, Message
 from conformance import programs
@@ -16,11 +14,10 @@ from conformance.fields import Fields, Option, flag, item, items, seconds, text,
 from conformance.lines import Fault, Line
 from conformance.programs import Program, Stage
 from conformance.raised import Raised, of_sdk
+from conformance.running import Background, Foreground, MainThread, Running, SignalledAgent, in_thread
 from conformance.turns import Async, Blocking, MessageTurn, TaskTurn, run_blocking
 
 log = logging.getLogger("conformance")
-
-T = TypeVar("T")
 
 _OPTIONS = (
     Option("agent_type", text),
@@ -40,41 +37,13 @@ _HANDLER = (
 )
 
 
-class MainThread:
-    """What is to run on the process's main thread: `Agent.run` handles signals there alone."""
-
-    def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-
-    def do(self, job: Callable[[], None]) -> None:
-        """Has it run, after the one before."""
-        self._jobs.put(job)
-
-    def serve(self) -> None:
-        """Runs what comes, until the process ends."""
-        while True:
-            self._jobs.get()()
-
-
-class _RunAgent(Agent):
-    """An agent that is run, and says when `run` has started it."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def start(self) -> None:
-        super().start()
-        self.begun.get_loop().call_soon_threadsafe(self.begun.set_result, None)
-
-
 class Agents:
     """The agents of the process."""
 
     def __init__(self, stage: Stage, main: MainThread) -> None:
         self._stage = stage
         self._main = main
-        self._agents: dict[str, Agent] = {}
+        self._agents: dict[str, Running] = {}
         # Those that are known to have ended: others may have their names.
         self._ended: set[str] = set()
 
@@ -83,14 +52,14 @@ class Agents:
         called = fields.take("agent", text)
         if name == "agent.start":
             return await self._start(called, fields)
-        agent = self._agents.get(called)
-        if agent is None:
+        running = self._agents.get(called)
+        if running is None:
             raise Fault(f"there is no agent `{called}`")
         act = _ACTS.get(name)
         if act is None:
             raise Fault(f"{name} is unknown")
         try:
-            told = await act(agent, fields)
+            told = await act(running, fields)
         except Raised:
             self._ended.add(called)
             raise
@@ -100,7 +69,7 @@ class Agents:
 
     async def stop_all(self) -> None:
         """Ends all of them, without a drain."""
-        stopping = [in_thread(agent.stop) for agent in self._agents.values()]
+        stopping = [in_thread(running.agent.stop) for running in self._agents.values()]
         for error in await asyncio.gather(*stopping, return_exceptions=True):
             if isinstance(error, BaseException):
                 log.info("an agent had ended with an error", exc_info=error)
@@ -115,57 +84,55 @@ class Agents:
         signals = fields.get("signals", flag, False)
         fields.all_taken()
         with of_sdk():
-            agent = _RunAgent(**options) if signals else Agent(**options)
+            agent = SignalledAgent(**options) if signals else Agent(**options)
             for register in handlers:
                 register(agent)
             if messages is not None:
                 agent.on_message(_message_handler(messages))
-            if isinstance(agent, _RunAgent):
-                self._main.do(lambda: _run(agent))
-                await agent.begun
+            if isinstance(agent, SignalledAgent):
+                self._agents[name] = await Foreground.start(agent, self._main)
             else:
-                agent.start()
-        self._agents[name] = agent
+                self._agents[name] = Background(agent)
         self._ended.discard(name)
         return {}
 
 
-async def _attached(agent: Agent, fields: Fields) -> Line:
+async def _attached(running: Running, fields: Fields) -> Line:
     timeout = fields.take("timeout_ms", seconds)
     fields.all_taken()
     with of_sdk():
-        await in_thread(lambda: agent.wait_attached(timeout))
-        return _shown(agent)
+        await in_thread(lambda: running.agent.wait_attached(timeout))
+        return _shown(running.agent)
 
 
-async def _status(agent: Agent, fields: Fields) -> Line:
+async def _status(running: Running, fields: Fields) -> Line:
     fields.all_taken()
     with of_sdk():
-        return _shown(agent)
+        return _shown(running.agent)
 
 
-async def _drain(agent: Agent, fields: Fields) -> Line:
+async def _drain(running: Running, fields: Fields) -> Line:
     fields.all_taken()
     with of_sdk():
-        agent.drain()
+        running.agent.drain()
     return {}
 
 
-async def _stop(agent: Agent, fields: Fields) -> Line:
+async def _stop(running: Running, fields: Fields) -> Line:
     fields.all_taken()
     with of_sdk():
-        await in_thread(agent.stop)
+        await in_thread(running.agent.stop)
     return {}
 
 
-async def _wait(agent: Agent, fields: Fields) -> Line:
+async def _wait(running: Running, fields: Fields) -> Line:
     timeout = fields.take("timeout_ms", seconds)
     fields.all_taken()
     with of_sdk():
-        return {"ended": await in_thread(lambda: agent.wait(timeout))}
+        return {"ended": await running.wait(timeout)}
 
 
-_ACTS: dict[str, Callable[[Agent, Fields], Awaitable[Line]]] = {
+_ACTS: dict[str, Callable[[Running, Fields], Awaitable[Line]]] = {
     "agent.attached": _attached,
     "agent.status": _status,
     "agent.drain": _drain,
@@ -188,19 +155,6 @@ def _shown(agent: Agent) -> Line:
         "agent_id": agent.agent_id,
         "session_epoch": agent.session_epoch,
     }
-
-
-def _run(agent: _RunAgent) -> None:
-    try:
-        agent.run()
-    except BaseException as error:  # `agent.wait` tells it, too
-        loop = agent.begun.get_loop()
-        loop.call_soon_threadsafe(_not_begun, agent.begun, error)
-
-
-def _not_begun(begun: asyncio.Future[None], error: BaseException) -> None:
-    if not begun.done():
-        begun.set_exception(error)
 
 
 # Handlers.
@@ -241,21 +195,3 @@ def _message_handler(program: Program[MessageTurn]) -> Callable[..., Any]:
         await program.run(MessageTurn(message, ctx, Async(), delivery))
 
     return handle
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Does what blocks on a thread of its own: a pool's would make some wait for others, and would keep the
-    process from ending."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def run() -> None:
-        try:
-            outcome = work()
-        except BaseException as error:
-            loop.call_soon_threadsafe(done.set_exception, error)
-        else:
-            loop.call_soon_threadsafe(done.set_result, outcome)
-
-    threading.Thread(target=run, name="conformance-call", daemon=True).start()
-    return await done

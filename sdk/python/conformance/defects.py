@@ -86,3 +86,6 @@ _DEFECTS: dict[str, Callable[[], None]] = {
     "assignment-run-twice": _assignment_run_twice,
     "no-reattach": _no_reattach,
 }
+
+NAMES = frozenset(_DEFECTS)
+"""Those that there are."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from conformance import lines, shown
-from conformance.agents import Agents, MainThread
+from conformance.agents import Agents
 from conformance.calls import Claims
 from conformance.clients import Clients
 from conformance.fields import Fields, text, whole
@@ -14,6 +14,7 @@ from conformance.gates import Gates
 from conformance.lines import Fault, Line, Output
 from conformance.programs import Stage
 from conformance.raised import Raised
+from conformance.running import MainThread
 from conformance.watches import Watches
 
 log = logging.getLogger("conformance")

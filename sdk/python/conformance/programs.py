@@ -281,7 +281,7 @@ def _just_end(fields: Fields, _: Stage) -> Step[Turn]:
 def _reply(_: Fields, __: Stage) -> Step[MessageTurn]:
     async def step(turn: MessageTurn) -> None:
         message = turn.message
-        await turn.style.given(turn.context.send(message.agent, message.body, headers=message.headers))
+        await turn.style.given(turn.context.send(message.agent, message.payload, headers=message.headers))
 
     return step
 
