@@ -23,6 +23,11 @@ pub fn install() -> Result<PathBuf> {
     Ok(sdk)
 }
 
+/// Builds it, its conformance driver included.
+pub fn build(sdk: &Path) -> Result<()> {
+    quiet(npm(sdk).args(["run", "--silent", "build"]))
+}
+
 /// Types, eslint and prettier.
 pub fn lint(sdk: &Path) -> Result<()> {
     quiet(npm(sdk).args(["run", "--silent", "lint"]))

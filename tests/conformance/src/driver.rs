@@ -75,7 +75,9 @@ impl Driver {
         let shown = || std::fs::read_to_string(&log).unwrap_or_default();
         let mut first = String::new();
         let heard = timeout(START, lines.read_line(&mut first)).await;
-        heard.map_err(|_| format!("the driver of {sdk} was not ready within {START:?}: {}", shown()))?.map_err(|e| e.to_string())?;
+        heard
+            .map_err(|_| format!("the driver of {sdk} was not ready within {START:?}: {}", shown()))?
+            .map_err(|e| e.to_string())?;
         let ready: Value = serde_json::from_str(&first).unwrap_or_default();
         if ready["ready"]["protocol"] != json!(PROTOCOL) {
             return Err(format!("the driver of {sdk} said {first:?} instead of that it is ready; {}", shown()));
@@ -180,7 +182,10 @@ fn hear(line: &str, heard: &Heard) -> Result<(), String> {
     let id = said["id"].as_u64().ok_or_else(|| format!("the driver said {:.200}", line.trim()))?;
     let waiting = heard.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     let waiting = waiting.ok_or_else(|| format!("the driver answered {id}, which nobody asked"))?;
-    let answer = match said.as_object_mut().map(|fields| (fields.remove("ok"), fields.remove("error"), fields.remove("fault"))) {
+    let answer = match said
+        .as_object_mut()
+        .map(|fields| (fields.remove("ok"), fields.remove("error"), fields.remove("fault")))
+    {
         Some((Some(ok), None, None)) => Ok(Answer::Ok(ok)),
         Some((None, Some(error), None)) => Ok(Answer::Error(error)),
         Some((None, None, Some(fault))) => Err(format!("the driver's fault: {}", fault.as_str().unwrap_or_default())),

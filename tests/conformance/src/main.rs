@@ -1,10 +1,10 @@
 //! `callboard-conformance`: plays the scenarios. `cargo xtask conformance` builds what it needs and calls it.
 
 use callboard_conformance::report::{self, Verdict};
+use callboard_conformance::run;
 use callboard_conformance::scenario::{self, Scenario};
 use callboard_conformance::sdk::Sdk;
 use callboard_conformance::stage::{Stage, Store};
-use callboard_conformance::run;
 use callboard_tests::program::root;
 use clap::Parser;
 use std::path::PathBuf;
@@ -12,7 +12,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask conformance", about = "Plays every scenario with every SDK, and says which behave as they are to")]
+#[command(
+    name = "cargo xtask conformance",
+    about = "Plays every scenario with every SDK, and says which behave as they are to"
+)]
 struct Args {
     /// Only scenarios whose names contain one of these.
     scenarios: Vec<String>,
@@ -62,7 +65,12 @@ async fn play(args: Args) -> Result<bool, String> {
     let stage = Arc::new(Stage::new(args.store, args.defect));
     let rows = run::all(stage, &scenarios, &args.sdk, args.beside).await;
     let names: Vec<String> = scenarios.into_iter().map(|scenario| scenario.name).collect();
-    println!("\n{}\n\n{}, on {}", report::table(&names, &args.sdk, &rows), report::summary(&args.sdk, &rows), args.store);
+    println!(
+        "\n{}\n\n{}, on {}",
+        report::table(&names, &args.sdk, &rows),
+        report::summary(&args.sdk, &rows),
+        args.store
+    );
     if let Some(file) = args.json {
         let text = format!("{:#}\n", report::json(args.store, &rows));
         std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;

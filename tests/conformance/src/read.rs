@@ -3,12 +3,12 @@
 use crate::proxy::record::bare;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use callboard_proto::MAX_MESSAGE_BYTES;
 use callboard_proto::v1;
 use callboard_proto::v1::agent_service_client::AgentServiceClient;
 use callboard_proto::v1::message_service_client::MessageServiceClient;
 use callboard_proto::v1::namespace_service_client::NamespaceServiceClient;
 use callboard_proto::v1::task_service_client::TaskServiceClient;
-use callboard_proto::MAX_MESSAGE_BYTES;
 use serde_json::{Value, json};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
@@ -166,9 +166,12 @@ pub fn payload(payload: &v1::Payload) -> Value {
     use v1::payload::Content;
     let content_type = payload.content_type.as_str();
     match &payload.content {
-        Some(Content::Binary(bytes)) => json!({ "content_type": content_type, "base64": BASE64_STANDARD.encode(bytes) }),
+        Some(Content::Binary(bytes)) => {
+            json!({ "content_type": content_type, "base64": BASE64_STANDARD.encode(bytes) })
+        }
         Some(Content::Text(text)) if content_type == "application/json" => {
-            let value: Value = serde_json::from_str(text).unwrap_or_else(|error| json!({ "no JSON": error.to_string() }));
+            let value: Value =
+                serde_json::from_str(text).unwrap_or_else(|error| json!({ "no JSON": error.to_string() }));
             json!({ "content_type": content_type, "json": value })
         }
         Some(Content::Text(text)) => json!({ "content_type": content_type, "text": text }),

@@ -45,7 +45,10 @@ impl Sdk {
             return Ok(command);
         }
         match self {
-            Self::Rust => Ok(program::command(built(&program::target().join("debug/callboard-driver"), "cargo build -p callboard-driver")?)),
+            Self::Rust => Ok(program::command(built(
+                &program::target().join("debug/callboard-driver"),
+                "cargo build -p callboard-driver",
+            )?)),
             Self::Python => {
                 let mut command = program::command(program::python());
                 command.current_dir(root.join("sdk/python")).args(["-u", "-m", "conformance"]);

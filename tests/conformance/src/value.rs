@@ -145,7 +145,10 @@ mod tests {
         let value = json!({ "a": "$t.receipts.0.task_id", "b": { "$times": 2, "item": { "n": "#", "k": "k-#" } },
                             "c": { "$text": "ab", "times": 3 }, "d": { "$join": ["<", "$t.receipts.0.task_id", ">"] } });
         let filled = fill(&value, &look_up).unwrap();
-        assert_eq!(filled, json!({ "a": "x", "b": [{ "n": 0, "k": "k-0" }, { "n": 1, "k": "k-1" }], "c": "ababab", "d": "<x>" }));
+        assert_eq!(
+            filled,
+            json!({ "a": "x", "b": [{ "n": 0, "k": "k-0" }, { "n": 1, "k": "k-1" }], "c": "ababab", "d": "<x>" })
+        );
         assert!(fill(&json!("$u"), &look_up).is_err());
         let digits = fill(&json!({ "$json": "12345678901234567890123" }), &look_up).unwrap();
         assert_eq!(digits.to_string(), "12345678901234567890123");

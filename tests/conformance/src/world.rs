@@ -150,7 +150,8 @@ impl<'s> World<'s> {
         if step.verb.starts_with("client.") || step.verb == "watch.start" {
             self.open_client(&driver, step, &args).await?;
         }
-        let attach = step.verb == "agent.start" && args.as_object_mut().and_then(|args| args.remove("attach")).is_none();
+        let attach =
+            step.verb == "agent.start" && args.as_object_mut().and_then(|args| args.remove("attach")).is_none();
         let agent = args["agent"].clone();
         self.name_things(&step.verb, &mut args);
         if step.verb == "agent.start" {
@@ -248,7 +249,8 @@ impl<'s> World<'s> {
         if step.verb == "client.open" {
             return Ok(());
         }
-        let open = json!({ "client": self.gate(&client), "address": self.proxies[0].url(), "namespace": self.namespace });
+        let open =
+            json!({ "client": self.gate(&client), "address": self.proxies[0].url(), "namespace": self.namespace });
         let answer = driver.tell("client.open", &open).await?;
         match timeout(LONG, answer).await {
             Ok(Ok(Ok(Answer::Ok(_)))) => Ok(()),
@@ -276,7 +278,9 @@ impl<'s> World<'s> {
             for (name, value) in args {
                 match name.as_str() {
                     "handlers" => {
-                        programs.extend(value.as_array_mut().into_iter().flatten().filter_map(|one| one.get_mut("program")));
+                        programs.extend(
+                            value.as_array_mut().into_iter().flatten().filter_map(|one| one.get_mut("program")),
+                        );
                     }
                     "on_message" => programs.push(value),
                     _ => {}
@@ -308,7 +312,9 @@ impl<'s> World<'s> {
     /// The last of what the scenario's drivers logged.
     pub fn logs(&self) -> String {
         let logs = self.drivers.iter().map(|(process, driver)| (process, driver.log()));
-        logs.filter(|(_, log)| !log.is_empty()).map(|(process, log)| format!("--- driver {process}:\n{log}\n")).collect()
+        logs.filter(|(_, log)| !log.is_empty())
+            .map(|(process, log)| format!("--- driver {process}:\n{log}\n"))
+            .collect()
     }
 }
 

@@ -100,7 +100,7 @@ impl Start {
             builder = builder.drain_on_signals(true);
         }
         if let Some(defect) = defect {
-            builder = defect.plant(builder);
+            builder = defect.build(builder);
         }
         let handle = match builder.spawn() {
             Ok(handle) => handle,

@@ -1,9 +1,9 @@
 //! The instructions `client.…`.
 
 use crate::program;
-use crate::spec::{Refused, Spec, named};
-use crate::value::Any;
 use crate::shown;
+use crate::spec::{Refused, Spec, given as value_given, named};
+use crate::value::Any;
 use callboard::{Client, v1};
 use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
@@ -60,7 +60,12 @@ enum Call {
     #[serde(rename = "client.remove_agent")]
     RemoveAgent { name: String },
     #[serde(rename = "client.list_agents")]
-    ListAgents { #[serde(default)] states: Vec<String>, agent_type: Option<String>, page_size: Option<i32> },
+    ListAgents {
+        #[serde(default)]
+        states: Vec<String>,
+        agent_type: Option<String>,
+        page_size: Option<i32>,
+    },
     #[serde(rename = "client.send_message")]
     SendMessage {
         to: String,
@@ -123,6 +128,7 @@ struct Beating {
     fraction: Option<f64>,
     phase: Option<String>,
     message: Option<String>,
+    #[serde(default, deserialize_with = "value_given")]
     checkpoint: Option<Value>,
 }
 
@@ -238,7 +244,8 @@ async fn carry_out(client: &Client, call: Call) -> Result<Value, Refused> {
             json!({})
         }
         Call::ListAgents { states, agent_type, page_size } => {
-            let states = states.iter().map(|name| Ok(named(name, "AGENT_STATE_", v1::AgentState::from_str_name)?.into()));
+            let states =
+                states.iter().map(|name| Ok(named(name, "AGENT_STATE_", v1::AgentState::from_str_name)?.into()));
             let request = v1::ListAgentsRequest {
                 states: states.collect::<Result<_, Refused>>()?,
                 agent_type: agent_type.unwrap_or_default(),
@@ -272,7 +279,12 @@ fn with_id(task: Spec, request_id: Option<String>) -> Result<callboard::NewTask,
     })
 }
 
-async fn run(client: &Client, task: Spec, request_id: Option<String>, limit: Option<Duration>) -> Result<Value, Refused> {
+async fn run(
+    client: &Client,
+    task: Spec,
+    request_id: Option<String>,
+    limit: Option<Duration>,
+) -> Result<Value, Refused> {
     let task = with_id(task, request_id)?;
     let value = match limit {
         None => client.run::<Any>(task).await?,
@@ -323,7 +335,10 @@ impl Updating {
             paths.push("tags".to_owned());
         }
         if let Some(at) = self.deadline_at_ms {
-            request.deadline = at.map(|ms| prost_types::Timestamp { seconds: (ms / 1000) as i64, nanos: (ms % 1000) as i32 * 1_000_000 });
+            request.deadline = at.map(|ms| prost_types::Timestamp {
+                seconds: (ms / 1000) as i64,
+                nanos: (ms % 1000) as i32 * 1_000_000,
+            });
             paths.push("deadline".to_owned());
         }
         request.update_mask = Some(prost_types::FieldMask { paths });

@@ -53,7 +53,7 @@ fn say(line: &Value) {
 }
 
 fn main() -> ExitCode {
-    let defect = match Defect::read() {
+    let defect = match Defect::plant() {
         Ok(defect) => defect,
         Err(fault) => {
             eprintln!("{fault}");
@@ -116,7 +116,12 @@ async fn answer(line: &str, made: Shared, defect: Option<Defect>) {
 }
 
 /// Carries out an instruction. Gives its answer but for the id; the error is the driver's fault.
-async fn carry_out(verb: &str, mut fields: Map<String, Value>, made: Shared, defect: Option<Defect>) -> Result<Value, String> {
+async fn carry_out(
+    verb: &str,
+    mut fields: Map<String, Value>,
+    made: Shared,
+    defect: Option<Defect>,
+) -> Result<Value, String> {
     match verb {
         "gate.open" => {
             gates::open(&name(&mut fields, "gate")?);

@@ -26,23 +26,51 @@ struct Guarded {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 enum Op {
-    Return { value: Value },
+    Return {
+        value: Value,
+    },
     ReturnInput {},
     ReturnPayload {},
-    See { what: Vec<String> },
+    See {
+        what: Vec<String>,
+    },
     ReturnSeen {},
-    Call { r#as: String, call: Value },
+    Call {
+        r#as: String,
+        call: Value,
+    },
     Fail(Failing),
-    Raise { message: String, cause: Option<String> },
-    Panic { message: String },
-    Gate { gate: String, #[serde(default)] ignore_cancellation: bool },
+    Raise {
+        message: String,
+        cause: Option<String>,
+    },
+    Panic {
+        message: String,
+    },
+    Gate {
+        gate: String,
+        #[serde(default)]
+        ignore_cancellation: bool,
+    },
     AwaitCancelled {},
     Cancelled {},
-    Sleep { ms: u64 },
-    Burn { ms: u64 },
-    Block { ms: u64 },
-    Checkpoint { value: Value },
-    Progress { fraction: Option<f64>, phase: Option<String>, message: Option<String> },
+    Sleep {
+        ms: u64,
+    },
+    Burn {
+        ms: u64,
+    },
+    Block {
+        ms: u64,
+    },
+    Checkpoint {
+        value: Value,
+    },
+    Progress {
+        fraction: Option<f64>,
+        phase: Option<String>,
+        message: Option<String>,
+    },
     Send(Sending),
     Reply {},
 }
@@ -124,14 +152,20 @@ impl Guarded {
         let number = |value: Option<Value>| value.as_ref().and_then(Value::as_u64);
         let attempt = number(fields.remove("attempt")).and_then(|attempt| i32::try_from(attempt).ok());
         let delivery = number(fields.remove("delivery")).and_then(|delivery| u32::try_from(delivery).ok());
-        let op = serde_json::from_value(Value::Object(fields.clone())).map_err(|error| format!("{error} in {fields:?}"))?;
+        let op =
+            serde_json::from_value(Value::Object(fields.clone())).map_err(|error| format!("{error} in {fields:?}"))?;
         Ok(Self { attempt, delivery, op })
     }
 }
 
 impl Op {
     /// Carries it out. `Some` is the result.
-    async fn task(&self, context: &Context, input: &Any, seen: &mut Map<String, Value>) -> Result<Option<Any>, TaskError> {
+    async fn task(
+        &self,
+        context: &Context,
+        input: &Any,
+        seen: &mut Map<String, Value>,
+    ) -> Result<Option<Any>, TaskError> {
         match self {
             Self::Return { value } => return read(value.clone()).map(Some),
             Self::ReturnInput {} => return Ok(Some(input.clone())),
@@ -152,7 +186,9 @@ impl Op {
                 seen.insert(r#as.clone(), answer);
             }
             Self::Gate { gate, ignore_cancellation } => {
-                say(&json!({ "saw": "gate", "gate": gate, "task_id": context.task_id(), "attempt": context.attempt() }));
+                say(
+                    &json!({ "saw": "gate", "gate": gate, "task_id": context.task_id(), "attempt": context.attempt() }),
+                );
                 match ignore_cancellation {
                     true => gates::pass(gate).await,
                     false => unless_cancelled(context, gates::pass(gate)).await?,
@@ -180,7 +216,9 @@ impl Op {
     /// Carries it out. Whether the handler ends.
     async fn message(&self, message: &Message, delivery: u32) -> Result<bool, TaskError> {
         match self {
-            Self::Return { .. } | Self::ReturnInput {} | Self::ReturnPayload {} | Self::ReturnSeen {} => return Ok(true),
+            Self::Return { .. } | Self::ReturnInput {} | Self::ReturnPayload {} | Self::ReturnSeen {} => {
+                return Ok(true);
+            }
             Self::Gate { gate, .. } => {
                 say(&json!({ "saw": "gate", "gate": gate, "message_id": message.id(), "delivery": delivery }));
                 gates::pass(gate).await;
@@ -195,7 +233,9 @@ impl Op {
                 let headers = message.headers().iter();
                 message.send(headers.fold(reply, |reply, (name, value)| reply.header(name, value))).await?;
             }
-            Self::Fail(_) | Self::Raise { .. } | Self::Panic { .. } | Self::Burn { .. } | Self::Block { .. } => self.common()?,
+            Self::Fail(_) | Self::Raise { .. } | Self::Panic { .. } | Self::Burn { .. } | Self::Block { .. } => {
+                self.common()?
+            }
             other => return Err(driver_fault(format!("{other:?} in a handler of messages"))),
         }
         Ok(false)

@@ -61,7 +61,8 @@ pub fn task(task: &v1::Task) -> Value {
 
 /// A FAILURE.
 fn failure(failure: &v1::Failure) -> Value {
-    let details = failure.details.as_ref().map(|details| Any::of_payload(Some(details)).map_or(Value::Null, |any| any.line()));
+    let details =
+        failure.details.as_ref().map(|details| Any::of_payload(Some(details)).map_or(Value::Null, |any| any.line()));
     json!({
         "type": failure.r#type, "message": failure.message, "retryable": failure.retryable.unwrap_or(true),
         "retry_after_ms": failure.retry_after.as_ref().map(|after| after.seconds * 1000 + i64::from(after.nanos) / 1_000_000),
@@ -115,7 +116,9 @@ pub fn dependency(result: &v1::DependencyResult) -> callboard::Result<Value> {
         Some(payload) => Any::of_payload(Some(payload))?.line(),
         None => Value::Null,
     };
-    Ok(json!({ "task_id": result.task_id, "type": result.r#type, "key": result.key, "state": state(result.state()), "value": value }))
+    Ok(
+        json!({ "task_id": result.task_id, "type": result.r#type, "key": result.key, "state": state(result.state()), "value": value }),
+    )
 }
 
 fn state(state: v1::TaskState) -> String {

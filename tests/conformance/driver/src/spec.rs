@@ -2,7 +2,7 @@
 
 use crate::value::Any;
 use callboard::{Error, NewTask, v1};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[serde(deny_unknown_fields)]
 pub struct Spec {
     r#type: String,
+    #[serde(default, deserialize_with = "given")]
     input: Option<Value>,
     description: Option<String>,
     key: Option<String>,
@@ -55,6 +56,11 @@ pub struct Spec {
 struct DependsOn {
     task_id: String,
     on_failure: Option<String>,
+}
+
+/// Null is a value, too.
+pub fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// Why there is no task: the driver's fault, or what the SDK said.
@@ -140,7 +146,8 @@ impl Spec {
 
     fn retried(&self, task: NewTask) -> NewTask {
         let span = |milliseconds: Option<u64>| {
-            milliseconds.map(|ms| prost_types::Duration { seconds: (ms / 1000) as i64, nanos: (ms % 1000) as i32 * 1_000_000 })
+            milliseconds
+                .map(|ms| prost_types::Duration { seconds: (ms / 1000) as i64, nanos: (ms % 1000) as i32 * 1_000_000 })
         };
         let policy = v1::RetryPolicy {
             max_attempts: self.max_attempts.unwrap_or_default(),

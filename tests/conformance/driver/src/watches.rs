@@ -80,7 +80,10 @@ async fn gather_events(client: Client, watch: Watch, tell: watch::Sender<Seen>) 
     }
 }
 
-async fn gather_messages(messages: impl Stream<Item = callboard::Result<callboard::v1::Message>>, tell: watch::Sender<Seen>) {
+async fn gather_messages(
+    messages: impl Stream<Item = callboard::Result<callboard::v1::Message>>,
+    tell: watch::Sender<Seen>,
+) {
     let mut messages = std::pin::pin!(messages);
     loop {
         let next = messages.next().await.map(|message| message.and_then(|message| shown::message(&message)));

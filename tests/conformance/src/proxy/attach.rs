@@ -29,7 +29,11 @@ struct Lane {
 type Due = (Instant, Result<Frame<Bytes>, BoxError>);
 
 /// Carries a stream. When either side breaks, so does the other, with the connection that it came by.
-pub async fn carry<B>(request: Request<B>, connection: Connection, shared: Arc<Shared>) -> Result<Response<tonic::body::Body>, BoxError>
+pub async fn carry<B>(
+    request: Request<B>,
+    connection: Connection,
+    shared: Arc<Shared>,
+) -> Result<Response<tonic::body::Body>, BoxError>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError> + Send,

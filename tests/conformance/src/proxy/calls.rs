@@ -32,7 +32,11 @@ impl Body for Once {
 }
 
 /// Carries a call. A server that is gone breaks the connection, as it would without a proxy.
-pub async fn carry<B>(request: Request<B>, connection: Connection, shared: Arc<Shared>) -> Result<Response<tonic::body::Body>, BoxError>
+pub async fn carry<B>(
+    request: Request<B>,
+    connection: Connection,
+    shared: Arc<Shared>,
+) -> Result<Response<tonic::body::Body>, BoxError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -68,7 +72,9 @@ fn try_later(milliseconds: u64) -> Status {
 
 /// The id of the request, if its method has one.
 fn request_id(method: &str, body: &[u8]) -> Value {
-    let Some(known) = descriptors::methods().into_iter().find(|known| known.name() == method) else { return Value::Null };
+    let Some(known) = descriptors::methods().into_iter().find(|known| known.name() == method) else {
+        return Value::Null;
+    };
     let mut messages = Messages::default();
     messages.push(body);
     let Ok(Some(message)) = messages.next() else { return Value::Null };

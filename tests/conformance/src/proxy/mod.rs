@@ -160,7 +160,11 @@ async fn connect(client: TcpStream, state: Arc<State>) {
     }
 }
 
-async fn pass(request: Request<Incoming>, connection: Connection, shared: Arc<Shared>) -> Result<Response<tonic::body::Body>, BoxError> {
+async fn pass(
+    request: Request<Incoming>,
+    connection: Connection,
+    shared: Arc<Shared>,
+) -> Result<Response<tonic::body::Body>, BoxError> {
     if request.uri().path().ends_with("/Attach") {
         attach::carry(request, connection, shared).await
     } else {

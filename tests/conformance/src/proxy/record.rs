@@ -47,12 +47,7 @@ pub struct Record {
 
 impl Default for Record {
     fn default() -> Self {
-        Self {
-            began: Instant::now(),
-            entries: Mutex::default(),
-            reports: Mutex::default(),
-            changed: Notify::new(),
-        }
+        Self { began: Instant::now(), entries: Mutex::default(), reports: Mutex::default(), changed: Notify::new() }
     }
 }
 
@@ -88,7 +83,10 @@ impl Record {
     /// Keeps what a report was, for its receipt.
     pub fn note_report(&self, report: &v1::Report) {
         let kind = report_kind(report);
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner).insert(report_key(report.report_id, &report.attempt), kind);
+        self.reports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(report_key(report.report_id, &report.attempt), kind);
     }
 
     /// What a receipt is for; empty when the report was not seen.
@@ -195,7 +193,9 @@ pub fn items_down(frame: &v1::AttachResponse, record: &Record) -> Vec<Item> {
         Some(Frame::Cancellations(batch)) => batch.cancellations.iter().map(cancellation_item).collect(),
         Some(Frame::Drain(notice)) => vec![("drain", json!({ "endpoints": notice.endpoints }))],
         Some(Frame::Heartbeat(_)) => vec![("heartbeat", json!({}))],
-        Some(Frame::Messages(batch)) => batch.messages.iter().map(|message| ("message", json!({ "message_id": message.id }))).collect(),
+        Some(Frame::Messages(batch)) => {
+            batch.messages.iter().map(|message| ("message", json!({ "message_id": message.id }))).collect()
+        }
         Some(Frame::MessageReceipts(batch)) => vec![(
             "message_receipt",
             json!({ "sent": batch.sent.iter().map(|sent| sent.request_id.clone()).collect::<Vec<_>>(),

@@ -94,7 +94,8 @@ fn of_history(
     }
     for (kind, wanted) in counts.into_iter().flatten() {
         let count = found.iter().filter(|found| **found == kind.as_str()).count();
-        matches(&count.into(), wanted).map_err(|fault| format!("the number of {kind} {fault}; they are {}", json!(found)))?;
+        matches(&count.into(), wanted)
+            .map_err(|fault| format!("the number of {kind} {fault}; they are {}", json!(found)))?;
     }
     let mut rest = history.iter();
     for wanted in events.unwrap_or_default() {
@@ -143,7 +144,8 @@ fn in_order(entries: &[Entry], wanted: &[Value]) -> Result<(), String> {
     let mut rest = entries.iter();
     for one in wanted {
         if !rest.any(|entry| matches(&entry.said, one).is_ok()) {
-            let kinds: Vec<String> = entries.iter().map(|entry| format!("{} {}", entry.said["way"], entry.said["kind"])).collect();
+            let kinds: Vec<String> =
+                entries.iter().map(|entry| format!("{} {}", entry.said["way"], entry.said["kind"])).collect();
             return Err(format!("nothing like {one} passed, in this order: {}", short(&json!(kinds.join(", ")))));
         }
     }
