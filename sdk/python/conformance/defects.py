@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from callboard import loop
 from callboard.actions import Start
+from callboard.connection import Connection
 from callboard.reports import Outbox, key_of
 from callboard.runner import Runner
-from callboard.session import Session
+from callboard.session import Frame, Session
 from callboard.states import State
-from callboard.workers import Workers
+from callboard.wire import agent
 
 
 def plant(name: str) -> bool:
@@ -30,10 +32,61 @@ def _replace(owner: type, method: str, wrong: Callable[..., Any]) -> Any:
     return right
 
 
+class _Heart:
+    """Has an agent's heartbeats sent by the loop of its handlers."""
+
+    def __init__(self, connection: Connection, runner: Runner) -> None:
+        self._connection = connection
+        self._runner = runner
+        self._io = loop.get()
+        self._beaten = False
+
+    def instead_of(self, frame: Frame | None) -> Frame | None:
+        """What is sent instead of a frame: a heartbeat when that loop had time for it, not when it is due."""
+        if frame is not None and frame.HasField("heartbeat"):
+            self._runner._handler_loop().call_soon_threadsafe(
+                lambda: self._io.call_soon_threadsafe(self._beat),
+            )
+            return None
+        if frame is None and self._beaten:
+            self._beaten = False
+            return Frame(heartbeat=agent.Heartbeat())
+        return frame
+
+    def _beat(self) -> None:
+        self._beaten = True
+        self._connection._sendable.set()
+
+
+class _HandlersLoop:
+    """Runs sync handlers where the async ones run."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def run(self, job: Callable[[], None]) -> None:
+        self._runner._handler_loop().call_soon_threadsafe(job)
+
+    def close(self) -> None:
+        pass
+
+
 def _heartbeat_on_handlers_thread() -> None:
-    """Handlers run on the loop of the connections."""
-    _replace(Runner, "_handler_loop", lambda runner: loop.get())
-    _replace(Workers, "run", lambda workers, job: loop.get().call_soon_threadsafe(job))
+    def new_connection(connection: Connection, session: Session, runner: Runner, *rest: Any) -> None:
+        right_connection(connection, session, runner, *rest)
+        hearts[session] = _Heart(connection, runner)
+
+    def new_runner(runner: Any, *rest: Any) -> None:
+        right_runner(runner, *rest)
+        runner._workers = _HandlersLoop(runner)
+
+    def next_frame(session: Session, now: float) -> Frame | None:
+        return hearts[session].instead_of(right_frame(session, now))
+
+    hearts: WeakKeyDictionary[Session, _Heart] = WeakKeyDictionary()
+    right_connection = _replace(Connection, "__init__", new_connection)
+    right_runner = _replace(Runner, "__init__", new_runner)
+    right_frame = _replace(Session, "next_frame", next_frame)
 
 
 def _receipt_ignored() -> None:
