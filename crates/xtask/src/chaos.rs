@@ -23,7 +23,7 @@ pub fn run(args: &[String]) -> Result<()> {
         chaos.env("CALLBOARD_BUILT_FROM", commit.trim());
     }
     if !tells {
-        typescript::build()?;
+        typescript::build(&typescript::install()?)?;
         chaos.env("CALLBOARD_POSTGRES_BIN", tools::postgres()?);
         if env::var_os("CALLBOARD_PYTHON").is_none() {
             chaos.env("CALLBOARD_PYTHON", venv::sdk(true)?);

@@ -44,6 +44,12 @@ fn is_new_enough(version: &str) -> bool {
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= OLDEST
 }
 
+/// Builds the driver of the conformance suite, to where its runner looks for it.
+pub fn driver() -> Result<()> {
+    let program = target().join(format!("conformance/driver-go{}", env::consts::EXE_SUFFIX));
+    quiet(go().args(["build", "-o"]).arg(program).arg("./internal/conformance"))
+}
+
 /// The folder of the SDK's tools: protoc-gen-go, protoc-gen-go-grpc and staticcheck, built where they are missing or out of date.
 pub fn ensure_tools() -> Result<PathBuf> {
     check()?;

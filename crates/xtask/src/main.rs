@@ -1,8 +1,9 @@
-//! Developer commands: `cargo xtask generate`, `lint`, `tidy`, `test`, `fuzz`, `chaos`, `demo`. CONTRIBUTING.md says when to use which.
+//! Developer commands: `cargo xtask generate`, `lint`, `tidy`, `test`, `fuzz`, `chaos`, `conformance`, `demo`. CONTRIBUTING.md says when to use which.
 
 mod buf;
 mod chaos;
 mod command;
+mod conformance;
 mod demo;
 mod deploy;
 mod fuzz;
@@ -66,6 +67,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Set up what the conformance suite needs, build it, and play its scenarios with these arguments.
+    #[command(disable_help_flag = true)]
+    Conformance {
+        /// Arguments of the suite; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Set up what the demo needs, build `callboard`, and run `callboard demo` with these arguments.
     #[command(disable_help_flag = true)]
     Demo {
@@ -83,6 +91,7 @@ fn main() -> ExitCode {
         Command::Test { long } => test::run(long),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::Chaos { args } => chaos::run(&args),
+        Command::Conformance { args } => conformance::run(&args),
         Command::Demo { args } => demo::run(&args),
     };
     match outcome {

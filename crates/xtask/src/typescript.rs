@@ -23,9 +23,9 @@ pub fn install() -> Result<PathBuf> {
     Ok(sdk)
 }
 
-/// Builds the SDK where it stands.
-pub fn build() -> Result<()> {
-    quiet(npm(&install()?).args(["run", "--silent", "build"]))
+/// Builds it, its conformance driver included.
+pub fn build(sdk: &Path) -> Result<()> {
+    quiet(npm(sdk).args(["run", "--silent", "build"]))
 }
 
 /// Types, eslint and prettier.

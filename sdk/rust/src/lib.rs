@@ -36,6 +36,11 @@ mod error;
 mod new_message;
 mod new_task;
 mod payload;
+#[cfg(feature = "planted")]
+#[doc(hidden)]
+pub mod planted;
+#[cfg(not(feature = "planted"))]
+mod planted;
 mod retry;
 mod settings;
 mod task_error;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Each crate, and which of ours it may use outside its tests. Data flows one way: see ARCHITECTURE.md.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("callboard-core", &[]),
     ("callboard-sqlite-checksum", &[]),
     ("callboard-store", &["callboard-core", "callboard-sqlite-checksum"]),
@@ -21,6 +21,8 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ),
     ("callboard-test-postgres", &[]),
     ("callboard-tests", &["callboard", "callboard-proto", "callboard-test-postgres"]),
+    ("callboard-conformance", &["callboard-proto", "callboard-test-postgres", "callboard-tests"]),
+    ("callboard-driver", &["callboard"]),
     (
         "callboard-faults",
         &[

@@ -71,7 +71,7 @@ pub(super) fn spawn(plan: Plan, program: runtime::Handle) -> Result<AgentHandle>
         // Whoever has the handle waits for the end; without the handle it ends.
         program.spawn(work);
     }
-    Ok(AgentHandle { name, wish, status: statuses, ended })
+    Ok(AgentHandle { name, wish, status: statuses, ended, outcome: None })
 }
 
 fn no_thread(error: &std::io::Error) -> Error {

@@ -27,6 +27,8 @@ pub struct AgentHandle {
     pub(super) wish: watch::Sender<Wish>,
     pub(super) status: watch::Receiver<Status>,
     pub(super) ended: oneshot::Receiver<Result<()>>,
+    /// How it ended, once that is known.
+    pub(super) outcome: Option<Result<()>>,
 }
 
 impl AgentHandle {
@@ -55,9 +57,24 @@ impl AgentHandle {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] when it has ended: [`AgentHandle::join`] says why.
+    /// What ended the agent; [`Error::Unavailable`] when it has ended without an error.
     pub async fn attached(&mut self) -> Result<()> {
-        self.status.wait_for(|status| status.attached).await.map(|_| ()).map_err(|_| Error::stopped())
+        if self.status.wait_for(|status| status.attached).await.is_ok() {
+            return Ok(());
+        }
+        self.ended().await.and(Err(Error::stopped()))
+    }
+
+    /// Waits until the agent has ended. Can be dropped and called again; it says the same again.
+    ///
+    /// # Errors
+    ///
+    /// What the server said when attaching again can't help.
+    pub async fn ended(&mut self) -> Result<()> {
+        if self.outcome.is_none() {
+            self.outcome = Some((&mut self.ended).await.unwrap_or_else(|_| Err(Error::stopped())));
+        }
+        self.outcome.clone().unwrap_or(Ok(()))
     }
 
     /// Asks the agent to drain: it takes no new tasks, lets its handlers go on for at most the drain timeout, hands back
@@ -78,7 +95,7 @@ impl AgentHandle {
     ///
     /// What the server said when attaching again can't help.
     pub async fn join(mut self) -> Result<()> {
-        (&mut self.ended).await.unwrap_or_else(|_| Err(Error::stopped()))
+        self.ended().await
     }
 
     fn raise(&self, wish: Wish) {

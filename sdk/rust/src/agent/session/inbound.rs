@@ -11,6 +11,7 @@ use super::saved::{only_the_step, refusal, refused};
 use super::{Action, CANCEL_GRACE, MESSAGES, Moment, STEPS, Session, link};
 use crate::Error;
 use crate::error::{CallError, reason_name};
+use crate::planted::{self, Defect};
 use crate::settings;
 use crate::task_error::{INVALID_RESULT, TaskError};
 
@@ -50,6 +51,9 @@ impl Session {
         }
         if let Some(fault) = refused.as_ref().filter(|refused| link::is_final(refused, self.link.is_attached())) {
             return self.end_with(now, fault.clone().into());
+        }
+        if self.link.is_attached() && planted::has(Defect::NoReattach) {
+            return self.end_with(now, Error::stopped());
         }
         match &refused {
             Some(refused) => {
@@ -104,7 +108,8 @@ impl Session {
     fn on_assignment(&mut self, assignment: v1::Assignment) {
         let Some(attempt) = assignment.attempt.clone() else { return };
         // What is left unanswered goes to another agent after a while.
-        if self.attempts.knows(&attempt) || self.outbox.len() >= self.most_reports() {
+        let is_known = self.attempts.knows(&attempt) && !planted::has(Defect::AssignmentRunTwice);
+        if is_known || self.outbox.len() >= self.most_reports() {
             return;
         }
         let task_type = assignment.spec.as_ref().map(|spec| spec.r#type.as_str()).unwrap_or_default();
@@ -144,6 +149,9 @@ impl Session {
     }
 
     fn on_receipt(&mut self, now: Moment, receipt: v1::Receipt) {
+        if planted::has(Defect::ReceiptIgnored) {
+            return;
+        }
         match receipt.status() {
             v1::ReceiptStatus::Committed => {
                 for kept in self.outbox.commit(receipt.report_id) {
@@ -208,6 +216,9 @@ impl Session {
     }
 
     fn on_cancellation(&mut self, now: Moment, cancellation: &v1::Cancellation) {
+        if planted::has(Defect::CancellationIgnored) {
+            return;
+        }
         let Some(attempt) = &cancellation.attempt else { return };
         match cancellation.reason() {
             v1::CancellationReason::Requested => {

@@ -1,0 +1,144 @@
+"""Planted defects, which the suite must notice: see the end of DRIVER.md. Each replaces functions of the SDK
+while it runs, so that it is the SDK which does the wrong thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from callboard import loop
+from callboard.actions import Start
+from callboard.connection import Connection
+from callboard.reports import Outbox, key_of
+from callboard.runner import Runner
+from callboard.session import Frame, Session
+from callboard.states import State
+from callboard.wire import agent
+
+
+def plant(name: str) -> bool:
+    """Plants the defect of this name; False when there is none."""
+    defect = _DEFECTS.get(name)
+    if defect is not None:
+        defect()
+    return defect is not None
+
+
+def _replace(owner: type, method: str, wrong: Callable[..., Any]) -> Any:
+    """Puts a wrong method in the place of the right one, which it gives."""
+    right = getattr(owner, method)  # one that the SDK has no more is no defect: an AttributeError says so
+    setattr(owner, method, wrong)
+    return right
+
+
+class _Heart:
+    """Has an agent's heartbeats sent by the loop of its handlers."""
+
+    def __init__(self, connection: Connection, runner: Runner) -> None:
+        self._connection = connection
+        self._runner = runner
+        self._io = loop.get()
+        self._beaten = False
+
+    def instead_of(self, frame: Frame | None) -> Frame | None:
+        """What is sent instead of a frame: a heartbeat when that loop had time for it, not when it is due."""
+        if frame is not None and frame.HasField("heartbeat"):
+            self._runner._handler_loop().call_soon_threadsafe(
+                lambda: self._io.call_soon_threadsafe(self._beat),
+            )
+            return None
+        if frame is None and self._beaten:
+            self._beaten = False
+            return Frame(heartbeat=agent.Heartbeat())
+        return frame
+
+    def _beat(self) -> None:
+        self._beaten = True
+        self._connection._sendable.set()
+
+
+class _HandlersLoop:
+    """Runs sync handlers where the async ones run."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def run(self, job: Callable[[], None]) -> None:
+        self._runner._handler_loop().call_soon_threadsafe(job)
+
+    def close(self) -> None:
+        pass
+
+
+def _heartbeat_on_handlers_thread() -> None:
+    def new_connection(connection: Connection, session: Session, runner: Runner, *rest: Any) -> None:
+        right_connection(connection, session, runner, *rest)
+        hearts[session] = _Heart(connection, runner)
+
+    def new_runner(runner: Any, *rest: Any) -> None:
+        right_runner(runner, *rest)
+        runner._workers = _HandlersLoop(runner)
+
+    def next_frame(session: Session, now: float) -> Frame | None:
+        return hearts[session].instead_of(right_frame(session, now))
+
+    hearts: WeakKeyDictionary[Session, _Heart] = WeakKeyDictionary()
+    right_connection = _replace(Connection, "__init__", new_connection)
+    right_runner = _replace(Runner, "__init__", new_runner)
+    right_frame = _replace(Session, "next_frame", next_frame)
+
+
+def _receipt_ignored() -> None:
+    _replace(Outbox, "receipt", lambda outbox, now, receipt: None)
+
+
+def _report_forgotten() -> None:
+    """What was sent counts as committed."""
+
+    def take(outbox: Outbox, now: float) -> Any:
+        batch = right(outbox, now)
+        for report in batch:
+            outbox._settle(outbox._kept[report.report_id], None)
+        return batch
+
+    right = _replace(Outbox, "take", take)
+
+
+def _cancellation_ignored() -> None:
+    _replace(Runner, "stop", lambda runner, key, reason: None)
+    _replace(Runner, "stop_handling", lambda runner: None)
+
+
+def _assignment_run_twice() -> None:
+    def assigned(session: Session, assignment: Any) -> None:
+        key = key_of(assignment.attempt)
+        if key in session._attempts:
+            session._actions.append(Start(key, assignment))
+        else:
+            right(session, assignment)
+
+    right = _replace(Session, "_assigned", assigned)
+
+
+def _no_reattach() -> None:
+    def disconnected(session: Session, now: float, error: Any) -> None:
+        if session.state is State.ATTACHED:
+            session._end(error)
+        else:
+            right(session, now, error)
+
+    right = _replace(Session, "disconnected", disconnected)
+
+
+_DEFECTS: dict[str, Callable[[], None]] = {
+    "heartbeat-on-handlers-thread": _heartbeat_on_handlers_thread,
+    "receipt-ignored": _receipt_ignored,
+    "report-forgotten": _report_forgotten,
+    "cancellation-ignored": _cancellation_ignored,
+    "assignment-run-twice": _assignment_run_twice,
+    "no-reattach": _no_reattach,
+}
+
+NAMES = frozenset(_DEFECTS)
+"""Those that there are."""

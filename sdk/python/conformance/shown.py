@@ -1,0 +1,205 @@
+"""What the SDK gave or raised, as lines have it: the objects at the end of "Clients" in DRIVER.md, and
+"Errors"."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from callboard import (
+    AgentInfo,
+    Claim,
+    DependencyResult,
+    Event,
+    Failure,
+    Lease,
+    Message,
+    MessageReceipt,
+    Receipt,
+    StatusError,
+    Task,
+    TaskFailed,
+)
+from conformance import values
+from conformance.fields import EPOCH
+from conformance.lines import Line
+
+
+def error(raised: BaseException) -> Line:
+    """An error that a call raised."""
+    if isinstance(raised, TaskFailed):
+        return {"kind": "TaskFailed", "message": str(raised), "task": task(raised.task)}
+    if not isinstance(raised, StatusError):
+        return _error("Local", "", "", str(raised) or type(raised).__name__)
+    kind = "Other" if type(raised) is StatusError else type(raised).__name__
+    line = _error(kind, raised.code.name, raised.reason, raised.message)
+    line["violations"] = [{"field": one.field, "description": one.description} for one in raised.violations]
+    line["retry_after_ms"] = _milliseconds(raised.retry_delay)
+    return line
+
+
+def _error(kind: str, code: str, reason: str, message: str) -> Line:
+    return {
+        "kind": kind,
+        "code": code,
+        "reason": reason,
+        "message": message,
+        "violations": [],
+        "retry_after_ms": None,
+    }
+
+
+def receipt(receipt: Receipt) -> Line:
+    """A RECEIPT."""
+    return {
+        "task_id": receipt.task_id,
+        "state": receipt.state,
+        "run": receipt.run,
+        "existing": receipt.existing,
+    }
+
+
+def receipts(all: list[Receipt]) -> Line:
+    return {"receipts": [receipt(one) for one in all]}
+
+
+def task(task: Task) -> Line:
+    """A TASK."""
+    return {
+        "task_id": task.id,
+        "type": task.type,
+        "key": task.key,
+        "state": task.state,
+        "priority": task.priority,
+        "run": task.run,
+        "attempt": task.attempt,
+        "attempts_used": task.attempts_used,
+        "agent": task.agent,
+        "tags": list(task.tags),
+        "phase": task.phase,
+        "progress": task.progress,
+        "cancel_requested": task.cancel_requested,
+        "failure": _failure(task.failure),
+    }
+
+
+def tasks(all: list[Task]) -> Line:
+    return {"tasks": [task(one) for one in all]}
+
+
+def _failure(failure: Failure | None) -> Line | None:
+    if failure is None:
+        return None
+    return {
+        "type": failure.type,
+        "message": failure.message,
+        "retryable": failure.retryable,
+        "retry_after_ms": _milliseconds(failure.retry_after),
+        "details": values.shown(failure.details),
+        "cause": _failure(failure.cause),
+    }
+
+
+def event(event: Event) -> Line:
+    """An EVENT."""
+    return {
+        "task_id": event.task_id,
+        "sequence": event.sequence,
+        "type": event.type,
+        "state": event.state,
+        "run": event.run,
+        "attempt": event.attempt,
+        "agent": event.agent,
+        "reason": event.reason,
+    }
+
+
+def events(all: list[Event]) -> Line:
+    return {"events": [event(one) for one in all]}
+
+
+def dependency(result: DependencyResult) -> Line:
+    return {
+        "task_id": result.task_id,
+        "type": result.type,
+        "key": result.key,
+        "state": result.state,
+        "value": values.shown(result.value),
+    }
+
+
+def dependencies(all: list[DependencyResult]) -> Line:
+    return {"dependencies": [dependency(one) for one in all]}
+
+
+def agent(agent: AgentInfo) -> Line:
+    """An AGENT."""
+    return {
+        "name": agent.name,
+        "agent_type": agent.agent_type,
+        "role": agent.role,
+        "state": agent.state,
+        "slots": agent.slots,
+        "cordoned": agent.cordoned,
+        "session_epoch": agent.session_epoch,
+    }
+
+
+def agents(all: list[AgentInfo]) -> Line:
+    return {"agents": [agent(one) for one in all]}
+
+
+def claim(claim: Claim) -> Line:
+    """A CLAIM."""
+    return {
+        "task_id": claim.task_id,
+        "attempt": claim.attempt,
+        "type": claim.type,
+        "input": values.shown(claim.input),
+        "checkpoint": values.shown(claim.checkpoint),
+    }
+
+
+def lease(lease: Lease) -> Line:
+    return {"cancel_requested": lease.cancel_requested}
+
+
+def message(message: Message) -> Line:
+    """A MESSAGE."""
+    return {
+        "message_id": message.id,
+        "sequence": message.sequence,
+        "to": message.to,
+        "from_agent": message.agent,
+        "body": values.shown(message.body),
+        "headers": dict(message.headers),
+    }
+
+
+def messages(all: list[Message]) -> Line:
+    return {"messages": [message(one) for one in all]}
+
+
+def message_receipt(receipt: MessageReceipt) -> Line:
+    return {"message_id": receipt.message_id, "sequence": receipt.sequence}
+
+
+def acknowledged(count: int) -> Line:
+    return {"acknowledged": count}
+
+
+def value(given: Any) -> Line:
+    return {"value": values.shown(given)}
+
+
+def nothing(_: None) -> Line:
+    return {}
+
+
+def at_ms(time: dt.datetime | None) -> int | None:
+    """A point in time: milliseconds since 1970."""
+    return None if time is None else (time - EPOCH) // dt.timedelta(milliseconds=1)
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)

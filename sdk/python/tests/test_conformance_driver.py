@@ -1,0 +1,244 @@
+"""The conformance suite's driver, as far as it needs no server. What it does with one is the suite's."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from callboard import FieldViolation, InvalidArgument, NotFound, Payload, StatusError, Task, TaskFailed
+from callboard.models import Failure
+from callboard.wire import task as wire_task
+from conformance import __main__ as process
+from conformance import calls, defects, lines, programs, shown, spec, values
+from conformance.calls import Claims
+from conformance.fields import Fields, Option, flag, seconds, text, whole
+from conformance.gates import Gates
+from conformance.lines import Fault, Output
+from conformance.programs import Stage
+
+FOLDER = Path(__file__).resolve().parents[1]
+PATIENCE = 30.0
+"""Seconds that a driver may take to start and to end."""
+
+
+def stage() -> Stage:
+    return Stage(Gates(), Claims(), Output(io.BytesIO()))
+
+
+def play(*instructions: str, defect: str | None = None) -> tuple[int, list[Any], str]:
+    """Starts a driver, gives it lines, and gives its code, its lines but the first, and what it logged."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLBOARD_")}
+    if defect is not None:
+        environment["CALLBOARD_DEFECT"] = defect
+    done = subprocess.run(
+        [sys.executable, "-m", "conformance"],
+        input="".join(f"{one}\n" for one in instructions),
+        capture_output=True,
+        encoding="utf-8",
+        cwd=FOLDER,
+        env=environment,
+        timeout=PATIENCE,
+    )
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    if said:
+        assert said.pop(0) == {"ready": {"sdk": "python", "protocol": 1}}
+    return done.returncode, said, done.stderr
+
+
+# Lines and values.
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, "", "é\u0000😀", 12345678901234567890, -0.0, 1.0, 0.1, 1e300, [1, {"a": [None]}], {}],
+)
+def test_values_round_trip(value: Any) -> None:
+    line = lines.write({"value": value})
+    read, changed = lines.read(line)
+    assert repr(values.shown(values.read(read["value"]))) == repr(value)
+    assert (changed, lines.write(read)) == ([], line)
+
+
+def test_bytes_and_payloads_round_trip() -> None:
+    for line in (
+        {"$bytes": "aGk="},
+        {"$bytes": ""},
+        {"$payload": {"content_type": "text/csv", "text": "a,b"}},
+        {"$payload": {"content_type": "image/png", "base64": "iVA="}},
+    ):
+        assert values.shown(values.read(line)) == line
+    assert values.read({"$bytes": "aGk="}) == b"hi"
+    assert values.read({"$payload": {"content_type": "x/y", "text": ""}}) == Payload(
+        content_type="x/y", text=""
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"$bytes": "aGk"},
+        {"$bytes": "a\u00fc=="},
+        {"$bytes": 1},
+        {"$payload": {"text": "a"}},
+        {"$payload": {"content_type": "a/b"}},
+        {"$payload": {"content_type": "a/b", "text": "a", "base64": ""}},
+        {"$payload": {"content_type": "a/b", "text": "a", "metadata": {}}},
+    ],
+)
+def test_what_is_no_value_is_refused(line: Any) -> None:
+    with pytest.raises(ValueError, match=r"base64|payload"):
+        values.read(line)
+
+
+@pytest.mark.parametrize("number", ["0.12345678901234567890", "1e400", "-1E999"])
+def test_numbers_that_python_would_change_are_named(number: str) -> None:
+    assert lines.read(f'{{"value": [{number}]}}'.encode())[1] == [number]
+
+
+def test_an_infinity_of_the_sdk_is_a_fault() -> None:
+    with pytest.raises(Fault):
+        values.shown([{"a": float("inf")}])
+
+
+@pytest.mark.parametrize("line", [b"", b"[1]", b"{", b'{"a": NaN}', b"\xff"])
+def test_what_is_no_line_is_a_fault(line: bytes) -> None:
+    with pytest.raises(Fault):
+        lines.read(line)
+
+
+def test_a_line_that_is_too_long_is_a_fault_and_the_next_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MAX_LINE", 8)
+    first, second, third = lines.lines_of(io.BytesIO(b'{"a":1}\n' + b"x" * 100 + b'\n{"b":22}\n'))
+    assert (first, third) == (b'{"a":1}\n', b'{"b":22}\n')
+    assert isinstance(second, Fault)
+
+
+# Fields.
+
+
+def test_fields_are_read_and_renamed() -> None:
+    fields = Fields({"timeout_ms": 1500, "wait": True}, "x")
+    options = (Option("timeout_ms", seconds, "timeout"), Option("wait", flag), Option("absent", text))
+    assert fields.given(*options) == {"timeout": 1.5, "wait": True}
+    fields.all_taken()
+
+
+def test_missing_wrong_and_unknown_fields_are_faults() -> None:
+    fields = Fields({"count": True, "much": 1}, "watch.wait")
+    with pytest.raises(Fault, match="`timeout_ms` is missing"):
+        fields.take("timeout_ms", seconds)
+    with pytest.raises(Fault, match="`count` is not a whole number"):
+        fields.take("count", whole)
+    with pytest.raises(Fault, match="`much` is unknown"):
+        fields.all_taken()
+
+
+def test_unknown_fields_are_faults_wherever_they_are() -> None:
+    task = {"type": "work", "much": 1}
+    for name, line in (
+        ("client.get", {"task_id": "t", "much": 1}),
+        ("client.create", {"task": task}),
+        ("client.create_all", {"tasks": [task]}),
+        ("client.create", {"task": {"type": "w", "depends_on": [{"task_id": "t", "much": 1}]}}),
+        ("client.get_much", {}),
+    ):
+        with pytest.raises(Fault, match="much"):
+            calls.read(name, Fields(line, name), Claims())
+    for op in (
+        {"op": "return", "value": 1, "much": 1},
+        {"op": "much"},
+        {"op": "return", "value": 1, "attempt": "much"},
+        {"op": "see", "what": ["much"]},
+        {"op": "call", "as": "x", "call": {"do": "client.get", "task_id": "t", "much": 1}},
+    ):
+        with pytest.raises(Fault):
+            programs.read_for_tasks([op], stage())
+    with pytest.raises(Fault):
+        programs.read_for_tasks([{"op": "reply"}], stage())
+    with pytest.raises(Fault):
+        programs.read_for_messages([{"op": "progress", "fraction": 0.5}], stage())
+
+
+def test_a_spec_gives_the_sdk_just_what_the_line_says() -> None:
+    given = spec.arguments({"type": "work", "input": {"$bytes": ""}, "max_attempts": 2, "heartbeat_ms": 250})
+    assert given.keys() == {"type", "input", "retry", "timeouts"}
+    assert (given["input"], given["retry"].max_attempts, given["timeouts"].heartbeat) == (b"", 2, 0.25)
+    at = spec.arguments({"type": "work", "deadline_at_ms": 1_700_000_000_123})["deadline"]
+    assert shown.at_ms(at) == 1_700_000_000_123
+
+
+# What the SDK raises.
+
+
+def test_errors_are_shown() -> None:
+    violations = [FieldViolation("task.type", "is empty")]
+    error = InvalidArgument(grpc.StatusCode.INVALID_ARGUMENT, "no", "INVALID_FIELD", violations, 0.25)
+    assert shown.error(error) == {
+        "kind": "InvalidArgument",
+        "code": "INVALID_ARGUMENT",
+        "reason": "INVALID_FIELD",
+        "message": "no",
+        "violations": [{"field": "task.type", "description": "is empty"}],
+        "retry_after_ms": 250,
+    }
+    assert shown.error(NotFound(grpc.StatusCode.NOT_FOUND, "gone"))["kind"] == "NotFound"
+    assert shown.error(StatusError(grpc.StatusCode.ABORTED, "again"))["kind"] == "Other"
+    local = shown.error(TypeError("not so"))
+    assert (local["kind"], local["code"], local["message"]) == ("Local", "", "not so")
+
+
+def test_a_failed_task_is_shown_with_its_failures() -> None:
+    proto = wire_task.Task(id="t", state=wire_task.TASK_STATE_FAILED)
+    proto.failure.type = "Outer"
+    proto.failure.details.CopyFrom(Payload(content_type="application/octet-stream", binary=b"hi"))
+    proto.failure.cause.type = "Inner"
+    line = shown.error(TaskFailed(Task.from_wire(proto)))
+    assert line.keys() == {"kind", "message", "task"}
+    failure = line["task"]["failure"]
+    assert failure["details"] == {"$bytes": base64.b64encode(b"hi").decode()}
+    assert (failure["type"], failure["retryable"], failure["cause"]["type"]) == ("Outer", True, "Inner")
+    assert Failure("T", "m").details is None
+
+
+# The process.
+
+
+def test_each_instruction_is_answered_once_and_the_end_is_clean() -> None:
+    code, said, _ = play(
+        '{"id": 1, "do": "client.open", "client": "c", "address": "http://127.0.0.1:1", "namespace": "n"}',
+        '{"id": 2, "do": "client.close", "client": "c"}',
+        '{"id": 3, "do": "client.close", "client": "c"}',
+        '{"id": 4, "do": "client.open", "client": "d", "address": "nowhere", "namespace": "n"}',
+        '{"id": 5, "do": "gate.open", "gate": "g", "value": 0.12345678901234567890}',
+        '{"id": 6, "do": "gate.open", "gate": "g"}',
+        '{"do": "gate.open"}',
+        "nonsense",
+    )
+    answers = {one["id"]: one for one in said if "id" in one}
+    assert code == 0
+    assert len(said) == 8
+    assert [answers[number].get("ok") for number in (1, 2, 6)] == [{}, {}, {}]
+    assert answers[3]["fault"] == "there is no client `c`"
+    assert answers[4]["error"]["kind"] == "Local"
+    assert "loses digits" in answers[5]["fault"]
+    assert sum("fault" in one and "id" not in one for one in said) == 2
+
+
+@pytest.mark.parametrize("defect", sorted(defects.NAMES))
+def test_a_defect_can_be_planted_in_the_sdk_as_it_is(defect: str) -> None:
+    assert play(defect=defect) == (0, [], "")
+
+
+def test_an_unknown_defect_ends_the_driver() -> None:
+    code, said, log = play(defect="nonsense")
+    assert (code, said) == (process.USAGE, [])
+    assert "nonsense" in log

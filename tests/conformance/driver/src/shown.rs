@@ -1,0 +1,141 @@
+//! What the SDK gave, as lines have it: the objects at the end of "Clients" in DRIVER.md.
+
+use crate::value::Any;
+use callboard::{Error, v1};
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// An error that a call gave.
+pub fn error(error: &Error) -> Value {
+    let kind = match error {
+        Error::InvalidArgument(_) => "InvalidArgument",
+        Error::NotFound(_) => "NotFound",
+        Error::AlreadyExists(_) => "AlreadyExists",
+        Error::FailedPrecondition(_) => "FailedPrecondition",
+        Error::PermissionDenied(_) => "PermissionDenied",
+        Error::ResourceExhausted(_) => "ResourceExhausted",
+        Error::Unavailable(_) => "Unavailable",
+        Error::DeadlineExceeded(_) => "DeadlineExceeded",
+        Error::TaskFailed(failed) => {
+            return json!({ "kind": "TaskFailed", "message": error.to_string(), "task": task(failed) });
+        }
+        Error::Decode(_) => "Decode",
+        _ => "Other",
+    };
+    let violations = error.violations().iter().map(|one| json!({ "field": one.field, "description": one.description }));
+    let retry_after = error.call().and_then(|call| call.retry_after).map(milliseconds);
+    json!({
+        "kind": kind, "code": error.code().map(code_name).unwrap_or_default(), "reason": error.reason(),
+        "message": error.to_string(), "violations": violations.collect::<Vec<_>>(), "retry_after_ms": retry_after,
+    })
+}
+
+/// `NotFound` as `NOT_FOUND`.
+fn code_name(code: impl std::fmt::Debug) -> String {
+    let mut name = String::new();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
+
+/// A RECEIPT.
+pub fn receipt(receipt: &callboard::Receipt) -> Value {
+    json!({ "task_id": receipt.task_id, "state": state(receipt.state()), "run": receipt.run, "existing": receipt.existing })
+}
+
+/// A TASK.
+pub fn task(task: &v1::Task) -> Value {
+    let spec = task.spec.clone().unwrap_or_default();
+    json!({
+        "task_id": task.id, "type": spec.r#type, "key": spec.key, "state": state(task.state()),
+        "priority": bare(spec.priority().as_str_name(), "PRIORITY_"), "run": task.run, "attempt": task.attempt,
+        "attempts_used": task.attempts_used, "agent": task.agent, "tags": spec.tags, "phase": task.phase,
+        "progress": task.progress, "cancel_requested": task.cancel_requested,
+        "failure": task.failure.as_ref().map(failure),
+    })
+}
+
+/// A FAILURE.
+fn failure(failure: &v1::Failure) -> Value {
+    let details =
+        failure.details.as_ref().map(|details| Any::of_payload(Some(details)).map_or(Value::Null, |any| any.line()));
+    json!({
+        "type": failure.r#type, "message": failure.message, "retryable": failure.retryable.unwrap_or(true),
+        "retry_after_ms": failure.retry_after.as_ref().map(|after| after.seconds * 1000 + i64::from(after.nanos) / 1_000_000),
+        "details": details, "cause": failure.cause.as_deref().map(self::failure),
+    })
+}
+
+/// An EVENT.
+pub fn event(event: &v1::Event) -> Value {
+    json!({
+        "task_id": event.task_id, "sequence": event.sequence, "type": bare(event.r#type().as_str_name(), "EVENT_TYPE_"),
+        "state": state(event.state()), "run": event.run, "attempt": event.attempt, "agent": event.agent, "reason": event.reason,
+    })
+}
+
+/// An AGENT.
+pub fn agent(agent: &v1::Agent) -> Value {
+    let profile = agent.profile.clone().unwrap_or_default();
+    json!({
+        "name": profile.name, "agent_type": profile.agent_type, "role": profile.role,
+        "state": bare(agent.state().as_str_name(), "AGENT_STATE_"), "slots": profile.slots, "cordoned": agent.cordoned,
+        "session_epoch": agent.session_epoch,
+    })
+}
+
+/// A CLAIM.
+pub fn claim(assignment: &v1::Assignment) -> callboard::Result<Value> {
+    let attempt = assignment.attempt.clone().unwrap_or_default();
+    let spec = assignment.spec.clone().unwrap_or_default();
+    let checkpoint = match &assignment.checkpoint {
+        Some(checkpoint) => Any::of_payload(Some(checkpoint))?.line(),
+        None => Value::Null,
+    };
+    Ok(json!({ "task_id": attempt.task_id, "attempt": attempt.attempt, "type": spec.r#type,
+               "input": Any::of_payload(spec.input.as_ref())?.line(), "checkpoint": checkpoint }))
+}
+
+/// A MESSAGE.
+pub fn message(message: &v1::Message) -> callboard::Result<Value> {
+    let to = match message.to.as_ref().and_then(|address| address.to.clone()) {
+        Some(v1::address::To::Agent(agent)) => agent,
+        None => String::new(),
+    };
+    Ok(json!({ "message_id": message.id, "sequence": message.sequence, "to": to, "from_agent": message.agent,
+               "body": Any::of_payload(message.payload.as_ref())?.line(), "headers": message.headers }))
+}
+
+/// How a dependency ended.
+pub fn dependency(result: &v1::DependencyResult) -> callboard::Result<Value> {
+    let value = match &result.result {
+        Some(payload) => Any::of_payload(Some(payload))?.line(),
+        None => Value::Null,
+    };
+    Ok(
+        json!({ "task_id": result.task_id, "type": result.r#type, "key": result.key, "state": state(result.state()), "value": value }),
+    )
+}
+
+fn state(state: v1::TaskState) -> String {
+    bare(state.as_str_name(), "TASK_STATE_")
+}
+
+/// An enum value's name without its prefix.
+pub fn bare(name: &str, prefix: &str) -> String {
+    name.strip_prefix(prefix).unwrap_or(name).to_owned()
+}
+
+/// In whole milliseconds.
+pub fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Since 1970.
+pub fn at_ms(time: SystemTime) -> u64 {
+    milliseconds(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}

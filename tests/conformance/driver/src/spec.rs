@@ -1,0 +1,178 @@
+//! A SPEC of a line, as the SDK's `NewTask`.
+
+use crate::value::Any;
+use callboard::{Error, NewTask, v1};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A SPEC: see DRIVER.md.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    r#type: String,
+    #[serde(default, deserialize_with = "given")]
+    input: Option<Value>,
+    description: Option<String>,
+    key: Option<String>,
+    key_conflict: Option<String>,
+    #[serde(default)]
+    skills: Vec<String>,
+    #[serde(default)]
+    tools: Vec<String>,
+    role: Option<String>,
+    assignee: Option<String>,
+    preferred_agent: Option<String>,
+    #[serde(default)]
+    affinity: BTreeMap<String, String>,
+    priority: Option<String>,
+    #[serde(default)]
+    depends_on: Vec<DependsOn>,
+    max_attempts: Option<i32>,
+    initial_backoff_ms: Option<u64>,
+    multiplier: Option<f64>,
+    max_backoff_ms: Option<u64>,
+    #[serde(default)]
+    non_retryable_types: Vec<String>,
+    schedule_to_start_ms: Option<u64>,
+    start_to_close_ms: Option<u64>,
+    schedule_to_close_ms: Option<u64>,
+    heartbeat_ms: Option<u64>,
+    deadline_at_ms: Option<u64>,
+    start_at_ms: Option<u64>,
+    #[serde(default)]
+    hold: bool,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DependsOn {
+    task_id: String,
+    on_failure: Option<String>,
+}
+
+/// Null is a value, too.
+pub fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// Why there is no task: the driver's fault, or what the SDK said.
+pub enum Refused {
+    /// The line is not as it may be.
+    Fault(String),
+    /// The SDK refused a value.
+    Error(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Spec {
+    /// The task that is to be created.
+    pub fn task(self) -> Result<NewTask, Refused> {
+        let mut task = NewTask::new(self.r#type.clone());
+        if let Some(input) = self.input.clone() {
+            task = match Any::read(input).map_err(Refused::Fault)? {
+                Any::Payload(payload) => task.input_payload(payload),
+                value => task.input(&value)?,
+            };
+        }
+        let task = self.who(task)?;
+        let task = self.when(task);
+        let task = self.retried(task);
+        Ok(self.about(task))
+    }
+
+    fn who(&self, mut task: NewTask) -> Result<NewTask, Refused> {
+        task = self.skills.iter().fold(task, NewTask::skill);
+        task = self.tools.iter().fold(task, NewTask::tool);
+        task = self.affinity.iter().fold(task, |task, (label, value)| task.affinity(label, value));
+        for (value, set) in [
+            (&self.role, NewTask::role as fn(NewTask, String) -> NewTask),
+            (&self.assignee, NewTask::assignee),
+            (&self.preferred_agent, NewTask::preferred_agent),
+        ] {
+            if let Some(value) = value {
+                task = set(task, value.clone());
+            }
+        }
+        for one in &self.depends_on {
+            task = match one.on_failure.as_deref() {
+                None | Some("SKIP") => task.depends_on(&one.task_id),
+                Some("FAIL") => task.depends_on_or_fail(&one.task_id),
+                Some(other) => return Err(Refused::Fault(format!("on_failure: {other}"))),
+            };
+        }
+        if let Some(name) = &self.priority {
+            task = task.priority(named(name, "PRIORITY_", v1::Priority::from_str_name)?);
+        }
+        if let Some(name) = &self.key_conflict {
+            task = task.on_key_conflict(named(name, "KEY_CONFLICT_POLICY_", v1::KeyConflictPolicy::from_str_name)?);
+        }
+        Ok(task)
+    }
+
+    fn when(&self, mut task: NewTask) -> NewTask {
+        for (limit, set) in [
+            (self.schedule_to_start_ms, NewTask::schedule_to_start as fn(NewTask, Duration) -> NewTask),
+            (self.start_to_close_ms, NewTask::start_to_close),
+            (self.schedule_to_close_ms, NewTask::schedule_to_close),
+            (self.heartbeat_ms, NewTask::heartbeat),
+        ] {
+            if let Some(limit) = limit {
+                task = set(task, Duration::from_millis(limit));
+            }
+        }
+        for (at, set) in [
+            (self.deadline_at_ms, NewTask::deadline as fn(NewTask, SystemTime) -> NewTask),
+            (self.start_at_ms, NewTask::start_at),
+        ] {
+            if let Some(at) = at {
+                task = set(task, UNIX_EPOCH + Duration::from_millis(at));
+            }
+        }
+        if self.hold { task.hold() } else { task }
+    }
+
+    fn retried(&self, task: NewTask) -> NewTask {
+        let span = |milliseconds: Option<u64>| {
+            milliseconds
+                .map(|ms| prost_types::Duration { seconds: (ms / 1000) as i64, nanos: (ms % 1000) as i32 * 1_000_000 })
+        };
+        let policy = v1::RetryPolicy {
+            max_attempts: self.max_attempts.unwrap_or_default(),
+            initial_backoff: span(self.initial_backoff_ms),
+            multiplier: self.multiplier.unwrap_or_default(),
+            max_backoff: span(self.max_backoff_ms),
+            non_retryable_types: self.non_retryable_types.clone(),
+        };
+        if policy == v1::RetryPolicy::default() { task } else { task.retry_policy(policy) }
+    }
+
+    fn about(self, mut task: NewTask) -> NewTask {
+        if let Some(description) = self.description {
+            task = task.description(description);
+        }
+        if let Some(key) = self.key {
+            task = task.key(key);
+        }
+        task = self.tags.into_iter().fold(task, NewTask::tag);
+        task = self.metadata.into_iter().fold(task, |task, (name, value)| task.metadata(name, value));
+        self.headers.into_iter().fold(task, |task, (name, value)| task.header(name, value))
+    }
+}
+
+/// An enum value by its name without prefix.
+pub fn named<E>(name: &str, prefix: &str, find: fn(&str) -> Option<E>) -> Result<E, Refused> {
+    find(&format!("{prefix}{name}")).ok_or_else(|| Refused::Fault(format!("{name} is no {prefix}…")))
+}

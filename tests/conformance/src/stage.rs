@@ -1,0 +1,110 @@
+//! What scenarios are played on: servers and drivers, which many share.
+
+use crate::driver::Driver;
+use crate::sdk::Sdk;
+use callboard_tests::server::Server;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Short, so that scenarios of lost leases are; not so short that a busy machine loses some by itself.
+const SERVER: [(&str, &str); 4] =
+    [("--stream-lease", "3s"), ("--reattach-grace", "2s"), ("--restart-grace", "10s"), ("--accept-within", "5s")];
+
+/// Where servers keep everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Store {
+    /// A file for each.
+    Sqlite,
+    /// A database for each, of one PostgreSQL.
+    Postgres,
+}
+
+impl std::fmt::Display for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        })
+    }
+}
+
+/// A server that runs, and may be killed and started again by the scenario that has it for itself.
+#[derive(Debug)]
+pub struct Host {
+    /// The server.
+    pub server: Mutex<Server>,
+    /// Where it is, also after a restart.
+    pub address: SocketAddr,
+}
+
+/// Servers and drivers.
+#[derive(Debug)]
+pub struct Stage {
+    store: Store,
+    defect: Option<String>,
+    servers: Mutex<BTreeMap<Vec<String>, Arc<Host>>>,
+    drivers: Mutex<BTreeMap<Sdk, Arc<Driver>>>,
+}
+
+impl Stage {
+    /// An empty one. With a defect every driver has it in its SDK.
+    pub fn new(store: Store, defect: Option<String>) -> Self {
+        Self { store, defect, servers: Mutex::default(), drivers: Mutex::default() }
+    }
+
+    /// The server with these arguments: one that all share, or one for a scenario alone.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be started.
+    pub async fn server(&self, args: &[String], own: bool) -> Result<Arc<Host>, String> {
+        if own {
+            return self.start(args).await;
+        }
+        let mut servers = self.servers.lock().await;
+        if let Some(known) = servers.get(args) {
+            return Ok(known.clone());
+        }
+        let started = self.start(args).await?;
+        servers.insert(args.to_vec(), started.clone());
+        Ok(started)
+    }
+
+    async fn start(&self, args: &[String]) -> Result<Arc<Host>, String> {
+        let mut builder = Server::builder();
+        let said = |name: &str| args.iter().any(|arg| arg == name);
+        for (name, value) in SERVER.into_iter().filter(|(name, _)| !said(name)) {
+            builder = builder.arg(name).arg(value);
+        }
+        for arg in args {
+            builder = builder.arg(arg);
+        }
+        if self.store == Store::Postgres {
+            builder = builder.database(callboard_test_postgres::shared().database().await);
+        }
+        let server = builder.try_start().await?;
+        let address = server.address().trim_start_matches("http://").parse();
+        let address = address.map_err(|error| format!("{}: {error}", server.address()))?;
+        Ok(Arc::new(Host { server: Mutex::new(server), address }))
+    }
+
+    /// The driver of an SDK: the one that all share, started again if it has ended, or one for a scenario alone.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be started.
+    pub async fn driver(&self, sdk: Sdk, own: bool) -> Result<Arc<Driver>, String> {
+        if own {
+            return Driver::start(sdk, self.defect.as_deref()).await.map(Arc::new);
+        }
+        let mut drivers = self.drivers.lock().await;
+        if let Some(known) = drivers.get(&sdk).filter(|driver| driver.is_alive()) {
+            return Ok(known.clone());
+        }
+        let started = Arc::new(Driver::start(sdk, self.defect.as_deref()).await?);
+        drivers.insert(sdk, started.clone());
+        Ok(started)
+    }
+}

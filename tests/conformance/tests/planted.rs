@@ -1,0 +1,46 @@
+//! The suite is tested itself: with a defect in its SDK, a driver must fail the scenario that is about it, and the table is red.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use callboard_conformance::report::{self, Verdict};
+use callboard_conformance::run;
+use callboard_conformance::scenario;
+use callboard_conformance::sdk::Sdk;
+use callboard_conformance::stage::{Stage, Store};
+use callboard_tests::program::root;
+use std::sync::Arc;
+
+/// Each defect, and a scenario that is red with it.
+const NOTICED: [(&str, &str); 6] = [
+    ("heartbeat-on-handlers-thread", "burning-handler-keeps-its-lease"),
+    ("receipt-ignored", "checkpoint-after-a-failure"),
+    ("report-forgotten", "checkpoint-waits-for-its-receipt"),
+    ("cancellation-ignored", "cancel-a-running-handler"),
+    ("assignment-run-twice", "repeated-assignment-runs-once"),
+    ("no-reattach", "reattach-behind-a-cut"),
+];
+
+async fn are_noticed(sdk: Sdk) {
+    let all = scenario::read_all(&root().join("tests/conformance/scenarios")).unwrap();
+    for (defect, scenario) in NOTICED {
+        let about: Vec<_> = all.iter().filter(|known| known.name == scenario).cloned().collect();
+        let stage = Arc::new(Stage::new(Store::Sqlite, Some(defect.to_owned())));
+        let rows = run::all(stage, &about, &[sdk], 1).await;
+        let table = report::table(&[scenario.to_owned()], &[sdk], &rows);
+        assert!(table.contains("FAILED"), "{defect} in the SDK of {sdk} was not noticed:\n{table}");
+        // By its verdict: a driver that can't plant the defect would be red, too.
+        let Verdict::Failed(fault) = &rows[0].verdict else { panic!("{table}") };
+        assert!(fault.starts_with("step "), "{defect}: {fault}");
+        assert!(!fault.contains("the driver's fault") && !fault.contains("was not ready"), "{defect}: {fault}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn defects_in_the_rust_sdk_are_noticed() {
+    are_noticed(Sdk::Rust).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn defects_in_the_python_sdk_are_noticed() {
+    are_noticed(Sdk::Python).await;
+}
