@@ -4,7 +4,7 @@ use super::tables::conflict;
 use crate::{Result, StepPage};
 use callboard_core::model::{StepTotals, TaskStep};
 use callboard_core::working_set::{ChangeSet, Rows, RunRef, StepRef, TaskRef, Want};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 /// The steps of all runs.
@@ -36,8 +36,9 @@ impl Steps {
             let at = (*run, key.clone());
             let recorded = self.ordinals.get(&at).and_then(|ordinal| self.rows.get(&(*run, *ordinal)));
             rows.steps.extend(recorded.map(|step| (at, step.digest)));
-            rows.step_totals.push((*run, self.totals(*run)));
         }
+        let runs: BTreeSet<RunRef> = want.steps.iter().map(|(run, _)| *run).collect();
+        rows.step_totals = runs.into_iter().map(|run| (run, self.totals(run))).collect();
     }
 
     /// Adds new ones.

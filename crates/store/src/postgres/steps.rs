@@ -25,7 +25,7 @@ const NEW_STEPS: &str = "INSERT INTO steps (namespace, task, run, ordinal, name,
      $13::bytea[], $14::bool[])";
 /// As many as fit the bytes, or one: the bytes are counted from the step that the page begins behind.
 const PAGE: &str = concat!(
-    "SELECT (SELECT ordinal FROM steps WHERE namespace = $1 AND task = $2 AND run = $3 ORDER BY ordinal DESC LIMIT 1), ",
+    "SELECT (SELECT ordinal FROM steps WHERE namespace = $1 AND task = $2 AND run = $3 ORDER BY ordinal DESC LIMIT 1) AS steps, ",
     step_columns!(),
     ", is_text FROM steps WHERE namespace = $1 AND task = $2 AND run = $3 AND ordinal > $4 \
      AND (ordinal = $4 + 1 OR bytes_so_far <= $6 + coalesce((SELECT b.bytes_so_far FROM steps AS b \
