@@ -17,7 +17,9 @@ export abstract class Handling {
   abstract readonly payload: Payload | undefined;
   /** What `see` and `call` gathered, by name. */
   readonly seen: Record<string, unknown> = {};
-  /** The attempt, or how often this message was delivered. */
+  /** What is counted: attempts, or how often this message was delivered. */
+  abstract readonly counted: "attempt" | "delivery";
+  /** Which of them this is. */
   abstract readonly number: number;
   /** What tells this call from others, in observations. */
   abstract readonly identity: Readonly<Record<string, unknown>>;
@@ -52,6 +54,7 @@ export class TaskHandling extends Handling {
   readonly input: unknown;
   readonly payload: Payload;
   declare readonly context: Context;
+  readonly counted = "attempt";
   readonly number: number;
   readonly identity: Readonly<Record<string, unknown>>;
 
@@ -83,6 +86,7 @@ export class TaskHandling extends Handling {
 /** A call of the handler of messages. */
 export class MessageHandling extends Handling {
   readonly message: Message;
+  readonly counted = "delivery";
   readonly input: unknown;
   readonly payload: Payload | undefined;
   readonly number: number;

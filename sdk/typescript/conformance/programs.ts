@@ -214,9 +214,17 @@ function oneOp(line: unknown, place: string): Act {
     throw new Fault(`${place}: there is no op \`${String(name)}\``);
   }
   const act = read(rest, `${place} ${String(name)}`);
-  const only = optional(number)(attempt ?? delivery, `${place}.attempt`);
-  return (handling) => (only === undefined || only === handling.number ? act(handling) : undefined);
+  const only = { attempt: guard(attempt, `${place}.attempt`), delivery: guard(delivery, `${place}.delivery`) };
+  return (handling) => {
+    const { [handling.counted]: wanted, ...others } = only;
+    if (Object.values(others).some((other) => other !== undefined)) {
+      throw new Fault(`${String(name)}: this handler has ${handling.counted} in its place`);
+    }
+    return wanted === undefined || wanted === handling.number ? act(handling) : undefined;
+  };
 }
+
+const guard = optional(number);
 
 const readCall = fields({ as: text, call: object });
 

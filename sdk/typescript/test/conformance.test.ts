@@ -122,7 +122,7 @@ test("what is unknown, missing or of another kind is a fault, and is answered on
 
 test("what the SDK throws is an error, and keeps its kind", async () => {
   const { take } = driver();
-  const where = { address: "http://127.0.0.1:1", namespace: "default", timeout_ms: 50 };
+  const where = { address: "http://127.0.0.1:1", namespace: "default", timeout_ms: 1_500 };
   const none = { code: "", reason: "", violations: [], retry_after_ms: null };
   const error = async (line: object): Promise<Record<string, unknown>> => {
     const answer = (await take(line)) as { readonly error: Record<string, unknown> };
