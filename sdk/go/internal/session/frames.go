@@ -34,6 +34,12 @@ func (s *Session) nextFrame(now Moment) *callboardv1.AttachRequest {
 	if s.link.phase != attached {
 		return nil
 	}
+	if s.drain != nil && s.drain.handedBack {
+		// Before what is handed back: else the server might give it to this agent again.
+		if frame := s.drainFrame(); frame != nil {
+			return frame
+		}
+	}
 	reports := s.outbox.take(now)
 	reports = append(reports, s.dueProgress(now, maxBatch-len(reports))...)
 	if len(reports) > 0 {
