@@ -154,3 +154,11 @@ func TestAStopEndsAtOnce(t *testing.T) {
 	s.Stop()
 	expect(t, len(s.all()) == 0, "once")
 }
+
+func TestTheServerKnowsOfTheDrainBeforeAnythingIsHandedBack(t *testing.T) {
+	s := newScript(t)
+	s.working("t1")
+	s.drainIn = 0
+	s.startDrain()
+	same(t, "frames", s.kinds(), "drain", "reports")
+}
