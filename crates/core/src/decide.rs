@@ -33,7 +33,7 @@ pub enum Decision {
     /// It is refused, and changed nothing.
     Rejected(Rejection),
     /// Rows are missing; load them and decide again. It changed nothing.
-    NeedMore(Want),
+    NeedMore(Box<Want>),
 }
 
 /// Why a rule stopped before it was done.
@@ -62,7 +62,7 @@ pub fn decide(ws: &mut WorkingSet, envelope: &Envelope, cx: &mut Context<'_>) ->
             ws.roll_back();
             match stop {
                 Stop::Reject(rejection) => Decision::Rejected(rejection),
-                Stop::NeedMore(want) => Decision::NeedMore(*want),
+                Stop::NeedMore(want) => Decision::NeedMore(want),
             }
         }
     }

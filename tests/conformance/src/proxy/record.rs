@@ -109,6 +109,7 @@ pub fn report_kind(report: &v1::Report) -> &'static str {
         Some(Kind::Rejected(_)) => "rejected",
         Some(Kind::Progress(_)) => "progress",
         Some(Kind::Checkpoint(_)) => "checkpoint",
+        Some(Kind::Step(_)) => "step",
         Some(Kind::Completed(_)) => "completed",
         Some(Kind::Failed(_)) => "failed",
         None => "unknown",

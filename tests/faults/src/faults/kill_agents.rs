@@ -47,7 +47,7 @@ impl Fault for KillAgents {
     }
 
     fn goals(&self) -> &'static [Goal] {
-        const { &[Goal::sqlite(300), Goal::postgres(300)] }
+        const { &[Goal::sqlite(200), Goal::postgres(200)] }
     }
 
     fn short_rounds(&self) -> u32 {

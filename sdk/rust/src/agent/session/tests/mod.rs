@@ -19,6 +19,7 @@ use v1::attach_response::Frame as Inbound;
 use v1::report::Kind;
 
 use super::*;
+use crate::error::CallError;
 use crate::error::reason_name;
 
 const LEASE: Duration = Duration::from_secs(9);
