@@ -91,7 +91,9 @@ impl Stage {
             builder = builder.arg(arg);
         }
         if self.store == Store::Postgres {
-            builder = builder.database(callboard_test_postgres::shared().database().await);
+            let started = tokio::task::spawn_blocking(callboard_test_postgres::shared).await;
+            let cluster = started.map_err(|error| format!("PostgreSQL did not start: {error}"))?;
+            builder = builder.database(cluster.database().await);
         }
         let server = builder.try_start().await?;
         let address = server.address().trim_start_matches("http://").parse();
