@@ -62,7 +62,9 @@ impl Driver {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let log = folder.path().join("driver.log");
         let errors = std::fs::File::create(&log).map_err(|error| error.to_string())?;
-        let mut command = Command::from(sdk.command()?);
+        // Finding it may run a program, and must not hold up the proxies meanwhile.
+        let found = tokio::task::spawn_blocking(move || sdk.command()).await.map_err(|error| error.to_string())?;
+        let mut command = Command::from(found?);
         if let Some(defect) = defect {
             command.env("CALLBOARD_DEFECT", defect);
         }

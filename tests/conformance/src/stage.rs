@@ -6,11 +6,17 @@ use callboard_tests::server::Server;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// Short, so that scenarios of lost leases are; not so short that a busy machine loses some by itself.
 const SERVER: [(&str, &str); 4] =
     [("--stream-lease", "3s"), ("--reattach-grace", "2s"), ("--restart-grace", "10s"), ("--accept-within", "5s")];
+
+/// How long anything may take, on a slow machine that does much else.
+const LONG: Duration = Duration::from_secs(20);
+/// The same where it is likely to be waited for in vain: with a defect.
+const IN_VAIN: Duration = Duration::from_secs(6);
 
 /// Where servers keep everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -44,6 +50,8 @@ pub struct Host {
 pub struct Stage {
     store: Store,
     defect: Option<String>,
+    /// How long anything is waited for.
+    pub patience: Duration,
     servers: Mutex<BTreeMap<Vec<String>, Arc<Host>>>,
     drivers: Mutex<BTreeMap<Sdk, Arc<Driver>>>,
 }
@@ -51,7 +59,8 @@ pub struct Stage {
 impl Stage {
     /// An empty one. With a defect every driver has it in its SDK.
     pub fn new(store: Store, defect: Option<String>) -> Self {
-        Self { store, defect, servers: Mutex::default(), drivers: Mutex::default() }
+        let patience = if defect.is_some() { IN_VAIN } else { LONG };
+        Self { store, defect, patience, servers: Mutex::default(), drivers: Mutex::default() }
     }
 
     /// The server with these arguments: one that all share, or one for a scenario alone.
@@ -82,7 +91,9 @@ impl Stage {
             builder = builder.arg(arg);
         }
         if self.store == Store::Postgres {
-            builder = builder.database(callboard_test_postgres::shared().database().await);
+            let started = tokio::task::spawn_blocking(callboard_test_postgres::shared).await;
+            let cluster = started.map_err(|error| format!("PostgreSQL did not start: {error}"))?;
+            builder = builder.database(cluster.database().await);
         }
         let server = builder.try_start().await?;
         let address = server.address().trim_start_matches("http://").parse();

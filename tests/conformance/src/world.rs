@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// How long anything may take, on a slow machine that does much else.
-pub const LONG: Duration = Duration::from_secs(20);
+/// What a call may take beyond its own limit, which scenarios give.
+const MORE: Duration = Duration::from_secs(20);
 /// The name of the client, and of the agent, that a scenario has if it names none.
 const CLIENT: &str = "c";
 const AGENT: &str = "a";
@@ -81,6 +81,11 @@ impl<'s> World<'s> {
             known,
             pending: HashMap::new(),
         })
+    }
+
+    /// How long anything is waited for.
+    pub fn patience(&self) -> Duration {
+        self.stage.patience
     }
 
     /// A value of the scenario with what it leaves open.
@@ -186,7 +191,9 @@ impl<'s> World<'s> {
     }
 
     async fn take(&mut self, answer: Pending, step: &Step) -> Result<(), String> {
-        let heard = timeout(LONG + LONG, answer).await.map_err(|_| "the driver did not answer in time".to_owned())?;
+        let heard = timeout(self.stage.patience + MORE, answer)
+            .await
+            .map_err(|_| "the driver did not answer in time".to_owned())?;
         let answer = heard.map_err(|_| "the driver has ended".to_owned())??;
         let (value, expected) = match (answer, &step.error) {
             (Answer::Ok(value), None) => (value, step.expect.as_ref()),
@@ -252,7 +259,7 @@ impl<'s> World<'s> {
         let open =
             json!({ "client": self.gate(&client), "address": self.proxies[0].url(), "namespace": self.namespace });
         let answer = driver.tell("client.open", &open).await?;
-        match timeout(LONG, answer).await {
+        match timeout(MORE, answer).await {
             Ok(Ok(Ok(Answer::Ok(_)))) => Ok(()),
             other => Err(format!("a client could not be opened: {other:?}")),
         }

@@ -13,9 +13,9 @@ use std::sync::Arc;
 /// Each defect, and a scenario that is red with it.
 const NOTICED: [(&str, &str); 6] = [
     ("heartbeat-on-handlers-thread", "burning-handler-keeps-its-lease"),
-    ("receipt-ignored", "checkpoint-after-a-failure"),
+    ("receipt-ignored", "checkpoint-waits-for-its-receipt"),
     ("report-forgotten", "checkpoint-waits-for-its-receipt"),
-    ("cancellation-ignored", "cancel-a-running-handler"),
+    ("cancellation-ignored", "cancel-a-waiting-handler"),
     ("assignment-run-twice", "repeated-assignment-runs-once"),
     ("no-reattach", "reattach-behind-a-cut"),
 ];

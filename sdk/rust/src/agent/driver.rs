@@ -384,6 +384,8 @@ mod tests {
         let mut agent = lonely();
         agent.stop();
         assert!(agent.attached().await.is_err(), "it has ended");
+        agent.ended().await.unwrap();
+        agent.ended().await.unwrap();
         agent.join().await.unwrap();
     }
 

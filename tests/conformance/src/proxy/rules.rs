@@ -111,8 +111,8 @@ impl Rules {
         if let Some(Frame::Acknowledgements(batch)) = &mut frame.frame {
             retain(&mut batch.message_ids, &keep);
         }
-        for (item, _) in items.into_iter().zip(&keep).filter(|(_, kept)| **kept) {
-            record.add(Way::Up, stream, item);
+        for (item, kept) in items.into_iter().zip(&keep) {
+            record.add(Way::Up, stream, if *kept { item } else { withheld(item) });
         }
         fate.of(frame, &keep)
     }
@@ -127,6 +127,9 @@ impl Rules {
             let actions = self.actions(Way::Down, stream, &item);
             retried.push(actions.contains(&Action::Retry));
             keep.push(fate.see(&actions));
+            if keep.last() == Some(&false) {
+                record.add(Way::Down, stream, withheld(item));
+            }
         }
         match &mut frame.frame {
             Some(Frame::Receipts(batch)) => {
@@ -152,6 +155,12 @@ impl Rules {
         }
         left
     }
+}
+
+/// What did not arrive, so that a scenario can wait for it.
+fn withheld((kind, mut said): Item) -> Item {
+    said["what"] = kind.into();
+    ("withheld", said)
 }
 
 fn times(assignment: &mut v1::Assignment) -> [&mut Option<Timestamp>; 2] {

@@ -124,10 +124,10 @@ fn of_frames(like: &[&Entry], count: Option<&Value>, same: Option<&str>, distinc
         let fault = |fault| format!("how many passed {fault}: {}", short(&json!(said)));
         matches(&said.len().into(), count).map_err(fault)?;
     }
-    if let Some(field) = same {
-        if said.windows(2).any(|pair| pair[0][field] != pair[1][field]) {
-            return Err(format!("`{field}` is not the same in all: {}", short(&json!(said))));
-        }
+    if let Some(field) = same
+        && said.windows(2).any(|pair| pair[0][field] != pair[1][field])
+    {
+        return Err(format!("`{field}` is not the same in all: {}", short(&json!(said))));
     }
     if let Some(field) = distinct {
         let mut values: Vec<String> = said.iter().map(|said| said[field].to_string()).collect();

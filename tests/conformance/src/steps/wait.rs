@@ -4,7 +4,7 @@ use super::read;
 use crate::news::until;
 use crate::scenario::Step;
 use crate::value::{matches, short};
-use crate::world::{LONG, World};
+use crate::world::World;
 use serde::Deserialize;
 use serde_json::Value;
 use std::future::Future;
@@ -82,34 +82,37 @@ fn once() -> usize {
 }
 
 pub(super) async fn take(world: &mut World<'_>, step: &Step) -> Result<(), String> {
+    let limit = world.patience();
     match read(&world.fill(&step.args)?)? {
         Wait::Answer(Answer { answer }) => world.await_answer(&answer, step).await,
         Wait::Task(Task { task, is }) => {
             let id = world.task_id(&task)?;
             let reader = &world.reader;
-            look(|| async { matches(&reader.task(&id).await.map_err(|status| status.to_string())?, &is) }).await
+            look(limit, || async { matches(&reader.task(&id).await.map_err(|status| status.to_string())?, &is) }).await
         }
         Wait::Event(event) => {
             let id = world.task_id(&event.task)?;
             let reader = &world.reader;
-            look(|| async { has(&reader.history(&id).await.map_err(|status| status.to_string())?, &event) }).await
+            look(limit, || async { has(&reader.history(&id).await.map_err(|status| status.to_string())?, &event) })
+                .await
         }
         Wait::Gate(Gate { gate, count }) => {
             let name = world.gate(&gate);
             let driver = world.driver(&step.process).await?;
             let at_gate = || driver.seen().iter().filter(|seen| seen["gate"] == name.as_str()).count();
-            let come = until(driver.news(), LONG, || (at_gate() >= count).then_some(())).await;
+            let come = until(driver.news(), limit, || (at_gate() >= count).then_some(())).await;
             come.ok_or_else(|| format!("{} of {count} handlers came to the gate {gate}", at_gate()))
         }
         Wait::Frame(Frame { frame, count }) => {
             let record = &world.wire.record;
             let seen = || record.entries().iter().filter(|entry| matches(&entry.said, &frame).is_ok()).count();
-            let come = until(record.changed(), LONG, || (seen() >= count).then_some(())).await;
+            let come = until(record.changed(), limit, || (seen() >= count).then_some(())).await;
             come.ok_or_else(|| format!("{} of {count} passed like {frame}", seen()))
         }
         Wait::Agent(Agent { agent, is }) => {
             let reader = &world.reader;
-            look(|| async { matches(&reader.agent(&agent).await.map_err(|status| status.to_string())?, &is) }).await
+            look(limit, || async { matches(&reader.agent(&agent).await.map_err(|status| status.to_string())?, &is) })
+                .await
         }
     }
 }
@@ -126,12 +129,12 @@ fn has(events: &[Value], wanted: &Event) -> Result<(), String> {
 }
 
 /// Looks until it is so. What can't be read meanwhile, since the server is away, is looked at again.
-async fn look<F: Future<Output = Result<(), String>>>(look: impl Fn() -> F) -> Result<(), String> {
-    let end = Instant::now() + LONG;
+async fn look<F: Future<Output = Result<(), String>>>(limit: Duration, look: impl Fn() -> F) -> Result<(), String> {
+    let end = Instant::now() + limit;
     loop {
         let Err(fault) = look().await else { return Ok(()) };
         if Instant::now() >= end {
-            return Err(format!("after {LONG:?} {}", short(&fault.into())));
+            return Err(format!("after {limit:?} {}", short(&fault.into())));
         }
         sleep(LOOK).await;
     }
