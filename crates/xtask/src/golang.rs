@@ -46,8 +46,11 @@ fn is_new_enough(version: &str) -> bool {
 
 /// Builds the driver of the conformance suite, to where its runner looks for it.
 pub fn driver() -> Result<()> {
-    let program = target().join(format!("conformance/driver-go{}", env::consts::EXE_SUFFIX));
-    quiet(go().args(["build", "-o"]).arg(program).arg("./internal/conformance"))
+    for (name, tags) in [("driver-go", ""), ("driver-go-defects", "callboard_defects")] {
+        let program = target().join(format!("conformance/{name}{}", env::consts::EXE_SUFFIX));
+        quiet(go().args(["build", "-tags", tags, "-o"]).arg(program).arg("./internal/conformance"))?;
+    }
+    Ok(())
 }
 
 /// The folder of the SDK's tools: protoc-gen-go, protoc-gen-go-grpc and staticcheck, built where they are missing or out of date.
@@ -67,7 +70,10 @@ pub fn tool(place: &Path, name: &str) -> PathBuf {
 pub fn lint(steps: &mut Steps) -> Option<PathBuf> {
     let place = steps.run("go tools", ensure_tools);
     steps.run_with(place.as_ref(), "gofmt", |_| formatted());
-    steps.run_with(place.as_ref(), "go vet", |_| quiet(go().args(["vet", "./..."])));
+    steps.run_with(place.as_ref(), "go vet", |_| {
+        quiet(go().args(["vet", "./..."]))?;
+        quiet(go().args(["vet", "-tags", "callboard_defects", "./..."]))
+    });
     steps.run_with(place.as_ref(), "go mod tidy", |_| quiet(go().args(["mod", "tidy", "-diff"])));
     steps.run_with(place.as_ref(), "staticcheck", |place| {
         quiet(Command::new(tool(place, "staticcheck")).current_dir(sdk()).args(["-checks=all,-ST1000", "./..."]))

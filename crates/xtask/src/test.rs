@@ -34,8 +34,11 @@ pub fn run(long: bool) -> Result<()> {
     let postgres = steps.run("postgresql", tools::postgres);
     let lacking = history::lacking();
     let history = lacking.is_none();
-    let needs = built.zip(python).zip(buf).zip(postgres);
-    let needs = needs.map(|(((binary, python), buf), postgres)| Needs { binary, python, buf, postgres, history, long });
+    let drivers =
+        steps.run("conformance drivers", || golang::driver().and_then(|()| typescript::build(&typescript::install()?)));
+    let needs = built.zip(python).zip(buf).zip(postgres).zip(drivers);
+    let needs =
+        needs.map(|((((binary, python), buf), postgres), ())| Needs { binary, python, buf, postgres, history, long });
     let mut tally = Tally::default();
     steps.run_with(needs.as_ref(), "cargo test", |needs| cargo_test(needs, &mut tally));
     steps.note(tally.counts());

@@ -63,7 +63,9 @@ impl Driver {
         let log = folder.path().join("driver.log");
         let errors = std::fs::File::create(&log).map_err(|error| error.to_string())?;
         // Finding it may run a program, and must not hold up the proxies meanwhile.
-        let found = tokio::task::spawn_blocking(move || sdk.command()).await.map_err(|error| error.to_string())?;
+        let with_defect = defect.is_some();
+        let found =
+            tokio::task::spawn_blocking(move || sdk.command(with_defect)).await.map_err(|error| error.to_string())?;
         let mut command = Command::from(found?);
         if let Some(defect) = defect {
             command.env("CALLBOARD_DEFECT", defect);

@@ -30,12 +30,12 @@ impl fmt::Display for Sdk {
 }
 
 impl Sdk {
-    /// What starts its driver: see DRIVER.md.
+    /// What starts its driver: see DRIVER.md. The driver of Go can plant defects only when it is built for that.
     ///
     /// # Errors
     ///
     /// When it is not there, with how to get it.
-    pub fn command(self) -> Result<Command, String> {
+    pub fn command(self, with_defect: bool) -> Result<Command, String> {
         let root = program::root();
         if let Some(line) = std::env::var_os(self.elsewhere()) {
             let line = line.into_string().map_err(|_| format!("{} is no text", self.elsewhere()))?;
@@ -62,7 +62,8 @@ impl Sdk {
                 Ok(command)
             }
             Self::Go => {
-                let driver = program::target().join("conformance/driver-go");
+                let name = if with_defect { "driver-go-defects" } else { "driver-go" };
+                let driver = program::target().join("conformance").join(name);
                 Ok(program::command(built(&driver, "cargo xtask conformance --sdk go")?))
             }
         }

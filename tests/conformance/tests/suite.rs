@@ -1,4 +1,4 @@
-//! The suite itself: every scenario with the SDKs whose drivers are there, on a file.
+//! The suite itself: every scenario with every SDK, on both stores.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,16 +9,29 @@ use callboard_conformance::sdk::Sdk;
 use callboard_conformance::stage::{Stage, Store};
 use callboard_tests::program::root;
 use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// As many as two cores play without one being late for another.
 const BESIDE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_sdk_passes_every_scenario() {
+async fn every_sdk_passes_every_scenario_on_sqlite() {
+    all_pass(Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sdk_passes_every_scenario_on_postgres() {
+    all_pass(Store::Postgres).await;
+}
+
+async fn all_pass(store: Store) {
+    // One table after the other: beside each other they would be late.
+    static TURN: Mutex<()> = Mutex::const_new(());
+    let _turn = TURN.lock().await;
     let scenarios = scenario::read_all(&root().join("tests/conformance/scenarios")).unwrap();
     assert!(scenarios.len() >= 40, "there are {} scenarios only", scenarios.len());
-    let sdks = [Sdk::Rust, Sdk::Python];
-    let stage = Arc::new(Stage::new(Store::Sqlite, None));
+    let sdks = [Sdk::Rust, Sdk::Python, Sdk::Typescript, Sdk::Go];
+    let stage = Arc::new(Stage::new(store, None));
     let rows = run::all(stage, &scenarios, &sdks, BESIDE).await;
     let names: Vec<String> = scenarios.into_iter().map(|scenario| scenario.name).collect();
     println!("{}\n{}", report::table(&names, &sdks, &rows), report::summary(&sdks, &rows));

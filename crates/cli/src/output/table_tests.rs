@@ -123,9 +123,9 @@ fn the_steps_of_a_run() {
     };
     let table = steps(&[step(1, 0, text("{\n1}")), step(2, 1, bytes)], PLAIN).trim_fmt();
     let expected = [
-        "#  STEP            ATTEMPT  AT            RESULT",
-        "1  fe\u{fffd}tch       2        11:58:30.000  { 1}",
-        "2  fe\u{fffd}tch (1)   2        11:58:30.000  (3 bytes)",
+        "#  STEP        ATTEMPT  AT            RESULT",
+        "1  fe\u{fffd}tch      2        11:58:30.000  { 1}",
+        "2  fe\u{fffd}tch (1)  2        11:58:30.000  (3 bytes)",
     ];
     assert_eq!(table.lines().collect::<Vec<_>>(), expected);
 }
