@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::{Semaphore, mpsc};
 
 /// A handler's surroundings, with recorded steps, and a server that gives each new one the verdict.
+#[allow(clippy::disallowed_methods)] // It ends with the context, whose events it answers.
 fn stage(
     recorded: Vec<v1::Step>,
     has_steps: bool,
