@@ -10,11 +10,12 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from callboard import TaskError
 from conformance import calls, shown
 from conformance.calls import Claims
-from conformance.fields import Fields, Option, flag, item, number, seconds, text, texts, value, whole
+from conformance.fields import Fields, Option, flag, item, items, number, seconds, text, texts, value, whole
 from conformance.gates import Gates
 from conformance.lines import Fault, Line, Output
 from conformance.raised import Raised, of_sdk
 from conformance.turns import MessageTurn, TaskTurn, Turn
+from conformance.values import shown as shown_value
 
 AnyTurn = TypeVar("AnyTurn", bound=Turn)
 
@@ -265,6 +266,23 @@ def _progress(fields: Fields, _: Stage) -> Step[TaskTurn]:
     return step
 
 
+def _step(fields: Fields, stage: Stage) -> Step[TaskTurn]:
+    name, seen_as = fields.take("name", text), fields.take("as", text)
+    program = read_for_tasks(fields.take("program", items), stage)
+    catch = fields.get("catch", flag, False)
+
+    async def step(turn: TaskTurn) -> None:
+        try:
+            given = turn.task.step(name, lambda: turn.style.play(program.run(turn)))
+            turn.seen[seen_as] = shown_value(await turn.style.given(given))
+        except Exception as error:
+            if not catch:
+                raise
+            turn.seen[seen_as] = {"error": shown.error(error)}
+
+    return step
+
+
 # What a handler of messages does.
 
 
@@ -308,6 +326,7 @@ _FOR_TASKS: dict[str, _Reader[TaskTurn]] = {
     "return_seen": _return_seen,
     "checkpoint": _checkpoint,
     "progress": _progress,
+    "step": _step,
 }
 _FOR_MESSAGES: dict[str, _Reader[MessageTurn]] = {
     **_FOR_BOTH,

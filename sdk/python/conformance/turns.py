@@ -53,6 +53,9 @@ class Style(Protocol):
     async def given(self, answer: Any) -> Any:
         """What a method of the context answers."""
 
+    def play(self, program: Coroutine[Any, Any, Any]) -> Any:
+        """Carries out a step's program: what the function of the step gives."""
+
     async def ask(self, call: Call, context: AnyContext) -> Line:
         """Makes a call with the context's client."""
 
@@ -100,6 +103,9 @@ class Async:
     async def given(self, answer: Any) -> Any:
         return await answer if inspect.isawaitable(answer) else answer
 
+    def play(self, program: Coroutine[Any, Any, Any]) -> Any:
+        return program
+
     async def ask(self, call: Call, context: AnyContext) -> Line:
         assert isinstance(context, (AsyncContext, AsyncMessageContext))
         return await call.ask(context.client)
@@ -128,6 +134,9 @@ class Blocking:
 
     async def given(self, answer: Any) -> Any:
         return answer
+
+    def play(self, program: Coroutine[Any, Any, Any]) -> Any:
+        return run_blocking(program)
 
     async def ask(self, call: Call, context: AnyContext) -> Line:
         assert isinstance(context, (Context, MessageContext))

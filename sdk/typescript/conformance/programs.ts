@@ -21,7 +21,7 @@ import {
   text,
   texts,
 } from "./shapes.js";
-import { value } from "./values.js";
+import { lineOf, value } from "./values.js";
 
 /** Ends a handler with a result. */
 class Returned {
@@ -73,6 +73,7 @@ const OPS: ReadonlyMap<string, OpReader> = new Map([
     }),
   ],
   ["call", callOp],
+  ["step", stepOp],
   [
     "fail",
     op(
@@ -241,6 +242,25 @@ function callOp(line: unknown, place: string): Act {
       handling.seen[as] = { ok: await make(handling.client, handling.stage) };
     } catch (error) {
       if (error instanceof Fault) {
+        throw error;
+      }
+      handling.seen[as] = { error: errorLine(error) };
+    }
+  };
+}
+
+const readStep = fields({ name: text, as: text, program, catch: optional(flag) });
+
+function stepOp(line: unknown, place: string): Act {
+  const { name, as, program: work, catch: caught } = readStep(line, place);
+  return async (handling) => {
+    if (!(handling instanceof TaskHandling)) {
+      throw new Fault("step: this is no handler of tasks");
+    }
+    try {
+      handling.seen[as] = lineOf(await handling.context.step(name, () => work(handling)));
+    } catch (error) {
+      if (caught !== true || error instanceof Fault) {
         throw error;
       }
       handling.seen[as] = { error: errorLine(error) };

@@ -76,6 +76,18 @@ impl Reader {
         }
     }
 
+    /// The steps that the latest run of a task recorded, in order. Of every scenario they fit into one page.
+    ///
+    /// # Errors
+    ///
+    /// What the server said.
+    pub async fn steps(&self, id: &str) -> Result<Value, Status> {
+        let request =
+            v1::ListStepsRequest { namespace: self.namespace.clone(), task_id: id.to_owned(), ..Default::default() };
+        let page = self.tasks().list_steps(request).await?.into_inner();
+        Ok(page.steps.iter().map(step).collect())
+    }
+
     /// An agent.
     ///
     /// # Errors
@@ -130,6 +142,13 @@ fn event(event: &v1::Event) -> Value {
         "state": bare(event.state().as_str_name(), "TASK_STATE_"),
         "run": event.run, "attempt": event.attempt, "agent": event.agent, "reason": event.reason,
         "at_ms": event.at.as_ref().map(milliseconds), "failure": event.failure.as_ref().map(failure),
+    })
+}
+
+fn step(step: &v1::Step) -> Value {
+    json!({
+        "name": step.name, "occurrence": step.occurrence, "ordinal": step.ordinal, "attempt": step.attempt,
+        "result": step.result.as_ref().map(payload),
     })
 }
 

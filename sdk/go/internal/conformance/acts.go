@@ -35,6 +35,7 @@ var (
 		"see":            func() act { return new(seeTask) },
 		"checkpoint":     func() act { return new(saveCheckpoint) },
 		"progress":       func() act { return new(tellProgress) },
+		"step":           func() act { return new(takeStep) },
 	})
 	messageActs = with(anyActs, acts{
 		"see":   func() act { return new(seeMessage) },
@@ -220,6 +221,37 @@ func (t *tellProgress) carryOut(_ context.Context, p *performance) (*ending, err
 	}
 	p.task.Progress(fraction, t.Phase, t.Message)
 	return nil, nil
+}
+
+type takeStep struct {
+	Name    string      `field:"name"`
+	As      string      `field:"as"`
+	Program stepProgram `field:"program"`
+	Catch   bool        `field:"catch,optional"`
+}
+
+func (s *takeStep) carryOut(ctx context.Context, p *performance) (*ending, error) {
+	given, err := callboard.Step(ctx, p.task, s.Name, func(ctx context.Context) (any, error) {
+		return p.play(ctx, program(s.Program))
+	})
+	switch {
+	case err != nil && !s.Catch:
+		return nil, err
+	case err != nil:
+		p.seen[s.As] = object{"error": showError(err)}
+	default:
+		p.seen[s.As] = show(given)
+	}
+	return nil, nil
+}
+
+// stepProgram is what the function of a step does.
+type stepProgram program
+
+func (s *stepProgram) UnmarshalJSON(text []byte) error {
+	read, err := readProgram(text, taskActs)
+	*s = stepProgram(read)
+	return err
 }
 
 type sendMessage struct {

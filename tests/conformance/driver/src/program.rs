@@ -4,6 +4,7 @@ use crate::clients;
 use crate::value::Any;
 use crate::{gates, say, shown};
 use callboard::{Context, Message, NewMessage, TaskError};
+use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +13,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// What a handler carries out, one after the other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Vec<Map<String, Value>>")]
 pub struct Program(Vec<Guarded>);
 
 /// An op, and when it is left out.
@@ -71,6 +73,7 @@ enum Op {
         phase: Option<String>,
         message: Option<String>,
     },
+    Step(Stepping),
     Send(Sending),
     Reply {},
 }
@@ -96,12 +99,38 @@ struct Sending {
     request_id: Option<String>,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stepping {
+    name: String,
+    r#as: String,
+    program: Program,
+    #[serde(default)]
+    catch: bool,
+}
+
+/// What `step` ended with.
+enum StepFault {
+    /// It is the SDK's.
+    Sdk(callboard::Error),
+    /// The step's function gave it.
+    Own(TaskError),
+}
+
 /// An ordinary error.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 struct ConformanceError {
     message: String,
     source: Option<Box<ConformanceError>>,
+}
+
+impl TryFrom<Vec<Map<String, Value>>> for Program {
+    type Error = String;
+
+    fn try_from(ops: Vec<Map<String, Value>>) -> Result<Self, String> {
+        Self::read(ops)
+    }
 }
 
 impl Program {
@@ -121,13 +150,24 @@ impl Program {
 
     /// Does a task.
     pub async fn run(&self, context: &Context, input: &Any) -> Result<Any, TaskError> {
-        let mut seen = Map::new();
-        for one in self.0.iter().filter(|one| one.attempt.is_none_or(|attempt| attempt == context.attempt())) {
-            if let Some(result) = one.op.task(context, input, &mut seen).await? {
-                return Ok(result);
+        self.carry_out(context, input, &mut Map::new()).await
+    }
+
+    /// Does a task, or a step of it. Boxed, since steps have programs again.
+    fn carry_out<'a>(
+        &'a self,
+        context: &'a Context,
+        input: &'a Any,
+        seen: &'a mut Map<String, Value>,
+    ) -> BoxFuture<'a, Result<Any, TaskError>> {
+        Box::pin(async move {
+            for one in self.0.iter().filter(|one| one.attempt.is_none_or(|attempt| attempt == context.attempt())) {
+                if let Some(result) = one.op.task(context, input, seen).await? {
+                    return Ok(result);
+                }
             }
-        }
-        Ok(Any::Json(Value::Null))
+            Ok(Any::Json(Value::Null))
+        })
     }
 
     /// Handles a message.
@@ -204,6 +244,7 @@ impl Op {
             Self::Progress { fraction, phase, message } => {
                 context.progress(*fraction, phase.clone().unwrap_or_default(), message.clone().unwrap_or_default());
             }
+            Self::Step(stepping) => stepping.take(context, input, seen).await?,
             Self::Send(sending) => {
                 context.send(sending.message()?).await?;
             }
@@ -282,6 +323,39 @@ impl Failing {
             Some(details) => Ok(error.details(&read(details.clone())?)?),
             None => Ok(error),
         }
+    }
+}
+
+impl Stepping {
+    /// Takes the step, and puts what it gave into what was seen.
+    async fn take(&self, context: &Context, input: &Any, seen: &mut Map<String, Value>) -> Result<(), TaskError> {
+        let work = self.program.carry_out(context, input, &mut *seen);
+        let given: Result<Any, StepFault> =
+            context.step(self.name.as_str(), || async { work.await.map_err(StepFault::Own) }).await;
+        let line = match given {
+            Ok(value) => value.line(),
+            Err(fault) if self.catch => json!({ "error": fault.line() }),
+            Err(StepFault::Sdk(error)) => return Err(error.into()),
+            Err(StepFault::Own(error)) => return Err(error),
+        };
+        seen.insert(self.r#as.clone(), line);
+        Ok(())
+    }
+}
+
+impl StepFault {
+    fn line(&self) -> Value {
+        match self {
+            Self::Sdk(error) => shown::error(error),
+            Self::Own(error) => json!({ "kind": "Local", "code": "", "reason": "", "message": error.to_string(),
+                                        "violations": [], "retry_after_ms": null }),
+        }
+    }
+}
+
+impl From<callboard::Error> for StepFault {
+    fn from(error: callboard::Error) -> Self {
+        Self::Sdk(error)
     }
 }
 

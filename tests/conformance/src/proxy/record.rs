@@ -164,6 +164,10 @@ fn report_item(report: &v1::Report) -> Item {
             said["phase"] = progress.phase.clone().into();
             said["message"] = progress.message.clone().into();
         }
+        Some(Kind::Step(step)) => {
+            said["name"] = step.name.clone().into();
+            said["occurrence"] = step.occurrence.into();
+        }
         Some(Kind::Failed(failed)) => {
             let failure = failed.failure.clone().unwrap_or_default();
             said["type"] = failure.r#type.into();
@@ -211,6 +215,8 @@ fn assignment_item(assignment: &v1::Assignment) -> Item {
     said["type"] = assignment.spec.clone().unwrap_or_default().r#type.into();
     said["run"] = assignment.run.into();
     said["with_checkpoint"] = assignment.checkpoint.is_some().into();
+    said["steps"] = assignment.steps.iter().map(|step| json!([step.name, step.occurrence])).collect();
+    said["step_count"] = assignment.step_count.into();
     ("assignment", said)
 }
 

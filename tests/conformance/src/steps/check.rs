@@ -15,6 +15,8 @@ pub(super) enum Check {
     Task { task: Value, is: Value },
     /// A task's events: their types in order, or how many of some there are, or some of what they say.
     History { task: Value, types: Option<Value>, counts: Option<BTreeMap<String, Value>>, events: Option<Vec<Value>> },
+    /// What the latest run of a task recorded.
+    Steps { task: Value, is: Value },
     /// So many milliseconds lie between a task's events.
     Between { task: Value, from: Value, to: Value, least_ms: Option<i64>, most_ms: Option<i64> },
     /// How an agent is.
@@ -43,6 +45,10 @@ pub(super) async fn take(world: &World<'_>, check: Check) -> Result<(), String> 
         Check::History { task, types, counts, events } => {
             let history = world.reader.history(&world.task_id(&task)?).await.map_err(said)?;
             of_history(&history, types.as_ref(), counts.as_ref(), events.as_deref())
+        }
+        Check::Steps { task, is } => {
+            let found = world.reader.steps(&world.task_id(&task)?).await.map_err(said)?;
+            matches(&found, &is).map_err(|fault| format!("the list of steps {fault}"))
         }
         Check::Between { task, from, to, least_ms, most_ms } => {
             let history = world.reader.history(&world.task_id(&task)?).await.map_err(said)?;
