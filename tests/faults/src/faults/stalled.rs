@@ -81,6 +81,9 @@ impl Fault for Stalled {
         let watchers = Watchers::start(&stage.system.addresses(), WATCHERS);
         for _ in 0..plan.rounds {
             stage.works(self.operations_per_round()).await;
+            // Each keeps what it could not send: memory is compared from when all do.
+            let stand = watchers.all_stalled().await;
+            report.demand(stand, || "not all watchers came to be stalled".to_owned());
             let began = now();
             let asking = Asking::start(&stage.system.servers).await;
             let warm = most_memory(&stage, began + length / WARM_UP).await;
