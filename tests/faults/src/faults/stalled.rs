@@ -18,11 +18,10 @@ use tonic::transport::Channel;
 
 /// How many watchers there are.
 const WATCHERS: usize = 1_000;
-/// How long they stand: in the ledger, and in the tests.
-const LONG: Duration = Duration::from_secs(600);
-const SHORT: Duration = Duration::from_secs(10);
-/// The part of the time in which the server reaches its size.
-const WARM_UP: u32 = 5;
+/// How long they stand, and the part of it in which a server reaches its size: in the ledger.
+const LONG: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(120));
+/// The same in the tests: a server that was just started still fills what it keeps of its store.
+const SHORT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 /// Between two looks at the memory.
 const LOOK: Duration = Duration::from_millis(500);
 /// Between two questions to each server while the watchers stand.
@@ -76,7 +75,7 @@ impl Fault for Stalled {
     }
 
     async fn run(&self, plan: &Plan, report: &Report) {
-        let length = if plan.short { SHORT } else { LONG };
+        let (length, warm_up) = if plan.short { SHORT } else { LONG };
         let mut stage = Stage::start(plan, SETTINGS, STEADY).await;
         let watchers = Watchers::start(&stage.system.addresses(), WATCHERS);
         for _ in 0..plan.rounds {
@@ -86,7 +85,7 @@ impl Fault for Stalled {
             report.demand(stand, || "not all watchers came to be stalled".to_owned());
             let began = now();
             let asking = Asking::start(&stage.system.servers).await;
-            let warm = most_memory(&stage, began + length / WARM_UP).await;
+            let warm = most_memory(&stage, began + warm_up).await;
             let later = most_memory(&stage, began + length).await;
             for (warm, later) in warm.into_iter().zip(later) {
                 report.most("MiB at most in the first fifth", warm / MIB);
