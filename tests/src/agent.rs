@@ -304,6 +304,8 @@ fn is_empty(frame: &Frame) -> bool {
         Frame::Cancellations(batch) => batch.cancellations.is_empty(),
         Frame::Messages(batch) => batch.messages.is_empty(),
         Frame::MessageReceipts(batch) => batch.sent.is_empty() && batch.acknowledged_ids.is_empty(),
+        Frame::TaskEnds(batch) => batch.ends.is_empty(),
+        Frame::Resumptions(batch) => batch.resumptions.is_empty(),
         Frame::Welcome(_) | Frame::Drain(_) | Frame::Heartbeat(_) => true,
     }
 }

@@ -669,6 +669,7 @@ type AttachRequest struct {
 	//	*AttachRequest_Drain
 	//	*AttachRequest_Messages
 	//	*AttachRequest_Acknowledgements
+	//	*AttachRequest_Awaits
 	Frame         isAttachRequest_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -774,6 +775,15 @@ func (x *AttachRequest) GetAcknowledgements() *MessageAcknowledgementBatch {
 	return nil
 }
 
+func (x *AttachRequest) GetAwaits() *TaskAwaitBatch {
+	if x != nil {
+		if x, ok := x.Frame.(*AttachRequest_Awaits); ok {
+			return x.Awaits
+		}
+	}
+	return nil
+}
+
 type isAttachRequest_Frame interface {
 	isAttachRequest_Frame()
 }
@@ -815,6 +825,12 @@ type AttachRequest_Acknowledgements struct {
 	Acknowledgements *MessageAcknowledgementBatch `protobuf:"bytes,7,opt,name=acknowledgements,proto3,oneof"`
 }
 
+type AttachRequest_Awaits struct {
+	// Tasks whose ends the agent wants to be told. Only to a server with the
+	// feature `children`.
+	Awaits *TaskAwaitBatch `protobuf:"bytes,8,opt,name=awaits,proto3,oneof"`
+}
+
 func (*AttachRequest_Hello) isAttachRequest_Frame() {}
 
 func (*AttachRequest_Heartbeat) isAttachRequest_Frame() {}
@@ -829,6 +845,8 @@ func (*AttachRequest_Messages) isAttachRequest_Frame() {}
 
 func (*AttachRequest_Acknowledgements) isAttachRequest_Frame() {}
 
+func (*AttachRequest_Awaits) isAttachRequest_Frame() {}
+
 // Who attaches, and what it still has.
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -841,8 +859,8 @@ type Hello struct {
 	// requeued at once.
 	Held []*Attempt `protobuf:"bytes,3,rep,name=held,proto3" json:"held,omitempty"`
 	// What the agent understands beyond the basic frames: see sdk/SPEC.md.
-	// `cancellation`, `drain`, `messages`, `message_receipts`, `steps`. At most
-	// 1,000.
+	// `cancellation`, `drain`, `messages`, `message_receipts`, `steps`,
+	// `children`. At most 1,000.
 	Features []string `protobuf:"bytes,4,rep,name=features,proto3" json:"features,omitempty"`
 	// The epoch that the agent had before; 0 when it starts. When a session of
 	// another instance is attached since, the agent is refused with
@@ -1041,6 +1059,9 @@ type Report struct {
 	//	*Report_Completed
 	//	*Report_Failed
 	//	*Report_Step
+	//	*Report_Pause
+	//	*Report_Resume
+	//	*Report_Output
 	Kind          isReport_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1160,6 +1181,33 @@ func (x *Report) GetStep() *StepRecord {
 	return nil
 }
 
+func (x *Report) GetPause() *Pause {
+	if x != nil {
+		if x, ok := x.Kind.(*Report_Pause); ok {
+			return x.Pause
+		}
+	}
+	return nil
+}
+
+func (x *Report) GetResume() *Resume {
+	if x != nil {
+		if x, ok := x.Kind.(*Report_Resume); ok {
+			return x.Resume
+		}
+	}
+	return nil
+}
+
+func (x *Report) GetOutput() *OutputBatch {
+	if x != nil {
+		if x, ok := x.Kind.(*Report_Output); ok {
+			return x.Output
+		}
+	}
+	return nil
+}
+
 type isReport_Kind interface {
 	isReport_Kind()
 }
@@ -1200,6 +1248,22 @@ type Report_Step struct {
 	Step *StepRecord `protobuf:"bytes,9,opt,name=step,proto3,oneof"`
 }
 
+type Report_Pause struct {
+	// The handler waits, and needs no slot meanwhile. Only to a server with the
+	// feature `children`.
+	Pause *Pause `protobuf:"bytes,10,opt,name=pause,proto3,oneof"`
+}
+
+type Report_Resume struct {
+	// The handler wants to go on. Only to a server with the feature `children`.
+	Resume *Resume `protobuf:"bytes,11,opt,name=resume,proto3,oneof"`
+}
+
+type Report_Output struct {
+	// The handler gave output. Only to a server with the feature `output`.
+	Output *OutputBatch `protobuf:"bytes,12,opt,name=output,proto3,oneof"`
+}
+
 func (*Report_Accepted) isReport_Kind() {}
 
 func (*Report_Rejected) isReport_Kind() {}
@@ -1213,6 +1277,12 @@ func (*Report_Completed) isReport_Kind() {}
 func (*Report_Failed) isReport_Kind() {}
 
 func (*Report_Step) isReport_Kind() {}
+
+func (*Report_Pause) isReport_Kind() {}
+
+func (*Report_Resume) isReport_Kind() {}
+
+func (*Report_Output) isReport_Kind() {}
 
 // The handler begins.
 type Accepted struct {
@@ -1501,6 +1571,136 @@ func (x *FailureReport) GetFailure() *Failure {
 	return nil
 }
 
+// The handler waits for children. The task becomes PAUSED: it keeps its lease and
+// frees its slot, and its `start_to_close` and `heartbeat` timeouts stand still.
+// Of a task that is PAUSED it changes nothing but that a Resume before it is
+// taken back.
+type Pause struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pause) Reset() {
+	*x = Pause{}
+	mi := &file_callboard_v1_agent_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pause) ProtoMessage() {}
+
+func (x *Pause) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_agent_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pause.ProtoReflect.Descriptor instead.
+func (*Pause) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{15}
+}
+
+// The handler wants to go on. When the agent has a free slot the task is RUNNING
+// again, and the receipt says so. Else the receipt says PAUSED, and the next slot
+// that becomes free is the task's, before any new task: a Resumption tells the
+// agent. Of a task that runs it changes nothing. An agent repeats it once a
+// second until the handler goes on.
+type Resume struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resume) Reset() {
+	*x = Resume{}
+	mi := &file_callboard_v1_agent_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resume) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resume) ProtoMessage() {}
+
+func (x *Resume) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_agent_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resume.ProtoReflect.Descriptor instead.
+func (*Resume) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{16}
+}
+
+// Tasks whose ends the agent wants to be told, each by one TaskEnd: at once when
+// it has ended. To be sent anew on each stream.
+type TaskAwaitBatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The ids of tasks in the agent's namespace. At most 1,000; at most 10,000
+	// may be awaited on a stream. An id of no task is answered by a TaskEnd
+	// without a state.
+	TaskIds       []string `protobuf:"bytes,1,rep,name=task_ids,json=taskIds,proto3" json:"task_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskAwaitBatch) Reset() {
+	*x = TaskAwaitBatch{}
+	mi := &file_callboard_v1_agent_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskAwaitBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskAwaitBatch) ProtoMessage() {}
+
+func (x *TaskAwaitBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_agent_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskAwaitBatch.ProtoReflect.Descriptor instead.
+func (*TaskAwaitBatch) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *TaskAwaitBatch) GetTaskIds() []string {
+	if x != nil {
+		return x.TaskIds
+	}
+	return nil
+}
+
 // The agent takes another number of tasks at once.
 type SlotsChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1512,7 +1712,7 @@ type SlotsChange struct {
 
 func (x *SlotsChange) Reset() {
 	*x = SlotsChange{}
-	mi := &file_callboard_v1_agent_proto_msgTypes[15]
+	mi := &file_callboard_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1724,7 @@ func (x *SlotsChange) String() string {
 func (*SlotsChange) ProtoMessage() {}
 
 func (x *SlotsChange) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_proto_msgTypes[15]
+	mi := &file_callboard_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1737,7 @@ func (x *SlotsChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotsChange.ProtoReflect.Descriptor instead.
 func (*SlotsChange) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SlotsChange) GetSlots() int32 {
@@ -1556,7 +1756,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_callboard_v1_agent_proto_msgTypes[16]
+	mi := &file_callboard_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1568,7 +1768,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_proto_msgTypes[16]
+	mi := &file_callboard_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1581,7 +1781,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 // What the server sends. The first frame is `welcome`. A kind that the agent
@@ -1600,6 +1800,8 @@ type AttachResponse struct {
 	//	*AttachResponse_Heartbeat
 	//	*AttachResponse_Messages
 	//	*AttachResponse_MessageReceipts
+	//	*AttachResponse_TaskEnds
+	//	*AttachResponse_Resumptions
 	Frame         isAttachResponse_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1607,7 +1809,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_callboard_v1_agent_proto_msgTypes[17]
+	mi := &file_callboard_v1_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1619,7 +1821,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_proto_msgTypes[17]
+	mi := &file_callboard_v1_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1632,7 +1834,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AttachResponse) GetFrame() isAttachResponse_Frame {
@@ -1714,6 +1916,24 @@ func (x *AttachResponse) GetMessageReceipts() *MessageReceiptBatch {
 	return nil
 }
 
+func (x *AttachResponse) GetTaskEnds() *TaskEndBatch {
+	if x != nil {
+		if x, ok := x.Frame.(*AttachResponse_TaskEnds); ok {
+			return x.TaskEnds
+		}
+	}
+	return nil
+}
+
+func (x *AttachResponse) GetResumptions() *ResumptionBatch {
+	if x != nil {
+		if x, ok := x.Frame.(*AttachResponse_Resumptions); ok {
+			return x.Resumptions
+		}
+	}
+	return nil
+}
+
 type isAttachResponse_Frame interface {
 	isAttachResponse_Frame()
 }
@@ -1760,6 +1980,17 @@ type AttachResponse_MessageReceipts struct {
 	MessageReceipts *MessageReceiptBatch `protobuf:"bytes,8,opt,name=message_receipts,json=messageReceipts,proto3,oneof"`
 }
 
+type AttachResponse_TaskEnds struct {
+	// Tasks that the agent awaited and that have ended. Only with the feature
+	// `children`.
+	TaskEnds *TaskEndBatch `protobuf:"bytes,9,opt,name=task_ends,json=taskEnds,proto3,oneof"`
+}
+
+type AttachResponse_Resumptions struct {
+	// Paused attempts that have a slot again. Only with the feature `children`.
+	Resumptions *ResumptionBatch `protobuf:"bytes,10,opt,name=resumptions,proto3,oneof"`
+}
+
 func (*AttachResponse_Welcome) isAttachResponse_Frame() {}
 
 func (*AttachResponse_Assignments) isAttachResponse_Frame() {}
@@ -1775,6 +2006,10 @@ func (*AttachResponse_Heartbeat) isAttachResponse_Frame() {}
 func (*AttachResponse_Messages) isAttachResponse_Frame() {}
 
 func (*AttachResponse_MessageReceipts) isAttachResponse_Frame() {}
+
+func (*AttachResponse_TaskEnds) isAttachResponse_Frame() {}
+
+func (*AttachResponse_Resumptions) isAttachResponse_Frame() {}
 
 // The agent is attached.
 type Welcome struct {
@@ -1803,7 +2038,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_callboard_v1_agent_proto_msgTypes[18]
+	mi := &file_callboard_v1_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1815,7 +2050,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_proto_msgTypes[18]
+	mi := &file_callboard_v1_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1828,7 +2063,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{18}
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Welcome) GetAgentId() string {
@@ -1898,7 +2133,7 @@ type AssignmentBatch struct {
 
 func (x *AssignmentBatch) Reset() {
 	*x = AssignmentBatch{}
-	mi := &file_callboard_v1_agent_proto_msgTypes[19]
+	mi := &file_callboard_v1_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +2145,7 @@ func (x *AssignmentBatch) String() string {
 func (*AssignmentBatch) ProtoMessage() {}
 
 func (x *AssignmentBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_proto_msgTypes[19]
+	mi := &file_callboard_v1_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2158,7 @@ func (x *AssignmentBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentBatch.ProtoReflect.Descriptor instead.
 func (*AssignmentBatch) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{19}
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AssignmentBatch) GetAssignments() []*Assignment {
@@ -1968,7 +2203,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_callboard_v1_agent_proto_msgTypes[20]
+	mi := &file_callboard_v1_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1980,7 +2215,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_proto_msgTypes[20]
+	mi := &file_callboard_v1_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1993,7 +2228,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{20}
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Assignment) GetAttempt() *Attempt {
@@ -2091,7 +2326,7 @@ type ReceiptBatch struct {
 
 func (x *ReceiptBatch) Reset() {
 	*x = ReceiptBatch{}
-	mi := &file_callboard_v1_agent_proto_msgTypes[21]
+	mi := &file_callboard_v1_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2103,7 +2338,7 @@ func (x *ReceiptBatch) String() string {
 func (*ReceiptBatch) ProtoMessage() {}
 
 func (x *ReceiptBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_proto_msgTypes[21]
+	mi := &file_callboard_v1_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,7 +2351,7 @@ func (x *ReceiptBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptBatch.ProtoReflect.Descriptor instead.
 func (*ReceiptBatch) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{21}
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReceiptBatch) GetReceipts() []*Receipt {
@@ -2147,7 +2382,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_callboard_v1_agent_proto_msgTypes[22]
+	mi := &file_callboard_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2394,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_proto_msgTypes[22]
+	mi := &file_callboard_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2407,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{22}
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Receipt) GetReportId() int64 {
@@ -2228,7 +2463,7 @@ type CancellationBatch struct {
 
 func (x *CancellationBatch) Reset() {
 	*x = CancellationBatch{}
-	mi := &file_callboard_v1_agent_proto_msgTypes[23]
+	mi := &file_callboard_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2240,7 +2475,7 @@ func (x *CancellationBatch) String() string {
 func (*CancellationBatch) ProtoMessage() {}
 
 func (x *CancellationBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_proto_msgTypes[23]
+	mi := &file_callboard_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2253,7 +2488,7 @@ func (x *CancellationBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancellationBatch.ProtoReflect.Descriptor instead.
 func (*CancellationBatch) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CancellationBatch) GetCancellations() []*Cancellation {
@@ -2278,7 +2513,7 @@ type Cancellation struct {
 
 func (x *Cancellation) Reset() {
 	*x = Cancellation{}
-	mi := &file_callboard_v1_agent_proto_msgTypes[24]
+	mi := &file_callboard_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2290,7 +2525,7 @@ func (x *Cancellation) String() string {
 func (*Cancellation) ProtoMessage() {}
 
 func (x *Cancellation) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_proto_msgTypes[24]
+	mi := &file_callboard_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2303,7 +2538,7 @@ func (x *Cancellation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancellation.ProtoReflect.Descriptor instead.
 func (*Cancellation) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Cancellation) GetAttempt() *Attempt {
@@ -2327,6 +2562,244 @@ func (x *Cancellation) GetMessage() string {
 	return ""
 }
 
+// Tasks that have ended.
+type TaskEndBatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At least one.
+	Ends          []*TaskEnd `protobuf:"bytes,1,rep,name=ends,proto3" json:"ends,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskEndBatch) Reset() {
+	*x = TaskEndBatch{}
+	mi := &file_callboard_v1_agent_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskEndBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskEndBatch) ProtoMessage() {}
+
+func (x *TaskEndBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_agent_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskEndBatch.ProtoReflect.Descriptor instead.
+func (*TaskEndBatch) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *TaskEndBatch) GetEnds() []*TaskEnd {
+	if x != nil {
+		return x.Ends
+	}
+	return nil
+}
+
+// How a task that the agent awaited ended.
+type TaskEnd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// Its state; unspecified when there is no such task.
+	State TaskState `protobuf:"varint,2,opt,name=state,proto3,enum=callboard.v1.TaskState" json:"state,omitempty"`
+	// The run that ended.
+	Run int32 `protobuf:"varint,3,opt,name=run,proto3" json:"run,omitempty"`
+	// What it gave, when COMPLETED and not `result_omitted`.
+	Result *Payload `protobuf:"bytes,4,opt,name=result,proto3" json:"result,omitempty"`
+	// How it failed, when FAILED.
+	Failure *Failure `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	// The result has more than 64 KiB: fetch it with GetTask.
+	ResultOmitted bool `protobuf:"varint,6,opt,name=result_omitted,json=resultOmitted,proto3" json:"result_omitted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskEnd) Reset() {
+	*x = TaskEnd{}
+	mi := &file_callboard_v1_agent_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskEnd) ProtoMessage() {}
+
+func (x *TaskEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_agent_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskEnd.ProtoReflect.Descriptor instead.
+func (*TaskEnd) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *TaskEnd) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *TaskEnd) GetState() TaskState {
+	if x != nil {
+		return x.State
+	}
+	return TaskState_TASK_STATE_UNSPECIFIED
+}
+
+func (x *TaskEnd) GetRun() int32 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *TaskEnd) GetResult() *Payload {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *TaskEnd) GetFailure() *Failure {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
+func (x *TaskEnd) GetResultOmitted() bool {
+	if x != nil {
+		return x.ResultOmitted
+	}
+	return false
+}
+
+// Paused attempts that have a slot again.
+type ResumptionBatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At least one.
+	Resumptions   []*Resumption `protobuf:"bytes,1,rep,name=resumptions,proto3" json:"resumptions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumptionBatch) Reset() {
+	*x = ResumptionBatch{}
+	mi := &file_callboard_v1_agent_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumptionBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumptionBatch) ProtoMessage() {}
+
+func (x *ResumptionBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_agent_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumptionBatch.ProtoReflect.Descriptor instead.
+func (*ResumptionBatch) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ResumptionBatch) GetResumptions() []*Resumption {
+	if x != nil {
+		return x.Resumptions
+	}
+	return nil
+}
+
+// A paused attempt that has a slot again: its handler may go on.
+type Resumption struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which.
+	Attempt *Attempt `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// When it times out now: the time in which it was paused doesn't count.
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resumption) Reset() {
+	*x = Resumption{}
+	mi := &file_callboard_v1_agent_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resumption) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resumption) ProtoMessage() {}
+
+func (x *Resumption) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_agent_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resumption.ProtoReflect.Descriptor instead.
+func (*Resumption) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Resumption) GetAttempt() *Attempt {
+	if x != nil {
+		return x.Attempt
+	}
+	return nil
+}
+
+func (x *Resumption) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
 // The server goes away.
 type DrainNotice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2341,7 +2814,7 @@ type DrainNotice struct {
 
 func (x *DrainNotice) Reset() {
 	*x = DrainNotice{}
-	mi := &file_callboard_v1_agent_proto_msgTypes[25]
+	mi := &file_callboard_v1_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +2826,7 @@ func (x *DrainNotice) String() string {
 func (*DrainNotice) ProtoMessage() {}
 
 func (x *DrainNotice) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_proto_msgTypes[25]
+	mi := &file_callboard_v1_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2366,7 +2839,7 @@ func (x *DrainNotice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNotice.ProtoReflect.Descriptor instead.
 func (*DrainNotice) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{25}
+	return file_callboard_v1_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DrainNotice) GetEndpoints() []string {
@@ -2387,7 +2860,7 @@ var File_callboard_v1_agent_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x18callboard/v1/agent.proto\x12\fcallboard.v1\x1a\x18callboard/v1/error.proto\x1a\x1acallboard/v1/message.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/step.proto\x1a\x17callboard/v1/task.proto\x1a\x1fcallboard/v1/task_service.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x04\n" +
+	"\x18callboard/v1/agent.proto\x12\fcallboard.v1\x1a\x18callboard/v1/error.proto\x1a\x1acallboard/v1/message.proto\x1a\x19callboard/v1/output.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/step.proto\x1a\x17callboard/v1/task.proto\x1a\x1fcallboard/v1/task_service.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x04\n" +
 	"\fAgentProfile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
@@ -2438,7 +2911,7 @@ const file_callboard_v1_agent_proto_rawDesc = "" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x1f\n" +
 	"\vlease_token\x18\x03 \x01(\tR\n" +
-	"leaseToken\"\xb3\x03\n" +
+	"leaseToken\"\xeb\x03\n" +
 	"\rAttachRequest\x12+\n" +
 	"\x05hello\x18\x01 \x01(\v2\x13.callboard.v1.HelloH\x00R\x05hello\x127\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x17.callboard.v1.HeartbeatH\x00R\theartbeat\x125\n" +
@@ -2446,7 +2919,8 @@ const file_callboard_v1_agent_proto_rawDesc = "" +
 	"\x05slots\x18\x04 \x01(\v2\x19.callboard.v1.SlotsChangeH\x00R\x05slots\x122\n" +
 	"\x05drain\x18\x05 \x01(\v2\x1a.callboard.v1.DrainRequestH\x00R\x05drain\x12<\n" +
 	"\bmessages\x18\x06 \x01(\v2\x1e.callboard.v1.MessageSendBatchH\x00R\bmessages\x12W\n" +
-	"\x10acknowledgements\x18\a \x01(\v2).callboard.v1.MessageAcknowledgementBatchH\x00R\x10acknowledgementsB\a\n" +
+	"\x10acknowledgements\x18\a \x01(\v2).callboard.v1.MessageAcknowledgementBatchH\x00R\x10acknowledgements\x126\n" +
+	"\x06awaits\x18\b \x01(\v2\x1c.callboard.v1.TaskAwaitBatchH\x00R\x06awaitsB\a\n" +
 	"\x05frame\"\x91\x02\n" +
 	"\x05Hello\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x124\n" +
@@ -2459,7 +2933,7 @@ const file_callboard_v1_agent_proto_rawDesc = "" +
 	"\x0emessage_window\x18\a \x01(\x05R\rmessageWindow\"\v\n" +
 	"\tHeartbeat\"=\n" +
 	"\vReportBatch\x12.\n" +
-	"\areports\x18\x01 \x03(\v2\x14.callboard.v1.ReportR\areports\"\xdd\x03\n" +
+	"\areports\x18\x01 \x03(\v2\x14.callboard.v1.ReportR\areports\"\xef\x04\n" +
 	"\x06Report\x12\x1b\n" +
 	"\treport_id\x18\x01 \x01(\x03R\breportId\x12/\n" +
 	"\aattempt\x18\x02 \x01(\v2\x15.callboard.v1.AttemptR\aattempt\x124\n" +
@@ -2471,7 +2945,11 @@ const file_callboard_v1_agent_proto_rawDesc = "" +
 	"checkpoint\x128\n" +
 	"\tcompleted\x18\a \x01(\v2\x18.callboard.v1.CompletionH\x00R\tcompleted\x125\n" +
 	"\x06failed\x18\b \x01(\v2\x1b.callboard.v1.FailureReportH\x00R\x06failed\x12.\n" +
-	"\x04step\x18\t \x01(\v2\x18.callboard.v1.StepRecordH\x00R\x04stepB\x06\n" +
+	"\x04step\x18\t \x01(\v2\x18.callboard.v1.StepRecordH\x00R\x04step\x12+\n" +
+	"\x05pause\x18\n" +
+	" \x01(\v2\x13.callboard.v1.PauseH\x00R\x05pause\x12.\n" +
+	"\x06resume\x18\v \x01(\v2\x14.callboard.v1.ResumeH\x00R\x06resume\x123\n" +
+	"\x06output\x18\f \x01(\v2\x19.callboard.v1.OutputBatchH\x00R\x06outputB\x06\n" +
 	"\x04kind\"\n" +
 	"\n" +
 	"\bAccepted\"\"\n" +
@@ -2489,10 +2967,14 @@ const file_callboard_v1_agent_proto_rawDesc = "" +
 	"Completion\x12-\n" +
 	"\x06result\x18\x01 \x01(\v2\x15.callboard.v1.PayloadR\x06result\"@\n" +
 	"\rFailureReport\x12/\n" +
-	"\afailure\x18\x01 \x01(\v2\x15.callboard.v1.FailureR\afailure\"#\n" +
+	"\afailure\x18\x01 \x01(\v2\x15.callboard.v1.FailureR\afailure\"\a\n" +
+	"\x05Pause\"\b\n" +
+	"\x06Resume\"+\n" +
+	"\x0eTaskAwaitBatch\x12\x19\n" +
+	"\btask_ids\x18\x01 \x03(\tR\ataskIds\"#\n" +
 	"\vSlotsChange\x12\x14\n" +
 	"\x05slots\x18\x01 \x01(\x05R\x05slots\"\x0e\n" +
-	"\fDrainRequest\"\x90\x04\n" +
+	"\fDrainRequest\"\x8e\x05\n" +
 	"\x0eAttachResponse\x121\n" +
 	"\awelcome\x18\x01 \x01(\v2\x15.callboard.v1.WelcomeH\x00R\awelcome\x12A\n" +
 	"\vassignments\x18\x02 \x01(\v2\x1d.callboard.v1.AssignmentBatchH\x00R\vassignments\x128\n" +
@@ -2501,7 +2983,10 @@ const file_callboard_v1_agent_proto_rawDesc = "" +
 	"\x05drain\x18\x05 \x01(\v2\x19.callboard.v1.DrainNoticeH\x00R\x05drain\x127\n" +
 	"\theartbeat\x18\x06 \x01(\v2\x17.callboard.v1.HeartbeatH\x00R\theartbeat\x12@\n" +
 	"\bmessages\x18\a \x01(\v2\".callboard.v1.MessageDeliveryBatchH\x00R\bmessages\x12N\n" +
-	"\x10message_receipts\x18\b \x01(\v2!.callboard.v1.MessageReceiptBatchH\x00R\x0fmessageReceiptsB\a\n" +
+	"\x10message_receipts\x18\b \x01(\v2!.callboard.v1.MessageReceiptBatchH\x00R\x0fmessageReceipts\x129\n" +
+	"\ttask_ends\x18\t \x01(\v2\x1a.callboard.v1.TaskEndBatchH\x00R\btaskEnds\x12A\n" +
+	"\vresumptions\x18\n" +
+	" \x01(\v2\x1d.callboard.v1.ResumptionBatchH\x00R\vresumptionsB\a\n" +
 	"\x05frame\"\xd4\x02\n" +
 	"\aWelcome\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12#\n" +
@@ -2546,7 +3031,22 @@ const file_callboard_v1_agent_proto_rawDesc = "" +
 	"\fCancellation\x12/\n" +
 	"\aattempt\x18\x01 \x01(\v2\x15.callboard.v1.AttemptR\aattempt\x128\n" +
 	"\x06reason\x18\x02 \x01(\x0e2 .callboard.v1.CancellationReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"c\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"9\n" +
+	"\fTaskEndBatch\x12)\n" +
+	"\x04ends\x18\x01 \x03(\v2\x15.callboard.v1.TaskEndR\x04ends\"\xea\x01\n" +
+	"\aTaskEnd\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12-\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x17.callboard.v1.TaskStateR\x05state\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\x05R\x03run\x12-\n" +
+	"\x06result\x18\x04 \x01(\v2\x15.callboard.v1.PayloadR\x06result\x12/\n" +
+	"\afailure\x18\x05 \x01(\v2\x15.callboard.v1.FailureR\afailure\x12%\n" +
+	"\x0eresult_omitted\x18\x06 \x01(\bR\rresultOmitted\"M\n" +
+	"\x0fResumptionBatch\x12:\n" +
+	"\vresumptions\x18\x01 \x03(\v2\x18.callboard.v1.ResumptionR\vresumptions\"u\n" +
+	"\n" +
+	"Resumption\x12/\n" +
+	"\aattempt\x18\x01 \x01(\v2\x15.callboard.v1.AttemptR\aattempt\x126\n" +
+	"\bdeadline\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"c\n" +
 	"\vDrainNotice\x12\x1c\n" +
 	"\tendpoints\x18\x01 \x03(\tR\tendpoints\x126\n" +
 	"\bdeadline\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline*\xaf\x01\n" +
@@ -2583,7 +3083,7 @@ func file_callboard_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_callboard_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_callboard_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_callboard_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_callboard_v1_agent_proto_goTypes = []any{
 	(AgentState)(0),                     // 0: callboard.v1.AgentState
 	(ReceiptStatus)(0),                  // 1: callboard.v1.ReceiptStatus
@@ -2603,97 +3103,118 @@ var file_callboard_v1_agent_proto_goTypes = []any{
 	(*Checkpoint)(nil),                  // 15: callboard.v1.Checkpoint
 	(*Completion)(nil),                  // 16: callboard.v1.Completion
 	(*FailureReport)(nil),               // 17: callboard.v1.FailureReport
-	(*SlotsChange)(nil),                 // 18: callboard.v1.SlotsChange
-	(*DrainRequest)(nil),                // 19: callboard.v1.DrainRequest
-	(*AttachResponse)(nil),              // 20: callboard.v1.AttachResponse
-	(*Welcome)(nil),                     // 21: callboard.v1.Welcome
-	(*AssignmentBatch)(nil),             // 22: callboard.v1.AssignmentBatch
-	(*Assignment)(nil),                  // 23: callboard.v1.Assignment
-	(*ReceiptBatch)(nil),                // 24: callboard.v1.ReceiptBatch
-	(*Receipt)(nil),                     // 25: callboard.v1.Receipt
-	(*CancellationBatch)(nil),           // 26: callboard.v1.CancellationBatch
-	(*Cancellation)(nil),                // 27: callboard.v1.Cancellation
-	(*DrainNotice)(nil),                 // 28: callboard.v1.DrainNotice
-	nil,                                 // 29: callboard.v1.AgentProfile.LabelsEntry
-	nil,                                 // 30: callboard.v1.AgentProfile.ResourcesEntry
-	(*timestamppb.Timestamp)(nil),       // 31: google.protobuf.Timestamp
-	(*MessageSendBatch)(nil),            // 32: callboard.v1.MessageSendBatch
-	(*MessageAcknowledgementBatch)(nil), // 33: callboard.v1.MessageAcknowledgementBatch
-	(*StepRecord)(nil),                  // 34: callboard.v1.StepRecord
-	(*Payload)(nil),                     // 35: callboard.v1.Payload
-	(*Failure)(nil),                     // 36: callboard.v1.Failure
-	(*MessageDeliveryBatch)(nil),        // 37: callboard.v1.MessageDeliveryBatch
-	(*MessageReceiptBatch)(nil),         // 38: callboard.v1.MessageReceiptBatch
-	(*durationpb.Duration)(nil),         // 39: google.protobuf.Duration
-	(*TaskSpec)(nil),                    // 40: callboard.v1.TaskSpec
-	(*DependencyResult)(nil),            // 41: callboard.v1.DependencyResult
-	(*Step)(nil),                        // 42: callboard.v1.Step
-	(ErrorReason)(0),                    // 43: callboard.v1.ErrorReason
-	(TaskState)(0),                      // 44: callboard.v1.TaskState
+	(*Pause)(nil),                       // 18: callboard.v1.Pause
+	(*Resume)(nil),                      // 19: callboard.v1.Resume
+	(*TaskAwaitBatch)(nil),              // 20: callboard.v1.TaskAwaitBatch
+	(*SlotsChange)(nil),                 // 21: callboard.v1.SlotsChange
+	(*DrainRequest)(nil),                // 22: callboard.v1.DrainRequest
+	(*AttachResponse)(nil),              // 23: callboard.v1.AttachResponse
+	(*Welcome)(nil),                     // 24: callboard.v1.Welcome
+	(*AssignmentBatch)(nil),             // 25: callboard.v1.AssignmentBatch
+	(*Assignment)(nil),                  // 26: callboard.v1.Assignment
+	(*ReceiptBatch)(nil),                // 27: callboard.v1.ReceiptBatch
+	(*Receipt)(nil),                     // 28: callboard.v1.Receipt
+	(*CancellationBatch)(nil),           // 29: callboard.v1.CancellationBatch
+	(*Cancellation)(nil),                // 30: callboard.v1.Cancellation
+	(*TaskEndBatch)(nil),                // 31: callboard.v1.TaskEndBatch
+	(*TaskEnd)(nil),                     // 32: callboard.v1.TaskEnd
+	(*ResumptionBatch)(nil),             // 33: callboard.v1.ResumptionBatch
+	(*Resumption)(nil),                  // 34: callboard.v1.Resumption
+	(*DrainNotice)(nil),                 // 35: callboard.v1.DrainNotice
+	nil,                                 // 36: callboard.v1.AgentProfile.LabelsEntry
+	nil,                                 // 37: callboard.v1.AgentProfile.ResourcesEntry
+	(*timestamppb.Timestamp)(nil),       // 38: google.protobuf.Timestamp
+	(*MessageSendBatch)(nil),            // 39: callboard.v1.MessageSendBatch
+	(*MessageAcknowledgementBatch)(nil), // 40: callboard.v1.MessageAcknowledgementBatch
+	(*StepRecord)(nil),                  // 41: callboard.v1.StepRecord
+	(*OutputBatch)(nil),                 // 42: callboard.v1.OutputBatch
+	(*Payload)(nil),                     // 43: callboard.v1.Payload
+	(*Failure)(nil),                     // 44: callboard.v1.Failure
+	(*MessageDeliveryBatch)(nil),        // 45: callboard.v1.MessageDeliveryBatch
+	(*MessageReceiptBatch)(nil),         // 46: callboard.v1.MessageReceiptBatch
+	(*durationpb.Duration)(nil),         // 47: google.protobuf.Duration
+	(*TaskSpec)(nil),                    // 48: callboard.v1.TaskSpec
+	(*DependencyResult)(nil),            // 49: callboard.v1.DependencyResult
+	(*Step)(nil),                        // 50: callboard.v1.Step
+	(ErrorReason)(0),                    // 51: callboard.v1.ErrorReason
+	(TaskState)(0),                      // 52: callboard.v1.TaskState
 }
 var file_callboard_v1_agent_proto_depIdxs = []int32{
-	29, // 0: callboard.v1.AgentProfile.labels:type_name -> callboard.v1.AgentProfile.LabelsEntry
-	30, // 1: callboard.v1.AgentProfile.resources:type_name -> callboard.v1.AgentProfile.ResourcesEntry
+	36, // 0: callboard.v1.AgentProfile.labels:type_name -> callboard.v1.AgentProfile.LabelsEntry
+	37, // 1: callboard.v1.AgentProfile.resources:type_name -> callboard.v1.AgentProfile.ResourcesEntry
 	4,  // 2: callboard.v1.AgentProfile.handles:type_name -> callboard.v1.TaskHandler
 	3,  // 3: callboard.v1.Agent.profile:type_name -> callboard.v1.AgentProfile
 	0,  // 4: callboard.v1.Agent.state:type_name -> callboard.v1.AgentState
-	31, // 5: callboard.v1.Agent.created_at:type_name -> google.protobuf.Timestamp
-	31, // 6: callboard.v1.Agent.attached_at:type_name -> google.protobuf.Timestamp
-	31, // 7: callboard.v1.Agent.detached_at:type_name -> google.protobuf.Timestamp
+	38, // 5: callboard.v1.Agent.created_at:type_name -> google.protobuf.Timestamp
+	38, // 6: callboard.v1.Agent.attached_at:type_name -> google.protobuf.Timestamp
+	38, // 7: callboard.v1.Agent.detached_at:type_name -> google.protobuf.Timestamp
 	8,  // 8: callboard.v1.AttachRequest.hello:type_name -> callboard.v1.Hello
 	9,  // 9: callboard.v1.AttachRequest.heartbeat:type_name -> callboard.v1.Heartbeat
 	10, // 10: callboard.v1.AttachRequest.reports:type_name -> callboard.v1.ReportBatch
-	18, // 11: callboard.v1.AttachRequest.slots:type_name -> callboard.v1.SlotsChange
-	19, // 12: callboard.v1.AttachRequest.drain:type_name -> callboard.v1.DrainRequest
-	32, // 13: callboard.v1.AttachRequest.messages:type_name -> callboard.v1.MessageSendBatch
-	33, // 14: callboard.v1.AttachRequest.acknowledgements:type_name -> callboard.v1.MessageAcknowledgementBatch
-	3,  // 15: callboard.v1.Hello.profile:type_name -> callboard.v1.AgentProfile
-	6,  // 16: callboard.v1.Hello.held:type_name -> callboard.v1.Attempt
-	11, // 17: callboard.v1.ReportBatch.reports:type_name -> callboard.v1.Report
-	6,  // 18: callboard.v1.Report.attempt:type_name -> callboard.v1.Attempt
-	12, // 19: callboard.v1.Report.accepted:type_name -> callboard.v1.Accepted
-	13, // 20: callboard.v1.Report.rejected:type_name -> callboard.v1.Rejected
-	14, // 21: callboard.v1.Report.progress:type_name -> callboard.v1.Progress
-	15, // 22: callboard.v1.Report.checkpoint:type_name -> callboard.v1.Checkpoint
-	16, // 23: callboard.v1.Report.completed:type_name -> callboard.v1.Completion
-	17, // 24: callboard.v1.Report.failed:type_name -> callboard.v1.FailureReport
-	34, // 25: callboard.v1.Report.step:type_name -> callboard.v1.StepRecord
-	35, // 26: callboard.v1.Checkpoint.data:type_name -> callboard.v1.Payload
-	35, // 27: callboard.v1.Completion.result:type_name -> callboard.v1.Payload
-	36, // 28: callboard.v1.FailureReport.failure:type_name -> callboard.v1.Failure
-	21, // 29: callboard.v1.AttachResponse.welcome:type_name -> callboard.v1.Welcome
-	22, // 30: callboard.v1.AttachResponse.assignments:type_name -> callboard.v1.AssignmentBatch
-	24, // 31: callboard.v1.AttachResponse.receipts:type_name -> callboard.v1.ReceiptBatch
-	26, // 32: callboard.v1.AttachResponse.cancellations:type_name -> callboard.v1.CancellationBatch
-	28, // 33: callboard.v1.AttachResponse.drain:type_name -> callboard.v1.DrainNotice
-	9,  // 34: callboard.v1.AttachResponse.heartbeat:type_name -> callboard.v1.Heartbeat
-	37, // 35: callboard.v1.AttachResponse.messages:type_name -> callboard.v1.MessageDeliveryBatch
-	38, // 36: callboard.v1.AttachResponse.message_receipts:type_name -> callboard.v1.MessageReceiptBatch
-	39, // 37: callboard.v1.Welcome.lease:type_name -> google.protobuf.Duration
-	6,  // 38: callboard.v1.Welcome.held:type_name -> callboard.v1.Attempt
-	39, // 39: callboard.v1.Welcome.accept_within:type_name -> google.protobuf.Duration
-	23, // 40: callboard.v1.AssignmentBatch.assignments:type_name -> callboard.v1.Assignment
-	6,  // 41: callboard.v1.Assignment.attempt:type_name -> callboard.v1.Attempt
-	40, // 42: callboard.v1.Assignment.spec:type_name -> callboard.v1.TaskSpec
-	35, // 43: callboard.v1.Assignment.checkpoint:type_name -> callboard.v1.Payload
-	41, // 44: callboard.v1.Assignment.dependencies:type_name -> callboard.v1.DependencyResult
-	31, // 45: callboard.v1.Assignment.deadline:type_name -> google.protobuf.Timestamp
-	31, // 46: callboard.v1.Assignment.lease_expires_at:type_name -> google.protobuf.Timestamp
-	42, // 47: callboard.v1.Assignment.steps:type_name -> callboard.v1.Step
-	25, // 48: callboard.v1.ReceiptBatch.receipts:type_name -> callboard.v1.Receipt
-	6,  // 49: callboard.v1.Receipt.attempt:type_name -> callboard.v1.Attempt
-	1,  // 50: callboard.v1.Receipt.status:type_name -> callboard.v1.ReceiptStatus
-	43, // 51: callboard.v1.Receipt.reason:type_name -> callboard.v1.ErrorReason
-	44, // 52: callboard.v1.Receipt.state:type_name -> callboard.v1.TaskState
-	27, // 53: callboard.v1.CancellationBatch.cancellations:type_name -> callboard.v1.Cancellation
-	6,  // 54: callboard.v1.Cancellation.attempt:type_name -> callboard.v1.Attempt
-	2,  // 55: callboard.v1.Cancellation.reason:type_name -> callboard.v1.CancellationReason
-	31, // 56: callboard.v1.DrainNotice.deadline:type_name -> google.protobuf.Timestamp
-	57, // [57:57] is the sub-list for method output_type
-	57, // [57:57] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	21, // 11: callboard.v1.AttachRequest.slots:type_name -> callboard.v1.SlotsChange
+	22, // 12: callboard.v1.AttachRequest.drain:type_name -> callboard.v1.DrainRequest
+	39, // 13: callboard.v1.AttachRequest.messages:type_name -> callboard.v1.MessageSendBatch
+	40, // 14: callboard.v1.AttachRequest.acknowledgements:type_name -> callboard.v1.MessageAcknowledgementBatch
+	20, // 15: callboard.v1.AttachRequest.awaits:type_name -> callboard.v1.TaskAwaitBatch
+	3,  // 16: callboard.v1.Hello.profile:type_name -> callboard.v1.AgentProfile
+	6,  // 17: callboard.v1.Hello.held:type_name -> callboard.v1.Attempt
+	11, // 18: callboard.v1.ReportBatch.reports:type_name -> callboard.v1.Report
+	6,  // 19: callboard.v1.Report.attempt:type_name -> callboard.v1.Attempt
+	12, // 20: callboard.v1.Report.accepted:type_name -> callboard.v1.Accepted
+	13, // 21: callboard.v1.Report.rejected:type_name -> callboard.v1.Rejected
+	14, // 22: callboard.v1.Report.progress:type_name -> callboard.v1.Progress
+	15, // 23: callboard.v1.Report.checkpoint:type_name -> callboard.v1.Checkpoint
+	16, // 24: callboard.v1.Report.completed:type_name -> callboard.v1.Completion
+	17, // 25: callboard.v1.Report.failed:type_name -> callboard.v1.FailureReport
+	41, // 26: callboard.v1.Report.step:type_name -> callboard.v1.StepRecord
+	18, // 27: callboard.v1.Report.pause:type_name -> callboard.v1.Pause
+	19, // 28: callboard.v1.Report.resume:type_name -> callboard.v1.Resume
+	42, // 29: callboard.v1.Report.output:type_name -> callboard.v1.OutputBatch
+	43, // 30: callboard.v1.Checkpoint.data:type_name -> callboard.v1.Payload
+	43, // 31: callboard.v1.Completion.result:type_name -> callboard.v1.Payload
+	44, // 32: callboard.v1.FailureReport.failure:type_name -> callboard.v1.Failure
+	24, // 33: callboard.v1.AttachResponse.welcome:type_name -> callboard.v1.Welcome
+	25, // 34: callboard.v1.AttachResponse.assignments:type_name -> callboard.v1.AssignmentBatch
+	27, // 35: callboard.v1.AttachResponse.receipts:type_name -> callboard.v1.ReceiptBatch
+	29, // 36: callboard.v1.AttachResponse.cancellations:type_name -> callboard.v1.CancellationBatch
+	35, // 37: callboard.v1.AttachResponse.drain:type_name -> callboard.v1.DrainNotice
+	9,  // 38: callboard.v1.AttachResponse.heartbeat:type_name -> callboard.v1.Heartbeat
+	45, // 39: callboard.v1.AttachResponse.messages:type_name -> callboard.v1.MessageDeliveryBatch
+	46, // 40: callboard.v1.AttachResponse.message_receipts:type_name -> callboard.v1.MessageReceiptBatch
+	31, // 41: callboard.v1.AttachResponse.task_ends:type_name -> callboard.v1.TaskEndBatch
+	33, // 42: callboard.v1.AttachResponse.resumptions:type_name -> callboard.v1.ResumptionBatch
+	47, // 43: callboard.v1.Welcome.lease:type_name -> google.protobuf.Duration
+	6,  // 44: callboard.v1.Welcome.held:type_name -> callboard.v1.Attempt
+	47, // 45: callboard.v1.Welcome.accept_within:type_name -> google.protobuf.Duration
+	26, // 46: callboard.v1.AssignmentBatch.assignments:type_name -> callboard.v1.Assignment
+	6,  // 47: callboard.v1.Assignment.attempt:type_name -> callboard.v1.Attempt
+	48, // 48: callboard.v1.Assignment.spec:type_name -> callboard.v1.TaskSpec
+	43, // 49: callboard.v1.Assignment.checkpoint:type_name -> callboard.v1.Payload
+	49, // 50: callboard.v1.Assignment.dependencies:type_name -> callboard.v1.DependencyResult
+	38, // 51: callboard.v1.Assignment.deadline:type_name -> google.protobuf.Timestamp
+	38, // 52: callboard.v1.Assignment.lease_expires_at:type_name -> google.protobuf.Timestamp
+	50, // 53: callboard.v1.Assignment.steps:type_name -> callboard.v1.Step
+	28, // 54: callboard.v1.ReceiptBatch.receipts:type_name -> callboard.v1.Receipt
+	6,  // 55: callboard.v1.Receipt.attempt:type_name -> callboard.v1.Attempt
+	1,  // 56: callboard.v1.Receipt.status:type_name -> callboard.v1.ReceiptStatus
+	51, // 57: callboard.v1.Receipt.reason:type_name -> callboard.v1.ErrorReason
+	52, // 58: callboard.v1.Receipt.state:type_name -> callboard.v1.TaskState
+	30, // 59: callboard.v1.CancellationBatch.cancellations:type_name -> callboard.v1.Cancellation
+	6,  // 60: callboard.v1.Cancellation.attempt:type_name -> callboard.v1.Attempt
+	2,  // 61: callboard.v1.Cancellation.reason:type_name -> callboard.v1.CancellationReason
+	32, // 62: callboard.v1.TaskEndBatch.ends:type_name -> callboard.v1.TaskEnd
+	52, // 63: callboard.v1.TaskEnd.state:type_name -> callboard.v1.TaskState
+	43, // 64: callboard.v1.TaskEnd.result:type_name -> callboard.v1.Payload
+	44, // 65: callboard.v1.TaskEnd.failure:type_name -> callboard.v1.Failure
+	34, // 66: callboard.v1.ResumptionBatch.resumptions:type_name -> callboard.v1.Resumption
+	6,  // 67: callboard.v1.Resumption.attempt:type_name -> callboard.v1.Attempt
+	38, // 68: callboard.v1.Resumption.deadline:type_name -> google.protobuf.Timestamp
+	38, // 69: callboard.v1.DrainNotice.deadline:type_name -> google.protobuf.Timestamp
+	70, // [70:70] is the sub-list for method output_type
+	70, // [70:70] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_agent_proto_init() }
@@ -2703,6 +3224,7 @@ func file_callboard_v1_agent_proto_init() {
 	}
 	file_callboard_v1_error_proto_init()
 	file_callboard_v1_message_proto_init()
+	file_callboard_v1_output_proto_init()
 	file_callboard_v1_payload_proto_init()
 	file_callboard_v1_step_proto_init()
 	file_callboard_v1_task_proto_init()
@@ -2715,6 +3237,7 @@ func file_callboard_v1_agent_proto_init() {
 		(*AttachRequest_Drain)(nil),
 		(*AttachRequest_Messages)(nil),
 		(*AttachRequest_Acknowledgements)(nil),
+		(*AttachRequest_Awaits)(nil),
 	}
 	file_callboard_v1_agent_proto_msgTypes[8].OneofWrappers = []any{
 		(*Report_Accepted)(nil),
@@ -2724,9 +3247,12 @@ func file_callboard_v1_agent_proto_init() {
 		(*Report_Completed)(nil),
 		(*Report_Failed)(nil),
 		(*Report_Step)(nil),
+		(*Report_Pause)(nil),
+		(*Report_Resume)(nil),
+		(*Report_Output)(nil),
 	}
 	file_callboard_v1_agent_proto_msgTypes[11].OneofWrappers = []any{}
-	file_callboard_v1_agent_proto_msgTypes[17].OneofWrappers = []any{
+	file_callboard_v1_agent_proto_msgTypes[20].OneofWrappers = []any{
 		(*AttachResponse_Welcome)(nil),
 		(*AttachResponse_Assignments)(nil),
 		(*AttachResponse_Receipts)(nil),
@@ -2735,6 +3261,8 @@ func file_callboard_v1_agent_proto_init() {
 		(*AttachResponse_Heartbeat)(nil),
 		(*AttachResponse_Messages)(nil),
 		(*AttachResponse_MessageReceipts)(nil),
+		(*AttachResponse_TaskEnds)(nil),
+		(*AttachResponse_Resumptions)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2742,7 +3270,7 @@ func file_callboard_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_agent_proto_rawDesc), len(file_callboard_v1_agent_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   28,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -176,7 +176,9 @@ type HeartbeatTaskRequest struct {
 	// What the next attempt is to begin from, if anything.
 	Checkpoint *Payload `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	// Steps that are done, if any. At most 100, together at most 3 MiB.
-	Steps         []*StepRecord `protobuf:"bytes,6,rep,name=steps,proto3" json:"steps,omitempty"`
+	Steps []*StepRecord `protobuf:"bytes,6,rep,name=steps,proto3" json:"steps,omitempty"`
+	// Output that the handler gave, if any.
+	Output        *OutputBatch `protobuf:"bytes,7,opt,name=output,proto3" json:"output,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +251,13 @@ func (x *HeartbeatTaskRequest) GetCheckpoint() *Payload {
 func (x *HeartbeatTaskRequest) GetSteps() []*StepRecord {
 	if x != nil {
 		return x.Steps
+	}
+	return nil
+}
+
+func (x *HeartbeatTaskRequest) GetOutput() *OutputBatch {
+	if x != nil {
+		return x.Output
 	}
 	return nil
 }
@@ -564,6 +573,160 @@ func (x *FailTaskResponse) GetReceipt() *TaskReceipt {
 	return nil
 }
 
+// Asks for a child of a leased task.
+type CreateChildRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace; empty means `default`.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The lease of the parent.
+	Parent *Attempt `protobuf:"bytes,2,opt,name=parent,proto3" json:"parent,omitempty"`
+	// What the parent's handler calls the child: 1 to 128 bytes. With
+	// `occurrence` it is the child's key within the parent's run: a child that is
+	// there is the answer, whatever `task` says, but for its type: another type
+	// is refused with CHILD_EXISTS.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// How many children of this name the attempt began before it: 0 for the
+	// first.
+	Occurrence int32 `protobuf:"varint,4,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
+	// What the child is. Headers of the parent that it doesn't name are copied to
+	// it. A run has at most 1,000 children, and children stand at most 32 deep;
+	// more is refused with LIMIT_REACHED. A parent can't be a dependency of its
+	// child.
+	Task *TaskSpec `protobuf:"bytes,5,opt,name=task,proto3" json:"task,omitempty"`
+	// What becomes of the child when the parent's run ends. Default CANCEL.
+	OnParentEnd ParentEndAction `protobuf:"varint,6,opt,name=on_parent_end,json=onParentEnd,proto3,enum=callboard.v1.ParentEndAction" json:"on_parent_end,omitempty"`
+	// Makes a repetition safe: at most 128 characters, remembered for 24 h. The
+	// child's key makes it safe as well, and for longer.
+	RequestId     string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateChildRequest) Reset() {
+	*x = CreateChildRequest{}
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateChildRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateChildRequest) ProtoMessage() {}
+
+func (x *CreateChildRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateChildRequest.ProtoReflect.Descriptor instead.
+func (*CreateChildRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CreateChildRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *CreateChildRequest) GetParent() *Attempt {
+	if x != nil {
+		return x.Parent
+	}
+	return nil
+}
+
+func (x *CreateChildRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateChildRequest) GetOccurrence() int32 {
+	if x != nil {
+		return x.Occurrence
+	}
+	return 0
+}
+
+func (x *CreateChildRequest) GetTask() *TaskSpec {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *CreateChildRequest) GetOnParentEnd() ParentEndAction {
+	if x != nil {
+		return x.OnParentEnd
+	}
+	return ParentEndAction_PARENT_END_ACTION_UNSPECIFIED
+}
+
+func (x *CreateChildRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// The child created, or the one that was there.
+type CreateChildResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was done. `existing`: it was there.
+	Receipt       *TaskReceipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateChildResponse) Reset() {
+	*x = CreateChildResponse{}
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateChildResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateChildResponse) ProtoMessage() {}
+
+func (x *CreateChildResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateChildResponse.ProtoReflect.Descriptor instead.
+func (*CreateChildResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CreateChildResponse) GetReceipt() *TaskReceipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
 // Asks for one agent.
 type GetAgentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -577,7 +740,7 @@ type GetAgentRequest struct {
 
 func (x *GetAgentRequest) Reset() {
 	*x = GetAgentRequest{}
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[8]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -589,7 +752,7 @@ func (x *GetAgentRequest) String() string {
 func (*GetAgentRequest) ProtoMessage() {}
 
 func (x *GetAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[8]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -602,7 +765,7 @@ func (x *GetAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgentRequest.ProtoReflect.Descriptor instead.
 func (*GetAgentRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{8}
+	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetAgentRequest) GetNamespace() string {
@@ -630,7 +793,7 @@ type GetAgentResponse struct {
 
 func (x *GetAgentResponse) Reset() {
 	*x = GetAgentResponse{}
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[9]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +805,7 @@ func (x *GetAgentResponse) String() string {
 func (*GetAgentResponse) ProtoMessage() {}
 
 func (x *GetAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[9]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +818,7 @@ func (x *GetAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgentResponse.ProtoReflect.Descriptor instead.
 func (*GetAgentResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{9}
+	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetAgentResponse) GetAgent() *Agent {
@@ -684,7 +847,7 @@ type ListAgentsRequest struct {
 
 func (x *ListAgentsRequest) Reset() {
 	*x = ListAgentsRequest{}
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[10]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +859,7 @@ func (x *ListAgentsRequest) String() string {
 func (*ListAgentsRequest) ProtoMessage() {}
 
 func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[10]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +872,7 @@ func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{10}
+	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListAgentsRequest) GetNamespace() string {
@@ -760,7 +923,7 @@ type ListAgentsResponse struct {
 
 func (x *ListAgentsResponse) Reset() {
 	*x = ListAgentsResponse{}
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[11]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -772,7 +935,7 @@ func (x *ListAgentsResponse) String() string {
 func (*ListAgentsResponse) ProtoMessage() {}
 
 func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[11]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -785,7 +948,7 @@ func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{11}
+	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListAgentsResponse) GetAgents() []*Agent {
@@ -817,7 +980,7 @@ type CordonAgentRequest struct {
 
 func (x *CordonAgentRequest) Reset() {
 	*x = CordonAgentRequest{}
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[12]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +992,7 @@ func (x *CordonAgentRequest) String() string {
 func (*CordonAgentRequest) ProtoMessage() {}
 
 func (x *CordonAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[12]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +1005,7 @@ func (x *CordonAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CordonAgentRequest.ProtoReflect.Descriptor instead.
 func (*CordonAgentRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{12}
+	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CordonAgentRequest) GetNamespace() string {
@@ -877,7 +1040,7 @@ type CordonAgentResponse struct {
 
 func (x *CordonAgentResponse) Reset() {
 	*x = CordonAgentResponse{}
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[13]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +1052,7 @@ func (x *CordonAgentResponse) String() string {
 func (*CordonAgentResponse) ProtoMessage() {}
 
 func (x *CordonAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[13]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +1065,7 @@ func (x *CordonAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CordonAgentResponse.ProtoReflect.Descriptor instead.
 func (*CordonAgentResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{13}
+	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CordonAgentResponse) GetAgent() *Agent {
@@ -927,7 +1090,7 @@ type UncordonAgentRequest struct {
 
 func (x *UncordonAgentRequest) Reset() {
 	*x = UncordonAgentRequest{}
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[14]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1102,7 @@ func (x *UncordonAgentRequest) String() string {
 func (*UncordonAgentRequest) ProtoMessage() {}
 
 func (x *UncordonAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[14]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1115,7 @@ func (x *UncordonAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UncordonAgentRequest.ProtoReflect.Descriptor instead.
 func (*UncordonAgentRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{14}
+	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UncordonAgentRequest) GetNamespace() string {
@@ -987,7 +1150,7 @@ type UncordonAgentResponse struct {
 
 func (x *UncordonAgentResponse) Reset() {
 	*x = UncordonAgentResponse{}
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[15]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1162,7 @@ func (x *UncordonAgentResponse) String() string {
 func (*UncordonAgentResponse) ProtoMessage() {}
 
 func (x *UncordonAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[15]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1175,7 @@ func (x *UncordonAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UncordonAgentResponse.ProtoReflect.Descriptor instead.
 func (*UncordonAgentResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{15}
+	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UncordonAgentResponse) GetAgent() *Agent {
@@ -1037,7 +1200,7 @@ type RemoveAgentRequest struct {
 
 func (x *RemoveAgentRequest) Reset() {
 	*x = RemoveAgentRequest{}
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[16]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1049,7 +1212,7 @@ func (x *RemoveAgentRequest) String() string {
 func (*RemoveAgentRequest) ProtoMessage() {}
 
 func (x *RemoveAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[16]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1062,7 +1225,7 @@ func (x *RemoveAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAgentRequest.ProtoReflect.Descriptor instead.
 func (*RemoveAgentRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{16}
+	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RemoveAgentRequest) GetNamespace() string {
@@ -1095,7 +1258,7 @@ type RemoveAgentResponse struct {
 
 func (x *RemoveAgentResponse) Reset() {
 	*x = RemoveAgentResponse{}
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[17]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1270,7 @@ func (x *RemoveAgentResponse) String() string {
 func (*RemoveAgentResponse) ProtoMessage() {}
 
 func (x *RemoveAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_agent_service_proto_msgTypes[17]
+	mi := &file_callboard_v1_agent_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,14 +1283,14 @@ func (x *RemoveAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveAgentResponse.ProtoReflect.Descriptor instead.
 func (*RemoveAgentResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{17}
+	return file_callboard_v1_agent_service_proto_rawDescGZIP(), []int{19}
 }
 
 var File_callboard_v1_agent_service_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_agent_service_proto_rawDesc = "" +
 	"\n" +
-	" callboard/v1/agent_service.proto\x12\fcallboard.v1\x1a\x18callboard/v1/agent.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/step.proto\x1a\x17callboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x02\n" +
+	" callboard/v1/agent_service.proto\x12\fcallboard.v1\x1a\x18callboard/v1/agent.proto\x1a\x18callboard/v1/child.proto\x1a\x19callboard/v1/output.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/step.proto\x1a\x17callboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x02\n" +
 	"\x11ClaimTasksRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x124\n" +
 	"\aprofile\x18\x02 \x01(\v2\x1a.callboard.v1.AgentProfileR\aprofile\x12\x1b\n" +
@@ -1137,7 +1300,7 @@ const file_callboard_v1_agent_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x06 \x01(\tR\trequestId\"P\n" +
 	"\x12ClaimTasksResponse\x12:\n" +
-	"\vassignments\x18\x01 \x03(\v2\x18.callboard.v1.AssignmentR\vassignments\"\xb1\x02\n" +
+	"\vassignments\x18\x01 \x03(\v2\x18.callboard.v1.AssignmentR\vassignments\"\xe4\x02\n" +
 	"\x14HeartbeatTaskRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12/\n" +
 	"\aattempt\x18\x02 \x01(\v2\x15.callboard.v1.AttemptR\aattempt\x12/\n" +
@@ -1146,7 +1309,8 @@ const file_callboard_v1_agent_service_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x05 \x01(\v2\x15.callboard.v1.PayloadR\n" +
 	"checkpoint\x12.\n" +
-	"\x05steps\x18\x06 \x03(\v2\x18.callboard.v1.StepRecordR\x05steps\"\x88\x01\n" +
+	"\x05steps\x18\x06 \x03(\v2\x18.callboard.v1.StepRecordR\x05steps\x121\n" +
+	"\x06output\x18\a \x01(\v2\x19.callboard.v1.OutputBatchR\x06output\"\x88\x01\n" +
 	"\x15HeartbeatTaskResponse\x12D\n" +
 	"\x10lease_expires_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x0eleaseExpiresAt\x12)\n" +
 	"\x10cancel_requested\x18\x02 \x01(\bR\x0fcancelRequested\"\xc8\x01\n" +
@@ -1167,6 +1331,19 @@ const file_callboard_v1_agent_service_proto_rawDesc = "" +
 	"request_id\x18\x04 \x01(\tR\trequestId\x12\x14\n" +
 	"\x05agent\x18\x05 \x01(\tR\x05agent\"G\n" +
 	"\x10FailTaskResponse\x123\n" +
+	"\areceipt\x18\x01 \x01(\v2\x19.callboard.v1.TaskReceiptR\areceipt\"\xa3\x02\n" +
+	"\x12CreateChildRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12-\n" +
+	"\x06parent\x18\x02 \x01(\v2\x15.callboard.v1.AttemptR\x06parent\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"occurrence\x18\x04 \x01(\x05R\n" +
+	"occurrence\x12*\n" +
+	"\x04task\x18\x05 \x01(\v2\x16.callboard.v1.TaskSpecR\x04task\x12A\n" +
+	"\ron_parent_end\x18\x06 \x01(\x0e2\x1d.callboard.v1.ParentEndActionR\vonParentEnd\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\a \x01(\tR\trequestId\"J\n" +
+	"\x13CreateChildResponse\x123\n" +
 	"\areceipt\x18\x01 \x01(\v2\x19.callboard.v1.TaskReceiptR\areceipt\"C\n" +
 	"\x0fGetAgentRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
@@ -1203,14 +1380,15 @@ const file_callboard_v1_agent_service_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\"\x15\n" +
-	"\x13RemoveAgentResponse2\xc2\x06\n" +
+	"\x13RemoveAgentResponse2\x96\a\n" +
 	"\fAgentService\x12G\n" +
 	"\x06Attach\x12\x1b.callboard.v1.AttachRequest\x1a\x1c.callboard.v1.AttachResponse(\x010\x01\x12O\n" +
 	"\n" +
 	"ClaimTasks\x12\x1f.callboard.v1.ClaimTasksRequest\x1a .callboard.v1.ClaimTasksResponse\x12X\n" +
 	"\rHeartbeatTask\x12\".callboard.v1.HeartbeatTaskRequest\x1a#.callboard.v1.HeartbeatTaskResponse\x12U\n" +
 	"\fCompleteTask\x12!.callboard.v1.CompleteTaskRequest\x1a\".callboard.v1.CompleteTaskResponse\x12I\n" +
-	"\bFailTask\x12\x1d.callboard.v1.FailTaskRequest\x1a\x1e.callboard.v1.FailTaskResponse\x12I\n" +
+	"\bFailTask\x12\x1d.callboard.v1.FailTaskRequest\x1a\x1e.callboard.v1.FailTaskResponse\x12R\n" +
+	"\vCreateChild\x12 .callboard.v1.CreateChildRequest\x1a!.callboard.v1.CreateChildResponse\x12I\n" +
 	"\bGetAgent\x12\x1d.callboard.v1.GetAgentRequest\x1a\x1e.callboard.v1.GetAgentResponse\x12O\n" +
 	"\n" +
 	"ListAgents\x12\x1f.callboard.v1.ListAgentsRequest\x1a .callboard.v1.ListAgentsResponse\x12R\n" +
@@ -1231,7 +1409,7 @@ func file_callboard_v1_agent_service_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_agent_service_proto_rawDescData
 }
 
-var file_callboard_v1_agent_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_callboard_v1_agent_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_callboard_v1_agent_service_proto_goTypes = []any{
 	(*ClaimTasksRequest)(nil),     // 0: callboard.v1.ClaimTasksRequest
 	(*ClaimTasksResponse)(nil),    // 1: callboard.v1.ClaimTasksResponse
@@ -1241,78 +1419,90 @@ var file_callboard_v1_agent_service_proto_goTypes = []any{
 	(*CompleteTaskResponse)(nil),  // 5: callboard.v1.CompleteTaskResponse
 	(*FailTaskRequest)(nil),       // 6: callboard.v1.FailTaskRequest
 	(*FailTaskResponse)(nil),      // 7: callboard.v1.FailTaskResponse
-	(*GetAgentRequest)(nil),       // 8: callboard.v1.GetAgentRequest
-	(*GetAgentResponse)(nil),      // 9: callboard.v1.GetAgentResponse
-	(*ListAgentsRequest)(nil),     // 10: callboard.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),    // 11: callboard.v1.ListAgentsResponse
-	(*CordonAgentRequest)(nil),    // 12: callboard.v1.CordonAgentRequest
-	(*CordonAgentResponse)(nil),   // 13: callboard.v1.CordonAgentResponse
-	(*UncordonAgentRequest)(nil),  // 14: callboard.v1.UncordonAgentRequest
-	(*UncordonAgentResponse)(nil), // 15: callboard.v1.UncordonAgentResponse
-	(*RemoveAgentRequest)(nil),    // 16: callboard.v1.RemoveAgentRequest
-	(*RemoveAgentResponse)(nil),   // 17: callboard.v1.RemoveAgentResponse
-	(*AgentProfile)(nil),          // 18: callboard.v1.AgentProfile
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
-	(*Assignment)(nil),            // 20: callboard.v1.Assignment
-	(*Attempt)(nil),               // 21: callboard.v1.Attempt
-	(*Progress)(nil),              // 22: callboard.v1.Progress
-	(*Payload)(nil),               // 23: callboard.v1.Payload
-	(*StepRecord)(nil),            // 24: callboard.v1.StepRecord
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
-	(*TaskReceipt)(nil),           // 26: callboard.v1.TaskReceipt
-	(*Failure)(nil),               // 27: callboard.v1.Failure
-	(*Agent)(nil),                 // 28: callboard.v1.Agent
-	(AgentState)(0),               // 29: callboard.v1.AgentState
-	(*AttachRequest)(nil),         // 30: callboard.v1.AttachRequest
-	(*AttachResponse)(nil),        // 31: callboard.v1.AttachResponse
+	(*CreateChildRequest)(nil),    // 8: callboard.v1.CreateChildRequest
+	(*CreateChildResponse)(nil),   // 9: callboard.v1.CreateChildResponse
+	(*GetAgentRequest)(nil),       // 10: callboard.v1.GetAgentRequest
+	(*GetAgentResponse)(nil),      // 11: callboard.v1.GetAgentResponse
+	(*ListAgentsRequest)(nil),     // 12: callboard.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),    // 13: callboard.v1.ListAgentsResponse
+	(*CordonAgentRequest)(nil),    // 14: callboard.v1.CordonAgentRequest
+	(*CordonAgentResponse)(nil),   // 15: callboard.v1.CordonAgentResponse
+	(*UncordonAgentRequest)(nil),  // 16: callboard.v1.UncordonAgentRequest
+	(*UncordonAgentResponse)(nil), // 17: callboard.v1.UncordonAgentResponse
+	(*RemoveAgentRequest)(nil),    // 18: callboard.v1.RemoveAgentRequest
+	(*RemoveAgentResponse)(nil),   // 19: callboard.v1.RemoveAgentResponse
+	(*AgentProfile)(nil),          // 20: callboard.v1.AgentProfile
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*Assignment)(nil),            // 22: callboard.v1.Assignment
+	(*Attempt)(nil),               // 23: callboard.v1.Attempt
+	(*Progress)(nil),              // 24: callboard.v1.Progress
+	(*Payload)(nil),               // 25: callboard.v1.Payload
+	(*StepRecord)(nil),            // 26: callboard.v1.StepRecord
+	(*OutputBatch)(nil),           // 27: callboard.v1.OutputBatch
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*TaskReceipt)(nil),           // 29: callboard.v1.TaskReceipt
+	(*Failure)(nil),               // 30: callboard.v1.Failure
+	(*TaskSpec)(nil),              // 31: callboard.v1.TaskSpec
+	(ParentEndAction)(0),          // 32: callboard.v1.ParentEndAction
+	(*Agent)(nil),                 // 33: callboard.v1.Agent
+	(AgentState)(0),               // 34: callboard.v1.AgentState
+	(*AttachRequest)(nil),         // 35: callboard.v1.AttachRequest
+	(*AttachResponse)(nil),        // 36: callboard.v1.AttachResponse
 }
 var file_callboard_v1_agent_service_proto_depIdxs = []int32{
-	18, // 0: callboard.v1.ClaimTasksRequest.profile:type_name -> callboard.v1.AgentProfile
-	19, // 1: callboard.v1.ClaimTasksRequest.lease:type_name -> google.protobuf.Duration
-	19, // 2: callboard.v1.ClaimTasksRequest.wait:type_name -> google.protobuf.Duration
-	20, // 3: callboard.v1.ClaimTasksResponse.assignments:type_name -> callboard.v1.Assignment
-	21, // 4: callboard.v1.HeartbeatTaskRequest.attempt:type_name -> callboard.v1.Attempt
-	19, // 5: callboard.v1.HeartbeatTaskRequest.lease:type_name -> google.protobuf.Duration
-	22, // 6: callboard.v1.HeartbeatTaskRequest.progress:type_name -> callboard.v1.Progress
-	23, // 7: callboard.v1.HeartbeatTaskRequest.checkpoint:type_name -> callboard.v1.Payload
-	24, // 8: callboard.v1.HeartbeatTaskRequest.steps:type_name -> callboard.v1.StepRecord
-	25, // 9: callboard.v1.HeartbeatTaskResponse.lease_expires_at:type_name -> google.protobuf.Timestamp
-	21, // 10: callboard.v1.CompleteTaskRequest.attempt:type_name -> callboard.v1.Attempt
-	23, // 11: callboard.v1.CompleteTaskRequest.result:type_name -> callboard.v1.Payload
-	26, // 12: callboard.v1.CompleteTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	21, // 13: callboard.v1.FailTaskRequest.attempt:type_name -> callboard.v1.Attempt
-	27, // 14: callboard.v1.FailTaskRequest.failure:type_name -> callboard.v1.Failure
-	26, // 15: callboard.v1.FailTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	28, // 16: callboard.v1.GetAgentResponse.agent:type_name -> callboard.v1.Agent
-	29, // 17: callboard.v1.ListAgentsRequest.states:type_name -> callboard.v1.AgentState
-	28, // 18: callboard.v1.ListAgentsResponse.agents:type_name -> callboard.v1.Agent
-	28, // 19: callboard.v1.CordonAgentResponse.agent:type_name -> callboard.v1.Agent
-	28, // 20: callboard.v1.UncordonAgentResponse.agent:type_name -> callboard.v1.Agent
-	30, // 21: callboard.v1.AgentService.Attach:input_type -> callboard.v1.AttachRequest
-	0,  // 22: callboard.v1.AgentService.ClaimTasks:input_type -> callboard.v1.ClaimTasksRequest
-	2,  // 23: callboard.v1.AgentService.HeartbeatTask:input_type -> callboard.v1.HeartbeatTaskRequest
-	4,  // 24: callboard.v1.AgentService.CompleteTask:input_type -> callboard.v1.CompleteTaskRequest
-	6,  // 25: callboard.v1.AgentService.FailTask:input_type -> callboard.v1.FailTaskRequest
-	8,  // 26: callboard.v1.AgentService.GetAgent:input_type -> callboard.v1.GetAgentRequest
-	10, // 27: callboard.v1.AgentService.ListAgents:input_type -> callboard.v1.ListAgentsRequest
-	12, // 28: callboard.v1.AgentService.CordonAgent:input_type -> callboard.v1.CordonAgentRequest
-	14, // 29: callboard.v1.AgentService.UncordonAgent:input_type -> callboard.v1.UncordonAgentRequest
-	16, // 30: callboard.v1.AgentService.RemoveAgent:input_type -> callboard.v1.RemoveAgentRequest
-	31, // 31: callboard.v1.AgentService.Attach:output_type -> callboard.v1.AttachResponse
-	1,  // 32: callboard.v1.AgentService.ClaimTasks:output_type -> callboard.v1.ClaimTasksResponse
-	3,  // 33: callboard.v1.AgentService.HeartbeatTask:output_type -> callboard.v1.HeartbeatTaskResponse
-	5,  // 34: callboard.v1.AgentService.CompleteTask:output_type -> callboard.v1.CompleteTaskResponse
-	7,  // 35: callboard.v1.AgentService.FailTask:output_type -> callboard.v1.FailTaskResponse
-	9,  // 36: callboard.v1.AgentService.GetAgent:output_type -> callboard.v1.GetAgentResponse
-	11, // 37: callboard.v1.AgentService.ListAgents:output_type -> callboard.v1.ListAgentsResponse
-	13, // 38: callboard.v1.AgentService.CordonAgent:output_type -> callboard.v1.CordonAgentResponse
-	15, // 39: callboard.v1.AgentService.UncordonAgent:output_type -> callboard.v1.UncordonAgentResponse
-	17, // 40: callboard.v1.AgentService.RemoveAgent:output_type -> callboard.v1.RemoveAgentResponse
-	31, // [31:41] is the sub-list for method output_type
-	21, // [21:31] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	20, // 0: callboard.v1.ClaimTasksRequest.profile:type_name -> callboard.v1.AgentProfile
+	21, // 1: callboard.v1.ClaimTasksRequest.lease:type_name -> google.protobuf.Duration
+	21, // 2: callboard.v1.ClaimTasksRequest.wait:type_name -> google.protobuf.Duration
+	22, // 3: callboard.v1.ClaimTasksResponse.assignments:type_name -> callboard.v1.Assignment
+	23, // 4: callboard.v1.HeartbeatTaskRequest.attempt:type_name -> callboard.v1.Attempt
+	21, // 5: callboard.v1.HeartbeatTaskRequest.lease:type_name -> google.protobuf.Duration
+	24, // 6: callboard.v1.HeartbeatTaskRequest.progress:type_name -> callboard.v1.Progress
+	25, // 7: callboard.v1.HeartbeatTaskRequest.checkpoint:type_name -> callboard.v1.Payload
+	26, // 8: callboard.v1.HeartbeatTaskRequest.steps:type_name -> callboard.v1.StepRecord
+	27, // 9: callboard.v1.HeartbeatTaskRequest.output:type_name -> callboard.v1.OutputBatch
+	28, // 10: callboard.v1.HeartbeatTaskResponse.lease_expires_at:type_name -> google.protobuf.Timestamp
+	23, // 11: callboard.v1.CompleteTaskRequest.attempt:type_name -> callboard.v1.Attempt
+	25, // 12: callboard.v1.CompleteTaskRequest.result:type_name -> callboard.v1.Payload
+	29, // 13: callboard.v1.CompleteTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	23, // 14: callboard.v1.FailTaskRequest.attempt:type_name -> callboard.v1.Attempt
+	30, // 15: callboard.v1.FailTaskRequest.failure:type_name -> callboard.v1.Failure
+	29, // 16: callboard.v1.FailTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	23, // 17: callboard.v1.CreateChildRequest.parent:type_name -> callboard.v1.Attempt
+	31, // 18: callboard.v1.CreateChildRequest.task:type_name -> callboard.v1.TaskSpec
+	32, // 19: callboard.v1.CreateChildRequest.on_parent_end:type_name -> callboard.v1.ParentEndAction
+	29, // 20: callboard.v1.CreateChildResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	33, // 21: callboard.v1.GetAgentResponse.agent:type_name -> callboard.v1.Agent
+	34, // 22: callboard.v1.ListAgentsRequest.states:type_name -> callboard.v1.AgentState
+	33, // 23: callboard.v1.ListAgentsResponse.agents:type_name -> callboard.v1.Agent
+	33, // 24: callboard.v1.CordonAgentResponse.agent:type_name -> callboard.v1.Agent
+	33, // 25: callboard.v1.UncordonAgentResponse.agent:type_name -> callboard.v1.Agent
+	35, // 26: callboard.v1.AgentService.Attach:input_type -> callboard.v1.AttachRequest
+	0,  // 27: callboard.v1.AgentService.ClaimTasks:input_type -> callboard.v1.ClaimTasksRequest
+	2,  // 28: callboard.v1.AgentService.HeartbeatTask:input_type -> callboard.v1.HeartbeatTaskRequest
+	4,  // 29: callboard.v1.AgentService.CompleteTask:input_type -> callboard.v1.CompleteTaskRequest
+	6,  // 30: callboard.v1.AgentService.FailTask:input_type -> callboard.v1.FailTaskRequest
+	8,  // 31: callboard.v1.AgentService.CreateChild:input_type -> callboard.v1.CreateChildRequest
+	10, // 32: callboard.v1.AgentService.GetAgent:input_type -> callboard.v1.GetAgentRequest
+	12, // 33: callboard.v1.AgentService.ListAgents:input_type -> callboard.v1.ListAgentsRequest
+	14, // 34: callboard.v1.AgentService.CordonAgent:input_type -> callboard.v1.CordonAgentRequest
+	16, // 35: callboard.v1.AgentService.UncordonAgent:input_type -> callboard.v1.UncordonAgentRequest
+	18, // 36: callboard.v1.AgentService.RemoveAgent:input_type -> callboard.v1.RemoveAgentRequest
+	36, // 37: callboard.v1.AgentService.Attach:output_type -> callboard.v1.AttachResponse
+	1,  // 38: callboard.v1.AgentService.ClaimTasks:output_type -> callboard.v1.ClaimTasksResponse
+	3,  // 39: callboard.v1.AgentService.HeartbeatTask:output_type -> callboard.v1.HeartbeatTaskResponse
+	5,  // 40: callboard.v1.AgentService.CompleteTask:output_type -> callboard.v1.CompleteTaskResponse
+	7,  // 41: callboard.v1.AgentService.FailTask:output_type -> callboard.v1.FailTaskResponse
+	9,  // 42: callboard.v1.AgentService.CreateChild:output_type -> callboard.v1.CreateChildResponse
+	11, // 43: callboard.v1.AgentService.GetAgent:output_type -> callboard.v1.GetAgentResponse
+	13, // 44: callboard.v1.AgentService.ListAgents:output_type -> callboard.v1.ListAgentsResponse
+	15, // 45: callboard.v1.AgentService.CordonAgent:output_type -> callboard.v1.CordonAgentResponse
+	17, // 46: callboard.v1.AgentService.UncordonAgent:output_type -> callboard.v1.UncordonAgentResponse
+	19, // 47: callboard.v1.AgentService.RemoveAgent:output_type -> callboard.v1.RemoveAgentResponse
+	37, // [37:48] is the sub-list for method output_type
+	26, // [26:37] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_agent_service_proto_init() }
@@ -1321,6 +1511,8 @@ func file_callboard_v1_agent_service_proto_init() {
 		return
 	}
 	file_callboard_v1_agent_proto_init()
+	file_callboard_v1_child_proto_init()
+	file_callboard_v1_output_proto_init()
 	file_callboard_v1_payload_proto_init()
 	file_callboard_v1_step_proto_init()
 	file_callboard_v1_task_proto_init()
@@ -1330,7 +1522,7 @@ func file_callboard_v1_agent_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_agent_service_proto_rawDesc), len(file_callboard_v1_agent_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,7 @@ const (
 	AgentService_HeartbeatTask_FullMethodName = "/callboard.v1.AgentService/HeartbeatTask"
 	AgentService_CompleteTask_FullMethodName  = "/callboard.v1.AgentService/CompleteTask"
 	AgentService_FailTask_FullMethodName      = "/callboard.v1.AgentService/FailTask"
+	AgentService_CreateChild_FullMethodName   = "/callboard.v1.AgentService/CreateChild"
 	AgentService_GetAgent_FullMethodName      = "/callboard.v1.AgentService/GetAgent"
 	AgentService_ListAgents_FullMethodName    = "/callboard.v1.AgentService/ListAgents"
 	AgentService_CordonAgent_FullMethodName   = "/callboard.v1.AgentService/CordonAgent"
@@ -47,8 +48,8 @@ type AgentServiceClient interface {
 	// Claims tasks for a while, waiting for one if there is none. Refused while
 	// a stream is attached under the name.
 	ClaimTasks(ctx context.Context, in *ClaimTasksRequest, opts ...grpc.CallOption) (*ClaimTasksResponse, error)
-	// Extends the lease of a claimed task, and reports progress, a checkpoint and
-	// steps: all of it, or nothing.
+	// Extends the lease of a claimed task, and reports progress, a checkpoint,
+	// steps and output: all of it, or nothing.
 	HeartbeatTask(ctx context.Context, in *HeartbeatTaskRequest, opts ...grpc.CallOption) (*HeartbeatTaskResponse, error)
 	// Completes a task: one that was claimed, or, without an attempt, one that
 	// nobody has, which is then claimed and completed in one commit.
@@ -56,6 +57,10 @@ type AgentServiceClient interface {
 	// Fails an attempt: of a claimed task, or, without an attempt, of one that
 	// nobody has, which is then claimed and failed in one commit.
 	FailTask(ctx context.Context, in *FailTaskRequest, opts ...grpc.CallOption) (*FailTaskResponse, error)
+	// Creates a child of a task that the caller has a lease of. A later attempt of
+	// the same run that asks for the child of the same name and occurrence gets
+	// the one that is there.
+	CreateChild(ctx context.Context, in *CreateChildRequest, opts ...grpc.CallOption) (*CreateChildResponse, error)
 	// Gives one agent.
 	GetAgent(ctx context.Context, in *GetAgentRequest, opts ...grpc.CallOption) (*GetAgentResponse, error)
 	// Lists agents by name.
@@ -129,6 +134,16 @@ func (c *agentServiceClient) FailTask(ctx context.Context, in *FailTaskRequest, 
 	return out, nil
 }
 
+func (c *agentServiceClient) CreateChild(ctx context.Context, in *CreateChildRequest, opts ...grpc.CallOption) (*CreateChildResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateChildResponse)
+	err := c.cc.Invoke(ctx, AgentService_CreateChild_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *agentServiceClient) GetAgent(ctx context.Context, in *GetAgentRequest, opts ...grpc.CallOption) (*GetAgentResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetAgentResponse)
@@ -195,8 +210,8 @@ type AgentServiceServer interface {
 	// Claims tasks for a while, waiting for one if there is none. Refused while
 	// a stream is attached under the name.
 	ClaimTasks(context.Context, *ClaimTasksRequest) (*ClaimTasksResponse, error)
-	// Extends the lease of a claimed task, and reports progress, a checkpoint and
-	// steps: all of it, or nothing.
+	// Extends the lease of a claimed task, and reports progress, a checkpoint,
+	// steps and output: all of it, or nothing.
 	HeartbeatTask(context.Context, *HeartbeatTaskRequest) (*HeartbeatTaskResponse, error)
 	// Completes a task: one that was claimed, or, without an attempt, one that
 	// nobody has, which is then claimed and completed in one commit.
@@ -204,6 +219,10 @@ type AgentServiceServer interface {
 	// Fails an attempt: of a claimed task, or, without an attempt, of one that
 	// nobody has, which is then claimed and failed in one commit.
 	FailTask(context.Context, *FailTaskRequest) (*FailTaskResponse, error)
+	// Creates a child of a task that the caller has a lease of. A later attempt of
+	// the same run that asks for the child of the same name and occurrence gets
+	// the one that is there.
+	CreateChild(context.Context, *CreateChildRequest) (*CreateChildResponse, error)
 	// Gives one agent.
 	GetAgent(context.Context, *GetAgentRequest) (*GetAgentResponse, error)
 	// Lists agents by name.
@@ -238,6 +257,9 @@ func (UnimplementedAgentServiceServer) CompleteTask(context.Context, *CompleteTa
 }
 func (UnimplementedAgentServiceServer) FailTask(context.Context, *FailTaskRequest) (*FailTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FailTask not implemented")
+}
+func (UnimplementedAgentServiceServer) CreateChild(context.Context, *CreateChildRequest) (*CreateChildResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateChild not implemented")
 }
 func (UnimplementedAgentServiceServer) GetAgent(context.Context, *GetAgentRequest) (*GetAgentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAgent not implemented")
@@ -354,6 +376,24 @@ func _AgentService_FailTask_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AgentService_CreateChild_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateChildRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentServiceServer).CreateChild(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AgentService_CreateChild_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentServiceServer).CreateChild(ctx, req.(*CreateChildRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AgentService_GetAgent_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetAgentRequest)
 	if err := dec(in); err != nil {
@@ -466,6 +506,10 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "FailTask",
 			Handler:    _AgentService_FailTask_Handler,
+		},
+		{
+			MethodName: "CreateChild",
+			Handler:    _AgentService_CreateChild_Handler,
 		},
 		{
 			MethodName: "GetAgent",

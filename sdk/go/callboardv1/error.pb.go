@@ -116,6 +116,9 @@ const (
 	// The run has another result recorded for a step of this name and occurrence,
 	// and that one stays. ALREADY_EXISTS.
 	ErrorReason_ERROR_REASON_STEP_EXISTS ErrorReason = 60
+	// The run has a child of this name and occurrence, of another type.
+	// ALREADY_EXISTS.
+	ErrorReason_ERROR_REASON_CHILD_EXISTS ErrorReason = 61
 )
 
 // Enum value maps for ErrorReason.
@@ -155,6 +158,7 @@ var (
 		41: "ERROR_REASON_DEADLINE_EXCEEDED",
 		50: "ERROR_REASON_CURSOR_FORGOTTEN",
 		60: "ERROR_REASON_STEP_EXISTS",
+		61: "ERROR_REASON_CHILD_EXISTS",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":         0,
@@ -191,6 +195,7 @@ var (
 		"ERROR_REASON_DEADLINE_EXCEEDED":   41,
 		"ERROR_REASON_CURSOR_FORGOTTEN":    50,
 		"ERROR_REASON_STEP_EXISTS":         60,
+		"ERROR_REASON_CHILD_EXISTS":        61,
 	}
 )
 
@@ -225,7 +230,7 @@ var File_callboard_v1_error_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_error_proto_rawDesc = "" +
 	"\n" +
-	"\x18callboard/v1/error.proto\x12\fcallboard.v1*\xf7\b\n" +
+	"\x18callboard/v1/error.proto\x12\fcallboard.v1*\x96\t\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\"\n" +
@@ -261,7 +266,8 @@ const file_callboard_v1_error_proto_rawDesc = "" +
 	"\x1bERROR_REASON_UNKNOWN_METHOD\x10(\x12\"\n" +
 	"\x1eERROR_REASON_DEADLINE_EXCEEDED\x10)\x12!\n" +
 	"\x1dERROR_REASON_CURSOR_FORGOTTEN\x102\x12\x1c\n" +
-	"\x18ERROR_REASON_STEP_EXISTS\x10<BB\n" +
+	"\x18ERROR_REASON_STEP_EXISTS\x10<\x12\x1d\n" +
+	"\x19ERROR_REASON_CHILD_EXISTS\x10=BB\n" +
 	"\x10dev.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3"
 
 var (

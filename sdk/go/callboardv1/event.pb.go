@@ -70,6 +70,12 @@ const (
 	EventType_EVENT_TYPE_RUN_OPENED EventType = 20
 	// The handler recorded a step, `step`.
 	EventType_EVENT_TYPE_STEP_RECORDED EventType = 21
+	// The handler created a child, `child`.
+	EventType_EVENT_TYPE_CHILD_CREATED EventType = 22
+	// The handler waits for children: the task has no slot.
+	EventType_EVENT_TYPE_PAUSED EventType = 23
+	// The handler goes on: the task has a slot again.
+	EventType_EVENT_TYPE_RESUMED EventType = 24
 )
 
 // Enum value maps for EventType.
@@ -97,6 +103,9 @@ var (
 		19: "EVENT_TYPE_SKIPPED",
 		20: "EVENT_TYPE_RUN_OPENED",
 		21: "EVENT_TYPE_STEP_RECORDED",
+		22: "EVENT_TYPE_CHILD_CREATED",
+		23: "EVENT_TYPE_PAUSED",
+		24: "EVENT_TYPE_RESUMED",
 	}
 	EventType_value = map[string]int32{
 		"EVENT_TYPE_UNSPECIFIED":       0,
@@ -121,6 +130,9 @@ var (
 		"EVENT_TYPE_SKIPPED":           19,
 		"EVENT_TYPE_RUN_OPENED":        20,
 		"EVENT_TYPE_STEP_RECORDED":     21,
+		"EVENT_TYPE_CHILD_CREATED":     22,
+		"EVENT_TYPE_PAUSED":            23,
+		"EVENT_TYPE_RESUMED":           24,
 	}
 )
 
@@ -182,8 +194,10 @@ type Event struct {
 	Step string `protobuf:"bytes,13,opt,name=step,proto3" json:"step,omitempty"`
 	// Its occurrence.
 	StepOccurrence int32 `protobuf:"varint,14,opt,name=step_occurrence,json=stepOccurrence,proto3" json:"step_occurrence,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The id of the child that was created.
+	Child         string `protobuf:"bytes,15,opt,name=child,proto3" json:"child,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
@@ -314,11 +328,18 @@ func (x *Event) GetStepOccurrence() int32 {
 	return 0
 }
 
+func (x *Event) GetChild() string {
+	if x != nil {
+		return x.Child
+	}
+	return ""
+}
+
 var File_callboard_v1_event_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x18callboard/v1/event.proto\x12\fcallboard.v1\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe9\x03\n" +
+	"\x18callboard/v1/event.proto\x12\fcallboard.v1\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xff\x03\n" +
 	"\x05Event\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x03R\bsequence\x12*\n" +
@@ -334,7 +355,8 @@ const file_callboard_v1_event_proto_rawDesc = "" +
 	"\afailure\x18\v \x01(\v2\x15.callboard.v1.FailureR\afailure\x12=\n" +
 	"\fscheduled_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\vscheduledAt\x12\x12\n" +
 	"\x04step\x18\r \x01(\tR\x04step\x12'\n" +
-	"\x0fstep_occurrence\x18\x0e \x01(\x05R\x0estepOccurrence*\xdf\x04\n" +
+	"\x0fstep_occurrence\x18\x0e \x01(\x05R\x0estepOccurrence\x12\x14\n" +
+	"\x05child\x18\x0f \x01(\tR\x05child*\xac\x05\n" +
 	"\tEventType\x12\x1a\n" +
 	"\x16EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12EVENT_TYPE_CREATED\x10\x01\x12\x14\n" +
@@ -358,7 +380,10 @@ const file_callboard_v1_event_proto_rawDesc = "" +
 	"\x14EVENT_TYPE_CANCELLED\x10\x12\x12\x16\n" +
 	"\x12EVENT_TYPE_SKIPPED\x10\x13\x12\x19\n" +
 	"\x15EVENT_TYPE_RUN_OPENED\x10\x14\x12\x1c\n" +
-	"\x18EVENT_TYPE_STEP_RECORDED\x10\x15BB\n" +
+	"\x18EVENT_TYPE_STEP_RECORDED\x10\x15\x12\x1c\n" +
+	"\x18EVENT_TYPE_CHILD_CREATED\x10\x16\x12\x15\n" +
+	"\x11EVENT_TYPE_PAUSED\x10\x17\x12\x16\n" +
+	"\x12EVENT_TYPE_RESUMED\x10\x18BB\n" +
 	"\x10dev.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3"
 
 var (

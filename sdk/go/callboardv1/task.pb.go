@@ -343,6 +343,59 @@ func (WaitReason) EnumDescriptor() ([]byte, []int) {
 	return file_callboard_v1_task_proto_rawDescGZIP(), []int{4}
 }
 
+// Why a task is PAUSED.
+type PauseReason int32
+
+const (
+	// Not PAUSED.
+	PauseReason_PAUSE_REASON_UNSPECIFIED PauseReason = 0
+	// Its handler waits for children.
+	PauseReason_PAUSE_REASON_CHILDREN PauseReason = 1
+	// Its handler wants to go on, and its agent has no slot free.
+	PauseReason_PAUSE_REASON_SLOT PauseReason = 2
+)
+
+// Enum value maps for PauseReason.
+var (
+	PauseReason_name = map[int32]string{
+		0: "PAUSE_REASON_UNSPECIFIED",
+		1: "PAUSE_REASON_CHILDREN",
+		2: "PAUSE_REASON_SLOT",
+	}
+	PauseReason_value = map[string]int32{
+		"PAUSE_REASON_UNSPECIFIED": 0,
+		"PAUSE_REASON_CHILDREN":    1,
+		"PAUSE_REASON_SLOT":        2,
+	}
+)
+
+func (x PauseReason) Enum() *PauseReason {
+	p := new(PauseReason)
+	*p = x
+	return p
+}
+
+func (x PauseReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PauseReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_callboard_v1_task_proto_enumTypes[5].Descriptor()
+}
+
+func (PauseReason) Type() protoreflect.EnumType {
+	return &file_callboard_v1_task_proto_enumTypes[5]
+}
+
+func (x PauseReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PauseReason.Descriptor instead.
+func (PauseReason) EnumDescriptor() ([]byte, []int) {
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{5}
+}
+
 // What a task is asked to be. Callers write it; the server keeps it, and changes
 // of it (UpdateTask) show here.
 type TaskSpec struct {
@@ -890,7 +943,11 @@ type Task struct {
 	// Who created it: a principal.
 	CreatedBy string `protobuf:"bytes,22,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	// Rises with every change.
-	Version       int64 `protobuf:"varint,23,opt,name=version,proto3" json:"version,omitempty"`
+	Version int64 `protobuf:"varint,23,opt,name=version,proto3" json:"version,omitempty"`
+	// Whose child it is, if it is one.
+	Parent *ParentLink `protobuf:"bytes,24,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Why it is PAUSED.
+	PausedFor     PauseReason `protobuf:"varint,25,opt,name=paused_for,json=pausedFor,proto3,enum=callboard.v1.PauseReason" json:"paused_for,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1086,6 +1143,102 @@ func (x *Task) GetVersion() int64 {
 	return 0
 }
 
+func (x *Task) GetParent() *ParentLink {
+	if x != nil {
+		return x.Parent
+	}
+	return nil
+}
+
+func (x *Task) GetPausedFor() PauseReason {
+	if x != nil {
+		return x.PausedFor
+	}
+	return PauseReason_PAUSE_REASON_UNSPECIFIED
+}
+
+// Whose child a task is.
+type ParentLink struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The parent.
+	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// The run of the parent that created it.
+	Run int32 `protobuf:"varint,2,opt,name=run,proto3" json:"run,omitempty"`
+	// What the parent's handler calls it.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// How many children of this name the parent's attempt began before it.
+	Occurrence int32 `protobuf:"varint,4,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
+	// How deep it stands: 1 for the child of a task that has no parent.
+	Depth         int32 `protobuf:"varint,5,opt,name=depth,proto3" json:"depth,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParentLink) Reset() {
+	*x = ParentLink{}
+	mi := &file_callboard_v1_task_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParentLink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParentLink) ProtoMessage() {}
+
+func (x *ParentLink) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParentLink.ProtoReflect.Descriptor instead.
+func (*ParentLink) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ParentLink) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *ParentLink) GetRun() int32 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *ParentLink) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ParentLink) GetOccurrence() int32 {
+	if x != nil {
+		return x.Occurrence
+	}
+	return 0
+}
+
+func (x *ParentLink) GetDepth() int32 {
+	if x != nil {
+		return x.Depth
+	}
+	return 0
+}
+
 // What a command did to a task: small, and the same when the command is
 // repeated with its request_id.
 type TaskReceipt struct {
@@ -1106,7 +1259,7 @@ type TaskReceipt struct {
 
 func (x *TaskReceipt) Reset() {
 	*x = TaskReceipt{}
-	mi := &file_callboard_v1_task_proto_msgTypes[6]
+	mi := &file_callboard_v1_task_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1271,7 @@ func (x *TaskReceipt) String() string {
 func (*TaskReceipt) ProtoMessage() {}
 
 func (x *TaskReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[6]
+	mi := &file_callboard_v1_task_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1284,7 @@ func (x *TaskReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReceipt.ProtoReflect.Descriptor instead.
 func (*TaskReceipt) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{6}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TaskReceipt) GetTaskId() string {
@@ -1226,7 +1379,7 @@ const file_callboard_v1_task_proto_rawDesc = "" +
 	"\x11schedule_to_start\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x0fscheduleToStart\x12?\n" +
 	"\x0estart_to_close\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\fstartToClose\x12E\n" +
 	"\x11schedule_to_close\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x0fscheduleToClose\x127\n" +
-	"\theartbeat\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"\x9a\a\n" +
+	"\theartbeat\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"\x86\b\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12*\n" +
@@ -1255,7 +1408,19 @@ const file_callboard_v1_task_proto_rawDesc = "" +
 	"\anext_at\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\x06nextAt\x12\x1d\n" +
 	"\n" +
 	"created_by\x18\x16 \x01(\tR\tcreatedBy\x12\x18\n" +
-	"\aversion\x18\x17 \x01(\x03R\aversion\"\x9d\x01\n" +
+	"\aversion\x18\x17 \x01(\x03R\aversion\x120\n" +
+	"\x06parent\x18\x18 \x01(\v2\x18.callboard.v1.ParentLinkR\x06parent\x128\n" +
+	"\n" +
+	"paused_for\x18\x19 \x01(\x0e2\x19.callboard.v1.PauseReasonR\tpausedFor\"\x81\x01\n" +
+	"\n" +
+	"ParentLink\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x10\n" +
+	"\x03run\x18\x02 \x01(\x05R\x03run\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"occurrence\x18\x04 \x01(\x05R\n" +
+	"occurrence\x12\x14\n" +
+	"\x05depth\x18\x05 \x01(\x05R\x05depth\"\x9d\x01\n" +
 	"\vTaskReceipt\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12-\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x17.callboard.v1.TaskStateR\x05state\x12\x10\n" +
@@ -1295,7 +1460,11 @@ const file_callboard_v1_task_proto_rawDesc = "" +
 	"\x18WAIT_REASON_DEPENDENCIES\x10\x01\x12\x14\n" +
 	"\x10WAIT_REASON_HOLD\x10\x02\x12\x1a\n" +
 	"\x16WAIT_REASON_START_TIME\x10\x03\x12\x1b\n" +
-	"\x17WAIT_REASON_RETRY_DELAY\x10\x04BB\n" +
+	"\x17WAIT_REASON_RETRY_DELAY\x10\x04*]\n" +
+	"\vPauseReason\x12\x1c\n" +
+	"\x18PAUSE_REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15PAUSE_REASON_CHILDREN\x10\x01\x12\x15\n" +
+	"\x11PAUSE_REASON_SLOT\x10\x02BB\n" +
 	"\x10dev.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3"
 
 var (
@@ -1310,65 +1479,69 @@ func file_callboard_v1_task_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_task_proto_rawDescData
 }
 
-var file_callboard_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_callboard_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_callboard_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_callboard_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_callboard_v1_task_proto_goTypes = []any{
 	(Priority)(0),                 // 0: callboard.v1.Priority
 	(KeyConflictPolicy)(0),        // 1: callboard.v1.KeyConflictPolicy
 	(DependencyFailureAction)(0),  // 2: callboard.v1.DependencyFailureAction
 	(TaskState)(0),                // 3: callboard.v1.TaskState
 	(WaitReason)(0),               // 4: callboard.v1.WaitReason
-	(*TaskSpec)(nil),              // 5: callboard.v1.TaskSpec
-	(*Requirements)(nil),          // 6: callboard.v1.Requirements
-	(*Dependency)(nil),            // 7: callboard.v1.Dependency
-	(*RetryPolicy)(nil),           // 8: callboard.v1.RetryPolicy
-	(*Timeouts)(nil),              // 9: callboard.v1.Timeouts
-	(*Task)(nil),                  // 10: callboard.v1.Task
-	(*TaskReceipt)(nil),           // 11: callboard.v1.TaskReceipt
-	nil,                           // 12: callboard.v1.TaskSpec.MetadataEntry
-	nil,                           // 13: callboard.v1.TaskSpec.HeadersEntry
-	nil,                           // 14: callboard.v1.Requirements.AffinityEntry
-	(*Payload)(nil),               // 15: callboard.v1.Payload
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
-	(*Failure)(nil),               // 18: callboard.v1.Failure
+	(PauseReason)(0),              // 5: callboard.v1.PauseReason
+	(*TaskSpec)(nil),              // 6: callboard.v1.TaskSpec
+	(*Requirements)(nil),          // 7: callboard.v1.Requirements
+	(*Dependency)(nil),            // 8: callboard.v1.Dependency
+	(*RetryPolicy)(nil),           // 9: callboard.v1.RetryPolicy
+	(*Timeouts)(nil),              // 10: callboard.v1.Timeouts
+	(*Task)(nil),                  // 11: callboard.v1.Task
+	(*ParentLink)(nil),            // 12: callboard.v1.ParentLink
+	(*TaskReceipt)(nil),           // 13: callboard.v1.TaskReceipt
+	nil,                           // 14: callboard.v1.TaskSpec.MetadataEntry
+	nil,                           // 15: callboard.v1.TaskSpec.HeadersEntry
+	nil,                           // 16: callboard.v1.Requirements.AffinityEntry
+	(*Payload)(nil),               // 17: callboard.v1.Payload
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
+	(*Failure)(nil),               // 20: callboard.v1.Failure
 }
 var file_callboard_v1_task_proto_depIdxs = []int32{
-	15, // 0: callboard.v1.TaskSpec.input:type_name -> callboard.v1.Payload
+	17, // 0: callboard.v1.TaskSpec.input:type_name -> callboard.v1.Payload
 	1,  // 1: callboard.v1.TaskSpec.key_conflict_policy:type_name -> callboard.v1.KeyConflictPolicy
-	6,  // 2: callboard.v1.TaskSpec.requirements:type_name -> callboard.v1.Requirements
+	7,  // 2: callboard.v1.TaskSpec.requirements:type_name -> callboard.v1.Requirements
 	0,  // 3: callboard.v1.TaskSpec.priority:type_name -> callboard.v1.Priority
-	7,  // 4: callboard.v1.TaskSpec.dependencies:type_name -> callboard.v1.Dependency
-	8,  // 5: callboard.v1.TaskSpec.retry_policy:type_name -> callboard.v1.RetryPolicy
-	9,  // 6: callboard.v1.TaskSpec.timeouts:type_name -> callboard.v1.Timeouts
-	16, // 7: callboard.v1.TaskSpec.deadline:type_name -> google.protobuf.Timestamp
-	16, // 8: callboard.v1.TaskSpec.start_at:type_name -> google.protobuf.Timestamp
-	12, // 9: callboard.v1.TaskSpec.metadata:type_name -> callboard.v1.TaskSpec.MetadataEntry
-	13, // 10: callboard.v1.TaskSpec.headers:type_name -> callboard.v1.TaskSpec.HeadersEntry
-	14, // 11: callboard.v1.Requirements.affinity:type_name -> callboard.v1.Requirements.AffinityEntry
+	8,  // 4: callboard.v1.TaskSpec.dependencies:type_name -> callboard.v1.Dependency
+	9,  // 5: callboard.v1.TaskSpec.retry_policy:type_name -> callboard.v1.RetryPolicy
+	10, // 6: callboard.v1.TaskSpec.timeouts:type_name -> callboard.v1.Timeouts
+	18, // 7: callboard.v1.TaskSpec.deadline:type_name -> google.protobuf.Timestamp
+	18, // 8: callboard.v1.TaskSpec.start_at:type_name -> google.protobuf.Timestamp
+	14, // 9: callboard.v1.TaskSpec.metadata:type_name -> callboard.v1.TaskSpec.MetadataEntry
+	15, // 10: callboard.v1.TaskSpec.headers:type_name -> callboard.v1.TaskSpec.HeadersEntry
+	16, // 11: callboard.v1.Requirements.affinity:type_name -> callboard.v1.Requirements.AffinityEntry
 	2,  // 12: callboard.v1.Dependency.on_failure:type_name -> callboard.v1.DependencyFailureAction
-	17, // 13: callboard.v1.RetryPolicy.initial_backoff:type_name -> google.protobuf.Duration
-	17, // 14: callboard.v1.RetryPolicy.max_backoff:type_name -> google.protobuf.Duration
-	17, // 15: callboard.v1.Timeouts.schedule_to_start:type_name -> google.protobuf.Duration
-	17, // 16: callboard.v1.Timeouts.start_to_close:type_name -> google.protobuf.Duration
-	17, // 17: callboard.v1.Timeouts.schedule_to_close:type_name -> google.protobuf.Duration
-	17, // 18: callboard.v1.Timeouts.heartbeat:type_name -> google.protobuf.Duration
-	5,  // 19: callboard.v1.Task.spec:type_name -> callboard.v1.TaskSpec
+	19, // 13: callboard.v1.RetryPolicy.initial_backoff:type_name -> google.protobuf.Duration
+	19, // 14: callboard.v1.RetryPolicy.max_backoff:type_name -> google.protobuf.Duration
+	19, // 15: callboard.v1.Timeouts.schedule_to_start:type_name -> google.protobuf.Duration
+	19, // 16: callboard.v1.Timeouts.start_to_close:type_name -> google.protobuf.Duration
+	19, // 17: callboard.v1.Timeouts.schedule_to_close:type_name -> google.protobuf.Duration
+	19, // 18: callboard.v1.Timeouts.heartbeat:type_name -> google.protobuf.Duration
+	6,  // 19: callboard.v1.Task.spec:type_name -> callboard.v1.TaskSpec
 	3,  // 20: callboard.v1.Task.state:type_name -> callboard.v1.TaskState
 	4,  // 21: callboard.v1.Task.waiting_for:type_name -> callboard.v1.WaitReason
-	15, // 22: callboard.v1.Task.result:type_name -> callboard.v1.Payload
-	18, // 23: callboard.v1.Task.failure:type_name -> callboard.v1.Failure
-	16, // 24: callboard.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	16, // 25: callboard.v1.Task.ready_at:type_name -> google.protobuf.Timestamp
-	16, // 26: callboard.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	16, // 27: callboard.v1.Task.ended_at:type_name -> google.protobuf.Timestamp
-	16, // 28: callboard.v1.Task.next_at:type_name -> google.protobuf.Timestamp
-	3,  // 29: callboard.v1.TaskReceipt.state:type_name -> callboard.v1.TaskState
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	17, // 22: callboard.v1.Task.result:type_name -> callboard.v1.Payload
+	20, // 23: callboard.v1.Task.failure:type_name -> callboard.v1.Failure
+	18, // 24: callboard.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	18, // 25: callboard.v1.Task.ready_at:type_name -> google.protobuf.Timestamp
+	18, // 26: callboard.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	18, // 27: callboard.v1.Task.ended_at:type_name -> google.protobuf.Timestamp
+	18, // 28: callboard.v1.Task.next_at:type_name -> google.protobuf.Timestamp
+	12, // 29: callboard.v1.Task.parent:type_name -> callboard.v1.ParentLink
+	5,  // 30: callboard.v1.Task.paused_for:type_name -> callboard.v1.PauseReason
+	3,  // 31: callboard.v1.TaskReceipt.state:type_name -> callboard.v1.TaskState
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_task_proto_init() }
@@ -1382,8 +1555,8 @@ func file_callboard_v1_task_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_task_proto_rawDesc), len(file_callboard_v1_task_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   10,
+			NumEnums:      6,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

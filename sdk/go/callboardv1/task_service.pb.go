@@ -1885,6 +1885,442 @@ func (x *ListStepsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// Asks for a page of a run's children.
+type ListChildrenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace; empty means `default`.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The parent's id.
+	TaskId string `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// The run, from 1; 0 means the latest. A run that there was not, or that
+	// created none, has no children.
+	Run int32 `protobuf:"varint,3,opt,name=run,proto3" json:"run,omitempty"`
+	// At most this many. Default 100; at most 1,000.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the page before, for the same task and run.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListChildrenRequest) Reset() {
+	*x = ListChildrenRequest{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListChildrenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListChildrenRequest) ProtoMessage() {}
+
+func (x *ListChildrenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListChildrenRequest.ProtoReflect.Descriptor instead.
+func (*ListChildrenRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListChildrenRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListChildrenRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *ListChildrenRequest) GetRun() int32 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *ListChildrenRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListChildrenRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of children.
+type ListChildrenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By ordinal.
+	Children []*Child `protobuf:"bytes,1,rep,name=children,proto3" json:"children,omitempty"`
+	// Gives the next page; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListChildrenResponse) Reset() {
+	*x = ListChildrenResponse{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListChildrenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListChildrenResponse) ProtoMessage() {}
+
+func (x *ListChildrenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListChildrenResponse.ProtoReflect.Descriptor instead.
+func (*ListChildrenResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListChildrenResponse) GetChildren() []*Child {
+	if x != nil {
+		return x.Children
+	}
+	return nil
+}
+
+func (x *ListChildrenResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Asks for a page of a run's output.
+type ListOutputRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace; empty means `default`.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The task's id.
+	TaskId string `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// The run, from 1; 0 means the latest.
+	Run int32 `protobuf:"varint,3,opt,name=run,proto3" json:"run,omitempty"`
+	// Leave out chunks that end at or before this byte of the run's output. 0
+	// means all.
+	Offset int64 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	// At most this many; a page also ends before it passes 2 MiB. Default 100;
+	// at most 1,000.
+	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the page before, for the same task and run.
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOutputRequest) Reset() {
+	*x = ListOutputRequest{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOutputRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOutputRequest) ProtoMessage() {}
+
+func (x *ListOutputRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOutputRequest.ProtoReflect.Descriptor instead.
+func (*ListOutputRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListOutputRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListOutputRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *ListOutputRequest) GetRun() int32 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *ListOutputRequest) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ListOutputRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListOutputRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of output.
+type ListOutputResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In their order.
+	Chunks []*OutputChunk `protobuf:"bytes,1,rep,name=chunks,proto3" json:"chunks,omitempty"`
+	// Gives the next page; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOutputResponse) Reset() {
+	*x = ListOutputResponse{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOutputResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOutputResponse) ProtoMessage() {}
+
+func (x *ListOutputResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOutputResponse.ProtoReflect.Descriptor instead.
+func (*ListOutputResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ListOutputResponse) GetChunks() []*OutputChunk {
+	if x != nil {
+		return x.Chunks
+	}
+	return nil
+}
+
+func (x *ListOutputResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Asks for output.
+type WatchOutputRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace; empty means `default`.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The task's id.
+	TaskId string `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// The run, from 1; 0 means the latest when the call begins. FAILED_PRECONDITION
+	// (TASK_STATE) for one that has not begun.
+	Run int32 `protobuf:"varint,3,opt,name=run,proto3" json:"run,omitempty"`
+	// Leave out chunks that end at or before this byte of the run's output: the
+	// `next_offset` of the last response, to go on. A chunk that it falls into
+	// comes whole.
+	Offset        int64 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOutputRequest) Reset() {
+	*x = WatchOutputRequest{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOutputRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOutputRequest) ProtoMessage() {}
+
+func (x *WatchOutputRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOutputRequest.ProtoReflect.Descriptor instead.
+func (*WatchOutputRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *WatchOutputRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *WatchOutputRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *WatchOutputRequest) GetRun() int32 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *WatchOutputRequest) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+// Output that was committed together or one after the other.
+type WatchOutputResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In their order. Empty at the stream's beginning, at its end, and when
+	// nothing happened for 10 s.
+	Chunks []*OutputChunk `protobuf:"bytes,1,rep,name=chunks,proto3" json:"chunks,omitempty"`
+	// Go on from here.
+	NextOffset int64 `protobuf:"varint,2,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
+	// The run.
+	Run int32 `protobuf:"varint,3,opt,name=run,proto3" json:"run,omitempty"`
+	// The run has ended and this was all. The stream ends behind it.
+	Ended         bool `protobuf:"varint,4,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchOutputResponse) Reset() {
+	*x = WatchOutputResponse{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchOutputResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchOutputResponse) ProtoMessage() {}
+
+func (x *WatchOutputResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchOutputResponse.ProtoReflect.Descriptor instead.
+func (*WatchOutputResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *WatchOutputResponse) GetChunks() []*OutputChunk {
+	if x != nil {
+		return x.Chunks
+	}
+	return nil
+}
+
+func (x *WatchOutputResponse) GetNextOffset() int64 {
+	if x != nil {
+		return x.NextOffset
+	}
+	return 0
+}
+
+func (x *WatchOutputResponse) GetRun() int32 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *WatchOutputResponse) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
 // Asks for events.
 type WatchEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1904,7 +2340,7 @@ type WatchEventsRequest struct {
 
 func (x *WatchEventsRequest) Reset() {
 	*x = WatchEventsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1916,7 +2352,7 @@ func (x *WatchEventsRequest) String() string {
 func (*WatchEventsRequest) ProtoMessage() {}
 
 func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1929,7 +2365,7 @@ func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{29}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WatchEventsRequest) GetNamespace() string {
@@ -1974,7 +2410,7 @@ type WatchEventsResponse struct {
 
 func (x *WatchEventsResponse) Reset() {
 	*x = WatchEventsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1986,7 +2422,7 @@ func (x *WatchEventsResponse) String() string {
 func (*WatchEventsResponse) ProtoMessage() {}
 
 func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1999,7 +2435,7 @@ func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{30}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WatchEventsResponse) GetEvents() []*Event {
@@ -2020,7 +2456,7 @@ var File_callboard_v1_task_service_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcallboard/v1/task_service.proto\x12\fcallboard.v1\x1a\x18callboard/v1/event.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/step.proto\x1a\x17callboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"|\n" +
+	"\x1fcallboard/v1/task_service.proto\x12\fcallboard.v1\x1a\x18callboard/v1/child.proto\x1a\x18callboard/v1/event.proto\x1a\x19callboard/v1/output.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/step.proto\x1a\x17callboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"|\n" +
 	"\x11CreateTaskRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12*\n" +
 	"\x04task\x18\x02 \x01(\v2\x16.callboard.v1.TaskSpecR\x04task\x12\x1d\n" +
@@ -2150,7 +2586,39 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"page_token\x18\x05 \x01(\tR\tpageToken\"e\n" +
 	"\x11ListStepsResponse\x12(\n" +
 	"\x05steps\x18\x01 \x03(\v2\x12.callboard.v1.StepR\x05steps\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x84\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9a\x01\n" +
+	"\x13ListChildrenRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\x05R\x03run\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"o\n" +
+	"\x14ListChildrenResponse\x12/\n" +
+	"\bchildren\x18\x01 \x03(\v2\x13.callboard.v1.ChildR\bchildren\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb0\x01\n" +
+	"\x11ListOutputRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\x05R\x03run\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x03R\x06offset\x12\x1b\n" +
+	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"o\n" +
+	"\x12ListOutputResponse\x121\n" +
+	"\x06chunks\x18\x01 \x03(\v2\x19.callboard.v1.OutputChunkR\x06chunks\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"u\n" +
+	"\x12WatchOutputRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\x05R\x03run\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x03R\x06offset\"\x91\x01\n" +
+	"\x13WatchOutputResponse\x121\n" +
+	"\x06chunks\x18\x01 \x03(\v2\x19.callboard.v1.OutputChunkR\x06chunks\x12\x1f\n" +
+	"\vnext_offset\x18\x02 \x01(\x03R\n" +
+	"nextOffset\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\x05R\x03run\x12\x14\n" +
+	"\x05ended\x18\x04 \x01(\bR\x05ended\"\x84\x01\n" +
 	"\x12WatchEventsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x17\n" +
 	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12\x16\n" +
@@ -2159,7 +2627,7 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"untilEnded\"Z\n" +
 	"\x13WatchEventsResponse\x12+\n" +
 	"\x06events\x18\x01 \x03(\v2\x13.callboard.v1.EventR\x06events\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor2\xec\t\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor2\xea\v\n" +
 	"\vTaskService\x12O\n" +
 	"\n" +
 	"CreateTask\x12\x1f.callboard.v1.CreateTaskRequest\x1a .callboard.v1.CreateTaskResponse\x12a\n" +
@@ -2177,7 +2645,11 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"UpdateTask\x12\x1f.callboard.v1.UpdateTaskRequest\x1a .callboard.v1.UpdateTaskResponse\x12[\n" +
 	"\x0eListTaskEvents\x12#.callboard.v1.ListTaskEventsRequest\x1a$.callboard.v1.ListTaskEventsResponse\x12p\n" +
 	"\x15ListDependencyResults\x12*.callboard.v1.ListDependencyResultsRequest\x1a+.callboard.v1.ListDependencyResultsResponse\x12L\n" +
-	"\tListSteps\x12\x1e.callboard.v1.ListStepsRequest\x1a\x1f.callboard.v1.ListStepsResponse\x12T\n" +
+	"\tListSteps\x12\x1e.callboard.v1.ListStepsRequest\x1a\x1f.callboard.v1.ListStepsResponse\x12U\n" +
+	"\fListChildren\x12!.callboard.v1.ListChildrenRequest\x1a\".callboard.v1.ListChildrenResponse\x12O\n" +
+	"\n" +
+	"ListOutput\x12\x1f.callboard.v1.ListOutputRequest\x1a .callboard.v1.ListOutputResponse\x12T\n" +
+	"\vWatchOutput\x12 .callboard.v1.WatchOutputRequest\x1a!.callboard.v1.WatchOutputResponse0\x01\x12T\n" +
 	"\vWatchEvents\x12 .callboard.v1.WatchEventsRequest\x1a!.callboard.v1.WatchEventsResponse0\x01BB\n" +
 	"\x10dev.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3"
 
@@ -2193,7 +2665,7 @@ func file_callboard_v1_task_service_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_task_service_proto_rawDescData
 }
 
-var file_callboard_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_callboard_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_callboard_v1_task_service_proto_goTypes = []any{
 	(*CreateTaskRequest)(nil),             // 0: callboard.v1.CreateTaskRequest
 	(*CreateTaskResponse)(nil),            // 1: callboard.v1.CreateTaskResponse
@@ -2224,86 +2696,103 @@ var file_callboard_v1_task_service_proto_goTypes = []any{
 	(*DependencyResult)(nil),              // 26: callboard.v1.DependencyResult
 	(*ListStepsRequest)(nil),              // 27: callboard.v1.ListStepsRequest
 	(*ListStepsResponse)(nil),             // 28: callboard.v1.ListStepsResponse
-	(*WatchEventsRequest)(nil),            // 29: callboard.v1.WatchEventsRequest
-	(*WatchEventsResponse)(nil),           // 30: callboard.v1.WatchEventsResponse
-	(*TaskSpec)(nil),                      // 31: callboard.v1.TaskSpec
-	(*TaskReceipt)(nil),                   // 32: callboard.v1.TaskReceipt
-	(*durationpb.Duration)(nil),           // 33: google.protobuf.Duration
-	(*Task)(nil),                          // 34: callboard.v1.Task
-	(TaskState)(0),                        // 35: callboard.v1.TaskState
-	(*timestamppb.Timestamp)(nil),         // 36: google.protobuf.Timestamp
-	(Priority)(0),                         // 37: callboard.v1.Priority
-	(*fieldmaskpb.FieldMask)(nil),         // 38: google.protobuf.FieldMask
-	(*Event)(nil),                         // 39: callboard.v1.Event
-	(*Payload)(nil),                       // 40: callboard.v1.Payload
-	(*Failure)(nil),                       // 41: callboard.v1.Failure
-	(*Step)(nil),                          // 42: callboard.v1.Step
+	(*ListChildrenRequest)(nil),           // 29: callboard.v1.ListChildrenRequest
+	(*ListChildrenResponse)(nil),          // 30: callboard.v1.ListChildrenResponse
+	(*ListOutputRequest)(nil),             // 31: callboard.v1.ListOutputRequest
+	(*ListOutputResponse)(nil),            // 32: callboard.v1.ListOutputResponse
+	(*WatchOutputRequest)(nil),            // 33: callboard.v1.WatchOutputRequest
+	(*WatchOutputResponse)(nil),           // 34: callboard.v1.WatchOutputResponse
+	(*WatchEventsRequest)(nil),            // 35: callboard.v1.WatchEventsRequest
+	(*WatchEventsResponse)(nil),           // 36: callboard.v1.WatchEventsResponse
+	(*TaskSpec)(nil),                      // 37: callboard.v1.TaskSpec
+	(*TaskReceipt)(nil),                   // 38: callboard.v1.TaskReceipt
+	(*durationpb.Duration)(nil),           // 39: google.protobuf.Duration
+	(*Task)(nil),                          // 40: callboard.v1.Task
+	(TaskState)(0),                        // 41: callboard.v1.TaskState
+	(*timestamppb.Timestamp)(nil),         // 42: google.protobuf.Timestamp
+	(Priority)(0),                         // 43: callboard.v1.Priority
+	(*fieldmaskpb.FieldMask)(nil),         // 44: google.protobuf.FieldMask
+	(*Event)(nil),                         // 45: callboard.v1.Event
+	(*Payload)(nil),                       // 46: callboard.v1.Payload
+	(*Failure)(nil),                       // 47: callboard.v1.Failure
+	(*Step)(nil),                          // 48: callboard.v1.Step
+	(*Child)(nil),                         // 49: callboard.v1.Child
+	(*OutputChunk)(nil),                   // 50: callboard.v1.OutputChunk
 }
 var file_callboard_v1_task_service_proto_depIdxs = []int32{
-	31, // 0: callboard.v1.CreateTaskRequest.task:type_name -> callboard.v1.TaskSpec
-	32, // 1: callboard.v1.CreateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	31, // 2: callboard.v1.BatchCreateTasksRequest.tasks:type_name -> callboard.v1.TaskSpec
-	32, // 3: callboard.v1.BatchCreateTasksResponse.receipts:type_name -> callboard.v1.TaskReceipt
-	31, // 4: callboard.v1.RunTaskRequest.task:type_name -> callboard.v1.TaskSpec
-	33, // 5: callboard.v1.RunTaskRequest.wait:type_name -> google.protobuf.Duration
-	34, // 6: callboard.v1.RunTaskResponse.task:type_name -> callboard.v1.Task
-	34, // 7: callboard.v1.GetTaskResponse.task:type_name -> callboard.v1.Task
-	35, // 8: callboard.v1.ListTasksRequest.states:type_name -> callboard.v1.TaskState
-	36, // 9: callboard.v1.ListTasksRequest.created_after:type_name -> google.protobuf.Timestamp
-	36, // 10: callboard.v1.ListTasksRequest.created_before:type_name -> google.protobuf.Timestamp
-	34, // 11: callboard.v1.ListTasksResponse.tasks:type_name -> callboard.v1.Task
-	33, // 12: callboard.v1.WaitTaskRequest.wait:type_name -> google.protobuf.Duration
-	34, // 13: callboard.v1.WaitTaskResponse.task:type_name -> callboard.v1.Task
-	32, // 14: callboard.v1.CancelTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	32, // 15: callboard.v1.RetryTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	32, // 16: callboard.v1.HoldTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	32, // 17: callboard.v1.ReleaseTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	37, // 18: callboard.v1.UpdateTaskRequest.priority:type_name -> callboard.v1.Priority
-	36, // 19: callboard.v1.UpdateTaskRequest.deadline:type_name -> google.protobuf.Timestamp
-	38, // 20: callboard.v1.UpdateTaskRequest.update_mask:type_name -> google.protobuf.FieldMask
-	32, // 21: callboard.v1.UpdateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	39, // 22: callboard.v1.ListTaskEventsResponse.events:type_name -> callboard.v1.Event
+	37, // 0: callboard.v1.CreateTaskRequest.task:type_name -> callboard.v1.TaskSpec
+	38, // 1: callboard.v1.CreateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	37, // 2: callboard.v1.BatchCreateTasksRequest.tasks:type_name -> callboard.v1.TaskSpec
+	38, // 3: callboard.v1.BatchCreateTasksResponse.receipts:type_name -> callboard.v1.TaskReceipt
+	37, // 4: callboard.v1.RunTaskRequest.task:type_name -> callboard.v1.TaskSpec
+	39, // 5: callboard.v1.RunTaskRequest.wait:type_name -> google.protobuf.Duration
+	40, // 6: callboard.v1.RunTaskResponse.task:type_name -> callboard.v1.Task
+	40, // 7: callboard.v1.GetTaskResponse.task:type_name -> callboard.v1.Task
+	41, // 8: callboard.v1.ListTasksRequest.states:type_name -> callboard.v1.TaskState
+	42, // 9: callboard.v1.ListTasksRequest.created_after:type_name -> google.protobuf.Timestamp
+	42, // 10: callboard.v1.ListTasksRequest.created_before:type_name -> google.protobuf.Timestamp
+	40, // 11: callboard.v1.ListTasksResponse.tasks:type_name -> callboard.v1.Task
+	39, // 12: callboard.v1.WaitTaskRequest.wait:type_name -> google.protobuf.Duration
+	40, // 13: callboard.v1.WaitTaskResponse.task:type_name -> callboard.v1.Task
+	38, // 14: callboard.v1.CancelTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	38, // 15: callboard.v1.RetryTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	38, // 16: callboard.v1.HoldTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	38, // 17: callboard.v1.ReleaseTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	43, // 18: callboard.v1.UpdateTaskRequest.priority:type_name -> callboard.v1.Priority
+	42, // 19: callboard.v1.UpdateTaskRequest.deadline:type_name -> google.protobuf.Timestamp
+	44, // 20: callboard.v1.UpdateTaskRequest.update_mask:type_name -> google.protobuf.FieldMask
+	38, // 21: callboard.v1.UpdateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	45, // 22: callboard.v1.ListTaskEventsResponse.events:type_name -> callboard.v1.Event
 	26, // 23: callboard.v1.ListDependencyResultsResponse.results:type_name -> callboard.v1.DependencyResult
-	35, // 24: callboard.v1.DependencyResult.state:type_name -> callboard.v1.TaskState
-	40, // 25: callboard.v1.DependencyResult.result:type_name -> callboard.v1.Payload
-	41, // 26: callboard.v1.DependencyResult.failure:type_name -> callboard.v1.Failure
-	42, // 27: callboard.v1.ListStepsResponse.steps:type_name -> callboard.v1.Step
-	39, // 28: callboard.v1.WatchEventsResponse.events:type_name -> callboard.v1.Event
-	0,  // 29: callboard.v1.TaskService.CreateTask:input_type -> callboard.v1.CreateTaskRequest
-	2,  // 30: callboard.v1.TaskService.BatchCreateTasks:input_type -> callboard.v1.BatchCreateTasksRequest
-	4,  // 31: callboard.v1.TaskService.RunTask:input_type -> callboard.v1.RunTaskRequest
-	6,  // 32: callboard.v1.TaskService.GetTask:input_type -> callboard.v1.GetTaskRequest
-	8,  // 33: callboard.v1.TaskService.ListTasks:input_type -> callboard.v1.ListTasksRequest
-	10, // 34: callboard.v1.TaskService.WaitTask:input_type -> callboard.v1.WaitTaskRequest
-	12, // 35: callboard.v1.TaskService.CancelTask:input_type -> callboard.v1.CancelTaskRequest
-	14, // 36: callboard.v1.TaskService.RetryTask:input_type -> callboard.v1.RetryTaskRequest
-	16, // 37: callboard.v1.TaskService.HoldTask:input_type -> callboard.v1.HoldTaskRequest
-	18, // 38: callboard.v1.TaskService.ReleaseTask:input_type -> callboard.v1.ReleaseTaskRequest
-	20, // 39: callboard.v1.TaskService.UpdateTask:input_type -> callboard.v1.UpdateTaskRequest
-	22, // 40: callboard.v1.TaskService.ListTaskEvents:input_type -> callboard.v1.ListTaskEventsRequest
-	24, // 41: callboard.v1.TaskService.ListDependencyResults:input_type -> callboard.v1.ListDependencyResultsRequest
-	27, // 42: callboard.v1.TaskService.ListSteps:input_type -> callboard.v1.ListStepsRequest
-	29, // 43: callboard.v1.TaskService.WatchEvents:input_type -> callboard.v1.WatchEventsRequest
-	1,  // 44: callboard.v1.TaskService.CreateTask:output_type -> callboard.v1.CreateTaskResponse
-	3,  // 45: callboard.v1.TaskService.BatchCreateTasks:output_type -> callboard.v1.BatchCreateTasksResponse
-	5,  // 46: callboard.v1.TaskService.RunTask:output_type -> callboard.v1.RunTaskResponse
-	7,  // 47: callboard.v1.TaskService.GetTask:output_type -> callboard.v1.GetTaskResponse
-	9,  // 48: callboard.v1.TaskService.ListTasks:output_type -> callboard.v1.ListTasksResponse
-	11, // 49: callboard.v1.TaskService.WaitTask:output_type -> callboard.v1.WaitTaskResponse
-	13, // 50: callboard.v1.TaskService.CancelTask:output_type -> callboard.v1.CancelTaskResponse
-	15, // 51: callboard.v1.TaskService.RetryTask:output_type -> callboard.v1.RetryTaskResponse
-	17, // 52: callboard.v1.TaskService.HoldTask:output_type -> callboard.v1.HoldTaskResponse
-	19, // 53: callboard.v1.TaskService.ReleaseTask:output_type -> callboard.v1.ReleaseTaskResponse
-	21, // 54: callboard.v1.TaskService.UpdateTask:output_type -> callboard.v1.UpdateTaskResponse
-	23, // 55: callboard.v1.TaskService.ListTaskEvents:output_type -> callboard.v1.ListTaskEventsResponse
-	25, // 56: callboard.v1.TaskService.ListDependencyResults:output_type -> callboard.v1.ListDependencyResultsResponse
-	28, // 57: callboard.v1.TaskService.ListSteps:output_type -> callboard.v1.ListStepsResponse
-	30, // 58: callboard.v1.TaskService.WatchEvents:output_type -> callboard.v1.WatchEventsResponse
-	44, // [44:59] is the sub-list for method output_type
-	29, // [29:44] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	41, // 24: callboard.v1.DependencyResult.state:type_name -> callboard.v1.TaskState
+	46, // 25: callboard.v1.DependencyResult.result:type_name -> callboard.v1.Payload
+	47, // 26: callboard.v1.DependencyResult.failure:type_name -> callboard.v1.Failure
+	48, // 27: callboard.v1.ListStepsResponse.steps:type_name -> callboard.v1.Step
+	49, // 28: callboard.v1.ListChildrenResponse.children:type_name -> callboard.v1.Child
+	50, // 29: callboard.v1.ListOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
+	50, // 30: callboard.v1.WatchOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
+	45, // 31: callboard.v1.WatchEventsResponse.events:type_name -> callboard.v1.Event
+	0,  // 32: callboard.v1.TaskService.CreateTask:input_type -> callboard.v1.CreateTaskRequest
+	2,  // 33: callboard.v1.TaskService.BatchCreateTasks:input_type -> callboard.v1.BatchCreateTasksRequest
+	4,  // 34: callboard.v1.TaskService.RunTask:input_type -> callboard.v1.RunTaskRequest
+	6,  // 35: callboard.v1.TaskService.GetTask:input_type -> callboard.v1.GetTaskRequest
+	8,  // 36: callboard.v1.TaskService.ListTasks:input_type -> callboard.v1.ListTasksRequest
+	10, // 37: callboard.v1.TaskService.WaitTask:input_type -> callboard.v1.WaitTaskRequest
+	12, // 38: callboard.v1.TaskService.CancelTask:input_type -> callboard.v1.CancelTaskRequest
+	14, // 39: callboard.v1.TaskService.RetryTask:input_type -> callboard.v1.RetryTaskRequest
+	16, // 40: callboard.v1.TaskService.HoldTask:input_type -> callboard.v1.HoldTaskRequest
+	18, // 41: callboard.v1.TaskService.ReleaseTask:input_type -> callboard.v1.ReleaseTaskRequest
+	20, // 42: callboard.v1.TaskService.UpdateTask:input_type -> callboard.v1.UpdateTaskRequest
+	22, // 43: callboard.v1.TaskService.ListTaskEvents:input_type -> callboard.v1.ListTaskEventsRequest
+	24, // 44: callboard.v1.TaskService.ListDependencyResults:input_type -> callboard.v1.ListDependencyResultsRequest
+	27, // 45: callboard.v1.TaskService.ListSteps:input_type -> callboard.v1.ListStepsRequest
+	29, // 46: callboard.v1.TaskService.ListChildren:input_type -> callboard.v1.ListChildrenRequest
+	31, // 47: callboard.v1.TaskService.ListOutput:input_type -> callboard.v1.ListOutputRequest
+	33, // 48: callboard.v1.TaskService.WatchOutput:input_type -> callboard.v1.WatchOutputRequest
+	35, // 49: callboard.v1.TaskService.WatchEvents:input_type -> callboard.v1.WatchEventsRequest
+	1,  // 50: callboard.v1.TaskService.CreateTask:output_type -> callboard.v1.CreateTaskResponse
+	3,  // 51: callboard.v1.TaskService.BatchCreateTasks:output_type -> callboard.v1.BatchCreateTasksResponse
+	5,  // 52: callboard.v1.TaskService.RunTask:output_type -> callboard.v1.RunTaskResponse
+	7,  // 53: callboard.v1.TaskService.GetTask:output_type -> callboard.v1.GetTaskResponse
+	9,  // 54: callboard.v1.TaskService.ListTasks:output_type -> callboard.v1.ListTasksResponse
+	11, // 55: callboard.v1.TaskService.WaitTask:output_type -> callboard.v1.WaitTaskResponse
+	13, // 56: callboard.v1.TaskService.CancelTask:output_type -> callboard.v1.CancelTaskResponse
+	15, // 57: callboard.v1.TaskService.RetryTask:output_type -> callboard.v1.RetryTaskResponse
+	17, // 58: callboard.v1.TaskService.HoldTask:output_type -> callboard.v1.HoldTaskResponse
+	19, // 59: callboard.v1.TaskService.ReleaseTask:output_type -> callboard.v1.ReleaseTaskResponse
+	21, // 60: callboard.v1.TaskService.UpdateTask:output_type -> callboard.v1.UpdateTaskResponse
+	23, // 61: callboard.v1.TaskService.ListTaskEvents:output_type -> callboard.v1.ListTaskEventsResponse
+	25, // 62: callboard.v1.TaskService.ListDependencyResults:output_type -> callboard.v1.ListDependencyResultsResponse
+	28, // 63: callboard.v1.TaskService.ListSteps:output_type -> callboard.v1.ListStepsResponse
+	30, // 64: callboard.v1.TaskService.ListChildren:output_type -> callboard.v1.ListChildrenResponse
+	32, // 65: callboard.v1.TaskService.ListOutput:output_type -> callboard.v1.ListOutputResponse
+	34, // 66: callboard.v1.TaskService.WatchOutput:output_type -> callboard.v1.WatchOutputResponse
+	36, // 67: callboard.v1.TaskService.WatchEvents:output_type -> callboard.v1.WatchEventsResponse
+	50, // [50:68] is the sub-list for method output_type
+	32, // [32:50] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_task_service_proto_init() }
@@ -2311,7 +2800,9 @@ func file_callboard_v1_task_service_proto_init() {
 	if File_callboard_v1_task_service_proto != nil {
 		return
 	}
+	file_callboard_v1_child_proto_init()
 	file_callboard_v1_event_proto_init()
+	file_callboard_v1_output_proto_init()
 	file_callboard_v1_payload_proto_init()
 	file_callboard_v1_step_proto_init()
 	file_callboard_v1_task_proto_init()
@@ -2321,7 +2812,7 @@ func file_callboard_v1_task_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_task_service_proto_rawDesc), len(file_callboard_v1_task_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

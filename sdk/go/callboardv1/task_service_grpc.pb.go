@@ -33,6 +33,9 @@ const (
 	TaskService_ListTaskEvents_FullMethodName        = "/callboard.v1.TaskService/ListTaskEvents"
 	TaskService_ListDependencyResults_FullMethodName = "/callboard.v1.TaskService/ListDependencyResults"
 	TaskService_ListSteps_FullMethodName             = "/callboard.v1.TaskService/ListSteps"
+	TaskService_ListChildren_FullMethodName          = "/callboard.v1.TaskService/ListChildren"
+	TaskService_ListOutput_FullMethodName            = "/callboard.v1.TaskService/ListOutput"
+	TaskService_WatchOutput_FullMethodName           = "/callboard.v1.TaskService/WatchOutput"
 	TaskService_WatchEvents_FullMethodName           = "/callboard.v1.TaskService/WatchEvents"
 )
 
@@ -77,6 +80,14 @@ type TaskServiceClient interface {
 	// Lists the steps that a run of a task recorded, in the order in which they
 	// were recorded.
 	ListSteps(ctx context.Context, in *ListStepsRequest, opts ...grpc.CallOption) (*ListStepsResponse, error)
+	// Lists the children that a run of a task created, in the order in which they
+	// were created.
+	ListChildren(ctx context.Context, in *ListChildrenRequest, opts ...grpc.CallOption) (*ListChildrenResponse, error)
+	// Lists the output that a run of a task gave so far.
+	ListOutput(ctx context.Context, in *ListOutputRequest, opts ...grpc.CallOption) (*ListOutputResponse, error)
+	// Streams the output of a run of a task, first what is there and then what
+	// comes, until the run has ended and all was sent.
+	WatchOutput(ctx context.Context, in *WatchOutputRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchOutputResponse], error)
 	// Streams the events of a task or a namespace as they are committed: in
 	// order for each task, none skipped, each with a cursor to resume from.
 	WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error)
@@ -230,9 +241,48 @@ func (c *taskServiceClient) ListSteps(ctx context.Context, in *ListStepsRequest,
 	return out, nil
 }
 
+func (c *taskServiceClient) ListChildren(ctx context.Context, in *ListChildrenRequest, opts ...grpc.CallOption) (*ListChildrenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListChildrenResponse)
+	err := c.cc.Invoke(ctx, TaskService_ListChildren_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskServiceClient) ListOutput(ctx context.Context, in *ListOutputRequest, opts ...grpc.CallOption) (*ListOutputResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListOutputResponse)
+	err := c.cc.Invoke(ctx, TaskService_ListOutput_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskServiceClient) WatchOutput(ctx context.Context, in *WatchOutputRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchOutputResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[0], TaskService_WatchOutput_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchOutputRequest, WatchOutputResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_WatchOutputClient = grpc.ServerStreamingClient[WatchOutputResponse]
+
 func (c *taskServiceClient) WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[0], TaskService_WatchEvents_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[1], TaskService_WatchEvents_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -290,6 +340,14 @@ type TaskServiceServer interface {
 	// Lists the steps that a run of a task recorded, in the order in which they
 	// were recorded.
 	ListSteps(context.Context, *ListStepsRequest) (*ListStepsResponse, error)
+	// Lists the children that a run of a task created, in the order in which they
+	// were created.
+	ListChildren(context.Context, *ListChildrenRequest) (*ListChildrenResponse, error)
+	// Lists the output that a run of a task gave so far.
+	ListOutput(context.Context, *ListOutputRequest) (*ListOutputResponse, error)
+	// Streams the output of a run of a task, first what is there and then what
+	// comes, until the run has ended and all was sent.
+	WatchOutput(*WatchOutputRequest, grpc.ServerStreamingServer[WatchOutputResponse]) error
 	// Streams the events of a task or a namespace as they are committed: in
 	// order for each task, none skipped, each with a cursor to resume from.
 	WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error
@@ -344,6 +402,15 @@ func (UnimplementedTaskServiceServer) ListDependencyResults(context.Context, *Li
 }
 func (UnimplementedTaskServiceServer) ListSteps(context.Context, *ListStepsRequest) (*ListStepsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSteps not implemented")
+}
+func (UnimplementedTaskServiceServer) ListChildren(context.Context, *ListChildrenRequest) (*ListChildrenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListChildren not implemented")
+}
+func (UnimplementedTaskServiceServer) ListOutput(context.Context, *ListOutputRequest) (*ListOutputResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListOutput not implemented")
+}
+func (UnimplementedTaskServiceServer) WatchOutput(*WatchOutputRequest, grpc.ServerStreamingServer[WatchOutputResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchOutput not implemented")
 }
 func (UnimplementedTaskServiceServer) WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchEvents not implemented")
@@ -621,6 +688,53 @@ func _TaskService_ListSteps_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TaskService_ListChildren_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListChildrenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).ListChildren(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_ListChildren_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).ListChildren(ctx, req.(*ListChildrenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TaskService_ListOutput_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListOutputRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).ListOutput(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_ListOutput_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).ListOutput(ctx, req.(*ListOutputRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TaskService_WatchOutput_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchOutputRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TaskServiceServer).WatchOutput(m, &grpc.GenericServerStream[WatchOutputRequest, WatchOutputResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_WatchOutputServer = grpc.ServerStreamingServer[WatchOutputResponse]
+
 func _TaskService_WatchEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchEventsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -695,8 +809,21 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ListSteps",
 			Handler:    _TaskService_ListSteps_Handler,
 		},
+		{
+			MethodName: "ListChildren",
+			Handler:    _TaskService_ListChildren_Handler,
+		},
+		{
+			MethodName: "ListOutput",
+			Handler:    _TaskService_ListOutput_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchOutput",
+			Handler:       _TaskService_WatchOutput_Handler,
+			ServerStreams: true,
+		},
 		{
 			StreamName:    "WatchEvents",
 			Handler:       _TaskService_WatchEvents_Handler,

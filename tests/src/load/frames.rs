@@ -128,6 +128,8 @@ impl Speaker {
                 }
             }
             Frame::Cancellations(_)
+            | Frame::TaskEnds(_)
+            | Frame::Resumptions(_)
             | Frame::Drain(_)
             | Frame::Heartbeat(_)
             | Frame::Messages(_)

@@ -511,6 +511,9 @@ pub enum ErrorReason {
     /// The run has another result recorded for a step of this name and occurrence,
     /// and that one stays. ALREADY_EXISTS.
     StepExists = 60,
+    /// The run has a child of this name and occurrence, of another type.
+    /// ALREADY_EXISTS.
+    ChildExists = 61,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -553,6 +556,7 @@ impl ErrorReason {
             Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
             Self::CursorForgotten => "ERROR_REASON_CURSOR_FORGOTTEN",
             Self::StepExists => "ERROR_REASON_STEP_EXISTS",
+            Self::ChildExists => "ERROR_REASON_CHILD_EXISTS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -592,6 +596,7 @@ impl ErrorReason {
             "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
             "ERROR_REASON_CURSOR_FORGOTTEN" => Some(Self::CursorForgotten),
             "ERROR_REASON_STEP_EXISTS" => Some(Self::StepExists),
+            "ERROR_REASON_CHILD_EXISTS" => Some(Self::ChildExists),
             _ => None,
         }
     }
@@ -820,6 +825,39 @@ pub struct MessageSendReceipt {
     /// The server could not decide it now. Repeat it with its request_id.
     #[prost(bool, tag = "5")]
     pub retry: bool,
+}
+/// Output of an attempt, to be kept and shown to who watches: what a handler
+/// gives while it works.
+///
+/// Chunks stay in their order. A run's output is at most 16 MiB of content and
+/// 50,000 chunks, over all its attempts; more is refused with LIMIT_REACHED.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OutputBatch {
+    /// How many bytes of output this attempt gave before these chunks: 0 for its
+    /// first. What was given before is not added again, so that a repetition does
+    /// no harm; a gap is refused with INVALID_FIELD.
+    #[prost(int64, tag = "1")]
+    pub offset: i64,
+    /// 1 to 64, each with 1 to 65,536 bytes of content, together at most 1 MiB.
+    #[prost(message, repeated, tag = "2")]
+    pub chunks: ::prost::alloc::vec::Vec<Payload>,
+}
+/// A piece of a run's output.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OutputChunk {
+    /// How many bytes of the run's output, of all its attempts, come before it.
+    #[prost(int64, tag = "1")]
+    pub offset: i64,
+    /// What was given.
+    #[prost(message, optional, tag = "2")]
+    pub data: ::core::option::Option<Payload>,
+    /// The attempt that gave it. When this rises, an attempt began anew: what came
+    /// of the ones before may come again.
+    #[prost(int32, tag = "3")]
+    pub attempt: i32,
+    /// When it was given.
+    #[prost(message, optional, tag = "4")]
+    pub given_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// The result of a step, to be recorded: a part of a handler's work that later
 /// attempts of the same run need not do again.
@@ -1080,6 +1118,31 @@ pub struct Task {
     /// Rises with every change.
     #[prost(int64, tag = "23")]
     pub version: i64,
+    /// Whose child it is, if it is one.
+    #[prost(message, optional, tag = "24")]
+    pub parent: ::core::option::Option<ParentLink>,
+    /// Why it is PAUSED.
+    #[prost(enumeration = "PauseReason", tag = "25")]
+    pub paused_for: i32,
+}
+/// Whose child a task is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ParentLink {
+    /// The parent.
+    #[prost(string, tag = "1")]
+    pub task_id: ::prost::alloc::string::String,
+    /// The run of the parent that created it.
+    #[prost(int32, tag = "2")]
+    pub run: i32,
+    /// What the parent's handler calls it.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// How many children of this name the parent's attempt began before it.
+    #[prost(int32, tag = "4")]
+    pub occurrence: i32,
+    /// How deep it stands: 1 for the child of a task that has no parent.
+    #[prost(int32, tag = "5")]
+    pub depth: i32,
 }
 /// What a command did to a task: small, and the same when the command is
 /// repeated with its request_id.
@@ -1321,6 +1384,98 @@ impl WaitReason {
         }
     }
 }
+/// Why a task is PAUSED.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PauseReason {
+    /// Not PAUSED.
+    Unspecified = 0,
+    /// Its handler waits for children.
+    Children = 1,
+    /// Its handler wants to go on, and its agent has no slot free.
+    Slot = 2,
+}
+impl PauseReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PAUSE_REASON_UNSPECIFIED",
+            Self::Children => "PAUSE_REASON_CHILDREN",
+            Self::Slot => "PAUSE_REASON_SLOT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PAUSE_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "PAUSE_REASON_CHILDREN" => Some(Self::Children),
+            "PAUSE_REASON_SLOT" => Some(Self::Slot),
+            _ => None,
+        }
+    }
+}
+/// A child of a run of a task.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Child {
+    /// What the parent's handler calls it: 1 to 128 bytes.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// How many children of this name the attempt began before it: 0 for the
+    /// first.
+    #[prost(int32, tag = "2")]
+    pub occurrence: i32,
+    /// Its place among the run's children, in the order in which they were
+    /// created: 1, 2, 3, … without gaps.
+    #[prost(int32, tag = "3")]
+    pub ordinal: i32,
+    /// What becomes of it when the parent's run ends.
+    #[prost(enumeration = "ParentEndAction", tag = "4")]
+    pub on_parent_end: i32,
+    /// The child as it is now, without its input and result. Unset when it was
+    /// forgotten since.
+    #[prost(message, optional, tag = "5")]
+    pub task: ::core::option::Option<Task>,
+    /// Its id, also when it was forgotten.
+    #[prost(string, tag = "6")]
+    pub task_id: ::prost::alloc::string::String,
+}
+/// What becomes of a child that has not ended when its parent's run ends,
+/// however that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ParentEndAction {
+    /// CANCEL.
+    Unspecified = 0,
+    /// It is cancelled, as by CancelTask.
+    Cancel = 1,
+    /// It goes on by itself.
+    Detach = 2,
+}
+impl ParentEndAction {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PARENT_END_ACTION_UNSPECIFIED",
+            Self::Cancel => "PARENT_END_ACTION_CANCEL",
+            Self::Detach => "PARENT_END_ACTION_DETACH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PARENT_END_ACTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "PARENT_END_ACTION_CANCEL" => Some(Self::Cancel),
+            "PARENT_END_ACTION_DETACH" => Some(Self::Detach),
+            _ => None,
+        }
+    }
+}
 /// An immutable fact about a task, committed with what it tells of.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Event {
@@ -1366,6 +1521,9 @@ pub struct Event {
     /// Its occurrence.
     #[prost(int32, tag = "14")]
     pub step_occurrence: i32,
+    /// The id of the child that was created.
+    #[prost(string, tag = "15")]
+    pub child: ::prost::alloc::string::String,
 }
 /// What happened to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1415,6 +1573,12 @@ pub enum EventType {
     RunOpened = 20,
     /// The handler recorded a step, `step`.
     StepRecorded = 21,
+    /// The handler created a child, `child`.
+    ChildCreated = 22,
+    /// The handler waits for children: the task has no slot.
+    Paused = 23,
+    /// The handler goes on: the task has a slot again.
+    Resumed = 24,
 }
 impl EventType {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1445,6 +1609,9 @@ impl EventType {
             Self::Skipped => "EVENT_TYPE_SKIPPED",
             Self::RunOpened => "EVENT_TYPE_RUN_OPENED",
             Self::StepRecorded => "EVENT_TYPE_STEP_RECORDED",
+            Self::ChildCreated => "EVENT_TYPE_CHILD_CREATED",
+            Self::Paused => "EVENT_TYPE_PAUSED",
+            Self::Resumed => "EVENT_TYPE_RESUMED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1472,6 +1639,9 @@ impl EventType {
             "EVENT_TYPE_SKIPPED" => Some(Self::Skipped),
             "EVENT_TYPE_RUN_OPENED" => Some(Self::RunOpened),
             "EVENT_TYPE_STEP_RECORDED" => Some(Self::StepRecorded),
+            "EVENT_TYPE_CHILD_CREATED" => Some(Self::ChildCreated),
+            "EVENT_TYPE_PAUSED" => Some(Self::Paused),
+            "EVENT_TYPE_RESUMED" => Some(Self::Resumed),
             _ => None,
         }
     }
@@ -1857,6 +2027,106 @@ pub struct ListStepsResponse {
     /// Gives the next page; empty on the last.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+}
+/// Asks for a page of a run's children.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListChildrenRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The parent's id.
+    #[prost(string, tag = "2")]
+    pub task_id: ::prost::alloc::string::String,
+    /// The run, from 1; 0 means the latest. A run that there was not, or that
+    /// created none, has no children.
+    #[prost(int32, tag = "3")]
+    pub run: i32,
+    /// At most this many. Default 100; at most 1,000.
+    #[prost(int32, tag = "4")]
+    pub page_size: i32,
+    /// The `next_page_token` of the page before, for the same task and run.
+    #[prost(string, tag = "5")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of children.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListChildrenResponse {
+    /// By ordinal.
+    #[prost(message, repeated, tag = "1")]
+    pub children: ::prost::alloc::vec::Vec<Child>,
+    /// Gives the next page; empty on the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Asks for a page of a run's output.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListOutputRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The task's id.
+    #[prost(string, tag = "2")]
+    pub task_id: ::prost::alloc::string::String,
+    /// The run, from 1; 0 means the latest.
+    #[prost(int32, tag = "3")]
+    pub run: i32,
+    /// Leave out chunks that end at or before this byte of the run's output. 0
+    /// means all.
+    #[prost(int64, tag = "4")]
+    pub offset: i64,
+    /// At most this many; a page also ends before it passes 2 MiB. Default 100;
+    /// at most 1,000.
+    #[prost(int32, tag = "5")]
+    pub page_size: i32,
+    /// The `next_page_token` of the page before, for the same task and run.
+    #[prost(string, tag = "6")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of output.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListOutputResponse {
+    /// In their order.
+    #[prost(message, repeated, tag = "1")]
+    pub chunks: ::prost::alloc::vec::Vec<OutputChunk>,
+    /// Gives the next page; empty on the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Asks for output.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchOutputRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The task's id.
+    #[prost(string, tag = "2")]
+    pub task_id: ::prost::alloc::string::String,
+    /// The run, from 1; 0 means the latest when the call begins. FAILED_PRECONDITION
+    /// (TASK_STATE) for one that has not begun.
+    #[prost(int32, tag = "3")]
+    pub run: i32,
+    /// Leave out chunks that end at or before this byte of the run's output: the
+    /// `next_offset` of the last response, to go on. A chunk that it falls into
+    /// comes whole.
+    #[prost(int64, tag = "4")]
+    pub offset: i64,
+}
+/// Output that was committed together or one after the other.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchOutputResponse {
+    /// In their order. Empty at the stream's beginning, at its end, and when
+    /// nothing happened for 10 s.
+    #[prost(message, repeated, tag = "1")]
+    pub chunks: ::prost::alloc::vec::Vec<OutputChunk>,
+    /// Go on from here.
+    #[prost(int64, tag = "2")]
+    pub next_offset: i64,
+    /// The run.
+    #[prost(int32, tag = "3")]
+    pub run: i32,
+    /// The run has ended and this was all. The stream ends behind it.
+    #[prost(bool, tag = "4")]
+    pub ended: bool,
 }
 /// Asks for events.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2338,6 +2608,83 @@ pub mod task_service_client {
                 .insert(GrpcMethod::new("callboard.v1.TaskService", "ListSteps"));
             self.inner.unary(req, path, codec).await
         }
+        /// Lists the children that a run of a task created, in the order in which they
+        /// were created.
+        pub async fn list_children(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListChildrenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListChildrenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.TaskService/ListChildren",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("callboard.v1.TaskService", "ListChildren"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the output that a run of a task gave so far.
+        pub async fn list_output(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListOutputRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListOutputResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.TaskService/ListOutput",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("callboard.v1.TaskService", "ListOutput"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Streams the output of a run of a task, first what is there and then what
+        /// comes, until the run has ended and all was sent.
+        pub async fn watch_output(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchOutputRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchOutputResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.TaskService/WatchOutput",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("callboard.v1.TaskService", "WatchOutput"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Streams the events of a task or a namespace as they are committed: in
         /// order for each task, none skipped, each with a cursor to resume from.
         pub async fn watch_events(
@@ -2487,6 +2834,38 @@ pub mod task_service_server {
             request: tonic::Request<super::ListStepsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListStepsResponse>,
+            tonic::Status,
+        >;
+        /// Lists the children that a run of a task created, in the order in which they
+        /// were created.
+        async fn list_children(
+            &self,
+            request: tonic::Request<super::ListChildrenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListChildrenResponse>,
+            tonic::Status,
+        >;
+        /// Lists the output that a run of a task gave so far.
+        async fn list_output(
+            &self,
+            request: tonic::Request<super::ListOutputRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListOutputResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchOutput method.
+        type WatchOutputStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchOutputResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Streams the output of a run of a task, first what is there and then what
+        /// comes, until the run has ended and all was sent.
+        async fn watch_output(
+            &self,
+            request: tonic::Request<super::WatchOutputRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchOutputStream>,
             tonic::Status,
         >;
         /// Server streaming response type for the WatchEvents method.
@@ -3217,6 +3596,142 @@ pub mod task_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/callboard.v1.TaskService/ListChildren" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListChildrenSvc<T: TaskService>(pub Arc<T>);
+                    impl<
+                        T: TaskService,
+                    > tonic::server::UnaryService<super::ListChildrenRequest>
+                    for ListChildrenSvc<T> {
+                        type Response = super::ListChildrenResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListChildrenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TaskService>::list_children(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListChildrenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.TaskService/ListOutput" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListOutputSvc<T: TaskService>(pub Arc<T>);
+                    impl<
+                        T: TaskService,
+                    > tonic::server::UnaryService<super::ListOutputRequest>
+                    for ListOutputSvc<T> {
+                        type Response = super::ListOutputResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListOutputRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TaskService>::list_output(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListOutputSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.TaskService/WatchOutput" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchOutputSvc<T: TaskService>(pub Arc<T>);
+                    impl<
+                        T: TaskService,
+                    > tonic::server::ServerStreamingService<super::WatchOutputRequest>
+                    for WatchOutputSvc<T> {
+                        type Response = super::WatchOutputResponse;
+                        type ResponseStream = T::WatchOutputStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchOutputRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TaskService>::watch_output(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchOutputSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/callboard.v1.TaskService/WatchEvents" => {
                     #[allow(non_camel_case_types)]
                     struct WatchEventsSvc<T: TaskService>(pub Arc<T>);
@@ -3435,7 +3950,7 @@ pub struct Attempt {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachRequest {
     /// The frame.
-    #[prost(oneof = "attach_request::Frame", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "attach_request::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub frame: ::core::option::Option<attach_request::Frame>,
 }
 /// Nested message and enum types in `AttachRequest`.
@@ -3466,6 +3981,10 @@ pub mod attach_request {
         /// Messages that the agent has handled.
         #[prost(message, tag = "7")]
         Acknowledgements(super::MessageAcknowledgementBatch),
+        /// Tasks whose ends the agent wants to be told. Only to a server with the
+        /// feature `children`.
+        #[prost(message, tag = "8")]
+        Awaits(super::TaskAwaitBatch),
     }
 }
 /// Who attaches, and what it still has.
@@ -3483,8 +4002,8 @@ pub struct Hello {
     #[prost(message, repeated, tag = "3")]
     pub held: ::prost::alloc::vec::Vec<Attempt>,
     /// What the agent understands beyond the basic frames: see sdk/SPEC.md.
-    /// `cancellation`, `drain`, `messages`, `message_receipts`, `steps`. At most
-    /// 1,000.
+    /// `cancellation`, `drain`, `messages`, `message_receipts`, `steps`,
+    /// `children`. At most 1,000.
     #[prost(string, repeated, tag = "4")]
     pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The epoch that the agent had before; 0 when it starts. When a session of
@@ -3524,7 +4043,7 @@ pub struct Report {
     #[prost(message, optional, tag = "2")]
     pub attempt: ::core::option::Option<Attempt>,
     /// What is reported.
-    #[prost(oneof = "report::Kind", tags = "3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "report::Kind", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub kind: ::core::option::Option<report::Kind>,
 }
 /// Nested message and enum types in `Report`.
@@ -3554,6 +4073,16 @@ pub mod report {
         /// with the feature `steps`.
         #[prost(message, tag = "9")]
         Step(super::StepRecord),
+        /// The handler waits, and needs no slot meanwhile. Only to a server with the
+        /// feature `children`.
+        #[prost(message, tag = "10")]
+        Pause(super::Pause),
+        /// The handler wants to go on. Only to a server with the feature `children`.
+        #[prost(message, tag = "11")]
+        Resume(super::Resume),
+        /// The handler gave output. Only to a server with the feature `output`.
+        #[prost(message, tag = "12")]
+        Output(super::OutputBatch),
     }
 }
 /// The handler begins.
@@ -3602,6 +4131,29 @@ pub struct FailureReport {
     #[prost(message, optional, tag = "1")]
     pub failure: ::core::option::Option<Failure>,
 }
+/// The handler waits for children. The task becomes PAUSED: it keeps its lease and
+/// frees its slot, and its `start_to_close` and `heartbeat` timeouts stand still.
+/// Of a task that is PAUSED it changes nothing but that a Resume before it is
+/// taken back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pause {}
+/// The handler wants to go on. When the agent has a free slot the task is RUNNING
+/// again, and the receipt says so. Else the receipt says PAUSED, and the next slot
+/// that becomes free is the task's, before any new task: a Resumption tells the
+/// agent. Of a task that runs it changes nothing. An agent repeats it once a
+/// second until the handler goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Resume {}
+/// Tasks whose ends the agent wants to be told, each by one TaskEnd: at once when
+/// it has ended. To be sent anew on each stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskAwaitBatch {
+    /// The ids of tasks in the agent's namespace. At most 1,000; at most 10,000
+    /// may be awaited on a stream. An id of no task is answered by a TaskEnd
+    /// without a state.
+    #[prost(string, repeated, tag = "1")]
+    pub task_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// The agent takes another number of tasks at once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SlotsChange {
@@ -3617,7 +4169,7 @@ pub struct DrainRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachResponse {
     /// The frame.
-    #[prost(oneof = "attach_response::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "attach_response::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub frame: ::core::option::Option<attach_response::Frame>,
 }
 /// Nested message and enum types in `AttachResponse`.
@@ -3651,6 +4203,13 @@ pub mod attach_response {
         /// Only with the feature `message_receipts`.
         #[prost(message, tag = "8")]
         MessageReceipts(super::MessageReceiptBatch),
+        /// Tasks that the agent awaited and that have ended. Only with the feature
+        /// `children`.
+        #[prost(message, tag = "9")]
+        TaskEnds(super::TaskEndBatch),
+        /// Paused attempts that have a slot again. Only with the feature `children`.
+        #[prost(message, tag = "10")]
+        Resumptions(super::ResumptionBatch),
     }
 }
 /// The agent is attached.
@@ -3780,6 +4339,52 @@ pub struct Cancellation {
     /// The same, for people.
     #[prost(string, tag = "3")]
     pub message: ::prost::alloc::string::String,
+}
+/// Tasks that have ended.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TaskEndBatch {
+    /// At least one.
+    #[prost(message, repeated, tag = "1")]
+    pub ends: ::prost::alloc::vec::Vec<TaskEnd>,
+}
+/// How a task that the agent awaited ended.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TaskEnd {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub task_id: ::prost::alloc::string::String,
+    /// Its state; unspecified when there is no such task.
+    #[prost(enumeration = "TaskState", tag = "2")]
+    pub state: i32,
+    /// The run that ended.
+    #[prost(int32, tag = "3")]
+    pub run: i32,
+    /// What it gave, when COMPLETED and not `result_omitted`.
+    #[prost(message, optional, tag = "4")]
+    pub result: ::core::option::Option<Payload>,
+    /// How it failed, when FAILED.
+    #[prost(message, optional, tag = "5")]
+    pub failure: ::core::option::Option<Failure>,
+    /// The result has more than 64 KiB: fetch it with GetTask.
+    #[prost(bool, tag = "6")]
+    pub result_omitted: bool,
+}
+/// Paused attempts that have a slot again.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ResumptionBatch {
+    /// At least one.
+    #[prost(message, repeated, tag = "1")]
+    pub resumptions: ::prost::alloc::vec::Vec<Resumption>,
+}
+/// A paused attempt that has a slot again: its handler may go on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Resumption {
+    /// Which.
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<Attempt>,
+    /// When it times out now: the time in which it was paused doesn't count.
+    #[prost(message, optional, tag = "2")]
+    pub deadline: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// The server goes away.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3964,6 +4569,9 @@ pub struct HeartbeatTaskRequest {
     /// Steps that are done, if any. At most 100, together at most 3 MiB.
     #[prost(message, repeated, tag = "6")]
     pub steps: ::prost::alloc::vec::Vec<StepRecord>,
+    /// Output that the handler gave, if any.
+    #[prost(message, optional, tag = "7")]
+    pub output: ::core::option::Option<OutputBatch>,
 }
 /// The lease, extended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4024,6 +4632,46 @@ pub struct FailTaskRequest {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FailTaskResponse {
     /// What was done.
+    #[prost(message, optional, tag = "1")]
+    pub receipt: ::core::option::Option<TaskReceipt>,
+}
+/// Asks for a child of a leased task.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateChildRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The lease of the parent.
+    #[prost(message, optional, tag = "2")]
+    pub parent: ::core::option::Option<Attempt>,
+    /// What the parent's handler calls the child: 1 to 128 bytes. With
+    /// `occurrence` it is the child's key within the parent's run: a child that is
+    /// there is the answer, whatever `task` says, but for its type: another type
+    /// is refused with CHILD_EXISTS.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// How many children of this name the attempt began before it: 0 for the
+    /// first.
+    #[prost(int32, tag = "4")]
+    pub occurrence: i32,
+    /// What the child is. Headers of the parent that it doesn't name are copied to
+    /// it. A run has at most 1,000 children, and children stand at most 32 deep;
+    /// more is refused with LIMIT_REACHED. A parent can't be a dependency of its
+    /// child.
+    #[prost(message, optional, tag = "5")]
+    pub task: ::core::option::Option<TaskSpec>,
+    /// What becomes of the child when the parent's run ends. Default CANCEL.
+    #[prost(enumeration = "ParentEndAction", tag = "6")]
+    pub on_parent_end: i32,
+    /// Makes a repetition safe: at most 128 characters, remembered for 24 h. The
+    /// child's key makes it safe as well, and for longer.
+    #[prost(string, tag = "7")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The child created, or the one that was there.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateChildResponse {
+    /// What was done. `existing`: it was there.
     #[prost(message, optional, tag = "1")]
     pub receipt: ::core::option::Option<TaskReceipt>,
 }
@@ -4277,8 +4925,8 @@ pub mod agent_service_client {
                 .insert(GrpcMethod::new("callboard.v1.AgentService", "ClaimTasks"));
             self.inner.unary(req, path, codec).await
         }
-        /// Extends the lease of a claimed task, and reports progress, a checkpoint and
-        /// steps: all of it, or nothing.
+        /// Extends the lease of a claimed task, and reports progress, a checkpoint,
+        /// steps and output: all of it, or nothing.
         pub async fn heartbeat_task(
             &mut self,
             request: impl tonic::IntoRequest<super::HeartbeatTaskRequest>,
@@ -4353,6 +5001,33 @@ pub mod agent_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("callboard.v1.AgentService", "FailTask"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Creates a child of a task that the caller has a lease of. A later attempt of
+        /// the same run that asks for the child of the same name and occurrence gets
+        /// the one that is there.
+        pub async fn create_child(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateChildRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateChildResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.AgentService/CreateChild",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("callboard.v1.AgentService", "CreateChild"));
             self.inner.unary(req, path, codec).await
         }
         /// Gives one agent.
@@ -4516,8 +5191,8 @@ pub mod agent_service_server {
             tonic::Response<super::ClaimTasksResponse>,
             tonic::Status,
         >;
-        /// Extends the lease of a claimed task, and reports progress, a checkpoint and
-        /// steps: all of it, or nothing.
+        /// Extends the lease of a claimed task, and reports progress, a checkpoint,
+        /// steps and output: all of it, or nothing.
         async fn heartbeat_task(
             &self,
             request: tonic::Request<super::HeartbeatTaskRequest>,
@@ -4541,6 +5216,16 @@ pub mod agent_service_server {
             request: tonic::Request<super::FailTaskRequest>,
         ) -> std::result::Result<
             tonic::Response<super::FailTaskResponse>,
+            tonic::Status,
+        >;
+        /// Creates a child of a task that the caller has a lease of. A later attempt of
+        /// the same run that asks for the child of the same name and occurrence gets
+        /// the one that is there.
+        async fn create_child(
+            &self,
+            request: tonic::Request<super::CreateChildRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateChildResponse>,
             tonic::Status,
         >;
         /// Gives one agent.
@@ -4878,6 +5563,51 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FailTaskSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.AgentService/CreateChild" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateChildSvc<T: AgentService>(pub Arc<T>);
+                    impl<
+                        T: AgentService,
+                    > tonic::server::UnaryService<super::CreateChildRequest>
+                    for CreateChildSvc<T> {
+                        type Response = super::CreateChildResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateChildRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AgentService>::create_child(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateChildSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -34,6 +34,7 @@ pub(crate) fn to_event(event: &Event) -> v1::Event {
         scheduled_at: told.scheduled_at.map(time::to_timestamp),
         step: told.step.map(|step| step.name.to_string()).unwrap_or_default(),
         step_occurrence: told.step.map_or(0, |step| task::number(step.occurrence)),
+        child: String::new(),
     }
 }
 

@@ -265,6 +265,8 @@ pub(crate) fn to_task(task: &Task, namespace: &str) -> v1::Task {
         next_at: next_at.map(time::to_timestamp),
         created_by: task.created_by.to_string(),
         version: task.version,
+        parent: None,
+        paused_for: v1::PauseReason::Unspecified.into(),
     }
 }
 

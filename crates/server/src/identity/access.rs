@@ -82,6 +82,9 @@ table! {
         ListTaskEvents(ListTaskEventsRequest.namespace) => LOOK,
         ListDependencyResults(ListDependencyResultsRequest.namespace) => LOOK,
         ListSteps(ListStepsRequest.namespace) => LOOK,
+        ListChildren(ListChildrenRequest.namespace) => LOOK,
+        ListOutput(ListOutputRequest.namespace) => LOOK,
+        WatchOutput(WatchOutputRequest.namespace) => LOOK,
         WatchEvents(WatchEventsRequest.namespace) => LOOK,
     }
     AgentService {
@@ -90,6 +93,7 @@ table! {
         HeartbeatTask(HeartbeatTaskRequest.namespace) => WORK,
         CompleteTask(CompleteTaskRequest.namespace) => WORK,
         FailTask(FailTaskRequest.namespace) => WORK,
+        CreateChild(CreateChildRequest.namespace) => WORK,
         GetAgent(GetAgentRequest.namespace) => LOOK,
         ListAgents(ListAgentsRequest.namespace) => LOOK,
         CordonAgent(CordonAgentRequest.namespace) => OPERATE,

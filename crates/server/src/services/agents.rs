@@ -283,4 +283,8 @@ impl AgentService for Agents {
         self.0.command(principal, &request.namespace, token, command).await?;
         Ok(Response::new(v1::RemoveAgentResponse {}))
     }
+
+    async fn create_child(&self, _: Request<v1::CreateChildRequest>) -> Answer<v1::CreateChildResponse> {
+        Err(tonic::Status::unimplemented("not yet"))
+    }
 }

@@ -218,6 +218,7 @@ async fn take(
         Some(Said::Messages(batch)) => take_messages(stream, batch, local).await,
         Some(Said::Acknowledgements(batch)) => take_acknowledgements(stream, &batch).await,
         // A heartbeat, or a kind of a newer agent: a sign of life is all that it says to us.
+        Some(Said::Awaits(_)) => Ok(()),
         Some(Said::Heartbeat(_)) | None => Ok(()),
     }
 }

@@ -427,6 +427,20 @@ impl TaskService for Tasks {
         let (_, request) = open(request)?;
         super::watch::watch(&self.0, request).await.map(Response::new)
     }
+
+    async fn list_children(&self, _: Request<v1::ListChildrenRequest>) -> Answer<v1::ListChildrenResponse> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn list_output(&self, _: Request<v1::ListOutputRequest>) -> Answer<v1::ListOutputResponse> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    type WatchOutputStream = Pin<Box<dyn Stream<Item = Result<v1::WatchOutputResponse, Status>> + Send>>;
+
+    async fn watch_output(&self, _: Request<v1::WatchOutputRequest>) -> Answer<Self::WatchOutputStream> {
+        Err(Status::unimplemented("not yet"))
+    }
 }
 
 /// Reads a filter; `None` when it asks only for states that no task is in yet.

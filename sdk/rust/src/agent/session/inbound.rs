@@ -39,7 +39,7 @@ impl Session {
             Some(Frame::Drain(notice)) => self.on_drain_notice(now, notice),
             Some(Frame::Messages(batch)) => self.on_messages(batch),
             Some(Frame::MessageReceipts(batch)) => self.on_message_receipts(now, batch),
-            Some(Frame::Heartbeat(_)) | None => {}
+            Some(Frame::Heartbeat(_) | Frame::TaskEnds(_) | Frame::Resumptions(_)) | None => {}
         }
     }
 

@@ -270,6 +270,7 @@ impl Script {
             Frame::Heartbeat(_) => "heartbeat".into(),
             Frame::Drain(_) => "drain".into(),
             Frame::Slots(_) => "slots".into(),
+            Frame::Awaits(batch) => format!("await {}", batch.task_ids.join(" ")),
             Frame::Messages(batch) => {
                 let sent: Vec<&str> = batch.messages.iter().map(|send| send.request_id.as_str()).collect();
                 format!("send {}", sent.join(" "))
@@ -292,6 +293,9 @@ impl Script {
             Kind::Progress(progress) => format!("progress {}", progress.fraction.unwrap_or(-1.0)),
             Kind::Checkpoint(_) => "checkpoint".to_owned(),
             Kind::Step(step) => format!("step {}", step.name),
+            Kind::Pause(_) => "pause".to_owned(),
+            Kind::Resume(_) => "resume".to_owned(),
+            Kind::Output(output) => format!("output at {} of {}", output.offset, output.chunks.len()),
             Kind::Completed(_) => "completed".to_owned(),
             Kind::Failed(failed) => {
                 let failure = failed.failure.unwrap_or_default();

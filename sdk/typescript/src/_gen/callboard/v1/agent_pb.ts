@@ -8,6 +8,8 @@ import type { ErrorReason } from "./error_pb.js";
 import { file_callboard_v1_error } from "./error_pb.js";
 import type { MessageAcknowledgementBatch, MessageDeliveryBatch, MessageReceiptBatch, MessageSendBatch } from "./message_pb.js";
 import { file_callboard_v1_message } from "./message_pb.js";
+import type { OutputBatch } from "./output_pb.js";
+import { file_callboard_v1_output } from "./output_pb.js";
 import type { Failure, Payload } from "./payload_pb.js";
 import { file_callboard_v1_payload } from "./payload_pb.js";
 import type { Step, StepRecord } from "./step_pb.js";
@@ -24,7 +26,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callboard/v1/agent.proto.
  */
 export const file_callboard_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChhjYWxsYm9hcmQvdjEvYWdlbnQucHJvdG8SDGNhbGxib2FyZC52MSKjAwoMQWdlbnRQcm9maWxlEgwKBG5hbWUYASABKAkSEgoKYWdlbnRfdHlwZRgCIAEoCRIMCgRyb2xlGAMgASgJEg4KBnNraWxscxgEIAMoCRINCgV0b29scxgFIAMoCRI2CgZsYWJlbHMYBiADKAsyJi5jYWxsYm9hcmQudjEuQWdlbnRQcm9maWxlLkxhYmVsc0VudHJ5Eg0KBXNsb3RzGAcgASgFEjwKCXJlc291cmNlcxgIIAMoCzIpLmNhbGxib2FyZC52MS5BZ2VudFByb2ZpbGUuUmVzb3VyY2VzRW50cnkSKgoHaGFuZGxlcxgJIAMoCzIZLmNhbGxib2FyZC52MS5UYXNrSGFuZGxlchILCgNzZGsYCiABKAkSEwoLc2RrX3ZlcnNpb24YCyABKAkSEAoIYnVpbGRfaWQYDCABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARowCg5SZXNvdXJjZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIl0KC1Rhc2tIYW5kbGVyEgwKBHR5cGUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSFAoMaW5wdXRfc2NoZW1hGAMgASgJEhUKDW91dHB1dF9zY2hlbWEYBCABKAkipgMKBUFnZW50EgoKAmlkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIrCgdwcm9maWxlGAMgASgLMhouY2FsbGJvYXJkLnYxLkFnZW50UHJvZmlsZRInCgVzdGF0ZRgEIAEoDjIYLmNhbGxib2FyZC52MS5BZ2VudFN0YXRlEhAKCGNvcmRvbmVkGAUgASgIEhUKDXNlc3Npb25fZXBvY2gYBiABKAMSFAoMbGVhc2VkX3Rhc2tzGAcgASgFEhoKEmNvbXBsZXRlZF9hdHRlbXB0cxgIIAEoAxIXCg9mYWlsZWRfYXR0ZW1wdHMYCSABKAMSLgoKY3JlYXRlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLYXR0YWNoZWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2RldGFjaGVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglwcmluY2lwYWwYDSABKAkSDwoHdmVyc2lvbhgOIAEoAyJACgdBdHRlbXB0Eg8KB3Rhc2tfaWQYASABKAkSDwoHYXR0ZW1wdBgCIAEoBRITCgtsZWFzZV90b2tlbhgDIAEoCSLuAgoNQXR0YWNoUmVxdWVzdBIkCgVoZWxsbxgBIAEoCzITLmNhbGxib2FyZC52MS5IZWxsb0gAEiwKCWhlYXJ0YmVhdBgCIAEoCzIXLmNhbGxib2FyZC52MS5IZWFydGJlYXRIABIsCgdyZXBvcnRzGAMgASgLMhkuY2FsbGJvYXJkLnYxLlJlcG9ydEJhdGNoSAASKgoFc2xvdHMYBCABKAsyGS5jYWxsYm9hcmQudjEuU2xvdHNDaGFuZ2VIABIrCgVkcmFpbhgFIAEoCzIaLmNhbGxib2FyZC52MS5EcmFpblJlcXVlc3RIABIyCghtZXNzYWdlcxgGIAEoCzIeLmNhbGxib2FyZC52MS5NZXNzYWdlU2VuZEJhdGNoSAASRQoQYWNrbm93bGVkZ2VtZW50cxgHIAEoCzIpLmNhbGxib2FyZC52MS5NZXNzYWdlQWNrbm93bGVkZ2VtZW50QmF0Y2hIAEIHCgVmcmFtZSLDAQoFSGVsbG8SEQoJbmFtZXNwYWNlGAEgASgJEisKB3Byb2ZpbGUYAiABKAsyGi5jYWxsYm9hcmQudjEuQWdlbnRQcm9maWxlEiMKBGhlbGQYAyADKAsyFS5jYWxsYm9hcmQudjEuQXR0ZW1wdBIQCghmZWF0dXJlcxgEIAMoCRIWCg5wcmV2aW91c19lcG9jaBgFIAEoAxITCgtpbnN0YW5jZV9pZBgGIAEoCRIWCg5tZXNzYWdlX3dpbmRvdxgHIAEoBSILCglIZWFydGJlYXQiNAoLUmVwb3J0QmF0Y2gSJQoHcmVwb3J0cxgBIAMoCzIULmNhbGxib2FyZC52MS5SZXBvcnQihwMKBlJlcG9ydBIRCglyZXBvcnRfaWQYASABKAMSJgoHYXR0ZW1wdBgCIAEoCzIVLmNhbGxib2FyZC52MS5BdHRlbXB0EioKCGFjY2VwdGVkGAMgASgLMhYuY2FsbGJvYXJkLnYxLkFjY2VwdGVkSAASKgoIcmVqZWN0ZWQYBCABKAsyFi5jYWxsYm9hcmQudjEuUmVqZWN0ZWRIABIqCghwcm9ncmVzcxgFIAEoCzIWLmNhbGxib2FyZC52MS5Qcm9ncmVzc0gAEi4KCmNoZWNrcG9pbnQYBiABKAsyGC5jYWxsYm9hcmQudjEuQ2hlY2twb2ludEgAEi0KCWNvbXBsZXRlZBgHIAEoCzIYLmNhbGxib2FyZC52MS5Db21wbGV0aW9uSAASLQoGZmFpbGVkGAggASgLMhsuY2FsbGJvYXJkLnYxLkZhaWx1cmVSZXBvcnRIABIoCgRzdGVwGAkgASgLMhguY2FsbGJvYXJkLnYxLlN0ZXBSZWNvcmRIAEIGCgRraW5kIgoKCEFjY2VwdGVkIhoKCFJlamVjdGVkEg4KBnJlYXNvbhgBIAEoCSJOCghQcm9ncmVzcxIVCghmcmFjdGlvbhgBIAEoAUgAiAEBEg0KBXBoYXNlGAIgASgJEg8KB21lc3NhZ2UYAyABKAlCCwoJX2ZyYWN0aW9uIjEKCkNoZWNrcG9pbnQSIwoEZGF0YRgBIAEoCzIVLmNhbGxib2FyZC52MS5QYXlsb2FkIjMKCkNvbXBsZXRpb24SJQoGcmVzdWx0GAEgASgLMhUuY2FsbGJvYXJkLnYxLlBheWxvYWQiNwoNRmFpbHVyZVJlcG9ydBImCgdmYWlsdXJlGAEgASgLMhUuY2FsbGJvYXJkLnYxLkZhaWx1cmUiHAoLU2xvdHNDaGFuZ2USDQoFc2xvdHMYASABKAUiDgoMRHJhaW5SZXF1ZXN0IrQDCg5BdHRhY2hSZXNwb25zZRIoCgd3ZWxjb21lGAEgASgLMhUuY2FsbGJvYXJkLnYxLldlbGNvbWVIABI0Cgthc3NpZ25tZW50cxgCIAEoCzIdLmNhbGxib2FyZC52MS5Bc3NpZ25tZW50QmF0Y2hIABIuCghyZWNlaXB0cxgDIAEoCzIaLmNhbGxib2FyZC52MS5SZWNlaXB0QmF0Y2hIABI4Cg1jYW5jZWxsYXRpb25zGAQgASgLMh8uY2FsbGJvYXJkLnYxLkNhbmNlbGxhdGlvbkJhdGNoSAASKgoFZHJhaW4YBSABKAsyGS5jYWxsYm9hcmQudjEuRHJhaW5Ob3RpY2VIABIsCgloZWFydGJlYXQYBiABKAsyFy5jYWxsYm9hcmQudjEuSGVhcnRiZWF0SAASNgoIbWVzc2FnZXMYByABKAsyIi5jYWxsYm9hcmQudjEuTWVzc2FnZURlbGl2ZXJ5QmF0Y2hIABI9ChBtZXNzYWdlX3JlY2VpcHRzGAggASgLMiEuY2FsbGJvYXJkLnYxLk1lc3NhZ2VSZWNlaXB0QmF0Y2hIAEIHCgVmcmFtZSL4AQoHV2VsY29tZRIQCghhZ2VudF9pZBgBIAEoCRIVCg1zZXNzaW9uX2Vwb2NoGAIgASgDEigKBWxlYXNlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiMKBGhlbGQYBCADKAsyFS5jYWxsYm9hcmQudjEuQXR0ZW1wdBIQCghmZWF0dXJlcxgFIAMoCRIWCg5zZXJ2ZXJfdmVyc2lvbhgGIAEoCRIZChFtYXhfcGF5bG9hZF9ieXRlcxgHIAEoBRIwCg1hY2NlcHRfd2l0aGluGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkAKD0Fzc2lnbm1lbnRCYXRjaBItCgthc3NpZ25tZW50cxgBIAMoCzIYLmNhbGxib2FyZC52MS5Bc3NpZ25tZW50Iq0DCgpBc3NpZ25tZW50EiYKB2F0dGVtcHQYASABKAsyFS5jYWxsYm9hcmQudjEuQXR0ZW1wdBIRCgluYW1lc3BhY2UYAiABKAkSJAoEc3BlYxgDIAEoCzIWLmNhbGxib2FyZC52MS5UYXNrU3BlYxILCgNydW4YBCABKAUSFQoNYXR0ZW1wdHNfdXNlZBgFIAEoBRIpCgpjaGVja3BvaW50GAYgASgLMhUuY2FsbGJvYXJkLnYxLlBheWxvYWQSNAoMZGVwZW5kZW5jaWVzGAcgAygLMh4uY2FsbGJvYXJkLnYxLkRlcGVuZGVuY3lSZXN1bHQSHgoWZGVwZW5kZW5jaWVzX3RydW5jYXRlZBgIIAEoCBIsCghkZWFkbGluZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoQbGVhc2VfZXhwaXJlc19hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoFc3RlcHMYCyADKAsyEi5jYWxsYm9hcmQudjEuU3RlcBISCgpzdGVwX2NvdW50GAwgASgFIjcKDFJlY2VpcHRCYXRjaBInCghyZWNlaXB0cxgBIAMoCzIVLmNhbGxib2FyZC52MS5SZWNlaXB0ItUBCgdSZWNlaXB0EhEKCXJlcG9ydF9pZBgBIAEoAxImCgdhdHRlbXB0GAIgASgLMhUuY2FsbGJvYXJkLnYxLkF0dGVtcHQSKwoGc3RhdHVzGAMgASgOMhsuY2FsbGJvYXJkLnYxLlJlY2VpcHRTdGF0dXMSKQoGcmVhc29uGAQgASgOMhkuY2FsbGJvYXJkLnYxLkVycm9yUmVhc29uEg8KB21lc3NhZ2UYBSABKAkSJgoFc3RhdGUYBiABKA4yFy5jYWxsYm9hcmQudjEuVGFza1N0YXRlIkYKEUNhbmNlbGxhdGlvbkJhdGNoEjEKDWNhbmNlbGxhdGlvbnMYASADKAsyGi5jYWxsYm9hcmQudjEuQ2FuY2VsbGF0aW9uInkKDENhbmNlbGxhdGlvbhImCgdhdHRlbXB0GAEgASgLMhUuY2FsbGJvYXJkLnYxLkF0dGVtcHQSMAoGcmVhc29uGAIgASgOMiAuY2FsbGJvYXJkLnYxLkNhbmNlbGxhdGlvblJlYXNvbhIPCgdtZXNzYWdlGAMgASgJIk4KC0RyYWluTm90aWNlEhEKCWVuZHBvaW50cxgBIAMoCRIsCghkZWFkbGluZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqrwEKCkFnZW50U3RhdGUSGwoXQUdFTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRBR0VOVF9TVEFURV9BVFRBQ0hFRBABEhwKGEFHRU5UX1NUQVRFX1JFQ09OTkVDVElORxACEhgKFEFHRU5UX1NUQVRFX0RSQUlOSU5HEAMSGAoUQUdFTlRfU1RBVEVfREVUQUNIRUQQBBIYChRBR0VOVF9TVEFURV9DTEFJTUlORxAFKoMBCg1SZWNlaXB0U3RhdHVzEh4KGlJFQ0VJUFRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASHAoYUkVDRUlQVF9TVEFUVVNfQ09NTUlUVEVEEAESGgoWUkVDRUlQVF9TVEFUVVNfUkVGVVNFRBACEhgKFFJFQ0VJUFRfU1RBVFVTX1JFVFJZEAMqowEKEkNhbmNlbGxhdGlvblJlYXNvbhIjCh9DQU5DRUxMQVRJT05fUkVBU09OX1VOU1BFQ0lGSUVEEAASIQodQ0FOQ0VMTEFUSU9OX1JFQVNPTl9SRVFVRVNURUQQARIiCh5DQU5DRUxMQVRJT05fUkVBU09OX0xFQVNFX0xPU1QQAhIhCh1DQU5DRUxMQVRJT05fUkVBU09OX1RJTUVEX09VVBADQkIKEGRldi5jYWxsYm9hcmQudjFQAVosY2FsbGJvYXJkLmRldi9zZGsvZ28vY2FsbGJvYXJkdjE7Y2FsbGJvYXJkdjFiBnByb3RvMw", [file_callboard_v1_error, file_callboard_v1_message, file_callboard_v1_payload, file_callboard_v1_step, file_callboard_v1_task, file_callboard_v1_task_service, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChhjYWxsYm9hcmQvdjEvYWdlbnQucHJvdG8SDGNhbGxib2FyZC52MSKjAwoMQWdlbnRQcm9maWxlEgwKBG5hbWUYASABKAkSEgoKYWdlbnRfdHlwZRgCIAEoCRIMCgRyb2xlGAMgASgJEg4KBnNraWxscxgEIAMoCRINCgV0b29scxgFIAMoCRI2CgZsYWJlbHMYBiADKAsyJi5jYWxsYm9hcmQudjEuQWdlbnRQcm9maWxlLkxhYmVsc0VudHJ5Eg0KBXNsb3RzGAcgASgFEjwKCXJlc291cmNlcxgIIAMoCzIpLmNhbGxib2FyZC52MS5BZ2VudFByb2ZpbGUuUmVzb3VyY2VzRW50cnkSKgoHaGFuZGxlcxgJIAMoCzIZLmNhbGxib2FyZC52MS5UYXNrSGFuZGxlchILCgNzZGsYCiABKAkSEwoLc2RrX3ZlcnNpb24YCyABKAkSEAoIYnVpbGRfaWQYDCABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARowCg5SZXNvdXJjZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIl0KC1Rhc2tIYW5kbGVyEgwKBHR5cGUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSFAoMaW5wdXRfc2NoZW1hGAMgASgJEhUKDW91dHB1dF9zY2hlbWEYBCABKAkipgMKBUFnZW50EgoKAmlkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIrCgdwcm9maWxlGAMgASgLMhouY2FsbGJvYXJkLnYxLkFnZW50UHJvZmlsZRInCgVzdGF0ZRgEIAEoDjIYLmNhbGxib2FyZC52MS5BZ2VudFN0YXRlEhAKCGNvcmRvbmVkGAUgASgIEhUKDXNlc3Npb25fZXBvY2gYBiABKAMSFAoMbGVhc2VkX3Rhc2tzGAcgASgFEhoKEmNvbXBsZXRlZF9hdHRlbXB0cxgIIAEoAxIXCg9mYWlsZWRfYXR0ZW1wdHMYCSABKAMSLgoKY3JlYXRlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLYXR0YWNoZWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2RldGFjaGVkX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglwcmluY2lwYWwYDSABKAkSDwoHdmVyc2lvbhgOIAEoAyJACgdBdHRlbXB0Eg8KB3Rhc2tfaWQYASABKAkSDwoHYXR0ZW1wdBgCIAEoBRITCgtsZWFzZV90b2tlbhgDIAEoCSKeAwoNQXR0YWNoUmVxdWVzdBIkCgVoZWxsbxgBIAEoCzITLmNhbGxib2FyZC52MS5IZWxsb0gAEiwKCWhlYXJ0YmVhdBgCIAEoCzIXLmNhbGxib2FyZC52MS5IZWFydGJlYXRIABIsCgdyZXBvcnRzGAMgASgLMhkuY2FsbGJvYXJkLnYxLlJlcG9ydEJhdGNoSAASKgoFc2xvdHMYBCABKAsyGS5jYWxsYm9hcmQudjEuU2xvdHNDaGFuZ2VIABIrCgVkcmFpbhgFIAEoCzIaLmNhbGxib2FyZC52MS5EcmFpblJlcXVlc3RIABIyCghtZXNzYWdlcxgGIAEoCzIeLmNhbGxib2FyZC52MS5NZXNzYWdlU2VuZEJhdGNoSAASRQoQYWNrbm93bGVkZ2VtZW50cxgHIAEoCzIpLmNhbGxib2FyZC52MS5NZXNzYWdlQWNrbm93bGVkZ2VtZW50QmF0Y2hIABIuCgZhd2FpdHMYCCABKAsyHC5jYWxsYm9hcmQudjEuVGFza0F3YWl0QmF0Y2hIAEIHCgVmcmFtZSLDAQoFSGVsbG8SEQoJbmFtZXNwYWNlGAEgASgJEisKB3Byb2ZpbGUYAiABKAsyGi5jYWxsYm9hcmQudjEuQWdlbnRQcm9maWxlEiMKBGhlbGQYAyADKAsyFS5jYWxsYm9hcmQudjEuQXR0ZW1wdBIQCghmZWF0dXJlcxgEIAMoCRIWCg5wcmV2aW91c19lcG9jaBgFIAEoAxITCgtpbnN0YW5jZV9pZBgGIAEoCRIWCg5tZXNzYWdlX3dpbmRvdxgHIAEoBSILCglIZWFydGJlYXQiNAoLUmVwb3J0QmF0Y2gSJQoHcmVwb3J0cxgBIAMoCzIULmNhbGxib2FyZC52MS5SZXBvcnQiggQKBlJlcG9ydBIRCglyZXBvcnRfaWQYASABKAMSJgoHYXR0ZW1wdBgCIAEoCzIVLmNhbGxib2FyZC52MS5BdHRlbXB0EioKCGFjY2VwdGVkGAMgASgLMhYuY2FsbGJvYXJkLnYxLkFjY2VwdGVkSAASKgoIcmVqZWN0ZWQYBCABKAsyFi5jYWxsYm9hcmQudjEuUmVqZWN0ZWRIABIqCghwcm9ncmVzcxgFIAEoCzIWLmNhbGxib2FyZC52MS5Qcm9ncmVzc0gAEi4KCmNoZWNrcG9pbnQYBiABKAsyGC5jYWxsYm9hcmQudjEuQ2hlY2twb2ludEgAEi0KCWNvbXBsZXRlZBgHIAEoCzIYLmNhbGxib2FyZC52MS5Db21wbGV0aW9uSAASLQoGZmFpbGVkGAggASgLMhsuY2FsbGJvYXJkLnYxLkZhaWx1cmVSZXBvcnRIABIoCgRzdGVwGAkgASgLMhguY2FsbGJvYXJkLnYxLlN0ZXBSZWNvcmRIABIkCgVwYXVzZRgKIAEoCzITLmNhbGxib2FyZC52MS5QYXVzZUgAEiYKBnJlc3VtZRgLIAEoCzIULmNhbGxib2FyZC52MS5SZXN1bWVIABIrCgZvdXRwdXQYDCABKAsyGS5jYWxsYm9hcmQudjEuT3V0cHV0QmF0Y2hIAEIGCgRraW5kIgoKCEFjY2VwdGVkIhoKCFJlamVjdGVkEg4KBnJlYXNvbhgBIAEoCSJOCghQcm9ncmVzcxIVCghmcmFjdGlvbhgBIAEoAUgAiAEBEg0KBXBoYXNlGAIgASgJEg8KB21lc3NhZ2UYAyABKAlCCwoJX2ZyYWN0aW9uIjEKCkNoZWNrcG9pbnQSIwoEZGF0YRgBIAEoCzIVLmNhbGxib2FyZC52MS5QYXlsb2FkIjMKCkNvbXBsZXRpb24SJQoGcmVzdWx0GAEgASgLMhUuY2FsbGJvYXJkLnYxLlBheWxvYWQiNwoNRmFpbHVyZVJlcG9ydBImCgdmYWlsdXJlGAEgASgLMhUuY2FsbGJvYXJkLnYxLkZhaWx1cmUiBwoFUGF1c2UiCAoGUmVzdW1lIiIKDlRhc2tBd2FpdEJhdGNoEhAKCHRhc2tfaWRzGAEgAygJIhwKC1Nsb3RzQ2hhbmdlEg0KBXNsb3RzGAEgASgFIg4KDERyYWluUmVxdWVzdCKbBAoOQXR0YWNoUmVzcG9uc2USKAoHd2VsY29tZRgBIAEoCzIVLmNhbGxib2FyZC52MS5XZWxjb21lSAASNAoLYXNzaWdubWVudHMYAiABKAsyHS5jYWxsYm9hcmQudjEuQXNzaWdubWVudEJhdGNoSAASLgoIcmVjZWlwdHMYAyABKAsyGi5jYWxsYm9hcmQudjEuUmVjZWlwdEJhdGNoSAASOAoNY2FuY2VsbGF0aW9ucxgEIAEoCzIfLmNhbGxib2FyZC52MS5DYW5jZWxsYXRpb25CYXRjaEgAEioKBWRyYWluGAUgASgLMhkuY2FsbGJvYXJkLnYxLkRyYWluTm90aWNlSAASLAoJaGVhcnRiZWF0GAYgASgLMhcuY2FsbGJvYXJkLnYxLkhlYXJ0YmVhdEgAEjYKCG1lc3NhZ2VzGAcgASgLMiIuY2FsbGJvYXJkLnYxLk1lc3NhZ2VEZWxpdmVyeUJhdGNoSAASPQoQbWVzc2FnZV9yZWNlaXB0cxgIIAEoCzIhLmNhbGxib2FyZC52MS5NZXNzYWdlUmVjZWlwdEJhdGNoSAASLwoJdGFza19lbmRzGAkgASgLMhouY2FsbGJvYXJkLnYxLlRhc2tFbmRCYXRjaEgAEjQKC3Jlc3VtcHRpb25zGAogASgLMh0uY2FsbGJvYXJkLnYxLlJlc3VtcHRpb25CYXRjaEgAQgcKBWZyYW1lIvgBCgdXZWxjb21lEhAKCGFnZW50X2lkGAEgASgJEhUKDXNlc3Npb25fZXBvY2gYAiABKAMSKAoFbGVhc2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SIwoEaGVsZBgEIAMoCzIVLmNhbGxib2FyZC52MS5BdHRlbXB0EhAKCGZlYXR1cmVzGAUgAygJEhYKDnNlcnZlcl92ZXJzaW9uGAYgASgJEhkKEW1heF9wYXlsb2FkX2J5dGVzGAcgASgFEjAKDWFjY2VwdF93aXRoaW4YCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iQAoPQXNzaWdubWVudEJhdGNoEi0KC2Fzc2lnbm1lbnRzGAEgAygLMhguY2FsbGJvYXJkLnYxLkFzc2lnbm1lbnQirQMKCkFzc2lnbm1lbnQSJgoHYXR0ZW1wdBgBIAEoCzIVLmNhbGxib2FyZC52MS5BdHRlbXB0EhEKCW5hbWVzcGFjZRgCIAEoCRIkCgRzcGVjGAMgASgLMhYuY2FsbGJvYXJkLnYxLlRhc2tTcGVjEgsKA3J1bhgEIAEoBRIVCg1hdHRlbXB0c191c2VkGAUgASgFEikKCmNoZWNrcG9pbnQYBiABKAsyFS5jYWxsYm9hcmQudjEuUGF5bG9hZBI0CgxkZXBlbmRlbmNpZXMYByADKAsyHi5jYWxsYm9hcmQudjEuRGVwZW5kZW5jeVJlc3VsdBIeChZkZXBlbmRlbmNpZXNfdHJ1bmNhdGVkGAggASgIEiwKCGRlYWRsaW5lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI0ChBsZWFzZV9leHBpcmVzX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIhCgVzdGVwcxgLIAMoCzISLmNhbGxib2FyZC52MS5TdGVwEhIKCnN0ZXBfY291bnQYDCABKAUiNwoMUmVjZWlwdEJhdGNoEicKCHJlY2VpcHRzGAEgAygLMhUuY2FsbGJvYXJkLnYxLlJlY2VpcHQi1QEKB1JlY2VpcHQSEQoJcmVwb3J0X2lkGAEgASgDEiYKB2F0dGVtcHQYAiABKAsyFS5jYWxsYm9hcmQudjEuQXR0ZW1wdBIrCgZzdGF0dXMYAyABKA4yGy5jYWxsYm9hcmQudjEuUmVjZWlwdFN0YXR1cxIpCgZyZWFzb24YBCABKA4yGS5jYWxsYm9hcmQudjEuRXJyb3JSZWFzb24SDwoHbWVzc2FnZRgFIAEoCRImCgVzdGF0ZRgGIAEoDjIXLmNhbGxib2FyZC52MS5UYXNrU3RhdGUiRgoRQ2FuY2VsbGF0aW9uQmF0Y2gSMQoNY2FuY2VsbGF0aW9ucxgBIAMoCzIaLmNhbGxib2FyZC52MS5DYW5jZWxsYXRpb24ieQoMQ2FuY2VsbGF0aW9uEiYKB2F0dGVtcHQYASABKAsyFS5jYWxsYm9hcmQudjEuQXR0ZW1wdBIwCgZyZWFzb24YAiABKA4yIC5jYWxsYm9hcmQudjEuQ2FuY2VsbGF0aW9uUmVhc29uEg8KB21lc3NhZ2UYAyABKAkiMwoMVGFza0VuZEJhdGNoEiMKBGVuZHMYASADKAsyFS5jYWxsYm9hcmQudjEuVGFza0VuZCK2AQoHVGFza0VuZBIPCgd0YXNrX2lkGAEgASgJEiYKBXN0YXRlGAIgASgOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRILCgNydW4YAyABKAUSJQoGcmVzdWx0GAQgASgLMhUuY2FsbGJvYXJkLnYxLlBheWxvYWQSJgoHZmFpbHVyZRgFIAEoCzIVLmNhbGxib2FyZC52MS5GYWlsdXJlEhYKDnJlc3VsdF9vbWl0dGVkGAYgASgIIkAKD1Jlc3VtcHRpb25CYXRjaBItCgtyZXN1bXB0aW9ucxgBIAMoCzIYLmNhbGxib2FyZC52MS5SZXN1bXB0aW9uImIKClJlc3VtcHRpb24SJgoHYXR0ZW1wdBgBIAEoCzIVLmNhbGxib2FyZC52MS5BdHRlbXB0EiwKCGRlYWRsaW5lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJOCgtEcmFpbk5vdGljZRIRCgllbmRwb2ludHMYASADKAkSLAoIZGVhZGxpbmUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKq8BCgpBZ2VudFN0YXRlEhsKF0FHRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGAoUQUdFTlRfU1RBVEVfQVRUQUNIRUQQARIcChhBR0VOVF9TVEFURV9SRUNPTk5FQ1RJTkcQAhIYChRBR0VOVF9TVEFURV9EUkFJTklORxADEhgKFEFHRU5UX1NUQVRFX0RFVEFDSEVEEAQSGAoUQUdFTlRfU1RBVEVfQ0xBSU1JTkcQBSqDAQoNUmVjZWlwdFN0YXR1cxIeChpSRUNFSVBUX1NUQVRVU19VTlNQRUNJRklFRBAAEhwKGFJFQ0VJUFRfU1RBVFVTX0NPTU1JVFRFRBABEhoKFlJFQ0VJUFRfU1RBVFVTX1JFRlVTRUQQAhIYChRSRUNFSVBUX1NUQVRVU19SRVRSWRADKqMBChJDYW5jZWxsYXRpb25SZWFzb24SIwofQ0FOQ0VMTEFUSU9OX1JFQVNPTl9VTlNQRUNJRklFRBAAEiEKHUNBTkNFTExBVElPTl9SRUFTT05fUkVRVUVTVEVEEAESIgoeQ0FOQ0VMTEFUSU9OX1JFQVNPTl9MRUFTRV9MT1NUEAISIQodQ0FOQ0VMTEFUSU9OX1JFQVNPTl9USU1FRF9PVVQQA0JCChBkZXYuY2FsbGJvYXJkLnYxUAFaLGNhbGxib2FyZC5kZXYvc2RrL2dvL2NhbGxib2FyZHYxO2NhbGxib2FyZHYxYgZwcm90bzM", [file_callboard_v1_error, file_callboard_v1_message, file_callboard_v1_output, file_callboard_v1_payload, file_callboard_v1_step, file_callboard_v1_task, file_callboard_v1_task_service, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * What an agent says of itself when it attaches or claims.
@@ -389,6 +391,15 @@ export type AttachRequest = Message<"callboard.v1.AttachRequest"> & {
      */
     value: MessageAcknowledgementBatch;
     case: "acknowledgements";
+  } | {
+    /**
+     * Tasks whose ends the agent wants to be told. Only to a server with the
+     * feature `children`.
+     *
+     * @generated from field: callboard.v1.TaskAwaitBatch awaits = 8;
+     */
+    value: TaskAwaitBatch;
+    case: "awaits";
   } | { case: undefined; value?: undefined };
 };
 
@@ -430,8 +441,8 @@ export type Hello = Message<"callboard.v1.Hello"> & {
 
   /**
    * What the agent understands beyond the basic frames: see sdk/SPEC.md.
-   * `cancellation`, `drain`, `messages`, `message_receipts`, `steps`. At most
-   * 1,000.
+   * `cancellation`, `drain`, `messages`, `message_receipts`, `steps`,
+   * `children`. At most 1,000.
    *
    * @generated from field: repeated string features = 4;
    */
@@ -591,6 +602,31 @@ export type Report = Message<"callboard.v1.Report"> & {
      */
     value: StepRecord;
     case: "step";
+  } | {
+    /**
+     * The handler waits, and needs no slot meanwhile. Only to a server with the
+     * feature `children`.
+     *
+     * @generated from field: callboard.v1.Pause pause = 10;
+     */
+    value: Pause;
+    case: "pause";
+  } | {
+    /**
+     * The handler wants to go on. Only to a server with the feature `children`.
+     *
+     * @generated from field: callboard.v1.Resume resume = 11;
+     */
+    value: Resume;
+    case: "resume";
+  } | {
+    /**
+     * The handler gave output. Only to a server with the feature `output`.
+     *
+     * @generated from field: callboard.v1.OutputBatch output = 12;
+     */
+    value: OutputBatch;
+    case: "output";
   } | { case: undefined; value?: undefined };
 };
 
@@ -738,6 +774,67 @@ export const FailureReportSchema: GenMessage<FailureReport> = /*@__PURE__*/
   messageDesc(file_callboard_v1_agent, 14);
 
 /**
+ * The handler waits for children. The task becomes PAUSED: it keeps its lease and
+ * frees its slot, and its `start_to_close` and `heartbeat` timeouts stand still.
+ * Of a task that is PAUSED it changes nothing but that a Resume before it is
+ * taken back.
+ *
+ * @generated from message callboard.v1.Pause
+ */
+export type Pause = Message<"callboard.v1.Pause"> & {
+};
+
+/**
+ * Describes the message callboard.v1.Pause.
+ * Use `create(PauseSchema)` to create a new message.
+ */
+export const PauseSchema: GenMessage<Pause> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_agent, 15);
+
+/**
+ * The handler wants to go on. When the agent has a free slot the task is RUNNING
+ * again, and the receipt says so. Else the receipt says PAUSED, and the next slot
+ * that becomes free is the task's, before any new task: a Resumption tells the
+ * agent. Of a task that runs it changes nothing. An agent repeats it once a
+ * second until the handler goes on.
+ *
+ * @generated from message callboard.v1.Resume
+ */
+export type Resume = Message<"callboard.v1.Resume"> & {
+};
+
+/**
+ * Describes the message callboard.v1.Resume.
+ * Use `create(ResumeSchema)` to create a new message.
+ */
+export const ResumeSchema: GenMessage<Resume> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_agent, 16);
+
+/**
+ * Tasks whose ends the agent wants to be told, each by one TaskEnd: at once when
+ * it has ended. To be sent anew on each stream.
+ *
+ * @generated from message callboard.v1.TaskAwaitBatch
+ */
+export type TaskAwaitBatch = Message<"callboard.v1.TaskAwaitBatch"> & {
+  /**
+   * The ids of tasks in the agent's namespace. At most 1,000; at most 10,000
+   * may be awaited on a stream. An id of no task is answered by a TaskEnd
+   * without a state.
+   *
+   * @generated from field: repeated string task_ids = 1;
+   */
+  taskIds: string[];
+};
+
+/**
+ * Describes the message callboard.v1.TaskAwaitBatch.
+ * Use `create(TaskAwaitBatchSchema)` to create a new message.
+ */
+export const TaskAwaitBatchSchema: GenMessage<TaskAwaitBatch> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_agent, 17);
+
+/**
  * The agent takes another number of tasks at once.
  *
  * @generated from message callboard.v1.SlotsChange
@@ -756,7 +853,7 @@ export type SlotsChange = Message<"callboard.v1.SlotsChange"> & {
  * Use `create(SlotsChangeSchema)` to create a new message.
  */
 export const SlotsChangeSchema: GenMessage<SlotsChange> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent, 15);
+  messageDesc(file_callboard_v1_agent, 18);
 
 /**
  * The agent wants no new tasks.
@@ -771,7 +868,7 @@ export type DrainRequest = Message<"callboard.v1.DrainRequest"> & {
  * Use `create(DrainRequestSchema)` to create a new message.
  */
 export const DrainRequestSchema: GenMessage<DrainRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent, 16);
+  messageDesc(file_callboard_v1_agent, 19);
 
 /**
  * What the server sends. The first frame is `welcome`. A kind that the agent
@@ -851,6 +948,23 @@ export type AttachResponse = Message<"callboard.v1.AttachResponse"> & {
      */
     value: MessageReceiptBatch;
     case: "messageReceipts";
+  } | {
+    /**
+     * Tasks that the agent awaited and that have ended. Only with the feature
+     * `children`.
+     *
+     * @generated from field: callboard.v1.TaskEndBatch task_ends = 9;
+     */
+    value: TaskEndBatch;
+    case: "taskEnds";
+  } | {
+    /**
+     * Paused attempts that have a slot again. Only with the feature `children`.
+     *
+     * @generated from field: callboard.v1.ResumptionBatch resumptions = 10;
+     */
+    value: ResumptionBatch;
+    case: "resumptions";
   } | { case: undefined; value?: undefined };
 };
 
@@ -859,7 +973,7 @@ export type AttachResponse = Message<"callboard.v1.AttachResponse"> & {
  * Use `create(AttachResponseSchema)` to create a new message.
  */
 export const AttachResponseSchema: GenMessage<AttachResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent, 17);
+  messageDesc(file_callboard_v1_agent, 20);
 
 /**
  * The agent is attached.
@@ -931,7 +1045,7 @@ export type Welcome = Message<"callboard.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent, 18);
+  messageDesc(file_callboard_v1_agent, 21);
 
 /**
  * Tasks for the agent.
@@ -952,7 +1066,7 @@ export type AssignmentBatch = Message<"callboard.v1.AssignmentBatch"> & {
  * Use `create(AssignmentBatchSchema)` to create a new message.
  */
 export const AssignmentBatchSchema: GenMessage<AssignmentBatch> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent, 19);
+  messageDesc(file_callboard_v1_agent, 22);
 
 /**
  * A task leased to the agent.
@@ -1052,7 +1166,7 @@ export type Assignment = Message<"callboard.v1.Assignment"> & {
  * Use `create(AssignmentSchema)` to create a new message.
  */
 export const AssignmentSchema: GenMessage<Assignment> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent, 20);
+  messageDesc(file_callboard_v1_agent, 23);
 
 /**
  * What became of reports.
@@ -1073,7 +1187,7 @@ export type ReceiptBatch = Message<"callboard.v1.ReceiptBatch"> & {
  * Use `create(ReceiptBatchSchema)` to create a new message.
  */
 export const ReceiptBatchSchema: GenMessage<ReceiptBatch> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent, 21);
+  messageDesc(file_callboard_v1_agent, 24);
 
 /**
  * What became of a report.
@@ -1129,7 +1243,7 @@ export type Receipt = Message<"callboard.v1.Receipt"> & {
  * Use `create(ReceiptSchema)` to create a new message.
  */
 export const ReceiptSchema: GenMessage<Receipt> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent, 22);
+  messageDesc(file_callboard_v1_agent, 25);
 
 /**
  * Attempts to stop.
@@ -1150,7 +1264,7 @@ export type CancellationBatch = Message<"callboard.v1.CancellationBatch"> & {
  * Use `create(CancellationBatchSchema)` to create a new message.
  */
 export const CancellationBatchSchema: GenMessage<CancellationBatch> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent, 23);
+  messageDesc(file_callboard_v1_agent, 26);
 
 /**
  * An attempt to stop.
@@ -1185,7 +1299,133 @@ export type Cancellation = Message<"callboard.v1.Cancellation"> & {
  * Use `create(CancellationSchema)` to create a new message.
  */
 export const CancellationSchema: GenMessage<Cancellation> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent, 24);
+  messageDesc(file_callboard_v1_agent, 27);
+
+/**
+ * Tasks that have ended.
+ *
+ * @generated from message callboard.v1.TaskEndBatch
+ */
+export type TaskEndBatch = Message<"callboard.v1.TaskEndBatch"> & {
+  /**
+   * At least one.
+   *
+   * @generated from field: repeated callboard.v1.TaskEnd ends = 1;
+   */
+  ends: TaskEnd[];
+};
+
+/**
+ * Describes the message callboard.v1.TaskEndBatch.
+ * Use `create(TaskEndBatchSchema)` to create a new message.
+ */
+export const TaskEndBatchSchema: GenMessage<TaskEndBatch> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_agent, 28);
+
+/**
+ * How a task that the agent awaited ended.
+ *
+ * @generated from message callboard.v1.TaskEnd
+ */
+export type TaskEnd = Message<"callboard.v1.TaskEnd"> & {
+  /**
+   * Its id.
+   *
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * Its state; unspecified when there is no such task.
+   *
+   * @generated from field: callboard.v1.TaskState state = 2;
+   */
+  state: TaskState;
+
+  /**
+   * The run that ended.
+   *
+   * @generated from field: int32 run = 3;
+   */
+  run: number;
+
+  /**
+   * What it gave, when COMPLETED and not `result_omitted`.
+   *
+   * @generated from field: callboard.v1.Payload result = 4;
+   */
+  result?: Payload;
+
+  /**
+   * How it failed, when FAILED.
+   *
+   * @generated from field: callboard.v1.Failure failure = 5;
+   */
+  failure?: Failure;
+
+  /**
+   * The result has more than 64 KiB: fetch it with GetTask.
+   *
+   * @generated from field: bool result_omitted = 6;
+   */
+  resultOmitted: boolean;
+};
+
+/**
+ * Describes the message callboard.v1.TaskEnd.
+ * Use `create(TaskEndSchema)` to create a new message.
+ */
+export const TaskEndSchema: GenMessage<TaskEnd> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_agent, 29);
+
+/**
+ * Paused attempts that have a slot again.
+ *
+ * @generated from message callboard.v1.ResumptionBatch
+ */
+export type ResumptionBatch = Message<"callboard.v1.ResumptionBatch"> & {
+  /**
+   * At least one.
+   *
+   * @generated from field: repeated callboard.v1.Resumption resumptions = 1;
+   */
+  resumptions: Resumption[];
+};
+
+/**
+ * Describes the message callboard.v1.ResumptionBatch.
+ * Use `create(ResumptionBatchSchema)` to create a new message.
+ */
+export const ResumptionBatchSchema: GenMessage<ResumptionBatch> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_agent, 30);
+
+/**
+ * A paused attempt that has a slot again: its handler may go on.
+ *
+ * @generated from message callboard.v1.Resumption
+ */
+export type Resumption = Message<"callboard.v1.Resumption"> & {
+  /**
+   * Which.
+   *
+   * @generated from field: callboard.v1.Attempt attempt = 1;
+   */
+  attempt?: Attempt;
+
+  /**
+   * When it times out now: the time in which it was paused doesn't count.
+   *
+   * @generated from field: google.protobuf.Timestamp deadline = 2;
+   */
+  deadline?: Timestamp;
+};
+
+/**
+ * Describes the message callboard.v1.Resumption.
+ * Use `create(ResumptionSchema)` to create a new message.
+ */
+export const ResumptionSchema: GenMessage<Resumption> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_agent, 31);
 
 /**
  * The server goes away.
@@ -1214,7 +1454,7 @@ export type DrainNotice = Message<"callboard.v1.DrainNotice"> & {
  * Use `create(DrainNoticeSchema)` to create a new message.
  */
 export const DrainNoticeSchema: GenMessage<DrainNotice> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent, 25);
+  messageDesc(file_callboard_v1_agent, 32);
 
 /**
  * Whether and how an agent is attached.

@@ -6,11 +6,15 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Agent, AgentProfile, AgentState, Assignment, AttachRequestSchema, AttachResponseSchema, Attempt, Progress } from "./agent_pb.js";
 import { file_callboard_v1_agent } from "./agent_pb.js";
+import type { ParentEndAction } from "./child_pb.js";
+import { file_callboard_v1_child } from "./child_pb.js";
+import type { OutputBatch } from "./output_pb.js";
+import { file_callboard_v1_output } from "./output_pb.js";
 import type { Failure, Payload } from "./payload_pb.js";
 import { file_callboard_v1_payload } from "./payload_pb.js";
 import type { StepRecord } from "./step_pb.js";
 import { file_callboard_v1_step } from "./step_pb.js";
-import type { TaskReceipt } from "./task_pb.js";
+import type { TaskReceipt, TaskSpec } from "./task_pb.js";
 import { file_callboard_v1_task } from "./task_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -20,7 +24,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callboard/v1/agent_service.proto.
  */
 export const file_callboard_v1_agent_service: GenFile = /*@__PURE__*/
-  fileDesc("CiBjYWxsYm9hcmQvdjEvYWdlbnRfc2VydmljZS5wcm90bxIMY2FsbGJvYXJkLnYxIs0BChFDbGFpbVRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSKwoHcHJvZmlsZRgCIAEoCzIaLmNhbGxib2FyZC52MS5BZ2VudFByb2ZpbGUSEQoJbWF4X3Rhc2tzGAMgASgFEigKBWxlYXNlGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEicKBHdhaXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKcmVxdWVzdF9pZBgGIAEoCSJDChJDbGFpbVRhc2tzUmVzcG9uc2USLQoLYXNzaWdubWVudHMYASADKAsyGC5jYWxsYm9hcmQudjEuQXNzaWdubWVudCL5AQoUSGVhcnRiZWF0VGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEiYKB2F0dGVtcHQYAiABKAsyFS5jYWxsYm9hcmQudjEuQXR0ZW1wdBIoCgVsZWFzZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCghwcm9ncmVzcxgEIAEoCzIWLmNhbGxib2FyZC52MS5Qcm9ncmVzcxIpCgpjaGVja3BvaW50GAUgASgLMhUuY2FsbGJvYXJkLnYxLlBheWxvYWQSJwoFc3RlcHMYBiADKAsyGC5jYWxsYm9hcmQudjEuU3RlcFJlY29yZCJnChVIZWFydGJlYXRUYXNrUmVzcG9uc2USNAoQbGVhc2VfZXhwaXJlc19hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQY2FuY2VsX3JlcXVlc3RlZBgCIAEoCCKaAQoTQ29tcGxldGVUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJgoHYXR0ZW1wdBgCIAEoCzIVLmNhbGxib2FyZC52MS5BdHRlbXB0EiUKBnJlc3VsdBgDIAEoCzIVLmNhbGxib2FyZC52MS5QYXlsb2FkEhIKCnJlcXVlc3RfaWQYBCABKAkSDQoFYWdlbnQYBSABKAkiQgoUQ29tcGxldGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCKXAQoPRmFpbFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRImCgdhdHRlbXB0GAIgASgLMhUuY2FsbGJvYXJkLnYxLkF0dGVtcHQSJgoHZmFpbHVyZRgDIAEoCzIVLmNhbGxib2FyZC52MS5GYWlsdXJlEhIKCnJlcXVlc3RfaWQYBCABKAkSDQoFYWdlbnQYBSABKAkiPgoQRmFpbFRhc2tSZXNwb25zZRIqCgdyZWNlaXB0GAEgASgLMhkuY2FsbGJvYXJkLnYxLlRhc2tSZWNlaXB0IjIKD0dldEFnZW50UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCSI2ChBHZXRBZ2VudFJlc3BvbnNlEiIKBWFnZW50GAEgASgLMhMuY2FsbGJvYXJkLnYxLkFnZW50IosBChFMaXN0QWdlbnRzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSKAoGc3RhdGVzGAIgAygOMhguY2FsbGJvYXJkLnYxLkFnZW50U3RhdGUSEgoKYWdlbnRfdHlwZRgDIAEoCRIRCglwYWdlX3NpemUYBCABKAUSEgoKcGFnZV90b2tlbhgFIAEoCSJSChJMaXN0QWdlbnRzUmVzcG9uc2USIwoGYWdlbnRzGAEgAygLMhMuY2FsbGJvYXJkLnYxLkFnZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJJChJDb3Jkb25BZ2VudFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCSI5ChNDb3Jkb25BZ2VudFJlc3BvbnNlEiIKBWFnZW50GAEgASgLMhMuY2FsbGJvYXJkLnYxLkFnZW50IksKFFVuY29yZG9uQWdlbnRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRuYW1lGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiOwoVVW5jb3Jkb25BZ2VudFJlc3BvbnNlEiIKBWFnZW50GAEgASgLMhMuY2FsbGJvYXJkLnYxLkFnZW50IkkKElJlbW92ZUFnZW50UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJIhUKE1JlbW92ZUFnZW50UmVzcG9uc2UywgYKDEFnZW50U2VydmljZRJHCgZBdHRhY2gSGy5jYWxsYm9hcmQudjEuQXR0YWNoUmVxdWVzdBocLmNhbGxib2FyZC52MS5BdHRhY2hSZXNwb25zZSgBMAESTwoKQ2xhaW1UYXNrcxIfLmNhbGxib2FyZC52MS5DbGFpbVRhc2tzUmVxdWVzdBogLmNhbGxib2FyZC52MS5DbGFpbVRhc2tzUmVzcG9uc2USWAoNSGVhcnRiZWF0VGFzaxIiLmNhbGxib2FyZC52MS5IZWFydGJlYXRUYXNrUmVxdWVzdBojLmNhbGxib2FyZC52MS5IZWFydGJlYXRUYXNrUmVzcG9uc2USVQoMQ29tcGxldGVUYXNrEiEuY2FsbGJvYXJkLnYxLkNvbXBsZXRlVGFza1JlcXVlc3QaIi5jYWxsYm9hcmQudjEuQ29tcGxldGVUYXNrUmVzcG9uc2USSQoIRmFpbFRhc2sSHS5jYWxsYm9hcmQudjEuRmFpbFRhc2tSZXF1ZXN0Gh4uY2FsbGJvYXJkLnYxLkZhaWxUYXNrUmVzcG9uc2USSQoIR2V0QWdlbnQSHS5jYWxsYm9hcmQudjEuR2V0QWdlbnRSZXF1ZXN0Gh4uY2FsbGJvYXJkLnYxLkdldEFnZW50UmVzcG9uc2USTwoKTGlzdEFnZW50cxIfLmNhbGxib2FyZC52MS5MaXN0QWdlbnRzUmVxdWVzdBogLmNhbGxib2FyZC52MS5MaXN0QWdlbnRzUmVzcG9uc2USUgoLQ29yZG9uQWdlbnQSIC5jYWxsYm9hcmQudjEuQ29yZG9uQWdlbnRSZXF1ZXN0GiEuY2FsbGJvYXJkLnYxLkNvcmRvbkFnZW50UmVzcG9uc2USWAoNVW5jb3Jkb25BZ2VudBIiLmNhbGxib2FyZC52MS5VbmNvcmRvbkFnZW50UmVxdWVzdBojLmNhbGxib2FyZC52MS5VbmNvcmRvbkFnZW50UmVzcG9uc2USUgoLUmVtb3ZlQWdlbnQSIC5jYWxsYm9hcmQudjEuUmVtb3ZlQWdlbnRSZXF1ZXN0GiEuY2FsbGJvYXJkLnYxLlJlbW92ZUFnZW50UmVzcG9uc2VCQgoQZGV2LmNhbGxib2FyZC52MVABWixjYWxsYm9hcmQuZGV2L3Nkay9nby9jYWxsYm9hcmR2MTtjYWxsYm9hcmR2MWIGcHJvdG8z", [file_callboard_v1_agent, file_callboard_v1_payload, file_callboard_v1_step, file_callboard_v1_task, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiBjYWxsYm9hcmQvdjEvYWdlbnRfc2VydmljZS5wcm90bxIMY2FsbGJvYXJkLnYxIs0BChFDbGFpbVRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSKwoHcHJvZmlsZRgCIAEoCzIaLmNhbGxib2FyZC52MS5BZ2VudFByb2ZpbGUSEQoJbWF4X3Rhc2tzGAMgASgFEigKBWxlYXNlGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEicKBHdhaXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKcmVxdWVzdF9pZBgGIAEoCSJDChJDbGFpbVRhc2tzUmVzcG9uc2USLQoLYXNzaWdubWVudHMYASADKAsyGC5jYWxsYm9hcmQudjEuQXNzaWdubWVudCKkAgoUSGVhcnRiZWF0VGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEiYKB2F0dGVtcHQYAiABKAsyFS5jYWxsYm9hcmQudjEuQXR0ZW1wdBIoCgVsZWFzZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCghwcm9ncmVzcxgEIAEoCzIWLmNhbGxib2FyZC52MS5Qcm9ncmVzcxIpCgpjaGVja3BvaW50GAUgASgLMhUuY2FsbGJvYXJkLnYxLlBheWxvYWQSJwoFc3RlcHMYBiADKAsyGC5jYWxsYm9hcmQudjEuU3RlcFJlY29yZBIpCgZvdXRwdXQYByABKAsyGS5jYWxsYm9hcmQudjEuT3V0cHV0QmF0Y2giZwoVSGVhcnRiZWF0VGFza1Jlc3BvbnNlEjQKEGxlYXNlX2V4cGlyZXNfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhgKEGNhbmNlbF9yZXF1ZXN0ZWQYAiABKAgimgEKE0NvbXBsZXRlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEiYKB2F0dGVtcHQYAiABKAsyFS5jYWxsYm9hcmQudjEuQXR0ZW1wdBIlCgZyZXN1bHQYAyABKAsyFS5jYWxsYm9hcmQudjEuUGF5bG9hZBISCgpyZXF1ZXN0X2lkGAQgASgJEg0KBWFnZW50GAUgASgJIkIKFENvbXBsZXRlVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQilwEKD0ZhaWxUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJgoHYXR0ZW1wdBgCIAEoCzIVLmNhbGxib2FyZC52MS5BdHRlbXB0EiYKB2ZhaWx1cmUYAyABKAsyFS5jYWxsYm9hcmQudjEuRmFpbHVyZRISCgpyZXF1ZXN0X2lkGAQgASgJEg0KBWFnZW50GAUgASgJIj4KEEZhaWxUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCLgAQoSQ3JlYXRlQ2hpbGRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIlCgZwYXJlbnQYAiABKAsyFS5jYWxsYm9hcmQudjEuQXR0ZW1wdBIMCgRuYW1lGAMgASgJEhIKCm9jY3VycmVuY2UYBCABKAUSJAoEdGFzaxgFIAEoCzIWLmNhbGxib2FyZC52MS5UYXNrU3BlYxI0Cg1vbl9wYXJlbnRfZW5kGAYgASgOMh0uY2FsbGJvYXJkLnYxLlBhcmVudEVuZEFjdGlvbhISCgpyZXF1ZXN0X2lkGAcgASgJIkEKE0NyZWF0ZUNoaWxkUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCIyCg9HZXRBZ2VudFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkiNgoQR2V0QWdlbnRSZXNwb25zZRIiCgVhZ2VudBgBIAEoCzITLmNhbGxib2FyZC52MS5BZ2VudCKLAQoRTGlzdEFnZW50c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEigKBnN0YXRlcxgCIAMoDjIYLmNhbGxib2FyZC52MS5BZ2VudFN0YXRlEhIKCmFnZW50X3R5cGUYAyABKAkSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkiUgoSTGlzdEFnZW50c1Jlc3BvbnNlEiMKBmFnZW50cxgBIAMoCzITLmNhbGxib2FyZC52MS5BZ2VudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiSQoSQ29yZG9uQWdlbnRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRuYW1lGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiOQoTQ29yZG9uQWdlbnRSZXNwb25zZRIiCgVhZ2VudBgBIAEoCzITLmNhbGxib2FyZC52MS5BZ2VudCJLChRVbmNvcmRvbkFnZW50UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJIjsKFVVuY29yZG9uQWdlbnRSZXNwb25zZRIiCgVhZ2VudBgBIAEoCzITLmNhbGxib2FyZC52MS5BZ2VudCJJChJSZW1vdmVBZ2VudFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCSIVChNSZW1vdmVBZ2VudFJlc3BvbnNlMpYHCgxBZ2VudFNlcnZpY2USRwoGQXR0YWNoEhsuY2FsbGJvYXJkLnYxLkF0dGFjaFJlcXVlc3QaHC5jYWxsYm9hcmQudjEuQXR0YWNoUmVzcG9uc2UoATABEk8KCkNsYWltVGFza3MSHy5jYWxsYm9hcmQudjEuQ2xhaW1UYXNrc1JlcXVlc3QaIC5jYWxsYm9hcmQudjEuQ2xhaW1UYXNrc1Jlc3BvbnNlElgKDUhlYXJ0YmVhdFRhc2sSIi5jYWxsYm9hcmQudjEuSGVhcnRiZWF0VGFza1JlcXVlc3QaIy5jYWxsYm9hcmQudjEuSGVhcnRiZWF0VGFza1Jlc3BvbnNlElUKDENvbXBsZXRlVGFzaxIhLmNhbGxib2FyZC52MS5Db21wbGV0ZVRhc2tSZXF1ZXN0GiIuY2FsbGJvYXJkLnYxLkNvbXBsZXRlVGFza1Jlc3BvbnNlEkkKCEZhaWxUYXNrEh0uY2FsbGJvYXJkLnYxLkZhaWxUYXNrUmVxdWVzdBoeLmNhbGxib2FyZC52MS5GYWlsVGFza1Jlc3BvbnNlElIKC0NyZWF0ZUNoaWxkEiAuY2FsbGJvYXJkLnYxLkNyZWF0ZUNoaWxkUmVxdWVzdBohLmNhbGxib2FyZC52MS5DcmVhdGVDaGlsZFJlc3BvbnNlEkkKCEdldEFnZW50Eh0uY2FsbGJvYXJkLnYxLkdldEFnZW50UmVxdWVzdBoeLmNhbGxib2FyZC52MS5HZXRBZ2VudFJlc3BvbnNlEk8KCkxpc3RBZ2VudHMSHy5jYWxsYm9hcmQudjEuTGlzdEFnZW50c1JlcXVlc3QaIC5jYWxsYm9hcmQudjEuTGlzdEFnZW50c1Jlc3BvbnNlElIKC0NvcmRvbkFnZW50EiAuY2FsbGJvYXJkLnYxLkNvcmRvbkFnZW50UmVxdWVzdBohLmNhbGxib2FyZC52MS5Db3Jkb25BZ2VudFJlc3BvbnNlElgKDVVuY29yZG9uQWdlbnQSIi5jYWxsYm9hcmQudjEuVW5jb3Jkb25BZ2VudFJlcXVlc3QaIy5jYWxsYm9hcmQudjEuVW5jb3Jkb25BZ2VudFJlc3BvbnNlElIKC1JlbW92ZUFnZW50EiAuY2FsbGJvYXJkLnYxLlJlbW92ZUFnZW50UmVxdWVzdBohLmNhbGxib2FyZC52MS5SZW1vdmVBZ2VudFJlc3BvbnNlQkIKEGRldi5jYWxsYm9hcmQudjFQAVosY2FsbGJvYXJkLmRldi9zZGsvZ28vY2FsbGJvYXJkdjE7Y2FsbGJvYXJkdjFiBnByb3RvMw", [file_callboard_v1_agent, file_callboard_v1_child, file_callboard_v1_output, file_callboard_v1_payload, file_callboard_v1_step, file_callboard_v1_task, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Asks for tasks to work on.
@@ -148,6 +152,13 @@ export type HeartbeatTaskRequest = Message<"callboard.v1.HeartbeatTaskRequest"> 
    * @generated from field: repeated callboard.v1.StepRecord steps = 6;
    */
   steps: StepRecord[];
+
+  /**
+   * Output that the handler gave, if any.
+   *
+   * @generated from field: callboard.v1.OutputBatch output = 7;
+   */
+  output?: OutputBatch;
 };
 
 /**
@@ -326,6 +337,98 @@ export const FailTaskResponseSchema: GenMessage<FailTaskResponse> = /*@__PURE__*
   messageDesc(file_callboard_v1_agent_service, 7);
 
 /**
+ * Asks for a child of a leased task.
+ *
+ * @generated from message callboard.v1.CreateChildRequest
+ */
+export type CreateChildRequest = Message<"callboard.v1.CreateChildRequest"> & {
+  /**
+   * The namespace; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The lease of the parent.
+   *
+   * @generated from field: callboard.v1.Attempt parent = 2;
+   */
+  parent?: Attempt;
+
+  /**
+   * What the parent's handler calls the child: 1 to 128 bytes. With
+   * `occurrence` it is the child's key within the parent's run: a child that is
+   * there is the answer, whatever `task` says, but for its type: another type
+   * is refused with CHILD_EXISTS.
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * How many children of this name the attempt began before it: 0 for the
+   * first.
+   *
+   * @generated from field: int32 occurrence = 4;
+   */
+  occurrence: number;
+
+  /**
+   * What the child is. Headers of the parent that it doesn't name are copied to
+   * it. A run has at most 1,000 children, and children stand at most 32 deep;
+   * more is refused with LIMIT_REACHED. A parent can't be a dependency of its
+   * child.
+   *
+   * @generated from field: callboard.v1.TaskSpec task = 5;
+   */
+  task?: TaskSpec;
+
+  /**
+   * What becomes of the child when the parent's run ends. Default CANCEL.
+   *
+   * @generated from field: callboard.v1.ParentEndAction on_parent_end = 6;
+   */
+  onParentEnd: ParentEndAction;
+
+  /**
+   * Makes a repetition safe: at most 128 characters, remembered for 24 h. The
+   * child's key makes it safe as well, and for longer.
+   *
+   * @generated from field: string request_id = 7;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message callboard.v1.CreateChildRequest.
+ * Use `create(CreateChildRequestSchema)` to create a new message.
+ */
+export const CreateChildRequestSchema: GenMessage<CreateChildRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_agent_service, 8);
+
+/**
+ * The child created, or the one that was there.
+ *
+ * @generated from message callboard.v1.CreateChildResponse
+ */
+export type CreateChildResponse = Message<"callboard.v1.CreateChildResponse"> & {
+  /**
+   * What was done. `existing`: it was there.
+   *
+   * @generated from field: callboard.v1.TaskReceipt receipt = 1;
+   */
+  receipt?: TaskReceipt;
+};
+
+/**
+ * Describes the message callboard.v1.CreateChildResponse.
+ * Use `create(CreateChildResponseSchema)` to create a new message.
+ */
+export const CreateChildResponseSchema: GenMessage<CreateChildResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_agent_service, 9);
+
+/**
  * Asks for one agent.
  *
  * @generated from message callboard.v1.GetAgentRequest
@@ -351,7 +454,7 @@ export type GetAgentRequest = Message<"callboard.v1.GetAgentRequest"> & {
  * Use `create(GetAgentRequestSchema)` to create a new message.
  */
 export const GetAgentRequestSchema: GenMessage<GetAgentRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent_service, 8);
+  messageDesc(file_callboard_v1_agent_service, 10);
 
 /**
  * One agent.
@@ -372,7 +475,7 @@ export type GetAgentResponse = Message<"callboard.v1.GetAgentResponse"> & {
  * Use `create(GetAgentResponseSchema)` to create a new message.
  */
 export const GetAgentResponseSchema: GenMessage<GetAgentResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent_service, 9);
+  messageDesc(file_callboard_v1_agent_service, 11);
 
 /**
  * Asks for a page of agents. Filters are combined by AND.
@@ -421,7 +524,7 @@ export type ListAgentsRequest = Message<"callboard.v1.ListAgentsRequest"> & {
  * Use `create(ListAgentsRequestSchema)` to create a new message.
  */
 export const ListAgentsRequestSchema: GenMessage<ListAgentsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent_service, 10);
+  messageDesc(file_callboard_v1_agent_service, 12);
 
 /**
  * A page of agents.
@@ -449,7 +552,7 @@ export type ListAgentsResponse = Message<"callboard.v1.ListAgentsResponse"> & {
  * Use `create(ListAgentsResponseSchema)` to create a new message.
  */
 export const ListAgentsResponseSchema: GenMessage<ListAgentsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent_service, 11);
+  messageDesc(file_callboard_v1_agent_service, 13);
 
 /**
  * Asks to cordon an agent.
@@ -484,7 +587,7 @@ export type CordonAgentRequest = Message<"callboard.v1.CordonAgentRequest"> & {
  * Use `create(CordonAgentRequestSchema)` to create a new message.
  */
 export const CordonAgentRequestSchema: GenMessage<CordonAgentRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent_service, 12);
+  messageDesc(file_callboard_v1_agent_service, 14);
 
 /**
  * The agent cordoned.
@@ -505,7 +608,7 @@ export type CordonAgentResponse = Message<"callboard.v1.CordonAgentResponse"> & 
  * Use `create(CordonAgentResponseSchema)` to create a new message.
  */
 export const CordonAgentResponseSchema: GenMessage<CordonAgentResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent_service, 13);
+  messageDesc(file_callboard_v1_agent_service, 15);
 
 /**
  * Asks to uncordon an agent.
@@ -540,7 +643,7 @@ export type UncordonAgentRequest = Message<"callboard.v1.UncordonAgentRequest"> 
  * Use `create(UncordonAgentRequestSchema)` to create a new message.
  */
 export const UncordonAgentRequestSchema: GenMessage<UncordonAgentRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent_service, 14);
+  messageDesc(file_callboard_v1_agent_service, 16);
 
 /**
  * The agent uncordoned.
@@ -561,7 +664,7 @@ export type UncordonAgentResponse = Message<"callboard.v1.UncordonAgentResponse"
  * Use `create(UncordonAgentResponseSchema)` to create a new message.
  */
 export const UncordonAgentResponseSchema: GenMessage<UncordonAgentResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent_service, 15);
+  messageDesc(file_callboard_v1_agent_service, 17);
 
 /**
  * Asks to forget an agent.
@@ -596,7 +699,7 @@ export type RemoveAgentRequest = Message<"callboard.v1.RemoveAgentRequest"> & {
  * Use `create(RemoveAgentRequestSchema)` to create a new message.
  */
 export const RemoveAgentRequestSchema: GenMessage<RemoveAgentRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent_service, 16);
+  messageDesc(file_callboard_v1_agent_service, 18);
 
 /**
  * The agent is forgotten.
@@ -611,7 +714,7 @@ export type RemoveAgentResponse = Message<"callboard.v1.RemoveAgentResponse"> & 
  * Use `create(RemoveAgentResponseSchema)` to create a new message.
  */
 export const RemoveAgentResponseSchema: GenMessage<RemoveAgentResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_agent_service, 17);
+  messageDesc(file_callboard_v1_agent_service, 19);
 
 /**
  * Being an agent, and looking after agents.
@@ -646,8 +749,8 @@ export const AgentService: GenService<{
     output: typeof ClaimTasksResponseSchema;
   },
   /**
-   * Extends the lease of a claimed task, and reports progress, a checkpoint and
-   * steps: all of it, or nothing.
+   * Extends the lease of a claimed task, and reports progress, a checkpoint,
+   * steps and output: all of it, or nothing.
    *
    * @generated from rpc callboard.v1.AgentService.HeartbeatTask
    */
@@ -677,6 +780,18 @@ export const AgentService: GenService<{
     methodKind: "unary";
     input: typeof FailTaskRequestSchema;
     output: typeof FailTaskResponseSchema;
+  },
+  /**
+   * Creates a child of a task that the caller has a lease of. A later attempt of
+   * the same run that asks for the child of the same name and occurrence gets
+   * the one that is there.
+   *
+   * @generated from rpc callboard.v1.AgentService.CreateChild
+   */
+  createChild: {
+    methodKind: "unary";
+    input: typeof CreateChildRequestSchema;
+    output: typeof CreateChildResponseSchema;
   },
   /**
    * Gives one agent.

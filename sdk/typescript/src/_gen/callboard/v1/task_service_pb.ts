@@ -4,8 +4,12 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Child } from "./child_pb.js";
+import { file_callboard_v1_child } from "./child_pb.js";
 import type { Event } from "./event_pb.js";
 import { file_callboard_v1_event } from "./event_pb.js";
+import type { OutputChunk } from "./output_pb.js";
+import { file_callboard_v1_output } from "./output_pb.js";
 import type { Failure, Payload } from "./payload_pb.js";
 import { file_callboard_v1_payload } from "./payload_pb.js";
 import type { Step } from "./step_pb.js";
@@ -20,7 +24,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callboard/v1/task_service.proto.
  */
 export const file_callboard_v1_task_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jYWxsYm9hcmQvdjEvdGFza19zZXJ2aWNlLnByb3RvEgxjYWxsYm9hcmQudjEiYAoRQ3JlYXRlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEiQKBHRhc2sYAiABKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJAChJDcmVhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJnChdCYXRjaENyZWF0ZVRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJQoFdGFza3MYAiADKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJHChhCYXRjaENyZWF0ZVRhc2tzUmVzcG9uc2USKwoIcmVjZWlwdHMYASADKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQihgEKDlJ1blRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIkCgR0YXNrGAIgASgLMhYuY2FsbGJvYXJkLnYxLlRhc2tTcGVjEhIKCnJlcXVlc3RfaWQYAyABKAkSJwoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJCCg9SdW5UYXNrUmVzcG9uc2USIAoEdGFzaxgBIAEoCzISLmNhbGxib2FyZC52MS5UYXNrEg0KBWVuZGVkGAIgASgIIjQKDkdldFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJIjMKD0dldFRhc2tSZXNwb25zZRIgCgR0YXNrGAEgASgLMhIuY2FsbGJvYXJkLnYxLlRhc2sipwIKEExpc3RUYXNrc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEicKBnN0YXRlcxgCIAMoDjIXLmNhbGxib2FyZC52MS5UYXNrU3RhdGUSDAoEdHlwZRgDIAEoCRINCgVhZ2VudBgEIAEoCRILCgNrZXkYBSABKAkSDAoEdGFncxgGIAMoCRIxCg1jcmVhdGVkX2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCg5jcmVhdGVkX2JlZm9yZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJaWRfc3VmZml4GAkgASgJEhEKCXBhZ2Vfc2l6ZRgKIAEoBRISCgpwYWdlX3Rva2VuGAsgASgJIk8KEUxpc3RUYXNrc1Jlc3BvbnNlEiEKBXRhc2tzGAEgAygLMhIuY2FsbGJvYXJkLnYxLlRhc2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIl4KD1dhaXRUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRInCgR3YWl0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkMKEFdhaXRUYXNrUmVzcG9uc2USIAoEdGFzaxgBIAEoCzISLmNhbGxib2FyZC52MS5UYXNrEg0KBWVuZGVkGAIgASgIIlsKEUNhbmNlbFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJIkAKEkNhbmNlbFRhc2tSZXNwb25zZRIqCgdyZWNlaXB0GAEgASgLMhkuY2FsbGJvYXJkLnYxLlRhc2tSZWNlaXB0IkoKEFJldHJ5VGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCSI/ChFSZXRyeVRhc2tSZXNwb25zZRIqCgdyZWNlaXB0GAEgASgLMhkuY2FsbGJvYXJkLnYxLlRhc2tSZWNlaXB0IlkKD0hvbGRUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCSI+ChBIb2xkVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiTAoSUmVsZWFzZVRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiQQoTUmVsZWFzZVRhc2tSZXNwb25zZRIqCgdyZWNlaXB0GAEgASgLMhkuY2FsbGJvYXJkLnYxLlRhc2tSZWNlaXB0IvQBChFVcGRhdGVUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIoCghwcmlvcml0eRgDIAEoDjIWLmNhbGxib2FyZC52MS5Qcmlvcml0eRIQCghhc3NpZ25lZRgEIAEoCRIsCghkZWFkbGluZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdGFncxgGIAMoCRIvCgt1cGRhdGVfbWFzaxgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSEgoKcmVxdWVzdF9pZBgIIAEoCSJAChJVcGRhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJiChVMaXN0VGFza0V2ZW50c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiVgoWTGlzdFRhc2tFdmVudHNSZXNwb25zZRIjCgZldmVudHMYASADKAsyEy5jYWxsYm9hcmQudjEuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImkKHExpc3REZXBlbmRlbmN5UmVzdWx0c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiaQodTGlzdERlcGVuZGVuY3lSZXN1bHRzUmVzcG9uc2USLwoHcmVzdWx0cxgBIAMoCzIeLmNhbGxib2FyZC52MS5EZXBlbmRlbmN5UmVzdWx0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK1AQoQRGVwZW5kZW5jeVJlc3VsdBIPCgd0YXNrX2lkGAEgASgJEgwKBHR5cGUYAiABKAkSCwoDa2V5GAMgASgJEiYKBXN0YXRlGAQgASgOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRIlCgZyZXN1bHQYBSABKAsyFS5jYWxsYm9hcmQudjEuUGF5bG9hZBImCgdmYWlsdXJlGAYgASgLMhUuY2FsbGJvYXJkLnYxLkZhaWx1cmUiagoQTGlzdFN0ZXBzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRILCgNydW4YAyABKAUSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkiTwoRTGlzdFN0ZXBzUmVzcG9uc2USIQoFc3RlcHMYASADKAsyEi5jYWxsYm9hcmQudjEuU3RlcBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiXQoSV2F0Y2hFdmVudHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEg4KBmN1cnNvchgDIAEoCRITCgt1bnRpbF9lbmRlZBgEIAEoCCJKChNXYXRjaEV2ZW50c1Jlc3BvbnNlEiMKBmV2ZW50cxgBIAMoCzITLmNhbGxib2FyZC52MS5FdmVudBIOCgZjdXJzb3IYAiABKAky7AkKC1Rhc2tTZXJ2aWNlEk8KCkNyZWF0ZVRhc2sSHy5jYWxsYm9hcmQudjEuQ3JlYXRlVGFza1JlcXVlc3QaIC5jYWxsYm9hcmQudjEuQ3JlYXRlVGFza1Jlc3BvbnNlEmEKEEJhdGNoQ3JlYXRlVGFza3MSJS5jYWxsYm9hcmQudjEuQmF0Y2hDcmVhdGVUYXNrc1JlcXVlc3QaJi5jYWxsYm9hcmQudjEuQmF0Y2hDcmVhdGVUYXNrc1Jlc3BvbnNlEkYKB1J1blRhc2sSHC5jYWxsYm9hcmQudjEuUnVuVGFza1JlcXVlc3QaHS5jYWxsYm9hcmQudjEuUnVuVGFza1Jlc3BvbnNlEkYKB0dldFRhc2sSHC5jYWxsYm9hcmQudjEuR2V0VGFza1JlcXVlc3QaHS5jYWxsYm9hcmQudjEuR2V0VGFza1Jlc3BvbnNlEkwKCUxpc3RUYXNrcxIeLmNhbGxib2FyZC52MS5MaXN0VGFza3NSZXF1ZXN0Gh8uY2FsbGJvYXJkLnYxLkxpc3RUYXNrc1Jlc3BvbnNlEkkKCFdhaXRUYXNrEh0uY2FsbGJvYXJkLnYxLldhaXRUYXNrUmVxdWVzdBoeLmNhbGxib2FyZC52MS5XYWl0VGFza1Jlc3BvbnNlEk8KCkNhbmNlbFRhc2sSHy5jYWxsYm9hcmQudjEuQ2FuY2VsVGFza1JlcXVlc3QaIC5jYWxsYm9hcmQudjEuQ2FuY2VsVGFza1Jlc3BvbnNlEkwKCVJldHJ5VGFzaxIeLmNhbGxib2FyZC52MS5SZXRyeVRhc2tSZXF1ZXN0Gh8uY2FsbGJvYXJkLnYxLlJldHJ5VGFza1Jlc3BvbnNlEkkKCEhvbGRUYXNrEh0uY2FsbGJvYXJkLnYxLkhvbGRUYXNrUmVxdWVzdBoeLmNhbGxib2FyZC52MS5Ib2xkVGFza1Jlc3BvbnNlElIKC1JlbGVhc2VUYXNrEiAuY2FsbGJvYXJkLnYxLlJlbGVhc2VUYXNrUmVxdWVzdBohLmNhbGxib2FyZC52MS5SZWxlYXNlVGFza1Jlc3BvbnNlEk8KClVwZGF0ZVRhc2sSHy5jYWxsYm9hcmQudjEuVXBkYXRlVGFza1JlcXVlc3QaIC5jYWxsYm9hcmQudjEuVXBkYXRlVGFza1Jlc3BvbnNlElsKDkxpc3RUYXNrRXZlbnRzEiMuY2FsbGJvYXJkLnYxLkxpc3RUYXNrRXZlbnRzUmVxdWVzdBokLmNhbGxib2FyZC52MS5MaXN0VGFza0V2ZW50c1Jlc3BvbnNlEnAKFUxpc3REZXBlbmRlbmN5UmVzdWx0cxIqLmNhbGxib2FyZC52MS5MaXN0RGVwZW5kZW5jeVJlc3VsdHNSZXF1ZXN0GisuY2FsbGJvYXJkLnYxLkxpc3REZXBlbmRlbmN5UmVzdWx0c1Jlc3BvbnNlEkwKCUxpc3RTdGVwcxIeLmNhbGxib2FyZC52MS5MaXN0U3RlcHNSZXF1ZXN0Gh8uY2FsbGJvYXJkLnYxLkxpc3RTdGVwc1Jlc3BvbnNlElQKC1dhdGNoRXZlbnRzEiAuY2FsbGJvYXJkLnYxLldhdGNoRXZlbnRzUmVxdWVzdBohLmNhbGxib2FyZC52MS5XYXRjaEV2ZW50c1Jlc3BvbnNlMAFCQgoQZGV2LmNhbGxib2FyZC52MVABWixjYWxsYm9hcmQuZGV2L3Nkay9nby9jYWxsYm9hcmR2MTtjYWxsYm9hcmR2MWIGcHJvdG8z", [file_callboard_v1_event, file_callboard_v1_payload, file_callboard_v1_step, file_callboard_v1_task, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
+  fileDesc("Ch9jYWxsYm9hcmQvdjEvdGFza19zZXJ2aWNlLnByb3RvEgxjYWxsYm9hcmQudjEiYAoRQ3JlYXRlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEiQKBHRhc2sYAiABKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJAChJDcmVhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJnChdCYXRjaENyZWF0ZVRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJQoFdGFza3MYAiADKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJHChhCYXRjaENyZWF0ZVRhc2tzUmVzcG9uc2USKwoIcmVjZWlwdHMYASADKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQihgEKDlJ1blRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIkCgR0YXNrGAIgASgLMhYuY2FsbGJvYXJkLnYxLlRhc2tTcGVjEhIKCnJlcXVlc3RfaWQYAyABKAkSJwoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJCCg9SdW5UYXNrUmVzcG9uc2USIAoEdGFzaxgBIAEoCzISLmNhbGxib2FyZC52MS5UYXNrEg0KBWVuZGVkGAIgASgIIjQKDkdldFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJIjMKD0dldFRhc2tSZXNwb25zZRIgCgR0YXNrGAEgASgLMhIuY2FsbGJvYXJkLnYxLlRhc2sipwIKEExpc3RUYXNrc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEicKBnN0YXRlcxgCIAMoDjIXLmNhbGxib2FyZC52MS5UYXNrU3RhdGUSDAoEdHlwZRgDIAEoCRINCgVhZ2VudBgEIAEoCRILCgNrZXkYBSABKAkSDAoEdGFncxgGIAMoCRIxCg1jcmVhdGVkX2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCg5jcmVhdGVkX2JlZm9yZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJaWRfc3VmZml4GAkgASgJEhEKCXBhZ2Vfc2l6ZRgKIAEoBRISCgpwYWdlX3Rva2VuGAsgASgJIk8KEUxpc3RUYXNrc1Jlc3BvbnNlEiEKBXRhc2tzGAEgAygLMhIuY2FsbGJvYXJkLnYxLlRhc2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIl4KD1dhaXRUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRInCgR3YWl0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkMKEFdhaXRUYXNrUmVzcG9uc2USIAoEdGFzaxgBIAEoCzISLmNhbGxib2FyZC52MS5UYXNrEg0KBWVuZGVkGAIgASgIIlsKEUNhbmNlbFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJIkAKEkNhbmNlbFRhc2tSZXNwb25zZRIqCgdyZWNlaXB0GAEgASgLMhkuY2FsbGJvYXJkLnYxLlRhc2tSZWNlaXB0IkoKEFJldHJ5VGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCSI/ChFSZXRyeVRhc2tSZXNwb25zZRIqCgdyZWNlaXB0GAEgASgLMhkuY2FsbGJvYXJkLnYxLlRhc2tSZWNlaXB0IlkKD0hvbGRUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCSI+ChBIb2xkVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiTAoSUmVsZWFzZVRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiQQoTUmVsZWFzZVRhc2tSZXNwb25zZRIqCgdyZWNlaXB0GAEgASgLMhkuY2FsbGJvYXJkLnYxLlRhc2tSZWNlaXB0IvQBChFVcGRhdGVUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIoCghwcmlvcml0eRgDIAEoDjIWLmNhbGxib2FyZC52MS5Qcmlvcml0eRIQCghhc3NpZ25lZRgEIAEoCRIsCghkZWFkbGluZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdGFncxgGIAMoCRIvCgt1cGRhdGVfbWFzaxgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSEgoKcmVxdWVzdF9pZBgIIAEoCSJAChJVcGRhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJiChVMaXN0VGFza0V2ZW50c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiVgoWTGlzdFRhc2tFdmVudHNSZXNwb25zZRIjCgZldmVudHMYASADKAsyEy5jYWxsYm9hcmQudjEuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImkKHExpc3REZXBlbmRlbmN5UmVzdWx0c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiaQodTGlzdERlcGVuZGVuY3lSZXN1bHRzUmVzcG9uc2USLwoHcmVzdWx0cxgBIAMoCzIeLmNhbGxib2FyZC52MS5EZXBlbmRlbmN5UmVzdWx0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK1AQoQRGVwZW5kZW5jeVJlc3VsdBIPCgd0YXNrX2lkGAEgASgJEgwKBHR5cGUYAiABKAkSCwoDa2V5GAMgASgJEiYKBXN0YXRlGAQgASgOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRIlCgZyZXN1bHQYBSABKAsyFS5jYWxsYm9hcmQudjEuUGF5bG9hZBImCgdmYWlsdXJlGAYgASgLMhUuY2FsbGJvYXJkLnYxLkZhaWx1cmUiagoQTGlzdFN0ZXBzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRILCgNydW4YAyABKAUSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkiTwoRTGlzdFN0ZXBzUmVzcG9uc2USIQoFc3RlcHMYASADKAsyEi5jYWxsYm9hcmQudjEuU3RlcBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkibQoTTGlzdENoaWxkcmVuUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRILCgNydW4YAyABKAUSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkiVgoUTGlzdENoaWxkcmVuUmVzcG9uc2USJQoIY2hpbGRyZW4YASADKAsyEy5jYWxsYm9hcmQudjEuQ2hpbGQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInsKEUxpc3RPdXRwdXRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIOCgZvZmZzZXQYBCABKAMSEQoJcGFnZV9zaXplGAUgASgFEhIKCnBhZ2VfdG9rZW4YBiABKAkiWAoSTGlzdE91dHB1dFJlc3BvbnNlEikKBmNodW5rcxgBIAMoCzIZLmNhbGxib2FyZC52MS5PdXRwdXRDaHVuaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiVQoSV2F0Y2hPdXRwdXRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIOCgZvZmZzZXQYBCABKAMicQoTV2F0Y2hPdXRwdXRSZXNwb25zZRIpCgZjaHVua3MYASADKAsyGS5jYWxsYm9hcmQudjEuT3V0cHV0Q2h1bmsSEwoLbmV4dF9vZmZzZXQYAiABKAMSCwoDcnVuGAMgASgFEg0KBWVuZGVkGAQgASgIIl0KEldhdGNoRXZlbnRzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIOCgZjdXJzb3IYAyABKAkSEwoLdW50aWxfZW5kZWQYBCABKAgiSgoTV2F0Y2hFdmVudHNSZXNwb25zZRIjCgZldmVudHMYASADKAsyEy5jYWxsYm9hcmQudjEuRXZlbnQSDgoGY3Vyc29yGAIgASgJMuoLCgtUYXNrU2VydmljZRJPCgpDcmVhdGVUYXNrEh8uY2FsbGJvYXJkLnYxLkNyZWF0ZVRhc2tSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLkNyZWF0ZVRhc2tSZXNwb25zZRJhChBCYXRjaENyZWF0ZVRhc2tzEiUuY2FsbGJvYXJkLnYxLkJhdGNoQ3JlYXRlVGFza3NSZXF1ZXN0GiYuY2FsbGJvYXJkLnYxLkJhdGNoQ3JlYXRlVGFza3NSZXNwb25zZRJGCgdSdW5UYXNrEhwuY2FsbGJvYXJkLnYxLlJ1blRhc2tSZXF1ZXN0Gh0uY2FsbGJvYXJkLnYxLlJ1blRhc2tSZXNwb25zZRJGCgdHZXRUYXNrEhwuY2FsbGJvYXJkLnYxLkdldFRhc2tSZXF1ZXN0Gh0uY2FsbGJvYXJkLnYxLkdldFRhc2tSZXNwb25zZRJMCglMaXN0VGFza3MSHi5jYWxsYm9hcmQudjEuTGlzdFRhc2tzUmVxdWVzdBofLmNhbGxib2FyZC52MS5MaXN0VGFza3NSZXNwb25zZRJJCghXYWl0VGFzaxIdLmNhbGxib2FyZC52MS5XYWl0VGFza1JlcXVlc3QaHi5jYWxsYm9hcmQudjEuV2FpdFRhc2tSZXNwb25zZRJPCgpDYW5jZWxUYXNrEh8uY2FsbGJvYXJkLnYxLkNhbmNlbFRhc2tSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLkNhbmNlbFRhc2tSZXNwb25zZRJMCglSZXRyeVRhc2sSHi5jYWxsYm9hcmQudjEuUmV0cnlUYXNrUmVxdWVzdBofLmNhbGxib2FyZC52MS5SZXRyeVRhc2tSZXNwb25zZRJJCghIb2xkVGFzaxIdLmNhbGxib2FyZC52MS5Ib2xkVGFza1JlcXVlc3QaHi5jYWxsYm9hcmQudjEuSG9sZFRhc2tSZXNwb25zZRJSCgtSZWxlYXNlVGFzaxIgLmNhbGxib2FyZC52MS5SZWxlYXNlVGFza1JlcXVlc3QaIS5jYWxsYm9hcmQudjEuUmVsZWFzZVRhc2tSZXNwb25zZRJPCgpVcGRhdGVUYXNrEh8uY2FsbGJvYXJkLnYxLlVwZGF0ZVRhc2tSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLlVwZGF0ZVRhc2tSZXNwb25zZRJbCg5MaXN0VGFza0V2ZW50cxIjLmNhbGxib2FyZC52MS5MaXN0VGFza0V2ZW50c1JlcXVlc3QaJC5jYWxsYm9hcmQudjEuTGlzdFRhc2tFdmVudHNSZXNwb25zZRJwChVMaXN0RGVwZW5kZW5jeVJlc3VsdHMSKi5jYWxsYm9hcmQudjEuTGlzdERlcGVuZGVuY3lSZXN1bHRzUmVxdWVzdBorLmNhbGxib2FyZC52MS5MaXN0RGVwZW5kZW5jeVJlc3VsdHNSZXNwb25zZRJMCglMaXN0U3RlcHMSHi5jYWxsYm9hcmQudjEuTGlzdFN0ZXBzUmVxdWVzdBofLmNhbGxib2FyZC52MS5MaXN0U3RlcHNSZXNwb25zZRJVCgxMaXN0Q2hpbGRyZW4SIS5jYWxsYm9hcmQudjEuTGlzdENoaWxkcmVuUmVxdWVzdBoiLmNhbGxib2FyZC52MS5MaXN0Q2hpbGRyZW5SZXNwb25zZRJPCgpMaXN0T3V0cHV0Eh8uY2FsbGJvYXJkLnYxLkxpc3RPdXRwdXRSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLkxpc3RPdXRwdXRSZXNwb25zZRJUCgtXYXRjaE91dHB1dBIgLmNhbGxib2FyZC52MS5XYXRjaE91dHB1dFJlcXVlc3QaIS5jYWxsYm9hcmQudjEuV2F0Y2hPdXRwdXRSZXNwb25zZTABElQKC1dhdGNoRXZlbnRzEiAuY2FsbGJvYXJkLnYxLldhdGNoRXZlbnRzUmVxdWVzdBohLmNhbGxib2FyZC52MS5XYXRjaEV2ZW50c1Jlc3BvbnNlMAFCQgoQZGV2LmNhbGxib2FyZC52MVABWixjYWxsYm9hcmQuZGV2L3Nkay9nby9jYWxsYm9hcmR2MTtjYWxsYm9hcmR2MWIGcHJvdG8z", [file_callboard_v1_child, file_callboard_v1_event, file_callboard_v1_output, file_callboard_v1_payload, file_callboard_v1_step, file_callboard_v1_task, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * Asks for a task.
@@ -1043,6 +1047,258 @@ export const ListStepsResponseSchema: GenMessage<ListStepsResponse> = /*@__PURE_
   messageDesc(file_callboard_v1_task_service, 28);
 
 /**
+ * Asks for a page of a run's children.
+ *
+ * @generated from message callboard.v1.ListChildrenRequest
+ */
+export type ListChildrenRequest = Message<"callboard.v1.ListChildrenRequest"> & {
+  /**
+   * The namespace; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The parent's id.
+   *
+   * @generated from field: string task_id = 2;
+   */
+  taskId: string;
+
+  /**
+   * The run, from 1; 0 means the latest. A run that there was not, or that
+   * created none, has no children.
+   *
+   * @generated from field: int32 run = 3;
+   */
+  run: number;
+
+  /**
+   * At most this many. Default 100; at most 1,000.
+   *
+   * @generated from field: int32 page_size = 4;
+   */
+  pageSize: number;
+
+  /**
+   * The `next_page_token` of the page before, for the same task and run.
+   *
+   * @generated from field: string page_token = 5;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message callboard.v1.ListChildrenRequest.
+ * Use `create(ListChildrenRequestSchema)` to create a new message.
+ */
+export const ListChildrenRequestSchema: GenMessage<ListChildrenRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 29);
+
+/**
+ * A page of children.
+ *
+ * @generated from message callboard.v1.ListChildrenResponse
+ */
+export type ListChildrenResponse = Message<"callboard.v1.ListChildrenResponse"> & {
+  /**
+   * By ordinal.
+   *
+   * @generated from field: repeated callboard.v1.Child children = 1;
+   */
+  children: Child[];
+
+  /**
+   * Gives the next page; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message callboard.v1.ListChildrenResponse.
+ * Use `create(ListChildrenResponseSchema)` to create a new message.
+ */
+export const ListChildrenResponseSchema: GenMessage<ListChildrenResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 30);
+
+/**
+ * Asks for a page of a run's output.
+ *
+ * @generated from message callboard.v1.ListOutputRequest
+ */
+export type ListOutputRequest = Message<"callboard.v1.ListOutputRequest"> & {
+  /**
+   * The namespace; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The task's id.
+   *
+   * @generated from field: string task_id = 2;
+   */
+  taskId: string;
+
+  /**
+   * The run, from 1; 0 means the latest.
+   *
+   * @generated from field: int32 run = 3;
+   */
+  run: number;
+
+  /**
+   * Leave out chunks that end at or before this byte of the run's output. 0
+   * means all.
+   *
+   * @generated from field: int64 offset = 4;
+   */
+  offset: bigint;
+
+  /**
+   * At most this many; a page also ends before it passes 2 MiB. Default 100;
+   * at most 1,000.
+   *
+   * @generated from field: int32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * The `next_page_token` of the page before, for the same task and run.
+   *
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message callboard.v1.ListOutputRequest.
+ * Use `create(ListOutputRequestSchema)` to create a new message.
+ */
+export const ListOutputRequestSchema: GenMessage<ListOutputRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 31);
+
+/**
+ * A page of output.
+ *
+ * @generated from message callboard.v1.ListOutputResponse
+ */
+export type ListOutputResponse = Message<"callboard.v1.ListOutputResponse"> & {
+  /**
+   * In their order.
+   *
+   * @generated from field: repeated callboard.v1.OutputChunk chunks = 1;
+   */
+  chunks: OutputChunk[];
+
+  /**
+   * Gives the next page; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message callboard.v1.ListOutputResponse.
+ * Use `create(ListOutputResponseSchema)` to create a new message.
+ */
+export const ListOutputResponseSchema: GenMessage<ListOutputResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 32);
+
+/**
+ * Asks for output.
+ *
+ * @generated from message callboard.v1.WatchOutputRequest
+ */
+export type WatchOutputRequest = Message<"callboard.v1.WatchOutputRequest"> & {
+  /**
+   * The namespace; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The task's id.
+   *
+   * @generated from field: string task_id = 2;
+   */
+  taskId: string;
+
+  /**
+   * The run, from 1; 0 means the latest when the call begins. FAILED_PRECONDITION
+   * (TASK_STATE) for one that has not begun.
+   *
+   * @generated from field: int32 run = 3;
+   */
+  run: number;
+
+  /**
+   * Leave out chunks that end at or before this byte of the run's output: the
+   * `next_offset` of the last response, to go on. A chunk that it falls into
+   * comes whole.
+   *
+   * @generated from field: int64 offset = 4;
+   */
+  offset: bigint;
+};
+
+/**
+ * Describes the message callboard.v1.WatchOutputRequest.
+ * Use `create(WatchOutputRequestSchema)` to create a new message.
+ */
+export const WatchOutputRequestSchema: GenMessage<WatchOutputRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 33);
+
+/**
+ * Output that was committed together or one after the other.
+ *
+ * @generated from message callboard.v1.WatchOutputResponse
+ */
+export type WatchOutputResponse = Message<"callboard.v1.WatchOutputResponse"> & {
+  /**
+   * In their order. Empty at the stream's beginning, at its end, and when
+   * nothing happened for 10 s.
+   *
+   * @generated from field: repeated callboard.v1.OutputChunk chunks = 1;
+   */
+  chunks: OutputChunk[];
+
+  /**
+   * Go on from here.
+   *
+   * @generated from field: int64 next_offset = 2;
+   */
+  nextOffset: bigint;
+
+  /**
+   * The run.
+   *
+   * @generated from field: int32 run = 3;
+   */
+  run: number;
+
+  /**
+   * The run has ended and this was all. The stream ends behind it.
+   *
+   * @generated from field: bool ended = 4;
+   */
+  ended: boolean;
+};
+
+/**
+ * Describes the message callboard.v1.WatchOutputResponse.
+ * Use `create(WatchOutputResponseSchema)` to create a new message.
+ */
+export const WatchOutputResponseSchema: GenMessage<WatchOutputResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 34);
+
+/**
  * Asks for events.
  *
  * @generated from message callboard.v1.WatchEventsRequest
@@ -1084,7 +1340,7 @@ export type WatchEventsRequest = Message<"callboard.v1.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 29);
+  messageDesc(file_callboard_v1_task_service, 35);
 
 /**
  * Events that were committed together or one after the other.
@@ -1113,7 +1369,7 @@ export type WatchEventsResponse = Message<"callboard.v1.WatchEventsResponse"> & 
  * Use `create(WatchEventsResponseSchema)` to create a new message.
  */
 export const WatchEventsResponseSchema: GenMessage<WatchEventsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 30);
+  messageDesc(file_callboard_v1_task_service, 36);
 
 /**
  * Submitting tasks, following them, and steering them.
@@ -1267,6 +1523,38 @@ export const TaskService: GenService<{
     methodKind: "unary";
     input: typeof ListStepsRequestSchema;
     output: typeof ListStepsResponseSchema;
+  },
+  /**
+   * Lists the children that a run of a task created, in the order in which they
+   * were created.
+   *
+   * @generated from rpc callboard.v1.TaskService.ListChildren
+   */
+  listChildren: {
+    methodKind: "unary";
+    input: typeof ListChildrenRequestSchema;
+    output: typeof ListChildrenResponseSchema;
+  },
+  /**
+   * Lists the output that a run of a task gave so far.
+   *
+   * @generated from rpc callboard.v1.TaskService.ListOutput
+   */
+  listOutput: {
+    methodKind: "unary";
+    input: typeof ListOutputRequestSchema;
+    output: typeof ListOutputResponseSchema;
+  },
+  /**
+   * Streams the output of a run of a task, first what is there and then what
+   * comes, until the run has ended and all was sent.
+   *
+   * @generated from rpc callboard.v1.TaskService.WatchOutput
+   */
+  watchOutput: {
+    methodKind: "server_streaming";
+    input: typeof WatchOutputRequestSchema;
+    output: typeof WatchOutputResponseSchema;
   },
   /**
    * Streams the events of a task or a namespace as they are committed: in

@@ -24,6 +24,7 @@ _sym_db = _symbol_database.Default()
 
 from callboard._gen.callboard.v1 import error_pb2 as callboard_dot_v1_dot_error__pb2
 from callboard._gen.callboard.v1 import message_pb2 as callboard_dot_v1_dot_message__pb2
+from callboard._gen.callboard.v1 import output_pb2 as callboard_dot_v1_dot_output__pb2
 from callboard._gen.callboard.v1 import payload_pb2 as callboard_dot_v1_dot_payload__pb2
 from callboard._gen.callboard.v1 import step_pb2 as callboard_dot_v1_dot_step__pb2
 from callboard._gen.callboard.v1 import task_pb2 as callboard_dot_v1_dot_task__pb2
@@ -32,7 +33,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63\x61llboard/v1/agent.proto\x12\x0c\x63\x61llboard.v1\x1a\x18\x63\x61llboard/v1/error.proto\x1a\x1a\x63\x61llboard/v1/message.proto\x1a\x1a\x63\x61llboard/v1/payload.proto\x1a\x17\x63\x61llboard/v1/step.proto\x1a\x17\x63\x61llboard/v1/task.proto\x1a\x1f\x63\x61llboard/v1/task_service.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x03\n\x0c\x41gentProfile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nagent_type\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0e\n\x06skills\x18\x04 \x03(\t\x12\r\n\x05tools\x18\x05 \x03(\t\x12\x36\n\x06labels\x18\x06 \x03(\x0b\x32&.callboard.v1.AgentProfile.LabelsEntry\x12\r\n\x05slots\x18\x07 \x01(\x05\x12<\n\tresources\x18\x08 \x03(\x0b\x32).callboard.v1.AgentProfile.ResourcesEntry\x12*\n\x07handles\x18\t \x03(\x0b\x32\x19.callboard.v1.TaskHandler\x12\x0b\n\x03sdk\x18\n \x01(\t\x12\x13\n\x0bsdk_version\x18\x0b \x01(\t\x12\x10\n\x08\x62uild_id\x18\x0c \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x30\n\x0eResourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"]\n\x0bTaskHandler\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x14\n\x0cinput_schema\x18\x03 \x01(\t\x12\x15\n\routput_schema\x18\x04 \x01(\t\"\xa6\x03\n\x05\x41gent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12+\n\x07profile\x18\x03 \x01(\x0b\x32\x1a.callboard.v1.AgentProfile\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.callboard.v1.AgentState\x12\x10\n\x08\x63ordoned\x18\x05 \x01(\x08\x12\x15\n\rsession_epoch\x18\x06 \x01(\x03\x12\x14\n\x0cleased_tasks\x18\x07 \x01(\x05\x12\x1a\n\x12\x63ompleted_attempts\x18\x08 \x01(\x03\x12\x17\n\x0f\x66\x61iled_attempts\x18\t \x01(\x03\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61ttached_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65tached_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tprincipal\x18\r \x01(\t\x12\x0f\n\x07version\x18\x0e \x01(\x03\"@\n\x07\x41ttempt\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x13\n\x0blease_token\x18\x03 \x01(\t\"\xee\x02\n\rAttachRequest\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.callboard.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.callboard.v1.HeartbeatH\x00\x12,\n\x07reports\x18\x03 \x01(\x0b\x32\x19.callboard.v1.ReportBatchH\x00\x12*\n\x05slots\x18\x04 \x01(\x0b\x32\x19.callboard.v1.SlotsChangeH\x00\x12+\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x1a.callboard.v1.DrainRequestH\x00\x12\x32\n\x08messages\x18\x06 \x01(\x0b\x32\x1e.callboard.v1.MessageSendBatchH\x00\x12\x45\n\x10\x61\x63knowledgements\x18\x07 \x01(\x0b\x32).callboard.v1.MessageAcknowledgementBatchH\x00\x42\x07\n\x05\x66rame\"\xc3\x01\n\x05Hello\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12+\n\x07profile\x18\x02 \x01(\x0b\x32\x1a.callboard.v1.AgentProfile\x12#\n\x04held\x18\x03 \x03(\x0b\x32\x15.callboard.v1.Attempt\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12\x16\n\x0eprevious_epoch\x18\x05 \x01(\x03\x12\x13\n\x0binstance_id\x18\x06 \x01(\t\x12\x16\n\x0emessage_window\x18\x07 \x01(\x05\"\x0b\n\tHeartbeat\"4\n\x0bReportBatch\x12%\n\x07reports\x18\x01 \x03(\x0b\x32\x14.callboard.v1.Report\"\x87\x03\n\x06Report\x12\x11\n\treport_id\x18\x01 \x01(\x03\x12&\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12*\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x0b\x32\x16.callboard.v1.AcceptedH\x00\x12*\n\x08rejected\x18\x04 \x01(\x0b\x32\x16.callboard.v1.RejectedH\x00\x12*\n\x08progress\x18\x05 \x01(\x0b\x32\x16.callboard.v1.ProgressH\x00\x12.\n\ncheckpoint\x18\x06 \x01(\x0b\x32\x18.callboard.v1.CheckpointH\x00\x12-\n\tcompleted\x18\x07 \x01(\x0b\x32\x18.callboard.v1.CompletionH\x00\x12-\n\x06\x66\x61iled\x18\x08 \x01(\x0b\x32\x1b.callboard.v1.FailureReportH\x00\x12(\n\x04step\x18\t \x01(\x0b\x32\x18.callboard.v1.StepRecordH\x00\x42\x06\n\x04kind\"\n\n\x08\x41\x63\x63\x65pted\"\x1a\n\x08Rejected\x12\x0e\n\x06reason\x18\x01 \x01(\t\"N\n\x08Progress\x12\x15\n\x08\x66raction\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\tB\x0b\n\t_fraction\"1\n\nCheckpoint\x12#\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x15.callboard.v1.Payload\"3\n\nCompletion\x12%\n\x06result\x18\x01 \x01(\x0b\x32\x15.callboard.v1.Payload\"7\n\rFailureReport\x12&\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x15.callboard.v1.Failure\"\x1c\n\x0bSlotsChange\x12\r\n\x05slots\x18\x01 \x01(\x05\"\x0e\n\x0c\x44rainRequest\"\xb4\x03\n\x0e\x41ttachResponse\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.callboard.v1.WelcomeH\x00\x12\x34\n\x0b\x61ssignments\x18\x02 \x01(\x0b\x32\x1d.callboard.v1.AssignmentBatchH\x00\x12.\n\x08receipts\x18\x03 \x01(\x0b\x32\x1a.callboard.v1.ReceiptBatchH\x00\x12\x38\n\rcancellations\x18\x04 \x01(\x0b\x32\x1f.callboard.v1.CancellationBatchH\x00\x12*\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x19.callboard.v1.DrainNoticeH\x00\x12,\n\theartbeat\x18\x06 \x01(\x0b\x32\x17.callboard.v1.HeartbeatH\x00\x12\x36\n\x08messages\x18\x07 \x01(\x0b\x32\".callboard.v1.MessageDeliveryBatchH\x00\x12=\n\x10message_receipts\x18\x08 \x01(\x0b\x32!.callboard.v1.MessageReceiptBatchH\x00\x42\x07\n\x05\x66rame\"\xf8\x01\n\x07Welcome\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x15\n\rsession_epoch\x18\x02 \x01(\x03\x12(\n\x05lease\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x04held\x18\x04 \x03(\x0b\x32\x15.callboard.v1.Attempt\x12\x10\n\x08\x66\x65\x61tures\x18\x05 \x03(\t\x12\x16\n\x0eserver_version\x18\x06 \x01(\t\x12\x19\n\x11max_payload_bytes\x18\x07 \x01(\x05\x12\x30\n\raccept_within\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"@\n\x0f\x41ssignmentBatch\x12-\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x18.callboard.v1.Assignment\"\xad\x03\n\nAssignment\x12&\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.callboard.v1.TaskSpec\x12\x0b\n\x03run\x18\x04 \x01(\x05\x12\x15\n\rattempts_used\x18\x05 \x01(\x05\x12)\n\ncheckpoint\x18\x06 \x01(\x0b\x32\x15.callboard.v1.Payload\x12\x34\n\x0c\x64\x65pendencies\x18\x07 \x03(\x0b\x32\x1e.callboard.v1.DependencyResult\x12\x1e\n\x16\x64\x65pendencies_truncated\x18\x08 \x01(\x08\x12,\n\x08\x64\x65\x61\x64line\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10lease_expires_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x05steps\x18\x0b \x03(\x0b\x32\x12.callboard.v1.Step\x12\x12\n\nstep_count\x18\x0c \x01(\x05\"7\n\x0cReceiptBatch\x12\'\n\x08receipts\x18\x01 \x03(\x0b\x32\x15.callboard.v1.Receipt\"\xd5\x01\n\x07Receipt\x12\x11\n\treport_id\x18\x01 \x01(\x03\x12&\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.callboard.v1.ReceiptStatus\x12)\n\x06reason\x18\x04 \x01(\x0e\x32\x19.callboard.v1.ErrorReason\x12\x0f\n\x07message\x18\x05 \x01(\t\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.callboard.v1.TaskState\"F\n\x11\x43\x61ncellationBatch\x12\x31\n\rcancellations\x18\x01 \x03(\x0b\x32\x1a.callboard.v1.Cancellation\"y\n\x0c\x43\x61ncellation\x12&\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12\x30\n\x06reason\x18\x02 \x01(\x0e\x32 .callboard.v1.CancellationReason\x12\x0f\n\x07message\x18\x03 \x01(\t\"N\n\x0b\x44rainNotice\x12\x11\n\tendpoints\x18\x01 \x03(\t\x12,\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xaf\x01\n\nAgentState\x12\x1b\n\x17\x41GENT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41GENT_STATE_ATTACHED\x10\x01\x12\x1c\n\x18\x41GENT_STATE_RECONNECTING\x10\x02\x12\x18\n\x14\x41GENT_STATE_DRAINING\x10\x03\x12\x18\n\x14\x41GENT_STATE_DETACHED\x10\x04\x12\x18\n\x14\x41GENT_STATE_CLAIMING\x10\x05*\x83\x01\n\rReceiptStatus\x12\x1e\n\x1aRECEIPT_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18RECEIPT_STATUS_COMMITTED\x10\x01\x12\x1a\n\x16RECEIPT_STATUS_REFUSED\x10\x02\x12\x18\n\x14RECEIPT_STATUS_RETRY\x10\x03*\xa3\x01\n\x12\x43\x61ncellationReason\x12#\n\x1f\x43\x41NCELLATION_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x43\x41NCELLATION_REASON_REQUESTED\x10\x01\x12\"\n\x1e\x43\x41NCELLATION_REASON_LEASE_LOST\x10\x02\x12!\n\x1d\x43\x41NCELLATION_REASON_TIMED_OUT\x10\x03\x42\x42\n\x10\x64\x65v.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63\x61llboard/v1/agent.proto\x12\x0c\x63\x61llboard.v1\x1a\x18\x63\x61llboard/v1/error.proto\x1a\x1a\x63\x61llboard/v1/message.proto\x1a\x19\x63\x61llboard/v1/output.proto\x1a\x1a\x63\x61llboard/v1/payload.proto\x1a\x17\x63\x61llboard/v1/step.proto\x1a\x17\x63\x61llboard/v1/task.proto\x1a\x1f\x63\x61llboard/v1/task_service.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x03\n\x0c\x41gentProfile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nagent_type\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0e\n\x06skills\x18\x04 \x03(\t\x12\r\n\x05tools\x18\x05 \x03(\t\x12\x36\n\x06labels\x18\x06 \x03(\x0b\x32&.callboard.v1.AgentProfile.LabelsEntry\x12\r\n\x05slots\x18\x07 \x01(\x05\x12<\n\tresources\x18\x08 \x03(\x0b\x32).callboard.v1.AgentProfile.ResourcesEntry\x12*\n\x07handles\x18\t \x03(\x0b\x32\x19.callboard.v1.TaskHandler\x12\x0b\n\x03sdk\x18\n \x01(\t\x12\x13\n\x0bsdk_version\x18\x0b \x01(\t\x12\x10\n\x08\x62uild_id\x18\x0c \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x30\n\x0eResourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"]\n\x0bTaskHandler\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x14\n\x0cinput_schema\x18\x03 \x01(\t\x12\x15\n\routput_schema\x18\x04 \x01(\t\"\xa6\x03\n\x05\x41gent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12+\n\x07profile\x18\x03 \x01(\x0b\x32\x1a.callboard.v1.AgentProfile\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.callboard.v1.AgentState\x12\x10\n\x08\x63ordoned\x18\x05 \x01(\x08\x12\x15\n\rsession_epoch\x18\x06 \x01(\x03\x12\x14\n\x0cleased_tasks\x18\x07 \x01(\x05\x12\x1a\n\x12\x63ompleted_attempts\x18\x08 \x01(\x03\x12\x17\n\x0f\x66\x61iled_attempts\x18\t \x01(\x03\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61ttached_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65tached_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tprincipal\x18\r \x01(\t\x12\x0f\n\x07version\x18\x0e \x01(\x03\"@\n\x07\x41ttempt\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x13\n\x0blease_token\x18\x03 \x01(\t\"\x9e\x03\n\rAttachRequest\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.callboard.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.callboard.v1.HeartbeatH\x00\x12,\n\x07reports\x18\x03 \x01(\x0b\x32\x19.callboard.v1.ReportBatchH\x00\x12*\n\x05slots\x18\x04 \x01(\x0b\x32\x19.callboard.v1.SlotsChangeH\x00\x12+\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x1a.callboard.v1.DrainRequestH\x00\x12\x32\n\x08messages\x18\x06 \x01(\x0b\x32\x1e.callboard.v1.MessageSendBatchH\x00\x12\x45\n\x10\x61\x63knowledgements\x18\x07 \x01(\x0b\x32).callboard.v1.MessageAcknowledgementBatchH\x00\x12.\n\x06\x61waits\x18\x08 \x01(\x0b\x32\x1c.callboard.v1.TaskAwaitBatchH\x00\x42\x07\n\x05\x66rame\"\xc3\x01\n\x05Hello\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12+\n\x07profile\x18\x02 \x01(\x0b\x32\x1a.callboard.v1.AgentProfile\x12#\n\x04held\x18\x03 \x03(\x0b\x32\x15.callboard.v1.Attempt\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12\x16\n\x0eprevious_epoch\x18\x05 \x01(\x03\x12\x13\n\x0binstance_id\x18\x06 \x01(\t\x12\x16\n\x0emessage_window\x18\x07 \x01(\x05\"\x0b\n\tHeartbeat\"4\n\x0bReportBatch\x12%\n\x07reports\x18\x01 \x03(\x0b\x32\x14.callboard.v1.Report\"\x82\x04\n\x06Report\x12\x11\n\treport_id\x18\x01 \x01(\x03\x12&\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12*\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x0b\x32\x16.callboard.v1.AcceptedH\x00\x12*\n\x08rejected\x18\x04 \x01(\x0b\x32\x16.callboard.v1.RejectedH\x00\x12*\n\x08progress\x18\x05 \x01(\x0b\x32\x16.callboard.v1.ProgressH\x00\x12.\n\ncheckpoint\x18\x06 \x01(\x0b\x32\x18.callboard.v1.CheckpointH\x00\x12-\n\tcompleted\x18\x07 \x01(\x0b\x32\x18.callboard.v1.CompletionH\x00\x12-\n\x06\x66\x61iled\x18\x08 \x01(\x0b\x32\x1b.callboard.v1.FailureReportH\x00\x12(\n\x04step\x18\t \x01(\x0b\x32\x18.callboard.v1.StepRecordH\x00\x12$\n\x05pause\x18\n \x01(\x0b\x32\x13.callboard.v1.PauseH\x00\x12&\n\x06resume\x18\x0b \x01(\x0b\x32\x14.callboard.v1.ResumeH\x00\x12+\n\x06output\x18\x0c \x01(\x0b\x32\x19.callboard.v1.OutputBatchH\x00\x42\x06\n\x04kind\"\n\n\x08\x41\x63\x63\x65pted\"\x1a\n\x08Rejected\x12\x0e\n\x06reason\x18\x01 \x01(\t\"N\n\x08Progress\x12\x15\n\x08\x66raction\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05phase\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\tB\x0b\n\t_fraction\"1\n\nCheckpoint\x12#\n\x04\x64\x61ta\x18\x01 \x01(\x0b\x32\x15.callboard.v1.Payload\"3\n\nCompletion\x12%\n\x06result\x18\x01 \x01(\x0b\x32\x15.callboard.v1.Payload\"7\n\rFailureReport\x12&\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x15.callboard.v1.Failure\"\x07\n\x05Pause\"\x08\n\x06Resume\"\"\n\x0eTaskAwaitBatch\x12\x10\n\x08task_ids\x18\x01 \x03(\t\"\x1c\n\x0bSlotsChange\x12\r\n\x05slots\x18\x01 \x01(\x05\"\x0e\n\x0c\x44rainRequest\"\x9b\x04\n\x0e\x41ttachResponse\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.callboard.v1.WelcomeH\x00\x12\x34\n\x0b\x61ssignments\x18\x02 \x01(\x0b\x32\x1d.callboard.v1.AssignmentBatchH\x00\x12.\n\x08receipts\x18\x03 \x01(\x0b\x32\x1a.callboard.v1.ReceiptBatchH\x00\x12\x38\n\rcancellations\x18\x04 \x01(\x0b\x32\x1f.callboard.v1.CancellationBatchH\x00\x12*\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x19.callboard.v1.DrainNoticeH\x00\x12,\n\theartbeat\x18\x06 \x01(\x0b\x32\x17.callboard.v1.HeartbeatH\x00\x12\x36\n\x08messages\x18\x07 \x01(\x0b\x32\".callboard.v1.MessageDeliveryBatchH\x00\x12=\n\x10message_receipts\x18\x08 \x01(\x0b\x32!.callboard.v1.MessageReceiptBatchH\x00\x12/\n\ttask_ends\x18\t \x01(\x0b\x32\x1a.callboard.v1.TaskEndBatchH\x00\x12\x34\n\x0bresumptions\x18\n \x01(\x0b\x32\x1d.callboard.v1.ResumptionBatchH\x00\x42\x07\n\x05\x66rame\"\xf8\x01\n\x07Welcome\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x15\n\rsession_epoch\x18\x02 \x01(\x03\x12(\n\x05lease\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x04held\x18\x04 \x03(\x0b\x32\x15.callboard.v1.Attempt\x12\x10\n\x08\x66\x65\x61tures\x18\x05 \x03(\t\x12\x16\n\x0eserver_version\x18\x06 \x01(\t\x12\x19\n\x11max_payload_bytes\x18\x07 \x01(\x05\x12\x30\n\raccept_within\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"@\n\x0f\x41ssignmentBatch\x12-\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x18.callboard.v1.Assignment\"\xad\x03\n\nAssignment\x12&\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12$\n\x04spec\x18\x03 \x01(\x0b\x32\x16.callboard.v1.TaskSpec\x12\x0b\n\x03run\x18\x04 \x01(\x05\x12\x15\n\rattempts_used\x18\x05 \x01(\x05\x12)\n\ncheckpoint\x18\x06 \x01(\x0b\x32\x15.callboard.v1.Payload\x12\x34\n\x0c\x64\x65pendencies\x18\x07 \x03(\x0b\x32\x1e.callboard.v1.DependencyResult\x12\x1e\n\x16\x64\x65pendencies_truncated\x18\x08 \x01(\x08\x12,\n\x08\x64\x65\x61\x64line\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10lease_expires_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x05steps\x18\x0b \x03(\x0b\x32\x12.callboard.v1.Step\x12\x12\n\nstep_count\x18\x0c \x01(\x05\"7\n\x0cReceiptBatch\x12\'\n\x08receipts\x18\x01 \x03(\x0b\x32\x15.callboard.v1.Receipt\"\xd5\x01\n\x07Receipt\x12\x11\n\treport_id\x18\x01 \x01(\x03\x12&\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12+\n\x06status\x18\x03 \x01(\x0e\x32\x1b.callboard.v1.ReceiptStatus\x12)\n\x06reason\x18\x04 \x01(\x0e\x32\x19.callboard.v1.ErrorReason\x12\x0f\n\x07message\x18\x05 \x01(\t\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.callboard.v1.TaskState\"F\n\x11\x43\x61ncellationBatch\x12\x31\n\rcancellations\x18\x01 \x03(\x0b\x32\x1a.callboard.v1.Cancellation\"y\n\x0c\x43\x61ncellation\x12&\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12\x30\n\x06reason\x18\x02 \x01(\x0e\x32 .callboard.v1.CancellationReason\x12\x0f\n\x07message\x18\x03 \x01(\t\"3\n\x0cTaskEndBatch\x12#\n\x04\x65nds\x18\x01 \x03(\x0b\x32\x15.callboard.v1.TaskEnd\"\xb6\x01\n\x07TaskEnd\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.callboard.v1.TaskState\x12\x0b\n\x03run\x18\x03 \x01(\x05\x12%\n\x06result\x18\x04 \x01(\x0b\x32\x15.callboard.v1.Payload\x12&\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x15.callboard.v1.Failure\x12\x16\n\x0eresult_omitted\x18\x06 \x01(\x08\"@\n\x0fResumptionBatch\x12-\n\x0bresumptions\x18\x01 \x03(\x0b\x32\x18.callboard.v1.Resumption\"b\n\nResumption\x12&\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12,\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x0b\x44rainNotice\x12\x11\n\tendpoints\x18\x01 \x03(\t\x12,\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xaf\x01\n\nAgentState\x12\x1b\n\x17\x41GENT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41GENT_STATE_ATTACHED\x10\x01\x12\x1c\n\x18\x41GENT_STATE_RECONNECTING\x10\x02\x12\x18\n\x14\x41GENT_STATE_DRAINING\x10\x03\x12\x18\n\x14\x41GENT_STATE_DETACHED\x10\x04\x12\x18\n\x14\x41GENT_STATE_CLAIMING\x10\x05*\x83\x01\n\rReceiptStatus\x12\x1e\n\x1aRECEIPT_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18RECEIPT_STATUS_COMMITTED\x10\x01\x12\x1a\n\x16RECEIPT_STATUS_REFUSED\x10\x02\x12\x18\n\x14RECEIPT_STATUS_RETRY\x10\x03*\xa3\x01\n\x12\x43\x61ncellationReason\x12#\n\x1f\x43\x41NCELLATION_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x43\x41NCELLATION_REASON_REQUESTED\x10\x01\x12\"\n\x1e\x43\x41NCELLATION_REASON_LEASE_LOST\x10\x02\x12!\n\x1d\x43\x41NCELLATION_REASON_TIMED_OUT\x10\x03\x42\x42\n\x10\x64\x65v.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,66 +45,80 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTPROFILE_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_AGENTPROFILE_RESOURCESENTRY']._loaded_options = None
   _globals['_AGENTPROFILE_RESOURCESENTRY']._serialized_options = b'8\001'
-  _globals['_AGENTSTATE']._serialized_start=4372
-  _globals['_AGENTSTATE']._serialized_end=4547
-  _globals['_RECEIPTSTATUS']._serialized_start=4550
-  _globals['_RECEIPTSTATUS']._serialized_end=4681
-  _globals['_CANCELLATIONREASON']._serialized_start=4684
-  _globals['_CANCELLATIONREASON']._serialized_end=4847
-  _globals['_AGENTPROFILE']._serialized_start=273
-  _globals['_AGENTPROFILE']._serialized_end=692
-  _globals['_AGENTPROFILE_LABELSENTRY']._serialized_start=597
-  _globals['_AGENTPROFILE_LABELSENTRY']._serialized_end=642
-  _globals['_AGENTPROFILE_RESOURCESENTRY']._serialized_start=644
-  _globals['_AGENTPROFILE_RESOURCESENTRY']._serialized_end=692
-  _globals['_TASKHANDLER']._serialized_start=694
-  _globals['_TASKHANDLER']._serialized_end=787
-  _globals['_AGENT']._serialized_start=790
-  _globals['_AGENT']._serialized_end=1212
-  _globals['_ATTEMPT']._serialized_start=1214
-  _globals['_ATTEMPT']._serialized_end=1278
-  _globals['_ATTACHREQUEST']._serialized_start=1281
-  _globals['_ATTACHREQUEST']._serialized_end=1647
-  _globals['_HELLO']._serialized_start=1650
-  _globals['_HELLO']._serialized_end=1845
-  _globals['_HEARTBEAT']._serialized_start=1847
-  _globals['_HEARTBEAT']._serialized_end=1858
-  _globals['_REPORTBATCH']._serialized_start=1860
-  _globals['_REPORTBATCH']._serialized_end=1912
-  _globals['_REPORT']._serialized_start=1915
-  _globals['_REPORT']._serialized_end=2306
-  _globals['_ACCEPTED']._serialized_start=2308
-  _globals['_ACCEPTED']._serialized_end=2318
-  _globals['_REJECTED']._serialized_start=2320
-  _globals['_REJECTED']._serialized_end=2346
-  _globals['_PROGRESS']._serialized_start=2348
-  _globals['_PROGRESS']._serialized_end=2426
-  _globals['_CHECKPOINT']._serialized_start=2428
-  _globals['_CHECKPOINT']._serialized_end=2477
-  _globals['_COMPLETION']._serialized_start=2479
-  _globals['_COMPLETION']._serialized_end=2530
-  _globals['_FAILUREREPORT']._serialized_start=2532
-  _globals['_FAILUREREPORT']._serialized_end=2587
-  _globals['_SLOTSCHANGE']._serialized_start=2589
-  _globals['_SLOTSCHANGE']._serialized_end=2617
-  _globals['_DRAINREQUEST']._serialized_start=2619
-  _globals['_DRAINREQUEST']._serialized_end=2633
-  _globals['_ATTACHRESPONSE']._serialized_start=2636
-  _globals['_ATTACHRESPONSE']._serialized_end=3072
-  _globals['_WELCOME']._serialized_start=3075
-  _globals['_WELCOME']._serialized_end=3323
-  _globals['_ASSIGNMENTBATCH']._serialized_start=3325
-  _globals['_ASSIGNMENTBATCH']._serialized_end=3389
-  _globals['_ASSIGNMENT']._serialized_start=3392
-  _globals['_ASSIGNMENT']._serialized_end=3821
-  _globals['_RECEIPTBATCH']._serialized_start=3823
-  _globals['_RECEIPTBATCH']._serialized_end=3878
-  _globals['_RECEIPT']._serialized_start=3881
-  _globals['_RECEIPT']._serialized_end=4094
-  _globals['_CANCELLATIONBATCH']._serialized_start=4096
-  _globals['_CANCELLATIONBATCH']._serialized_end=4166
-  _globals['_CANCELLATION']._serialized_start=4168
-  _globals['_CANCELLATION']._serialized_end=4289
-  _globals['_DRAINNOTICE']._serialized_start=4291
-  _globals['_DRAINNOTICE']._serialized_end=4369
+  _globals['_AGENTSTATE']._serialized_start=5132
+  _globals['_AGENTSTATE']._serialized_end=5307
+  _globals['_RECEIPTSTATUS']._serialized_start=5310
+  _globals['_RECEIPTSTATUS']._serialized_end=5441
+  _globals['_CANCELLATIONREASON']._serialized_start=5444
+  _globals['_CANCELLATIONREASON']._serialized_end=5607
+  _globals['_AGENTPROFILE']._serialized_start=300
+  _globals['_AGENTPROFILE']._serialized_end=719
+  _globals['_AGENTPROFILE_LABELSENTRY']._serialized_start=624
+  _globals['_AGENTPROFILE_LABELSENTRY']._serialized_end=669
+  _globals['_AGENTPROFILE_RESOURCESENTRY']._serialized_start=671
+  _globals['_AGENTPROFILE_RESOURCESENTRY']._serialized_end=719
+  _globals['_TASKHANDLER']._serialized_start=721
+  _globals['_TASKHANDLER']._serialized_end=814
+  _globals['_AGENT']._serialized_start=817
+  _globals['_AGENT']._serialized_end=1239
+  _globals['_ATTEMPT']._serialized_start=1241
+  _globals['_ATTEMPT']._serialized_end=1305
+  _globals['_ATTACHREQUEST']._serialized_start=1308
+  _globals['_ATTACHREQUEST']._serialized_end=1722
+  _globals['_HELLO']._serialized_start=1725
+  _globals['_HELLO']._serialized_end=1920
+  _globals['_HEARTBEAT']._serialized_start=1922
+  _globals['_HEARTBEAT']._serialized_end=1933
+  _globals['_REPORTBATCH']._serialized_start=1935
+  _globals['_REPORTBATCH']._serialized_end=1987
+  _globals['_REPORT']._serialized_start=1990
+  _globals['_REPORT']._serialized_end=2504
+  _globals['_ACCEPTED']._serialized_start=2506
+  _globals['_ACCEPTED']._serialized_end=2516
+  _globals['_REJECTED']._serialized_start=2518
+  _globals['_REJECTED']._serialized_end=2544
+  _globals['_PROGRESS']._serialized_start=2546
+  _globals['_PROGRESS']._serialized_end=2624
+  _globals['_CHECKPOINT']._serialized_start=2626
+  _globals['_CHECKPOINT']._serialized_end=2675
+  _globals['_COMPLETION']._serialized_start=2677
+  _globals['_COMPLETION']._serialized_end=2728
+  _globals['_FAILUREREPORT']._serialized_start=2730
+  _globals['_FAILUREREPORT']._serialized_end=2785
+  _globals['_PAUSE']._serialized_start=2787
+  _globals['_PAUSE']._serialized_end=2794
+  _globals['_RESUME']._serialized_start=2796
+  _globals['_RESUME']._serialized_end=2804
+  _globals['_TASKAWAITBATCH']._serialized_start=2806
+  _globals['_TASKAWAITBATCH']._serialized_end=2840
+  _globals['_SLOTSCHANGE']._serialized_start=2842
+  _globals['_SLOTSCHANGE']._serialized_end=2870
+  _globals['_DRAINREQUEST']._serialized_start=2872
+  _globals['_DRAINREQUEST']._serialized_end=2886
+  _globals['_ATTACHRESPONSE']._serialized_start=2889
+  _globals['_ATTACHRESPONSE']._serialized_end=3428
+  _globals['_WELCOME']._serialized_start=3431
+  _globals['_WELCOME']._serialized_end=3679
+  _globals['_ASSIGNMENTBATCH']._serialized_start=3681
+  _globals['_ASSIGNMENTBATCH']._serialized_end=3745
+  _globals['_ASSIGNMENT']._serialized_start=3748
+  _globals['_ASSIGNMENT']._serialized_end=4177
+  _globals['_RECEIPTBATCH']._serialized_start=4179
+  _globals['_RECEIPTBATCH']._serialized_end=4234
+  _globals['_RECEIPT']._serialized_start=4237
+  _globals['_RECEIPT']._serialized_end=4450
+  _globals['_CANCELLATIONBATCH']._serialized_start=4452
+  _globals['_CANCELLATIONBATCH']._serialized_end=4522
+  _globals['_CANCELLATION']._serialized_start=4524
+  _globals['_CANCELLATION']._serialized_end=4645
+  _globals['_TASKENDBATCH']._serialized_start=4647
+  _globals['_TASKENDBATCH']._serialized_end=4698
+  _globals['_TASKEND']._serialized_start=4701
+  _globals['_TASKEND']._serialized_end=4883
+  _globals['_RESUMPTIONBATCH']._serialized_start=4885
+  _globals['_RESUMPTIONBATCH']._serialized_end=4949
+  _globals['_RESUMPTION']._serialized_start=4951
+  _globals['_RESUMPTION']._serialized_end=5049
+  _globals['_DRAINNOTICE']._serialized_start=5051
+  _globals['_DRAINNOTICE']._serialized_end=5129
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 from callboard._gen.callboard.v1 import error_pb2 as _error_pb2
 from callboard._gen.callboard.v1 import message_pb2 as _message_pb2
+from callboard._gen.callboard.v1 import output_pb2 as _output_pb2
 from callboard._gen.callboard.v1 import payload_pb2 as _payload_pb2
 from callboard._gen.callboard.v1 import step_pb2 as _step_pb2
 from callboard._gen.callboard.v1 import task_pb2 as _task_pb2
@@ -148,7 +149,7 @@ class Attempt(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., attempt: _Optional[int] = ..., lease_token: _Optional[str] = ...) -> None: ...
 
 class AttachRequest(_message.Message):
-    __slots__ = ("hello", "heartbeat", "reports", "slots", "drain", "messages", "acknowledgements")
+    __slots__ = ("hello", "heartbeat", "reports", "slots", "drain", "messages", "acknowledgements", "awaits")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     REPORTS_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +157,7 @@ class AttachRequest(_message.Message):
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGEMENTS_FIELD_NUMBER: _ClassVar[int]
+    AWAITS_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     heartbeat: Heartbeat
     reports: ReportBatch
@@ -163,7 +165,8 @@ class AttachRequest(_message.Message):
     drain: DrainRequest
     messages: _message_pb2.MessageSendBatch
     acknowledgements: _message_pb2.MessageAcknowledgementBatch
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., reports: _Optional[_Union[ReportBatch, _Mapping]] = ..., slots: _Optional[_Union[SlotsChange, _Mapping]] = ..., drain: _Optional[_Union[DrainRequest, _Mapping]] = ..., messages: _Optional[_Union[_message_pb2.MessageSendBatch, _Mapping]] = ..., acknowledgements: _Optional[_Union[_message_pb2.MessageAcknowledgementBatch, _Mapping]] = ...) -> None: ...
+    awaits: TaskAwaitBatch
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., reports: _Optional[_Union[ReportBatch, _Mapping]] = ..., slots: _Optional[_Union[SlotsChange, _Mapping]] = ..., drain: _Optional[_Union[DrainRequest, _Mapping]] = ..., messages: _Optional[_Union[_message_pb2.MessageSendBatch, _Mapping]] = ..., acknowledgements: _Optional[_Union[_message_pb2.MessageAcknowledgementBatch, _Mapping]] = ..., awaits: _Optional[_Union[TaskAwaitBatch, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("namespace", "profile", "held", "features", "previous_epoch", "instance_id", "message_window")
@@ -194,7 +197,7 @@ class ReportBatch(_message.Message):
     def __init__(self, reports: _Optional[_Iterable[_Union[Report, _Mapping]]] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("report_id", "attempt", "accepted", "rejected", "progress", "checkpoint", "completed", "failed", "step")
+    __slots__ = ("report_id", "attempt", "accepted", "rejected", "progress", "checkpoint", "completed", "failed", "step", "pause", "resume", "output")
     REPORT_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
@@ -204,6 +207,9 @@ class Report(_message.Message):
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_FIELD_NUMBER: _ClassVar[int]
+    RESUME_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
     report_id: int
     attempt: Attempt
     accepted: Accepted
@@ -213,7 +219,10 @@ class Report(_message.Message):
     completed: Completion
     failed: FailureReport
     step: _step_pb2.StepRecord
-    def __init__(self, report_id: _Optional[int] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., rejected: _Optional[_Union[Rejected, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., completed: _Optional[_Union[Completion, _Mapping]] = ..., failed: _Optional[_Union[FailureReport, _Mapping]] = ..., step: _Optional[_Union[_step_pb2.StepRecord, _Mapping]] = ...) -> None: ...
+    pause: Pause
+    resume: Resume
+    output: _output_pb2.OutputBatch
+    def __init__(self, report_id: _Optional[int] = ..., attempt: _Optional[_Union[Attempt, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., rejected: _Optional[_Union[Rejected, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., completed: _Optional[_Union[Completion, _Mapping]] = ..., failed: _Optional[_Union[FailureReport, _Mapping]] = ..., step: _Optional[_Union[_step_pb2.StepRecord, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., output: _Optional[_Union[_output_pb2.OutputBatch, _Mapping]] = ...) -> None: ...
 
 class Accepted(_message.Message):
     __slots__ = ()
@@ -253,6 +262,20 @@ class FailureReport(_message.Message):
     failure: _payload_pb2.Failure
     def __init__(self, failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ...) -> None: ...
 
+class Pause(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Resume(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class TaskAwaitBatch(_message.Message):
+    __slots__ = ("task_ids",)
+    TASK_IDS_FIELD_NUMBER: _ClassVar[int]
+    task_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class SlotsChange(_message.Message):
     __slots__ = ("slots",)
     SLOTS_FIELD_NUMBER: _ClassVar[int]
@@ -264,7 +287,7 @@ class DrainRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class AttachResponse(_message.Message):
-    __slots__ = ("welcome", "assignments", "receipts", "cancellations", "drain", "heartbeat", "messages", "message_receipts")
+    __slots__ = ("welcome", "assignments", "receipts", "cancellations", "drain", "heartbeat", "messages", "message_receipts", "task_ends", "resumptions")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
     RECEIPTS_FIELD_NUMBER: _ClassVar[int]
@@ -273,6 +296,8 @@ class AttachResponse(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    TASK_ENDS_FIELD_NUMBER: _ClassVar[int]
+    RESUMPTIONS_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     assignments: AssignmentBatch
     receipts: ReceiptBatch
@@ -281,7 +306,9 @@ class AttachResponse(_message.Message):
     heartbeat: Heartbeat
     messages: _message_pb2.MessageDeliveryBatch
     message_receipts: _message_pb2.MessageReceiptBatch
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assignments: _Optional[_Union[AssignmentBatch, _Mapping]] = ..., receipts: _Optional[_Union[ReceiptBatch, _Mapping]] = ..., cancellations: _Optional[_Union[CancellationBatch, _Mapping]] = ..., drain: _Optional[_Union[DrainNotice, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., messages: _Optional[_Union[_message_pb2.MessageDeliveryBatch, _Mapping]] = ..., message_receipts: _Optional[_Union[_message_pb2.MessageReceiptBatch, _Mapping]] = ...) -> None: ...
+    task_ends: TaskEndBatch
+    resumptions: ResumptionBatch
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assignments: _Optional[_Union[AssignmentBatch, _Mapping]] = ..., receipts: _Optional[_Union[ReceiptBatch, _Mapping]] = ..., cancellations: _Optional[_Union[CancellationBatch, _Mapping]] = ..., drain: _Optional[_Union[DrainNotice, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., messages: _Optional[_Union[_message_pb2.MessageDeliveryBatch, _Mapping]] = ..., message_receipts: _Optional[_Union[_message_pb2.MessageReceiptBatch, _Mapping]] = ..., task_ends: _Optional[_Union[TaskEndBatch, _Mapping]] = ..., resumptions: _Optional[_Union[ResumptionBatch, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("agent_id", "session_epoch", "lease", "held", "features", "server_version", "max_payload_bytes", "accept_within")
@@ -374,6 +401,42 @@ class Cancellation(_message.Message):
     reason: CancellationReason
     message: str
     def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., reason: _Optional[_Union[CancellationReason, str]] = ..., message: _Optional[str] = ...) -> None: ...
+
+class TaskEndBatch(_message.Message):
+    __slots__ = ("ends",)
+    ENDS_FIELD_NUMBER: _ClassVar[int]
+    ends: _containers.RepeatedCompositeFieldContainer[TaskEnd]
+    def __init__(self, ends: _Optional[_Iterable[_Union[TaskEnd, _Mapping]]] = ...) -> None: ...
+
+class TaskEnd(_message.Message):
+    __slots__ = ("task_id", "state", "run", "result", "failure", "result_omitted")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    RESULT_OMITTED_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    state: _task_pb2.TaskState
+    run: int
+    result: _payload_pb2.Payload
+    failure: _payload_pb2.Failure
+    result_omitted: bool
+    def __init__(self, task_id: _Optional[str] = ..., state: _Optional[_Union[_task_pb2.TaskState, str]] = ..., run: _Optional[int] = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., result_omitted: bool = ...) -> None: ...
+
+class ResumptionBatch(_message.Message):
+    __slots__ = ("resumptions",)
+    RESUMPTIONS_FIELD_NUMBER: _ClassVar[int]
+    resumptions: _containers.RepeatedCompositeFieldContainer[Resumption]
+    def __init__(self, resumptions: _Optional[_Iterable[_Union[Resumption, _Mapping]]] = ...) -> None: ...
+
+class Resumption(_message.Message):
+    __slots__ = ("attempt", "deadline")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    attempt: Attempt
+    deadline: _timestamp_pb2.Timestamp
+    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class DrainNotice(_message.Message):
     __slots__ = ("endpoints", "deadline")

@@ -23,6 +23,8 @@ _sym_db = _symbol_database.Default()
 
 
 from callboard._gen.callboard.v1 import agent_pb2 as callboard_dot_v1_dot_agent__pb2
+from callboard._gen.callboard.v1 import child_pb2 as callboard_dot_v1_dot_child__pb2
+from callboard._gen.callboard.v1 import output_pb2 as callboard_dot_v1_dot_output__pb2
 from callboard._gen.callboard.v1 import payload_pb2 as callboard_dot_v1_dot_payload__pb2
 from callboard._gen.callboard.v1 import step_pb2 as callboard_dot_v1_dot_step__pb2
 from callboard._gen.callboard.v1 import task_pb2 as callboard_dot_v1_dot_task__pb2
@@ -30,7 +32,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n callboard/v1/agent_service.proto\x12\x0c\x63\x61llboard.v1\x1a\x18\x63\x61llboard/v1/agent.proto\x1a\x1a\x63\x61llboard/v1/payload.proto\x1a\x17\x63\x61llboard/v1/step.proto\x1a\x17\x63\x61llboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x01\n\x11\x43laimTasksRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12+\n\x07profile\x18\x02 \x01(\x0b\x32\x1a.callboard.v1.AgentProfile\x12\x11\n\tmax_tasks\x18\x03 \x01(\x05\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"C\n\x12\x43laimTasksResponse\x12-\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x18.callboard.v1.Assignment\"\xf9\x01\n\x14HeartbeatTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12&\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12(\n\x05lease\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x08progress\x18\x04 \x01(\x0b\x32\x16.callboard.v1.Progress\x12)\n\ncheckpoint\x18\x05 \x01(\x0b\x32\x15.callboard.v1.Payload\x12\'\n\x05steps\x18\x06 \x03(\x0b\x32\x18.callboard.v1.StepRecord\"g\n\x15HeartbeatTaskResponse\x12\x34\n\x10lease_expires_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x61ncel_requested\x18\x02 \x01(\x08\"\x9a\x01\n\x13\x43ompleteTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12&\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12%\n\x06result\x18\x03 \x01(\x0b\x32\x15.callboard.v1.Payload\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\r\n\x05\x61gent\x18\x05 \x01(\t\"B\n\x14\x43ompleteTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"\x97\x01\n\x0f\x46\x61ilTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12&\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12&\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x15.callboard.v1.Failure\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\r\n\x05\x61gent\x18\x05 \x01(\t\">\n\x10\x46\x61ilTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"2\n\x0fGetAgentRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"6\n\x10GetAgentResponse\x12\"\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x13.callboard.v1.Agent\"\x8b\x01\n\x11ListAgentsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x06states\x18\x02 \x03(\x0e\x32\x18.callboard.v1.AgentState\x12\x12\n\nagent_type\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"R\n\x12ListAgentsResponse\x12#\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x13.callboard.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x12\x43ordonAgentRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"9\n\x13\x43ordonAgentResponse\x12\"\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x13.callboard.v1.Agent\"K\n\x14UncordonAgentRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\";\n\x15UncordonAgentResponse\x12\"\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x13.callboard.v1.Agent\"I\n\x12RemoveAgentRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\x15\n\x13RemoveAgentResponse2\xc2\x06\n\x0c\x41gentService\x12G\n\x06\x41ttach\x12\x1b.callboard.v1.AttachRequest\x1a\x1c.callboard.v1.AttachResponse(\x01\x30\x01\x12O\n\nClaimTasks\x12\x1f.callboard.v1.ClaimTasksRequest\x1a .callboard.v1.ClaimTasksResponse\x12X\n\rHeartbeatTask\x12\".callboard.v1.HeartbeatTaskRequest\x1a#.callboard.v1.HeartbeatTaskResponse\x12U\n\x0c\x43ompleteTask\x12!.callboard.v1.CompleteTaskRequest\x1a\".callboard.v1.CompleteTaskResponse\x12I\n\x08\x46\x61ilTask\x12\x1d.callboard.v1.FailTaskRequest\x1a\x1e.callboard.v1.FailTaskResponse\x12I\n\x08GetAgent\x12\x1d.callboard.v1.GetAgentRequest\x1a\x1e.callboard.v1.GetAgentResponse\x12O\n\nListAgents\x12\x1f.callboard.v1.ListAgentsRequest\x1a .callboard.v1.ListAgentsResponse\x12R\n\x0b\x43ordonAgent\x12 .callboard.v1.CordonAgentRequest\x1a!.callboard.v1.CordonAgentResponse\x12X\n\rUncordonAgent\x12\".callboard.v1.UncordonAgentRequest\x1a#.callboard.v1.UncordonAgentResponse\x12R\n\x0bRemoveAgent\x12 .callboard.v1.RemoveAgentRequest\x1a!.callboard.v1.RemoveAgentResponseBB\n\x10\x64\x65v.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n callboard/v1/agent_service.proto\x12\x0c\x63\x61llboard.v1\x1a\x18\x63\x61llboard/v1/agent.proto\x1a\x18\x63\x61llboard/v1/child.proto\x1a\x19\x63\x61llboard/v1/output.proto\x1a\x1a\x63\x61llboard/v1/payload.proto\x1a\x17\x63\x61llboard/v1/step.proto\x1a\x17\x63\x61llboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x01\n\x11\x43laimTasksRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12+\n\x07profile\x18\x02 \x01(\x0b\x32\x1a.callboard.v1.AgentProfile\x12\x11\n\tmax_tasks\x18\x03 \x01(\x05\x12(\n\x05lease\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"C\n\x12\x43laimTasksResponse\x12-\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x18.callboard.v1.Assignment\"\xa4\x02\n\x14HeartbeatTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12&\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12(\n\x05lease\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x08progress\x18\x04 \x01(\x0b\x32\x16.callboard.v1.Progress\x12)\n\ncheckpoint\x18\x05 \x01(\x0b\x32\x15.callboard.v1.Payload\x12\'\n\x05steps\x18\x06 \x03(\x0b\x32\x18.callboard.v1.StepRecord\x12)\n\x06output\x18\x07 \x01(\x0b\x32\x19.callboard.v1.OutputBatch\"g\n\x15HeartbeatTaskResponse\x12\x34\n\x10lease_expires_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x61ncel_requested\x18\x02 \x01(\x08\"\x9a\x01\n\x13\x43ompleteTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12&\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12%\n\x06result\x18\x03 \x01(\x0b\x32\x15.callboard.v1.Payload\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\r\n\x05\x61gent\x18\x05 \x01(\t\"B\n\x14\x43ompleteTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"\x97\x01\n\x0f\x46\x61ilTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12&\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12&\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x15.callboard.v1.Failure\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\r\n\x05\x61gent\x18\x05 \x01(\t\">\n\x10\x46\x61ilTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"\xe0\x01\n\x12\x43reateChildRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12%\n\x06parent\x18\x02 \x01(\x0b\x32\x15.callboard.v1.Attempt\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x12\n\noccurrence\x18\x04 \x01(\x05\x12$\n\x04task\x18\x05 \x01(\x0b\x32\x16.callboard.v1.TaskSpec\x12\x34\n\ron_parent_end\x18\x06 \x01(\x0e\x32\x1d.callboard.v1.ParentEndAction\x12\x12\n\nrequest_id\x18\x07 \x01(\t\"A\n\x13\x43reateChildResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"2\n\x0fGetAgentRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"6\n\x10GetAgentResponse\x12\"\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x13.callboard.v1.Agent\"\x8b\x01\n\x11ListAgentsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12(\n\x06states\x18\x02 \x03(\x0e\x32\x18.callboard.v1.AgentState\x12\x12\n\nagent_type\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"R\n\x12ListAgentsResponse\x12#\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x13.callboard.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x12\x43ordonAgentRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"9\n\x13\x43ordonAgentResponse\x12\"\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x13.callboard.v1.Agent\"K\n\x14UncordonAgentRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\";\n\x15UncordonAgentResponse\x12\"\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x13.callboard.v1.Agent\"I\n\x12RemoveAgentRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\x15\n\x13RemoveAgentResponse2\x96\x07\n\x0c\x41gentService\x12G\n\x06\x41ttach\x12\x1b.callboard.v1.AttachRequest\x1a\x1c.callboard.v1.AttachResponse(\x01\x30\x01\x12O\n\nClaimTasks\x12\x1f.callboard.v1.ClaimTasksRequest\x1a .callboard.v1.ClaimTasksResponse\x12X\n\rHeartbeatTask\x12\".callboard.v1.HeartbeatTaskRequest\x1a#.callboard.v1.HeartbeatTaskResponse\x12U\n\x0c\x43ompleteTask\x12!.callboard.v1.CompleteTaskRequest\x1a\".callboard.v1.CompleteTaskResponse\x12I\n\x08\x46\x61ilTask\x12\x1d.callboard.v1.FailTaskRequest\x1a\x1e.callboard.v1.FailTaskResponse\x12R\n\x0b\x43reateChild\x12 .callboard.v1.CreateChildRequest\x1a!.callboard.v1.CreateChildResponse\x12I\n\x08GetAgent\x12\x1d.callboard.v1.GetAgentRequest\x1a\x1e.callboard.v1.GetAgentResponse\x12O\n\nListAgents\x12\x1f.callboard.v1.ListAgentsRequest\x1a .callboard.v1.ListAgentsResponse\x12R\n\x0b\x43ordonAgent\x12 .callboard.v1.CordonAgentRequest\x1a!.callboard.v1.CordonAgentResponse\x12X\n\rUncordonAgent\x12\".callboard.v1.UncordonAgentRequest\x1a#.callboard.v1.UncordonAgentResponse\x12R\n\x0bRemoveAgent\x12 .callboard.v1.RemoveAgentRequest\x1a!.callboard.v1.RemoveAgentResponseBB\n\x10\x64\x65v.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,42 +40,46 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'callboard._gen.callboard.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.callboard.v1P\001Z,callboard.dev/sdk/go/callboardv1;callboardv1'
-  _globals['_CLAIMTASKSREQUEST']._serialized_start=220
-  _globals['_CLAIMTASKSREQUEST']._serialized_end=425
-  _globals['_CLAIMTASKSRESPONSE']._serialized_start=427
-  _globals['_CLAIMTASKSRESPONSE']._serialized_end=494
-  _globals['_HEARTBEATTASKREQUEST']._serialized_start=497
-  _globals['_HEARTBEATTASKREQUEST']._serialized_end=746
-  _globals['_HEARTBEATTASKRESPONSE']._serialized_start=748
-  _globals['_HEARTBEATTASKRESPONSE']._serialized_end=851
-  _globals['_COMPLETETASKREQUEST']._serialized_start=854
-  _globals['_COMPLETETASKREQUEST']._serialized_end=1008
-  _globals['_COMPLETETASKRESPONSE']._serialized_start=1010
-  _globals['_COMPLETETASKRESPONSE']._serialized_end=1076
-  _globals['_FAILTASKREQUEST']._serialized_start=1079
-  _globals['_FAILTASKREQUEST']._serialized_end=1230
-  _globals['_FAILTASKRESPONSE']._serialized_start=1232
-  _globals['_FAILTASKRESPONSE']._serialized_end=1294
-  _globals['_GETAGENTREQUEST']._serialized_start=1296
-  _globals['_GETAGENTREQUEST']._serialized_end=1346
-  _globals['_GETAGENTRESPONSE']._serialized_start=1348
-  _globals['_GETAGENTRESPONSE']._serialized_end=1402
-  _globals['_LISTAGENTSREQUEST']._serialized_start=1405
-  _globals['_LISTAGENTSREQUEST']._serialized_end=1544
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=1546
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=1628
-  _globals['_CORDONAGENTREQUEST']._serialized_start=1630
-  _globals['_CORDONAGENTREQUEST']._serialized_end=1703
-  _globals['_CORDONAGENTRESPONSE']._serialized_start=1705
-  _globals['_CORDONAGENTRESPONSE']._serialized_end=1762
-  _globals['_UNCORDONAGENTREQUEST']._serialized_start=1764
-  _globals['_UNCORDONAGENTREQUEST']._serialized_end=1839
-  _globals['_UNCORDONAGENTRESPONSE']._serialized_start=1841
-  _globals['_UNCORDONAGENTRESPONSE']._serialized_end=1900
-  _globals['_REMOVEAGENTREQUEST']._serialized_start=1902
-  _globals['_REMOVEAGENTREQUEST']._serialized_end=1975
-  _globals['_REMOVEAGENTRESPONSE']._serialized_start=1977
-  _globals['_REMOVEAGENTRESPONSE']._serialized_end=1998
-  _globals['_AGENTSERVICE']._serialized_start=2001
-  _globals['_AGENTSERVICE']._serialized_end=2835
+  _globals['_CLAIMTASKSREQUEST']._serialized_start=273
+  _globals['_CLAIMTASKSREQUEST']._serialized_end=478
+  _globals['_CLAIMTASKSRESPONSE']._serialized_start=480
+  _globals['_CLAIMTASKSRESPONSE']._serialized_end=547
+  _globals['_HEARTBEATTASKREQUEST']._serialized_start=550
+  _globals['_HEARTBEATTASKREQUEST']._serialized_end=842
+  _globals['_HEARTBEATTASKRESPONSE']._serialized_start=844
+  _globals['_HEARTBEATTASKRESPONSE']._serialized_end=947
+  _globals['_COMPLETETASKREQUEST']._serialized_start=950
+  _globals['_COMPLETETASKREQUEST']._serialized_end=1104
+  _globals['_COMPLETETASKRESPONSE']._serialized_start=1106
+  _globals['_COMPLETETASKRESPONSE']._serialized_end=1172
+  _globals['_FAILTASKREQUEST']._serialized_start=1175
+  _globals['_FAILTASKREQUEST']._serialized_end=1326
+  _globals['_FAILTASKRESPONSE']._serialized_start=1328
+  _globals['_FAILTASKRESPONSE']._serialized_end=1390
+  _globals['_CREATECHILDREQUEST']._serialized_start=1393
+  _globals['_CREATECHILDREQUEST']._serialized_end=1617
+  _globals['_CREATECHILDRESPONSE']._serialized_start=1619
+  _globals['_CREATECHILDRESPONSE']._serialized_end=1684
+  _globals['_GETAGENTREQUEST']._serialized_start=1686
+  _globals['_GETAGENTREQUEST']._serialized_end=1736
+  _globals['_GETAGENTRESPONSE']._serialized_start=1738
+  _globals['_GETAGENTRESPONSE']._serialized_end=1792
+  _globals['_LISTAGENTSREQUEST']._serialized_start=1795
+  _globals['_LISTAGENTSREQUEST']._serialized_end=1934
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=1936
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=2018
+  _globals['_CORDONAGENTREQUEST']._serialized_start=2020
+  _globals['_CORDONAGENTREQUEST']._serialized_end=2093
+  _globals['_CORDONAGENTRESPONSE']._serialized_start=2095
+  _globals['_CORDONAGENTRESPONSE']._serialized_end=2152
+  _globals['_UNCORDONAGENTREQUEST']._serialized_start=2154
+  _globals['_UNCORDONAGENTREQUEST']._serialized_end=2229
+  _globals['_UNCORDONAGENTRESPONSE']._serialized_start=2231
+  _globals['_UNCORDONAGENTRESPONSE']._serialized_end=2290
+  _globals['_REMOVEAGENTREQUEST']._serialized_start=2292
+  _globals['_REMOVEAGENTREQUEST']._serialized_end=2365
+  _globals['_REMOVEAGENTRESPONSE']._serialized_start=2367
+  _globals['_REMOVEAGENTRESPONSE']._serialized_end=2388
+  _globals['_AGENTSERVICE']._serialized_start=2391
+  _globals['_AGENTSERVICE']._serialized_end=3309
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,6 @@
 from callboard._gen.callboard.v1 import agent_pb2 as _agent_pb2
+from callboard._gen.callboard.v1 import child_pb2 as _child_pb2
+from callboard._gen.callboard.v1 import output_pb2 as _output_pb2
 from callboard._gen.callboard.v1 import payload_pb2 as _payload_pb2
 from callboard._gen.callboard.v1 import step_pb2 as _step_pb2
 from callboard._gen.callboard.v1 import task_pb2 as _task_pb2
@@ -34,20 +36,22 @@ class ClaimTasksResponse(_message.Message):
     def __init__(self, assignments: _Optional[_Iterable[_Union[_agent_pb2.Assignment, _Mapping]]] = ...) -> None: ...
 
 class HeartbeatTaskRequest(_message.Message):
-    __slots__ = ("namespace", "attempt", "lease", "progress", "checkpoint", "steps")
+    __slots__ = ("namespace", "attempt", "lease", "progress", "checkpoint", "steps", "output")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     attempt: _agent_pb2.Attempt
     lease: _duration_pb2.Duration
     progress: _agent_pb2.Progress
     checkpoint: _payload_pb2.Payload
     steps: _containers.RepeatedCompositeFieldContainer[_step_pb2.StepRecord]
-    def __init__(self, namespace: _Optional[str] = ..., attempt: _Optional[_Union[_agent_pb2.Attempt, _Mapping]] = ..., lease: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., progress: _Optional[_Union[_agent_pb2.Progress, _Mapping]] = ..., checkpoint: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_step_pb2.StepRecord, _Mapping]]] = ...) -> None: ...
+    output: _output_pb2.OutputBatch
+    def __init__(self, namespace: _Optional[str] = ..., attempt: _Optional[_Union[_agent_pb2.Attempt, _Mapping]] = ..., lease: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., progress: _Optional[_Union[_agent_pb2.Progress, _Mapping]] = ..., checkpoint: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_step_pb2.StepRecord, _Mapping]]] = ..., output: _Optional[_Union[_output_pb2.OutputBatch, _Mapping]] = ...) -> None: ...
 
 class HeartbeatTaskResponse(_message.Message):
     __slots__ = ("lease_expires_at", "cancel_requested")
@@ -92,6 +96,30 @@ class FailTaskRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., attempt: _Optional[_Union[_agent_pb2.Attempt, _Mapping]] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., request_id: _Optional[str] = ..., agent: _Optional[str] = ...) -> None: ...
 
 class FailTaskResponse(_message.Message):
+    __slots__ = ("receipt",)
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    receipt: _task_pb2.TaskReceipt
+    def __init__(self, receipt: _Optional[_Union[_task_pb2.TaskReceipt, _Mapping]] = ...) -> None: ...
+
+class CreateChildRequest(_message.Message):
+    __slots__ = ("namespace", "parent", "name", "occurrence", "task", "on_parent_end", "request_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OCCURRENCE_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    ON_PARENT_END_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    parent: _agent_pb2.Attempt
+    name: str
+    occurrence: int
+    task: _task_pb2.TaskSpec
+    on_parent_end: _child_pb2.ParentEndAction
+    request_id: str
+    def __init__(self, namespace: _Optional[str] = ..., parent: _Optional[_Union[_agent_pb2.Attempt, _Mapping]] = ..., name: _Optional[str] = ..., occurrence: _Optional[int] = ..., task: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., on_parent_end: _Optional[_Union[_child_pb2.ParentEndAction, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class CreateChildResponse(_message.Message):
     __slots__ = ("receipt",)
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     receipt: _task_pb2.TaskReceipt

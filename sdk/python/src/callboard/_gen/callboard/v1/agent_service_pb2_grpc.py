@@ -65,6 +65,11 @@ class AgentServiceStub(object):
                 request_serializer=callboard_dot_v1_dot_agent__service__pb2.FailTaskRequest.SerializeToString,
                 response_deserializer=callboard_dot_v1_dot_agent__service__pb2.FailTaskResponse.FromString,
                 _registered_method=True)
+        self.CreateChild = channel.unary_unary(
+                '/callboard.v1.AgentService/CreateChild',
+                request_serializer=callboard_dot_v1_dot_agent__service__pb2.CreateChildRequest.SerializeToString,
+                response_deserializer=callboard_dot_v1_dot_agent__service__pb2.CreateChildResponse.FromString,
+                _registered_method=True)
         self.GetAgent = channel.unary_unary(
                 '/callboard.v1.AgentService/GetAgent',
                 request_serializer=callboard_dot_v1_dot_agent__service__pb2.GetAgentRequest.SerializeToString,
@@ -117,8 +122,8 @@ class AgentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def HeartbeatTask(self, request, context):
-        """Extends the lease of a claimed task, and reports progress, a checkpoint and
-        steps: all of it, or nothing.
+        """Extends the lease of a claimed task, and reports progress, a checkpoint,
+        steps and output: all of it, or nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,6 +140,15 @@ class AgentServiceServicer(object):
     def FailTask(self, request, context):
         """Fails an attempt: of a claimed task, or, without an attempt, of one that
         nobody has, which is then claimed and failed in one commit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateChild(self, request, context):
+        """Creates a child of a task that the caller has a lease of. A later attempt of
+        the same run that asks for the child of the same name and occurrence gets
+        the one that is there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,6 +216,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.FailTask,
                     request_deserializer=callboard_dot_v1_dot_agent__service__pb2.FailTaskRequest.FromString,
                     response_serializer=callboard_dot_v1_dot_agent__service__pb2.FailTaskResponse.SerializeToString,
+            ),
+            'CreateChild': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateChild,
+                    request_deserializer=callboard_dot_v1_dot_agent__service__pb2.CreateChildRequest.FromString,
+                    response_serializer=callboard_dot_v1_dot_agent__service__pb2.CreateChildResponse.SerializeToString,
             ),
             'GetAgent': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAgent,
@@ -369,6 +388,33 @@ class AgentService(object):
             '/callboard.v1.AgentService/FailTask',
             callboard_dot_v1_dot_agent__service__pb2.FailTaskRequest.SerializeToString,
             callboard_dot_v1_dot_agent__service__pb2.FailTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateChild(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.v1.AgentService/CreateChild',
+            callboard_dot_v1_dot_agent__service__pb2.CreateChildRequest.SerializeToString,
+            callboard_dot_v1_dot_agent__service__pb2.CreateChildResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,6 +32,9 @@ class EventType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_TYPE_SKIPPED: _ClassVar[EventType]
     EVENT_TYPE_RUN_OPENED: _ClassVar[EventType]
     EVENT_TYPE_STEP_RECORDED: _ClassVar[EventType]
+    EVENT_TYPE_CHILD_CREATED: _ClassVar[EventType]
+    EVENT_TYPE_PAUSED: _ClassVar[EventType]
+    EVENT_TYPE_RESUMED: _ClassVar[EventType]
 EVENT_TYPE_UNSPECIFIED: EventType
 EVENT_TYPE_CREATED: EventType
 EVENT_TYPE_READY: EventType
@@ -54,9 +57,12 @@ EVENT_TYPE_CANCELLED: EventType
 EVENT_TYPE_SKIPPED: EventType
 EVENT_TYPE_RUN_OPENED: EventType
 EVENT_TYPE_STEP_RECORDED: EventType
+EVENT_TYPE_CHILD_CREATED: EventType
+EVENT_TYPE_PAUSED: EventType
+EVENT_TYPE_RESUMED: EventType
 
 class Event(_message.Message):
-    __slots__ = ("task_id", "sequence", "at", "principal", "type", "state", "run", "attempt", "agent", "reason", "failure", "scheduled_at", "step", "step_occurrence")
+    __slots__ = ("task_id", "sequence", "at", "principal", "type", "state", "run", "attempt", "agent", "reason", "failure", "scheduled_at", "step", "step_occurrence", "child")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +77,7 @@ class Event(_message.Message):
     SCHEDULED_AT_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     STEP_OCCURRENCE_FIELD_NUMBER: _ClassVar[int]
+    CHILD_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     sequence: int
     at: _timestamp_pb2.Timestamp
@@ -85,4 +92,5 @@ class Event(_message.Message):
     scheduled_at: _timestamp_pb2.Timestamp
     step: str
     step_occurrence: int
-    def __init__(self, task_id: _Optional[str] = ..., sequence: _Optional[int] = ..., at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., type: _Optional[_Union[EventType, str]] = ..., state: _Optional[_Union[_task_pb2.TaskState, str]] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., agent: _Optional[str] = ..., reason: _Optional[str] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., scheduled_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[str] = ..., step_occurrence: _Optional[int] = ...) -> None: ...
+    child: str
+    def __init__(self, task_id: _Optional[str] = ..., sequence: _Optional[int] = ..., at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., principal: _Optional[str] = ..., type: _Optional[_Union[EventType, str]] = ..., state: _Optional[_Union[_task_pb2.TaskState, str]] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., agent: _Optional[str] = ..., reason: _Optional[str] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., scheduled_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[str] = ..., step_occurrence: _Optional[int] = ..., child: _Optional[str] = ...) -> None: ...

@@ -51,6 +51,12 @@ class WaitReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WAIT_REASON_HOLD: _ClassVar[WaitReason]
     WAIT_REASON_START_TIME: _ClassVar[WaitReason]
     WAIT_REASON_RETRY_DELAY: _ClassVar[WaitReason]
+
+class PauseReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PAUSE_REASON_UNSPECIFIED: _ClassVar[PauseReason]
+    PAUSE_REASON_CHILDREN: _ClassVar[PauseReason]
+    PAUSE_REASON_SLOT: _ClassVar[PauseReason]
 PRIORITY_UNSPECIFIED: Priority
 PRIORITY_LOW: Priority
 PRIORITY_NORMAL: Priority
@@ -79,6 +85,9 @@ WAIT_REASON_DEPENDENCIES: WaitReason
 WAIT_REASON_HOLD: WaitReason
 WAIT_REASON_START_TIME: WaitReason
 WAIT_REASON_RETRY_DELAY: WaitReason
+PAUSE_REASON_UNSPECIFIED: PauseReason
+PAUSE_REASON_CHILDREN: PauseReason
+PAUSE_REASON_SLOT: PauseReason
 
 class TaskSpec(_message.Message):
     __slots__ = ("type", "description", "input", "key", "key_conflict_policy", "requirements", "priority", "dependencies", "retry_policy", "timeouts", "deadline", "start_at", "hold", "tags", "metadata", "headers")
@@ -188,7 +197,7 @@ class Timeouts(_message.Message):
     def __init__(self, schedule_to_start: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., start_to_close: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., schedule_to_close: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., heartbeat: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("id", "namespace", "spec", "state", "waiting_for", "unmet_dependencies", "run", "attempt", "attempts_used", "agent", "phase", "progress", "progress_message", "cancel_requested", "result", "failure", "created_at", "ready_at", "started_at", "ended_at", "next_at", "created_by", "version")
+    __slots__ = ("id", "namespace", "spec", "state", "waiting_for", "unmet_dependencies", "run", "attempt", "attempts_used", "agent", "phase", "progress", "progress_message", "cancel_requested", "result", "failure", "created_at", "ready_at", "started_at", "ended_at", "next_at", "created_by", "version", "parent", "paused_for")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -212,6 +221,8 @@ class Task(_message.Message):
     NEXT_AT_FIELD_NUMBER: _ClassVar[int]
     CREATED_BY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FOR_FIELD_NUMBER: _ClassVar[int]
     id: str
     namespace: str
     spec: TaskSpec
@@ -235,7 +246,23 @@ class Task(_message.Message):
     next_at: _timestamp_pb2.Timestamp
     created_by: str
     version: int
-    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., spec: _Optional[_Union[TaskSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., waiting_for: _Optional[_Iterable[_Union[WaitReason, str]]] = ..., unmet_dependencies: _Optional[int] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., attempts_used: _Optional[int] = ..., agent: _Optional[str] = ..., phase: _Optional[str] = ..., progress: _Optional[float] = ..., progress_message: _Optional[str] = ..., cancel_requested: bool = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ready_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., next_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    parent: ParentLink
+    paused_for: PauseReason
+    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., spec: _Optional[_Union[TaskSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., waiting_for: _Optional[_Iterable[_Union[WaitReason, str]]] = ..., unmet_dependencies: _Optional[int] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., attempts_used: _Optional[int] = ..., agent: _Optional[str] = ..., phase: _Optional[str] = ..., progress: _Optional[float] = ..., progress_message: _Optional[str] = ..., cancel_requested: bool = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ready_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., next_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., version: _Optional[int] = ..., parent: _Optional[_Union[ParentLink, _Mapping]] = ..., paused_for: _Optional[_Union[PauseReason, str]] = ...) -> None: ...
+
+class ParentLink(_message.Message):
+    __slots__ = ("task_id", "run", "name", "occurrence", "depth")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OCCURRENCE_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    run: int
+    name: str
+    occurrence: int
+    depth: int
+    def __init__(self, task_id: _Optional[str] = ..., run: _Optional[int] = ..., name: _Optional[str] = ..., occurrence: _Optional[int] = ..., depth: _Optional[int] = ...) -> None: ...
 
 class TaskReceipt(_message.Message):
     __slots__ = ("task_id", "state", "run", "version", "existing")

@@ -22,7 +22,9 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from callboard._gen.callboard.v1 import child_pb2 as callboard_dot_v1_dot_child__pb2
 from callboard._gen.callboard.v1 import event_pb2 as callboard_dot_v1_dot_event__pb2
+from callboard._gen.callboard.v1 import output_pb2 as callboard_dot_v1_dot_output__pb2
 from callboard._gen.callboard.v1 import payload_pb2 as callboard_dot_v1_dot_payload__pb2
 from callboard._gen.callboard.v1 import step_pb2 as callboard_dot_v1_dot_step__pb2
 from callboard._gen.callboard.v1 import task_pb2 as callboard_dot_v1_dot_task__pb2
@@ -31,7 +33,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63\x61llboard/v1/task_service.proto\x12\x0c\x63\x61llboard.v1\x1a\x18\x63\x61llboard/v1/event.proto\x1a\x1a\x63\x61llboard/v1/payload.proto\x1a\x17\x63\x61llboard/v1/step.proto\x1a\x17\x63\x61llboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"`\n\x11\x43reateTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x16.callboard.v1.TaskSpec\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"@\n\x12\x43reateTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"g\n\x17\x42\x61tchCreateTasksRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12%\n\x05tasks\x18\x02 \x03(\x0b\x32\x16.callboard.v1.TaskSpec\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"G\n\x18\x42\x61tchCreateTasksResponse\x12+\n\x08receipts\x18\x01 \x03(\x0b\x32\x19.callboard.v1.TaskReceipt\"\x86\x01\n\x0eRunTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x16.callboard.v1.TaskSpec\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\'\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"B\n\x0fRunTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.callboard.v1.Task\x12\r\n\x05\x65nded\x18\x02 \x01(\x08\"4\n\x0eGetTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"3\n\x0fGetTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.callboard.v1.Task\"\xa7\x02\n\x10ListTasksRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\'\n\x06states\x18\x02 \x03(\x0e\x32\x17.callboard.v1.TaskState\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x0c\n\x04tags\x18\x06 \x03(\t\x12\x31\n\rcreated_after\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tid_suffix\x18\t \x01(\t\x12\x11\n\tpage_size\x18\n \x01(\x05\x12\x12\n\npage_token\x18\x0b \x01(\t\"O\n\x11ListTasksResponse\x12!\n\x05tasks\x18\x01 \x03(\x0b\x32\x12.callboard.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"^\n\x0fWaitTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"C\n\x10WaitTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.callboard.v1.Task\x12\r\n\x05\x65nded\x18\x02 \x01(\x08\"[\n\x11\x43\x61ncelTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"@\n\x12\x43\x61ncelTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"J\n\x10RetryTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"?\n\x11RetryTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"Y\n\x0fHoldTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\">\n\x10HoldTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"L\n\x12ReleaseTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"A\n\x13ReleaseTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"\xf4\x01\n\x11UpdateTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12(\n\x08priority\x18\x03 \x01(\x0e\x32\x16.callboard.v1.Priority\x12\x10\n\x08\x61ssignee\x18\x04 \x01(\t\x12,\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04tags\x18\x06 \x03(\t\x12/\n\x0bupdate_mask\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"@\n\x12UpdateTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"b\n\x15ListTaskEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"V\n\x16ListTaskEventsResponse\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.callboard.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x1cListDependencyResultsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"i\n\x1dListDependencyResultsResponse\x12/\n\x07results\x18\x01 \x03(\x0b\x32\x1e.callboard.v1.DependencyResult\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb5\x01\n\x10\x44\x65pendencyResult\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12&\n\x05state\x18\x04 \x01(\x0e\x32\x17.callboard.v1.TaskState\x12%\n\x06result\x18\x05 \x01(\x0b\x32\x15.callboard.v1.Payload\x12&\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x15.callboard.v1.Failure\"j\n\x10ListStepsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\x05\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"O\n\x11ListStepsResponse\x12!\n\x05steps\x18\x01 \x03(\x0b\x32\x12.callboard.v1.Step\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"]\n\x12WatchEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12\x13\n\x0buntil_ended\x18\x04 \x01(\x08\"J\n\x13WatchEventsResponse\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.callboard.v1.Event\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t2\xec\t\n\x0bTaskService\x12O\n\nCreateTask\x12\x1f.callboard.v1.CreateTaskRequest\x1a .callboard.v1.CreateTaskResponse\x12\x61\n\x10\x42\x61tchCreateTasks\x12%.callboard.v1.BatchCreateTasksRequest\x1a&.callboard.v1.BatchCreateTasksResponse\x12\x46\n\x07RunTask\x12\x1c.callboard.v1.RunTaskRequest\x1a\x1d.callboard.v1.RunTaskResponse\x12\x46\n\x07GetTask\x12\x1c.callboard.v1.GetTaskRequest\x1a\x1d.callboard.v1.GetTaskResponse\x12L\n\tListTasks\x12\x1e.callboard.v1.ListTasksRequest\x1a\x1f.callboard.v1.ListTasksResponse\x12I\n\x08WaitTask\x12\x1d.callboard.v1.WaitTaskRequest\x1a\x1e.callboard.v1.WaitTaskResponse\x12O\n\nCancelTask\x12\x1f.callboard.v1.CancelTaskRequest\x1a .callboard.v1.CancelTaskResponse\x12L\n\tRetryTask\x12\x1e.callboard.v1.RetryTaskRequest\x1a\x1f.callboard.v1.RetryTaskResponse\x12I\n\x08HoldTask\x12\x1d.callboard.v1.HoldTaskRequest\x1a\x1e.callboard.v1.HoldTaskResponse\x12R\n\x0bReleaseTask\x12 .callboard.v1.ReleaseTaskRequest\x1a!.callboard.v1.ReleaseTaskResponse\x12O\n\nUpdateTask\x12\x1f.callboard.v1.UpdateTaskRequest\x1a .callboard.v1.UpdateTaskResponse\x12[\n\x0eListTaskEvents\x12#.callboard.v1.ListTaskEventsRequest\x1a$.callboard.v1.ListTaskEventsResponse\x12p\n\x15ListDependencyResults\x12*.callboard.v1.ListDependencyResultsRequest\x1a+.callboard.v1.ListDependencyResultsResponse\x12L\n\tListSteps\x12\x1e.callboard.v1.ListStepsRequest\x1a\x1f.callboard.v1.ListStepsResponse\x12T\n\x0bWatchEvents\x12 .callboard.v1.WatchEventsRequest\x1a!.callboard.v1.WatchEventsResponse0\x01\x42\x42\n\x10\x64\x65v.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63\x61llboard/v1/task_service.proto\x12\x0c\x63\x61llboard.v1\x1a\x18\x63\x61llboard/v1/child.proto\x1a\x18\x63\x61llboard/v1/event.proto\x1a\x19\x63\x61llboard/v1/output.proto\x1a\x1a\x63\x61llboard/v1/payload.proto\x1a\x17\x63\x61llboard/v1/step.proto\x1a\x17\x63\x61llboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"`\n\x11\x43reateTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x16.callboard.v1.TaskSpec\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"@\n\x12\x43reateTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"g\n\x17\x42\x61tchCreateTasksRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12%\n\x05tasks\x18\x02 \x03(\x0b\x32\x16.callboard.v1.TaskSpec\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"G\n\x18\x42\x61tchCreateTasksResponse\x12+\n\x08receipts\x18\x01 \x03(\x0b\x32\x19.callboard.v1.TaskReceipt\"\x86\x01\n\x0eRunTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x16.callboard.v1.TaskSpec\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\'\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"B\n\x0fRunTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.callboard.v1.Task\x12\r\n\x05\x65nded\x18\x02 \x01(\x08\"4\n\x0eGetTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"3\n\x0fGetTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.callboard.v1.Task\"\xa7\x02\n\x10ListTasksRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\'\n\x06states\x18\x02 \x03(\x0e\x32\x17.callboard.v1.TaskState\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x0c\n\x04tags\x18\x06 \x03(\t\x12\x31\n\rcreated_after\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tid_suffix\x18\t \x01(\t\x12\x11\n\tpage_size\x18\n \x01(\x05\x12\x12\n\npage_token\x18\x0b \x01(\t\"O\n\x11ListTasksResponse\x12!\n\x05tasks\x18\x01 \x03(\x0b\x32\x12.callboard.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"^\n\x0fWaitTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"C\n\x10WaitTaskResponse\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.callboard.v1.Task\x12\r\n\x05\x65nded\x18\x02 \x01(\x08\"[\n\x11\x43\x61ncelTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"@\n\x12\x43\x61ncelTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"J\n\x10RetryTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"?\n\x11RetryTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"Y\n\x0fHoldTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\">\n\x10HoldTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"L\n\x12ReleaseTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"A\n\x13ReleaseTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"\xf4\x01\n\x11UpdateTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12(\n\x08priority\x18\x03 \x01(\x0e\x32\x16.callboard.v1.Priority\x12\x10\n\x08\x61ssignee\x18\x04 \x01(\t\x12,\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04tags\x18\x06 \x03(\t\x12/\n\x0bupdate_mask\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"@\n\x12UpdateTaskResponse\x12*\n\x07receipt\x18\x01 \x01(\x0b\x32\x19.callboard.v1.TaskReceipt\"b\n\x15ListTaskEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"V\n\x16ListTaskEventsResponse\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.callboard.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x1cListDependencyResultsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"i\n\x1dListDependencyResultsResponse\x12/\n\x07results\x18\x01 \x03(\x0b\x32\x1e.callboard.v1.DependencyResult\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb5\x01\n\x10\x44\x65pendencyResult\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12&\n\x05state\x18\x04 \x01(\x0e\x32\x17.callboard.v1.TaskState\x12%\n\x06result\x18\x05 \x01(\x0b\x32\x15.callboard.v1.Payload\x12&\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x15.callboard.v1.Failure\"j\n\x10ListStepsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\x05\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"O\n\x11ListStepsResponse\x12!\n\x05steps\x18\x01 \x03(\x0b\x32\x12.callboard.v1.Step\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"m\n\x13ListChildrenRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\x05\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"V\n\x14ListChildrenResponse\x12%\n\x08\x63hildren\x18\x01 \x03(\x0b\x32\x13.callboard.v1.Child\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"{\n\x11ListOutputRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\x05\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"X\n\x12ListOutputResponse\x12)\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x19.callboard.v1.OutputChunk\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\x12WatchOutputRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\x05\x12\x0e\n\x06offset\x18\x04 \x01(\x03\"q\n\x13WatchOutputResponse\x12)\n\x06\x63hunks\x18\x01 \x03(\x0b\x32\x19.callboard.v1.OutputChunk\x12\x13\n\x0bnext_offset\x18\x02 \x01(\x03\x12\x0b\n\x03run\x18\x03 \x01(\x05\x12\r\n\x05\x65nded\x18\x04 \x01(\x08\"]\n\x12WatchEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12\x13\n\x0buntil_ended\x18\x04 \x01(\x08\"J\n\x13WatchEventsResponse\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.callboard.v1.Event\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t2\xea\x0b\n\x0bTaskService\x12O\n\nCreateTask\x12\x1f.callboard.v1.CreateTaskRequest\x1a .callboard.v1.CreateTaskResponse\x12\x61\n\x10\x42\x61tchCreateTasks\x12%.callboard.v1.BatchCreateTasksRequest\x1a&.callboard.v1.BatchCreateTasksResponse\x12\x46\n\x07RunTask\x12\x1c.callboard.v1.RunTaskRequest\x1a\x1d.callboard.v1.RunTaskResponse\x12\x46\n\x07GetTask\x12\x1c.callboard.v1.GetTaskRequest\x1a\x1d.callboard.v1.GetTaskResponse\x12L\n\tListTasks\x12\x1e.callboard.v1.ListTasksRequest\x1a\x1f.callboard.v1.ListTasksResponse\x12I\n\x08WaitTask\x12\x1d.callboard.v1.WaitTaskRequest\x1a\x1e.callboard.v1.WaitTaskResponse\x12O\n\nCancelTask\x12\x1f.callboard.v1.CancelTaskRequest\x1a .callboard.v1.CancelTaskResponse\x12L\n\tRetryTask\x12\x1e.callboard.v1.RetryTaskRequest\x1a\x1f.callboard.v1.RetryTaskResponse\x12I\n\x08HoldTask\x12\x1d.callboard.v1.HoldTaskRequest\x1a\x1e.callboard.v1.HoldTaskResponse\x12R\n\x0bReleaseTask\x12 .callboard.v1.ReleaseTaskRequest\x1a!.callboard.v1.ReleaseTaskResponse\x12O\n\nUpdateTask\x12\x1f.callboard.v1.UpdateTaskRequest\x1a .callboard.v1.UpdateTaskResponse\x12[\n\x0eListTaskEvents\x12#.callboard.v1.ListTaskEventsRequest\x1a$.callboard.v1.ListTaskEventsResponse\x12p\n\x15ListDependencyResults\x12*.callboard.v1.ListDependencyResultsRequest\x1a+.callboard.v1.ListDependencyResultsResponse\x12L\n\tListSteps\x12\x1e.callboard.v1.ListStepsRequest\x1a\x1f.callboard.v1.ListStepsResponse\x12U\n\x0cListChildren\x12!.callboard.v1.ListChildrenRequest\x1a\".callboard.v1.ListChildrenResponse\x12O\n\nListOutput\x12\x1f.callboard.v1.ListOutputRequest\x1a .callboard.v1.ListOutputResponse\x12T\n\x0bWatchOutput\x12 .callboard.v1.WatchOutputRequest\x1a!.callboard.v1.WatchOutputResponse0\x01\x12T\n\x0bWatchEvents\x12 .callboard.v1.WatchEventsRequest\x1a!.callboard.v1.WatchEventsResponse0\x01\x42\x42\n\x10\x64\x65v.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,68 +41,80 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'callboard._gen.callboard.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.callboard.v1P\001Z,callboard.dev/sdk/go/callboardv1;callboardv1'
-  _globals['_CREATETASKREQUEST']._serialized_start=252
-  _globals['_CREATETASKREQUEST']._serialized_end=348
-  _globals['_CREATETASKRESPONSE']._serialized_start=350
-  _globals['_CREATETASKRESPONSE']._serialized_end=414
-  _globals['_BATCHCREATETASKSREQUEST']._serialized_start=416
-  _globals['_BATCHCREATETASKSREQUEST']._serialized_end=519
-  _globals['_BATCHCREATETASKSRESPONSE']._serialized_start=521
-  _globals['_BATCHCREATETASKSRESPONSE']._serialized_end=592
-  _globals['_RUNTASKREQUEST']._serialized_start=595
-  _globals['_RUNTASKREQUEST']._serialized_end=729
-  _globals['_RUNTASKRESPONSE']._serialized_start=731
-  _globals['_RUNTASKRESPONSE']._serialized_end=797
-  _globals['_GETTASKREQUEST']._serialized_start=799
-  _globals['_GETTASKREQUEST']._serialized_end=851
-  _globals['_GETTASKRESPONSE']._serialized_start=853
-  _globals['_GETTASKRESPONSE']._serialized_end=904
-  _globals['_LISTTASKSREQUEST']._serialized_start=907
-  _globals['_LISTTASKSREQUEST']._serialized_end=1202
-  _globals['_LISTTASKSRESPONSE']._serialized_start=1204
-  _globals['_LISTTASKSRESPONSE']._serialized_end=1283
-  _globals['_WAITTASKREQUEST']._serialized_start=1285
-  _globals['_WAITTASKREQUEST']._serialized_end=1379
-  _globals['_WAITTASKRESPONSE']._serialized_start=1381
-  _globals['_WAITTASKRESPONSE']._serialized_end=1448
-  _globals['_CANCELTASKREQUEST']._serialized_start=1450
-  _globals['_CANCELTASKREQUEST']._serialized_end=1541
-  _globals['_CANCELTASKRESPONSE']._serialized_start=1543
-  _globals['_CANCELTASKRESPONSE']._serialized_end=1607
-  _globals['_RETRYTASKREQUEST']._serialized_start=1609
-  _globals['_RETRYTASKREQUEST']._serialized_end=1683
-  _globals['_RETRYTASKRESPONSE']._serialized_start=1685
-  _globals['_RETRYTASKRESPONSE']._serialized_end=1748
-  _globals['_HOLDTASKREQUEST']._serialized_start=1750
-  _globals['_HOLDTASKREQUEST']._serialized_end=1839
-  _globals['_HOLDTASKRESPONSE']._serialized_start=1841
-  _globals['_HOLDTASKRESPONSE']._serialized_end=1903
-  _globals['_RELEASETASKREQUEST']._serialized_start=1905
-  _globals['_RELEASETASKREQUEST']._serialized_end=1981
-  _globals['_RELEASETASKRESPONSE']._serialized_start=1983
-  _globals['_RELEASETASKRESPONSE']._serialized_end=2048
-  _globals['_UPDATETASKREQUEST']._serialized_start=2051
-  _globals['_UPDATETASKREQUEST']._serialized_end=2295
-  _globals['_UPDATETASKRESPONSE']._serialized_start=2297
-  _globals['_UPDATETASKRESPONSE']._serialized_end=2361
-  _globals['_LISTTASKEVENTSREQUEST']._serialized_start=2363
-  _globals['_LISTTASKEVENTSREQUEST']._serialized_end=2461
-  _globals['_LISTTASKEVENTSRESPONSE']._serialized_start=2463
-  _globals['_LISTTASKEVENTSRESPONSE']._serialized_end=2549
-  _globals['_LISTDEPENDENCYRESULTSREQUEST']._serialized_start=2551
-  _globals['_LISTDEPENDENCYRESULTSREQUEST']._serialized_end=2656
-  _globals['_LISTDEPENDENCYRESULTSRESPONSE']._serialized_start=2658
-  _globals['_LISTDEPENDENCYRESULTSRESPONSE']._serialized_end=2763
-  _globals['_DEPENDENCYRESULT']._serialized_start=2766
-  _globals['_DEPENDENCYRESULT']._serialized_end=2947
-  _globals['_LISTSTEPSREQUEST']._serialized_start=2949
-  _globals['_LISTSTEPSREQUEST']._serialized_end=3055
-  _globals['_LISTSTEPSRESPONSE']._serialized_start=3057
-  _globals['_LISTSTEPSRESPONSE']._serialized_end=3136
-  _globals['_WATCHEVENTSREQUEST']._serialized_start=3138
-  _globals['_WATCHEVENTSREQUEST']._serialized_end=3231
-  _globals['_WATCHEVENTSRESPONSE']._serialized_start=3233
-  _globals['_WATCHEVENTSRESPONSE']._serialized_end=3307
-  _globals['_TASKSERVICE']._serialized_start=3310
-  _globals['_TASKSERVICE']._serialized_end=4570
+  _globals['_CREATETASKREQUEST']._serialized_start=305
+  _globals['_CREATETASKREQUEST']._serialized_end=401
+  _globals['_CREATETASKRESPONSE']._serialized_start=403
+  _globals['_CREATETASKRESPONSE']._serialized_end=467
+  _globals['_BATCHCREATETASKSREQUEST']._serialized_start=469
+  _globals['_BATCHCREATETASKSREQUEST']._serialized_end=572
+  _globals['_BATCHCREATETASKSRESPONSE']._serialized_start=574
+  _globals['_BATCHCREATETASKSRESPONSE']._serialized_end=645
+  _globals['_RUNTASKREQUEST']._serialized_start=648
+  _globals['_RUNTASKREQUEST']._serialized_end=782
+  _globals['_RUNTASKRESPONSE']._serialized_start=784
+  _globals['_RUNTASKRESPONSE']._serialized_end=850
+  _globals['_GETTASKREQUEST']._serialized_start=852
+  _globals['_GETTASKREQUEST']._serialized_end=904
+  _globals['_GETTASKRESPONSE']._serialized_start=906
+  _globals['_GETTASKRESPONSE']._serialized_end=957
+  _globals['_LISTTASKSREQUEST']._serialized_start=960
+  _globals['_LISTTASKSREQUEST']._serialized_end=1255
+  _globals['_LISTTASKSRESPONSE']._serialized_start=1257
+  _globals['_LISTTASKSRESPONSE']._serialized_end=1336
+  _globals['_WAITTASKREQUEST']._serialized_start=1338
+  _globals['_WAITTASKREQUEST']._serialized_end=1432
+  _globals['_WAITTASKRESPONSE']._serialized_start=1434
+  _globals['_WAITTASKRESPONSE']._serialized_end=1501
+  _globals['_CANCELTASKREQUEST']._serialized_start=1503
+  _globals['_CANCELTASKREQUEST']._serialized_end=1594
+  _globals['_CANCELTASKRESPONSE']._serialized_start=1596
+  _globals['_CANCELTASKRESPONSE']._serialized_end=1660
+  _globals['_RETRYTASKREQUEST']._serialized_start=1662
+  _globals['_RETRYTASKREQUEST']._serialized_end=1736
+  _globals['_RETRYTASKRESPONSE']._serialized_start=1738
+  _globals['_RETRYTASKRESPONSE']._serialized_end=1801
+  _globals['_HOLDTASKREQUEST']._serialized_start=1803
+  _globals['_HOLDTASKREQUEST']._serialized_end=1892
+  _globals['_HOLDTASKRESPONSE']._serialized_start=1894
+  _globals['_HOLDTASKRESPONSE']._serialized_end=1956
+  _globals['_RELEASETASKREQUEST']._serialized_start=1958
+  _globals['_RELEASETASKREQUEST']._serialized_end=2034
+  _globals['_RELEASETASKRESPONSE']._serialized_start=2036
+  _globals['_RELEASETASKRESPONSE']._serialized_end=2101
+  _globals['_UPDATETASKREQUEST']._serialized_start=2104
+  _globals['_UPDATETASKREQUEST']._serialized_end=2348
+  _globals['_UPDATETASKRESPONSE']._serialized_start=2350
+  _globals['_UPDATETASKRESPONSE']._serialized_end=2414
+  _globals['_LISTTASKEVENTSREQUEST']._serialized_start=2416
+  _globals['_LISTTASKEVENTSREQUEST']._serialized_end=2514
+  _globals['_LISTTASKEVENTSRESPONSE']._serialized_start=2516
+  _globals['_LISTTASKEVENTSRESPONSE']._serialized_end=2602
+  _globals['_LISTDEPENDENCYRESULTSREQUEST']._serialized_start=2604
+  _globals['_LISTDEPENDENCYRESULTSREQUEST']._serialized_end=2709
+  _globals['_LISTDEPENDENCYRESULTSRESPONSE']._serialized_start=2711
+  _globals['_LISTDEPENDENCYRESULTSRESPONSE']._serialized_end=2816
+  _globals['_DEPENDENCYRESULT']._serialized_start=2819
+  _globals['_DEPENDENCYRESULT']._serialized_end=3000
+  _globals['_LISTSTEPSREQUEST']._serialized_start=3002
+  _globals['_LISTSTEPSREQUEST']._serialized_end=3108
+  _globals['_LISTSTEPSRESPONSE']._serialized_start=3110
+  _globals['_LISTSTEPSRESPONSE']._serialized_end=3189
+  _globals['_LISTCHILDRENREQUEST']._serialized_start=3191
+  _globals['_LISTCHILDRENREQUEST']._serialized_end=3300
+  _globals['_LISTCHILDRENRESPONSE']._serialized_start=3302
+  _globals['_LISTCHILDRENRESPONSE']._serialized_end=3388
+  _globals['_LISTOUTPUTREQUEST']._serialized_start=3390
+  _globals['_LISTOUTPUTREQUEST']._serialized_end=3513
+  _globals['_LISTOUTPUTRESPONSE']._serialized_start=3515
+  _globals['_LISTOUTPUTRESPONSE']._serialized_end=3603
+  _globals['_WATCHOUTPUTREQUEST']._serialized_start=3605
+  _globals['_WATCHOUTPUTREQUEST']._serialized_end=3690
+  _globals['_WATCHOUTPUTRESPONSE']._serialized_start=3692
+  _globals['_WATCHOUTPUTRESPONSE']._serialized_end=3805
+  _globals['_WATCHEVENTSREQUEST']._serialized_start=3807
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=3900
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=3902
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=3976
+  _globals['_TASKSERVICE']._serialized_start=3979
+  _globals['_TASKSERVICE']._serialized_end=5493
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,6 @@
+from callboard._gen.callboard.v1 import child_pb2 as _child_pb2
 from callboard._gen.callboard.v1 import event_pb2 as _event_pb2
+from callboard._gen.callboard.v1 import output_pb2 as _output_pb2
 from callboard._gen.callboard.v1 import payload_pb2 as _payload_pb2
 from callboard._gen.callboard.v1 import step_pb2 as _step_pb2
 from callboard._gen.callboard.v1 import task_pb2 as _task_pb2
@@ -301,6 +303,76 @@ class ListStepsResponse(_message.Message):
     steps: _containers.RepeatedCompositeFieldContainer[_step_pb2.Step]
     next_page_token: str
     def __init__(self, steps: _Optional[_Iterable[_Union[_step_pb2.Step, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListChildrenRequest(_message.Message):
+    __slots__ = ("namespace", "task_id", "run", "page_size", "page_token")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    task_id: str
+    run: int
+    page_size: int
+    page_token: str
+    def __init__(self, namespace: _Optional[str] = ..., task_id: _Optional[str] = ..., run: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListChildrenResponse(_message.Message):
+    __slots__ = ("children", "next_page_token")
+    CHILDREN_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    children: _containers.RepeatedCompositeFieldContainer[_child_pb2.Child]
+    next_page_token: str
+    def __init__(self, children: _Optional[_Iterable[_Union[_child_pb2.Child, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListOutputRequest(_message.Message):
+    __slots__ = ("namespace", "task_id", "run", "offset", "page_size", "page_token")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    task_id: str
+    run: int
+    offset: int
+    page_size: int
+    page_token: str
+    def __init__(self, namespace: _Optional[str] = ..., task_id: _Optional[str] = ..., run: _Optional[int] = ..., offset: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListOutputResponse(_message.Message):
+    __slots__ = ("chunks", "next_page_token")
+    CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    chunks: _containers.RepeatedCompositeFieldContainer[_output_pb2.OutputChunk]
+    next_page_token: str
+    def __init__(self, chunks: _Optional[_Iterable[_Union[_output_pb2.OutputChunk, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class WatchOutputRequest(_message.Message):
+    __slots__ = ("namespace", "task_id", "run", "offset")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    task_id: str
+    run: int
+    offset: int
+    def __init__(self, namespace: _Optional[str] = ..., task_id: _Optional[str] = ..., run: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class WatchOutputResponse(_message.Message):
+    __slots__ = ("chunks", "next_offset", "run", "ended")
+    CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    chunks: _containers.RepeatedCompositeFieldContainer[_output_pb2.OutputChunk]
+    next_offset: int
+    run: int
+    ended: bool
+    def __init__(self, chunks: _Optional[_Iterable[_Union[_output_pb2.OutputChunk, _Mapping]]] = ..., next_offset: _Optional[int] = ..., run: _Optional[int] = ..., ended: bool = ...) -> None: ...
 
 class WatchEventsRequest(_message.Message):
     __slots__ = ("namespace", "task_id", "cursor", "until_ended")

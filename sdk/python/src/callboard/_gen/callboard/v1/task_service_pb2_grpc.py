@@ -108,6 +108,21 @@ class TaskServiceStub(object):
                 request_serializer=callboard_dot_v1_dot_task__service__pb2.ListStepsRequest.SerializeToString,
                 response_deserializer=callboard_dot_v1_dot_task__service__pb2.ListStepsResponse.FromString,
                 _registered_method=True)
+        self.ListChildren = channel.unary_unary(
+                '/callboard.v1.TaskService/ListChildren',
+                request_serializer=callboard_dot_v1_dot_task__service__pb2.ListChildrenRequest.SerializeToString,
+                response_deserializer=callboard_dot_v1_dot_task__service__pb2.ListChildrenResponse.FromString,
+                _registered_method=True)
+        self.ListOutput = channel.unary_unary(
+                '/callboard.v1.TaskService/ListOutput',
+                request_serializer=callboard_dot_v1_dot_task__service__pb2.ListOutputRequest.SerializeToString,
+                response_deserializer=callboard_dot_v1_dot_task__service__pb2.ListOutputResponse.FromString,
+                _registered_method=True)
+        self.WatchOutput = channel.unary_stream(
+                '/callboard.v1.TaskService/WatchOutput',
+                request_serializer=callboard_dot_v1_dot_task__service__pb2.WatchOutputRequest.SerializeToString,
+                response_deserializer=callboard_dot_v1_dot_task__service__pb2.WatchOutputResponse.FromString,
+                _registered_method=True)
         self.WatchEvents = channel.unary_stream(
                 '/callboard.v1.TaskService/WatchEvents',
                 request_serializer=callboard_dot_v1_dot_task__service__pb2.WatchEventsRequest.SerializeToString,
@@ -224,6 +239,29 @@ class TaskServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListChildren(self, request, context):
+        """Lists the children that a run of a task created, in the order in which they
+        were created.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOutput(self, request, context):
+        """Lists the output that a run of a task gave so far.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchOutput(self, request, context):
+        """Streams the output of a run of a task, first what is there and then what
+        comes, until the run has ended and all was sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchEvents(self, request, context):
         """Streams the events of a task or a namespace as they are committed: in
         order for each task, none skipped, each with a cursor to resume from.
@@ -304,6 +342,21 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.ListSteps,
                     request_deserializer=callboard_dot_v1_dot_task__service__pb2.ListStepsRequest.FromString,
                     response_serializer=callboard_dot_v1_dot_task__service__pb2.ListStepsResponse.SerializeToString,
+            ),
+            'ListChildren': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChildren,
+                    request_deserializer=callboard_dot_v1_dot_task__service__pb2.ListChildrenRequest.FromString,
+                    response_serializer=callboard_dot_v1_dot_task__service__pb2.ListChildrenResponse.SerializeToString,
+            ),
+            'ListOutput': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOutput,
+                    request_deserializer=callboard_dot_v1_dot_task__service__pb2.ListOutputRequest.FromString,
+                    response_serializer=callboard_dot_v1_dot_task__service__pb2.ListOutputResponse.SerializeToString,
+            ),
+            'WatchOutput': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchOutput,
+                    request_deserializer=callboard_dot_v1_dot_task__service__pb2.WatchOutputRequest.FromString,
+                    response_serializer=callboard_dot_v1_dot_task__service__pb2.WatchOutputResponse.SerializeToString,
             ),
             'WatchEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchEvents,
@@ -693,6 +746,87 @@ class TaskService(object):
             '/callboard.v1.TaskService/ListSteps',
             callboard_dot_v1_dot_task__service__pb2.ListStepsRequest.SerializeToString,
             callboard_dot_v1_dot_task__service__pb2.ListStepsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChildren(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.v1.TaskService/ListChildren',
+            callboard_dot_v1_dot_task__service__pb2.ListChildrenRequest.SerializeToString,
+            callboard_dot_v1_dot_task__service__pb2.ListChildrenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOutput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.v1.TaskService/ListOutput',
+            callboard_dot_v1_dot_task__service__pb2.ListOutputRequest.SerializeToString,
+            callboard_dot_v1_dot_task__service__pb2.ListOutputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchOutput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/callboard.v1.TaskService/WatchOutput',
+            callboard_dot_v1_dot_task__service__pb2.WatchOutputRequest.SerializeToString,
+            callboard_dot_v1_dot_task__service__pb2.WatchOutputResponse.FromString,
             options,
             channel_credentials,
             insecure,
