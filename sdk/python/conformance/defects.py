@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from callboard import loop
 from callboard.actions import Start
+from callboard.attempts import Attempts
 from callboard.connection import Connection
 from callboard.reports import Outbox, key_of
 from callboard.runner import Runner
@@ -111,14 +112,14 @@ def _cancellation_ignored() -> None:
 
 
 def _assignment_run_twice() -> None:
-    def assigned(session: Session, assignment: Any) -> None:
+    def assigned(attempts: Attempts, assignment: Any, refusal: str) -> None:
         key = key_of(assignment.attempt)
-        if key in session._attempts:
-            session._actions.append(Start(key, assignment))
+        if key in attempts._attempts:
+            attempts._actions.append(Start(key, assignment))
         else:
-            right(session, assignment)
+            right(attempts, assignment, refusal)
 
-    right = _replace(Session, "_assigned", assigned)
+    right = _replace(Attempts, "assigned", assigned)
 
 
 def _no_reattach() -> None:

@@ -18,9 +18,21 @@ LONG = 30.0
 
 
 class Nobody:
-    """Handlers of an agent that is given nothing."""
+    """Handlers of an agent that is given nothing, and whoever is told nothing."""
 
     def start(self, key: Any, assignment: Any) -> None: ...
+
+    def prolong(self, key: Any, deadline: Any) -> None: ...
+
+    def settled(self, ticket: int, error: Any) -> None: ...
+
+    def sent(self, ticket: int, outcome: Any) -> None: ...
+
+    def waited(self, ticket: int, outcome: Any) -> None: ...
+
+    def follow(self, task_id: str) -> None: ...
+
+    def changed(self) -> None: ...
 
     def stop(self, key: Any, reason: str) -> None: ...
 
@@ -93,11 +105,12 @@ async def _attaches_twice(monkeypatch: pytest.MonkeyPatch, ends: bool) -> None:
     session = Script().session
     attached = asyncio.Event()
 
-    def changed() -> None:
-        if second.hello.is_set() and session.state is State.ATTACHED:
-            attached.set()
+    class Told(Nobody):
+        def changed(self) -> None:
+            if second.hello.is_set() and session.state is State.ATTACHED:
+                attached.set()
 
-    driven = Connection(session, Nobody(), _nothing, Credentials(), _nothing, changed)
+    driven = Connection(session, Nobody(), Told(), Credentials())
     running = asyncio.create_task(driven.run())
     waits = [asyncio.create_task(event.wait()) for event in (attached, third)]
     await asyncio.wait(waits, timeout=LONG, return_when=asyncio.FIRST_COMPLETED)
@@ -107,6 +120,3 @@ async def _attaches_twice(monkeypatch: pytest.MonkeyPatch, ends: bool) -> None:
     assert await running is None
     for wait in waits:
         wait.cancel()
-
-
-def _nothing(*_: Any) -> None: ...

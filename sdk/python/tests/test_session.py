@@ -21,7 +21,7 @@ def test_says_hello_and_nothing_else_before_the_welcome() -> None:
     assert [c.address.url for c in s.only(Connect)] == ["http://a:1"]
     (frame,) = s.frames()
     assert frame.hello.profile.name == "agent-1"
-    assert list(frame.hello.features) == ["cancellation", "drain", "message_receipts", "steps"]
+    assert list(frame.hello.features) == ["cancellation", "drain", "message_receipts", "steps", "children"]
     assert frame.hello.previous_epoch == 0
     s.later(5)
     assert s.frames() == []

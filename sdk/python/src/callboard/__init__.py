@@ -5,9 +5,10 @@ from callboard._version import __version__
 from callboard.admin import LogFilterChange
 from callboard.agent import Agent
 from callboard.calls import UNSET
+from callboard.children import AsyncChild, Child
 from callboard.claims import Claim, Lease, StepRecord
-from callboard.client import Client, Watch
-from callboard.context import AsyncContext, AsyncMessageContext, Context, MessageContext
+from callboard.client import Client
+from callboard.context import AsyncContext, Context
 from callboard.errors import (
     AlreadyExists,
     CallboardError,
@@ -24,20 +25,38 @@ from callboard.errors import (
     TaskFailed,
     Unavailable,
 )
+from callboard.interceptors import Interceptor, LoggingInterceptor
+from callboard.message_context import AsyncMessageContext, MessageContext
 from callboard.messages import Message, MessageReceipt
-from callboard.models import AgentInfo, DependencyResult, Event, Failure, Receipt, Step, Task, TaskState
+from callboard.models import (
+    AgentInfo,
+    ChildInfo,
+    DependencyResult,
+    Event,
+    Failure,
+    OutputChunk,
+    ParentLink,
+    Receipt,
+    Step,
+    Task,
+    TaskState,
+)
 from callboard.payload import Payload, binary_payload, text_payload
 from callboard.spec import Dependency, Namespace, NamespaceSettings, RetryPolicy, TaskSpec, Timeouts
+from callboard.watches import OutputWatch, Watch
 
 __all__ = [
     "UNSET",
     "Agent",
     "AgentInfo",
     "AlreadyExists",
+    "AsyncChild",
     "AsyncContext",
     "AsyncMessageContext",
     "CallboardError",
     "Cancelled",
+    "Child",
+    "ChildInfo",
     "Claim",
     "Client",
     "Context",
@@ -48,15 +67,20 @@ __all__ = [
     "FailedPrecondition",
     "Failure",
     "FieldViolation",
+    "Interceptor",
     "InvalidArgument",
     "Lease",
     "LogFilterChange",
+    "LoggingInterceptor",
     "Message",
     "MessageContext",
     "MessageReceipt",
     "Namespace",
     "NamespaceSettings",
     "NotFound",
+    "OutputChunk",
+    "OutputWatch",
+    "ParentLink",
     "Payload",
     "PermissionDenied",
     "Receipt",

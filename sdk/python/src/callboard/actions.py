@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from callboard import wire
 from callboard.errors import StatusError
 from callboard.reports import Key
@@ -41,12 +43,35 @@ class Stop:
 
 
 @dataclass(frozen=True)
+class Prolong:
+    """The attempt times out then now."""
+
+    key: Key
+    deadline: Timestamp
+
+
+@dataclass(frozen=True)
 class ReportSettled:
-    """A report that a handler waits for, a checkpoint or a step, is committed, or, with an error, it isn't
-    and never will be."""
+    """A report that a handler waits for, a checkpoint or a step, is committed, or output is in the buffer;
+    or, with an error, it isn't and never will be."""
 
     ticket: int
     error: StatusError | None
+
+
+@dataclass(frozen=True)
+class WaitSettled:
+    """A child has ended, and who waits for it may go on; or, with an error, need not wait any longer."""
+
+    ticket: int
+    outcome: wire.agent.TaskEnd | StatusError
+
+
+@dataclass(frozen=True)
+class Follow:
+    """Wait for a task by calls, and tell its end: the server that is attached can't."""
+
+    task_id: str
 
 
 @dataclass(frozen=True)
@@ -76,4 +101,17 @@ class End:
     error: StatusError | None
 
 
-Action: TypeAlias = Connect | Cut | Start | Stop | ReportSettled | Handle | StopHandling | SendSettled | End
+Action: TypeAlias = (
+    Connect
+    | Cut
+    | Start
+    | Stop
+    | Prolong
+    | ReportSettled
+    | WaitSettled
+    | Follow
+    | Handle
+    | StopHandling
+    | SendSettled
+    | End
+)

@@ -19,6 +19,7 @@ from callboard._version import __version__
 from callboard.convert import Seconds, seconds
 from callboard.credentials import resolve_credentials
 from callboard.handlers import Handler, MessageHandler, inspect_handler, inspect_message_handler
+from callboard.interceptors import Interceptor
 from callboard.live import Live
 from callboard.session import Session
 from callboard.settings import resolve_addresses, resolve_agent_name, resolve_namespace
@@ -54,7 +55,10 @@ class Agent:
         client_cert: str | None = None,
         client_key: str | None = None,
         allow_plaintext: bool | None = None,
+        interceptors: Sequence[Interceptor] = (),
     ) -> None:
+        """`interceptors` stand around each attempt's handler, and around what handlers submit; the first is
+        the outermost."""
         if not 1 <= slots <= 1000:
             raise ValueError(f"slots is {slots}: give 1 to 1,000")
         agent_type = agent_type or "agent"
@@ -66,6 +70,7 @@ class Agent:
             token, token_file, ca, client_cert, client_key, allow_plaintext
         )
         self._credentials.check(self._addresses)
+        self._interceptors = tuple(interceptors)
         self._drain_timeout = seconds(drain_timeout)
         self._handlers: dict[str, Handler] = {}
         self._on_message: MessageHandler | None = None
@@ -148,7 +153,14 @@ class Agent:
         )
         transport = Transport(self._addresses, self._credentials)
         self._live = Live(
-            session, self._handlers, self._on_message, self._profile.slots, self.namespace, transport
+            session,
+            self._handlers,
+            self._on_message,
+            self._profile.slots,
+            self.name,
+            self.namespace,
+            transport,
+            self._interceptors,
         )
         self._live.start()
 

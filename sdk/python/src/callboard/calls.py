@@ -15,7 +15,17 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from callboard import convert, wire
-from callboard.models import AgentInfo, DependencyResult, Event, Page, Receipt, Step, Task
+from callboard.models import (
+    AgentInfo,
+    ChildInfo,
+    DependencyResult,
+    Event,
+    OutputChunk,
+    Page,
+    Receipt,
+    Step,
+    Task,
+)
 from callboard.spec import Namespace, NamespaceSettings, TaskSpec
 
 TaskRef: TypeAlias = "str | Receipt | Task"
@@ -247,6 +257,65 @@ def steps(
         page_size=page_size,
     )
     return Call("TaskService/ListSteps", request, tasks.ListStepsResponse, _page("steps", Step.from_wire))
+
+
+def children(
+    namespace: str, task: TaskRef, run: int, page_token: str = "", page_size: int = 0
+) -> Call[Page[ChildInfo]]:
+    """ListChildren."""
+    request = tasks.ListChildrenRequest(
+        namespace=namespace, task_id=task_id_of(task), run=run, page_token=page_token, page_size=page_size
+    )
+    read = _page("children", ChildInfo.from_wire)
+    return Call("TaskService/ListChildren", request, tasks.ListChildrenResponse, read)
+
+
+def output(
+    namespace: str, task: TaskRef, run: int, offset: int, page_token: str = "", page_size: int = 0
+) -> Call[Page[OutputChunk]]:
+    """ListOutput."""
+    request = tasks.ListOutputRequest(
+        namespace=namespace,
+        task_id=task_id_of(task),
+        run=run,
+        offset=offset,
+        page_token=page_token,
+        page_size=page_size,
+    )
+    read = _page("chunks", OutputChunk.from_wire)
+    return Call("TaskService/ListOutput", request, tasks.ListOutputResponse, read)
+
+
+def create_child(
+    namespace: str,
+    parent: wire.agent.Attempt,
+    run: int,
+    spec: TaskSpec,
+    *,
+    name: str,
+    occurrence: int,
+    on_parent_end: str,
+    given_id: str | None,
+) -> Call[Receipt]:
+    """CreateChild. A request id that is made up is the same in every attempt of the run."""
+    action: Any = convert.enum_number(
+        wire.child.ParentEndAction, on_parent_end, "PARENT_END_ACTION_", "on_parent_end"
+    )
+    request = agents.CreateChildRequest(
+        namespace=namespace,
+        parent=parent,
+        name=name,
+        occurrence=occurrence,
+        task=spec.to_wire(),
+        on_parent_end=action,
+        request_id=child_request_id(parent.task_id, run, name, occurrence) if given_id is None else given_id,
+    )
+    return Call("AgentService/CreateChild", request, agents.CreateChildResponse, read_receipt)
+
+
+def child_request_id(task_id: str, run: int, name: str, occurrence: int) -> str:
+    """The request id of a child: the same in every attempt of the parent's run."""
+    return f"child/{uuid.uuid5(uuid.UUID(task_id), f'{run}/{occurrence}/{name}')}"
 
 
 def get_agent(namespace: str, name: str) -> Call[AgentInfo]:

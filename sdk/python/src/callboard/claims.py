@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from callboard import convert, wire
+from callboard import calls, convert, wire
 from callboard._version import __version__
 from callboard.calls import Call, TaskRef, read_receipt, request_id, task_id_of
 from callboard.convert import Seconds
@@ -16,6 +16,7 @@ from callboard.errors import TaskError
 from callboard.failure import cut, failure_of
 from callboard.models import DependencyResult, Receipt, Step
 from callboard.payload import decode, encode
+from callboard.spec import TaskSpec
 
 _agents = wire.agent_service
 
@@ -176,6 +177,29 @@ def heartbeat(
         request,
         _agents.HeartbeatTaskResponse,
         lambda answer: Lease(convert.datetime(answer, "lease_expires_at"), answer.cancel_requested),
+    )
+
+
+def create_child(
+    namespace: str,
+    claim: Claim,
+    spec: TaskSpec,
+    *,
+    name: str,
+    occurrence: int,
+    on_parent_end: str,
+    given_id: str | None,
+) -> Call[Receipt]:
+    """CreateChild, of a claimed task."""
+    return calls.create_child(
+        namespace,
+        claim.proto.attempt,
+        claim.run,
+        spec,
+        name=name,
+        occurrence=occurrence,
+        on_parent_end=on_parent_end,
+        given_id=given_id,
     )
 
 

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from callboard import calls, claims, following, loop
+from callboard import interceptors as chain
 from callboard.admin import Admin
+from callboard.agents import Agents
 from callboard.calls import UNSET, Call, TaskRef, Unset
+from callboard.children import OnParentEnd
 from callboard.claims import Claim, Held, Lease, StepRecord
 from callboard.convert import Seconds, seconds
 from callboard.credentials import resolve_credentials
+from callboard.interceptors import Interceptor
 from callboard.messages import Messages
-from callboard.models import AgentInfo, DependencyResult, Event, Page, Receipt, Step, Task
+from callboard.models import (
+    ChildInfo,
+    DependencyResult,
+    Event,
+    OutputChunk,
+    Page,
+    Receipt,
+    Step,
+    Task,
+)
+from callboard.namespaces import Namespaces
 from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_namespace
-from callboard.spec import Namespace, NamespaceSettings, Priority, TaskOptions, TaskSpec
+from callboard.spec import Priority, TaskOptions, TaskSpec
 from callboard.transport import Transport
+from callboard.watches import OutputWatch, Watch
+from callboard.watching import EventStream, OutputStream
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -49,21 +64,30 @@ class Client:
         client_cert: str | None = None,
         client_key: str | None = None,
         allow_plaintext: bool | None = None,
+        interceptors: Sequence[Interceptor] = (),
     ) -> None:
         credentials = resolve_credentials(token, token_file, ca, client_cert, client_key, allow_plaintext)
         transport = Transport(resolve_addresses(address), credentials)
-        self._set_up(transport, resolve_namespace(namespace), timeout, owned=True)
+        self._set_up(transport, resolve_namespace(namespace), timeout, tuple(interceptors), owned=True)
 
     @classmethod
-    def _over(cls, transport: Transport, namespace: str) -> Self:
+    def _over(cls, transport: Transport, namespace: str, interceptors: Sequence[Interceptor]) -> Self:
         """A client over an agent's connections, which end with the agent."""
         client = cls.__new__(cls)
-        client._set_up(transport, namespace, DEFAULT_TIMEOUT, owned=False)
+        client._set_up(transport, namespace, DEFAULT_TIMEOUT, interceptors, owned=False)
         return client
 
-    def _set_up(self, transport: Transport, namespace: str, timeout: float, owned: bool) -> None:
+    def _set_up(
+        self,
+        transport: Transport,
+        namespace: str,
+        timeout: float,
+        interceptors: Sequence[Interceptor],
+        owned: bool,
+    ) -> None:
         self._transport = transport
         self._owned = owned
+        self._interceptors = interceptors
         self.namespace = namespace
         self.timeout = timeout
         self.agents = Agents(self)
@@ -95,13 +119,21 @@ class Client:
     ) -> Receipt:
         """Creates a task, or gives the live one that has its key. The options are the fields of TaskSpec."""
         spec = TaskSpec(type, input, **options)
-        return self._do(calls.create(self.namespace, spec, request_id), timeout)
+        return self._submit(spec, lambda s: self._sent(calls.create(self.namespace, s, request_id), timeout))
 
     def create_all(
         self, tasks: Iterable[TaskSpec], *, request_id: str | None = None, timeout: float | None = None
     ) -> list[Receipt]:
         """Creates up to 1,000 tasks, all or none."""
-        return self._do(calls.create_all(self.namespace, tasks, request_id), timeout)
+        specs = list(tasks)
+
+        def send(specs: Sequence[TaskSpec]) -> Coroutine[Any, Any, Sequence[Receipt]]:
+            return self._sent(calls.create_all(self.namespace, specs, request_id), timeout)
+
+        if not self._interceptors:
+            return list(loop.block_on(send(specs)))
+        submitting = chain.submit_all(self._interceptors, specs, lambda specs: loop.bridge(send(specs)))
+        return loop.interceptors.block_on(submitting)
 
     def run(
         self,
@@ -115,7 +147,8 @@ class Client:
         """Creates a task, waits for its end, and gives its result. Raises TaskFailed when it did not
         complete. `timeout` is for the whole; none means for ever."""
         spec = TaskSpec(type, input, **options)
-        return loop.block_on(following.run(self._transport, self.namespace, spec, request_id, timeout))
+        transport, namespace = self._transport, self.namespace
+        return self._submit(spec, lambda s: following.run(transport, namespace, s, request_id, timeout))
 
     def get(self, task: TaskRef, *, timeout: float | None = None) -> Task:
         """Gives a task with its input and result."""
@@ -237,10 +270,34 @@ class Client:
     def watch(self, task: TaskRef | None = None, *, cursor: str = "", until_ended: bool = False) -> Watch:
         """Gives events as they are committed: of a task from its first, of the namespace from now, or behind
         a cursor. With `until_ended` it stops when the task has ended."""
-        stream = following.EventStream(
-            self._transport, self.namespace, task, cursor, until_ended, self.timeout
-        )
+        stream = EventStream(self._transport, self.namespace, task, cursor, until_ended, self.timeout)
         return Watch(stream, cursor)
+
+    def children(self, task: TaskRef, run: int = 0, *, timeout: float | None = None) -> Iterator[ChildInfo]:
+        """Gives the children that a run of a task created, in that order; without a run, of the latest."""
+        return self._pages(lambda token: calls.children(self.namespace, task, run, token), timeout)
+
+    def output(
+        self,
+        task: TaskRef,
+        run: int = 0,
+        offset: int = 0,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[OutputChunk]:
+        """Gives the output that a run of a task gave so far; without a run, the latest. Chunks that end at or
+        before `offset` bytes are left out."""
+        return self._pages(
+            lambda token: calls.output(self.namespace, task, run, offset, token, page_size), timeout
+        )
+
+    def watch_output(self, task: TaskRef, run: int = 0, offset: int = 0) -> OutputWatch:
+        """Gives the output of a run of a task, what there is and what comes, each chunk once, until the run
+        has ended; without a run, of the one that is the latest now. Chunks that end at or before `offset`
+        bytes are left out."""
+        stream = OutputStream(self._transport, self.namespace, task, run, offset, self.timeout)
+        return OutputWatch(stream, offset)
 
     def claim(
         self,
@@ -308,6 +365,32 @@ class Client:
         )
         return self._do(call, timeout)
 
+    def create_child(
+        self,
+        claim: Claim,
+        type: str,
+        input: Any = "",
+        *,
+        name: str | None = None,
+        occurrence: int = 0,
+        on_parent_end: OnParentEnd = "CANCEL",
+        request_id: str | None = None,
+        timeout: float | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Receipt:
+        """Creates a child of a claimed task, or gives the one of this name (the task type unless given) and
+        occurrence that an earlier attempt of its run created. The options are the fields of TaskSpec."""
+        call = claims.create_child(
+            self.namespace,
+            claim,
+            TaskSpec(type, input, **options),
+            name=type if name is None else name,
+            occurrence=occurrence,
+            on_parent_end=on_parent_end,
+            given_id=request_id,
+        )
+        return self._do(call, timeout)
+
     def complete(
         self,
         task: Held,
@@ -332,8 +415,18 @@ class Client:
         """Fails a claimed attempt, or a task that nobody has. A TaskError says just how."""
         return self._do(claims.fail(self.namespace, task, error, agent, request_id), timeout)
 
+    def _submit(self, spec: TaskSpec, send: Callable[[TaskSpec], Coroutine[Any, Any, T]]) -> T:
+        """Submits a task, through interceptors if there are some. `send` runs on the SDK's loop."""
+        if not self._interceptors:
+            return loop.block_on(send(spec))
+        submitting = chain.submit(self._interceptors, spec, lambda spec: loop.bridge(send(spec)))
+        return loop.interceptors.block_on(submitting)
+
     def _do(self, call: Call[T], timeout: float | None) -> T:
-        return loop.block_on(self._transport.unary(call, self.timeout if timeout is None else timeout))
+        return loop.block_on(self._sent(call, timeout))
+
+    def _sent(self, call: Call[T], timeout: float | None) -> Coroutine[Any, Any, T]:
+        return self._transport.unary(call, self.timeout if timeout is None else timeout)
 
     def _pages(self, page: Callable[[str], Call[Page[T]]], timeout: float | None) -> Iterator[T]:
         token = ""
@@ -343,123 +436,3 @@ class Client:
             token = answer.next_page_token
             if not token:
                 return
-
-
-class Agents:
-    """Looking after agents: `client.agents`."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def get(self, name: str, *, timeout: float | None = None) -> AgentInfo:
-        """Gives one agent."""
-        return self._client._do(calls.get_agent(self._client.namespace, name), timeout)
-
-    def list(
-        self,
-        *,
-        states: Sequence[str] = (),
-        agent_type: str = "",
-        page_size: int = 0,
-        timeout: float | None = None,
-    ) -> Iterator[AgentInfo]:
-        """Gives the agents by name; pages are fetched as needed."""
-        namespace = self._client.namespace
-
-        def page(token: str) -> Call[Page[AgentInfo]]:
-            return calls.list_agents(
-                namespace, states=states, agent_type=agent_type, page_size=page_size, page_token=token
-            )
-
-        return self._client._pages(page, timeout)
-
-    def cordon(self, name: str, *, request_id: str | None = None, timeout: float | None = None) -> AgentInfo:
-        """Gives an agent no new tasks; it keeps those that it has."""
-        return self._client._do(calls.cordon(self._client.namespace, name, request_id), timeout)
-
-    def uncordon(
-        self, name: str, *, request_id: str | None = None, timeout: float | None = None
-    ) -> AgentInfo:
-        """Ends a cordon."""
-        return self._client._do(calls.uncordon(self._client.namespace, name, request_id), timeout)
-
-    def remove(self, name: str, *, request_id: str | None = None, timeout: float | None = None) -> None:
-        """Forgets an agent. Its session ends, and its tasks are requeued."""
-        self._client._do(calls.remove(self._client.namespace, name, request_id), timeout)
-
-
-class Namespaces:
-    """Looking after namespaces: `client.namespaces`."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def create(
-        self,
-        name: str,
-        settings: NamespaceSettings | None = None,
-        *,
-        request_id: str | None = None,
-        timeout: float | None = None,
-    ) -> Namespace:
-        """Creates a namespace."""
-        return self._client._do(calls.create_namespace(name, settings, request_id), timeout)
-
-    def get(self, name: str = "", *, timeout: float | None = None) -> Namespace:
-        """Gives a namespace with its settings."""
-        return self._client._do(calls.get_namespace(name), timeout)
-
-    def list(self, *, timeout: float | None = None) -> Iterator[Namespace]:
-        """Gives the namespaces by name; pages are fetched as needed."""
-        return self._client._pages(calls.list_namespaces, timeout)
-
-    def update(
-        self,
-        name: str,
-        settings: NamespaceSettings,
-        *,
-        request_id: str | None = None,
-        timeout: float | None = None,
-    ) -> Namespace:
-        """Replaces all settings of a namespace."""
-        return self._client._do(calls.update_namespace(name, settings, request_id), timeout)
-
-
-class Watch(Iterator[Event]):
-    """Events as they come; iterate over it. It goes on by itself when the connection breaks."""
-
-    def __init__(self, stream: following.EventStream, cursor: str) -> None:
-        self._stream = stream
-        self._waiting: deque[Event] = deque()
-        self._behind = cursor
-        self.cursor = cursor
-        """Resume from here: behind the last event that was given, or a little before."""
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Event:
-        while not self._waiting:
-            answer = loop.block_on(self._stream.next())
-            if answer is None:
-                raise StopIteration
-            events, self._behind = answer
-            self._waiting.extend(events)
-            if not events:
-                self.cursor = self._behind
-        event = self._waiting.popleft()
-        if not self._waiting:
-            self.cursor = self._behind
-        return event
-
-    def close(self) -> None:
-        """Ends the stream."""
-        loop.block_on(self._stream.close())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from callboard import wire
 from callboard.actions import (
@@ -16,12 +17,15 @@ from callboard.actions import (
     Connect,
     Cut,
     End,
+    Follow,
     Handle,
+    Prolong,
     ReportSettled,
     SendSettled,
     Start,
     Stop,
     StopHandling,
+    WaitSettled,
 )
 from callboard.credentials import Credentials
 from callboard.errors import StatusError, from_rpc_error, status_error
@@ -46,11 +50,33 @@ class Handlers(Protocol):
     def stop(self, key: Key, reason: str) -> None:
         """Tells one to stop; must return at once."""
 
+    def prolong(self, key: Key, deadline: Timestamp) -> None:
+        """Tells one that its attempt times out then now."""
+
     def handle(self, message: wire.message.Message) -> None:
         """Begins the handler of a message; must return at once."""
 
     def stop_handling(self) -> None:
         """Tells that one to stop; must return at once."""
+
+
+class Told(Protocol):
+    """Hears what the session has to tell; must return at once."""
+
+    def settled(self, ticket: int, error: StatusError | None) -> None:
+        """A report that is waited for is committed, or refused."""
+
+    def sent(self, ticket: int, outcome: wire.message.MessageReceipt | StatusError) -> None:
+        """A message is committed, or refused."""
+
+    def waited(self, ticket: int, outcome: wire.agent.TaskEnd | StatusError) -> None:
+        """A child has ended, or need not be waited for."""
+
+    def follow(self, task_id: str) -> None:
+        """A task is to be waited for by calls."""
+
+    def changed(self) -> None:
+        """Something happened to the session."""
 
 
 class Connection:
@@ -60,17 +86,13 @@ class Connection:
         self,
         session: Session,
         handlers: Handlers,
-        settle: Callable[[int, StatusError | None], None],
+        told: Told,
         credentials: Credentials,
-        settle_send: Callable[[int, wire.message.MessageReceipt | StatusError], None],
-        changed: Callable[[], None],
     ) -> None:
-        self._changed = changed
-        self._credentials = credentials
         self._session = session
         self._handlers = handlers
-        self._settle = settle
-        self._settle_send = settle_send
+        self._told = told
+        self._credentials = credentials
         self._sendable = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._stream: asyncio.Task[None] | None = None
@@ -96,7 +118,7 @@ class Connection:
         while actions := self._session.take_actions():
             for action in actions:
                 self._perform(action)
-        self._changed()
+        self._told.changed()
         self._arm()
         self._sendable.set()
 
@@ -106,13 +128,19 @@ class Connection:
         elif isinstance(action, Stop):
             self._handlers.stop(action.key, action.reason)
         elif isinstance(action, ReportSettled):
-            self._settle(action.ticket, action.error)
+            self._told.settled(action.ticket, action.error)
+        elif isinstance(action, WaitSettled):
+            self._told.waited(action.ticket, action.outcome)
+        elif isinstance(action, Prolong):
+            self._handlers.prolong(action.key, action.deadline)
+        elif isinstance(action, Follow):
+            self._told.follow(action.task_id)
         elif isinstance(action, Handle):
             self._handlers.handle(action.message)
         elif isinstance(action, StopHandling):
             self._handlers.stop_handling()
         elif isinstance(action, SendSettled):
-            self._settle_send(action.ticket, action.outcome)
+            self._told.sent(action.ticket, action.outcome)
         elif isinstance(action, Connect):
             log.debug("attaching to %s", action.address.url)
             self._stream = asyncio.get_running_loop().create_task(self._attach(action.address))

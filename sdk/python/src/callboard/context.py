@@ -7,26 +7,39 @@ import concurrent.futures
 import datetime as dt
 import inspect
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from callboard import convert, wire
+from callboard import convert, interceptors, loop, wire
+from callboard.calls import Call
+from callboard.children import AsyncChild, Child, ChildKey, Children, OnParentEnd
 from callboard.claims import progress
 from callboard.convert import Seconds
-from callboard.errors import Cancelled
+from callboard.errors import Cancelled, StatusError
+from callboard.interceptors import Interceptor
 from callboard.messages import MessageReceipt, message_send
-from callboard.models import DependencyResult
+from callboard.models import DependencyResult, Receipt, Task
+from callboard.output import Chunk, chunks_of
 from callboard.payload import Payload, decode, encode
+from callboard.spec import TaskOptions, TaskSpec
 from callboard.steps import Recording, StepKey, Steps, read, record_of
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from callboard import aio
     from callboard.client import Client
 
 Saved = concurrent.futures.Future[None]
-"""Done when the checkpoint or step is committed; fails when it was refused."""
+"""Done when the checkpoint or step is committed, or the output is in the buffer; fails when it was
+refused."""
 
+Begun = concurrent.futures.Future[StatusError | None]
+"""Done when it is known whether steps can be had; gives why none can be recorded now, if so."""
+
+Waited = concurrent.futures.Future[wire.agent.TaskEnd]
+"""Done when a child has ended and the handler may go on. Cancelling it gives the wait up."""
 
 Sent = concurrent.futures.Future[MessageReceipt]
 """Done when the message is committed; fails when it was refused."""
@@ -43,6 +56,10 @@ class Link(Protocol):
     def async_client(self) -> aio.Client:
         """The same for async handlers."""
 
+    @property
+    def agent(self) -> str:
+        """The agent's name."""
+
     def send(self, send: wire.message.MessageSend) -> Sent:
         """Sends a message."""
 
@@ -50,20 +67,43 @@ class Link(Protocol):
 class Reporter(Link, Protocol):
     """What carries a context's reports to the connection, too."""
 
+    @property
+    def namespace(self) -> str:
+        """The agent's namespace."""
+
+    @property
+    def interceptors(self) -> Sequence[Interceptor]:
+        """What stands around the tasks that are submitted."""
+
     def progress(self, progress: wire.agent.Progress) -> None:
         """Tells how far the handler is."""
 
     def checkpoint(self, data: Payload) -> Saved:
         """Saves a checkpoint."""
 
-    def begin_step(self) -> Saved:
-        """Asks whether a step could be recorded now; fails when it couldn't."""
+    def begin_step(self) -> Begun:
+        """Asks whether steps can be had now; fails when not even recorded ones can."""
 
     def record_step(self, record: wire.step.StepRecord) -> Saved:
         """Records a step."""
 
     def fetch_steps(self, run: int) -> Recording:
         """Asks the server for what a run of the task has recorded."""
+
+    def begin_child(self) -> Saved:
+        """Asks whether a child could be created now; fails when it couldn't."""
+
+    def create_child(self, call: Call[Receipt], timeout: float | None) -> concurrent.futures.Future[Receipt]:
+        """Creates a child."""
+
+    def wait_child(self, task_id: str) -> Waited:
+        """Waits for a child."""
+
+    def get_task(self, task_id: str) -> concurrent.futures.Future[Task]:
+        """Asks the server for a task."""
+
+    def output(self, chunks: list[Chunk]) -> Saved:
+        """Gives output."""
 
 
 class BaseContext:
@@ -87,6 +127,8 @@ class BaseContext:
         """How many attempts of this run were used up before this one."""
         self.namespace: str = assignment.namespace
         """The namespace."""
+        self.agent: str = reporter.agent
+        """The name of the agent that does it."""
         self.type: str = spec.type
         """The task type."""
         self.description: str = spec.description
@@ -96,7 +138,8 @@ class BaseContext:
         self.metadata: Mapping[str, str] = dict(spec.metadata)
         """What the application keeps with the task."""
         self.deadline: dt.datetime | None = convert.datetime(assignment, "deadline")
-        """When the attempt times out."""
+        """When the attempt times out. The time in which its handler waited for children doesn't count: it may
+        become later."""
         self.payload: Payload = spec.input
         """The input as it came."""
         self.cancelled = cancelled
@@ -107,6 +150,7 @@ class BaseContext:
         self._dependencies = dependencies
         self._reporter = reporter
         self._steps = Steps(assignment, reporter)
+        self._children = Children(assignment)
 
     @cached_property
     def dependencies(self) -> tuple[DependencyResult, ...]:
@@ -167,10 +211,12 @@ class Context(BaseContext):
         when a recorded result can't be decoded; and what calls may raise, when the recorded steps did not fit
         into the assignment."""
         key = self._steps.begin(name)
-        self._reporter.begin_step().result()
+        refusal = self._reporter.begin_step().result()
         recorded = self._steps.recorded().result()
         if key in recorded:
             return read(key, recorded[key])
+        if refusal is not None:
+            raise refusal
         with self._steps.inside():
             result = function()
         record = record_of(key, result)
@@ -194,6 +240,78 @@ class Context(BaseContext):
         while not concurrent.futures.wait([sent], timeout=0.1).done:
             self.check_cancelled()
         return sent.result()
+
+    def start_child(
+        self,
+        type: str,
+        input: Any = "",
+        *,
+        name: str | None = None,
+        on_parent_end: OnParentEnd = "CANCEL",
+        timeout: float | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Child:
+        """Creates a task of this run, once for all its attempts: an attempt that comes to the same child
+        later is given the one that is there (`existing`). The options are the fields of TaskSpec.
+
+        A child is told from others by its name (the task type unless you give another; 1 to 128 bytes), and
+        by how many of that name the attempt began before it: start those of one name in the same order in
+        every attempt. When the parent's run ends, however, a child that has not ended is cancelled; with
+        `on_parent_end="DETACH"` it goes on.
+
+        `timeout` is for the call. Raises InvalidArgument for a name that can't be; ResourceExhausted when the
+        run has 1,000 children or they would stand more than 32 deep; AlreadyExists when the child that is
+        there has another type; FailedPrecondition when the server takes no children, or (`STALE_ATTEMPT`) the
+        attempt is lost; and what calls may raise."""
+        key = self._children.begin(type if name is None else name)
+        spec = TaskSpec(type, input, **options)
+        self._reporter.begin_child().result()
+        if not self._reporter.interceptors:
+            receipt = self._reporter.create_child(
+                self._children.create(key, spec, on_parent_end), timeout
+            ).result()
+            return Child(receipt, spec, self._reporter, self.check_cancelled)
+
+        async def send(spec: TaskSpec) -> Child:
+            call = self._children.create(key, spec, on_parent_end)
+            receipt = await asyncio.wrap_future(self._reporter.create_child(call, timeout))
+            return Child(receipt, spec, self._reporter, self.check_cancelled)
+
+        return loop.interceptors.block_on(interceptors.submit(self._reporter.interceptors, spec, send))
+
+    def run_child(
+        self,
+        type: str,
+        input: Any = "",
+        *,
+        name: str | None = None,
+        on_parent_end: OnParentEnd = "CANCEL",
+        timeout: float | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Any:
+        """Starts a child, waits for its end without holding the handler's slot, and gives its result: see
+        `start_child` and `Child.result`."""
+        child = self.start_child(
+            type, input, name=name, on_parent_end=on_parent_end, timeout=timeout, **options
+        )
+        return child.result()
+
+    def output(self, value: Any) -> None:
+        """Gives a piece of output, which is kept and which others can watch while the handler works: text and
+        bytes of at most 1 MiB, which are joined with what follows, or any other value of at most 64 KiB.
+        Returns when it is in the buffer; waits while 1 MiB or more wait there.
+
+        Raises InvalidArgument for a value that can't be; ResourceExhausted, from then on, when the run has
+        16 MiB or 50,000 chunks: the handler may go on without; FailedPrecondition when the server takes no
+        output, or (`STALE_ATTEMPT`) the attempt is lost; Cancelled when the handler is to stop while it
+        waits."""
+        chunks = chunks_of(value)
+        if not chunks:
+            return
+        given = self._reporter.output(chunks)
+        while not concurrent.futures.wait([given], timeout=0.1).done:
+            self.check_cancelled()
+        given.result()
 
     def check_cancelled(self) -> None:
         """Raises Cancelled once the handler is to stop."""
@@ -222,11 +340,13 @@ class AsyncContext(BaseContext):
         return self._step(self._steps.begin(name), function)
 
     async def _step(self, key: StepKey, function: Callable[[], Any]) -> Any:
-        await asyncio.wrap_future(self._reporter.begin_step())
+        refusal = await asyncio.wrap_future(self._reporter.begin_step())
         # Other steps may wait for it, too: who is cancelled doesn't cancel it.
         recorded = await asyncio.shield(asyncio.wrap_future(self._steps.recorded()))
         if key in recorded:
             return read(key, recorded[key])
+        if refusal is not None:
+            raise refusal
         with self._steps.inside():
             result = function()
             if inspect.isawaitable(result):
@@ -236,6 +356,56 @@ class AsyncContext(BaseContext):
         value = read(key, record.result)
         await asyncio.wrap_future(self._reporter.record_step(record))
         return value
+
+    def start_child(
+        self,
+        type: str,
+        input: Any = "",
+        *,
+        name: str | None = None,
+        on_parent_end: OnParentEnd = "CANCEL",
+        timeout: float | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Coroutine[Any, Any, AsyncChild]:
+        """Creates a task of this run, once for all its attempts, as `Context.start_child` does: await it.
+        Children of one name are told apart by the order in which `start_child` was called."""
+        # Counted now, and not when it is awaited.
+        key = self._children.begin(type if name is None else name)
+        return self._start_child(key, TaskSpec(type, input, **options), on_parent_end, timeout)
+
+    async def _start_child(
+        self, key: ChildKey, spec: TaskSpec, on_parent_end: OnParentEnd, timeout: float | None
+    ) -> AsyncChild:
+        async def send(spec: TaskSpec) -> AsyncChild:
+            call = self._children.create(key, spec, on_parent_end)
+            receipt = await asyncio.wrap_future(self._reporter.create_child(call, timeout))
+            return AsyncChild(receipt, spec, self._reporter)
+
+        await asyncio.wrap_future(self._reporter.begin_child())
+        return await interceptors.submit(self._reporter.interceptors, spec, send)
+
+    def run_child(
+        self,
+        type: str,
+        input: Any = "",
+        *,
+        name: str | None = None,
+        on_parent_end: OnParentEnd = "CANCEL",
+        timeout: float | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> Coroutine[Any, Any, Any]:
+        """Starts a child, waits for its end without holding the handler's slot, and gives its result: await
+        it. See `start_child` and `AsyncChild.result`."""
+        started = self.start_child(
+            type, input, name=name, on_parent_end=on_parent_end, timeout=timeout, **options
+        )
+        return _result_of(started)
+
+    async def output(self, value: Any) -> None:
+        """Gives a piece of output, as `Context.output` does."""
+        chunks = chunks_of(value)
+        if chunks:
+            await asyncio.wrap_future(self._reporter.output(chunks))
 
     async def send(
         self,
@@ -252,57 +422,5 @@ class AsyncContext(BaseContext):
         )
 
 
-class MessageContext:
-    """What a sync message handler gets besides the message, if it takes it."""
-
-    def __init__(self, link: Link, cancelled: threading.Event) -> None:
-        self._link = link
-        self.cancelled = cancelled
-        """Set once the handler is to stop."""
-
-    @property
-    def client(self) -> Client:
-        """A client of the agent's server and namespace, as the agent's principal. It ends with the agent."""
-        return self._link.client
-
-    def send(
-        self,
-        to: str,
-        body: Any = "",
-        *,
-        headers: Mapping[str, str] | None = None,
-        ttl: Seconds | None = None,
-        request_id: str | None = None,
-    ) -> MessageReceipt:
-        """Sends a message as this agent: an answer, say. It is durable when this returns."""
-        sent = self._link.send(message_send(to, body, headers, ttl, request_id))
-        while not concurrent.futures.wait([sent], timeout=0.1).done:
-            if self.cancelled.is_set():
-                raise Cancelled("the handler is to stop")
-        return sent.result()
-
-
-class AsyncMessageContext:
-    """The same of an async one."""
-
-    def __init__(self, link: Link, cancelled: threading.Event) -> None:
-        self._link = link
-        self.cancelled = cancelled
-        """Set once the handler is to stop."""
-
-    @property
-    def client(self) -> aio.Client:
-        """A client of the agent's server and namespace, as the agent's principal. It ends with the agent."""
-        return self._link.async_client
-
-    async def send(
-        self,
-        to: str,
-        body: Any = "",
-        *,
-        headers: Mapping[str, str] | None = None,
-        ttl: Seconds | None = None,
-        request_id: str | None = None,
-    ) -> MessageReceipt:
-        """Sends a message as this agent: an answer, say. It is durable when this returns."""
-        return await asyncio.wrap_future(self._link.send(message_send(to, body, headers, ttl, request_id)))
+async def _result_of(started: Coroutine[Any, Any, AsyncChild]) -> Any:
+    return await (await started).result()

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
-import itertools
 import logging
+import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from callboard import aio, calls, loop, wire
+from callboard import aio, calls, following, loop, wire
 from callboard.client import Client
 from callboard.connection import Connection
-from callboard.context import Reporter, Saved, Sent
-from callboard.errors import StatusError
+from callboard.context import Reporter, Sent
+from callboard.errors import NotFound, StatusError
 from callboard.failure import WireFailure
 from callboard.handlers import Handler, MessageHandler
+from callboard.interceptors import Interceptor
 from callboard.messages import MessageReceipt
-from callboard.models import DependencyResult, Page
+from callboard.models import DependencyResult, Page, Task
 from callboard.payload import Payload
+from callboard.promises import Promises
+from callboard.reporter import AttemptReporter
 from callboard.reports import Key
+from callboard.retry import Backoff, retryable
 from callboard.runner import Runner
 from callboard.session import Session
 from callboard.settings import DEFAULT_TIMEOUT
 from callboard.states import State
-from callboard.steps import Recorded, Recording, by_key
+from callboard.steps import Recorded, by_key
 from callboard.transport import Transport
 
 log = logging.getLogger("callboard")
@@ -54,23 +59,26 @@ class Live:
         handlers: Mapping[str, Handler],
         on_message: MessageHandler | None,
         slots: int,
+        agent: str,
         namespace: str,
         transport: Transport,
+        interceptors: Sequence[Interceptor],
     ) -> None:
-        self._namespace = namespace
+        self.agent = agent
+        self.namespace = namespace
+        self.interceptors = interceptors
         self.session = session
+        self.saves = Promises[None]()
+        self.waits = Promises[wire.agent.TaskEnd]()
+        self._sends = Promises[MessageReceipt]()
         self._runner = Runner(handlers, slots, self, on_message)
         self._transport = transport
-        self._connection = Connection(
-            session, self._runner, self._settle, transport.credentials, self._settle_send, self._changed
-        )
-        self.client = Client._over(transport, namespace)
-        self.async_client = aio.Client._over(transport, namespace)
+        self._connection = Connection(session, self._runner, self, transport.credentials)
+        self.client = Client._over(transport, namespace, interceptors)
+        self.async_client = aio.Client._over(transport, namespace, interceptors)
         self.status = Status()
         self._status_changed = threading.Condition()
-        self._tickets = itertools.count(1)
-        self._saves: dict[int, Saved] = {}
-        self._sends: dict[int, Sent] = {}
+        self._follows: set[asyncio.Task[None]] = set()
         self._loop = loop.get()
         self._outcome: concurrent.futures.Future[StatusError | None] | None = None
         self._ended = threading.Event()
@@ -83,6 +91,8 @@ class Live:
         try:
             return await self._connection.run()
         finally:
+            for follow in self._follows:
+                follow.cancel()
             await self._transport.close()
 
     def _has_ended(self) -> None:
@@ -90,7 +100,7 @@ class Live:
             self._ended.set()
             self._status_changed.notify_all()
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
         """Something happened to the session."""
         status = Status(self.session.state is State.ATTACHED, self.session.agent_id, self.session.epoch)
         if status != self.status:
@@ -143,7 +153,7 @@ class Live:
                 raise error
 
     def reporter(self, key: Key) -> Reporter:
-        return _Reporter(self, key)
+        return AttemptReporter(self, key)
 
     def completed(self, key: Key, result: Payload) -> None:
         self.post(lambda now: self.session.completed(now, key, result))
@@ -162,28 +172,70 @@ class Live:
 
     def send(self, send: wire.message.MessageSend) -> Sent:
         """Sends a message; the future is done when it is committed."""
-        ticket = next(self._tickets)
-        sent = self._sends[ticket] = Sent()
+        ticket, sent = self._sends.make()
         self.post(lambda _: self.session.send(send, ticket))
         return sent
 
-    def _settle_send(self, ticket: int, outcome: wire.message.MessageReceipt | StatusError) -> None:
-        sent = self._sends.pop(ticket, None)
-        # The handler may have given up waiting meanwhile.
-        if sent is None or not sent.set_running_or_notify_cancel():
-            return
-        if isinstance(outcome, StatusError):
-            sent.set_exception(outcome)
-        else:
-            sent.set_result(MessageReceipt.from_wire(outcome))
+    # What the session tells.
+
+    def settled(self, ticket: int, error: StatusError | None) -> None:
+        """A report is committed, or refused."""
+        self.saves.keep(ticket, error)
+
+    def sent(self, ticket: int, outcome: wire.message.MessageReceipt | StatusError) -> None:
+        """A message is committed, or refused."""
+        told = outcome if isinstance(outcome, StatusError) else MessageReceipt.from_wire(outcome)
+        self._sends.keep(ticket, told)
+
+    def waited(self, ticket: int, outcome: wire.agent.TaskEnd | StatusError) -> None:
+        """A child has ended, or need not be waited for."""
+        self.waits.keep(ticket, outcome)
+
+    def follow(self, task_id: str) -> None:
+        """A task is to be waited for by calls."""
+        follow = self._loop.create_task(self._follow(task_id))
+        self._follows.add(follow)
+        follow.add_done_callback(self._follows.discard)
+
+    async def _follow(self, task_id: str) -> None:
+        outcome: wire.agent.TaskEnd | tuple[str, StatusError]
+        backoff = Backoff(random.random)
+        while True:
+            try:
+                proto = (await following.wait(self._transport, self.namespace, task_id, None)).proto
+            except NotFound:
+                outcome = wire.agent.TaskEnd(task_id=task_id)
+            except StatusError as error:
+                if retryable(error):
+                    await asyncio.sleep(backoff.delay(error.retry_delay))
+                    continue
+                outcome = task_id, error
+            else:
+                outcome = wire.agent.TaskEnd(task_id=task_id, state=proto.state, run=proto.run)
+                if proto.HasField("result"):
+                    outcome.result.CopyFrom(proto.result)
+                if proto.HasField("failure"):
+                    outcome.failure.CopyFrom(proto.failure)
+            break
+        self._connection.happened(lambda now: self.session.followed(now, outcome))
+
+    # Calls for handlers. They run on the SDK's loop.
+
+    async def call(self, call: calls.Call[T], timeout: float | None) -> T:
+        """Makes a call."""
+        return await self._transport.unary(call, DEFAULT_TIMEOUT if timeout is None else timeout)
+
+    async def get_task(self, task_id: str) -> Task:
+        """A task as it is now."""
+        return await self.call(calls.get(self.namespace, task_id), None)
 
     async def fetch_dependencies(self, task_id: str) -> tuple[DependencyResult, ...]:
-        return await self._all(lambda token: calls.dependency_results(self._namespace, task_id, token))
+        return await self._all(lambda token: calls.dependency_results(self.namespace, task_id, token))
 
     async def fetch_steps(self, task_id: str, run: int) -> Recorded:
         """All that a run has recorded."""
         return by_key(
-            await self._all(lambda token: calls.steps(self._namespace, task_id, run, token, page_size=1000))
+            await self._all(lambda token: calls.steps(self.namespace, task_id, run, token, page_size=1000))
         )
 
     async def _all(self, page: Callable[[str], calls.Call[Page[T]]]) -> tuple[T, ...]:
@@ -196,78 +248,3 @@ class Live:
             token = answer.next_page_token
             if not token:
                 return tuple(items)
-
-    def begin_step(self, key: Key) -> Saved:
-        """Asks whether a step could be recorded now; the future fails when it couldn't."""
-        asked = Saved()
-        self.post(lambda _: _answer(asked, self.session.refusal(key, "step")))
-        return asked
-
-    def save(self, key: Key, save: wire.agent.Report) -> Saved:
-        """Asks for a checkpoint or a step; the future is done when it is committed."""
-        ticket = next(self._tickets)
-        saved = self._saves[ticket] = Saved()
-        self.post(lambda _: self.session.save(key, save, ticket))
-        return saved
-
-    def _settle(self, ticket: int, error: StatusError | None) -> None:
-        saved = self._saves.pop(ticket, None)
-        if saved is not None:
-            _answer(saved, error)
-
-
-def _answer(saved: Saved, error: StatusError | None) -> None:
-    # The handler may have given up waiting meanwhile.
-    if not saved.set_running_or_notify_cancel():
-        return
-    if error is None:
-        saved.set_result(None)
-    else:
-        saved.set_exception(error)
-
-
-class _Reporter:
-    """Carries the reports of one handler to the session."""
-
-    def __init__(self, live: Live, key: Key) -> None:
-        self._live = live
-        self._key = key
-        self._lock = threading.Lock()
-        self._latest: wire.agent.Progress | None = None
-
-    def progress(self, progress: wire.agent.Progress) -> None:
-        # A handler may tell it a million times a second: one message is under way at most.
-        with self._lock:
-            under_way = self._latest is not None
-            self._latest = progress
-        if not under_way:
-            self._live.post(self._hand_over)
-
-    def _hand_over(self, _: float) -> None:
-        with self._lock:
-            progress, self._latest = self._latest, None
-        if progress is not None:
-            self._live.session.progressed(self._key, progress)
-
-    @property
-    def client(self) -> Client:
-        return self._live.client
-
-    @property
-    def async_client(self) -> aio.Client:
-        return self._live.async_client
-
-    def checkpoint(self, data: Payload) -> Saved:
-        return self._live.save(self._key, wire.agent.Report(checkpoint=wire.agent.Checkpoint(data=data)))
-
-    def begin_step(self) -> Saved:
-        return self._live.begin_step(self._key)
-
-    def record_step(self, record: wire.step.StepRecord) -> Saved:
-        return self._live.save(self._key, wire.agent.Report(step=record))
-
-    def fetch_steps(self, run: int) -> Recording:
-        return loop.submit(self._live.fetch_steps(self._key.task_id, run))
-
-    def send(self, send: wire.message.MessageSend) -> Sent:
-        return self._live.send(send)

@@ -1,7 +1,8 @@
-"""The SDK's own thread with its event loop, on which all connections live.
+"""The SDK's own threads with their event loops: one on which all connections live, and one for the
+interceptors of blocking clients.
 
-There is one in a process: grpc.aio polls badly when several loops use it at once, and a handler or caller
-that blocks its own thread must never stop a heartbeat."""
+There is one of the first in a process: grpc.aio polls badly when several loops use it at once, and a handler
+or caller that blocks its own thread must never stop a heartbeat. Nothing of a user's runs on it."""
 
 from __future__ import annotations
 
@@ -15,42 +16,79 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_lock = threading.Lock()
-_loop: asyncio.AbstractEventLoop | None = None
-_thread: threading.Thread | None = None
-_owner = 0
+
+class LoopThread:
+    """A thread that runs an event loop; it is started by the first who asks, and anew in a forked child."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._owner = 0
+
+    def get(self) -> asyncio.AbstractEventLoop:
+        """The running loop."""
+        loop = self._loop
+        if loop is not None and self._owner == os.getpid():
+            return loop
+        with self._lock:
+            if self._loop is None or self._owner != os.getpid():
+                self._loop = asyncio.new_event_loop()
+                self._owner = os.getpid()
+                self._thread = threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True)
+                self._thread.start()
+            return self._loop
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Runs a coroutine on the loop, in the caller's context (of `contextvars`)."""
+        return asyncio.run_coroutine_threadsafe(work, self.get())
+
+    def block_on(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine on the loop and waits for it. An interrupted wait cancels it."""
+        future = self.submit(work)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        """Ends the loop, and what still runs on it."""
+        if self._loop is not None and self._thread is not None and self._owner == os.getpid():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=2.0)
+
+    def after_fork(self) -> None:
+        """In a forked child: a thread that is no more can't hold the lock."""
+        self._lock = threading.Lock()
+
+
+io = LoopThread("callboard-io")
+"""Where all connections live."""
+interceptors = LoopThread("callboard-interceptors")
+"""Where interceptors of blocking clients run."""
 
 
 def get() -> asyncio.AbstractEventLoop:
-    """The running loop; the thread is started by the first who asks, and anew in a forked child."""
-    global _loop, _thread, _owner
-    with _lock:
-        if _loop is None or _owner != os.getpid():
-            _loop = asyncio.new_event_loop()
-            _owner = os.getpid()
-            _thread = threading.Thread(target=_run, args=(_loop,), name="callboard-io", daemon=True)
-            _thread.start()
-        return _loop
+    """The loop of all connections."""
+    return io.get()
 
 
 def submit(work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-    """Runs a coroutine on the loop."""
-    return asyncio.run_coroutine_threadsafe(work, get())
+    """Runs a coroutine on the loop of all connections."""
+    return io.submit(work)
 
 
 def block_on(work: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine on the loop and waits for it. An interrupted wait cancels it."""
-    future = submit(work)
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
+    """Runs a coroutine on the loop of all connections and waits for it. An interrupted wait cancels it."""
+    return io.block_on(work)
 
 
 async def bridge(work: Coroutine[Any, Any, T]) -> T:
-    """Awaits, on the caller's loop, a coroutine that runs on the SDK's. Cancelling one cancels the other."""
-    return await asyncio.wrap_future(submit(work))
+    """Awaits, on the caller's loop, a coroutine that runs on the loop of all connections. Cancelling one
+    cancels the other."""
+    return await asyncio.wrap_future(io.submit(work))
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
@@ -66,14 +104,13 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 def _stop() -> None:
     # Streams are ended while the interpreter is still whole; a daemon thread in the midst of gRPC at exit can
     # crash it.
-    if _loop is not None and _thread is not None and _owner == os.getpid():
-        _loop.call_soon_threadsafe(_loop.stop)
-        _thread.join(timeout=2.0)
+    interceptors.stop()
+    io.stop()
 
 
 def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
+    interceptors.after_fork()
+    io.after_fork()
 
 
 if hasattr(os, "register_at_fork"):

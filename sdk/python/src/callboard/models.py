@@ -114,6 +114,10 @@ class Task:
     created_by: str
     """The principal that created it."""
     version: int
+    parent: ParentLink | None = None
+    """Whose child it is, if it is one."""
+    paused_for: str = ""
+    """Why it is PAUSED: CHILDREN or SLOT; empty when it isn't."""
 
     @property
     def ended(self) -> bool:
@@ -170,7 +174,13 @@ class Task:
             ended_at=convert.datetime(task, "ended_at"),
             created_by=task.created_by,
             version=task.version,
+            parent=ParentLink.from_wire(task.parent) if task.HasField("parent") else None,
+            paused_for=_pause_reason(task.paused_for),
         )
+
+
+def _pause_reason(number: int) -> str:
+    return convert.enum_name(wire.task.PauseReason, number, "PAUSE_REASON_") if number else ""
 
 
 @dataclass(frozen=True)
@@ -194,6 +204,8 @@ class Event:
     step: str
     """The name of the step that was recorded."""
     step_occurrence: int
+    child: str = ""
+    """The id of the child that was created."""
 
     @staticmethod
     def from_wire(event: wire.event.Event) -> Event:
@@ -212,6 +224,7 @@ class Event:
             scheduled_at=convert.datetime(event, "scheduled_at"),
             step=event.step,
             step_occurrence=event.step_occurrence,
+            child=event.child,
         )
 
 
@@ -271,6 +284,83 @@ class Step:
             payload=step.result,
             attempt=step.attempt,
             recorded_at=convert.datetime(step, "recorded_at"),
+        )
+
+
+@dataclass(frozen=True)
+class ParentLink:
+    """Whose child a task is."""
+
+    task_id: str
+    """The parent."""
+    run: int
+    """The run of the parent that created it."""
+    name: str
+    """What the parent's handler calls it."""
+    occurrence: int
+    """How many children of this name the parent's attempt began before it."""
+    depth: int
+    """How deep it stands: 1 for the child of a task that has no parent."""
+
+    @staticmethod
+    def from_wire(parent: wire.task.ParentLink) -> ParentLink:
+        return ParentLink(parent.task_id, parent.run, parent.name, parent.occurrence, parent.depth)
+
+
+@dataclass(frozen=True)
+class ChildInfo:
+    """A child that a run of a task created."""
+
+    task_id: str
+    name: str
+    """What the parent's handler calls it."""
+    occurrence: int
+    """How many children of this name the parent's attempt began before it."""
+    ordinal: int
+    """1, 2, 3, ... within the run, in the order in which they were created."""
+    on_parent_end: str
+    """What becomes of it when the parent's run ends: CANCEL or DETACH."""
+    task: Task | None
+    """The child as it is now, without its input and result; None when it was forgotten."""
+
+    @staticmethod
+    def from_wire(child: wire.child.Child) -> ChildInfo:
+        return ChildInfo(
+            task_id=child.task_id,
+            name=child.name,
+            occurrence=child.occurrence,
+            ordinal=child.ordinal,
+            on_parent_end=convert.enum_name(
+                wire.child.ParentEndAction, child.on_parent_end, "PARENT_END_ACTION_"
+            ),
+            task=Task.from_wire(child.task) if child.HasField("task") else None,
+        )
+
+
+@dataclass(frozen=True)
+class OutputChunk:
+    """A piece of what a run of a task gave while it worked. Chunks are joined as they come: text has no
+    boundaries."""
+
+    offset: int
+    """How many bytes of the run's output come before it."""
+    payload: Payload = field(repr=False)
+    attempt: int
+    """The attempt that gave it. When this rises, an attempt began anew: what came before may come again."""
+    given_at: dt.datetime | None
+
+    @cached_property
+    def value(self) -> Any:
+        """What was given, decoded."""
+        return decode(self.payload)
+
+    @staticmethod
+    def from_wire(chunk: wire.output.OutputChunk) -> OutputChunk:
+        return OutputChunk(
+            offset=chunk.offset,
+            payload=chunk.data,
+            attempt=chunk.attempt,
+            given_at=convert.datetime(chunk, "given_at"),
         )
 
 

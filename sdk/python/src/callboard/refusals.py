@@ -15,13 +15,13 @@ from callboard.states import Attempt
 _UNFIT = frozenset({"INVALID_FIELD", "PAYLOAD_TOO_LARGE"})
 """Why a report is refused for what it holds."""
 
-_STEP_CODES = {
+_CODES = {
     "LIMIT_REACHED": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "STEP_EXISTS": grpc.StatusCode.ALREADY_EXISTS,
     "INVALID_FIELD": grpc.StatusCode.INVALID_ARGUMENT,
     "PAYLOAD_TOO_LARGE": grpc.StatusCode.INVALID_ARGUMENT,
 }
-"""Why a step is refused for what it is: its attempt goes on."""
+"""Why a step is refused for what it is: its attempt goes on. Output is, for the first alone."""
 
 
 def lease_lost(why: str) -> StatusError:
@@ -29,9 +29,9 @@ def lease_lost(why: str) -> StatusError:
     return status_error(grpc.StatusCode.FAILED_PRECONDITION, why, "STALE_ATTEMPT")
 
 
-def no_steps() -> StatusError:
-    """What is told where the server takes no steps."""
-    return status_error(grpc.StatusCode.FAILED_PRECONDITION, "the server takes no steps")
+def takes_no(what: str) -> StatusError:
+    """What is told where the server takes no `steps`, `children` or `output`."""
+    return status_error(grpc.StatusCode.FAILED_PRECONDITION, f"the server takes no {what}")
 
 
 def no_messages() -> StatusError:
@@ -40,31 +40,30 @@ def no_messages() -> StatusError:
 
 
 def untaken(kind: str, attempt: Attempt, lacks: Callable[[str], bool]) -> StatusError | None:
-    """Why the server takes no such reports, if so. A server without steps that gave the attempt can't have
-    said what is recorded: then no other takes them of it, either."""
+    """Why the server takes no such reports or calls, if so. A server without steps that gave the attempt
+    can't have said what is recorded: then no other takes them of it, either."""
     if kind == "step":
-        return no_steps() if not attempt.has_steps or lacks("steps") else None
+        return takes_no("steps") if not attempt.has_steps or lacks("steps") else None
+    if kind in ("children", "output"):
+        return takes_no(kind) if lacks(kind) else None
     if lacks("checkpoint"):
         return status_error(grpc.StatusCode.UNIMPLEMENTED, "the server takes no checkpoints")
     return None
 
 
-def is_step(report: wire.agent.Report) -> bool:
-    """Whether a report records a step."""
-    return report.HasField("step")
-
-
-def only_the_step(report: wire.agent.Report, receipt: wire.agent.Receipt) -> bool:
-    """Whether a refusal is of a step alone, and its handler decides how to go on."""
-    return is_step(report) and _reason(receipt) in _STEP_CODES
+def leaves_the_attempt(report: wire.agent.Report, receipt: wire.agent.Receipt) -> bool:
+    """Whether only what was reported is refused, a step or output, and its handler decides how to go on."""
+    if report.HasField("step"):
+        return _reason(receipt) in _CODES
+    return report.HasField("output") and _reason(receipt) == "LIMIT_REACHED"
 
 
 def refused(report: wire.agent.Report, receipt: wire.agent.Receipt) -> StatusError:
     """What is told of a report that was refused."""
     reason = _reason(receipt)
     code = grpc.StatusCode.FAILED_PRECONDITION
-    if is_step(report):
-        code = _STEP_CODES.get(reason, code)
+    if report.HasField("step") or report.HasField("output"):
+        code = _CODES.get(reason, code)
     return status_error(code, receipt.message, reason)
 
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from callboard import convert, wire
+from callboard import interceptors as chain
 from callboard import loop as sdk_loop
-from callboard import wire
-from callboard.context import (
-    AsyncContext,
-    AsyncMessageContext,
-    Context,
-    Link,
-    MessageContext,
-    Reporter,
-)
+from callboard.context import AsyncContext, Context, Link, Reporter
 from callboard.errors import InvalidArgument, TaskError
 from callboard.failure import (
     INVALID_INPUT,
@@ -30,6 +27,8 @@ from callboard.failure import (
     is_cancellation,
 )
 from callboard.handlers import Handler, MessageHandler
+from callboard.interceptors import Interceptor
+from callboard.message_context import AsyncMessageContext, MessageContext
 from callboard.messages import Message
 from callboard.models import DependencyResult
 from callboard.payload import Payload, decode, encode
@@ -39,10 +38,15 @@ from callboard.workers import Workers
 log = logging.getLogger("callboard")
 
 Dependencies = tuple[DependencyResult, ...]
+AnyContext = TypeVar("AnyContext", Context, AsyncContext)
 
 
 class Upstream(Link, Protocol):
     """Where outcomes go. Any thread may call it."""
+
+    @property
+    def interceptors(self) -> Sequence[Interceptor]:
+        """What stands around handlers."""
 
     def reporter(self, key: Key) -> Reporter:
         """What carries the reports of an attempt's handler."""
@@ -68,6 +72,8 @@ class _Running:
     reason: str = ""
     context: Context | AsyncContext | None = None
     task: asyncio.Task[None] | None = None
+    # A sync handler is not interrupted, nor what stands around it.
+    cancellable: bool = False
 
 
 @dataclass
@@ -99,10 +105,11 @@ class Runner:
     def start(self, key: Key, assignment: wire.agent.Assignment) -> None:
         """Begins a handler; returns at once."""
         handler = self._handlers.get(assignment.spec.type) or self._handlers["*"]
-        running = _Running(key, assignment)
+        running = _Running(key, assignment, cancellable=handler.is_async)
         self._running[key] = running
         try:
-            if handler.is_async:
+            # Interceptors are async, whatever the handler is.
+            if handler.is_async or self._upstream.interceptors:
                 loop = self._handler_loop()
                 loop.call_soon_threadsafe(self._spawn, loop, handler, running)
             else:
@@ -119,8 +126,17 @@ class Runner:
         if running.context is not None:
             running.context.cancel_reason = reason
         running.cancelled.set()
-        if self._loop is not None:
+        if self._loop is not None and running.cancellable:
             self._loop.call_soon_threadsafe(_cancel_task, running)
+
+    def prolong(self, key: Key, deadline: Timestamp) -> None:
+        """Tells a handler that its attempt times out then now."""
+        running = self._running.get(key)
+        if running is None:
+            return
+        running.assignment.deadline.CopyFrom(deadline)
+        if running.context is not None:
+            running.context.deadline = convert.datetime(running.assignment, "deadline")
 
     def handle(self, message: wire.message.Message) -> None:
         """Begins the handler of a message; returns at once. One runs at a time."""
@@ -189,7 +205,7 @@ class Runner:
         try:
             arguments: list[Any] = [_decode_input(running.assignment)]
             if handler.takes_context:
-                arguments.append(self._context(Context, running, self._dependencies(running)))
+                arguments.append(self._sync_context(running))
             result = _encode_result(handler.function(*arguments))
         except BaseException as error:  # whatever a handler raises is its outcome, SystemExit too
             self._failed(running, error)
@@ -200,20 +216,12 @@ class Runner:
         running.task = loop.create_task(self._run_async(handler, running))
         # Also told when it's cancelled before its first step.
         running.task.add_done_callback(lambda task: self._was_cancelled(task, running))
-        if running.cancelled.is_set():
+        if running.cancelled.is_set() and running.cancellable:
             running.task.cancel()
 
     async def _run_async(self, handler: Handler, running: _Running) -> None:
         try:
-            arguments: list[Any] = [_decode_input(running.assignment)]
-            if handler.takes_context:
-                dependencies = _attached_dependencies(running.assignment)
-                if running.assignment.dependencies_truncated:
-                    task_id = running.key.task_id
-                    dependencies = await sdk_loop.bridge(self._upstream.fetch_dependencies(task_id))
-                arguments.append(self._context(AsyncContext, running, lambda: dependencies))
-            work: Coroutine[Any, Any, Any] = handler.function(*arguments)
-            result = _encode_result(await work)
+            result = _encode_result(await self._handle(handler, running))
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # SystemExit would end the loop of all async handlers
@@ -221,26 +229,62 @@ class Runner:
         else:
             self._completed(running, result)
 
+    async def _handle(self, handler: Handler, running: _Running) -> Any:
+        """Calls a handler, through interceptors if there are some."""
+        input, interceptors = _decode_input(running.assignment), self._upstream.interceptors
+        if not handler.takes_context and not interceptors:
+            return await handler.function(input)
+        context = await self._async_context(running) if handler.is_async else self._sync_context(running)
+
+        async def call(input: Any) -> Any:
+            arguments = [input, context] if handler.takes_context else [input]
+            if handler.is_async:
+                return await handler.function(*arguments)
+            return await self._in_thread(lambda: handler.function(*arguments))
+
+        return await chain.handle(interceptors, context, input, call)
+
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        """Calls a sync function on a thread of its own, in the context (of `contextvars`) of who awaits
+        it."""
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+        done: asyncio.Future[Any] = loop.create_future()
+
+        def run() -> None:
+            try:
+                outcome = context.run(function)
+            except BaseException as error:  # whatever a handler raises is its outcome, SystemExit too
+                _tell(loop, done, done.set_exception, error)
+            else:
+                _tell(loop, done, done.set_result, outcome)
+
+        self._workers.run(run)
+        return await done
+
     def _was_cancelled(self, task: asyncio.Task[None], running: _Running) -> None:
         if task.cancelled():
             self._failed(running, asyncio.CancelledError("the handler was cancelled"))
 
-    def _context(
-        self,
-        kind: Callable[..., Context | AsyncContext],
-        running: _Running,
-        dependencies: Callable[[], Dependencies],
-    ) -> Context | AsyncContext:
-        reporter = self._upstream.reporter(running.key)
-        running.context = kind(running.assignment, dependencies, reporter, running.cancelled)
-        running.context.cancel_reason = running.reason
-        return running.context
+    def _sync_context(self, running: _Running) -> Context:
+        dependencies = lambda: _attached_dependencies(running.assignment)  # noqa: E731
+        if running.assignment.dependencies_truncated:
+            fetch = self._upstream.fetch_dependencies
+            dependencies = lambda: sdk_loop.block_on(fetch(running.key.task_id))  # noqa: E731
+        return self._context(Context, running, dependencies)
 
-    def _dependencies(self, running: _Running) -> Callable[[], Dependencies]:
-        if not running.assignment.dependencies_truncated:
-            return lambda: _attached_dependencies(running.assignment)
-        fetch = self._upstream.fetch_dependencies
-        return lambda: sdk_loop.block_on(fetch(running.key.task_id))
+    async def _async_context(self, running: _Running) -> AsyncContext:
+        dependencies = _attached_dependencies(running.assignment)
+        if running.assignment.dependencies_truncated:
+            dependencies = await sdk_loop.bridge(self._upstream.fetch_dependencies(running.key.task_id))
+        return self._context(AsyncContext, running, lambda: dependencies)
+
+    def _context(
+        self, kind: type[AnyContext], running: _Running, dependencies: Callable[[], Dependencies]
+    ) -> AnyContext:
+        reporter = self._upstream.reporter(running.key)
+        context = running.context = kind(running.assignment, dependencies, reporter, running.cancelled)
+        context.cancel_reason = running.reason
+        return context
 
     def _completed(self, running: _Running, result: Payload) -> None:
         self._running.pop(running.key, None)
@@ -279,6 +323,21 @@ def _encode_result(result: Any) -> Payload:
 
 def _attached_dependencies(assignment: wire.agent.Assignment) -> Dependencies:
     return tuple(DependencyResult.from_wire(one) for one in assignment.dependencies)
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    done: asyncio.Future[Any],
+    how: Callable[[Any], None],
+    outcome: object,
+) -> None:
+    def tell() -> None:
+        if not done.done():
+            how(outcome)
+
+    # The agent may have ended meanwhile, and its loop.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(tell)
 
 
 def _cancel_task(running: _Running) -> None:

@@ -16,33 +16,23 @@ from typing import TypeAlias
 import grpc
 
 from callboard import wire
-from callboard.actions import (
-    Action,
-    Connect,
-    Cut,
-    End,
-    Handle,
-    ReportSettled,
-    SendSettled,
-    Start,
-    Stop,
-    StopHandling,
-)
-from callboard.convert import duration_seconds, enum_name
+from callboard.actions import Action, Connect, Cut, End, Handle, SendSettled, StopHandling
+from callboard.attempts import Attempts
+from callboard.convert import duration_seconds
 from callboard.errors import StatusError, status_error
 from callboard.failure import WireFailure
 from callboard.mail import Mail
+from callboard.output import Chunk
 from callboard.payload import Payload
-from callboard.refusals import follow_up, lease_lost, no_messages, no_steps, untaken
-from callboard.reports import Key, Outbox, Settled, key_of
+from callboard.refusals import no_messages
+from callboard.reports import Key
 from callboard.retry import Backoff
 from callboard.settings import Address, parse_address
-from callboard.states import Attempt, Drain, State, Stream, is_fatal
+from callboard.states import Drain, State, Stream, is_fatal
 
 Frame: TypeAlias = wire.agent.AttachRequest
-Reason = wire.agent.CancellationReason
 
-FEATURES = ("cancellation", "drain", "message_receipts", "steps")
+FEATURES = ("cancellation", "drain", "message_receipts", "steps", "children")
 WELCOME_WITHIN = 10.0
 """Seconds from connecting to the welcome; then the next address is tried."""
 RECEIPTS_WITHIN = 5.0
@@ -79,10 +69,9 @@ class Session:
         self._connect_at: float | None = None
         self._stream = Stream(0.0, 0.0, 0.0)
         self._drain: Drain | None = None
-        self._attempts: dict[Key, Attempt] = {}
-        self._outbox = Outbox(limit=max(1, profile.slots) * 4, random=random)
-        self._mail = Mail(random)
         self._actions: list[Action] = []
+        self._attempts = Attempts(profile.slots, random, self._lacks, self._actions)
+        self._mail = Mail(random)
 
     # What happens.
 
@@ -112,12 +101,16 @@ class Session:
         elif self.state is State.ATTACHED:
             if kind == "assignments":
                 for assignment in frame.assignments.assignments:
-                    self._assigned(assignment)
+                    self._attempts.assigned(assignment, self._refusal(assignment))
             elif kind == "receipts":
-                self._receipts(now, frame.receipts.receipts)
+                self._attempts.receipts(now, frame.receipts.receipts)
             elif kind == "cancellations":
                 for cancellation in frame.cancellations.cancellations:
-                    self._cancelled(cancellation)
+                    self._attempts.cancelled(cancellation)
+            elif kind == "task_ends":
+                self._attempts.task_ends(now, frame.task_ends.ends)
+            elif kind == "resumptions":
+                self._attempts.resumptions(frame.resumptions.resumptions)
             elif kind == "messages" and self._takes_messages:
                 for message in frame.messages.messages:
                     self._mail.deliver(message)
@@ -129,34 +122,48 @@ class Session:
 
     def completed(self, now: float, key: Key, result: Payload) -> None:
         """A handler ended with a result."""
-        self._ended(now, key, wire.agent.Report(completed=wire.agent.Completion(result=result)))
+        self._attempts.ended(key, wire.agent.Report(completed=wire.agent.Completion(result=result)))
+        self.tick(now)
 
     def failed(self, now: float, key: Key, failure: WireFailure) -> None:
         """A handler ended with an error."""
-        self._ended(now, key, wire.agent.Report(failed=wire.agent.FailureReport(failure=failure)))
+        self._attempts.ended(key, wire.agent.Report(failed=wire.agent.FailureReport(failure=failure)))
+        self.tick(now)
 
     def progressed(self, key: Key, progress: wire.agent.Progress) -> None:
         """A handler told how far it is. The latest wins."""
-        attempt = self._attempts.get(key)
-        if attempt is not None and attempt.is_ours():
-            attempt.progress = progress
+        self._attempts.progressed(key, progress)
 
     def save(self, key: Key, save: wire.agent.Report, ticket: int) -> None:
         """A handler wants a checkpoint or a step saved; `ReportSettled` with the ticket tells what became of
         it."""
-        refusal = self.refusal(key, str(save.WhichOneof("kind")))
-        if refusal is not None:
-            self._actions.append(ReportSettled(ticket, refusal))
-            return
-        save.attempt.CopyFrom(self._attempts[key].lease)
-        self._outbox.add_save(save, ticket)
+        self._attempts.save(key, save, ticket)
 
     def refusal(self, key: Key, kind: str) -> StatusError | None:
-        """Why a `checkpoint` or a `step` of this attempt could not be saved now, if so."""
-        attempt = self._attempts.get(key)
-        if attempt is None or not attempt.is_ours() or self.state is State.STOPPED:
-            return lease_lost("the lease is lost")
-        return untaken(kind, attempt, self._lacks)
+        """Why this attempt can't have a `checkpoint`, a `step` (a `recorded` one), `children` or `output`
+        now, if so."""
+        return self._attempts.refusal(key, kind)
+
+    def output(self, key: Key, chunks: list[Chunk], ticket: int) -> None:
+        """A handler gives output; `ReportSettled` with the ticket tells that it is in the buffer, or why it
+        isn't."""
+        self._attempts.output(key, chunks, ticket)
+
+    def wait(self, key: Key, task_id: str, ticket: int) -> None:
+        """A handler waits for a child; `WaitSettled` with the ticket tells its end, when the handler may go
+        on."""
+        self._attempts.wait(key, task_id, ticket)
+
+    def stop_waiting(self, now: float, key: Key, ticket: int) -> None:
+        """Whoever waited for a child does so no longer."""
+        self._attempts.stop_waiting(now, key, ticket)
+
+    def followed(self, now: float, outcome: wire.agent.TaskEnd | tuple[str, StatusError]) -> None:
+        """A task that was waited for by calls has ended, or could not be waited for."""
+        if isinstance(outcome, tuple):
+            self._attempts.follow_failed(now, *outcome)
+        else:
+            self._attempts.task_ends(now, [outcome])
 
     def send(self, send: wire.message.MessageSend, ticket: int) -> None:
         """A handler sends a message; `SendSettled` with the ticket tells what became of it."""
@@ -190,6 +197,7 @@ class Session:
         """Time passed: does whatever is due."""
         if self.state is State.STOPPED:
             return
+        self._attempts.tick(now)
         if self._drain is not None:
             self._tick_drain(now, self._drain)
         elif self._takes_messages and (message := self._mail.start(now)) is not None:
@@ -204,11 +212,11 @@ class Session:
 
     def take_actions(self) -> list[Action]:
         """What to do now, in this order."""
-        for ticket, error in self._outbox.take_settled():
-            self._actions.append(ReportSettled(ticket, error))
+        self._attempts.settle()
         for ticket, outcome in self._mail.take_settled():
             self._actions.append(SendSettled(ticket, outcome))
-        actions, self._actions = self._actions, []
+        actions = list(self._actions)
+        self._actions.clear()
         return actions
 
     def next_frame(self, now: float) -> Frame | None:
@@ -229,6 +237,8 @@ class Session:
             times.append(self._stream.opened + WELCOME_WITHIN)
         if self._drain is not None and self.state is not State.STOPPED:
             times.append(self._drain.due())
+        if (due := self._attempts.tick_at()) is not None:
+            times.append(due)
         again = self._mail.start_at()
         if again is not None and self._drain is None and self.state is not State.STOPPED:
             times.append(again)
@@ -240,16 +250,15 @@ class Session:
         if self.state is not State.ATTACHED:
             return None
         times = [self._stream.last_sent + self._stream.lease / 3]
-        if not self._lacks("progress"):
-            times += [a.progress_due for a in self._attempts.values() if a.progress is not None]
-        if not self._lacks("messages"):
-            times += [due for due in [self._mail.send_at()] if due is not None]
-        due = self._outbox.due_at()
-        return min(times if due is None else [*times, due])
+        if not self._lacks("messages") and (due := self._mail.send_at()) is not None:
+            times.append(due)
+        if (due := self._attempts.reports_at()) is not None:
+            times.append(due)
+        return min(times)
 
     def running(self) -> list[Key]:
         """The attempts whose handlers run."""
-        return [key for key, attempt in self._attempts.items() if attempt.running]
+        return self._attempts.running()
 
     # Streams.
 
@@ -266,8 +275,7 @@ class Session:
     def _detach(self, now: float, delay: float) -> None:
         self.state = State.DETACHED
         self._connect_at = now + delay
-        for attempt in self._attempts.values():
-            attempt.progress = None
+        self._attempts.detached()
 
     def _is_silent(self, now: float) -> bool:
         if self.state is State.ATTACHED:
@@ -287,10 +295,7 @@ class Session:
 
     def _end(self, error: StatusError | None) -> None:
         self.state = State.STOPPED
-        for key, attempt in self._attempts.items():
-            if attempt.is_ours():
-                self._close(key, attempt, "the agent stops")
-        self._outbox.give_up(lease_lost("the agent stops"))
+        self._attempts.give_up("the agent stops")
         self._mail.give_up(status_error(grpc.StatusCode.UNAVAILABLE, "the agent stops"))
         if self._mail.running():
             self._mail.abort()
@@ -308,34 +313,12 @@ class Session:
         self._stream.features = frozenset(welcome.features)
         self._stream.lease = duration_seconds(welcome.lease) or self._stream.lease
         self._backoff.reset()
-        held = {key_of(attempt) for attempt in welcome.held}
-        for key, attempt in self._attempts.items():
-            if key not in held and attempt.is_ours():
-                self._close(key, attempt, "the lease was lost while the agent was away")
-        self._outbox.send_all_again()
-        if self._lacks("steps"):
-            self._give_up_steps()
+        self._attempts.welcomed(now, welcome.held)
         self._mail.send_all_again()
         if self._lacks("messages"):
             self._mail.give_up(no_messages())
         if self._drain is not None:
             self._drain.announced = self._drain.closed_slots = False
-
-    def _assigned(self, assignment: wire.agent.Assignment) -> None:
-        key = key_of(assignment.attempt)
-        if key in self._attempts:
-            return
-        attempt = Attempt(lease=assignment.attempt, has_steps="steps" in self._stream.features)
-        self._attempts[key] = attempt
-        report = wire.agent.Report(attempt=attempt.lease)
-        refusal = self._refusal(assignment)
-        if refusal:
-            report.rejected.reason = refusal
-            attempt.running, attempt.closed = False, True
-        else:
-            report.accepted.SetInParent()
-            self._actions.append(Start(key, assignment))
-        self._outbox.add(report)
 
     def _refusal(self, assignment: wire.agent.Assignment) -> str:
         if self._drain is not None:
@@ -344,91 +327,21 @@ class Session:
             return f"no handler takes the task type {assignment.spec.type!r}"
         return ""
 
-    def _receipts(self, now: float, receipts: Iterable[wire.agent.Receipt]) -> None:
-        for receipt in receipts:
-            report = self._outbox.find(receipt.report_id)
-            settled = self._outbox.receipt(now, receipt)
-            if settled is Settled.REFUSED and report is not None:
-                failure = follow_up(report, receipt)
-                if failure is not None:
-                    self._outbox.add(failure)
-            key = key_of(receipt.attempt)
-            attempt = self._attempts.get(key)
-            if attempt is None:
-                continue
-            if settled is Settled.REFUSED and attempt.is_ours():
-                self._close(key, attempt, receipt.message or "a report was refused")
-            self._forget_if_done(key, attempt)
-
     def _message_receipts(self, now: float, batch: wire.message.MessageReceiptBatch) -> None:
         for receipt in batch.sent:
             self._mail.sent(now, receipt)
         self._mail.acknowledged(batch.acknowledged_ids)
         self._mail.acknowledge_again(now, batch.retry_ids)
 
-    def _cancelled(self, cancellation: wire.agent.Cancellation) -> None:
-        key = key_of(cancellation.attempt)
-        attempt = self._attempts.get(key)
-        if attempt is None or not attempt.is_ours():
-            return
-        why = cancellation.message or enum_name(Reason, cancellation.reason, "CANCELLATION_REASON_")
-        if cancellation.reason == Reason.CANCELLATION_REASON_REQUESTED:
-            if not attempt.cancel_requested:
-                attempt.cancel_requested = True
-                self._actions.append(Stop(key, why, reported=True))
-        elif cancellation.reason in (
-            Reason.CANCELLATION_REASON_LEASE_LOST,
-            Reason.CANCELLATION_REASON_TIMED_OUT,
-        ):
-            self._close(key, attempt, why)
-
-    # Attempts.
-
-    def _ended(self, now: float, key: Key, report: wire.agent.Report) -> None:
-        attempt = self._attempts.get(key)
-        if attempt is None or not attempt.running:
-            return
-        attempt.running = False
-        attempt.progress = None
-        if not attempt.closed and self.state is not State.STOPPED:
-            attempt.closed = True
-            report.attempt.CopyFrom(attempt.lease)
-            # A handler that ended while a checkpoint still waits for room doesn't want it any more.
-            self._outbox.drop_waiting(key, lease_lost("the handler has ended"))
-            self._outbox.add(report)
-        self._forget_if_done(key, attempt)
-        self.tick(now)
-
-    def _close(self, key: Key, attempt: Attempt, why: str) -> None:
-        """The attempt isn't ours any more: its handler is to stop, and nothing more is reported of it."""
-        attempt.closed = True
-        attempt.progress = None
-        self._outbox.lose(key, lease_lost(why))
-        self._actions.append(Stop(key, why, reported=False))
-
-    def _give_up_steps(self) -> None:
-        """The server that is attached now takes no steps."""
-        self._outbox.give_up_steps(no_steps())
-        for key, attempt in list(self._attempts.items()):
-            self._forget_if_done(key, attempt)
-
-    def _forget_if_done(self, key: Key, attempt: Attempt) -> None:
-        if not attempt.running and not self._outbox.has(key):
-            self._attempts.pop(key, None)
-
     # Drain.
 
     def _tick_drain(self, now: float, drain: Drain) -> None:
-        ours = [(key, attempt) for key, attempt in self._attempts.items() if attempt.is_ours()]
+        ours = self._attempts.ours()
         if self._mail.running() and now >= drain.handlers_until:
             self._mail.abort()
             self._actions.append(StopHandling())
         if ours and now >= drain.handlers_until:
-            for key, attempt in ours:
-                self._close(key, attempt, "the agent stops")
-                report = wire.agent.Report(attempt=attempt.lease)
-                report.rejected.reason = "drain"
-                self._outbox.add(report)
+            self._attempts.hand_back("the agent stops", "drain")
             ours = []
         if ours or self._mail.running():
             return
@@ -437,7 +350,7 @@ class Session:
         # The server hears of the drain before the stream's end: it hands what it was just pushing to others
         # at once.
         told = drain.announced or self.state is not State.ATTACHED
-        if (told and self._outbox.empty() and self._mail.idle()) or now >= drain.receipts_until:
+        if (told and self._attempts.all_receipted() and self._mail.idle()) or now >= drain.receipts_until:
             self._end(None)
 
     # Frames that go.
@@ -459,7 +372,9 @@ class Session:
             sends = self._mail.take_sends(now)
             if sends:
                 return Frame(messages=wire.message.MessageSendBatch(messages=sends))
-        reports = self._outbox.take(now) + self._due_progress(now)
+        if awaits := self._attempts.take_awaits():
+            return Frame(awaits=wire.agent.TaskAwaitBatch(task_ids=awaits))
+        reports = self._attempts.take_reports(now)
         if reports:
             return Frame(reports=wire.agent.ReportBatch(reports=reports))
         if now >= self._stream.last_sent + self._stream.lease / 3:
@@ -479,28 +394,14 @@ class Session:
         return None if self._lacks("drain") else Frame(drain=wire.agent.DrainRequest())
 
     def _hello(self) -> wire.agent.Hello:
-        held = [
-            attempt.lease
-            for key, attempt in self._attempts.items()
-            if attempt.is_ours() or self._outbox.has(key)
-        ]
         return wire.agent.Hello(
             namespace=self._namespace,
             profile=self._profile,
-            held=held,
+            held=self._attempts.held(),
             features=(*FEATURES, "messages") if self._takes_messages else FEATURES,
             previous_epoch=self.epoch,
             instance_id=self._instance_id,
         )
-
-    def _due_progress(self, now: float) -> list[wire.agent.Report]:
-        if self._lacks("progress"):
-            return []
-        due = (attempt.take_progress(now) for attempt in self._attempts.values())
-        reports = [report for report in due if report is not None]
-        for report in reports:
-            report.report_id = self._outbox.new_id()
-        return reports
 
     def _lacks(self, feature: str) -> bool:
         """Whether the server is known not to take such frames. While detached nobody knows."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,13 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from callboard import wire
 from callboard.errors import invalid_argument
 from callboard.models import Step
+from callboard.occurrences import Occurrences
 from callboard.payload import Payload, decode, encode
 
 if TYPE_CHECKING:
     from callboard.context import Reporter
-
-MAX_NAME = 128
-"""The most bytes of a step's name."""
 
 
 class StepKey(NamedTuple):
@@ -51,19 +48,16 @@ class Steps:
         self._assignment = assignment
         self._reporter = reporter
         self._lock = threading.Lock()
-        self._begun: Counter[str] = Counter()
+        self._begun = Occurrences("step")
         self._recorded: Recording | None = None
 
     def begin(self, name: str) -> StepKey:
         """The key of the step that begins now. Raises InvalidArgument for a name that no step may have, and
         within the function of another step: it would be counted only by the attempts that run that one."""
-        _check_name(name)
+        self._begun.check(name)
         if _inside.get() is self:
             raise invalid_argument("name", f"step {name!r} begins within another: call it behind that one")
-        with self._lock:
-            key = StepKey(name, self._begun[name])
-            self._begun[name] += 1
-        return key
+        return StepKey(name, self._begun.next(name))
 
     def recorded(self) -> Recording:
         """What earlier attempts of the run recorded. What did not come whole is fetched once; when that
@@ -108,15 +102,6 @@ def record_of(key: StepKey, result: Any) -> wire.step.StepRecord:
     """What is to be recorded. Raises InvalidArgument, naming the step, when it can't be a payload."""
     payload = encode(result, f"the result of {key}")
     return wire.step.StepRecord(name=key.name, occurrence=key.occurrence, result=payload)
-
-
-def _check_name(name: str) -> None:
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError as error:
-        raise invalid_argument("name", f"name is not valid Unicode at index {error.start}") from None
-    if not 1 <= size <= MAX_NAME:
-        raise invalid_argument("name", f"name has {size} bytes; a step's name has 1 to {MAX_NAME}")
 
 
 def _has_failed(recording: Recording) -> bool:

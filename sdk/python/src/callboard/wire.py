@@ -5,11 +5,13 @@ from __future__ import annotations
 from callboard._gen.callboard.v1 import admin_service_pb2 as admin_service
 from callboard._gen.callboard.v1 import agent_pb2 as agent
 from callboard._gen.callboard.v1 import agent_service_pb2 as agent_service
+from callboard._gen.callboard.v1 import child_pb2 as child
 from callboard._gen.callboard.v1 import error_pb2 as error
 from callboard._gen.callboard.v1 import event_pb2 as event
 from callboard._gen.callboard.v1 import message_pb2 as message
 from callboard._gen.callboard.v1 import message_service_pb2 as message_service
 from callboard._gen.callboard.v1 import namespace_service_pb2 as namespace_service
+from callboard._gen.callboard.v1 import output_pb2 as output
 from callboard._gen.callboard.v1 import payload_pb2 as payload
 from callboard._gen.callboard.v1 import step_pb2 as step
 from callboard._gen.callboard.v1 import task_pb2 as task
@@ -19,11 +21,13 @@ __all__ = [
     "admin_service",
     "agent",
     "agent_service",
+    "child",
     "error",
     "event",
     "message",
     "message_service",
     "namespace_service",
+    "output",
     "payload",
     "step",
     "task",
