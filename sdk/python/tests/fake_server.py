@@ -16,7 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from callboard import wire
 from callboard._gen.callboard.v1 import agent_service_pb2_grpc, task_service_pb2_grpc
 
-FEATURES = ("progress", "checkpoint", "slots", "drain", "steps")
+FEATURES = ("progress", "checkpoint", "slots", "drain", "steps", "children", "output")
 PATIENCE = 10.0
 RUN = 2
 """The run of every assignment."""
@@ -57,6 +57,10 @@ class Stream:
         )
         self.send(assignments=wire.agent.AssignmentBatch(assignments=[assignment]))
 
+    def task_end(self, task: str, state: str = "COMPLETED", **end: Any) -> None:
+        one = wire.agent.TaskEnd(task_id=task, state=f"TASK_STATE_{state}", run=1, **end)
+        self.send(task_ends=wire.agent.TaskEndBatch(ends=[one]))
+
     def cancel(self, task: str, reason: str = "REQUESTED") -> None:
         cancellation = wire.agent.Cancellation(
             attempt=wire.agent.Attempt(task_id=task, attempt=1, lease_token="t"),
@@ -73,6 +77,11 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
         self.frames: queue.Queue[str] = queue.Queue()
         self.receipts = True
         self.features: Sequence[str] = FEATURES
+        # Ids of the tasks that are awaited.
+        self.awaits: queue.Queue[str] = queue.Queue()
+        # What CreateChild answers, and what was asked.
+        self.answer: Callable[[Any, Any], Any] | None = None
+        self.requests: list[Any] = []
         # Why a step is refused, by its name.
         self.refused_steps: dict[str, str] = {}
         self.refusal: tuple[grpc.StatusCode, str, str] | None = None
@@ -100,6 +109,8 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
             for frame in requests:
                 stream.received_at.append(time.monotonic())
                 self.frames.put(str(frame.WhichOneof("frame")))
+                for task_id in frame.awaits.task_ids:
+                    self.awaits.put(task_id)
                 for report in frame.reports.reports:
                     self.reports.put(report)
                     if self.receipts and not report.HasField("progress"):
@@ -115,7 +126,13 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
             attempt=report.attempt,
             status=f"RECEIPT_STATUS_{'COMMITTED' if reason is None else 'REFUSED'}",
             reason=f"ERROR_REASON_{reason or 'UNSPECIFIED'}",
+            state="TASK_STATE_PAUSED" if report.HasField("pause") else "TASK_STATE_RUNNING",
         )
+
+    def CreateChild(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        assert self.answer is not None
+        return self.answer(request, context)
 
     def stream(self) -> Stream:
         return self.streams.get(timeout=PATIENCE)
@@ -161,6 +178,21 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
 
     def ListSteps(self, request: Any, context: Any) -> Any:
         return self._answer("ListSteps", request, context)
+
+    def BatchCreateTasks(self, request: Any, context: Any) -> Any:
+        return self._answer("BatchCreateTasks", request, context)
+
+    def GetTask(self, request: Any, context: Any) -> Any:
+        return self._answer("GetTask", request, context)
+
+    def ListChildren(self, request: Any, context: Any) -> Any:
+        return self._answer("ListChildren", request, context)
+
+    def ListOutput(self, request: Any, context: Any) -> Any:
+        return self._answer("ListOutput", request, context)
+
+    def WatchOutput(self, request: Any, context: Any) -> Any:
+        yield from self._answer("WatchOutput", request, context)
 
     def WatchEvents(self, request: Any, context: Any) -> Any:
         yield from self._answer("WatchEvents", request, context)

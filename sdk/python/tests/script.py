@@ -10,6 +10,7 @@ from callboard import wire
 from callboard.actions import Action
 from callboard.errors import StatusError
 from callboard.failure import WireFailure
+from callboard.output import chunks_of
 from callboard.payload import encode
 from callboard.reports import Key
 from callboard.session import Frame, Session
@@ -17,7 +18,7 @@ from callboard.settings import parse_addresses
 
 A = TypeVar("A")
 
-FEATURES = ("progress", "checkpoint", "slots", "drain", "steps")
+FEATURES = ("progress", "checkpoint", "slots", "drain", "steps", "children", "output")
 LEASE = 9
 
 
@@ -95,7 +96,12 @@ class Script:
         self.receive(assignments=wire.agent.AssignmentBatch(assignments=assignments))
 
     def receipt(
-        self, report: wire.agent.Report, status: str = "COMMITTED", reason: str = "", message: str = ""
+        self,
+        report: wire.agent.Report,
+        status: str = "COMMITTED",
+        reason: str = "",
+        message: str = "",
+        state: str = "UNSPECIFIED",
     ) -> None:
         receipt = wire.agent.Receipt(
             report_id=report.report_id,
@@ -103,6 +109,7 @@ class Script:
             status=f"RECEIPT_STATUS_{status}",
             reason=f"ERROR_REASON_{reason or 'UNSPECIFIED'}",
             message=message,
+            state=f"TASK_STATE_{state}",
         )
         self.receive(receipts=wire.agent.ReceiptBatch(receipts=[receipt]))
 
@@ -133,6 +140,25 @@ class Script:
     def step(self, task: str, name: str, ticket: int) -> None:
         record = wire.step.StepRecord(name=name, result=encode(name, "result"))
         self.session.save(Key(task, 1), wire.agent.Report(step=record), ticket)
+
+    def wait(self, task: str, child: str, ticket: int) -> None:
+        self.session.wait(Key(task, 1), child, ticket)
+
+    def stop_waiting(self, task: str, ticket: int) -> None:
+        self.session.stop_waiting(self.now, Key(task, 1), ticket)
+
+    def ends(self, *children: str, state: str = "COMPLETED") -> None:
+        ends = [wire.agent.TaskEnd(task_id=child, state=f"TASK_STATE_{state}", run=1) for child in children]
+        self.receive(task_ends=wire.agent.TaskEndBatch(ends=ends))
+
+    def resumption(self, task: str, deadline: int = 0) -> None:
+        resumption = wire.agent.Resumption(attempt=attempt(task))
+        if deadline:
+            resumption.deadline.seconds = deadline
+        self.receive(resumptions=wire.agent.ResumptionBatch(resumptions=[resumption]))
+
+    def output(self, task: str, value: Any, ticket: int) -> None:
+        self.session.output(Key(task, 1), chunks_of(value), ticket)
 
     def progress(self, task: str, fraction: float) -> None:
         self.session.progressed(Key(task, 1), wire.agent.Progress(fraction=fraction))

@@ -226,6 +226,7 @@ def test_an_attempt_from_a_server_without_steps_takes_none() -> None:
     s.step("t1", "fetch", ticket=1)
     error = refused(s, 1)
     assert (type(error), error.message) == (FailedPrecondition, "the server takes no steps")
+    assert s.session.refusal(Key("t1", 1), "recorded") is not None, "nor could it say what is recorded"
     # In the whole attempt: while detached, and on the next server that takes them.
     s.drop()
     assert s.session.refusal(Key("t1", 1), "step") is not None
@@ -235,6 +236,28 @@ def test_an_attempt_from_a_server_without_steps_takes_none() -> None:
     s.assign("t2")
     assert s.session.refusal(Key("t2", 1), "step") is None
     assert kinds(s.reports()) == ["accepted"]
+
+
+def test_a_later_checkpoint_stands_for_one_before_and_a_later_step_does_not() -> None:
+    s = Script()
+    s.working("t1")
+    s.checkpoint("t1", 1, ticket=1)
+    s.step("t1", "fetch", ticket=2)
+    checkpoint, step = s.reports()
+    s.receipt(step)
+    s.receipt(checkpoint, "RETRY")
+    assert settled(s) == {2: None}
+    s.later(0.1)
+    assert s.reports() == [checkpoint]
+
+
+def test_recorded_steps_are_given_while_a_server_without_steps_is_attached() -> None:
+    s = Script()
+    s.working("t1")
+    s.drop()
+    s.attach(held=[attempt("t1")], features=WITHOUT, epoch=2)
+    assert s.session.refusal(Key("t1", 1), "recorded") is None
+    assert s.session.refusal(Key("t1", 1), "step") is not None
 
 
 def test_a_later_server_without_steps_is_sent_none() -> None:

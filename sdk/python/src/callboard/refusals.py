@@ -41,9 +41,11 @@ def no_messages() -> StatusError:
 
 def untaken(kind: str, attempt: Attempt, lacks: Callable[[str], bool]) -> StatusError | None:
     """Why the server takes no such reports or calls, if so. A server without steps that gave the attempt
-    can't have said what is recorded: then no other takes them of it, either."""
-    if kind == "step":
-        return takes_no("steps") if not attempt.has_steps or lacks("steps") else None
+    can't have said what is recorded: then no other takes them of it, either. Of one with steps those that
+    are `recorded` can be had whatever is attached now: nothing is sent."""
+    if kind in ("step", "recorded"):
+        taken = attempt.has_steps and not (kind == "step" and lacks("steps"))
+        return None if taken else takes_no("steps")
     if kind in ("children", "output"):
         return takes_no(kind) if lacks(kind) else None
     if lacks("checkpoint"):
