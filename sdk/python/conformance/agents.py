@@ -11,6 +11,7 @@ from typing import Any
 from callboard import Agent, AsyncContext, AsyncMessageContext, Context, Message
 from conformance import programs
 from conformance.fields import Fields, Option, flag, item, items, seconds, text, text_map, texts, whole
+from conformance.interceptors import INTERCEPTORS
 from conformance.lines import Fault, Line
 from conformance.programs import Program, Stage
 from conformance.raised import Raised, of_sdk
@@ -29,6 +30,7 @@ _OPTIONS = (
     Option("build_id", text),
     Option("drain_timeout_ms", seconds, "drain_timeout"),
     Option("token", text),
+    INTERCEPTORS,
 )
 _HANDLER = (
     Option("description", text),

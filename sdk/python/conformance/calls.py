@@ -33,6 +33,8 @@ AnyClient: TypeAlias = Client | aio.Client
 REQUEST_ID = Option("request_id", text)
 TIMEOUT = Option("timeout_ms", seconds, "timeout")
 REASON = Option("reason", text)
+RUN = Option("run", whole)
+OFFSET = Option("offset", whole)
 FAILURE = (
     Option("type", text),
     Option("retryable", flag),
@@ -155,6 +157,16 @@ def _history(fields: Fields) -> Call:
 def _dependency_results(fields: Fields) -> Call:
     task_id = fields.take("task_id", text)
     return Call(lambda client: client.dependency_results(task_id), shown.dependencies)
+
+
+def _children(fields: Fields) -> Call:
+    task_id, given = fields.take("task_id", text), fields.given(RUN)
+    return Call(lambda client: client.children(task_id, **given), shown.children)
+
+
+def _output(fields: Fields) -> Call:
+    task_id, given = fields.take("task_id", text), fields.given(RUN, OFFSET, Option("page_size", whole))
+    return Call(lambda client: client.output(task_id, **given), shown.output)
 
 
 def _cancel(fields: Fields) -> Call:
@@ -285,6 +297,8 @@ _READERS: dict[str, Callable[[Fields], Call]] = {
     "client.result": _result,
     "client.history": _history,
     "client.dependency_results": _dependency_results,
+    "client.children": _children,
+    "client.output": _output,
     "client.cancel": _cancel,
     "client.hold": _hold,
     "client.retry": _retry,

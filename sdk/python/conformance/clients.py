@@ -6,6 +6,7 @@ from callboard import aio
 from conformance import calls
 from conformance.calls import Claims
 from conformance.fields import Fields, Option, seconds, text
+from conformance.interceptors import INTERCEPTORS
 from conformance.lines import Fault, Line
 from conformance.raised import of_sdk
 
@@ -47,6 +48,7 @@ class Clients:
             Option("namespace", text),
             Option("timeout_ms", seconds, "timeout"),
             Option("token", text),
+            INTERCEPTORS,
         )
         fields.all_taken()
         with of_sdk():

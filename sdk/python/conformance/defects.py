@@ -10,7 +10,9 @@ from weakref import WeakKeyDictionary
 from callboard import loop
 from callboard.actions import Start
 from callboard.attempts import Attempts
+from callboard.children import ChildKey, Children
 from callboard.connection import Connection
+from callboard.pausing import Pausing
 from callboard.reports import Outbox, key_of
 from callboard.runner import Runner
 from callboard.session import Frame, Session
@@ -122,6 +124,18 @@ def _assignment_run_twice() -> None:
     right = _replace(Attempts, "assigned", assigned)
 
 
+def _child_key_per_attempt() -> None:
+    def create(children: Children, key: ChildKey, *rest: Any) -> Any:
+        attempt = children._assignment.attempt.attempt
+        return right(children, ChildKey(key.name, key.occurrence + 1000 * attempt), *rest)
+
+    right = _replace(Children, "create", create)
+
+
+def _slot_held_while_waiting() -> None:
+    _replace(Pausing, "pause", lambda pausing: [])
+
+
 def _no_reattach() -> None:
     def disconnected(session: Session, now: float, error: Any) -> None:
         if session.state is State.ATTACHED:
@@ -138,6 +152,8 @@ _DEFECTS: dict[str, Callable[[], None]] = {
     "report-forgotten": _report_forgotten,
     "cancellation-ignored": _cancellation_ignored,
     "assignment-run-twice": _assignment_run_twice,
+    "child-key-per-attempt": _child_key_per_attempt,
+    "slot-held-while-waiting": _slot_held_while_waiting,
     "no-reattach": _no_reattach,
 }
 

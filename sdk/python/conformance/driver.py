@@ -85,6 +85,6 @@ class Driver:
             return await self._agents.do(name, fields)
         if kind == "client":
             return await self._clients.do(name, fields)
-        if kind == "watch":
+        if kind in ("watch", "output"):
             return await self._watches.do(name, fields)
         raise Fault(f"{name} is unknown")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from callboard import TaskError
-from conformance import calls, shown
+from conformance import calls, shown, spec
 from conformance.calls import Claims
 from conformance.fields import Fields, Option, flag, item, items, number, seconds, text, texts, value, whole
 from conformance.gates import Gates
@@ -272,13 +272,51 @@ def _step(fields: Fields, stage: Stage) -> Step[TaskTurn]:
     catch = fields.get("catch", flag, False)
 
     async def step(turn: TaskTurn) -> None:
-        try:
+        with turn.catching(seen_as, catch):
             given = turn.task.step(name, lambda: turn.style.play(program.run(turn)))
             turn.seen[seen_as] = shown_value(await turn.style.given(given))
-        except Exception as error:
-            if not catch:
-                raise
-            turn.seen[seen_as] = {"error": shown.error(error)}
+
+    return step
+
+
+def _child(fields: Fields, _: Stage) -> Step[TaskTurn]:
+    task, seen_as = spec.arguments(fields.take("task", item)), fields.take("as", text)
+    given = task | fields.given(Option("name", text), Option("on_parent_end", text))
+    keep, catch = fields.get("keep", flag, False), fields.get("catch", flag, False)
+
+    async def step(turn: TaskTurn) -> None:
+        with turn.catching(seen_as, catch):
+            if not keep:
+                result = await turn.style.given(turn.task.run_child(**given))
+                turn.seen[seen_as] = shown_value(result)
+                return
+            child = turn.children[seen_as] = await turn.style.given(turn.task.start_child(**given))
+            turn.seen[seen_as] = {"task_id": child.id, "existing": child.existing}
+
+    return step
+
+
+def _join(fields: Fields, _: Stage) -> Step[TaskTurn]:
+    names, seen_as = fields.take("children", texts), fields.take("as", text)
+    catch = fields.get("catch", flag, False)
+
+    async def step(turn: TaskTurn) -> None:
+        with turn.catching(seen_as, catch):
+            results = await turn.style.join([turn.children[name] for name in names])
+            turn.seen[seen_as] = [shown_value(result) for result in results]
+
+    return step
+
+
+def _output(fields: Fields, _: Stage) -> Step[TaskTurn]:
+    given, times = fields.take("value", value), fields.get("times", whole, 1)
+    catch = fields.get("catch", flag, False)
+
+    async def step(turn: TaskTurn) -> None:
+        with turn.catching("output", catch):
+            for number in range(times):
+                one = given.replace("{n}", str(number)) if isinstance(given, str) else given
+                await turn.style.given(turn.task.output(one))
 
     return step
 
@@ -327,6 +365,9 @@ _FOR_TASKS: dict[str, _Reader[TaskTurn]] = {
     "checkpoint": _checkpoint,
     "progress": _progress,
     "step": _step,
+    "child": _child,
+    "join": _join,
+    "output": _output,
 }
 _FOR_MESSAGES: dict[str, _Reader[MessageTurn]] = {
     **_FOR_BOTH,

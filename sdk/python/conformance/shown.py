@@ -8,6 +8,7 @@ from typing import Any
 
 from callboard import (
     AgentInfo,
+    ChildInfo,
     Claim,
     DependencyResult,
     Event,
@@ -15,6 +16,7 @@ from callboard import (
     Lease,
     Message,
     MessageReceipt,
+    OutputChunk,
     Receipt,
     StatusError,
     Task,
@@ -80,6 +82,8 @@ def task(task: Task) -> Line:
         "progress": task.progress,
         "cancel_requested": task.cancel_requested,
         "failure": _failure(task.failure),
+        "parent": None if task.parent is None else task.parent.task_id,
+        "paused_for": task.paused_for or None,
     }
 
 
@@ -130,6 +134,29 @@ def dependency(result: DependencyResult) -> Line:
 
 def dependencies(all: list[DependencyResult]) -> Line:
     return {"dependencies": [dependency(one) for one in all]}
+
+
+def children(all: list[ChildInfo]) -> Line:
+    return {"children": [_child(one) for one in all]}
+
+
+def _child(child: ChildInfo) -> Line:
+    return {
+        "name": child.name,
+        "occurrence": child.occurrence,
+        "task_id": child.task_id,
+        "state": None if child.task is None else child.task.state,
+        "on_parent_end": child.on_parent_end,
+    }
+
+
+def output(all: list[OutputChunk]) -> Line:
+    return {"chunks": [_chunk(one) for one in all]}
+
+
+def _chunk(chunk: OutputChunk) -> Line:
+    """A CHUNK."""
+    return {"offset": chunk.offset, "value": values.shown(chunk.value), "attempt": chunk.attempt}
 
 
 def agent(agent: AgentInfo) -> Line:

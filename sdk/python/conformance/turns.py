@@ -9,13 +9,16 @@ import asyncio
 import concurrent.futures
 import inspect
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from callboard import (
+    AsyncChild,
     AsyncContext,
     AsyncMessageContext,
     Cancelled,
+    Child,
     Context,
     Message,
     MessageContext,
@@ -55,6 +58,9 @@ class Style(Protocol):
 
     def play(self, program: Coroutine[Any, Any, Any]) -> Any:
         """Carries out a step's program: what the function of the step gives."""
+
+    async def join(self, children: list[Any]) -> list[Any]:
+        """Waits for the results of children beside each other."""
 
     async def ask(self, call: Call, context: AnyContext) -> Line:
         """Makes a call with the context's client."""
@@ -106,6 +112,9 @@ class Async:
     def play(self, program: Coroutine[Any, Any, Any]) -> Any:
         return program
 
+    async def join(self, children: list[Any]) -> list[Any]:
+        return await asyncio.gather(*(child.result() for child in children))
+
     async def ask(self, call: Call, context: AnyContext) -> Line:
         assert isinstance(context, (AsyncContext, AsyncMessageContext))
         return await call.ask(context.client)
@@ -137,6 +146,18 @@ class Blocking:
 
     def play(self, program: Coroutine[Any, Any, Any]) -> Any:
         return run_blocking(program)
+
+    async def join(self, children: list[Any]) -> list[Any]:
+        threads = concurrent.futures.ThreadPoolExecutor(max(1, len(children)))
+        try:
+            waits = [threads.submit(child.result) for child in children]
+            done = concurrent.futures.wait(waits, return_when=concurrent.futures.FIRST_EXCEPTION).done
+            if failed := [wait for wait in done if wait.exception() is not None]:
+                failed[0].result()
+            return [wait.result() for wait in waits]
+        finally:
+            # The first error ends the handler, whatever the others still wait for.
+            threads.shutdown(wait=False)
 
     async def ask(self, call: Call, context: AnyContext) -> Line:
         assert isinstance(context, (Context, MessageContext))
@@ -198,6 +219,18 @@ class TaskTurn(Turn):
         super().__init__(context, style, context.attempt, names, _told_of_task(input, context))
         self.input = input
         self.task = context
+        self.children: dict[str, Child | AsyncChild] = {}
+        """Those that were kept, by their names."""
+
+    @contextmanager
+    def catching(self, name: str, wanted: bool) -> Iterator[None]:
+        """Puts an error into `seen`, if that is wanted, and goes on."""
+        try:
+            yield
+        except Exception as error:
+            if not wanted:
+                raise
+            self.seen[name] = {"error": shown.error(error)}
 
 
 class MessageTurn(Turn):

@@ -32,6 +32,11 @@ def shown(value: Any) -> Any:
     return value
 
 
+def size(payload: Payload) -> int:
+    """How many bytes of content a payload has."""
+    return len(payload.binary or payload.text.encode())
+
+
 def _payload(line: Any) -> Payload:
     if not isinstance(line, dict) or not isinstance(content_type := line.get("content_type"), str):
         raise ValueError("is a payload without a content type")

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
 
-from callboard import FieldViolation, InvalidArgument, NotFound, Payload, StatusError, Task, TaskFailed
+from callboard import (
+    AsyncContext,
+    Context,
+    FieldViolation,
+    InvalidArgument,
+    NotFound,
+    Payload,
+    StatusError,
+    Task,
+    TaskFailed,
+    TaskSpec,
+)
 from callboard.models import Failure
 from callboard.wire import task as wire_task
 from conformance import __main__ as process
@@ -22,8 +37,10 @@ from conformance import calls, defects, lines, programs, shown, spec, values
 from conformance.calls import Claims
 from conformance.fields import Fields, Option, flag, seconds, text, whole
 from conformance.gates import Gates
+from conformance.interceptors import INTERCEPTORS
 from conformance.lines import Fault, Output
 from conformance.programs import Stage
+from conformance.turns import Async, Blocking, TaskTurn, run_blocking
 
 FOLDER = Path(__file__).resolve().parents[1]
 PATIENCE = 30.0
@@ -159,6 +176,9 @@ def test_unknown_fields_are_faults_wherever_they_are() -> None:
         {"op": "return", "value": 1, "attempt": "much"},
         {"op": "see", "what": ["much"]},
         {"op": "call", "as": "x", "call": {"do": "client.get", "task_id": "t", "much": 1}},
+        {"op": "child", "as": "x", "task": task},
+        {"op": "join", "as": "x", "children": ["x"], "much": 1},
+        {"op": "output", "value": "x", "much": 1},
     ):
         with pytest.raises(Fault):
             programs.read_for_tasks([op], stage())
@@ -174,6 +194,99 @@ def test_a_spec_gives_the_sdk_just_what_the_line_says() -> None:
     assert (given["input"], given["retry"].max_attempts, given["timeouts"].heartbeat) == (b"", 2, 0.25)
     at = spec.arguments({"type": "work", "deadline_at_ms": 1_700_000_000_123})["deadline"]
     assert shown.at_ms(at) == 1_700_000_000_123
+
+
+@pytest.mark.parametrize("kind", [AsyncContext, Context])
+def test_children_and_output_are_what_the_ops_say(kind: type[Any]) -> None:
+    awaited: Any = asyncio.run if kind is AsyncContext else run_blocking
+    context = Played()
+    ops: list[Any] = [
+        {"op": "child", "task": {"type": "work", "input": 1}, "as": "ran", "name": "first"},
+        {"op": "child", "task": {"type": "work"}, "as": "kept", "keep": True, "on_parent_end": "DETACH"},
+        {"op": "join", "children": ["kept"], "as": "joined"},
+        {"op": "output", "value": "{n} of 2", "times": 2},
+        {"op": "output", "value": "no", "catch": True},
+        {"op": "return_seen"},
+    ]
+    style = Async() if kind is AsyncContext else Blocking(context.cancelled)
+    turn = TaskTurn(None, as_(kind, context), style)
+    assert awaited(programs.read_for_tasks(ops, stage()).run(turn)) == {
+        "ran": "result of first",
+        "kept": {"task_id": "work", "existing": True},
+        "joined": ["result of work"],
+        "output": {"error": shown.error(ValueError("no more"))},
+    }
+    assert context.given == ["0 of 2", "1 of 2"]
+
+
+class Played:
+    """A context that answers at once."""
+
+    task_id, attempt = "t", 1
+
+    def __init__(self) -> None:
+        self.cancelled = threading.Event()
+        self.given: list[Any] = []
+
+    def run_child(self, type: str, input: Any = "", name: str = "") -> str:
+        return f"result of {name or type}"
+
+    def start_child(self, type: str, on_parent_end: str = "") -> Any:
+        assert on_parent_end == "DETACH"
+        return SimpleNamespace(id=type, existing=True, result=lambda: self.run_child(type))
+
+    def output(self, value: Any) -> None:
+        if value == "no":
+            raise ValueError("no more")
+        self.given.append(value)
+
+
+def as_(kind: type[Any], context: Played) -> Any:
+    """The context, or what is awaited in its place."""
+    if kind is Context:
+        return context
+
+    def awaited(function: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(*args: Any, **options: Any) -> Any:
+            given = function(*args, **options)
+            if isinstance(given, SimpleNamespace):
+                given.result = awaited(given.result)
+            return given
+
+        return call
+
+    names = {name: awaited(getattr(context, name)) for name in ("run_child", "start_child", "output")}
+    return SimpleNamespace(task_id="t", attempt=1, **names, **_REST)
+
+
+_REST: dict[str, Any] = dict.fromkeys(
+    ("run", "attempts_used", "type", "namespace", "headers", "metadata", "deadline", "dependencies")
+) | {"cancelled": threading.Event(), "checkpoint": None}
+
+
+def test_interceptors_leave_their_names() -> None:
+    read = INTERCEPTORS.read(
+        [{"name": "a", "submit": {"headers": {"h": "1"}}, "handle": True}, {"name": "b"}]
+    )
+    a, b = read
+
+    async def submitted(spec: TaskSpec) -> TaskSpec:
+        return spec
+
+    async def handled(input: Any) -> Any:
+        return input
+
+    async def play() -> None:
+        spec = await a.submit(TaskSpec("work", headers={"x-path": "0"}), submitted)
+        assert spec.headers == {"x-path": "0,a", "h": "1"}
+        assert (await b.submit(spec, submitted)).headers == spec.headers
+        assert await a.handle(None, {"path": ["b"]}, handled) == {"path": ["b", "a"]}
+        assert await a.handle(None, "text", handled) == "text"
+        assert await b.handle(None, {}, handled) == {}
+
+    asyncio.run(play())
+    with pytest.raises(Fault):
+        INTERCEPTORS.read([{"name": "a", "much": 1}])
 
 
 # What the SDK raises.
