@@ -73,6 +73,24 @@ def test_the_example(start: Callable[[str], subprocess.Popen[str]]) -> None:
     assert said(running) == ""
 
 
+@pytest.mark.parametrize(
+    ("example", "prints"),
+    [
+        ("pipeline", "3 words in 2 pages\n"),
+        (
+            "supervisor",
+            "We know all about owls and all about bees.\n"
+            "research 0: COMPLETED\nresearch 1: COMPLETED\nsummarize 0: COMPLETED\n",
+        ),
+        ("streaming", "Once upon a time an agent had nothing to do. (44 characters)\n"),
+    ],
+)
+def test_an_example_that_ends(
+    start: Callable[[str], subprocess.Popen[str]], example: str, prints: str
+) -> None:
+    assert said(start((REPOSITORY / f"sdk/python/examples/{example}.py").read_text())) == prints
+
+
 def test_the_client(server: Server, start: Callable[[str], subprocess.Popen[str]]) -> None:
     agent = Agent("reviewer", name="ann", skills=["python"], address=server.address)
     agent.task("analyse")(lambda input: input["file"])

@@ -104,3 +104,16 @@ def test_decode(payload: Payload, value: Any) -> None:
 def test_broken_json_is_an_error() -> None:
     with pytest.raises(ValueError):
         decode(Payload(content_type="application/json", text="{"))
+
+
+def test_whole_numbers_keep_all_digits_and_others_are_floats() -> None:
+    payload = text_payload("[12345678901234567890123, 1.10, 0.1234567890123456, 1e300]", "application/json")
+    numbers = decode(payload)
+    assert numbers == [12345678901234567890123, 1.1, 0.1234567890123456, 1e300]
+    assert decode(encode(numbers, "numbers")) == numbers, "a float comes back as the same float"
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity"])
+def test_numbers_that_python_would_make_something_else_of_are_refused(number: str) -> None:
+    with pytest.raises(ValueError, match=number):
+        decode(text_payload(f"[{number}]", "application/json"))

@@ -356,12 +356,12 @@ class Client:
         progress: float | None = None,
         phase: str = "",
         message: str = "",
-        checkpoint: Any = None,
+        checkpoint: Any = UNSET,
         steps: Iterable[StepRecord] = (),
         timeout: float | None = None,
     ) -> Lease:
         """Extends the lease of a claimed task, and reports progress, a checkpoint and up to 100 steps if
-        given: all of it, or nothing."""
+        given: all of it, or nothing. A checkpoint of None is one, too."""
         call = claims.heartbeat(
             self.namespace,
             claim,

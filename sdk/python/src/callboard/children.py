@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import grpc
 
 from callboard import wire
+from callboard.blocking import wait_for
 from callboard.calls import Call, create_child
-from callboard.errors import DeadlineExceeded, NotFound
+from callboard.errors import DeadlineExceeded, NotFound, StatusError
 from callboard.models import Receipt, Task
 from callboard.occurrences import Occurrences
 from callboard.spec import TaskSpec
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 OnParentEnd: TypeAlias = Literal["CANCEL", "DETACH"]
 """What becomes of a child that has not ended when its parent's run ends."""
-
-TICK = 0.1
-"""Seconds after which a sync handler that waits looks whether it is to stop."""
 
 
 class ChildKey(NamedTuple):
@@ -110,9 +108,15 @@ class Child(_Child):
 
         Raises DeadlineExceeded when the time is over before; NotFound when it was forgotten; Cancelled when
         the handler is to stop; FailedPrecondition (`STALE_ATTEMPT`) when the attempt is lost."""
+        self._check_cancelled()
         waited = self._reporter.wait_child(self.id)
         try:
-            end = self._end(waited, timeout)
+            end = wait_for(waited, self._check_cancelled, timeout)
+        except StatusError:
+            self._check_cancelled()
+            raise
+        except concurrent.futures.TimeoutError:
+            raise self._late(timeout) from None
         finally:
             # Unless it is done: then this does nothing.
             waited.cancel()
@@ -122,23 +126,6 @@ class Child(_Child):
         """Waits until it has ended, and gives its result. Raises TaskFailed when it did not complete, and
         what `wait` raises."""
         return self.wait(timeout).result()
-
-    def _end(
-        self, waited: concurrent.futures.Future[wire.agent.TaskEnd], timeout: float | None
-    ) -> wire.agent.TaskEnd:
-        left = timeout
-        while True:
-            self._check_cancelled()
-            tick = TICK if left is None else min(TICK, left)
-            if concurrent.futures.wait([waited], tick).done:
-                break
-            if left is not None:
-                left -= tick
-                if left <= 0:
-                    raise self._late(timeout)
-        if waited.exception() is not None:
-            self._check_cancelled()
-        return waited.result()
 
 
 class AsyncChild(_Child):

@@ -169,7 +169,7 @@ def heartbeat(
     )
     if fraction is not None or phase or message:
         request.progress.CopyFrom(progress(fraction, phase, message))
-    if checkpoint is not None:
+    if checkpoint is not calls.UNSET:
         request.checkpoint.CopyFrom(encode(checkpoint, "checkpoint"))
     request.steps.extend(step.to_wire() for step in steps)
     return Call(

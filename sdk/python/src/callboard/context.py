@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from callboard import convert, interceptors, loop, wire
+from callboard.blocking import wait_for
 from callboard.calls import Call
 from callboard.children import AsyncChild, Child, ChildKey, Children, OnParentEnd
 from callboard.claims import progress
@@ -184,11 +185,11 @@ class Context(BaseContext):
         the handler is to stop, for then it isn't needed any more."""
         self.check_cancelled()
         saved = self._reporter.checkpoint(encode(value, "checkpoint"))
-        while not concurrent.futures.wait([saved], timeout=0.1).done:
+        try:
+            wait_for(saved, self.check_cancelled)
+        except StatusError:
             self.check_cancelled()
-        if saved.exception() is not None:
-            self.check_cancelled()
-        saved.result()
+            raise
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:
         """Does a part of the work once for all attempts of the run, as far as that can be: calls the
@@ -237,9 +238,7 @@ class Context(BaseContext):
         """Sends a message as this agent; it is durable when this returns. Raises NotFound when the recipient
         is unknown, ResourceExhausted when its mailbox is full, Cancelled when the handler is to stop."""
         sent = self._reporter.send(message_send(to, body, headers, ttl, request_id))
-        while not concurrent.futures.wait([sent], timeout=0.1).done:
-            self.check_cancelled()
-        return sent.result()
+        return wait_for(sent, self.check_cancelled)
 
     def start_child(
         self,
@@ -306,12 +305,8 @@ class Context(BaseContext):
         output, or (`STALE_ATTEMPT`) the attempt is lost; Cancelled when the handler is to stop while it
         waits."""
         chunks = chunks_of(value)
-        if not chunks:
-            return
-        given = self._reporter.output(chunks)
-        while not concurrent.futures.wait([given], timeout=0.1).done:
-            self.check_cancelled()
-        given.result()
+        if chunks:
+            wait_for(self._reporter.output(chunks), self.check_cancelled)
 
     def check_cancelled(self) -> None:
         """Raises Cancelled once the handler is to stop."""

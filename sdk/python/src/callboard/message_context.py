@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from callboard.blocking import wait_for
 from callboard.context import Link
 from callboard.convert import Seconds
 from callboard.errors import Cancelled
@@ -42,10 +42,11 @@ class MessageContext:
     ) -> MessageReceipt:
         """Sends a message as this agent: an answer, say. It is durable when this returns."""
         sent = self._link.send(message_send(to, body, headers, ttl, request_id))
-        while not concurrent.futures.wait([sent], timeout=0.1).done:
-            if self.cancelled.is_set():
-                raise Cancelled("the handler is to stop")
-        return sent.result()
+        return wait_for(sent, self._check_cancelled)
+
+    def _check_cancelled(self) -> None:
+        if self.cancelled.is_set():
+            raise Cancelled("the handler is to stop")
 
 
 class AsyncMessageContext:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from callboard import wire
 from callboard.errors import invalid_argument
@@ -73,14 +74,15 @@ def _plain(value: Any) -> Any:
 
 
 def decode(payload: Payload) -> Any:
-    """The value of a payload. Raises ValueError when it says it is JSON and isn't."""
+    """The value of a payload. Raises ValueError when it says it is JSON and isn't, or has a number that no
+    Python number can hold. Whole numbers keep all their digits; others are floats, which keep about 17."""
     kind = payload.WhichOneof("content")
     if kind is None:
         return ""
     binary = kind == "binary"
     media_type, parameters = _media_type(payload.content_type or (BINARY if binary else TEXT))
     if media_type == JSON or media_type.endswith("+json"):
-        return json.loads(payload.binary if binary else payload.text)
+        return _json.decode(payload.binary.decode() if binary else payload.text)
     if not binary:
         return payload.text
     if media_type.startswith("text/"):
@@ -93,6 +95,20 @@ def content_size(payload: Payload) -> int:
     if payload.WhichOneof("content") == "binary":
         return len(payload.binary)
     return len(payload.text.encode())
+
+
+def _to_float(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number} is more than a float can hold: read the payload")
+    return value
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+_json = json.JSONDecoder(parse_float=_to_float, parse_constant=_no_constant)
 
 
 def _media_type(content_type: str) -> tuple[str, dict[str, str]]:
