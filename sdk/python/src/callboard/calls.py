@@ -92,15 +92,15 @@ def create_all(namespace: str, specs: Iterable[TaskSpec], given_id: str | None) 
     )
 
 
-def run(namespace: str, spec: TaskSpec, given_id: str | None, wait: float) -> Call[Task]:
-    """RunTask."""
+def run(namespace: str, spec: TaskSpec, given_id: str | None, wait: float) -> Call[wire.task.Task]:
+    """RunTask, of which mostly the result alone is wanted."""
     request = tasks.RunTaskRequest(
         namespace=namespace,
         task=spec.to_wire(),
         request_id=request_id(given_id),
         wait=convert.duration(wait),
     )
-    return Call("TaskService/RunTask", request, tasks.RunTaskResponse, _task)
+    return Call("TaskService/RunTask", request, tasks.RunTaskResponse, lambda answer: answer.task)
 
 
 def get(namespace: str, task: TaskRef) -> Call[Task]:

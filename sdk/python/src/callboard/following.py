@@ -8,10 +8,11 @@ from typing import Any
 
 import grpc
 
-from callboard import calls
+from callboard import calls, wire
 from callboard.calls import TaskRef, task_id_of
 from callboard.errors import DeadlineExceeded
 from callboard.models import Task
+from callboard.payload import decode
 from callboard.retry import Backoff
 from callboard.spec import TaskSpec
 from callboard.transport import Transport
@@ -34,7 +35,10 @@ async def run(
     """Creates a task, waits for its end, and gives its result."""
     deadline = _deadline(timeout)
     part = _part(deadline)
-    task = await transport.unary(calls.run(namespace, spec, given_id, part), part + MORE)
+    proto = await transport.unary(calls.run(namespace, spec, given_id, part), part + MORE)
+    if proto.state == wire.task.TASK_STATE_COMPLETED:
+        return decode(proto.result)
+    task = Task.from_wire(proto)
     if not task.ended:
         task = await _wait_until(transport, namespace, task.id, deadline)
     return task.result()

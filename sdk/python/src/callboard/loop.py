@@ -14,6 +14,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from callboard.crossing import Doorway, cross
+
 T = TypeVar("T")
 
 
@@ -23,22 +25,27 @@ class LoopThread:
     def __init__(self, name: str) -> None:
         self._name = name
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._doorway: Doorway | None = None
         self._thread: threading.Thread | None = None
         self._owner = 0
 
     def get(self) -> asyncio.AbstractEventLoop:
         """The running loop."""
-        loop = self._loop
-        if loop is not None and self._owner == os.getpid():
-            return loop
+        return self.doorway().loop
+
+    def doorway(self) -> Doorway:
+        """The way to it."""
+        doorway = self._doorway
+        if doorway is not None and self._owner == os.getpid():
+            return doorway
         with self._lock:
-            if self._loop is None or self._owner != os.getpid():
-                self._loop = asyncio.new_event_loop()
+            if self._doorway is None or self._owner != os.getpid():
+                loop = asyncio.new_event_loop()
+                self._doorway = Doorway(loop)
                 self._owner = os.getpid()
-                self._thread = threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True)
+                self._thread = threading.Thread(target=_run, args=(loop,), name=self._name, daemon=True)
                 self._thread.start()
-            return self._loop
+            return self._doorway
 
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Runs a coroutine on the loop, in the caller's context (of `contextvars`)."""
@@ -55,8 +62,9 @@ class LoopThread:
 
     def stop(self) -> None:
         """Ends the loop, and what still runs on it."""
-        if self._loop is not None and self._thread is not None and self._owner == os.getpid():
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        if self._doorway is not None and self._thread is not None and self._owner == os.getpid():
+            loop = self._doorway.loop
+            loop.call_soon_threadsafe(loop.stop)
             self._thread.join(timeout=2.0)
 
     def after_fork(self) -> None:
@@ -88,7 +96,7 @@ def block_on(work: Coroutine[Any, Any, T]) -> T:
 async def bridge(work: Coroutine[Any, Any, T]) -> T:
     """Awaits, on the caller's loop, a coroutine that runs on the loop of all connections. Cancelling one
     cancels the other."""
-    return await asyncio.wrap_future(io.submit(work))
+    return await cross(work, io.doorway())
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

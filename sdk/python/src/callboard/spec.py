@@ -155,14 +155,7 @@ class TaskSpec:
             key_conflict_policy=_number(
                 wire.task.KeyConflictPolicy, self.key_conflict, "KEY_CONFLICT_POLICY_", "key_conflict"
             ),
-            requirements=wire.task.Requirements(
-                skills=string_list(self.skills, "skills"),
-                tools=string_list(self.tools, "tools"),
-                role=self.role,
-                assignee=self.assignee,
-                preferred_agent=self.preferred_agent,
-                affinity=self.affinity,
-            ),
+            requirements=self._requirements(),
             priority=_number(wire.task.Priority, self.priority, "PRIORITY_", "priority"),
             dependencies=[_dependency(one) for one in self.depends_on],
             retry_policy=self.retry.to_wire() if self.retry else None,
@@ -173,6 +166,19 @@ class TaskSpec:
             tags=string_list(self.tags, "tags"),
             metadata=self.metadata,
             headers=self.headers,
+        )
+
+    def _requirements(self) -> wire.task.Requirements | None:
+        given = (self.skills, self.tools, self.role, self.assignee, self.preferred_agent, self.affinity)
+        if not any(given):
+            return None
+        return wire.task.Requirements(
+            skills=string_list(self.skills, "skills"),
+            tools=string_list(self.tools, "tools"),
+            role=self.role,
+            assignee=self.assignee,
+            preferred_agent=self.preferred_agent,
+            affinity=self.affinity,
         )
 
 

@@ -52,6 +52,8 @@ class Transport:
         self._addresses = tuple(addresses)
         self._current = 0
         self._channels: dict[int, grpc.aio.Channel] = {}
+        # The calls that were made before, by their address and method.
+        self._methods: dict[tuple[int, str], Any] = {}
         self._closed = False
 
     def channel(self) -> grpc.aio.Channel:
@@ -97,19 +99,25 @@ class Transport:
             self._leave(address)
 
     async def _attempt(self, call: Call[Any], timeout: float, metadata: Metadata) -> Any:
-        method = self.channel().unary_unary(
-            f"/{PACKAGE}.{call.method}",
-            request_serializer=type(call.request).SerializeToString,
-            response_deserializer=call.response.FromString,
-        )
+        method = self._methods.get((self._current, call.method)) or self._method(call)
         try:
             return await method(call.request, timeout=timeout, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 
+    def _method(self, call: Call[Any]) -> Any:
+        method = self.channel().unary_unary(
+            f"/{PACKAGE}.{call.method}",
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.response.FromString,
+        )
+        self._methods[self._current, call.method] = method
+        return method
+
     async def close(self) -> None:
         """Closes all channels; calls that are still under way fail."""
         self._closed = True
         channels, self._channels = self._channels, {}
+        self._methods.clear()
         for channel in channels.values():
             await channel.close()
