@@ -1,7 +1,7 @@
 """How many tasks a second the SDK brings from submission to result, and how long one takes on an idle server.
 
-Start a server, then `throughput.py agent`, then `throughput.py client`: each is a process of its own, and finds the
-server by CALLBOARD_ADDRESS. The client prints a line of JSON."""
+Start a server, then `throughput.py agent`, then `throughput.py client`: each is a process of its own, and
+finds the server by CALLBOARD_ADDRESS. The client prints a line of JSON."""
 
 from __future__ import annotations
 

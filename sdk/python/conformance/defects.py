@@ -47,14 +47,15 @@ class _Heart:
     def instead_of(self, frame: Frame | None) -> Frame | None:
         """What is sent instead of a frame: a heartbeat when that loop had time for it, not when it is due."""
         if frame is not None and frame.HasField("heartbeat"):
-            self._runner._handler_loop().call_soon_threadsafe(
-                lambda: self._io.call_soon_threadsafe(self._beat),
-            )
+            self._runner._handler_loop().put(self._beat_from_there)
             return None
         if frame is None and self._beaten:
             self._beaten = False
             return Frame(heartbeat=agent.Heartbeat())
         return frame
+
+    def _beat_from_there(self) -> None:
+        self._io.call_soon_threadsafe(self._beat)
 
     def _beat(self) -> None:
         self._beaten = True
@@ -68,7 +69,7 @@ class _HandlersLoop:
         self._runner = runner
 
     def run(self, job: Callable[[], None]) -> None:
-        self._runner._handler_loop().call_soon_threadsafe(job)
+        self._runner._handler_loop().put(job)
 
     def close(self) -> None:
         pass

@@ -138,9 +138,10 @@ def test_reports_without_a_receipt_are_sent_again_in_order_with_their_ids() -> N
     s = Script()
     s.attach()
     s.assign("t1", "t2")
+    first = s.reports()
     s.complete("t1")
     s.checkpoint("t2", {"step": 1}, ticket=7)
-    first = s.reports()
+    first += s.reports()
     assert kinds(first) == ["accepted", "accepted", "completed", "checkpoint"]
     s.receipt(first[0])
     s.drop()
@@ -157,6 +158,18 @@ def test_reports_without_a_receipt_are_sent_again_in_order_with_their_ids() -> N
     s.drop()
     assert list(s.attach(epoch=3).held) == []
     assert s.reports() == []
+
+
+def test_an_acceptance_that_never_left_is_not_sent_behind_the_end() -> None:
+    s = Script()
+    s.attach()
+    s.assign("t1")
+    s.complete("t1")
+    (completed,) = s.reports()
+    assert kinds([completed]) == ["completed"]
+    s.receipt(completed)
+    s.assign("t1")
+    assert len(s.only(Start)) == 2, "nothing of it is left"
 
 
 def test_a_retry_receipt_repeats_the_report_with_backoff() -> None:

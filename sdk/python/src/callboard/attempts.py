@@ -75,6 +75,8 @@ class Attempts:
             self._waiting.lose(key, why)
             self._outbox.drop_waiting(key, why)
             self._report_output(key)
+            # An acceptance that has not left need not be sent: the end implies it.
+            self._outbox.recall(attempt.accepted_id)
             report.attempt.CopyFrom(attempt.lease)
             self._outbox.add(report)
         self._forget_if_done(key, attempt)
@@ -148,7 +150,7 @@ class Attempts:
         else:
             report.accepted.SetInParent()
             self._actions.append(Start(key, assignment))
-        self._outbox.add(report)
+        attempt.accepted_id = self._outbox.add(report)
 
     def receipts(self, now: float, receipts: Iterable[wire.agent.Receipt]) -> None:
         """It has decided reports."""

@@ -79,6 +79,42 @@ class Told(Protocol):
         """Something happened to the session."""
 
 
+class Timer:
+    """Calls a function at a time that changes all the while. One that becomes later is left to go off early,
+    and is set anew then: that costs less than to set it anew each time."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self._handle: asyncio.TimerHandle | None = None
+        self._due: float | None = None
+
+    def set(self, due: float | None) -> None:
+        """It goes off then, and not before; never, if None."""
+        self._due = due
+        if due is None or (self._handle is not None and self._handle.when() <= due):
+            return
+        self.cancel()
+        self._due = due
+        self._handle = asyncio.get_running_loop().call_at(due, self._went_off)
+
+    def cancel(self) -> None:
+        """It doesn't go off."""
+        self._due = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _went_off(self) -> None:
+        self._handle = None
+        due = self._due
+        if due is None:
+            return
+        if due > asyncio.get_running_loop().time():
+            self.set(due)
+        else:
+            self._function()
+
+
 class Connection:
     """Drives one session until its end."""
 
@@ -94,7 +130,8 @@ class Connection:
         self._told = told
         self._credentials = credentials
         self._sendable = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = Timer(lambda: self.happened(self._session.tick))
+        self._send_timer = Timer(self._sendable.set)
         self._stream: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self._error: StatusError | None = None
@@ -108,18 +145,26 @@ class Connection:
                 await asyncio.wait([self._stream], timeout=GOODBYE)
             return self._error
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._timer.cancel()
+            self._send_timer.cancel()
             await self._cut()
 
     def happened(self, event: Callable[[float], None]) -> None:
         """Tells the session of something, with the time, and does what it wants done about it."""
+        self.hear(event)
+        self.react()
+
+    def hear(self, event: Callable[[float], None]) -> None:
+        """Tells the session of something; `react` must follow."""
         event(self._now())
+
+    def react(self) -> None:
+        """Does what the session wants done about all that it was told."""
         while actions := self._session.take_actions():
             for action in actions:
                 self._perform(action)
         self._told.changed()
-        self._arm()
+        self._timer.set(self._session.tick_at())
         self._sendable.set()
 
     def _perform(self, action: Action) -> None:
@@ -150,15 +195,6 @@ class Connection:
         elif isinstance(action, End):
             self._error = action.error
             self._ended.set()
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due = self._session.tick_at()
-        if due is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(due, lambda: self.happened(self._session.tick))
 
     async def _attach(self, address: Address) -> None:
         error: StatusError | None = None
@@ -217,17 +253,10 @@ class Connection:
                     await call.done_writing()
                     return
                 else:
-                    await self._until_sendable()
+                    self._send_timer.set(self._session.send_at())
+                    await self._sendable.wait()
         except (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError):
             return  # the reader learns why, and tells
-
-    async def _until_sendable(self) -> None:
-        due = self._session.send_at()
-        timeout = None if due is None else max(0.0, due - self._now())
-        try:
-            await asyncio.wait_for(self._sendable.wait(), timeout)
-        except asyncio.TimeoutError:
-            return
 
     async def _cut(self) -> None:
         if self._stream is not None:

@@ -1,5 +1,5 @@
-"""From any thread to an event loop. Waking a loop is a system call, and its thread has to take its turn: what is
-handed over meanwhile is carried along, so that a busy loop is woken seldom."""
+"""From any thread to an event loop. Waking a loop is a system call, and its thread has to take its turn: what
+is handed over meanwhile is carried along, so that a busy loop is woken seldom."""
 
 from __future__ import annotations
 

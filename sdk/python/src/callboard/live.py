@@ -15,6 +15,7 @@ from callboard import aio, calls, following, loop, wire
 from callboard.client import Client
 from callboard.connection import Connection
 from callboard.context import Reporter, Sent
+from callboard.crossing import Doorway
 from callboard.errors import NotFound, StatusError
 from callboard.failure import WireFailure
 from callboard.handlers import Handler, MessageHandler
@@ -80,6 +81,7 @@ class Live:
         self._status_changed = threading.Condition()
         self._follows: set[asyncio.Task[None]] = set()
         self._loop = loop.get()
+        self._events = Doorway(self._loop, behind=self._connection.react)
         self._outcome: concurrent.futures.Future[StatusError | None] | None = None
         self._ended = threading.Event()
 
@@ -127,7 +129,7 @@ class Live:
 
     def post(self, event: Callable[[float], None]) -> None:
         """Tells the session of something, from any thread."""
-        self._loop.call_soon_threadsafe(self._connection.happened, event)
+        self._events.put(lambda: self._connection.hear(event))
 
     def wait(self, timeout: float | None) -> bool:
         # In short steps: a wait without an end would keep signals out on some systems.

@@ -17,6 +17,7 @@ from callboard import convert, wire
 from callboard import interceptors as chain
 from callboard import loop as sdk_loop
 from callboard.context import AsyncContext, Context, Link, Reporter
+from callboard.crossing import Doorway
 from callboard.errors import InvalidArgument, TaskError
 from callboard.failure import (
     INVALID_INPUT,
@@ -99,7 +100,7 @@ class Runner:
         self._upstream = upstream
         self._running: dict[Key, _Running] = {}
         self._workers = Workers(slots, "callboard-handler")
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._doorway: Doorway | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, key: Key, assignment: wire.agent.Assignment) -> None:
@@ -110,8 +111,8 @@ class Runner:
         try:
             # Interceptors are async, whatever the handler is.
             if handler.is_async or self._upstream.interceptors:
-                loop = self._handler_loop()
-                loop.call_soon_threadsafe(self._spawn, loop, handler, running)
+                handlers = self._handler_loop()
+                handlers.put(lambda: self._spawn(handlers.loop, handler, running))
             else:
                 self._workers.run(lambda: self._run_sync(handler, running))
         except RuntimeError as error:  # the system has no thread left
@@ -126,8 +127,8 @@ class Runner:
         if running.context is not None:
             running.context.cancel_reason = reason
         running.cancelled.set()
-        if self._loop is not None and running.cancellable:
-            self._loop.call_soon_threadsafe(_cancel_task, running)
+        if self._doorway is not None and running.cancellable:
+            self._doorway.put(lambda: _cancel_task(running))
 
     def prolong(self, key: Key, deadline: Timestamp) -> None:
         """Tells a handler that its attempt times out then now."""
@@ -146,8 +147,8 @@ class Runner:
         handling = self._handling = _Handling(Message.from_wire(message))
         try:
             if handler.is_async:
-                loop = self._handler_loop()
-                loop.call_soon_threadsafe(self._spawn_handling, loop, handler, handling)
+                handlers = self._handler_loop()
+                handlers.put(lambda: self._spawn_handling(handlers.loop, handler, handling))
             else:
                 self._workers.run(lambda: self._handle_sync(handler, handling))
         except RuntimeError as error:  # the system has no thread left
@@ -159,8 +160,8 @@ class Runner:
         if handling is None:
             return
         handling.cancelled.set()
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(_cancel_handling, handling)
+        if self._doorway is not None:
+            self._doorway.put(lambda: _cancel_handling(handling))
 
     def _handle_sync(self, handler: MessageHandler, handling: _Handling) -> None:
         try:
@@ -194,11 +195,11 @@ class Runner:
     def close(self, patience: float) -> None:
         """Ends the threads; async handlers that were told to stop have so many seconds to unwind."""
         self._workers.close()
-        if self._loop is None or self._thread is None:
+        if self._doorway is None or self._thread is None:
             return
         # Whoever waits for the end closes, and several may.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._doorway.put(self._doorway.loop.stop)
         self._thread.join(timeout=patience)
 
     def _run_sync(self, handler: Handler, running: _Running) -> None:
@@ -298,13 +299,14 @@ class Runner:
         log.warning("task %s, attempt %d failed", *running.key, exc_info=error)
         self._upstream.failed(running.key, failure_of(error))
 
-    def _handler_loop(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+    def _handler_loop(self) -> Doorway:
+        if self._doorway is None:
+            loop = asyncio.new_event_loop()
+            self._doorway = Doorway(loop)
             name = "callboard-async-handlers"
-            self._thread = threading.Thread(target=_run_loop, args=(self._loop,), name=name, daemon=True)
+            self._thread = threading.Thread(target=_run_loop, args=(loop,), name=name, daemon=True)
             self._thread.start()
-        return self._loop
+        return self._doorway
 
 
 def _decode_input(assignment: wire.agent.Assignment) -> Any:

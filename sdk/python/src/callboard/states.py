@@ -41,6 +41,8 @@ class Attempt:
     lease: wire.agent.Attempt
     # The server that gave it takes steps, and so has said what is recorded.
     has_steps: bool = False
+    # The report that it was accepted.
+    accepted_id: int = 0
     running: bool = True
     # Nothing more is reported of it: its outcome was, or the lease is lost.
     closed: bool = False
