@@ -15,7 +15,7 @@ from conftest import Serve
 from real_server import REPOSITORY, Server
 from waiting import LONG, attached, drained, until
 
-from callboard import Agent, Client, RetryPolicy, TaskError
+from callboard import Agent, Client, Context, RetryPolicy, TaskError
 
 
 def blocks(document: str) -> list[str]:
@@ -133,6 +133,50 @@ def test_the_steps(server: Server) -> None:
         client.run("report", {"urls": ["a", "b"]}, retry=RetryPolicy(initial_backoff=0.001), timeout=LONG)
     assert (fetched, published) == (["a", "b"], ["A B", "A B"])
     drained(agent)
+
+
+def test_the_children(server: Server) -> None:
+    agent = Agent("supervisor", address=server.address)
+    exec(blocks("sdk/python/README.md")[5], {"agent": agent})
+    agent.task("research")(lambda topic: topic.upper())
+    agent.task("summarize")(" and ".join)
+    attached(agent)
+    with Client(server.address) as client:
+        task = client.create("survey", ["owls", "bees"])
+        assert client.result(task, timeout=LONG) == "OWLS and BEES"
+        states = [(child.name, child.task and child.task.state) for child in client.children(task)]
+    assert states == [("research", "COMPLETED"), ("research", "COMPLETED"), ("summarize", "COMPLETED")]
+    drained(agent)
+
+
+def test_the_output(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    agent = Agent("teller", address=server.address)
+
+    @agent.task("tell")
+    def tell(story: str, ctx: Context) -> None:
+        for word in story.split():
+            ctx.output(f"{word} ")
+
+    attached(agent)
+    with Client(server.address) as client:
+        task = client.create("tell", "once upon a time")
+        exec(blocks("sdk/python/README.md")[6], {"client": client, "task": task})
+    assert capsys.readouterr().out == "once upon a time "
+    drained(agent)
+
+
+def test_the_interceptors(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CALLBOARD_ADDRESS", server.address)
+    names: dict[str, Any] = {}
+    exec(blocks("sdk/python/README.md")[7], names)
+    names["agent"].task("work")(lambda input: input)
+    attached(names["agent"])
+    with Client() as client:
+        assert client.run("work", 1, timeout=LONG) == 1
+    assert capsys.readouterr().out.startswith("work ")
+    drained(names["agent"])
 
 
 def test_the_agent_that_answers(server: Server, start: Callable[[str], subprocess.Popen[str]]) -> None:
