@@ -3,7 +3,7 @@
 pub use crate::effect::{Effect, SessionEnd, StopReason};
 use crate::model::{
     AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId, NamespaceSettings,
-    NewMessage, NewStep, NewTask, Payload, Priority, Progress, Span, StateName, Task, TaskId, Timestamp,
+    NewMessage, NewStep, NewTask, OutputBatch, Payload, Priority, Progress, Span, StateName, Task, TaskId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -74,6 +74,8 @@ pub enum Report {
     Checkpoint(Arc<Payload>),
     /// A step is done; later attempts of the run are given its result.
     Step(NewStep),
+    /// The handler gives something to those who watch.
+    Output(OutputBatch),
     /// The task is done.
     Completed {
         /// What it gives.
@@ -97,7 +99,7 @@ impl Report {
             Report::Completed { digest, .. } => Some((ClosedBy::Completion, *digest)),
             Report::Failed { digest, .. } => Some((ClosedBy::Failure, *digest)),
             Report::Rejected { .. } => Some((ClosedBy::HandBack, 0)),
-            Report::Accepted | Report::Progress(_) | Report::Checkpoint(_) | Report::Step(_) => None,
+            Report::Accepted | Report::Progress(_) | Report::Checkpoint(_) | Report::Step(_) | Report::Output(_) => None,
         }
     }
 }
@@ -259,6 +261,8 @@ pub enum Command {
         checkpoint: Option<Arc<Payload>>,
         /// Steps that are done.
         steps: Vec<NewStep>,
+        /// Output that the handler gave.
+        output: Option<OutputBatch>,
     },
     /// A task that nobody has is claimed and ended in one step.
     DirectReport {

@@ -40,6 +40,18 @@ pub const MAX_STEP_BYTES: u64 = 16 << 20;
 pub const MAX_STEP_NAME: usize = 128;
 /// The most steps that one heartbeat of a claimed task records.
 pub const MAX_HEARTBEAT_STEPS: usize = 100;
+/// The most bytes of output that a run has, over all its attempts.
+pub const MAX_OUTPUT_BYTES: u64 = 16 << 20;
+/// The most chunks that it has.
+pub const MAX_OUTPUT_CHUNKS: u32 = 50_000;
+/// The largest chunk: its content, in bytes.
+pub const MAX_CHUNK: usize = 64 << 10;
+/// The most bytes of a chunk's metadata: with as many chunks as there may be, it must not be much more than their content.
+pub const MAX_CHUNK_METADATA: usize = 1 << 10;
+/// The most chunks that are given at once.
+pub const MAX_BATCH_CHUNKS: usize = 64;
+/// The most bytes that those have.
+pub const MAX_BATCH_OUTPUT: usize = 1 << 20;
 /// The most reports in a frame.
 pub const MAX_REPORTS: usize = 1_000;
 /// The most tasks in a claim.

@@ -1,7 +1,7 @@
 //! What reads give that decide nothing.
 
 use callboard_core::model::{
-    Agent, Event, Failure, Message, NamespaceId, Payload, StateName, Task, TaskId, TaskStep, Timestamp,
+    Agent, Event, Failure, Message, NamespaceId, OutputChunk, Payload, StateName, Task, TaskId, TaskStep, Timestamp,
 };
 use callboard_core::working_set::{MailboxRef, TaskRef};
 use std::collections::BTreeMap;
@@ -47,6 +47,15 @@ pub struct StepPage {
     pub steps: Vec<TaskStep>,
     /// How many the run has in all; 0 when there are none on the page.
     pub count: u32,
+}
+
+/// Some of a run's output.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OutputPage {
+    /// In their order.
+    pub chunks: Vec<OutputChunk>,
+    /// How many bytes the run has in all; 0 when there is nothing on the page.
+    pub bytes: u64,
 }
 
 /// Which tasks a list has; all conditions hold.

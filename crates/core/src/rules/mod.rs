@@ -7,6 +7,7 @@ mod create;
 mod end;
 mod messages;
 mod namespaces;
+mod output;
 mod report;
 mod session;
 mod steer;
@@ -73,10 +74,15 @@ impl Step<'_, '_> {
             Command::DrainSession { agent, epoch } => self.drain_session(*agent, *epoch),
             Command::Claim { name, profile, max, lease } => self.claim(name, profile, *max, *lease),
             Command::Report { fence, reporter, report } => self.report(*fence, *reporter, report),
-            Command::Heartbeat { fence, lease, progress, checkpoint, steps } => self.heartbeat(
+            Command::Heartbeat { fence, lease, progress, checkpoint, steps, output } => self.heartbeat(
                 *fence,
                 *lease,
-                report::Said { progress: progress.as_ref(), checkpoint: checkpoint.as_ref(), steps },
+                report::Said {
+                    progress: progress.as_ref(),
+                    checkpoint: checkpoint.as_ref(),
+                    steps,
+                    output: output.as_ref(),
+                },
             ),
             Command::DirectReport { task, agent, report } => self.direct_report(*task, agent, report),
             Command::Cordon { name, cordoned } => self.cordon(name, *cordoned),

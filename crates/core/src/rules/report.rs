@@ -4,7 +4,7 @@ use super::{Ruled, Step};
 use crate::command::{DirectReport, Fence, Reply, Report, Reporter, TaskReceipt};
 use crate::model::task::ClaimLease;
 use crate::model::{
-    Agent, AgentId, AgentProfile, Closed, EventKind, NewStep, Payload, Progress, Span, Task, TaskId, TaskState,
+    Agent, AgentId, AgentProfile, Closed, EventKind, NewStep, OutputBatch, Payload, Progress, Span, Task, TaskId, TaskState,
 };
 use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
@@ -21,6 +21,7 @@ pub(super) struct Said<'a> {
     pub progress: Option<&'a Progress>,
     pub checkpoint: Option<&'a Arc<Payload>>,
     pub steps: &'a [NewStep],
+    pub output: Option<&'a OutputBatch>,
 }
 
 impl Step<'_, '_> {
@@ -55,6 +56,10 @@ impl Step<'_, '_> {
                 self.accept(&mut task)?;
                 self.record_steps(&mut task, std::slice::from_ref(step))?;
             }
+            Report::Output(batch) => {
+                self.accept(&mut task)?;
+                self.add_output(&mut task, batch)?;
+            }
             Report::Completed { result, .. } => {
                 self.accept(&mut task)?;
                 self.complete(&mut task, result.clone())?;
@@ -69,7 +74,7 @@ impl Step<'_, '_> {
 
     /// Extends a claim, and takes in what its handler says.
     pub(super) fn heartbeat(&mut self, fence: Fence, lease: Option<Span>, said: Said<'_>) -> Ruled<Reply> {
-        let Said { progress, checkpoint, steps } = said;
+        let Said { progress, checkpoint, steps, output } = said;
         let mut task = self.task(fence.task)?;
         self.check_fence(&task, fence, Reporter::Token)?;
         let Some(claim) = task.state.lease().and_then(|lease| lease.claim) else {
@@ -84,6 +89,9 @@ impl Step<'_, '_> {
             self.hear(&mut task, progress, checkpoint)?;
         }
         self.record_steps(&mut task, steps)?;
+        if let Some(output) = output {
+            self.add_output(&mut task, output)?;
+        }
         let span = lease.unwrap_or(claim.span);
         let until = self.cx.now + span;
         // Written at most every third of the lease.
@@ -185,6 +193,7 @@ impl Step<'_, '_> {
             Report::Accepted | Report::Checkpoint(_) => true,
             // Each is recorded by itself, or it isn't.
             Report::Step(step) => self.is_recorded(task, step)?,
+            Report::Output(batch) => self.is_given(task, fence.attempt, batch)?,
             Report::Progress(_) => false,
             Report::Rejected { .. } | Report::Completed { .. } | Report::Failed { .. } => {
                 report.closes() == Some((closed.by, closed.digest))

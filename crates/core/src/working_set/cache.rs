@@ -48,6 +48,7 @@ impl WorkingSet {
             self.batch.stubs.absorb((stub.namespace, stub.id), Some(stub));
         }
         self.steps.absorb(&want.steps, rows.steps, rows.step_totals);
+        self.output.absorb(&want.output, rows.output);
         self.absorb_absences(want);
     }
 
@@ -204,6 +205,7 @@ impl WorkingSet {
         {
             self.index(Some(&row), None);
             self.steps.forget(&(row.namespace, row.id, row.run));
+            self.output.forget(&(row.namespace, row.id, row.run));
         }
     }
 
@@ -224,6 +226,7 @@ impl WorkingSet {
         self.namespaces.forget(|_, _| true);
         self.all_namespaces = false;
         self.steps.clear();
+        self.output.clear();
         self.lanes.clear();
         self.lanes_of.clear();
         self.live.clear();

@@ -7,6 +7,7 @@
 mod access;
 mod cache;
 mod mail;
+mod output;
 mod steps;
 mod table;
 mod want;
@@ -41,6 +42,7 @@ pub struct WorkingSet {
     /// Lanes of which the store may have ready tasks that are not here.
     backlog: HashSet<LaneRef>,
     steps: steps::KnownSteps,
+    output: output::KnownOutput,
     lanes: HashMap<LaneRef, Lane>,
     lanes_of: HashSet<NamespaceId>,
     live: HashMap<NamespaceId, i64>,
@@ -119,6 +121,7 @@ struct Marks {
     messages: usize,
     removed_messages: usize,
     steps: usize,
+    output: usize,
 }
 
 impl WorkingSet {
@@ -130,6 +133,7 @@ impl WorkingSet {
         self.batch.mailboxes.keep();
         self.batch.stubs.keep();
         self.steps.keep();
+        self.output.keep();
         self.batch.undo.clear();
         self.batch.marks = Marks::of(&self.batch.changes);
     }
@@ -146,6 +150,7 @@ impl WorkingSet {
         while self.batch.mailboxes.undo_one().is_some() {}
         while self.batch.stubs.undo_one().is_some() {}
         self.steps.roll_back();
+        self.output.roll_back();
         while let Some(undo) = self.batch.undo.pop() {
             self.undo(undo);
         }
@@ -249,6 +254,7 @@ impl WorkingSet {
             self.forget_if_ended(task);
         }
         self.steps.trim();
+        self.output.trim();
     }
 
     /// Forgets everything, after an error: what is here may not be what the store has.
@@ -272,6 +278,7 @@ impl Marks {
             messages: changes.messages.len(),
             removed_messages: changes.removed_messages.len(),
             steps: changes.steps.len(),
+            output: changes.output.len(),
         }
     }
 
@@ -288,5 +295,6 @@ impl Marks {
         changes.messages.truncate(self.messages);
         changes.removed_messages.truncate(self.removed_messages);
         changes.steps.truncate(self.steps);
+        changes.output.truncate(self.output);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::{
     Agent, AgentId, Edge, Event, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
-    NamespaceId, Payload, RequestKey, RequestRecord, StepKey, StepTotals, Task, TaskId, TaskStep,
+    NamespaceId, OutputChunk, OutputTotals, Payload, RequestKey, RequestRecord, StepKey, StepTotals, Task, TaskId, TaskStep,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -60,6 +60,8 @@ pub struct Want {
     pub messages: BTreeSet<MessageRef>,
     /// Steps of runs, without their results, and what each of those runs has recorded in all. Their tasks are loaded before them.
     pub steps: BTreeSet<StepRef>,
+    /// What the output of runs has come to. Their tasks are loaded before them.
+    pub output: BTreeSet<RunRef>,
 }
 
 impl Want {
@@ -92,6 +94,7 @@ impl Want {
         self.mailboxes.extend(other.mailboxes);
         self.messages.extend(other.messages);
         self.steps.extend(other.steps);
+        self.output.extend(other.output);
     }
 }
 
@@ -128,6 +131,8 @@ pub struct Rows {
     pub steps: Vec<(StepRef, u64)>,
     /// What the runs of wanted steps have recorded; one that recorded nothing may be left out.
     pub step_totals: Vec<(RunRef, StepTotals)>,
+    /// What the output of wanted runs has come to; one without any may be left out.
+    pub output: Vec<(RunRef, OutputTotals)>,
 }
 
 /// A row that changes: what it is to be, and the version that it must have before (0: it must not exist).
@@ -174,6 +179,8 @@ pub struct ChangeSet {
     pub removed_messages: Vec<(NamespaceId, AgentId, i64)>,
     /// Steps that were recorded, in order for each run.
     pub steps: Vec<TaskStep>,
+    /// Output that was given, in order for each run.
+    pub output: Vec<OutputChunk>,
 }
 
 impl ChangeSet {
@@ -195,6 +202,7 @@ impl ChangeSet {
             && self.messages.is_empty()
             && self.removed_messages.is_empty()
             && self.steps.is_empty()
+            && self.output.is_empty()
     }
 }
 

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use callboard_core::Settings;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Task, TaskId, Timestamp};
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
     AgentFilter, AgentPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
-    Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -147,6 +147,9 @@ impl Store for FaultyStore {
         }
         self.inner.task(task).await
     }
+    async fn task_row(&self, task: TaskRef) -> Result<Option<Task>> {
+        self.inner.task_row(task).await
+    }
     async fn tasks(
         &self,
         namespace: NamespaceId,
@@ -176,6 +179,9 @@ impl Store for FaultyStore {
     }
     async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
         self.inner.steps(run, after, limit, max_bytes).await
+    }
+    async fn output(&self, run: RunRef, offset: u64, limit: usize, max_bytes: usize) -> Result<OutputPage> {
+        self.inner.output(run, offset, limit, max_bytes).await
     }
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
         self.inner.task_events(task, after, limit).await

@@ -61,6 +61,7 @@ impl Tables {
         let _ = self.set_task(task, None);
         self.saved.remove(&task);
         self.steps.forget(task);
+        self.output.forget(task);
         let edges: Vec<_> = self.edges_from(task).collect();
         let incoming = self.edges_to(task).map(|edge| (edge.namespace, edge.source, edge.target));
         let edges: Vec<_> = incoming.chain(edges).collect();

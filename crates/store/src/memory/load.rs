@@ -34,6 +34,7 @@ impl Tables {
         rows.tasks = tasks.iter().filter_map(|key| self.tasks.get(key)).map(|row| row.task.clone()).collect();
         self.mail.load(want, &mut rows);
         self.steps.load(want, &mut rows);
+        self.output.load(want, &mut rows);
         rows
     }
 

@@ -8,6 +8,7 @@ mod cluster;
 mod forget;
 mod load;
 mod mail;
+mod output;
 mod reads;
 mod steps;
 mod tables;
@@ -15,11 +16,11 @@ mod tables;
 use crate::cluster::Cluster;
 use crate::{
     AgentFilter, AgentPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
-    Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::Settings;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Task, TaskId, Timestamp};
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tables::Tables;
@@ -77,6 +78,10 @@ impl Store for MemoryStore {
         Ok(self.read().view(task))
     }
 
+    async fn task_row(&self, task: TaskRef) -> Result<Option<Task>> {
+        Ok(self.read().tasks.get(&task).map(|row| row.task.clone()))
+    }
+
     async fn tasks(
         &self,
         namespace: NamespaceId,
@@ -108,6 +113,10 @@ impl Store for MemoryStore {
 
     async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
         Ok(self.read().steps.page(run, after, limit, max_bytes))
+    }
+
+    async fn output(&self, run: RunRef, offset: u64, limit: usize, max_bytes: usize) -> Result<OutputPage> {
+        Ok(self.read().output.page(run, offset, limit, max_bytes))
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {

@@ -83,6 +83,7 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> 
     load_lanes(transaction, want, &mut rows).await?;
     super::mail::load(transaction, want, &mut rows).await?;
     super::steps::load(transaction, want, &mut rows).await?;
+    super::output::load(transaction, want, &mut rows).await?;
     Ok(rows)
 }
 

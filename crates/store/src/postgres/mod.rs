@@ -21,6 +21,7 @@ mod sample;
 mod save;
 mod schema;
 mod statistics;
+mod output;
 mod steps;
 mod store;
 mod text;

@@ -5,7 +5,7 @@ use super::store::{Shared, Sql, rows_at_most};
 use crate::columns::Columns;
 use crate::rows::{self, AGENT_COLUMNS, TASK_COLUMNS, agent_columns, edge_columns, namespace_columns, task_columns};
 use crate::{AgentFilter, AgentPage, Due, Error, Hydrated, Result, TaskView};
-use callboard_core::model::{Agent, AgentId, Edge, LaneId, Namespace, NamespaceId, Payload, TaskId, Timestamp};
+use callboard_core::model::{Agent, AgentId, Edge, LaneId, Namespace, NamespaceId, Payload, Task, TaskId, Timestamp};
 use callboard_core::working_set::{LaneRef, TaskRef};
 use sqlx::postgres::PgRow;
 use std::collections::HashMap;
@@ -23,6 +23,11 @@ const VIEW: &str = concat!(
      LEFT JOIN payloads AS c ON c.namespace = t.namespace AND c.task = t.id AND c.kind = 1 \
      LEFT JOIN payloads AS f ON f.namespace = t.namespace AND f.task = t.id AND f.kind = 2 \
      WHERE t.namespace = $1 AND t.id = $2"
+);
+const ROW: &str = concat!(
+    "SELECT ",
+    task_columns!(),
+    " FROM tasks AS t JOIN task_specs AS s ON s.namespace = t.namespace AND s.task = t.id WHERE t.namespace = $1 AND t.id = $2"
 );
 /// How dependencies ended, without input and checkpoint, and the ordinal. The sizes are added up first: PostgreSQL knows them
 /// without reading the content.
@@ -94,6 +99,12 @@ fn view(row: &PgRow) -> Result<TaskView> {
 pub async fn task(shared: &Shared, (namespace, task): TaskRef) -> Result<Option<TaskView>> {
     let found = shared.read(Sql::Fixed(VIEW), || Values::default().one(namespace.0).one(task.0)).await?;
     found.first().map(view).transpose()
+}
+
+/// A task's row alone.
+pub async fn task_row(shared: &Shared, (namespace, task): TaskRef) -> Result<Option<Task>> {
+    let found = shared.read(Sql::Fixed(ROW), || Values::default().one(namespace.0).one(task.0)).await?;
+    found.first().map(rows::task).transpose()
 }
 
 /// Inputs and checkpoints, in the order asked for.

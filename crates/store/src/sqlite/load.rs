@@ -93,6 +93,7 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want) -> Result<Rows
     super::mail::load(connection, want, &mut rows).await?;
     rows.tasks = load_tasks(connection, tasks).await?;
     super::steps::load(connection, want, &mut rows).await?;
+    super::output::load(connection, want, &mut rows).await?;
     Ok(rows)
 }
 

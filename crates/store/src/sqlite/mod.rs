@@ -28,6 +28,7 @@ mod reads;
 mod save;
 mod schema;
 mod script;
+mod output;
 mod steps;
 mod store;
 mod upkeep;

@@ -3,13 +3,13 @@
 use super::lock::Lock;
 use super::readers::Readers;
 use super::writer::{Writer, log_of};
-use super::{events, forget, list, load, mail, reads, steps, upkeep};
+use super::{events, forget, list, load, mail, output, reads, steps, upkeep};
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, Result,
-    Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
+    OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Task, TaskId, Timestamp};
 use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,6 +57,10 @@ impl Store for SqliteStore {
         self.readers.read(async |connection| reads::task(connection, task).await).await
     }
 
+    async fn task_row(&self, task: TaskRef) -> Result<Option<Task>> {
+        self.readers.read(async |connection| Ok(load::load_tasks(connection, [task]).await?.pop())).await
+    }
+
     async fn tasks(
         &self,
         namespace: NamespaceId,
@@ -89,6 +93,10 @@ impl Store for SqliteStore {
 
     async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
         self.readers.read(async |connection| steps::page(connection, run, after, limit, max_bytes).await).await
+    }
+
+    async fn output(&self, run: RunRef, offset: u64, limit: usize, max_bytes: usize) -> Result<OutputPage> {
+        self.readers.page(async |connection| output::page(connection, run, offset, limit, max_bytes).await).await
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
