@@ -5,6 +5,7 @@ pub(crate) mod event;
 pub(crate) mod frame;
 pub(crate) mod message;
 pub(crate) mod namespace;
+pub(crate) mod output;
 pub(crate) mod payload;
 pub(crate) mod step;
 pub(crate) mod task;

@@ -37,7 +37,7 @@ const DRAIN: &str = "drain";
 const MESSAGES: &str = "messages";
 const MESSAGE_RECEIPTS: &str = "message_receipts";
 /// What this server takes.
-const FEATURES: [&str; 6] = ["progress", "checkpoint", "slots", "drain", "messages", "steps"];
+const FEATURES: [&str; 7] = ["progress", "checkpoint", "slots", "drain", "messages", "steps", "output"];
 /// How many receipts for unreadable reports may wait; an agent that sends more nonsense is not read until it reads.
 const LOCAL: usize = 16;
 /// Features that a hello may list.

@@ -5,6 +5,7 @@ mod agents;
 mod attach;
 mod messages;
 mod namespaces;
+mod output;
 mod tasks;
 mod watch;
 

@@ -432,14 +432,16 @@ impl TaskService for Tasks {
         Err(Status::unimplemented("not yet"))
     }
 
-    async fn list_output(&self, _: Request<v1::ListOutputRequest>) -> Answer<v1::ListOutputResponse> {
-        Err(Status::unimplemented("not yet"))
+    async fn list_output(&self, request: Request<v1::ListOutputRequest>) -> Answer<v1::ListOutputResponse> {
+        let (_, request) = open(request)?;
+        super::output::list(&self.0, request).await
     }
 
     type WatchOutputStream = Pin<Box<dyn Stream<Item = Result<v1::WatchOutputResponse, Status>> + Send>>;
 
-    async fn watch_output(&self, _: Request<v1::WatchOutputRequest>) -> Answer<Self::WatchOutputStream> {
-        Err(Status::unimplemented("not yet"))
+    async fn watch_output(&self, request: Request<v1::WatchOutputRequest>) -> Answer<Self::WatchOutputStream> {
+        let (_, request) = open(request)?;
+        super::output::watch(&self.0, request).await.map(Response::new)
     }
 }
 
