@@ -48,7 +48,7 @@ mod time;
 mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentHandle, Context, Dependency, Message};
-pub use client::{Client, ClientBuilder, EventStream, Receipt, Unary, Watch};
+pub use client::{Client, ClientBuilder, EventStream, OutputChunk, OutputQuery, OutputStream, Receipt, Unary, Watch};
 pub use connector::Connector;
 pub use credentials::Credentials;
 pub use error::{CallError, Error, FieldViolation};

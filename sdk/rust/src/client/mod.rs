@@ -3,8 +3,11 @@
 mod admin;
 mod agents;
 mod call;
+mod children;
 mod messages;
 mod namespaces;
+mod output;
+mod resume;
 mod tasks;
 mod unary;
 mod watch;
@@ -25,6 +28,7 @@ use crate::connector::{self, Connector};
 use crate::credentials::Identity;
 use crate::transport::{self, Connection};
 use crate::{Credentials, Result, settings};
+pub use output::{OutputChunk, OutputQuery, OutputStream};
 pub use unary::Unary;
 pub use watch::{EventStream, Watch};
 
