@@ -196,6 +196,7 @@ impl Crowd {
                     progress: None,
                     checkpoint: None,
                     steps: vec![step("beat", 0, "heart")],
+                    output: Some(output(0, &["heart", "beat"])),
                 })
             }
             Op::Direct { task, completes } => {

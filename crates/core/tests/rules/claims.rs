@@ -109,6 +109,7 @@ fn a_heartbeat_takes_progress_and_a_checkpoint() {
             progress: Some(progress.clone()),
             checkpoint: Some(checkpoint),
             steps: Vec::new(),
+            output: None,
         };
         w.run(command).unwrap();
         assert_eq!((w.task(id).progress.clone(), w.task(id).has_checkpoint), (progress, true));

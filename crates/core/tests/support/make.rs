@@ -3,7 +3,7 @@
 use super::{START, World};
 use callboard_core::command::{Attached, Fence, MessageReceipt, Report};
 use callboard_core::model::{
-    Address, AgentId, AgentProfile, Failure, KeyConflict, MessageId, NewMessage, NewStep, NewTask, OnFailure, Payload,
+    Address, AgentId, AgentProfile, Failure, KeyConflict, MessageId, NewMessage, NewStep, NewTask, OnFailure, OutputBatch, Payload,
     Requirements, RetryPolicy, Span, StepKey, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
 };
 use callboard_core::rejection::Rejection;
@@ -112,6 +112,11 @@ pub fn failure(kind: &str) -> Failure {
 /// A hand-back.
 pub fn rejected() -> Report {
     Report::Rejected { reason: "drain".into() }
+}
+
+/// Output that begins at an offset of its attempt.
+pub fn output(offset: u64, chunks: &[&str]) -> OutputBatch {
+    OutputBatch { offset, chunks: chunks.iter().map(|text| Arc::new(Payload::text(text))).collect() }
 }
 
 /// A step that is done.

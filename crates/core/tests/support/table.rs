@@ -1,7 +1,7 @@
 //! Rows in memory: answers a wish, applies a change, checks versions. Nothing clever, so that it is obviously right.
 
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, RequestKey, RequestRecord, StateName,
+    Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, OutputChunk, OutputTotals, RequestKey, RequestRecord, StateName,
     StepTotals, Task, TaskId, TaskStep,
 };
 use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, Rows, RunRef, Want};
@@ -22,6 +22,7 @@ pub struct Tables {
     pub mailboxes: BTreeMap<AgentId, Mailbox>,
     pub messages: BTreeMap<(AgentId, i64), Arc<Message>>,
     pub steps: BTreeMap<RunRef, Vec<TaskStep>>,
+    pub output: BTreeMap<RunRef, Vec<OutputChunk>>,
 }
 
 impl Tables {
@@ -86,6 +87,10 @@ impl Tables {
             rows.steps.extend(recorded.map(|step| ((*run, key.clone()), step.digest)));
             let bytes = steps.iter().map(|step| step.result.len() as u64).sum();
             rows.step_totals.push((*run, StepTotals { count: steps.len() as u32, bytes }));
+        }
+        for run in &want.output {
+            let last = self.output.get(run).and_then(|chunks| chunks.last());
+            rows.output.extend(last.map(|last| (*run, OutputTotals::with(last))));
         }
         rows
     }
@@ -168,6 +173,15 @@ impl Tables {
             let before = steps.last().map_or(0, |last| last.bytes_so_far);
             assert_eq!(step.bytes_so_far, before + step.result.len() as u64);
             steps.push(step);
+        }
+        for chunk in changes.output {
+            let chunks = self.output.entry((chunk.namespace, chunk.task, chunk.run)).or_default();
+            let before = chunks.last().map(OutputTotals::with).unwrap_or_default();
+            assert_eq!(chunk.offset, before.bytes, "nothing is missing, and nothing is there twice");
+            assert_eq!(chunk.ordinal, before.chunks + 1);
+            assert!(chunk.attempt >= before.attempt, "attempts follow each other");
+            assert_eq!(chunk.attempt_bytes, before.of_attempt(chunk.attempt) + chunk.data.len() as u64);
+            chunks.push(chunk);
         }
     }
 
