@@ -99,7 +99,9 @@ impl Report {
             Report::Completed { digest, .. } => Some((ClosedBy::Completion, *digest)),
             Report::Failed { digest, .. } => Some((ClosedBy::Failure, *digest)),
             Report::Rejected { .. } => Some((ClosedBy::HandBack, 0)),
-            Report::Accepted | Report::Progress(_) | Report::Checkpoint(_) | Report::Step(_) | Report::Output(_) => None,
+            Report::Accepted | Report::Progress(_) | Report::Checkpoint(_) | Report::Step(_) | Report::Output(_) => {
+                None
+            }
         }
     }
 }

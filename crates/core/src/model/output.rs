@@ -72,11 +72,6 @@ impl OutputTotals {
 
     /// What the last chunk of a run says.
     pub fn with(chunk: &OutputChunk) -> Self {
-        Self {
-            bytes: chunk.end(),
-            chunks: chunk.ordinal,
-            attempt: chunk.attempt,
-            attempt_bytes: chunk.attempt_bytes,
-        }
+        Self { bytes: chunk.end(), chunks: chunk.ordinal, attempt: chunk.attempt, attempt_bytes: chunk.attempt_bytes }
     }
 }

@@ -4,7 +4,8 @@ use super::{Ruled, Step};
 use crate::command::{DirectReport, Fence, Reply, Report, Reporter, TaskReceipt};
 use crate::model::task::ClaimLease;
 use crate::model::{
-    Agent, AgentId, AgentProfile, Closed, EventKind, NewStep, OutputBatch, Payload, Progress, Span, Task, TaskId, TaskState,
+    Agent, AgentId, AgentProfile, Closed, EventKind, NewStep, OutputBatch, Payload, Progress, Span, Task, TaskId,
+    TaskState,
 };
 use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};

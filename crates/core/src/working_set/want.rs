@@ -2,7 +2,8 @@
 
 use crate::model::{
     Agent, AgentId, Edge, Event, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
-    NamespaceId, OutputChunk, OutputTotals, Payload, RequestKey, RequestRecord, StepKey, StepTotals, Task, TaskId, TaskStep,
+    NamespaceId, OutputChunk, OutputTotals, Payload, RequestKey, RequestRecord, StepKey, StepTotals, Task, TaskId,
+    TaskStep,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

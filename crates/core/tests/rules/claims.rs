@@ -7,7 +7,8 @@ use callboard_core::{Command, Reason, Reply};
 use std::sync::Arc;
 
 fn beat(w: &mut World, fence: Fence, lease: Option<Span>) -> Timestamp {
-    let command = Command::Heartbeat { fence, lease, progress: None, checkpoint: None, steps: Vec::new(), output: None };
+    let command =
+        Command::Heartbeat { fence, lease, progress: None, checkpoint: None, steps: Vec::new(), output: None };
     match w.run(command).unwrap().reply {
         Reply::Extended { until, .. } => until,
         other => panic!("an extension: {other:?}"),

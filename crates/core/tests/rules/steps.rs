@@ -177,7 +177,8 @@ fn a_heartbeat_records_all_of_its_steps_or_none() {
     in_every_mode(|mut w| {
         let id = w.create(task("work"));
         let fence = w.claim("claimer", 1, Span::seconds(60))[0];
-        let beat = |steps| Command::Heartbeat { fence, lease: None, progress: None, checkpoint: None, steps, output: None };
+        let beat =
+            |steps| Command::Heartbeat { fence, lease: None, progress: None, checkpoint: None, steps, output: None };
         w.run(beat(vec![step("fetch", 0, "page"), step("fetch", 1, "next")])).unwrap();
         assert_eq!(told(&w, id), [("fetch".into(), 1, 1), ("fetch".into(), 2, 1)]);
         w.run(beat(vec![step("fetch", 0, "page"), step("write", 0, "done")])).unwrap();

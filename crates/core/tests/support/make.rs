@@ -3,8 +3,8 @@
 use super::{START, World};
 use callboard_core::command::{Attached, Fence, MessageReceipt, Report};
 use callboard_core::model::{
-    Address, AgentId, AgentProfile, Failure, KeyConflict, MessageId, NewMessage, NewStep, NewTask, OnFailure, OutputBatch, Payload,
-    Requirements, RetryPolicy, Span, StepKey, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
+    Address, AgentId, AgentProfile, Failure, KeyConflict, MessageId, NewMessage, NewStep, NewTask, OnFailure,
+    OutputBatch, Payload, Requirements, RetryPolicy, Span, StepKey, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
 };
 use callboard_core::rejection::Rejection;
 use callboard_core::{Command, Reply};

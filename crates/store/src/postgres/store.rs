@@ -6,8 +6,8 @@ use super::transaction::PgTransaction;
 use super::{events, forget, list, mail, output, reads, sample, steps};
 use crate::cluster::Cluster;
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, OutputPage, Result,
-    Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
+    OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Task, TaskId, Timestamp};

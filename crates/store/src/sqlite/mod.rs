@@ -25,10 +25,10 @@ mod readers;
 mod readers_tests;
 mod reads;
 
+mod output;
 mod save;
 mod schema;
 mod script;
-mod output;
 mod steps;
 mod store;
 mod upkeep;
