@@ -17,6 +17,7 @@ pub mod dependencies;
 pub mod events;
 pub mod lists;
 pub mod mail;
+pub mod output;
 pub mod retention;
 pub mod round_trips;
 pub mod samples;
@@ -64,6 +65,10 @@ macro_rules! conformance {
             steps::{
                 every_field_of_a_step, wanted_steps_and_what_their_runs_have, pages_of_steps, a_step_is_recorded_once,
                 steps_that_were_rolled_back_are_gone, a_thousand_steps_in_one_save, steps_go_with_their_task,
+            }
+            output::{
+                every_field_of_a_chunk, what_output_of_runs_has_come_to, pages_of_output, a_byte_is_given_once,
+                output_that_was_rolled_back_is_gone, a_thousand_chunks_in_one_save, output_goes_with_its_task, a_row_alone,
             }
             retention::{
                 a_finished_task_goes_with_all_its_rows, what_lives_or_ended_lately_stays, what_a_live_task_depends_on_stays,
