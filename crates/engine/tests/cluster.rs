@@ -5,8 +5,8 @@
 
 use callboard_core::command::{Command, Envelope, Fence, Reply, Report, StopReason};
 use callboard_core::model::{
-    Address, AgentProfile, KeyConflict, NewMessage, NewTask, Payload, Requirements, RetryPolicy, Span, StateName,
-    TaskHandler, TaskId, TaskSpec, Timeouts,
+    Address, AgentProfile, KeyConflict, NewMessage, NewTask, OutputBatch, Payload, Requirements, RetryPolicy, Span,
+    StateName, TaskHandler, TaskId, TaskSpec, Timeouts,
 };
 use callboard_core::planted::{Bug, Planted};
 use callboard_engine::{AttachRequest, Config, Engine, Push, ReportItem, Stream, SystemClock, SystemEntropy};
@@ -152,6 +152,29 @@ by_hints_and_by_looking! {
     a_cancellation_at_one_reaches_the_agent_at_another
     an_agent_that_went_to_another_keeps_its_attempt_and_its_old_stream_ends
     a_message_that_is_sent_at_one_reaches_the_agent_at_another
+    output_that_one_takes_reaches_who_watches_at_another
+}
+
+async fn output_that_one_takes_reaches_who_watches_at_another(learns: Learns) {
+    let (store, a, b) = two(learns).await;
+    let mut agent = Agent::attach(&b, Vec::new(), 0).await;
+    let (task, _end) = run(&a).await;
+    let mut signal = a.watch_output(task);
+    let namespace = a.namespace("default").await.unwrap();
+    let fence = agent.assigned().await;
+    for (offset, text) in [(0, "Once"), (4, " upon")] {
+        let chunks = vec![Arc::new(Payload::text(text))];
+        agent.report(fence, Report::Output(OutputBatch { offset, chunks })).await;
+        while store.output((namespace, task, 1), offset, 10, 1_000).await.unwrap().chunks.is_empty() {
+            soon(signal.changed()).await;
+        }
+    }
+    agent.complete(fence).await;
+    while store.task_row((namespace, task)).await.unwrap().unwrap().is_live() {
+        soon(signal.changed()).await;
+    }
+    a.stop().await;
+    b.stop().await;
 }
 
 async fn a_message_that_is_sent_at_one_reaches_the_agent_at_another(learns: Learns) {

@@ -114,6 +114,10 @@ const SEQUENCES: &[Sequence] = &[
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } step { name: 's' occurrence: -1 } } }"], INVALID, &["report.step.occurrence", "is -1"]),
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } step { name: 's' result { text: '$(x*1048577)' } } } }"], TOO_LARGE, &["report.step.result", "1048577"]),
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } step { name: 's' } } }"], NOT_YOURS, &["another agent"]),
+    refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } output { } } }"], INVALID, &["report.output.chunks", "1 to 64"]),
+    refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } output { offset: -1 chunks { text: 'x' } } } }"], INVALID, &["report.output.offset", "is -1"]),
+    refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } output { chunks { text: '$(x*65537)' } } } }"], INVALID, &["report.output.chunks[0]", "65537"]),
+    refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } output { chunks { text: 'x' } } } }"], NOT_YOURS, &["another agent"]),
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } failed { failure { retry_after { seconds: -1 } } } } }"], INVALID, &["report.failed.failure.retry_after", "negative"]),
     // Reports of what is another's, or over.
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $streamed } accepted {} } }"], NOT_YOURS, &["attempt", "another agent"]),
