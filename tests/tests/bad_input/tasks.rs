@@ -1,6 +1,6 @@
 //! Reading tasks, waiting for them, and following them.
 
-use crate::case::{CURSOR, Case, INVALID, NO_NAMESPACE, NO_TASK, case};
+use crate::case::{CURSOR, Case, INVALID, NO_NAMESPACE, NO_TASK, TASK_STATE, case};
 
 // A row is read as one line, however long it is.
 #[rustfmt::skip]

@@ -253,5 +253,5 @@ async fn output_is_written_as_it_is_and_followed_to_its_end() {
     };
     let (followed, ()) = tokio::join!(run(&server, &line), end);
     assert_eq!(followed.ok(), format!("{written} there was"));
-    run(&server, &format!("task output {id} --follow --run 2")).await.failed(1);
+    run(&server, &format!("task output {id} --follow --run 2")).await.failed(4);
 }
