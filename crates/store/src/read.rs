@@ -1,7 +1,7 @@
 //! What reads give that decide nothing.
 
 use callboard_core::model::{
-    Agent, Event, Failure, Message, NamespaceId, Payload, StateName, Task, TaskId, TaskStep, Timestamp,
+    Agent, Event, Failure, Message, NamespaceId, Payload, StateName, Task, TaskChild, TaskId, TaskStep, Timestamp,
 };
 use callboard_core::working_set::{MailboxRef, TaskRef};
 use std::collections::BTreeMap;
@@ -48,6 +48,9 @@ pub struct StepPage {
     /// How many the run has in all; 0 when there are none on the page.
     pub count: u32,
 }
+
+/// Some children of a run by their ordinals, each with its task, unless that was forgotten.
+pub type ChildPage = Vec<(TaskChild, Option<Task>)>;
 
 /// Which tasks a list has; all conditions hold.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -48,6 +48,8 @@ impl WorkingSet {
             self.batch.stubs.absorb((stub.namespace, stub.id), Some(stub));
         }
         self.steps.absorb(&want.steps, rows.steps, rows.step_totals);
+        self.children.absorb(&want.children, rows.children, rows.child_counts);
+        self.absorb_run_children(want, rows.run_children);
         self.absorb_absences(want);
     }
 
@@ -204,6 +206,7 @@ impl WorkingSet {
         {
             self.index(Some(&row), None);
             self.steps.forget(&(row.namespace, row.id, row.run));
+            self.children.forget(&(row.namespace, row.id, row.run));
         }
     }
 
@@ -224,6 +227,7 @@ impl WorkingSet {
         self.namespaces.forget(|_, _| true);
         self.all_namespaces = false;
         self.steps.clear();
+        self.children.clear();
         self.lanes.clear();
         self.lanes_of.clear();
         self.live.clear();

@@ -6,14 +6,15 @@
 
 mod access;
 mod cache;
+mod children;
 mod mail;
 mod steps;
 mod table;
 mod want;
 
 pub use want::{
-    AgentKey, ChangeSet, Changed, ChangedTask, LaneRef, MailboxRef, MessageRef, PayloadValue, PayloadWrite, Rows,
-    RunRef, StepRef, TaskKey, TaskRef, Want,
+    AgentKey, ChangeSet, Changed, ChangedTask, ChildRef, LaneRef, MailboxRef, MessageRef, PayloadValue, PayloadWrite,
+    Rows, RunRef, StepRef, TaskKey, TaskRef, Want,
 };
 
 use crate::model::{
@@ -41,6 +42,7 @@ pub struct WorkingSet {
     /// Lanes of which the store may have ready tasks that are not here.
     backlog: HashSet<LaneRef>,
     steps: steps::KnownSteps,
+    children: children::KnownChildren,
     lanes: HashMap<LaneRef, Lane>,
     lanes_of: HashSet<NamespaceId>,
     live: HashMap<NamespaceId, i64>,
@@ -69,6 +71,8 @@ struct Batch {
     mailboxes: Table<MailboxRef, Mailbox>,
     /// Messages that wait, without what they say.
     stubs: Table<MessageRef, MessageStub>,
+    /// Children that are to be cancelled when their parents' runs end, as the store has them.
+    run_children: HashMap<RunRef, BTreeSet<TaskId>>,
     /// Tasks that have ended or don't exist: not worth keeping behind the batch.
     passing: Vec<TaskId>,
     changes: ChangeSet,
@@ -119,6 +123,7 @@ struct Marks {
     messages: usize,
     removed_messages: usize,
     steps: usize,
+    children: usize,
 }
 
 impl WorkingSet {
@@ -130,6 +135,7 @@ impl WorkingSet {
         self.batch.mailboxes.keep();
         self.batch.stubs.keep();
         self.steps.keep();
+        self.children.keep();
         self.batch.undo.clear();
         self.batch.marks = Marks::of(&self.batch.changes);
     }
@@ -146,6 +152,7 @@ impl WorkingSet {
         while self.batch.mailboxes.undo_one().is_some() {}
         while self.batch.stubs.undo_one().is_some() {}
         self.steps.roll_back();
+        self.children.roll_back();
         while let Some(undo) = self.batch.undo.pop() {
             self.undo(undo);
         }
@@ -249,6 +256,7 @@ impl WorkingSet {
             self.forget_if_ended(task);
         }
         self.steps.trim();
+        self.children.trim();
     }
 
     /// Forgets everything, after an error: what is here may not be what the store has.
@@ -272,6 +280,7 @@ impl Marks {
             messages: changes.messages.len(),
             removed_messages: changes.removed_messages.len(),
             steps: changes.steps.len(),
+            children: changes.children.len(),
         }
     }
 
@@ -288,5 +297,6 @@ impl Marks {
         changes.messages.truncate(self.messages);
         changes.removed_messages.truncate(self.removed_messages);
         changes.steps.truncate(self.steps);
+        changes.children.truncate(self.children);
     }
 }

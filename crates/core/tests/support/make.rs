@@ -31,6 +31,7 @@ pub fn task(task_type: &str) -> NewTask {
             tags: Default::default(),
             metadata: Default::default(),
             headers: Default::default(),
+            parent: None,
         },
         input: Arc::new(Payload::text("input")),
         on_key_conflict: KeyConflict::UseExisting,

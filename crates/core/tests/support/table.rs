@@ -1,8 +1,8 @@
 //! Rows in memory: answers a wish, applies a change, checks versions. Nothing clever, so that it is obviously right.
 
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, RequestKey, RequestRecord, StateName,
-    StepTotals, Task, TaskId, TaskStep,
+    Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, OnParentEnd, RequestKey, RequestRecord, StateName,
+    StepTotals, Task, TaskChild, TaskId, TaskStep,
 };
 use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, Rows, RunRef, Want};
 use std::collections::BTreeMap;
@@ -22,6 +22,7 @@ pub struct Tables {
     pub mailboxes: BTreeMap<AgentId, Mailbox>,
     pub messages: BTreeMap<(AgentId, i64), Arc<Message>>,
     pub steps: BTreeMap<RunRef, Vec<TaskStep>>,
+    pub children: BTreeMap<RunRef, Vec<TaskChild>>,
 }
 
 impl Tables {
@@ -86,6 +87,19 @@ impl Tables {
             rows.steps.extend(recorded.map(|step| ((*run, key.clone()), step.digest)));
             let bytes = steps.iter().map(|step| step.result.len() as u64).sum();
             rows.step_totals.push((*run, StepTotals { count: steps.len() as u32, bytes }));
+        }
+        for (run, key) in &want.children {
+            let Some(children) = self.children.get(run) else { continue };
+            let found = children.iter().find(|child| child.key == *key);
+            rows.children.extend(found.map(|child| ((*run, key.clone()), child.child)));
+            rows.child_counts.push((*run, children.len() as u32));
+        }
+        for run in &want.run_children {
+            let children = self.children.get(run).into_iter().flatten();
+            for child in children.filter(|child| child.on_parent_end == OnParentEnd::Cancel) {
+                rows.run_children.push((*run, child.child));
+                rows.tasks.extend(self.task(run.0, child.child).filter(Task::is_live));
+            }
         }
         rows
     }
@@ -168,6 +182,15 @@ impl Tables {
             let before = steps.last().map_or(0, |last| last.bytes_so_far);
             assert_eq!(step.bytes_so_far, before + step.result.len() as u64);
             steps.push(step);
+        }
+        for child in changes.children {
+            let parent = self.tasks.get(&child.parent).expect("a child has a parent");
+            assert!(parent.has_children && parent.has_dependents, "a parent knows that its end is to be told");
+            assert!(self.tasks.contains_key(&child.child), "a child is created with its row");
+            let children = self.children.entry((child.namespace, child.parent, child.run)).or_default();
+            assert_eq!(child.ordinal as usize, children.len() + 1, "ordinals have no gaps");
+            assert!(children.iter().all(|other| other.key != child.key), "a key has one child");
+            children.push(child);
         }
     }
 

@@ -6,7 +6,7 @@ use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, N
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
-    AgentFilter, AgentPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
+    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
     Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -176,6 +176,9 @@ impl Store for FaultyStore {
     }
     async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
         self.inner.steps(run, after, limit, max_bytes).await
+    }
+    async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage> {
+        self.inner.children(run, after, limit).await
     }
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
         self.inner.task_events(task, after, limit).await

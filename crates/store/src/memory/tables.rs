@@ -47,6 +47,7 @@ pub(super) struct Tables {
     pub due: BTreeSet<(Timestamp, TaskId, NamespaceId)>,
     pub mail: super::mail::Mail,
     pub steps: super::steps::Steps,
+    pub children: super::children::Children,
 }
 
 pub(super) fn conflict(what: &str, id: impl std::fmt::Display) -> Error {

@@ -3,11 +3,11 @@
 use super::connections::{Connections, Lent, Purpose, statement_timeout};
 use super::convert::Values;
 use super::transaction::PgTransaction;
-use super::{events, forget, list, mail, reads, sample, steps};
+use super::{children, events, forget, list, mail, reads, sample, steps};
 use crate::cluster::Cluster;
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, Result,
-    Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage,
+    NewMail, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
@@ -138,6 +138,10 @@ impl Store for PostgresStore {
 
     async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
         steps::page(&self.shared, run, after, limit, max_bytes).await
+    }
+
+    async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage> {
+        children::page(&self.shared, run, after, limit).await
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {

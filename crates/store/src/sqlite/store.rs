@@ -3,10 +3,10 @@
 use super::lock::Lock;
 use super::readers::Readers;
 use super::writer::{Writer, log_of};
-use super::{events, forget, list, load, mail, reads, steps, upkeep};
+use super::{children, events, forget, list, load, mail, reads, steps, upkeep};
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, Result,
-    Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage,
+    NewMail, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
@@ -89,6 +89,10 @@ impl Store for SqliteStore {
 
     async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
         self.readers.read(async |connection| steps::page(connection, run, after, limit, max_bytes).await).await
+    }
+
+    async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage> {
+        self.readers.read(async |connection| children::page(connection, run, after, limit).await).await
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {

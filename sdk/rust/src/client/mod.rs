@@ -3,6 +3,7 @@
 mod admin;
 mod agents;
 mod call;
+mod children;
 mod messages;
 mod namespaces;
 mod tasks;
