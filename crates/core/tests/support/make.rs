@@ -3,8 +3,9 @@
 use super::{START, World};
 use callboard_core::command::{Attached, Fence, MessageReceipt, Report};
 use callboard_core::model::{
-    Address, AgentId, AgentProfile, Failure, KeyConflict, MessageId, NewMessage, NewStep, NewTask, OnFailure, Payload,
-    Requirements, RetryPolicy, Span, StepKey, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
+    Address, AgentId, AgentProfile, ChildKey, Failure, KeyConflict, MessageId, NewChild, NewMessage, NewStep, NewTask,
+    OnFailure, OnParentEnd, Payload, Requirements, RetryPolicy, Span, StepKey, TaskHandler, TaskId, TaskSpec, Timeouts,
+    Timestamp,
 };
 use callboard_core::rejection::Rejection;
 use callboard_core::{Command, Reply};
@@ -113,6 +114,11 @@ pub fn failure(kind: &str) -> Failure {
 /// A hand-back.
 pub fn rejected() -> Report {
     Report::Rejected { reason: "drain".into() }
+}
+
+/// A child that is cancelled with its parent's run.
+pub fn new_child(name: &str, occurrence: u32, task: NewTask) -> NewChild {
+    NewChild { key: ChildKey { name: name.into(), occurrence }, task, on_parent_end: OnParentEnd::Cancel }
 }
 
 /// A step that is done.

@@ -1,8 +1,8 @@
 //! Rows in memory: answers a wish, applies a change, checks versions. Nothing clever, so that it is obviously right.
 
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, OnParentEnd, RequestKey, RequestRecord, StateName,
-    StepTotals, Task, TaskChild, TaskId, TaskStep,
+    Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, OnParentEnd, RequestKey,
+    RequestRecord, StateName, StepTotals, Task, TaskChild, TaskId, TaskStep,
 };
 use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, Rows, RunRef, Want};
 use std::collections::BTreeMap;
