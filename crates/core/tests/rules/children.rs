@@ -357,3 +357,16 @@ fn a_child_that_was_forgotten_is_not_created_again() {
         assert_eq!(w.report(id, completed("done")), Ok(StateName::Completed));
     });
 }
+
+/// The end of the one takes the other with it, which is to be lost next.
+#[test]
+fn an_agent_that_is_lost_may_have_had_parent_and_child() {
+    in_every_mode(|mut w| {
+        let agent = w.attach("worker", 2);
+        let id = w.run_task(task_with("parent", |new| new.spec.retry_policy.max_attempts = 1));
+        let child = child(&mut w, id, "search", 0).task;
+        w.dispatch();
+        w.end_session(&agent);
+        assert_eq!((w.state(id), w.state(child)), (StateName::Failed, StateName::Cancelled));
+    });
+}

@@ -3,9 +3,9 @@
 use callboard_core::Settings;
 use callboard_core::model::task::{ClaimLease, Closed, ClosedBy, Progress, TaskState, Waiting};
 use callboard_core::model::{
-    Agent, AgentId, AgentProfile, ChildKey, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, Lease, LeaseToken, Link,
-    Namespace, NamespaceId, NamespaceSettings, OnFailure, ParentLink, Payload, Priority, Requirements, RetryPolicy, Session, Span,
-    StateName, Task, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
+    Agent, AgentId, AgentProfile, ChildKey, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, Lease, LeaseToken,
+    Link, Namespace, NamespaceId, NamespaceSettings, OnFailure, ParentLink, Payload, Priority, Requirements,
+    RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
 };
 use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, PayloadWrite, Rows, TaskRef, Want};
 use callboard_store::{Result, Store};
