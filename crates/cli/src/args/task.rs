@@ -36,6 +36,8 @@ pub enum TaskCommand {
     History(HistoryArgs),
     /// Show what a task's handler recorded of its work: its durable steps.
     Steps(StepsArgs),
+    /// List the children that a task's handler created.
+    Children(ChildrenArgs),
 }
 
 /// A task to be created.
@@ -303,6 +305,16 @@ pub struct HistoryArgs {
 #[derive(Args, Debug)]
 pub struct StepsArgs {
     /// The task's id or short id.
+    pub id: String,
+    /// Of this run, from 1; without it of the latest.
+    #[arg(long, value_name = "RUN", value_parser = clap::value_parser!(i32).range(1..))]
+    pub run: Option<i32>,
+}
+
+/// Whose children.
+#[derive(Args, Debug)]
+pub struct ChildrenArgs {
+    /// The parent's id or short id.
     pub id: String,
     /// Of this run, from 1; without it of the latest.
     #[arg(long, value_name = "RUN", value_parser = clap::value_parser!(i32).range(1..))]

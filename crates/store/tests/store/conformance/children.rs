@@ -185,7 +185,7 @@ pub async fn children_of_a_live_parent_stay(fixture: Fixture) {
     assert!(fixture.store.task(of_both).await.unwrap().is_some());
     assert_eq!(forget(&fixture, &[parent]).await, 1, "a parent goes before its children");
     assert_eq!(forget(&fixture, &[of_both]).await, 0);
-    let live = fixture.load_one(1).await;
+    let live = fixture.task(task_id(1)).await.unwrap();
     fixture.save(tasks([changed(&step(&live, completed(15)))])).await;
     assert_eq!(forget(&fixture, &[of_both]).await, 1);
 }
