@@ -3,7 +3,8 @@
 pub use crate::effect::{Effect, SessionEnd, StopReason};
 use crate::model::{
     AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId, NamespaceSettings,
-    NewMessage, NewStep, NewTask, OutputBatch, Payload, Priority, Progress, Span, StateName, Task, TaskId, Timestamp,
+    NewChild, NewMessage, NewStep, NewTask, OutputBatch, Payload, Priority, Progress, Span, StateName, Task, TaskId,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -145,6 +146,13 @@ pub enum Command {
     CreateTasks {
         /// What they are.
         tasks: Vec<NewTask>,
+    },
+    /// A child of a task that is leased, or the one that is there.
+    CreateChild {
+        /// The parent, and what proves that whoever asks has it.
+        fence: Fence,
+        /// The child.
+        child: Box<NewChild>,
     },
     /// The end of a task, whatever it does.
     CancelTask {

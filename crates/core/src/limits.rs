@@ -38,6 +38,16 @@ pub const MAX_STEPS: u32 = 1_000;
 pub const MAX_STEP_BYTES: u64 = 16 << 20;
 /// The longest name of a step, in bytes.
 pub const MAX_STEP_NAME: usize = 128;
+/// The most children that a run creates.
+pub const MAX_CHILDREN: u32 = 1_000;
+/// How deep children stand below a task that is nobody's child.
+pub const MAX_CHILD_DEPTH: u32 = 32;
+/// The longest name of a child, in bytes.
+pub const MAX_CHILD_NAME: usize = 128;
+/// The most headers of a task.
+pub const MAX_HEADERS: usize = 32;
+/// The most bytes that a task's headers have.
+pub const MAX_HEADER_BYTES: usize = 8 << 10;
 /// The most steps that one heartbeat of a claimed task records.
 pub const MAX_HEARTBEAT_STEPS: usize = 100;
 /// The most bytes of output that a run has, over all its attempts.

@@ -60,6 +60,7 @@ fn create() -> Envelope {
         tags: Default::default(),
         metadata: Default::default(),
         headers: Default::default(),
+        parent: None,
     };
     let task = NewTask {
         spec,

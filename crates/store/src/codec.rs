@@ -3,7 +3,8 @@
 use crate::{Error, Result};
 use callboard_core::model::task::{Closed, Progress, TaskState};
 use callboard_core::model::{
-    AgentId, Content, LaneId, NamespaceId, OnFailure, Payload, StateName, Task, TaskId, TaskSpec, Timestamp,
+    AgentId, Content, LaneId, NamespaceId, OnFailure, OnParentEnd, Payload, StateName, Task, TaskId, TaskSpec,
+    Timestamp,
 };
 use callboard_core::working_set::{PayloadValue, PayloadWrite, TaskRef};
 use serde::de::DeserializeOwned;
@@ -68,6 +69,23 @@ pub fn on_failure_of(code: i64) -> Result<OnFailure> {
         0 => Ok(OnFailure::Skip),
         1 => Ok(OnFailure::Fail),
         _ => Err(Error::Corrupt(format!("there is no dependency policy {code}"))),
+    }
+}
+
+/// The number of what becomes of a child.
+pub fn on_parent_end_code(on_parent_end: OnParentEnd) -> i64 {
+    match on_parent_end {
+        OnParentEnd::Cancel => 0,
+        OnParentEnd::Detach => 1,
+    }
+}
+
+/// What a number says of a child.
+pub fn on_parent_end_of(code: i64) -> Result<OnParentEnd> {
+    match code {
+        0 => Ok(OnParentEnd::Cancel),
+        1 => Ok(OnParentEnd::Detach),
+        _ => Err(Error::Corrupt(format!("there is nothing {code} that becomes of a child"))),
     }
 }
 
@@ -145,6 +163,10 @@ struct TaskData<'a> {
     dependencies: u32,
     #[serde(skip_serializing_if = "is_false")]
     dependents: bool,
+    /// It has dependents and no children. A version that knows no children keeps the former and drops this: then its children are
+    /// looked for, though it may have none.
+    #[serde(skip_serializing_if = "is_false")]
+    childless: bool,
     #[serde(skip_serializing_if = "is_false")]
     releasing: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,6 +198,8 @@ struct OwnedTaskData {
     #[serde(default)]
     dependents: bool,
     #[serde(default)]
+    childless: bool,
+    #[serde(default)]
     releasing: bool,
     started: Option<Timestamp>,
     last_event: i64,
@@ -205,6 +229,7 @@ pub fn task_data(task: &Task) -> Result<String> {
         checkpoint: task.has_checkpoint,
         dependencies: task.dependencies,
         dependents: task.has_dependents,
+        childless: task.has_dependents && !task.has_children,
         releasing: task.releasing,
         started: task.started_at,
         last_event: task.last_event,
@@ -234,6 +259,7 @@ pub fn task(columns: TaskColumns, data: &str, spec: &str) -> Result<Task> {
         has_checkpoint: data.checkpoint,
         dependencies: data.dependencies,
         has_dependents: data.dependents,
+        has_children: data.dependents && !data.childless,
         releasing: data.releasing,
         created_by: columns.created_by.into(),
         created_at: columns.created_at,

@@ -17,8 +17,8 @@ pub mod sqlite;
 
 pub use error::{Error, Result};
 pub use read::{
-    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, LaneDepth, MailDepth,
-    MailPage, NewMail, OutputPage, Sample, SavedPayload, StepPage, TaskFilter, TaskPage, TaskView,
+    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, LaneDepth,
+    MailDepth, MailPage, NewMail, OutputPage, Sample, SavedPayload, StepPage, TaskFilter, TaskPage, TaskView,
 };
 
 use async_trait::async_trait;
@@ -79,6 +79,9 @@ pub trait Store: Send + Sync + 'static {
     /// The chunks of a run's output that end behind `offset`, in their order, until they pass the byte `offset` + `max_bytes` (at
     /// least one is given) or reach `limit`.
     async fn output(&self, run: RunRef, offset: u64, limit: usize, max_bytes: usize) -> Result<OutputPage>;
+
+    /// Children of a run by their ordinals, behind `after` (0: from the first), at most so many.
+    async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage>;
 
     /// Events of a task behind a sequence number, in order.
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>>;

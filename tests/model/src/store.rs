@@ -280,6 +280,7 @@ impl Rules {
             has_checkpoint: false,
             dependencies: 0,
             has_dependents: false,
+            has_children: false,
             releasing: false,
             created_by: "model".into(),
             created_at: NOON,
@@ -400,6 +401,7 @@ fn spec(max_attempts: u8) -> TaskSpec {
         tags: Default::default(),
         metadata: Default::default(),
         headers: Default::default(),
+        parent: None,
     }
 }
 

@@ -38,6 +38,8 @@ pub enum TaskCommand {
     Steps(StepsArgs),
     /// Write what a task's handler gives while it works: its output.
     Output(OutputArgs),
+    /// List the children that a task's handler created.
+    Children(ChildrenArgs),
 }
 
 /// A task to be created.
@@ -325,6 +327,16 @@ pub struct OutputArgs {
     /// Go on with what comes, until the run has ended.
     #[arg(long, short = 'f')]
     pub follow: bool,
+}
+
+/// Whose children.
+#[derive(Args, Debug)]
+pub struct ChildrenArgs {
+    /// The parent's id or short id.
+    pub id: String,
+    /// Of this run, from 1; without it of the latest.
+    #[arg(long, value_name = "RUN", value_parser = clap::value_parser!(i32).range(1..))]
+    pub run: Option<i32>,
 }
 
 /// What to do when a live task has the same key.

@@ -1,7 +1,7 @@
 //! The names of enum values: those of the protocol, in small letters and without their prefix.
 
 use callboard::v1::{
-    AgentState, DependencyFailureAction, EventType, KeyConflictPolicy, Priority, TaskState, WaitReason,
+    AgentState, DependencyFailureAction, EventType, KeyConflictPolicy, ParentEndAction, Priority, TaskState, WaitReason,
 };
 
 /// `TASK_STATE_COMPLETED` is `completed`. A value that this version doesn't know is its number.
@@ -30,6 +30,8 @@ name_of! {
     key_conflict_policy: KeyConflictPolicy, "KEY_CONFLICT_POLICY_";
     /// The name of what becomes of a dependent.
     dependency_failure_action: DependencyFailureAction, "DEPENDENCY_FAILURE_ACTION_";
+    /// The name of what becomes of a child.
+    parent_end_action: ParentEndAction, "PARENT_END_ACTION_";
     /// The name of a kind of event.
     event_type: EventType, "EVENT_TYPE_";
     /// The name of an agent's state.

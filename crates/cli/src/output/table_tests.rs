@@ -129,3 +129,27 @@ fn the_steps_of_a_run() {
     ];
     assert_eq!(table.lines().collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn the_children_of_a_run() {
+    let task = Task {
+        spec: Some(TaskSpec { r#type: "search".into(), ..TaskSpec::default() }),
+        state: TaskState::Completed.into(),
+        ..Task::default()
+    };
+    let child = |ordinal, occurrence, task| Child {
+        name: "fe\u{1b}tch".into(),
+        occurrence,
+        ordinal,
+        on_parent_end: 1 + occurrence,
+        task,
+        task_id: "0198c0de-0000-7000-8000-00000000000a".into(),
+    };
+    let table = children(&[child(1, 0, Some(task)), child(2, 1, None)], PLAIN).trim_fmt();
+    let expected = [
+        "#  CHILD      ID        TYPE    STATE      PARENT'S END",
+        "1  fe\u{fffd}tch     0000000a  search  completed  cancel",
+        "2  fe\u{fffd}tch (1) 0000000a  -       forgotten  detach",
+    ];
+    assert_eq!(table.lines().collect::<Vec<_>>(), expected);
+}

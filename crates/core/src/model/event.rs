@@ -49,12 +49,15 @@ pub enum EventKind {
         /// The agent's name.
         agent: Arc<str>,
     },
-    /// The handler saved a checkpoint, or recorded a step. One kind, since it is in rows: a version that knows no steps reads it
-    /// as a checkpoint, and not as damage.
+    /// The handler saved a checkpoint, recorded a step or created a child. One kind, since it is in rows: a version that knows no
+    /// steps or no children reads it as a checkpoint, and not as damage.
     Checkpointed {
         /// Which step it recorded; none: it was a checkpoint.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<StepKey>,
+        /// Which child it created; none: it created none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        child: Option<TaskId>,
     },
     /// The attempt was handed back; it doesn't count.
     HandedBack {

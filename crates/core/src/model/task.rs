@@ -1,5 +1,6 @@
 //! The task: what is asked, and where it is in its life.
 
+use super::child::ParentLink;
 use super::id::{AgentId, LaneId, LeaseToken, NamespaceId, TaskId};
 use super::payload::Payload;
 use super::spec::{TaskSpec, rank};
@@ -45,8 +46,10 @@ pub struct Task {
     pub has_checkpoint: bool,
     /// How many tasks it depends on.
     pub dependencies: u32,
-    /// Others depend on it.
+    /// Others depend on it, or it may have children: its end is to be told.
     pub has_dependents: bool,
+    /// Its run may have children. Then `has_dependents` is set, too.
+    pub has_children: bool,
     /// It has ended, and not all that depend on it know yet.
     pub releasing: bool,
     /// Who created it.
@@ -347,6 +350,11 @@ impl Task {
     /// Whether it has not ended.
     pub fn is_live(&self) -> bool {
         !self.state.name().is_final()
+    }
+
+    /// Whose child it is, if it is one.
+    pub fn parent(&self) -> Option<&ParentLink> {
+        self.spec.parent.as_deref()
     }
 
     /// Whether the latest attempt is the first of its run: then the run has recorded nothing before it.

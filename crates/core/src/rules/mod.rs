@@ -2,6 +2,7 @@
 
 mod agents;
 mod attempt;
+mod children;
 mod claim;
 mod create;
 mod end;
@@ -59,6 +60,7 @@ impl Step<'_, '_> {
             Command::CreateNamespace { .. } | Command::Dispatch { .. } => Ok(Reply::Done),
             Command::UpdateNamespace { settings } => Ok(self.update_namespace(settings)),
             Command::CreateTasks { tasks } => self.create_tasks(tasks),
+            Command::CreateChild { fence, child } => self.create_child(*fence, child),
             Command::CancelTask { task, reason } => self.cancel_task(*task, reason),
             Command::RetryTask { task } => self.retry_task(*task),
             Command::HoldTask { task, reason } => self.hold_task(*task, reason),

@@ -176,7 +176,7 @@ impl Step<'_, '_> {
         if let Some(checkpoint) = checkpoint {
             task.has_checkpoint = true;
             self.ws.add_payload((task.namespace, task.id), PayloadValue::Checkpoint(checkpoint.clone()));
-            self.tell(task, EventKind::Checkpointed { step: None });
+            self.tell(task, EventKind::Checkpointed { step: None, child: None });
         }
         self.write(task);
         Ok(())
@@ -203,7 +203,7 @@ impl Step<'_, '_> {
     }
 
     /// Refuses what is not of the current attempt, or not by its holder.
-    fn check_fence(&self, task: &Task, fence: Fence, reporter: Reporter) -> Ruled<()> {
+    pub(super) fn check_fence(&self, task: &Task, fence: Fence, reporter: Reporter) -> Ruled<()> {
         let stale = || Rejection::stale_attempt(task.id, fence.attempt, task.attempt, task.state.name());
         let lease = task.state.lease().ok_or_else(stale)?;
         let planted = self.cx.settings.planted;

@@ -115,6 +115,8 @@ impl Step<'_, '_> {
                 self.end_attempt(&mut task, end)?;
             }
         }
+        // One that was lost may have taken children with it.
+        kept.retain(|fence| self.ws.loaded_task(fence.task).is_some_and(|task| task.state.lease().is_some()));
         Ok(kept)
     }
 
@@ -198,6 +200,10 @@ impl Step<'_, '_> {
         self.ws.want_leases(self.namespace.id, agent)?;
         for id in self.ws.leases(agent).collect::<Vec<TaskId>>() {
             let mut task: Task = self.task(id)?;
+            // One that was lost before took its children with it.
+            if task.state.lease().is_none() {
+                continue;
+            }
             self.stop_attempt(&task, StopReason::LeaseLost, reason);
             self.end_attempt(&mut task, AttemptEnd::Lost { reason: reason.to_owned() })?;
         }

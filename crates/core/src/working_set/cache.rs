@@ -49,6 +49,8 @@ impl WorkingSet {
         }
         self.steps.absorb(&want.steps, rows.steps, rows.step_totals);
         self.output.absorb(&want.output, rows.output);
+        self.children.absorb(&want.children, rows.children, rows.child_counts);
+        self.absorb_run_children(want, rows.run_children);
         self.absorb_absences(want);
     }
 
@@ -206,6 +208,7 @@ impl WorkingSet {
             self.index(Some(&row), None);
             self.steps.forget(&(row.namespace, row.id, row.run));
             self.output.forget(&(row.namespace, row.id, row.run));
+            self.children.forget(&(row.namespace, row.id, row.run));
         }
     }
 
@@ -227,6 +230,7 @@ impl WorkingSet {
         self.all_namespaces = false;
         self.steps.clear();
         self.output.clear();
+        self.children.clear();
         self.lanes.clear();
         self.lanes_of.clear();
         self.live.clear();

@@ -6,6 +6,7 @@
 
 mod access;
 mod cache;
+mod children;
 mod mail;
 mod output;
 mod steps;
@@ -13,8 +14,8 @@ mod table;
 mod want;
 
 pub use want::{
-    AgentKey, ChangeSet, Changed, ChangedTask, LaneRef, MailboxRef, MessageRef, PayloadValue, PayloadWrite, Rows,
-    RunRef, StepRef, TaskKey, TaskRef, Want,
+    AgentKey, ChangeSet, Changed, ChangedTask, ChildRef, LaneRef, MailboxRef, MessageRef, PayloadValue, PayloadWrite,
+    Rows, RunRef, StepRef, TaskKey, TaskRef, Want,
 };
 
 use crate::model::{
@@ -43,6 +44,7 @@ pub struct WorkingSet {
     backlog: HashSet<LaneRef>,
     steps: steps::KnownSteps,
     output: output::KnownOutput,
+    children: children::KnownChildren,
     lanes: HashMap<LaneRef, Lane>,
     lanes_of: HashSet<NamespaceId>,
     live: HashMap<NamespaceId, i64>,
@@ -71,6 +73,8 @@ struct Batch {
     mailboxes: Table<MailboxRef, Mailbox>,
     /// Messages that wait, without what they say.
     stubs: Table<MessageRef, MessageStub>,
+    /// Children that are to be cancelled when their parents' runs end, as the store has them.
+    run_children: HashMap<RunRef, BTreeSet<TaskId>>,
     /// Tasks that have ended or don't exist: not worth keeping behind the batch.
     passing: Vec<TaskId>,
     changes: ChangeSet,
@@ -122,6 +126,7 @@ struct Marks {
     removed_messages: usize,
     steps: usize,
     output: usize,
+    children: usize,
 }
 
 impl WorkingSet {
@@ -134,6 +139,7 @@ impl WorkingSet {
         self.batch.stubs.keep();
         self.steps.keep();
         self.output.keep();
+        self.children.keep();
         self.batch.undo.clear();
         self.batch.marks = Marks::of(&self.batch.changes);
     }
@@ -151,6 +157,7 @@ impl WorkingSet {
         while self.batch.stubs.undo_one().is_some() {}
         self.steps.roll_back();
         self.output.roll_back();
+        self.children.roll_back();
         while let Some(undo) = self.batch.undo.pop() {
             self.undo(undo);
         }
@@ -255,6 +262,7 @@ impl WorkingSet {
         }
         self.steps.trim();
         self.output.trim();
+        self.children.trim();
     }
 
     /// Forgets everything, after an error: what is here may not be what the store has.
@@ -279,6 +287,7 @@ impl Marks {
             removed_messages: changes.removed_messages.len(),
             steps: changes.steps.len(),
             output: changes.output.len(),
+            children: changes.children.len(),
         }
     }
 
@@ -296,5 +305,6 @@ impl Marks {
         changes.removed_messages.truncate(self.removed_messages);
         changes.steps.truncate(self.steps);
         changes.output.truncate(self.output);
+        changes.children.truncate(self.children);
     }
 }

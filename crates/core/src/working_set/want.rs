@@ -1,9 +1,9 @@
 //! What passes between the working set and a store: wishes, rows, changes.
 
 use crate::model::{
-    Agent, AgentId, Edge, Event, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
-    NamespaceId, OutputChunk, OutputTotals, Payload, RequestKey, RequestRecord, StepKey, StepTotals, Task, TaskId,
-    TaskStep,
+    Agent, AgentId, ChildKey, Edge, Event, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
+    NamespaceId, OutputChunk, OutputTotals, Payload, RequestKey, RequestRecord, StepKey, StepTotals, Task, TaskChild,
+    TaskId, TaskStep,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,6 +20,8 @@ pub type TaskRef = (NamespaceId, TaskId);
 pub type RunRef = (NamespaceId, TaskId, u32);
 /// A step of a run.
 pub type StepRef = (RunRef, StepKey);
+/// A child of a run.
+pub type ChildRef = (RunRef, ChildKey);
 /// An agent's mailbox, with its namespace.
 pub type MailboxRef = (NamespaceId, AgentId);
 /// A message, with its namespace.
@@ -63,6 +65,11 @@ pub struct Want {
     pub steps: BTreeSet<StepRef>,
     /// What the output of runs has come to. Their tasks are loaded before them.
     pub output: BTreeSet<RunRef>,
+    /// Children of runs, and how many each of those runs has in all. The parents are loaded before them.
+    pub children: BTreeSet<ChildRef>,
+    /// All children of these runs that are cancelled when they end, with the tasks of those that are live. The parents are loaded
+    /// before them.
+    pub run_children: BTreeSet<RunRef>,
 }
 
 impl Want {
@@ -96,6 +103,8 @@ impl Want {
         self.messages.extend(other.messages);
         self.steps.extend(other.steps);
         self.output.extend(other.output);
+        self.children.extend(other.children);
+        self.run_children.extend(other.run_children);
     }
 }
 
@@ -134,6 +143,12 @@ pub struct Rows {
     pub step_totals: Vec<(RunRef, StepTotals)>,
     /// What the output of wanted runs has come to; one without any may be left out.
     pub output: Vec<(RunRef, OutputTotals)>,
+    /// Children.
+    pub children: Vec<(ChildRef, TaskId)>,
+    /// How many children the runs of wanted children have; one that has none may be left out.
+    pub child_counts: Vec<(RunRef, u32)>,
+    /// Children that are cancelled when their parents' runs end.
+    pub run_children: Vec<(RunRef, TaskId)>,
 }
 
 /// A row that changes: what it is to be, and the version that it must have before (0: it must not exist).
@@ -182,6 +197,8 @@ pub struct ChangeSet {
     pub steps: Vec<TaskStep>,
     /// Output that was given, in order for each run.
     pub output: Vec<OutputChunk>,
+    /// Children that were created, in order for each run.
+    pub children: Vec<TaskChild>,
 }
 
 impl ChangeSet {
@@ -204,6 +221,7 @@ impl ChangeSet {
             && self.removed_messages.is_empty()
             && self.steps.is_empty()
             && self.output.is_empty()
+            && self.children.is_empty()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What must be true of the rows behind every command.
 
 use crate::support::table::Tables;
-use callboard_core::model::{AgentId, LaneKey, StateName, Task, TaskState};
+use callboard_core::model::{AgentId, LaneKey, OnParentEnd, StateName, Task, TaskState};
 use std::collections::BTreeSet;
 
 /// Checks the rows, and the step from those before.
@@ -24,6 +24,9 @@ pub fn check(before: &Tables, after: &Tables) {
         let source = &after.tasks[&edge.source];
         assert!(source.has_dependents, "the source of an edge that waits knows it");
         assert!(source.is_live() || source.releasing, "whoever waits for {} would wait for ever", source.id);
+    }
+    for task in after.tasks.values() {
+        children(task, before, after);
     }
     for agent in after.agents.values() {
         let leased = |tables: &Tables, id: AgentId| tables.leased_to(id).count();
@@ -54,6 +57,27 @@ fn one_task(task: &Task, tables: &Tables) {
     }
     if task.state.name() == StateName::Failed {
         assert!(tables.payloads.contains_key(&(task.id, "failure")));
+    }
+}
+
+/// Each is a task that knows its parent, or somebody else's by its key. When a run has ended, and all are told, none lives that was
+/// to end with it.
+fn children(parent: &Task, before: &Tables, after: &Tables) {
+    let run = (parent.namespace, parent.id, parent.run);
+    let children = after.children.get(&run).map_or(&[][..], Vec::as_slice);
+    let is_told = |tables: &Tables| tables.tasks.get(&parent.id).is_some_and(|task| !task.is_live() && !task.releasing);
+    let was_told_now = is_told(after) && !is_told(before);
+    for row in children {
+        let child = &after.tasks[&row.child];
+        let own =
+            child.parent().is_some_and(|link| (link.task, link.run, &link.key) == (row.parent, row.run, &row.key));
+        assert!(own || row.on_parent_end == OnParentEnd::Detach, "a child of a run knows it");
+        let stops = !child.is_live() || matches!(&child.state, TaskState::Running { cancelling: Some(_), .. });
+        assert!(
+            !was_told_now || row.on_parent_end == OnParentEnd::Detach || stops,
+            "{} outlives its parent",
+            row.child
+        );
     }
 }
 

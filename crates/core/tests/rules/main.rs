@@ -5,6 +5,7 @@
 mod adopting;
 mod batches;
 mod cancelling;
+mod children;
 mod claims;
 mod dependencies;
 mod dispatching;

@@ -204,7 +204,7 @@ fn a_step_is_heard() {
     });
 }
 
-/// As the version before steps has it in rows.
+/// As a version before steps and children has it in rows.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Before {
@@ -212,11 +212,13 @@ enum Before {
 }
 
 #[test]
-fn a_version_without_steps_reads_the_event_of_one_as_a_checkpoint() {
-    for step in [None, Some(step("fetch", 2, "").key)] {
-        let written = serde_json::to_string(&EventKind::Checkpointed { step }).unwrap();
+fn a_version_without_steps_and_children_reads_their_events_as_checkpoints() {
+    let child = TaskId(uuid::Uuid::from_u128(7));
+    for (step, child) in [(None, None), (Some(step("fetch", 2, "").key), None), (None, Some(child))] {
+        let written = serde_json::to_string(&EventKind::Checkpointed { step, child }).unwrap();
         assert_eq!(serde_json::from_str::<Before>(&written).unwrap(), Before::Checkpointed, "{written}");
     }
     let before = serde_json::to_string(&Before::Checkpointed).unwrap();
-    assert_eq!(serde_json::from_str::<EventKind>(&before).unwrap(), EventKind::Checkpointed { step: None });
+    let read = serde_json::from_str::<EventKind>(&before).unwrap();
+    assert_eq!(read, EventKind::Checkpointed { step: None, child: None });
 }

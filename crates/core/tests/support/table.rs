@@ -1,8 +1,8 @@
 //! Rows in memory: answers a wish, applies a change, checks versions. Nothing clever, so that it is obviously right.
 
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, OutputChunk, OutputTotals, RequestKey,
-    RequestRecord, StateName, StepTotals, Task, TaskId, TaskStep,
+    Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, OnParentEnd, OutputChunk,
+    OutputTotals, RequestKey, RequestRecord, StateName, StepTotals, Task, TaskChild, TaskId, TaskStep,
 };
 use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, Rows, RunRef, Want};
 use std::collections::BTreeMap;
@@ -23,6 +23,7 @@ pub struct Tables {
     pub messages: BTreeMap<(AgentId, i64), Arc<Message>>,
     pub steps: BTreeMap<RunRef, Vec<TaskStep>>,
     pub output: BTreeMap<RunRef, Vec<OutputChunk>>,
+    pub children: BTreeMap<RunRef, Vec<TaskChild>>,
 }
 
 impl Tables {
@@ -91,6 +92,19 @@ impl Tables {
         for run in &want.output {
             let last = self.output.get(run).and_then(|chunks| chunks.last());
             rows.output.extend(last.map(|last| (*run, OutputTotals::with(last))));
+        }
+        for (run, key) in &want.children {
+            let Some(children) = self.children.get(run) else { continue };
+            let found = children.iter().find(|child| child.key == *key);
+            rows.children.extend(found.map(|child| ((*run, key.clone()), child.child)));
+            rows.child_counts.push((*run, children.len() as u32));
+        }
+        for run in &want.run_children {
+            let children = self.children.get(run).into_iter().flatten();
+            for child in children.filter(|child| child.on_parent_end == OnParentEnd::Cancel) {
+                rows.run_children.push((*run, child.child));
+                rows.tasks.extend(self.task(run.0, child.child).filter(Task::is_live));
+            }
         }
         rows
     }
@@ -182,6 +196,16 @@ impl Tables {
             assert!(chunk.attempt >= before.attempt, "attempts follow each other");
             assert_eq!(chunk.attempt_bytes, before.of_attempt(chunk.attempt) + chunk.data.len() as u64);
             chunks.push(chunk);
+        }
+        for child in changes.children {
+            let parent = self.tasks.get(&child.parent).expect("a child has a parent");
+            let knows = parent.has_children || parent.run > child.run;
+            assert!(knows && parent.has_dependents, "a parent knows that its end is to be told");
+            assert!(self.tasks.contains_key(&child.child), "a child is created with its row");
+            let children = self.children.entry((child.namespace, child.parent, child.run)).or_default();
+            assert_eq!(child.ordinal as usize, children.len() + 1, "ordinals have no gaps");
+            assert!(children.iter().all(|other| other.key != child.key), "a key has one child");
+            children.push(child);
         }
     }
 

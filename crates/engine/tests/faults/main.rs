@@ -84,6 +84,7 @@ fn create(description: &str, request_id: Option<&str>) -> Envelope {
         tags: Default::default(),
         metadata: Default::default(),
         headers: Default::default(),
+        parent: None,
     };
     let task = NewTask {
         spec,

@@ -179,6 +179,7 @@ fn task() -> NewTask {
             tags: Default::default(),
             metadata: Default::default(),
             headers: Default::default(),
+            parent: None,
         },
         input: Arc::new(Payload::text("")),
         on_key_conflict: KeyConflict::UseExisting,

@@ -1,6 +1,6 @@
 //! Tasks.
 
-use super::{namespace, payload, some, task_id, time};
+use super::{child, namespace, payload, some, task_id, time};
 use callboard_core::command::TaskReceipt;
 use callboard_core::model::{
     Edge, KeyConflict, NamespaceSettings, NewTask, NotBefore, OnFailure, Payload, Priority, Requirements, StateName,
@@ -52,6 +52,7 @@ pub(crate) fn new_task(
             tags: message.tags.into_iter().collect(),
             metadata: message.metadata,
             headers: message.headers,
+            parent: None,
         },
     };
     faults.new_task(at, &new, now);
@@ -265,7 +266,7 @@ pub(crate) fn to_task(task: &Task, namespace: &str) -> v1::Task {
         next_at: next_at.map(time::to_timestamp),
         created_by: task.created_by.to_string(),
         version: task.version,
-        parent: None,
+        parent: task.parent().map(child::to_parent_link),
         paused_for: v1::PauseReason::Unspecified.into(),
     }
 }

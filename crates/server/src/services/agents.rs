@@ -285,7 +285,8 @@ impl AgentService for Agents {
         Ok(Response::new(v1::RemoveAgentResponse {}))
     }
 
-    async fn create_child(&self, _: Request<v1::CreateChildRequest>) -> Answer<v1::CreateChildResponse> {
-        Err(tonic::Status::unimplemented("not yet"))
+    async fn create_child(&self, request: Request<v1::CreateChildRequest>) -> Answer<v1::CreateChildResponse> {
+        let (principal, request) = open(request)?;
+        super::children::create(&self.0, principal, request).await.map(Response::new)
     }
 }

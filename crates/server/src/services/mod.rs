@@ -3,6 +3,7 @@
 mod admin;
 mod agents;
 mod attach;
+mod children;
 mod messages;
 mod namespaces;
 mod output;

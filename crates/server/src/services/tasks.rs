@@ -123,7 +123,7 @@ fn ended_task(ended: &Ended, namespace: &str) -> v1::Task {
 }
 
 /// Why a single task was refused. The rules know only batches; the caller has one field, `task`.
-fn of_single(mut error: Error) -> Status {
+pub(super) fn of_single(mut error: Error) -> Status {
     if let Error::Rejected(rejection) = &mut error {
         let fields = rejection.fields.iter_mut().map(|violation| &mut violation.field);
         for path in fields.chain([&mut rejection.message]) {
@@ -428,8 +428,9 @@ impl TaskService for Tasks {
         super::watch::watch(&self.0, request).await.map(Response::new)
     }
 
-    async fn list_children(&self, _: Request<v1::ListChildrenRequest>) -> Answer<v1::ListChildrenResponse> {
-        Err(Status::unimplemented("not yet"))
+    async fn list_children(&self, request: Request<v1::ListChildrenRequest>) -> Answer<v1::ListChildrenResponse> {
+        let (_, request) = open(request)?;
+        super::children::list(&self.0, request).await.map(Response::new)
     }
 
     async fn list_output(&self, request: Request<v1::ListOutputRequest>) -> Answer<v1::ListOutputResponse> {

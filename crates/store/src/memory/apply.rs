@@ -43,6 +43,7 @@ impl Tables {
         }
         self.steps.apply(changes)?;
         self.output.apply(changes)?;
+        self.children.apply(changes)?;
         self.mail.apply(changes)
     }
 
@@ -137,6 +138,7 @@ impl Tables {
         self.mail.restore(&committed.mail, changes);
         self.steps.restore(&committed.steps, changes);
         self.output.restore(&committed.output, changes);
+        self.children.restore(&committed.children, changes);
         self.truncate_events(committed.last_event);
     }
 

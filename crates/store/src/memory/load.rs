@@ -21,6 +21,7 @@ impl Tables {
         }
         rows.requests = want.requests.iter().filter_map(|key| self.requests.get(key).cloned()).collect();
         self.load_edges(want, &mut rows, &mut tasks);
+        self.load_run_children(want, &mut rows, &mut tasks);
         for namespace in &want.lanes {
             rows.lanes.extend(self.lanes.values().filter(|lane| lane.namespace == *namespace).cloned());
         }
@@ -35,6 +36,7 @@ impl Tables {
         self.mail.load(want, &mut rows);
         self.steps.load(want, &mut rows);
         self.output.load(want, &mut rows);
+        self.children.load(want, &mut rows);
         rows
     }
 

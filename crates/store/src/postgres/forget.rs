@@ -31,7 +31,8 @@ const ENDED: &str = concat!(
     horizon!(),
     " ORDER BY token, position LIMIT $4"
 );
-/// Tasks that have ended for good.
+/// Tasks that have ended for good, and whose parents live no more, as far as the newest of them tell: a live parent may ask for its
+/// children again.
 macro_rules! eligible {
     ($columns:literal, $more:literal) => {
         concat!(
@@ -39,7 +40,9 @@ macro_rules! eligible {
             $columns,
             " FROM tasks AS t JOIN unnest($1::bigint[], $2::uuid[]) AS v (namespace, id) ON t.namespace = v.namespace AND t.id = v.id \
              WHERE NOT t.live AND t.wake_at IS NULL AND coalesce((SELECT e.at FROM events AS e \
-             WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= $3",
+             WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= $3 \
+             AND NOT EXISTS (SELECT 1 FROM (SELECT c.task FROM children AS c WHERE c.namespace = t.namespace AND c.child = t.id \
+             ORDER BY c.task DESC LIMIT 500) AS few JOIN tasks AS p ON p.namespace = t.namespace AND p.id = few.task WHERE p.live)",
             $more,
             " ORDER BY t.namespace, t.id"
         )

@@ -75,6 +75,7 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> 
     drop_free_keys(&mut rows, &found);
     let mut second = BTreeSet::new();
     load_edges(transaction, want, &mut rows, &mut second).await?;
+    super::children::load_of_runs(transaction, want, &mut rows, &mut second).await?;
     load_ready(transaction, want, &mut rows, &mut second).await?;
     second.retain(|task| !first.contains(task));
     found.append(&mut load_tasks(transaction, &second).await?);
@@ -84,6 +85,7 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> 
     super::mail::load(transaction, want, &mut rows).await?;
     super::steps::load(transaction, want, &mut rows).await?;
     super::output::load(transaction, want, &mut rows).await?;
+    super::children::load(transaction, want, &mut rows).await?;
     Ok(rows)
 }
 

@@ -25,13 +25,17 @@ const DURABLE: i64 = 100;
 /// How many chunks of its output.
 const CHUNKS: i64 = 1_000;
 
-/// Tasks of the statement that have ended for good.
+/// Tasks of the statement that have ended for good, and whose parents live no more, as far as the newest of them tell: a live parent
+/// may ask for its children again.
 macro_rules! ended {
     ($more:literal) => {
         concat!(
             ") AS v CROSS JOIN tasks AS t ON t.namespace = v.column1 AND t.id = v.column2 \
              WHERE t.live IS NULL AND t.wake_at IS NULL AND ifnull((SELECT e.at FROM events AS e INDEXED BY events_task \
-             WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= v.column3",
+             WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= v.column3 \
+             AND NOT EXISTS (SELECT 1 FROM (SELECT c.task FROM children AS c INDEXED BY children_child \
+             WHERE c.namespace = t.namespace AND c.child = t.id ORDER BY c.task DESC LIMIT 500) AS few CROSS JOIN tasks AS p \
+             ON p.namespace = t.namespace AND p.id = few.task WHERE p.live IS NOT NULL)",
             $more
         )
     };

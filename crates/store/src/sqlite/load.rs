@@ -88,12 +88,14 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want) -> Result<Rows
     load_agents(connection, want, &mut rows).await?;
     load_keys(connection, want, &mut rows, &mut tasks).await?;
     load_edges(connection, want, &mut rows, &mut tasks).await?;
+    super::children::load_of_runs(connection, want, &mut rows, &mut tasks).await?;
     load_lanes(connection, want, &mut rows).await?;
     load_ready(connection, want, &mut rows, &mut tasks).await?;
     super::mail::load(connection, want, &mut rows).await?;
     rows.tasks = load_tasks(connection, tasks).await?;
     super::steps::load(connection, want, &mut rows).await?;
     super::output::load(connection, want, &mut rows).await?;
+    super::children::load(connection, want, &mut rows).await?;
     Ok(rows)
 }
 

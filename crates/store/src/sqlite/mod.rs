@@ -5,6 +5,7 @@
 //! by statements of up to 256 rows ([`many`]).
 
 mod checkpoint;
+mod children;
 mod convert;
 mod error;
 mod events;

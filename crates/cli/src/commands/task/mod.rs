@@ -22,6 +22,7 @@ pub async fn run(session: &Session, command: TaskCommand) -> Result<(), Error> {
         TaskCommand::History(args) => look::history(session, &args.id).await,
         TaskCommand::Steps(args) => look::steps(session, &args).await,
         TaskCommand::Output(args) => output::run(session, &args).await,
+        TaskCommand::Children(args) => look::children(session, &args).await,
         TaskCommand::Watch(args) => follow::watch(session, args).await,
         TaskCommand::Wait(args) => follow::wait(session, &args).await,
         TaskCommand::Cancel(args) => steer::cancel(session, &args).await,

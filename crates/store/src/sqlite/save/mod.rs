@@ -86,7 +86,8 @@ pub async fn save(
     let last = !tasks::has_tags(&changes.tasks)
         && !beside::has_edges(changes)
         && !super::mail::has_mail(changes)
-        && changes.steps.is_empty();
+        && changes.steps.is_empty()
+        && changes.children.is_empty();
     if script.run(connection, commit && last).await? == Saved::Committed {
         return Ok(Saved::Committed);
     }
@@ -94,6 +95,7 @@ pub async fn save(
     beside::save_edges(connection, changes).await?;
     super::mail::save(connection, changes).await?;
     super::steps::save(connection, &changes.steps).await?;
+    super::children::save(connection, &changes.children).await?;
     Ok(Saved::Open)
 }
 
