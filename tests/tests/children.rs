@@ -59,7 +59,9 @@ async fn a_child_is_listed_and_knows_its_parent_and_is_told_of_in_the_history() 
     let children = client.children(&id, 0).await.unwrap();
     let listed: Vec<_> = children
         .iter()
-        .map(|child| (child.ordinal, child.name.as_str(), child.occurrence, child.task_id.as_str(), child.on_parent_end()))
+        .map(|child| {
+            (child.ordinal, child.name.as_str(), child.occurrence, child.task_id.as_str(), child.on_parent_end())
+        })
         .collect();
     let (cancel, detach) = (ParentEndAction::Cancel, ParentEndAction::Detach);
     let expected = [
@@ -90,7 +92,10 @@ async fn a_repetition_gets_the_same_answer_and_a_later_attempt_the_child_as_it_i
     let work = claim::lease(&client, "worker", "child").await;
     claim::complete(&client, &work, "found").await.unwrap();
     let again = create(&client, &lease, "search", 0).await.unwrap();
-    assert_eq!((again.task_id.as_str(), again.existing(), again.state()), (first.task_id.as_str(), false, TaskState::Ready));
+    assert_eq!(
+        (again.task_id.as_str(), again.existing(), again.state()),
+        (first.task_id.as_str(), false, TaskState::Ready)
+    );
     let other = CreateChildRequest { occurrence: 1, ..request(&lease, "search", 0) };
     refused(&client.create_child(other).await.unwrap_err(), Code::InvalidArgument, "REQUEST_ID_REUSED");
 

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use callboard::v1::{
-    Agent, AgentProfile, Child, Dependency, Event, Failure, Message, Namespace, NamespaceSettings, ParentLink, Payload, Requirements,
-    RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, address::To, payload::Content,
+    Agent, AgentProfile, Child, Dependency, Event, Failure, Message, Namespace, NamespaceSettings, ParentLink, Payload,
+    Requirements, RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, address::To, payload::Content,
 };
 use serde_json::{Value, json};
 

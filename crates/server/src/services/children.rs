@@ -59,7 +59,8 @@ pub(super) async fn list(
     let place: Option<(u32, u32)> = query.place("page_token", &token)?;
     let mut faults = Faults::default();
     let id = task_id("task_id", &request.task_id, &mut faults);
-    let asked = crate::convert::count("run", request.run, "a run's number, from 1, or 0 for the latest", 0, &mut faults);
+    let asked =
+        crate::convert::count("run", request.run, "a run's number, from 1, or 0 for the latest", 0, &mut faults);
     check(faults)?;
     let name = caller::namespace(&request.namespace);
     let namespace = host.engine.namespace(&name).await.map_err(status::of_engine)?;
