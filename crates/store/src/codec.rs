@@ -269,3 +269,38 @@ pub fn task(columns: TaskColumns, data: &str, spec: &str) -> Result<Task> {
         input: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(data: &str) -> Task {
+        let columns = TaskColumns {
+            namespace: NamespaceId(1),
+            id: TaskId(uuid::Uuid::nil()),
+            version: 1,
+            lane: LaneId(1),
+            agent_name: None,
+            created_by: "p".into(),
+            created_at: Timestamp(0),
+        };
+        let policy = r#"{"max_attempts":3,"initial_backoff":1,"multiplier":2.0,"max_backoff":1}"#;
+        let spec = format!(
+            r#"{{"type":"t","priority":"normal","retry_policy":{policy},"timeouts":{{"start_to_close":300000000}}}}"#
+        );
+        task(columns, data, &spec).unwrap()
+    }
+
+    /// It keeps that there are dependents, and drops what it does not know.
+    #[test]
+    fn behind_a_version_that_knows_no_children_they_are_looked_for() {
+        let begin = r#"{"state":{"state":"ready","since":0},"run":1,"opened":0,"last_event":1"#;
+        let none = read(&format!("{begin}}}"));
+        assert_eq!((none.has_dependents, none.has_children), (false, false));
+        let dropped = read(&format!(r#"{begin},"dependents":true}}"#));
+        assert_eq!((dropped.has_dependents, dropped.has_children), (true, true));
+        let known = Task { has_children: false, ..dropped };
+        let again = read(&task_data(&known).unwrap());
+        assert_eq!((again.has_dependents, again.has_children), (true, false));
+    }
+}

@@ -9,8 +9,7 @@ use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows
 use callboard_store::cluster::{Cluster, Hint, News, Registration, SessionNow};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
-    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage,
-    NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

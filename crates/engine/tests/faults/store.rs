@@ -6,8 +6,7 @@ use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, N
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
-    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage,
-    NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
