@@ -74,6 +74,10 @@ pub enum Report {
     Checkpoint(Arc<Payload>),
     /// A step is done; later attempts of the run are given its result.
     Step(NewStep),
+    /// The handler waits, and needs no slot meanwhile.
+    Pause,
+    /// The handler wants to go on.
+    Resume,
     /// The task is done.
     Completed {
         /// What it gives.
@@ -97,7 +101,12 @@ impl Report {
             Report::Completed { digest, .. } => Some((ClosedBy::Completion, *digest)),
             Report::Failed { digest, .. } => Some((ClosedBy::Failure, *digest)),
             Report::Rejected { .. } => Some((ClosedBy::HandBack, 0)),
-            Report::Accepted | Report::Progress(_) | Report::Checkpoint(_) | Report::Step(_) => None,
+            Report::Accepted
+            | Report::Progress(_)
+            | Report::Checkpoint(_)
+            | Report::Step(_)
+            | Report::Pause
+            | Report::Resume => None,
         }
     }
 }

@@ -96,6 +96,7 @@ impl Agent {
             takes_drain: true,
             takes_cancellation: true,
             takes_message_receipts: false,
+            takes_children: true,
             message_window: Some(10),
         };
         let (stream, pushes) = engine.attach(request).await.unwrap();

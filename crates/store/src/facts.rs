@@ -4,7 +4,7 @@
 use crate::Result;
 use crate::codec::{from_json, readable, state_code, state_of, to_json};
 use crate::columns::Columns;
-use callboard_core::model::{Event, EventKind, Timestamp};
+use callboard_core::model::{Event, EventKind, StateName, Timestamp};
 use callboard_core::working_set::TaskRef;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -24,12 +24,23 @@ pub(crate) use event_columns;
 
 /// An event within its row: time, principal, state, run, attempt, kind. Its task and sequence number are the row's.
 #[derive(Serialize, Deserialize)]
-struct Fact<'a>(Timestamp, Cow<'a, str>, i64, u32, u32, Cow<'a, EventKind>);
+struct Fact<'a>(Timestamp, Cow<'a, str>, i64, u32, u32, Told<'a>);
+
+/// What an event tells. That its task was PAUSED behind it stands here, where a version that knows no pauses passes over it, and
+/// not in the state's number, which it would take for damage.
+#[derive(Serialize, Deserialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    kind: Cow<'a, EventKind>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    paused: bool,
+}
 
 impl<'a> Fact<'a> {
     fn of(event: &'a Event) -> Self {
-        let (principal, kind) = (Cow::Borrowed(&*event.principal), Cow::Borrowed(&event.kind));
-        Self(event.at, principal, state_code(event.state), event.run, event.attempt, kind)
+        let told = Told { kind: Cow::Borrowed(&event.kind), paused: event.state == StateName::Paused };
+        let principal = Cow::Borrowed(&*event.principal);
+        Self(event.at, principal, state_code(event.state), event.run, event.attempt, told)
     }
 }
 
@@ -87,10 +98,10 @@ pub fn unpack(row: &impl Columns) -> Result<Vec<(i64, Event)>> {
     let (namespace, task, last) = (row.namespace_id(1)?, row.task_id(2)?, row.number(3)?);
     let facts: Vec<Fact<'_>> = from_json(row.json(4)?, "events")?;
     let before = last - facts.len() as i64;
-    let event = |(place, Fact(at, principal, state, run, attempt, kind)): (i64, Fact<'_>)| {
-        let state = state_of(state)?;
+    let event = |(place, Fact(at, principal, state, run, attempt, told)): (i64, Fact<'_>)| {
+        let state = if told.paused { StateName::Paused } else { state_of(state)? };
         let principal = Arc::from(&*principal);
-        let kind = kind.into_owned();
+        let kind = told.kind.into_owned();
         let event = Event { namespace, task, sequence: before + 1 + place, at, principal, state, run, attempt, kind };
         Ok((first + place, event))
     };

@@ -19,13 +19,14 @@ impl Step<'_, '_> {
                 self.stop_attempt(&task, StopReason::LeaseLost, &reason);
                 self.end(&mut task, Ending::Cancelled { reason })?;
             }
-            TaskState::Running { cancelling: None, .. } => {
+            TaskState::Running { cancelling: None, .. } | TaskState::Paused { cancelling: None, .. } => {
                 self.stop_attempt(&task, StopReason::Requested, &reason);
                 let cancelling = Cancelling { since: self.cx.now, reason: reason.clone() };
                 self.go(&mut task, Move::RequestCancel(cancelling), EventKind::CancelRequested { reason })?;
             }
             // On its way already, or ended: what was asked for is so.
             TaskState::Running { .. }
+            | TaskState::Paused { .. }
             | TaskState::Completed { .. }
             | TaskState::Failed { .. }
             | TaskState::Cancelled { .. }

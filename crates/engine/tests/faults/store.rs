@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use callboard_core::Settings;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, TaskId, Timestamp,
+};
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
@@ -161,6 +163,9 @@ impl Store for FaultyStore {
             return Err(Error::Unavailable("away".into()));
         }
         self.inner.hydrate(tasks).await
+    }
+    async fn states(&self, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>> {
+        self.inner.states(tasks).await
     }
     async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>> {
         self.inner.dependencies(task).await

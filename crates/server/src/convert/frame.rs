@@ -54,7 +54,9 @@ pub(crate) fn report(message: v1::Report) -> Result<Option<(Fence, Report)>, Rej
             Report::Checkpoint(payload::payload("report.checkpoint.data", checkpoint.data, &mut faults))
         }
         Kind::Step(record) => Report::Step(step::new_step("report.step", record, &mut faults)),
-        Kind::Pause(_) | Kind::Resume(_) | Kind::Output(_) => return faults.finish().map(|()| None),
+        Kind::Pause(_) => Report::Pause,
+        Kind::Resume(_) => Report::Resume,
+        Kind::Output(_) => return faults.finish().map(|()| None),
         Kind::Completed(completion) => {
             let result = payload::payload("report.completed.result", completion.result, &mut faults);
             Report::Completed { digest: payload::digest(&result), result }

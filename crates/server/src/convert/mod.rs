@@ -1,6 +1,7 @@
 //! Between messages and the model. Reading collects every fault; writing can't fail.
 
 pub(crate) mod agent;
+pub(crate) mod ends;
 pub(crate) mod event;
 pub(crate) mod frame;
 pub(crate) mod message;
