@@ -1,6 +1,7 @@
 //! What can be asked of the rules, and what comes back.
 
 pub use crate::effect::{Effect, SessionEnd, StopReason};
+use crate::model::pause::remembered;
 use crate::model::{
     AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId, NamespaceSettings,
     NewMessage, NewStep, NewTask, Payload, Priority, Progress, Span, StateName, Task, TaskId, Timestamp,
@@ -411,6 +412,7 @@ pub struct TaskReceipt {
     /// The task.
     pub task: TaskId,
     /// Its state after the command.
+    #[serde(flatten, with = "remembered")]
     pub state: StateName,
     /// Its run.
     pub run: u32,

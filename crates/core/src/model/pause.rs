@@ -25,6 +25,30 @@ pub enum PauseTurn {
     Ended,
 }
 
+/// A state as remembered answers have it: PAUSED is RUNNING and a word beside it, which a version that knows no pauses passes over.
+pub(crate) mod remembered {
+    use crate::model::StateName;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Remembered {
+        state: StateName,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        paused: bool,
+    }
+
+    pub fn serialize<S: Serializer>(state: &StateName, serializer: S) -> Result<S::Ok, S::Error> {
+        let paused = *state == StateName::Paused;
+        let state = if paused { StateName::Running } else { *state };
+        Remembered { state, paused }.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StateName, D::Error> {
+        let Remembered { state, paused } = Remembered::deserialize(deserializer)?;
+        Ok(if paused { StateName::Paused } else { state })
+    }
+}
+
 /// What a leased task is to the slots of its agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Slot {

@@ -14,6 +14,7 @@ mod lanes;
 mod lifecycle;
 mod messages;
 mod namespaces;
+mod pausing;
 mod principals;
 mod releasing;
 mod requests;
