@@ -325,3 +325,50 @@ pub fn task(columns: TaskColumns, data: &str, spec: &str) -> Result<Task> {
         input: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callboard_core::model::{Lease, LeaseToken};
+    use uuid::Uuid;
+
+    /// What a version reads of a task that knows no pauses.
+    #[derive(Serialize, Deserialize)]
+    struct Before {
+        state: TaskState,
+    }
+
+    #[test]
+    fn a_version_that_knows_no_pauses_reads_a_running_task_and_may_write_it() {
+        let agent = AgentId(Uuid::from_u128(1));
+        let lease = Lease { agent, epoch: 1, token: LeaseToken(1), assigned_at: Timestamp(1), claim: None };
+        let pause = Pause { since: Timestamp(5), resuming: Some(Timestamp(7)) };
+        let paused = TaskState::Paused { lease: lease.clone(), cancelling: None, pause };
+        let (state, beside) = stored_state(&paused);
+        assert_eq!(state_from(state.clone().into_owned(), beside), paused);
+        #[derive(Serialize)]
+        struct Now<'a> {
+            state: &'a TaskState,
+            pause: Option<Pause>,
+        }
+        let written = to_json(&Now { state: &state, pause: beside }).unwrap();
+        let Before { state } = from_json(&written, "a task's data").unwrap();
+        let running = TaskState::Running { lease, heard_at: Timestamp(5), cancelling: None };
+        assert_eq!(state, running);
+        assert_eq!(state_from(state, None), running, "without its pause it runs");
+        assert!(to_json(&paused).is_err(), "never in rows as it is");
+    }
+
+    #[test]
+    fn numbers_of_states_tell_them_apart() {
+        let mut all: Vec<i64> = StateName::ALL.iter().flat_map(|state| column_codes(*state)).copied().collect();
+        for state in StateName::ALL {
+            assert!(column_codes(state).iter().all(|code| column_state(*code).unwrap() == state), "{state:?}");
+            // An index has those that ended without a result.
+            assert_eq!(are_unsuccessful(&[state]), column_codes(state).iter().all(|code| *code > 4), "{state:?}");
+        }
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), StateName::ALL.len() + 1);
+    }
+}

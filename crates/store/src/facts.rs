@@ -107,3 +107,45 @@ pub fn unpack(row: &impl Columns) -> Result<Vec<(i64, Event)>> {
     };
     (0..).zip(facts).map(event).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callboard_core::model::{NamespaceId, PauseTurn, TaskId};
+    use uuid::Uuid;
+
+    /// What an event was before there were pauses.
+    #[derive(Deserialize)]
+    struct Before(Timestamp, String, i64, u32, u32, KindBefore);
+
+    #[derive(Deserialize, Debug, PartialEq)]
+    #[serde(tag = "event", rename_all = "snake_case")]
+    enum KindBefore {
+        Started { agent: String },
+        Ready,
+    }
+
+    fn event(state: StateName, kind: EventKind) -> Event {
+        let (namespace, task, at) = (NamespaceId(1), TaskId(Uuid::nil()), Timestamp(1));
+        Event { namespace, task, sequence: 1, at, principal: "ann".into(), state, run: 1, attempt: 1, kind }
+    }
+
+    #[test]
+    fn a_version_that_knows_no_pauses_reads_their_events() {
+        let began = EventKind::Started { agent: "ann".into(), pause: Some(PauseTurn::Began) };
+        let events = [event(StateName::Paused, began), event(StateName::Paused, EventKind::Ready)];
+        let facts = pack(&events[..1])[0].facts().unwrap();
+        let Before(_, _, state, _, _, kind) = from_json::<Vec<Before>>(&facts, "events").unwrap().remove(0);
+        assert_eq!((state_of(state).unwrap(), kind), (StateName::Running, KindBefore::Started { agent: "ann".into() }));
+        let unit = pack(&events[1..])[0].facts().unwrap();
+        assert_eq!(from_json::<Vec<Before>>(&unit, "events").unwrap()[0].5, KindBefore::Ready);
+    }
+
+    #[test]
+    fn what_a_version_without_pauses_wrote_is_read() {
+        let facts = r#"[[1,"ann",3,1,1,{"event":"started","agent":"ann"}]]"#;
+        let Fact(_, _, state, _, _, told) = from_json::<Vec<Fact<'_>>>(facts, "events").unwrap().remove(0);
+        assert_eq!((state, told.paused), (3, false));
+        assert_eq!(*told.kind, EventKind::Started { agent: "ann".into(), pause: None });
+    }
+}
