@@ -1,6 +1,7 @@
 //! What can be asked of the rules, and what comes back.
 
 pub use crate::effect::{Effect, SessionEnd, StopReason};
+use crate::model::pause::remembered;
 use crate::model::{
     AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId, NamespaceSettings,
     NewChild, NewMessage, NewStep, NewTask, OutputBatch, Payload, Priority, Progress, Span, StateName, Task, TaskId,
@@ -77,6 +78,10 @@ pub enum Report {
     Step(NewStep),
     /// The handler gives something to those who watch.
     Output(OutputBatch),
+    /// The handler waits, and needs no slot meanwhile.
+    Pause,
+    /// The handler wants to go on.
+    Resume,
     /// The task is done.
     Completed {
         /// What it gives.
@@ -100,9 +105,13 @@ impl Report {
             Report::Completed { digest, .. } => Some((ClosedBy::Completion, *digest)),
             Report::Failed { digest, .. } => Some((ClosedBy::Failure, *digest)),
             Report::Rejected { .. } => Some((ClosedBy::HandBack, 0)),
-            Report::Accepted | Report::Progress(_) | Report::Checkpoint(_) | Report::Step(_) | Report::Output(_) => {
-                None
-            }
+            Report::Accepted
+            | Report::Progress(_)
+            | Report::Checkpoint(_)
+            | Report::Step(_)
+            | Report::Output(_)
+            | Report::Pause
+            | Report::Resume => None,
         }
     }
 }
@@ -416,6 +425,7 @@ pub struct TaskReceipt {
     /// The task.
     pub task: TaskId,
     /// Its state after the command.
+    #[serde(flatten, with = "remembered")]
     pub state: StateName,
     /// Its run.
     pub run: u32,

@@ -64,6 +64,12 @@ pub const MAX_BATCH_CHUNKS: usize = 64;
 pub const MAX_BATCH_OUTPUT: usize = 1 << 20;
 /// The most reports in a frame.
 pub const MAX_REPORTS: usize = 1_000;
+/// The most tasks that a frame awaits the ends of.
+pub const MAX_AWAITS: usize = 1_000;
+/// The most tasks whose ends a stream awaits at once.
+pub const MAX_AWAITED: usize = 10_000;
+/// The largest result that is told with an end, in bytes; a larger one is fetched.
+pub const MAX_END_RESULT: usize = 64 << 10;
 /// The most tasks in a claim.
 pub const MAX_CLAIM: usize = 100;
 /// The most messages that are sent or acknowledged in a frame, and acknowledged in a call.

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::push::{Push, Stop};
 use crate::shared::{Ended, Shared};
 use callboard_core::command::{Effect, SessionEnd, StopReason};
-use callboard_core::model::{AgentId, NamespaceId, Task, TaskId, TaskState};
+use callboard_core::model::{AgentId, NamespaceId, Task, TaskId};
 use callboard_core::planted::Bug;
 use callboard_core::working_set::{LaneRef, TaskRef};
 use callboard_store::cluster::{Cluster, Hint, StopHint};
@@ -227,7 +227,7 @@ impl Look {
 
 /// Tells an agent here again to stop; once more does no harm.
 fn stop_again(shared: &Shared, task: &Task) {
-    let TaskState::Running { lease, cancelling: Some(cancelling), .. } = &task.state else { return };
+    let (Some(lease), Some(cancelling)) = (task.state.lease(), task.state.cancelling()) else { return };
     if shared.sessions.is_open(lease.agent) {
         let fence = crate::effects::fence_of(task);
         let (agent, message) = (lease.agent, cancelling.reason.clone());

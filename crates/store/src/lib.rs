@@ -22,7 +22,9 @@ pub use read::{
 };
 
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Task, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+};
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 
 /// Where everything durable is.
@@ -58,6 +60,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// What an agent is given with an assignment of these tasks. Tasks that don't exist are left out.
     async fn hydrate(&self, tasks: &[TaskRef]) -> Result<Vec<Hydrated>>;
+
+    /// Which states these tasks are in. Tasks that don't exist are left out.
+    async fn states(&self, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>>;
 
     /// The edges to a task, in their order.
     async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>>;

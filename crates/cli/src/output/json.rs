@@ -25,6 +25,7 @@ pub fn task(task: &Task) -> Value {
         "spec": optional(&task.spec, spec),
         "state": names::task_state(task.state),
         "waiting_for": each(&task.waiting_for, |&reason| names::wait_reason(reason)),
+        "paused_for": names::pause_reason(task.paused_for),
         "unmet_dependencies": task.unmet_dependencies,
         "run": task.run,
         "attempt": task.attempt,

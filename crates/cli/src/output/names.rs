@@ -1,7 +1,8 @@
 //! The names of enum values: those of the protocol, in small letters and without their prefix.
 
 use callboard::v1::{
-    AgentState, DependencyFailureAction, EventType, KeyConflictPolicy, ParentEndAction, Priority, TaskState, WaitReason,
+    AgentState, DependencyFailureAction, EventType, KeyConflictPolicy, ParentEndAction, PauseReason, Priority,
+    TaskState, WaitReason,
 };
 
 /// `TASK_STATE_COMPLETED` is `completed`. A value that this version doesn't know is its number.
@@ -24,6 +25,8 @@ name_of! {
     task_state: TaskState, "TASK_STATE_";
     /// The name of a reason to wait.
     wait_reason: WaitReason, "WAIT_REASON_";
+    /// The name of a reason to be paused.
+    pause_reason: PauseReason, "PAUSE_REASON_";
     /// The name of a priority.
     priority: Priority, "PRIORITY_";
     /// The name of a conflict policy.

@@ -93,7 +93,7 @@ pub fn tasks(tasks: &[Task], style: Style, now: Timestamp) -> Table {
     table
 }
 
-/// The state with what there is to say about it: `running 45% executing`, `waiting (hold)`.
+/// The state with what there is to say about it: `running 45% executing`, `waiting (hold)`, `paused (children)`.
 pub fn state_of(task: &Task) -> String {
     let mut text = names::task_state(task.state);
     match task.state() {
@@ -109,6 +109,7 @@ pub fn state_of(task: &Task) -> String {
                 text.push_str(&format!(" {}", one_line(&task.phase, MAX_NAME)));
             }
         }
+        TaskState::Paused => text.push_str(&format!(" ({})", names::pause_reason(task.paused_for))),
         _ => {}
     }
     if task.cancel_requested && !has_ended(task.state()) {

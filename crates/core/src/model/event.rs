@@ -1,6 +1,7 @@
 //! Facts about tasks.
 
 use super::id::{NamespaceId, TaskId};
+use super::pause::PauseTurn;
 use super::payload::Failure;
 use super::step::StepKey;
 use super::task::StateName;
@@ -44,10 +45,14 @@ pub enum EventKind {
         /// The agent's name.
         agent: Arc<str>,
     },
-    /// The agent accepted.
+    /// The agent accepted; or the handler's pause began, or ended. One kind, since it is in rows: a version that knows no pauses
+    /// reads these as beginnings, and not as damage.
     Started {
         /// The agent's name.
         agent: Arc<str>,
+        /// What became of a pause; none: the agent accepted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pause: Option<PauseTurn>,
     },
     /// The handler saved a checkpoint, recorded a step or created a child. One kind, since it is in rows: a version that knows no
     /// steps or no children reads it as a checkpoint, and not as damage.

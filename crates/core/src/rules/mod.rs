@@ -9,6 +9,7 @@ mod end;
 mod messages;
 mod namespaces;
 mod output;
+mod pausing;
 mod report;
 mod session;
 mod steer;
@@ -51,6 +52,7 @@ pub(crate) fn apply(ws: &mut WorkingSet, envelope: &Envelope, cx: &mut Context<'
     let principal = envelope.principal.clone();
     let mut step = Step { ws, cx, namespace, principal, effects: Vec::new() };
     let reply = step.apply(&envelope.command)?;
+    step.give_freed_slots()?;
     Ok(Outcome { reply, effects: step.effects, replayed: false })
 }
 
@@ -118,7 +120,7 @@ impl Step<'_, '_> {
     /// Moves a task to its next state without an event: for what is not a fact of its history. The caller writes it.
     fn step_state(&mut self, task: &mut Task, to: Move) -> Ruled<()> {
         let was_ready = task.rank().is_some();
-        let had = task.state.lease().map(|lease| lease.agent);
+        let had = task.state.slot();
         task.state = transition::next(&task.state, to).map_err(|illegal| {
             let remedy = format!("it can't be {} now; read it again", illegal.attempted);
             Rejection::task_state(task.id, illegal.from, &remedy)
@@ -126,8 +128,11 @@ impl Step<'_, '_> {
         if !was_ready && task.rank().is_some() {
             self.effects.push(Effect::LaneReady { namespace: task.namespace, lane: task.lane });
         }
-        if let Some(agent) = had.filter(|_| task.state.lease().is_none()) {
-            self.effects.push(Effect::SlotFreed { agent });
+        if let Some((agent, slot)) = had {
+            // Less than it had, or nothing at all any more.
+            if task.state.slot().map(|(_, slot)| slot) < Some(slot) {
+                self.effects.push(Effect::SlotFreed { agent });
+            }
         }
         Ok(())
     }

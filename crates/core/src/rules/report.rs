@@ -61,6 +61,8 @@ impl Step<'_, '_> {
                 self.accept(&mut task)?;
                 self.add_output(&mut task, batch)?;
             }
+            Report::Pause => self.pause(&mut task)?,
+            Report::Resume => self.resume(&mut task)?,
             Report::Completed { result, .. } => {
                 self.accept(&mut task)?;
                 self.complete(&mut task, result.clone())?;
@@ -102,7 +104,7 @@ impl Step<'_, '_> {
             self.step_state(&mut task, Move::Extend(ClaimLease { until, ..claim }))?;
             self.write(&mut task);
         }
-        let cancel_requested = matches!(task.state, TaskState::Running { cancelling: Some(_), .. });
+        let cancel_requested = task.state.cancelling().is_some();
         Ok(Reply::Extended { until, cancel_requested })
     }
 
@@ -158,12 +160,9 @@ impl Step<'_, '_> {
         {
             *cancelling = None;
         }
-        match &task.state {
-            TaskState::Running { cancelling: Some(cancelling), .. } => {
-                let reason = cancelling.reason.clone();
-                self.end(task, Ending::Cancelled { reason })
-            }
-            _ => self.end(task, Ending::Completed { result }),
+        match task.state.cancelling().map(|cancelling| cancelling.reason.clone()) {
+            Some(reason) => self.end(task, Ending::Cancelled { reason }),
+            None => self.end(task, Ending::Completed { result }),
         }
     }
 
@@ -191,7 +190,7 @@ impl Step<'_, '_> {
         };
         Ok(match report {
             // An agent says nothing of an attempt behind its end: these came before it.
-            Report::Accepted | Report::Checkpoint(_) => true,
+            Report::Accepted | Report::Checkpoint(_) | Report::Pause | Report::Resume => true,
             // Each is recorded by itself, or it isn't.
             Report::Step(step) => self.is_recorded(task, step)?,
             Report::Output(batch) => self.is_given(task, fence.attempt, batch)?,

@@ -28,7 +28,7 @@ impl Step<'_, '_> {
                 self.stop_attempt(task, StopReason::LeaseLost, reason);
                 Ok(true)
             }
-            TaskState::Running { cancelling: None, .. } => {
+            TaskState::Running { cancelling: None, .. } | TaskState::Paused { cancelling: None, .. } => {
                 self.stop_attempt(task, StopReason::Requested, reason);
                 let cancelling = Cancelling { since: self.cx.now, reason: reason.to_owned() };
                 let told = EventKind::CancelRequested { reason: reason.to_owned() };
@@ -37,6 +37,7 @@ impl Step<'_, '_> {
             }
             // On its way already, or ended: what was asked for is so.
             TaskState::Running { .. }
+            | TaskState::Paused { .. }
             | TaskState::Completed { .. }
             | TaskState::Failed { .. }
             | TaskState::Cancelled { .. }

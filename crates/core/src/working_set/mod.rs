@@ -7,6 +7,7 @@
 mod access;
 mod cache;
 mod children;
+mod leases;
 mod mail;
 mod output;
 mod steps;
@@ -35,7 +36,7 @@ pub struct WorkingSet {
     agents: Table<AgentId, Agent>,
     agent_names: HashMap<AgentKey, Option<AgentId>>,
     /// Tasks by the agent that has them. Complete for every agent in `agents`.
-    leases: HashMap<AgentId, BTreeSet<TaskId>>,
+    leases: leases::Leases,
     /// Those of them of which only the id is known.
     unseen: HashMap<TaskId, AgentId>,
     /// The ready tasks that are here, by lane, in the order in which they are given out.

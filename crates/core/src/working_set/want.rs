@@ -2,8 +2,8 @@
 
 use crate::model::{
     Agent, AgentId, ChildKey, Edge, Event, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
-    NamespaceId, OutputChunk, OutputTotals, Payload, RequestKey, RequestRecord, StepKey, StepTotals, Task, TaskChild,
-    TaskId, TaskStep,
+    NamespaceId, OutputChunk, OutputTotals, Payload, RequestKey, RequestRecord, Slot, StepKey, StepTotals, Task,
+    TaskChild, TaskId, TaskStep,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -117,8 +117,8 @@ pub struct Rows {
     pub tasks: Vec<Task>,
     /// Agents.
     pub agents: Vec<Agent>,
-    /// Which tasks are leased to these agents: to count them one need not see the tasks.
-    pub leases: Vec<(AgentId, TaskId)>,
+    /// Which tasks are leased to these agents, and what they are to their slots: to count them one need not see the tasks.
+    pub leases: Vec<(AgentId, TaskId, Slot)>,
     /// Live tasks by key.
     pub keys: Vec<(TaskKey, TaskId)>,
     /// Remembered answers.

@@ -1,7 +1,7 @@
 //! What must be true of the rows behind every command.
 
 use crate::support::table::Tables;
-use callboard_core::model::{AgentId, LaneKey, OnParentEnd, StateName, Task, TaskState};
+use callboard_core::model::{AgentId, LaneKey, OnParentEnd, Slot, StateName, Task, TaskState};
 use std::collections::BTreeSet;
 
 /// Checks the rows, and the step from those before.
@@ -29,10 +29,17 @@ pub fn check(before: &Tables, after: &Tables) {
         children(task, before, after);
     }
     for agent in after.agents.values() {
-        let leased = |tables: &Tables, id: AgentId| tables.leased_to(id).count();
-        let count = leased(after, agent.id);
-        assert!(count <= agent.profile.slots as usize || count <= leased(before, agent.id), "slots are exceeded");
-        assert!(count == 0 || agent.session.is_some(), "an agent without a session has tasks");
+        let taken = slots(after, agent.id, Slot::Taken);
+        let has_room = taken < agent.profile.slots as usize;
+        assert!(
+            taken <= agent.profile.slots as usize || taken <= slots(before, agent.id, Slot::Taken),
+            "slots are exceeded"
+        );
+        assert!(!has_room || slots(after, agent.id, Slot::Awaited) == 0, "a slot is free, and somebody waits for it");
+        assert!(
+            after.leased_to(agent.id).count() == 0 || agent.session.is_some(),
+            "an agent without a session has tasks"
+        );
         let mail = after.mail(agent.id);
         let mailbox = after.mailboxes.get(&agent.id);
         assert_eq!(mailbox.map_or(0, |mailbox| mailbox.messages), mail.len() as i64, "a mailbox's count is true");
@@ -41,6 +48,11 @@ pub fn check(before: &Tables, after: &Tables) {
             assert!(agent.version > was.version || agent == was, "an agent changed without a version");
         }
     }
+}
+
+/// How many slots an agent's tasks have, or wait for.
+fn slots(tables: &Tables, agent: AgentId, slot: Slot) -> usize {
+    tables.leased_to(agent).filter(|task| task.state.slot() == Some((agent, slot))).count()
 }
 
 fn one_task(task: &Task, tables: &Tables) {
@@ -118,8 +130,11 @@ fn step(was: &Task, is: &Task) {
     {
         assert_eq!(is.attempt, was.attempt + 1, "a lease is an attempt");
     }
-    if matches!(&was.state, TaskState::Running { cancelling: Some(_), .. }) {
-        let stops = matches!(&is.state, TaskState::Running { cancelling: Some(_), .. } | TaskState::Cancelled { .. });
+    if was.state.pause().is_some() {
+        assert!(is.state.name() != StateName::Assigned, "a paused task is given to nobody");
+    }
+    if was.state.cancelling().is_some() {
+        let stops = is.state.cancelling().is_some() || is.state.name() == StateName::Cancelled;
         assert!(stops, "once its cancellation was asked for, the outcome is CANCELLED");
     }
 }

@@ -87,7 +87,7 @@ fn operation() -> impl Strategy<Value = Op> {
         1 => who.clone().prop_map(|who| Op::Remove { who }),
         1 => (who, 0..60i64).prop_map(|(who, seconds)| Op::Forget { who, seconds }),
         3 => (claimer, 0..4usize, 1..90i64).prop_map(|(who, max, seconds)| Op::Claim { who, max, seconds }),
-        14 => (task.clone(), 0..9u8, 0..12u8).prop_map(|(task, what, lie)| Op::Report { task, what, lie }),
+        18 => (task.clone(), 0..13u8, 0..12u8).prop_map(|(task, what, lie)| Op::Report { task, what, lie }),
         2 => Just(Op::RepeatReport),
         1 => task.clone().prop_map(|task| Op::Heartbeat { task }),
         2 => (task.clone(), any::<bool>()).prop_map(|(task, completes)| Op::Direct { task, completes }),
@@ -400,6 +400,8 @@ fn report(w: &World, n: usize, what: u8, lie: u8) -> Option<Command> {
         5 => Report::Step(step("step", n as u32 % 3, if n.is_multiple_of(5) { "other" } else { "result" })),
         6 => completed("done"),
         7 => Report::Output(output(n as u64 % 3 * 5, &["token", "s"])),
+        8..=10 => Report::Pause,
+        11 => Report::Resume,
         _ => failed_with(Failure { retryable: !n.is_multiple_of(3), ..failure("Broken") }),
     };
     let session = match reporter {

@@ -16,6 +16,7 @@ mod lifecycle;
 mod messages;
 mod namespaces;
 mod output;
+mod pausing;
 mod principals;
 mod releasing;
 mod requests;

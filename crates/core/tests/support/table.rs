@@ -40,7 +40,8 @@ impl Tables {
             let key = (agent.namespace, agent.name.clone());
             if want.agents.contains(&key) || want.agents_by_id.contains(&(agent.namespace, agent.id)) {
                 rows.agents.push(agent.clone());
-                rows.leases.extend(self.leased_to(agent.id).map(|task| (agent.id, task.id)));
+                let slots = self.leased_to(agent.id).filter_map(|task| Some((task.id, task.state.slot()?)));
+                rows.leases.extend(slots.map(|(task, (holder, slot))| (holder, task, slot)));
             }
         }
         for task in self.live() {

@@ -211,6 +211,7 @@ fn agent(name: &str) -> AttachRequest {
         takes_drain: true,
         takes_cancellation: true,
         takes_message_receipts: false,
+        takes_children: true,
         message_window: None,
     }
 }

@@ -2,11 +2,14 @@
 
 use async_trait::async_trait;
 use callboard_core::Settings;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Task, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+};
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
-    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage,
+    NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -163,6 +166,9 @@ impl Store for FaultyStore {
             return Err(Error::Unavailable("away".into()));
         }
         self.inner.hydrate(tasks).await
+    }
+    async fn states(&self, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>> {
+        self.inner.states(tasks).await
     }
     async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>> {
         self.inner.dependencies(task).await

@@ -1,7 +1,7 @@
 //! Events.
 
 use super::{payload, task, time};
-use callboard_core::model::{Event, EventKind, Failure, StepKey, TaskId, Timestamp};
+use callboard_core::model::{Event, EventKind, Failure, PauseTurn, StepKey, TaskId, Timestamp};
 use callboard_proto::v1;
 use callboard_proto::v1::EventType as Type;
 use std::sync::Arc;
@@ -46,7 +46,9 @@ fn tell(kind: &EventKind) -> (Type, Told<'_>) {
         EventKind::Created => (Type::Created, Told::default()),
         EventKind::Ready => (Type::Ready, Told::default()),
         EventKind::Assigned { agent } => (Type::Assigned, by(agent)),
-        EventKind::Started { agent } => (Type::Started, by(agent)),
+        EventKind::Started { agent, pause: None } => (Type::Started, by(agent)),
+        EventKind::Started { agent, pause: Some(PauseTurn::Began) } => (Type::Paused, by(agent)),
+        EventKind::Started { agent, pause: Some(PauseTurn::Ended) } => (Type::Resumed, by(agent)),
         EventKind::Checkpointed { step: Some(step), .. } => {
             (Type::StepRecorded, Told { step: Some(step), ..Told::default() })
         }

@@ -55,7 +55,8 @@ pub(crate) fn report(message: v1::Report) -> Result<Option<(Fence, Report)>, Rej
         }
         Kind::Step(record) => Report::Step(step::new_step("report.step", record, &mut faults)),
         Kind::Output(given) => Report::Output(output::batch("report.output", given, &mut faults)),
-        Kind::Pause(_) | Kind::Resume(_) => return faults.finish().map(|()| None),
+        Kind::Pause(_) => Report::Pause,
+        Kind::Resume(_) => Report::Resume,
         Kind::Completed(completion) => {
             let result = payload::payload("report.completed.result", completion.result, &mut faults);
             Report::Completed { digest: payload::digest(&result), result }

@@ -238,7 +238,7 @@ impl TaskService for Tasks {
         let query = page::Query::of("ListTasks", &request);
         let mut before: Option<TaskId> = query.place("page_token", &token)?;
         let (name, namespace) = self.namespace(&request.namespace).await?;
-        let Some(filter) = task_filter(request)? else { return Ok(Response::new(Default::default())) };
+        let filter = task_filter(request)?;
         let mut tasks: Vec<v1::Task> = Vec::new();
         let mut room = page::Room::new();
         // A read ends after so many rows, fitting or not; a few of them make a page.
@@ -446,10 +446,8 @@ impl TaskService for Tasks {
     }
 }
 
-/// Reads a filter; `None` when it asks only for states that no task is in yet.
-fn task_filter(request: v1::ListTasksRequest) -> Result<Option<TaskFilter>, Status> {
+fn task_filter(request: v1::ListTasksRequest) -> Result<TaskFilter, Status> {
     let mut faults = Faults::default();
-    let any = request.states.is_empty();
     let states: Vec<StateName> =
         request.states.iter().filter_map(|state| task::state("states", *state, &mut faults)).collect();
     if request.tags.len() > 8 {
@@ -471,7 +469,7 @@ fn task_filter(request: v1::ListTasksRequest) -> Result<Option<TaskFilter>, Stat
         id_suffix: crate::convert::some(suffix),
     };
     check(faults)?;
-    Ok(Some(filter).filter(|filter| any || !filter.states.is_empty()))
+    Ok(filter)
 }
 
 fn task_update(request: &v1::UpdateTaskRequest, faults: &mut Faults) -> TaskUpdate {

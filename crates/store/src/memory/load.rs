@@ -67,7 +67,9 @@ impl Tables {
         let keys: BTreeSet<_> = named.chain(want.agents_by_id.iter().copied()).collect();
         for key in keys {
             if let Some(agent) = self.agents.get(&key) {
-                rows.leases.extend(self.leased_to(key).map(|(_, task)| (agent.id, task)));
+                let leased = self.leased_to(key).filter_map(|task| self.tasks.get(&task));
+                let slots = leased.filter_map(|row| Some((row.task.id, row.task.state.slot()?)));
+                rows.leases.extend(slots.map(|(task, (holder, slot))| (holder, task, slot)));
                 rows.agents.push(agent.clone());
             }
         }

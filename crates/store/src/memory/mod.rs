@@ -21,7 +21,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use callboard_core::Settings;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Task, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+};
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tables::Tables;
@@ -100,6 +102,10 @@ impl Store for MemoryStore {
 
     async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>> {
         Ok(self.read().edges_to(task).cloned().collect())
+    }
+
+    async fn states(&self, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>> {
+        Ok(self.read().states(tasks))
     }
 
     async fn dependency_results(

@@ -10,7 +10,9 @@ use crate::{
     NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Task, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+};
 use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -128,6 +130,10 @@ impl Store for PostgresStore {
 
     async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>> {
         reads::dependencies(&self.shared, task).await
+    }
+
+    async fn states(&self, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>> {
+        reads::states(&self.shared, tasks).await
     }
 
     async fn dependency_results(

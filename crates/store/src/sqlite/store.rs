@@ -9,7 +9,9 @@ use crate::{
     NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Task, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+};
 use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,6 +79,10 @@ impl Store for SqliteStore {
 
     async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>> {
         self.readers.read(async |connection| load::dependencies(connection, task).await).await
+    }
+
+    async fn states(&self, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>> {
+        self.readers.read(async |connection| reads::states(connection, tasks).await).await
     }
 
     async fn dependency_results(

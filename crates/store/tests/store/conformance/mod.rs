@@ -19,6 +19,7 @@ pub mod events;
 pub mod lists;
 pub mod mail;
 pub mod output;
+pub mod pauses;
 pub mod retention;
 pub mod round_trips;
 pub mod samples;
@@ -62,6 +63,9 @@ macro_rules! conformance {
                 every_field_of_a_message, pages_of_a_mailbox, what_goes_is_gone, a_conflict_in_a_mailbox_changes_nothing,
                 new_mail_never_skips, expired_messages, closed_mailboxes_are_thrown_away,
                 what_waits_is_counted,
+            }
+            pauses::{
+                what_leases_are_to_slots, one_that_is_told_to_stop_keeps_its_pause, states_of_tasks,
             }
             steps::{
                 every_field_of_a_step, wanted_steps_and_what_their_runs_have, pages_of_steps, a_step_is_recorded_once,

@@ -4,7 +4,7 @@ use callboard_core::Settings;
 use callboard_core::model::task::{ClaimLease, Closed, ClosedBy, Progress, TaskState, Waiting};
 use callboard_core::model::{
     Agent, AgentId, AgentProfile, ChildKey, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, Lease, LeaseToken,
-    Link, Namespace, NamespaceId, NamespaceSettings, OnFailure, ParentLink, Payload, Priority, Requirements,
+    Link, Namespace, NamespaceId, NamespaceSettings, OnFailure, ParentLink, Pause, Payload, Priority, Requirements,
     RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
 };
 use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, PayloadWrite, Rows, TaskRef, Want};
@@ -183,6 +183,12 @@ pub fn lease(agent: u32) -> Lease {
 /// Leased to an agent.
 pub fn running(agent: u32) -> TaskState {
     TaskState::Running { lease: lease(agent), heard_at: at(60), cancelling: None }
+}
+
+/// The same, and its handler waits; or wants to go on since then.
+pub fn paused(agent: u32, resuming: Option<Timestamp>) -> TaskState {
+    let cancelling = None;
+    TaskState::Paused { lease: lease(agent), cancelling, pause: Pause { since: at(61), resuming } }
 }
 
 /// A task with something in every field.
