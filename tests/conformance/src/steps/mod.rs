@@ -2,7 +2,9 @@
 
 mod check;
 mod fault;
+mod history;
 mod wait;
+mod wire;
 
 use crate::scenario::Step;
 use crate::world::World;
@@ -25,7 +27,7 @@ pub async fn take(world: &mut World<'_>, step: &Step) -> Result<(), String> {
             tokio::time::sleep(Duration::from_millis(step.args.as_u64().unwrap_or_default())).await;
             Ok(())
         }
-        verb if ["agent.", "client.", "watch.", "gate."].iter().any(|kind| verb.starts_with(kind)) => {
+        verb if ["agent.", "client.", "watch.", "output.", "gate."].iter().any(|kind| verb.starts_with(kind)) => {
             world.instruct(step).await
         }
         verb => Err(format!("there is no step `{verb}`")),
