@@ -34,7 +34,9 @@ fn fill_object(fields: &Map<String, Value>, look_up: &dyn Fn(&str) -> Option<Val
         let items = (0..count).map(|number| fill(&numbered(item, number), look_up));
         return items.collect::<Result<_, _>>().map(Value::Array);
     }
-    if let (Some(Value::String(text)), Some(count)) = (fields.get("$text"), fields.get("times")) {
+    if let (Some(text), Some(count)) = (fields.get("$text"), fields.get("times")) {
+        // YAML reads `y` as true.
+        let text = text.as_str().ok_or_else(|| format!("$text is of a text, not of {text}"))?;
         return Ok(Value::String(text.repeat(times(count)?.min(4 << 20) as usize)));
     }
     if let Some(Value::String(text)) = fields.get("$json") {
