@@ -37,6 +37,8 @@ mod interceptor;
 mod new_child;
 mod new_message;
 mod new_task;
+#[cfg(feature = "opentelemetry")]
+pub mod opentelemetry;
 mod payload;
 #[cfg(feature = "planted")]
 #[doc(hidden)]

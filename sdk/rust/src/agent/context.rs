@@ -147,6 +147,14 @@ impl Context {
         Self { inner: Arc::new(inner) }
     }
 
+    /// Of an agent `a` that nobody hears.
+    #[cfg(test)]
+    pub(crate) fn for_tests(assignment: v1::Assignment) -> Self {
+        let client = Client::builder().address("http://127.0.0.1:1").build().expect("an address");
+        let link = Link::for_tests(mpsc::channel(8).0, 1, client).0;
+        Self::new(HandlerId(1), assignment, true, &Cancellation::default(), link)
+    }
+
     pub(super) fn handler(&self) -> HandlerId {
         self.inner.handler
     }

@@ -2,8 +2,6 @@
 
 mod batch;
 mod logging;
-#[cfg(feature = "opentelemetry")]
-pub(crate) mod opentelemetry;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -129,3 +129,72 @@ fn a_client_and_an_agent_say_nothing_of_what_is_in_them() {
     assert!(format!("{client:?}").contains("Interceptors(1)"));
     assert!(!format!("{:?}", Agent::builder("t").interceptor(Logging::new())).contains("Logging"));
 }
+
+/// Takes the lines of this thread.
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Fields(String);
+        impl tracing::field::Visit for Fields {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                if field.name() != "ms" {
+                    self.0 += &format!("{}={value:?} ", field.name());
+                }
+            }
+        }
+        let mut fields = Fields(String::new());
+        event.record(&mut fields);
+        self.0.lock().unwrap().push(fields.0);
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+fn secret_attempt() -> Context {
+    let secret = "secret".to_owned();
+    let spec = v1::TaskSpec {
+        r#type: "work".into(),
+        input: Some(crate::to_payload(&secret).unwrap()),
+        headers: [("authorization".to_owned(), secret)].into(),
+        ..Default::default()
+    };
+    let attempt = v1::Attempt { task_id: "t1".into(), attempt: 2, ..Default::default() };
+    Context::for_tests(v1::Assignment { attempt: Some(attempt), spec: Some(spec), ..Default::default() })
+}
+
+#[tokio::test]
+async fn attempts_are_logged_and_nothing_of_what_is_in_them() {
+    let lines = Arc::<Mutex<Vec<String>>>::default();
+    let _guard = tracing::subscriber::set_default(Lines(lines.clone()));
+    let mut interceptors = Interceptors::default();
+    interceptors.push(Arc::new(Logging::new()));
+    let context = secret_attempt();
+    let giving: Handler = Arc::new(|_, input| Box::pin(async move { Ok(input) }));
+    let failing: Handler = Arc::new(|_, _| Box::pin(async { Err(TaskError::new("secret").of_type("Away")) }));
+    let panicking: Handler = Arc::new(|_, _| Box::pin(async { panic!("secret") }));
+    let endless: Handler = Arc::new(|_, _| Box::pin(std::future::pending()));
+    interceptors.handle(&context, &giving).await.unwrap();
+    interceptors.handle(&context, &failing).await.unwrap_err();
+    assert_eq!(interceptors.handle(&context, &panicking).await.unwrap_err().failure().r#type, "panic");
+    let mut dropped = interceptors.handle(&context, &endless);
+    assert!(futures::poll!(dropped.as_mut()).is_pending());
+    drop(dropped);
+    let lines = lines.lock().unwrap();
+    let begins = "message=attempt begins task=\"t1\" type=\"work\" attempt=2 ".to_owned();
+    let ended = |how: &str| format!("message=attempt ended task=\"t1\" type=\"work\" attempt=2 ended=\"{how}\" ");
+    let expected =
+        ["completed", "failed Away", "failed panic", "dropped"].iter().flat_map(|how| [begins.clone(), ended(how)]);
+    assert_eq!(*lines, expected.collect::<Vec<_>>());
+}
