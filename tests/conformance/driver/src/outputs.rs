@@ -1,6 +1,6 @@
 //! The op `output`, and the instructions `output.…`.
 
-use crate::program::read;
+use crate::program::{self, read};
 use crate::shown;
 use crate::value::Any;
 use callboard::v1::payload::Content;
@@ -24,8 +24,8 @@ pub struct Giving {
 }
 
 impl Giving {
-    /// Gives the value, so many times.
-    pub async fn give(&self, context: &Context) -> Result<(), TaskError> {
+    /// Gives the value, so many times. An error that is caught is put into what was seen.
+    pub async fn give(&self, context: &Context, seen: &mut program::Seen) -> Result<(), TaskError> {
         for time in 0..self.times.unwrap_or(1) {
             let value = match &self.value {
                 Value::String(text) => text.replace("{n}", &time.to_string()).into(),
@@ -36,9 +36,12 @@ impl Giving {
                 value => context.output(&value).await,
             };
             match given {
-                Err(error) if !self.catch => return Err(error.into()),
-                Err(_) => return Ok(()),
                 Ok(()) => {}
+                Err(error) if self.catch => {
+                    seen.values.insert("output".to_owned(), json!({ "error": shown::error(&error) }));
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())

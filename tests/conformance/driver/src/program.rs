@@ -256,7 +256,7 @@ impl Op {
             Self::Step(stepping) => stepping.take(context, input, seen).await?,
             Self::Child(child) => child.take(context, seen).await?,
             Self::Join(joining) => joining.take(seen).await?,
-            Self::Output(giving) => giving.give(context).await?,
+            Self::Output(giving) => giving.give(context, seen).await?,
             Self::Send(sending) => {
                 context.send(sending.message()?).await?;
             }
