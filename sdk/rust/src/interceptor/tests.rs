@@ -198,3 +198,17 @@ async fn attempts_are_logged_and_nothing_of_what_is_in_them() {
         ["completed", "failed Away", "failed panic", "dropped"].iter().flat_map(|how| [begins.clone(), ended(how)]);
     assert_eq!(*lines, expected.collect::<Vec<_>>());
 }
+
+/// What may be spawned on any runtime.
+#[test]
+fn calls_can_go_to_other_threads() {
+    fn sent<T: Send>(_: T) {}
+    let client = Client::builder().address("http://127.0.0.1:1").interceptor(Logging::new()).build().unwrap();
+    let context = secret_attempt();
+    sent(client.create(NewTask::new("t")));
+    sent(client.create_all([NewTask::new("t")]));
+    sent(client.run::<String>(NewTask::new("t")));
+    sent(context.start_child(NewTask::new("t")));
+    sent(context.run_child::<String>(NewTask::new("t")));
+    sent(context.output("text"));
+}
