@@ -262,9 +262,10 @@ impl Session {
         if !self.link.is_attached() {
             return;
         }
-        while let Some((_, handler)) = self.children.resumes.first().copied().filter(|(at, _)| *at <= now) {
-            let Some(&mut Slot::Wanted(Wanted { pause, first, .. })) = self.children.slot(handler) else { break };
-            let Some(attempt) = self.attempts.reporting_attempt(handler) else { break };
+        while let Some((at, handler)) = self.children.resumes.first().copied().filter(|(at, _)| *at <= now) {
+            self.children.resumes.remove(&(at, handler));
+            let Some(&mut Slot::Wanted(Wanted { pause, first, .. })) = self.children.slot(handler) else { continue };
+            let Some(attempt) = self.attempts.reporting_attempt(handler) else { continue };
             let latest = self.report(attempt, Kind::Resume(v1::Resume {}), None);
             self.children.set_slot(handler, Slot::Wanted(Wanted { pause, first, latest, at: now, again_at: None }));
         }
