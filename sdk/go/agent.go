@@ -47,6 +47,9 @@ type AgentOptions struct {
 	Namespace string
 	// Credentials say who the agent is.
 	Credentials *Credentials
+	// Interceptors stand around the handler of every attempt, and around what its client and [StartChild] submit; the first is the
+	// outermost.
+	Interceptors []Interceptor
 	// DrainTimeout is how long handlers may go on when the agent drains. Default 30 s.
 	DrainTimeout time.Duration
 	// KeepSignals leaves SIGTERM and SIGINT to the program: [Agent.Run] then drains when its context ends, and not by a signal.
