@@ -29,13 +29,16 @@ func (l *live) run(start session.Start) {
 	task := &Context{key: key, assignment: assignment, live: l, cancel: cancel, steps: steps{known: start.HasSteps}}
 	l.running[key] = task
 	l.handlers.Go(func() {
-		outcome := outcome{failure: permanent(failurePanic, wentAway)}
+		var end outcome
 		// Deferred, because a handler may end its goroutine.
 		defer func() {
 			cancel(nil)
-			l.handlerEnded(key, outcome)
+			if end == (outcome{}) {
+				end.failure = permanent(failurePanic, wentAway)
+			}
+			l.handlerEnded(key, end)
 		}()
-		outcome = l.attempt(ctx, found, task)
+		end = l.attempt(ctx, found, task)
 	})
 }
 

@@ -148,12 +148,16 @@ func (s *Session) cancelled(cancellation *callboardv1.Cancellation) {
 func (s *Session) lose(a *attempt, reason callboardv1.CancellationReason, why string) {
 	a.closed = true
 	a.progress = nil
-	s.outbox.dropWaiting(a, leaseLost(why))
-	s.outbox.releaseSteps(a, leaseLost(why))
-	s.endOutput(a, leaseLost(why))
-	s.endWaits(a, Awaited{Fault: leaseLost(why)})
+	lost := leaseLost(why)
+	s.outbox.dropWaiting(a, lost)
+	s.outbox.releaseSteps(a, lost)
+	s.endOutput(a, lost)
+	s.endWaits(a, Awaited{Fault: lost})
 	s.do(Stop{a.key, reason, why, false})
 }
+
+// handlerEnded is what those are told who wait for something of a handler that has ended.
+var handlerEnded = leaseLost("the handler has ended")
 
 // ended: a handler has ended.
 func (s *Session) ended(now Moment, key Key, report *callboardv1.Report) {
@@ -169,12 +173,12 @@ func (s *Session) ended(now Moment, key Key, report *callboardv1.Report) {
 		// A final report implies acceptance: one that never left this process says nothing more.
 		s.outbox.withdraw(a.accepted)
 		// A handler that ended while a checkpoint or step still waits for room doesn't want it any more.
-		s.outbox.dropWaiting(a, leaseLost("the handler has ended"))
+		s.outbox.dropWaiting(a, handlerEnded)
 		s.outbox.flushOutput(a)
 		s.outbox.add(a, report, 0)
 	}
-	s.endOutput(a, leaseLost("the handler has ended"))
-	s.endWaits(a, Awaited{Fault: leaseLost("the handler has ended")})
+	s.endOutput(a, handlerEnded)
+	s.endWaits(a, Awaited{Fault: handlerEnded})
 	s.forgetIfDone(a)
 	s.Tick(now)
 }
