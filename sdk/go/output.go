@@ -58,7 +58,7 @@ func pieceOf(value any) (*session.Piece, error) {
 }
 
 func tooLargeAChunk(field string, size int) error {
-	fault := fmt.Sprintf("%s has %d bytes, more than the %d of a chunk: only text and bytes are divided", field, size, session.LargestChunk)
+	fault := fmt.Sprintf("%s has %d bytes, more than the %d of a chunk: give it in parts", field, size, session.LargestChunk)
 	return refused(field, fault, callboardv1.ErrorReason_ERROR_REASON_PAYLOAD_TOO_LARGE)
 }
 
