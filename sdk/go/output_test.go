@@ -52,7 +52,7 @@ func TestWhatCanNotBeOutputIsRefused(t *testing.T) {
 		for named, value := range map[string]any{
 			"more than 1048576":            strings.Repeat("x", 1<<20+1),
 			"more than the 65536":          []string{strings.Repeat("x", 65_536)},
-			"give it in parts":          callboard.Text(strings.Repeat("x", 65_537), "text/plain"),
+			"give it in parts":             callboard.Text(strings.Repeat("x", 65_537), "text/plain"),
 			"output is not a string":       math.NaN(),
 			"it has text that is not UTF-": "\xff",
 		} {
