@@ -277,17 +277,17 @@ func (l *live) progress(key session.Key, progress *callboardv1.Progress) {
 
 // saveCheckpoint waits until a checkpoint is decided, or nobody waits for it any longer.
 func (l *live) saveCheckpoint(ctx context.Context, key session.Key, data *Payload) error {
-	return l.save(ctx, func(ticket uint64) { l.session.SaveCheckpoint(key, data, ticket) })
+	return l.save(ctx, func(_ session.Moment, ticket uint64) { l.session.SaveCheckpoint(key, data, ticket) })
 }
 
 // recordStep is the same of a step.
 func (l *live) recordStep(ctx context.Context, key session.Key, record *callboardv1.StepRecord) error {
-	return l.save(ctx, func(ticket uint64) { l.session.RecordStep(key, record, ticket) })
+	return l.save(ctx, func(_ session.Moment, ticket uint64) { l.session.RecordStep(key, record, ticket) })
 }
 
 // output waits until output is in the buffer, or nobody waits for that any longer.
 func (l *live) output(ctx context.Context, key session.Key, piece session.Piece) error {
-	return l.save(ctx, func(ticket uint64) { l.session.Output(key, piece, ticket) })
+	return l.save(ctx, func(now session.Moment, ticket uint64) { l.session.Output(now, key, piece, ticket) })
 }
 
 // await waits for the end of a task, or until nobody waits for it any longer. It is not told by a server that has no children.
@@ -329,16 +329,16 @@ func (l *live) stepFault() error {
 }
 
 // save gives the session something to be reported, under a ticket, and waits for what becomes of it.
-func (l *live) save(ctx context.Context, report func(ticket uint64)) error {
+func (l *live) save(ctx context.Context, report func(now session.Moment, ticket uint64)) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	saved := make(chan error, 1)
 	var ticket uint64
-	l.happened(func(session.Moment) {
+	l.happened(func(now session.Moment) {
 		ticket = l.newTicket()
 		l.saves[ticket] = saved
-		report(ticket)
+		report(now, ticket)
 	})
 	select {
 	case err := <-saved:

@@ -148,7 +148,7 @@ func (o *output) take() *callboardv1.OutputBatch {
 
 // Output takes what a handler gives while it works. [ReportSettled] with the ticket, which is not 0, tells when it is in the buffer, or
 // that it isn't taken.
-func (s *Session) Output(key Key, piece Piece, ticket uint64) {
+func (s *Session) Output(now Moment, key Key, piece Piece, ticket uint64) {
 	a := s.attempts[key]
 	switch {
 	case a == nil || !a.reports() || s.link.phase == stopped:
@@ -163,6 +163,10 @@ func (s *Session) Output(key Key, piece Piece, ticket uint64) {
 		}
 		a.output.waiting = append(a.output.waiting, givenOutput{piece, ticket})
 		s.letOutputIn(a)
+		if s.link.phase == attached {
+			// Not when the frame goes: by then more may be there, and the first is to go by itself.
+			s.gatherOutput(now)
+		}
 	}
 }
 

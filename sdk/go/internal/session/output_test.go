@@ -13,7 +13,7 @@ import (
 )
 
 func (s *script) say(task, words string, ticket uint64) {
-	s.Output(key(task), TextPiece(words), ticket)
+	s.Output(s.now, key(task), TextPiece(words), ticket)
 }
 
 // batches gives the output in reports, as texts: 0:one|two.
@@ -31,6 +31,13 @@ func batches(reports []*callboardv1.Report) []string {
 	return all
 }
 
+// gathered has all that is given in the buffer, and then sends it: meanwhile the stream is away.
+func (s *script) gathered(give func()) {
+	s.drop(nil)
+	give()
+	s.attach(held("t1"))
+}
+
 func whole(content string) Piece {
 	return WholePiece(&callboardv1.Payload{ContentType: "application/json", Content: &callboardv1.Payload_Text{Text: content}})
 }
@@ -40,8 +47,9 @@ func TestTheFirstOutputGoesAtOnceAndThenItIsGathered(t *testing.T) {
 	s.working("t1")
 	s.say("t1", "one ", 1)
 	same(t, "in the buffer", acts[ReportSettled](s), ReportSettled{1, nil})
+	s.say("t1", "and ", 9)
 	first := s.oneReport()
-	same(t, "at once", batches([]*callboardv1.Report{first}), "0:one ")
+	same(t, "at once, by itself", batches([]*callboardv1.Report{first}), "0:one ")
 	expect(t, first.GetOutput().GetChunks()[0].GetContentType() == "text/plain", "text", first)
 	s.say("t1", "two ", 2)
 	s.say("t1", "three", 3)
@@ -50,18 +58,21 @@ func TestTheFirstOutputGoesAtOnceAndThenItIsGathered(t *testing.T) {
 	s.later(outputEvery - time.Millisecond)
 	expect(t, len(s.reports()) == 0 && s.SendAt() == s.now+time.Millisecond, "too soon", s.SendAt()-s.now)
 	s.later(time.Millisecond)
-	same(t, "joined", batches(s.reports()), "4:two three")
+	same(t, "joined", batches(s.reports()), "4:and two three")
 	expect(t, s.SendAt() > s.now, "nothing is left", s.SendAt()-s.now)
 }
 
 func TestWhatIsOfOneKindIsJoinedAndTheRestStaysApart(t *testing.T) {
 	s := newScript(t)
 	s.working("t1")
-	for at, piece := range []Piece{
+	pieces := []Piece{
 		TextPiece("a"), TextPiece("b"), BytesPiece([]byte("c")), BytesPiece([]byte("d")), whole("1"), whole("2"), TextPiece("e"),
-	} {
-		s.Output(key("t1"), piece, uint64(at+1))
 	}
+	s.gathered(func() {
+		for at, piece := range pieces {
+			s.Output(s.now, key("t1"), piece, uint64(at+1))
+		}
+	})
 	report := s.oneReport()
 	same(t, "chunks", batches([]*callboardv1.Report{report}), "0:ab|cd|1|2|e")
 	expect(t, report.GetOutput().GetChunks()[1].GetContentType() == "application/octet-stream", "bytes", report)
@@ -71,8 +82,10 @@ func TestTextIsDividedBetweenCharacters(t *testing.T) {
 	s := newScript(t)
 	s.working("t1")
 	long := "x" + strings.Repeat("ü", LargestChunk)
-	s.say("t1", long, 1)
-	s.Output(key("t1"), BytesPiece(make([]byte, LargestChunk+1)), 2)
+	s.gathered(func() {
+		s.say("t1", long, 1)
+		s.Output(s.now, key("t1"), BytesPiece(make([]byte, LargestChunk+1)), 2)
+	})
 	var joined strings.Builder
 	var sizes []int
 	for _, chunk := range s.oneReport().GetOutput().GetChunks() {
@@ -86,9 +99,11 @@ func TestTextIsDividedBetweenCharacters(t *testing.T) {
 func TestAReportHasNoMoreChunksAndBytesThanItMay(t *testing.T) {
 	s := newScript(t)
 	s.working("t1")
-	for at := range uint64(mostChunks + 1) {
-		s.Output(key("t1"), whole("1"), at+1)
-	}
+	s.gathered(func() {
+		for at := range uint64(mostChunks + 1) {
+			s.Output(s.now, key("t1"), whole("1"), at+1)
+		}
+	})
 	first := s.oneReport()
 	expect(t, len(first.GetOutput().GetChunks()) == mostChunks, "chunks", len(first.GetOutput().GetChunks()))
 	s.receipt(first, committed)
@@ -96,9 +111,10 @@ func TestAReportHasNoMoreChunksAndBytesThanItMay(t *testing.T) {
 	second := s.oneReport()
 	same(t, "the rest", batches([]*callboardv1.Report{second}), fmt.Sprintf("%d:1", mostChunks))
 	s.receipt(second, committed)
-	s.say("t1", strings.Repeat("x", largestOutput-1), 100)
-	s.Output(key("t1"), whole(strings.Repeat("1", LargestChunk)), 101)
-	s.later(outputEvery)
+	s.gathered(func() {
+		s.say("t1", strings.Repeat("x", largestOutput-1), 100)
+		s.Output(s.now, key("t1"), whole(strings.Repeat("1", LargestChunk)), 101)
+	})
 	third := s.oneReport()
 	expect(t, proto.Size(third) < batchBytes && len(third.GetOutput().GetChunks()) == 16, "bytes", len(third.GetOutput().GetChunks()))
 }
@@ -124,10 +140,10 @@ func TestOutputWaitsWhileTheBufferIsFull(t *testing.T) {
 	s.later(outputEvery)
 	same(t, "in its order", batches(s.reports()), fmt.Sprintf("%d:y", 5+fullAtBytes))
 	// Many small chunks fill it, too.
-	for at := range uint64(fullAtChunks + 1) {
-		s.Output(key("t2"), whole("1"), 100+at)
+	for at := range uint64(fullAtChunks + 2) {
+		s.Output(s.now, key("t2"), whole("1"), 100+at)
 	}
-	expect(t, len(acts[ReportSettled](s)) == fullAtChunks, "chunks")
+	expect(t, len(acts[ReportSettled](s)) == fullAtChunks+1, "all but one: the first has gone")
 }
 
 func TestOutputStandsBeforeWhatIsReportedBehindIt(t *testing.T) {
@@ -155,7 +171,7 @@ func TestWhatIsLargeIsWholeBeforeTheEnd(t *testing.T) {
 	s := newScript(t)
 	s.working("t1")
 	for at := range uint64(1000) {
-		s.Output(key("t1"), whole("1"), at+1)
+		s.Output(s.now, key("t1"), whole("1"), at+1)
 	}
 	s.complete("t1")
 	reports := s.reports()
