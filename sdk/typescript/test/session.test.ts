@@ -20,7 +20,7 @@ test("says hello and nothing else before the welcome", () => {
   const [frame, ...more] = s.frames();
   assert.ok(frame?.case === "hello" && more.length === 0);
   assert.equal(frame.value.profile?.name, "agent-1");
-  assert.deepEqual(frame.value.features, ["cancellation", "drain", "message_receipts", "steps"]);
+  assert.deepEqual(frame.value.features, ["cancellation", "drain", "message_receipts", "steps", "children"]);
   assert.equal(frame.value.previousEpoch, 0n);
   s.assign(["t1"]);
   s.later(5_000);

@@ -1,4 +1,5 @@
 import type { ConnectionOptions } from "../client/options.js";
+import type { Interceptor } from "../interceptors/interceptor.js";
 
 /** Where an agent's log goes: the console is one. */
 export interface Logger {
@@ -28,6 +29,8 @@ export interface AgentOptions extends ConnectionOptions {
   readonly buildId?: string | undefined;
   /** Milliseconds that running handlers may go on while the agent drains. Default 30,000. */
   readonly drainTimeout?: number | undefined;
+  /** What stands around every task that it does, and that its handlers submit; the first is the outermost. */
+  readonly interceptors?: readonly Interceptor[] | undefined;
   /** Where its log goes. Default: warnings and errors to the console, the rest nowhere. */
   readonly logger?: Logger | undefined;
 }

@@ -26,7 +26,7 @@ import {
   StepRecordSchema,
 } from "../../src/v1.js";
 
-export const FEATURES = ["progress", "checkpoint", "slots", "drain", "steps"];
+export const FEATURES = ["progress", "checkpoint", "slots", "drain", "steps", "children", "output"];
 /** Milliseconds. */
 export const LEASE = 9_000;
 
