@@ -49,7 +49,7 @@ export function handling(
   return interceptors
     .filter((interceptor) => interceptor.handle !== undefined)
     .reduceRight<HandleNext>((next, interceptor) => {
-      return async (input) => (interceptor as Required<Interceptor>).handle(context, input, next);
+      return async (input) => await (interceptor as Required<Interceptor>).handle(context, input, next);
     }, last);
 }
 
