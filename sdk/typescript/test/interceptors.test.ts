@@ -12,15 +12,13 @@ import { handling, submitting, submittingAll } from "../src/interceptors/interce
 import { openTelemetry } from "../src/opentelemetry.js";
 import { Log } from "./support/waiting.js";
 
-const context = {
-  taskId: "task-1",
-  type: "greet",
-  attempt: 2,
-  namespace: "default",
-  agent: "ann",
-  headers: {},
-  cancelled: false,
-} as unknown as Context;
+/** What a handler is called with, as far as interceptors look at it. */
+function contextWith(headers: Readonly<Record<string, string>>): Context {
+  const about = { taskId: "task-1", type: "greet", attempt: 2, namespace: "default", agent: "ann", cancelled: false };
+  return { ...about, headers } as unknown as Context;
+}
+
+const context = contextWith({});
 
 /** Adds its name to a header, and to the value. */
 function named(name: string): Interceptor {
@@ -145,7 +143,7 @@ test("a task's span is the parent of its attempts', in whatever process they are
   assert.equal(sent.headers?.["mine"], "1");
   const headers = { ...sent.headers };
   let child: TaskSpec | undefined;
-  await handling([tracing], { ...context, headers } as Context, async () => {
+  await handling([tracing], contextWith(headers), async () => {
     child = await submitted({ type: "child" });
   })("");
   const [submit, submitChild, run, ...more] = exporter.getFinishedSpans();
@@ -187,7 +185,7 @@ test("the state of a trace is carried on, and what is no trace context is no par
   const traceId = "0af7651916cd43dd8448eb211c80319c";
   const traceparent = `00-${traceId}-b7ad6b7169203331-01`;
   const run = async (headers: Record<string, string>): Promise<TaskSpec> => {
-    const handle = handling([tracing], { ...context, headers } as Context, () => submitted({ type: "child" }));
+    const handle = handling([tracing], contextWith(headers), () => submitted({ type: "child" }));
     return (await handle("")) as TaskSpec;
   };
   const child = await run({ traceparent, tracestate: "vendor=1" });
