@@ -132,7 +132,7 @@ export class Resuming<A> {
     const authorization = connections.credentials.authorization(connections.address);
     const abort = new AbortController();
     const signal = this.#signal === undefined ? abort.signal : AbortSignal.any([abort.signal, this.#signal]);
-    const client = createClient(TaskService, connections.transport());
+    const client = createClient(TaskService, connections.connection().transport);
     const answers = this.#told.open(client, { headers: headersFor(authorization), signal });
     return { answers: answers[Symbol.asyncIterator](), abort, authorization };
   }

@@ -18,7 +18,7 @@ import { ErrorReason } from "../_gen/callboard/v1/error_pb.js";
 import { date, enumName } from "../convert.js";
 import { invalidResult } from "../failure.js";
 import type { Action } from "./actions.js";
-import { leaseLost, rejection, reportOf } from "./frames.js";
+import { rejection, reportOf } from "./frames.js";
 import type { Outbox } from "./outbox.js";
 import { Outputs } from "./outputs.js";
 import { type Key, keyOf } from "./states.js";
@@ -115,7 +115,7 @@ export class Attempts {
     if (!attempt.closed && isWanted) {
       attempt.closed = true;
       // A handler that ended while a checkpoint or step still waits for room doesn't want it any more.
-      this.#outbox.dropWaiting(key, leaseLost("the handler has ended"));
+      this.#outbox.dropWaiting(key, "the handler has ended");
       this.outputs.flush(key);
       this.#outbox.add(report(attempt.lease));
     }
@@ -127,13 +127,13 @@ export class Attempts {
   close(attempt: Attempt, why: string): void {
     attempt.closed = true;
     this.#dropProgress(attempt);
-    this.#outbox.dropWaiting(attempt.key, leaseLost(why));
+    this.#outbox.dropWaiting(attempt.key, why);
     this.#act({ kind: "stop", key: attempt.key, reason: why, reported: false });
     this.#forgetParts(attempt.key, why);
   }
 
   #forgetParts(key: Key, why: string): void {
-    this.waits.forget(key, leaseLost(why));
+    this.waits.forget(key, why);
     this.outputs.forget(key);
   }
 

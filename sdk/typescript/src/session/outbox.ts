@@ -7,6 +7,7 @@ import { ErrorReason } from "../_gen/callboard/v1/error_pb.js";
 import type { StatusError } from "../errors.js";
 import { Backoff, type Random } from "../retry.js";
 import type { ReportSettled } from "./actions.js";
+import { leaseLost } from "./frames.js";
 import { leavesAttempt, refused } from "./saved.js";
 import { type Key, keyOf } from "./states.js";
 
@@ -199,8 +200,10 @@ export class Outbox {
   }
 
   /** Forgets the checkpoints and steps of an attempt that wait outside. */
-  dropWaiting(key: Key, error: StatusError): void {
-    this.#dropOutside((report) => keyOf(report.attempt) === key, error);
+  dropWaiting(key: Key, why: string): void {
+    if (this.#outside.length > 0) {
+      this.#dropOutside((report) => keyOf(report.attempt) === key, leaseLost(why));
+    }
   }
 
   /** Forgets all reports of a kind: the server that is attached takes none. */

@@ -11,7 +11,7 @@ import {
 import { TaskState } from "../_gen/callboard/v1/task_pb.js";
 import type { StatusError } from "../errors.js";
 import type { Action } from "./actions.js";
-import { type Frame, frameOf, noChildren, reportOf } from "./frames.js";
+import { type Frame, frameOf, leaseLost, noChildren, reportOf } from "./frames.js";
 import type { Outbox } from "./outbox.js";
 import { type Key, keyOf } from "./states.js";
 
@@ -185,9 +185,10 @@ export class Waits {
   }
 
   /** An attempt has ended or is lost: its waits are told so. */
-  forget(key: Key, error: StatusError): void {
+  forget(key: Key, why: string): void {
     const waiting = this.#waiting.get(key);
     if (waiting !== undefined) {
+      const error = leaseLost(why);
       for (const ticket of [...this.#tickets(waiting), ...waiting.held.map((held) => held.ticket)]) {
         this.#settle(ticket, error);
       }
