@@ -150,7 +150,8 @@ class UnaryCall {
     const body = more.length === 0 ? first : Buffer.concat(this.#chunks);
     const isWhole = body.length >= PREFIX && body[0] === 0 && body.readUInt32BE(1) === body.length - PREFIX;
     if (isWhole) {
-      this.#finish(undefined, body.subarray(PREFIX));
+      // A copy, and no Buffer: bytes of a message are views of it, and may be kept for long.
+      this.#finish(undefined, new Uint8Array(body.subarray(PREFIX)));
     } else {
       this.#fail(statusError(StatusCode.INTERNAL, "the answer is not one message of gRPC"));
     }

@@ -3,9 +3,13 @@ import type { Interceptor } from "../interceptors/interceptor.js";
 
 /** Where an agent's log goes: the console is one. */
 export interface Logger {
+  /** What only somebody who looks for a fault wants to know. */
   debug(...what: unknown[]): void;
+  /** What is as it should be. */
   info(...what: unknown[]): void;
+  /** What may be a fault: an attempt that failed, a stream that broke. */
   warn(...what: unknown[]): void;
+  /** What was given up. */
   error(...what: unknown[]): void;
 }
 

@@ -143,6 +143,7 @@ export class Client {
     }
   }
 
+  /** Closes it, for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }

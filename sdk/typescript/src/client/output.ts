@@ -90,6 +90,7 @@ export class OutputWatch implements AsyncIterableIterator<OutputChunk> {
     return this.#request.run;
   }
 
+  /** For `for await`. */
   [Symbol.asyncIterator](): this {
     return this;
   }
@@ -128,6 +129,7 @@ export class OutputWatch implements AsyncIterableIterator<OutputChunk> {
     this.#answers.close();
   }
 
+  /** Closes it, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     this.close();
     return Promise.resolve();

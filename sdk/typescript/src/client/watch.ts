@@ -59,6 +59,7 @@ export class Watch implements AsyncIterableIterator<TaskEvent> {
     return this.#cursor;
   }
 
+  /** For `for await`. */
   [Symbol.asyncIterator](): this {
     return this;
   }
@@ -104,6 +105,7 @@ export class Watch implements AsyncIterableIterator<TaskEvent> {
     this.#answers.close();
   }
 
+  /** Closes it, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     this.close();
     return Promise.resolve();
