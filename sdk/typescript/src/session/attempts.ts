@@ -117,6 +117,8 @@ export class Attempts {
       // A handler that ended while a checkpoint or step still waits for room doesn't want it any more.
       this.#outbox.dropWaiting(key, "the handler has ended");
       this.outputs.flush(key);
+      // The end implies it.
+      this.#outbox.dropUnsent(key, "accepted");
       this.#outbox.add(report(attempt.lease));
     }
     this.#forgetParts(key, "the handler has ended");

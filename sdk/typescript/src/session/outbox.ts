@@ -215,13 +215,11 @@ export class Outbox {
     );
   }
 
-  /** Forgets the output of an attempt that is not on its way: the server takes no more of it. */
-  dropOutput(key: Key): void {
+  /** Forgets an attempt's reports of a kind that are not on their way: they are not needed any more. */
+  dropUnsent(key: Key, kind: Kind): void {
     const siblings = [...(this.#of.get(key)?.values() ?? [])];
-    this.#drop(
-      siblings.filter(({ inFlight, report }) => !inFlight && report.kind.case === "output"),
-      undefined,
-    );
+    const meant = siblings.filter(({ inFlight, report }) => !inFlight && report.kind.case === kind);
+    this.#drop(meant, undefined);
   }
 
   #drop(meant: readonly Kept[], error: StatusError | undefined): void {

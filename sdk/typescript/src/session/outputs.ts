@@ -126,7 +126,7 @@ export class Outputs {
     const key = keyOf(given.lease);
     given.refused = true;
     given.chunks = new Chunks();
-    this.#outbox.dropOutput(key);
+    this.#outbox.dropUnsent(key, "output");
     this.#act({ kind: "outputRefused", key, error });
   }
 }
