@@ -11,7 +11,8 @@ agent = Agent("supervisor", slots=1)
 
 @agent.task("report")
 async def report(topics: list[str], ctx: AsyncContext) -> Any:
-    found = await asyncio.gather(*(ctx.run_child("research", topic) for topic in topics))
+    research = [await ctx.start_child("research", topic) for topic in topics]
+    found = await asyncio.gather(*(child.result() for child in research))
     return await ctx.run_child("summarize", found)
 
 

@@ -17,6 +17,8 @@ from callboard.waiting import Waiting
 
 Reason = wire.agent.CancellationReason
 
+_HANDLER_ENDED = lease_lost("the handler has ended")
+
 
 class Attempts:
     """The attempts of one agent. `lacks` tells whether the server is known not to take something; what is to
@@ -70,10 +72,9 @@ class Attempts:
         self._forget_progress(key, attempt)
         if not attempt.closed:
             attempt.closed = True
-            why = lease_lost("the handler has ended")
             # What a handler that ended still waits for it doesn't want any more.
-            self._waiting.lose(key, why)
-            self._outbox.drop_waiting(key, why)
+            self._waiting.lose(key, _HANDLER_ENDED)
+            self._outbox.drop_waiting(key, _HANDLER_ENDED)
             self._report_output(key)
             # An acceptance that has not left need not be sent: the end implies it.
             self._outbox.recall(attempt.accepted_id)
