@@ -164,7 +164,11 @@ def test_steps_are_recorded_by_heartbeats_and_given_by_claims(client: Client, sh
             return [step.name async for step in client_.steps(task)]
 
     assert asyncio.run(main()) == ["fetch", "fetch", "write"]
-    client.complete(again)
+    client.heartbeat(again, checkpoint=None)
+    client.fail(again, "once more")
+    (last,) = client.claim(name, [type], wait=LONG)
+    assert last.proto.HasField("checkpoint") and last.checkpoint is None
+    client.complete(last)
 
 
 def test_a_step_waits_for_a_server_that_is_away(serve: Serve) -> None:
