@@ -17,8 +17,6 @@ from callboard.waiting import Waiting
 
 Reason = wire.agent.CancellationReason
 
-_HANDLER_ENDED = lease_lost("the handler has ended")
-
 
 class Attempts:
     """The attempts of one agent. `lacks` tells whether the server is known not to take something; what is to
@@ -72,9 +70,11 @@ class Attempts:
         self._forget_progress(key, attempt)
         if not attempt.closed:
             attempt.closed = True
-            # What a handler that ended still waits for it doesn't want any more.
-            self._waiting.lose(key, _HANDLER_ENDED)
-            self._outbox.drop_waiting(key, _HANDLER_ENDED)
+            if self._waiting.has(key) or self._outbox.is_full():
+                # What a handler that ended still waits for it doesn't want any more.
+                why = lease_lost("the handler has ended")
+                self._waiting.lose(key, why)
+                self._outbox.drop_waiting(key, why)
             self._report_output(key)
             # An acceptance that has not left need not be sent: the end implies it.
             self._outbox.recall(attempt.accepted_id)

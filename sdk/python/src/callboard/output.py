@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -112,7 +113,8 @@ class Output:
     def give(self, chunks: list[Chunk], ticket: int) -> None:
         """The handler gives output. The ticket is settled when it is in the buffer, or refused."""
         if self._refused is not None:
-            self._settled.append((ticket, self._refused))
+            # An error of its own for each: what is raised remembers from where.
+            self._settled.append((ticket, copy(self._refused)))
             return
         self._outside.append((chunks, ticket))
         self._let_in()

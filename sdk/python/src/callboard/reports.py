@@ -147,6 +147,10 @@ class Outbox:
         """Whether every report has its receipt."""
         return not self._kept
 
+    def is_full(self) -> bool:
+        """Whether checkpoints or steps wait outside."""
+        return bool(self._outside)
+
     def take(self, now: float) -> list[wire.agent.Report]:
         """The reports to send now, in one frame. An attempt's go out in their order: behind one that is to be
         repeated the others wait, and it waits for the receipts of what was sent behind it, lest an old
@@ -207,8 +211,7 @@ class Outbox:
 
     def drop_waiting(self, key: Key, error: StatusError) -> None:
         """Forgets what of an attempt waits outside."""
-        if self._outside:
-            self._drop_outside(lambda report: key_of(report.attempt) == key, error)
+        self._drop_outside(lambda report: key_of(report.attempt) == key, error)
 
     def lose(self, key: Key, error: StatusError) -> None:
         """An attempt isn't ours any more: nobody waits for its receipts any longer. What was kept is sent

@@ -116,6 +116,10 @@ class Waiting:
         if waits is not None:
             self._settled += waits.pausing.resumed()
 
+    def has(self, key: Key) -> bool:
+        """Whether this attempt ever waited."""
+        return key in self._waits
+
     def lose(self, key: Key, error: StatusError) -> None:
         """The attempt isn't ours any more, or its handler has ended: whoever still waits is told so."""
         waits = self._waits.pop(key, None)
