@@ -1,4 +1,4 @@
-//! The W3C's trace context in a task's headers: https://www.w3.org/TR/trace-context/. (The API has no propagator of its own.)
+//! The W3C's trace context in a task's headers: <https://www.w3.org/TR/trace-context/>. (The API has no propagator of its own.)
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
