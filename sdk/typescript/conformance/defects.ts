@@ -81,7 +81,7 @@ const DEFECTS: Readonly<Record<string, readonly Patch[]>> = {
     {
       file: "agent/children.js",
       from: "const occurrence = this.#begun.next(name);",
-      to: "const occurrence = this.#begun.next(name) + this.#claim.attempt;",
+      to: "const occurrence = this.#begun.next(name) + this.#claim.attempt - 1;",
     },
   ],
   "slot-held-while-waiting": [

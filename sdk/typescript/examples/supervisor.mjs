@@ -5,7 +5,10 @@ import { Agent, Client } from "callboard";
 const agent = new Agent("supervisor", { slots: 1 });
 
 agent.task("report", async (/** @type {string[]} */ topics, context) => {
-  const research = await Promise.all(topics.map((topic) => context.startChild("research", topic)));
+  const research = [];
+  for (const topic of topics) {
+    research.push(await context.startChild("research", topic));
+  }
   const found = await Promise.all(research.map((child) => child.result({ parse: String })));
   return context.runChild("summarize", found);
 });

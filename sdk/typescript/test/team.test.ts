@@ -36,8 +36,9 @@ test("one slot is enough for children of children, in any order", async (t) => {
   const agent = agentOf(t, server.address, { slots: 1 });
   agent.task("sum", async (depth: number, context) => {
     if (depth === 0) return 1;
-    const children = [context.startChild("sum", depth - 1), context.startChild("sum", depth - 1)];
-    const results = await Promise.all(children.map(async (child) => (await child).result({ parse: Number })));
+    const first = await context.startChild("sum", depth - 1);
+    const second = await context.startChild("sum", depth - 1);
+    const results = await Promise.all([first, second].map((child) => child.result({ parse: Number })));
     return results.reduce((sum, one) => sum + one, 0);
   });
   await attached(agent);

@@ -191,6 +191,7 @@ export class Driver {
         }
         break;
       }
+      case "awaitDropped":
       case "deadline":
       case "outputTaken":
         this.#tell(action);

@@ -198,6 +198,9 @@ export class Live implements Upstream {
       case "awaitRefused":
         take(this.#awaits, event.ticket)?.reject(errorOf(event.error));
         break;
+      case "awaitDropped":
+        take(this.#awaits, event.ticket);
+        break;
       case "deadline":
         this.#runner.postpone(event.key, event.deadline);
         break;

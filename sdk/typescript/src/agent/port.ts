@@ -57,6 +57,7 @@ export type ToHandlers =
   | { readonly kind: "reportSettled"; readonly ticket: number; readonly error: StatusParts | undefined }
   | { readonly kind: "awaitSettled"; readonly ticket: number; readonly end: Uint8Array | undefined }
   | { readonly kind: "awaitRefused"; readonly ticket: number; readonly error: StatusParts }
+  | { readonly kind: "awaitDropped"; readonly ticket: number }
   | { readonly kind: "deadline"; readonly key: Key; readonly deadline: Date }
   | { readonly kind: "outputTaken"; readonly key: Key; readonly weight: number }
   | { readonly kind: "outputRefused"; readonly key: Key; readonly error: StatusParts }

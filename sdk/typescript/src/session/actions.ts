@@ -20,6 +20,8 @@ export type Action =
   | ReportSettled
   /** A task that a handler waits for has ended, or, with an error, its end will not be told; without either it is to be asked for. */
   | { readonly kind: "awaitSettled"; readonly ticket: number; readonly outcome: TaskEnd | StatusError | undefined }
+  /** The handler that waited has ended: nobody is to be told. */
+  | { readonly kind: "awaitDropped"; readonly ticket: number }
   /** The attempt times out at another time now. */
   | { readonly kind: "deadline"; readonly key: Key; readonly deadline: Date }
   /** Output of this weight doesn't wait any more. */

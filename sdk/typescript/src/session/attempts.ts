@@ -121,7 +121,8 @@ export class Attempts {
       this.#outbox.dropUnsent(key, "accepted");
       this.#outbox.add(report(attempt.lease));
     }
-    this.#forgetParts(key, "the handler has ended");
+    this.waits.forget(key);
+    this.outputs.forget(key);
     this.#forgetIfDone(attempt);
   }
 
@@ -131,12 +132,8 @@ export class Attempts {
     this.#dropProgress(attempt);
     this.#outbox.dropWaiting(attempt.key, why);
     this.#act({ kind: "stop", key: attempt.key, reason: why, reported: false });
-    this.#forgetParts(attempt.key, why);
-  }
-
-  #forgetParts(key: Key, why: string): void {
-    this.waits.forget(key, why);
-    this.outputs.forget(key);
+    this.waits.lose(attempt.key, why);
+    this.outputs.forget(attempt.key);
   }
 
   /** A receipt came. */

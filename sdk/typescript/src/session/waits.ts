@@ -184,13 +184,25 @@ export class Waits {
     return taskIds.length > 0 ? frameOf({ case: "awaits", value: { taskIds } }) : undefined;
   }
 
-  /** An attempt has ended or is lost: its waits are told so. */
-  forget(key: Key, why: string): void {
+  /** An attempt is lost: its waits are told so. */
+  lose(key: Key, why: string): void {
     const waiting = this.#waiting.get(key);
     if (waiting !== undefined) {
       const error = leaseLost(why);
-      for (const ticket of [...this.#tickets(waiting), ...waiting.held.map((held) => held.ticket)]) {
+      for (const ticket of this.#allTickets(waiting)) {
         this.#settle(ticket, error);
+      }
+      this.#drop(waiting);
+      this.#waiting.delete(key);
+    }
+  }
+
+  /** The handler has ended, and whatever it left waiting with it. */
+  forget(key: Key): void {
+    const waiting = this.#waiting.get(key);
+    if (waiting !== undefined) {
+      for (const ticket of this.#allTickets(waiting)) {
+        this.#act({ kind: "awaitDropped", ticket });
       }
       this.#drop(waiting);
       this.#waiting.delete(key);
@@ -224,6 +236,10 @@ export class Waits {
 
   #tickets(waiting: Waiting): number[] {
     return [...waiting.open.values()].flat();
+  }
+
+  #allTickets(waiting: Waiting): number[] {
+    return [...this.#tickets(waiting), ...waiting.held.map((held) => held.ticket)];
   }
 
   #await(waiting: Waiting, taskId: string): void {
