@@ -84,7 +84,9 @@ pub fn lint(steps: &mut Steps) -> Option<PathBuf> {
         each(|module| quiet(go_in(module).args(["vet", "./..."])))?;
         quiet(go().args(["vet", "-tags", "callboard_defects", "./..."]))
     });
-    steps.run_with(place.as_ref(), "go mod tidy", |_| each(|module| quiet(go_in(module).args(["mod", "tidy", "-diff"]))));
+    steps.run_with(place.as_ref(), "go mod tidy", |_| {
+        each(|module| quiet(go_in(module).args(["mod", "tidy", "-diff"])))
+    });
     steps.run_with(place.as_ref(), "staticcheck", |place| {
         let staticcheck = tool(place, "staticcheck");
         each(|module| quiet(Command::new(&staticcheck).current_dir(module).args(["-checks=all,-ST1000", "./..."])))
