@@ -131,6 +131,7 @@ impl TaskService for Fake {
         list_task_events(ListTaskEventsRequest) -> ListTaskEventsResponse;
         list_dependency_results(ListDependencyResultsRequest) -> ListDependencyResultsResponse;
         list_steps(ListStepsRequest) -> ListStepsResponse;
+        list_children(ListChildrenRequest) -> ListChildrenResponse;
     }
 }
 

@@ -62,6 +62,7 @@ impl AgentService for Fake {
         heartbeat_task(HeartbeatTaskRequest) -> HeartbeatTaskResponse;
         complete_task(CompleteTaskRequest) -> CompleteTaskResponse;
         fail_task(FailTaskRequest) -> FailTaskResponse;
+        create_child(CreateChildRequest) -> CreateChildResponse;
         get_agent(GetAgentRequest) -> GetAgentResponse;
         list_agents(ListAgentsRequest) -> ListAgentsResponse;
         cordon_agent(CordonAgentRequest) -> CordonAgentResponse;

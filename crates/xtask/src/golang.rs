@@ -63,6 +63,13 @@ pub fn driver() -> Result<()> {
     Ok(())
 }
 
+/// Builds the program that measures the SDK.
+pub fn throughput() -> Result<PathBuf> {
+    let program = target().join(format!("callboard-go-throughput{}", env::consts::EXE_SUFFIX));
+    quiet(go().args(["build", "-o"]).arg(&program).arg("./internal/throughput"))?;
+    Ok(program)
+}
+
 /// The folder of the SDK's tools: protoc-gen-go, protoc-gen-go-grpc and staticcheck, built where they are missing or out of date.
 pub fn ensure_tools() -> Result<PathBuf> {
     check()?;

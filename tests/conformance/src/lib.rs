@@ -4,6 +4,7 @@
 //! ([`read`]) and from a proxy between the SDK and the server ([`proxy`]); a driver is believed only what its SDK's calls gave. DRIVER.md is the contract of
 //! drivers, README.md says how scenarios are written.
 
+mod chunks;
 pub mod driver;
 mod news;
 pub mod proxy;

@@ -1,6 +1,6 @@
 //! What the server has: read by clients of the runner's own, straight from the server, as JSON.
 
-use crate::proxy::record::bare;
+use crate::proxy::record::{bare, content_bytes};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use callboard_proto::MAX_MESSAGE_BYTES;
@@ -88,6 +88,54 @@ impl Reader {
         Ok(page.steps.iter().map(step).collect())
     }
 
+    /// The children that the latest run of a task has, in order. Of every scenario they fit into one page.
+    ///
+    /// # Errors
+    ///
+    /// What the server said.
+    pub async fn children(&self, id: &str) -> Result<Value, Status> {
+        let request =
+            v1::ListChildrenRequest { namespace: self.namespace.clone(), task_id: id.to_owned(), ..Default::default() };
+        let page = self.tasks().list_children(request).await?.into_inner();
+        Ok(page.children.iter().map(child).collect())
+    }
+
+    /// The output of a task's run (0: the latest), chunk by chunk.
+    ///
+    /// # Errors
+    ///
+    /// What the server said.
+    pub async fn output(&self, id: &str, run: i32) -> Result<Vec<Value>, Status> {
+        let mut chunks = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListOutputRequest {
+                namespace: self.namespace.clone(),
+                task_id: id.to_owned(),
+                run,
+                page_token,
+                ..Default::default()
+            };
+            let page = self.tasks().list_output(request).await?.into_inner();
+            chunks.extend(page.chunks.iter().map(chunk));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(chunks);
+            }
+        }
+    }
+
+    /// The ids of all tasks of the namespace. Of every scenario they fit into one page.
+    ///
+    /// # Errors
+    ///
+    /// What the server said.
+    pub async fn task_ids(&self) -> Result<Vec<String>, Status> {
+        let request = v1::ListTasksRequest { namespace: self.namespace.clone(), page_size: 1000, ..Default::default() };
+        let page = self.tasks().list_tasks(request).await?.into_inner();
+        Ok(page.tasks.into_iter().map(|task| task.id).collect())
+    }
+
     /// An agent.
     ///
     /// # Errors
@@ -130,9 +178,19 @@ fn task(task: &v1::Task) -> Value {
         "tags": spec.tags, "metadata": spec.metadata, "headers": spec.headers,
         "phase": task.phase, "progress": task.progress, "progress_message": task.progress_message,
         "cancel_requested": task.cancel_requested,
+        "parent": task.parent.as_ref().map(parent), "paused_for": paused_for(task.paused_for()),
         "input": spec.input.as_ref().map(payload), "result": task.result.as_ref().map(payload),
         "failure": task.failure.as_ref().map(failure),
     })
+}
+
+fn parent(parent: &v1::ParentLink) -> Value {
+    json!({ "task_id": parent.task_id, "run": parent.run, "name": parent.name, "occurrence": parent.occurrence,
+            "depth": parent.depth })
+}
+
+fn paused_for(reason: v1::PauseReason) -> Option<String> {
+    (reason != v1::PauseReason::Unspecified).then(|| bare(reason.as_str_name(), "PAUSE_REASON_"))
 }
 
 fn event(event: &v1::Event) -> Value {
@@ -141,7 +199,8 @@ fn event(event: &v1::Event) -> Value {
         "type": bare(event.r#type().as_str_name(), "EVENT_TYPE_"),
         "state": bare(event.state().as_str_name(), "TASK_STATE_"),
         "run": event.run, "attempt": event.attempt, "agent": event.agent, "reason": event.reason,
-        "at_ms": event.at.as_ref().map(milliseconds), "failure": event.failure.as_ref().map(failure),
+        "at_us": event.at.as_ref().map(microseconds), "failure": event.failure.as_ref().map(failure),
+        "child": event.child,
     })
 }
 
@@ -150,6 +209,28 @@ fn step(step: &v1::Step) -> Value {
         "name": step.name, "occurrence": step.occurrence, "ordinal": step.ordinal, "attempt": step.attempt,
         "result": step.result.as_ref().map(payload),
     })
+}
+
+fn child(child: &v1::Child) -> Value {
+    let state = child.task.as_ref().map(|task| bare(task.state().as_str_name(), "TASK_STATE_"));
+    json!({
+        "name": child.name, "occurrence": child.occurrence, "ordinal": child.ordinal, "task_id": child.task_id,
+        "on_parent_end": bare(child.on_parent_end().as_str_name(), "PARENT_END_ACTION_"), "state": state,
+    })
+}
+
+/// A chunk as drivers write it, with its content type, and how many bytes it has.
+fn chunk(chunk: &v1::OutputChunk) -> Value {
+    let data = chunk.data.clone().unwrap_or_default();
+    let mut said = payload(&data);
+    let value = match said.as_object_mut().map(|said| (said.remove("json"), said.remove("text"), said.remove("base64")))
+    {
+        Some((Some(value), _, _) | (_, Some(value), _)) => value,
+        Some((_, _, Some(bytes))) => json!({ "$bytes": bytes }),
+        _ => Value::Null,
+    };
+    json!({ "offset": chunk.offset, "attempt": chunk.attempt, "value": value, "bytes": content_bytes(&data),
+            "content_type": data.content_type })
 }
 
 fn agent(agent: &v1::Agent) -> Value {
@@ -204,6 +285,6 @@ fn failure(failure: &v1::Failure) -> Value {
             "details": failure.details.as_ref().map(payload), "cause": failure.cause.as_deref().map(self::failure) })
 }
 
-fn milliseconds(time: &prost_types::Timestamp) -> i64 {
-    time.seconds * 1000 + i64::from(time.nanos) / 1_000_000
+fn microseconds(time: &prost_types::Timestamp) -> i64 {
+    time.seconds * 1_000_000 + i64::from(time.nanos) / 1000
 }

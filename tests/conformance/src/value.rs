@@ -7,7 +7,7 @@ const MOST_ITEMS: u64 = 2000;
 
 /// Fills in what a value leaves open: `"$name.path"` is looked up; `{"$times": N, "item": …}` is a list of so many, in which `#` stands
 /// for the number, `{"$text": "é", "times": N}` a long text, `{"$json": "…"}` JSON whose digits are kept, `{"$join": […]}` texts put
-/// together.
+/// together, `{"$flat": […]}` lists put together.
 ///
 /// # Errors
 ///
@@ -34,24 +34,31 @@ fn fill_object(fields: &Map<String, Value>, look_up: &dyn Fn(&str) -> Option<Val
         let items = (0..count).map(|number| fill(&numbered(item, number), look_up));
         return items.collect::<Result<_, _>>().map(Value::Array);
     }
-    if let (Some(Value::String(text)), Some(count)) = (fields.get("$text"), fields.get("times")) {
+    if let (Some(text), Some(count)) = (fields.get("$text"), fields.get("times")) {
+        // YAML reads `y` as true.
+        let text = text.as_str().ok_or_else(|| format!("$text is of a text, not of {text}"))?;
         return Ok(Value::String(text.repeat(times(count)?.min(4 << 20) as usize)));
     }
     if let Some(Value::String(text)) = fields.get("$json") {
         return serde_json::from_str(text).map_err(|error| format!("$json {text}: {error}"));
     }
-    if let Some(Value::Array(parts)) = fields.get("$join") {
-        let mut joined = String::new();
-        for part in parts {
-            match fill(part, look_up)? {
-                Value::String(text) => joined += &text,
-                other => joined += &other.to_string(),
-            }
-        }
-        return Ok(Value::String(joined));
+    if let Some(parts) = fields.get("$join") {
+        let text = |part: Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
+        return Ok(Value::String(list("$join", parts, look_up)?.into_iter().map(text).collect()));
+    }
+    if let Some(lists) = fields.get("$flat") {
+        let lists = list("$flat", lists, look_up)?;
+        return Ok(lists.iter().filter_map(Value::as_array).flatten().cloned().collect());
     }
     let filled = fields.iter().map(|(name, value)| Ok((name.clone(), fill(value, look_up)?)));
     filled.collect::<Result<Map<_, _>, String>>().map(Value::Object)
+}
+
+fn list(name: &str, value: &Value, look_up: &dyn Fn(&str) -> Option<Value>) -> Result<Vec<Value>, String> {
+    match fill(value, look_up)? {
+        Value::Array(items) => Ok(items),
+        other => Err(format!("{name} is of a list, not of {}", short(&other))),
+    }
 }
 
 fn numbered(item: &Value, number: u64) -> Value {
@@ -152,6 +159,11 @@ mod tests {
         assert!(fill(&json!("$u"), &look_up).is_err());
         let digits = fill(&json!({ "$json": "12345678901234567890123" }), &look_up).unwrap();
         assert_eq!(digits.to_string(), "12345678901234567890123");
+        let lines = fill(&json!({ "$join": { "$times": 3, "item": "line #;" } }), &look_up).unwrap();
+        assert_eq!(lines, json!("line 0;line 1;line 2;"));
+        let flat = fill(&json!({ "$flat": { "$times": 2, "item": ["a", "#"] } }), &look_up).unwrap();
+        assert_eq!(flat, json!(["a", 0, "a", 1]));
+        assert!(fill(&json!({ "$flat": "a" }), &look_up).is_err());
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl<'s> World<'s> {
         }
         self.complete(&step.verb, &mut args);
         let driver = self.driver(&step.process).await?;
-        if step.verb.starts_with("client.") || step.verb == "watch.start" {
+        if has_client(&step.verb) {
             self.open_client(&driver, step, &args).await?;
         }
         let attach =
@@ -219,7 +219,7 @@ impl<'s> World<'s> {
                 args[name] = value;
             }
         };
-        if verb.starts_with("client.") || verb == "watch.start" {
+        if has_client(verb) {
             default(args, "client", CLIENT.into());
         }
         if verb.starts_with("agent.") {
@@ -268,8 +268,8 @@ impl<'s> World<'s> {
     /// Names of things are global to a driver, which many scenarios share.
     fn name_things(&self, verb: &str, args: &mut Value) {
         let things: &[&str] = match verb {
-            "watch.start" => &["watch", "client"],
-            "watch.wait" | "watch.stop" => &["watch"],
+            "watch.start" | "output.start" => &["watch", "client"],
+            "watch.wait" | "watch.stop" | "output.wait" | "output.stop" => &["watch"],
             "gate.open" => &["gate"],
             _ if verb.starts_with("client.") => &["client"],
             _ => &["agent"],
@@ -293,10 +293,18 @@ impl<'s> World<'s> {
                     _ => {}
                 }
             }
-            for op in programs.into_iter().filter_map(Value::as_array_mut).flatten() {
-                if let Some(gate) = op.get("gate").and_then(Value::as_str) {
-                    op["gate"] = self.gate(gate).into();
-                }
+            programs.into_iter().for_each(|program| self.name_gates(program));
+        }
+    }
+
+    /// Those of a program, and of the programs in it.
+    fn name_gates(&self, program: &mut Value) {
+        for op in program.as_array_mut().into_iter().flatten() {
+            if let Some(gate) = op.get("gate").and_then(Value::as_str) {
+                op["gate"] = self.gate(gate).into();
+            }
+            if let Some(inner) = op.get_mut("program") {
+                self.name_gates(inner);
             }
         }
     }
@@ -323,6 +331,11 @@ impl<'s> World<'s> {
             .map(|(process, log)| format!("--- driver {process}:\n{log}\n"))
             .collect()
     }
+}
+
+/// Whether an instruction is for one of the driver's clients.
+fn has_client(verb: &str) -> bool {
+    verb.starts_with("client.") || matches!(verb, "watch.start" | "output.start")
 }
 
 /// The time by this machine's clock, which the server shares.

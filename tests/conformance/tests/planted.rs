@@ -11,13 +11,15 @@ use callboard_tests::program::root;
 use std::sync::Arc;
 
 /// Each defect, and a scenario that is red with it.
-const NOTICED: [(&str, &str); 6] = [
+const NOTICED: [(&str, &str); 8] = [
     ("heartbeat-on-handlers-thread", "burning-handler-keeps-its-lease"),
     ("receipt-ignored", "checkpoint-waits-for-its-receipt"),
     ("report-forgotten", "checkpoint-waits-for-its-receipt"),
     ("cancellation-ignored", "cancel-a-waiting-handler"),
     ("assignment-run-twice", "repeated-assignment-runs-once"),
     ("no-reattach", "reattach-behind-a-cut"),
+    ("child-key-per-attempt", "rerun-parent-finds-its-children"),
+    ("slot-held-while-waiting", "slot-is-free-while-a-handler-waits"),
 ];
 
 async fn are_noticed(sdk: Sdk, defects: &[(&str, &str)]) {

@@ -5,10 +5,11 @@ use super::record::Way;
 use super::rules::Action;
 use super::{Connection, Shared};
 use bytes::Bytes;
+use callboard_proto::v1;
 use callboard_tests::descriptors;
 use http::{Request, Response};
 use http_body::Body;
-use prost_reflect::DynamicMessage;
+use prost_reflect::{DynamicMessage, ReflectMessage};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,10 @@ where
     let body = whole(body).await?;
     let method = parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
     let timeout = parts.headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let said = json!({ "method": method, "request_id": request_id(&method, &body), "timeout": timeout });
+    let mut said = json!({ "method": method, "request_id": null, "timeout": timeout });
+    for (name, value) in asked(&method, &body) {
+        said[name] = value;
+    }
     let item = ("call", said);
     shared.record.add(Way::Up, 0, item.clone());
     let action = shared.rules.actions(Way::Up, 0, &item).into_iter().next();
@@ -70,15 +74,32 @@ fn try_later(milliseconds: u64) -> Status {
     Status::with_error_details(Code::ResourceExhausted, "the proxy says: later", details)
 }
 
-/// The id of the request, if its method has one.
-fn request_id(method: &str, body: &[u8]) -> Value {
+/// What the request asks for, field by field: its texts and numbers, and the task of an attempt.
+fn asked(method: &str, body: &[u8]) -> Vec<(String, Value)> {
     let Some(known) = descriptors::methods().into_iter().find(|known| known.name() == method) else {
-        return Value::Null;
+        return Vec::new();
     };
     let mut messages = Messages::default();
     messages.push(body);
-    let Ok(Some(message)) = messages.next() else { return Value::Null };
-    let Ok(request) = DynamicMessage::decode(known.input(), message) else { return Value::Null };
-    let field = request.get_field_by_name("request_id");
-    field.and_then(|id| id.as_str().map(Value::from)).unwrap_or_default()
+    let Ok(Some(message)) = messages.next() else { return Vec::new() };
+    let Ok(request) = DynamicMessage::decode(known.input(), message) else { return Vec::new() };
+    let kind = known.input();
+    let fields = kind.fields();
+    fields.filter_map(|field| Some((field.name().to_owned(), plain(&request.get_field(&field))?))).collect()
+}
+
+/// A field's value, if it is one that a scenario can name.
+fn plain(value: &prost_reflect::Value) -> Option<Value> {
+    use prost_reflect::Value as Field;
+    match value {
+        Field::String(text) => Some(text.as_str().into()),
+        Field::I32(number) => Some((*number).into()),
+        Field::I64(number) => Some((*number).into()),
+        Field::Message(message) => {
+            let is_attempt = message.descriptor().full_name() == "callboard.v1.Attempt";
+            let attempt = is_attempt.then(|| message.transcode_to::<v1::Attempt>())?.ok()?;
+            Some(json!({ "task_id": attempt.task_id, "attempt": attempt.attempt }))
+        }
+        _ => None,
+    }
 }

@@ -110,6 +110,9 @@ pub fn report_kind(report: &v1::Report) -> &'static str {
         Some(Kind::Progress(_)) => "progress",
         Some(Kind::Checkpoint(_)) => "checkpoint",
         Some(Kind::Step(_)) => "step",
+        Some(Kind::Pause(_)) => "pause",
+        Some(Kind::Resume(_)) => "resume",
+        Some(Kind::Output(_)) => "output",
         Some(Kind::Completed(_)) => "completed",
         Some(Kind::Failed(_)) => "failed",
         None => "unknown",
@@ -129,6 +132,7 @@ pub fn items_up(frame: &v1::AttachRequest) -> Vec<Item> {
         Some(Frame::Acknowledgements(batch)) => {
             batch.message_ids.iter().map(|id| ("acknowledgement", json!({ "message_id": id }))).collect()
         }
+        Some(Frame::Awaits(batch)) => batch.task_ids.iter().map(|id| ("await", json!({ "task_id": id }))).collect(),
         None => vec![("unknown", json!({}))],
     }
 }
@@ -168,6 +172,12 @@ fn report_item(report: &v1::Report) -> Item {
             said["name"] = step.name.clone().into();
             said["occurrence"] = step.occurrence.into();
         }
+        Some(Kind::Output(output)) => {
+            said["offset"] = output.offset.into();
+            said["chunks"] = output.chunks.len().into();
+            said["bytes"] = output.chunks.iter().map(content_bytes).sum::<usize>().into();
+            said["largest"] = output.chunks.iter().map(content_bytes).max().into();
+        }
         Some(Kind::Failed(failed)) => {
             let failure = failed.failure.clone().unwrap_or_default();
             said["type"] = failure.r#type.into();
@@ -177,6 +187,16 @@ fn report_item(report: &v1::Report) -> Item {
         _ => {}
     }
     (report_kind(report), said)
+}
+
+/// How many bytes of content a payload has.
+pub fn content_bytes(payload: &v1::Payload) -> usize {
+    use v1::payload::Content;
+    match &payload.content {
+        Some(Content::Text(text)) => text.len(),
+        Some(Content::Binary(bytes)) => bytes.len(),
+        None => 0,
+    }
 }
 
 fn send_item(send: &v1::MessageSend) -> Item {
@@ -206,13 +226,19 @@ pub fn items_down(frame: &v1::AttachResponse, record: &Record) -> Vec<Item> {
             json!({ "sent": batch.sent.iter().map(|sent| sent.request_id.clone()).collect::<Vec<_>>(),
                     "acknowledged_ids": batch.acknowledged_ids, "retry_ids": batch.retry_ids }),
         )],
+        Some(Frame::TaskEnds(batch)) => batch.ends.iter().map(task_end_item).collect(),
+        Some(Frame::Resumptions(batch)) => {
+            batch.resumptions.iter().map(|resumption| ("resumption", attempt_said(&resumption.attempt))).collect()
+        }
         None => vec![("unknown", json!({}))],
     }
 }
 
 fn assignment_item(assignment: &v1::Assignment) -> Item {
     let mut said = attempt_said(&assignment.attempt);
-    said["type"] = assignment.spec.clone().unwrap_or_default().r#type.into();
+    let spec = assignment.spec.clone().unwrap_or_default();
+    said["type"] = spec.r#type.into();
+    said["headers"] = json!(spec.headers);
     said["run"] = assignment.run.into();
     said["with_checkpoint"] = assignment.checkpoint.is_some().into();
     said["steps"] = assignment.steps.iter().map(|step| json!([step.name, step.occurrence])).collect();
@@ -226,7 +252,17 @@ fn receipt_item(receipt: &v1::Receipt, record: &Record) -> Item {
     said["of"] = record.receipt_of(receipt).into();
     said["status"] = bare(receipt.status().as_str_name(), "RECEIPT_STATUS_").into();
     said["reason"] = bare(receipt.reason().as_str_name(), "ERROR_REASON_").into();
+    said["state"] = bare(receipt.state().as_str_name(), "TASK_STATE_").into();
     ("receipt", said)
+}
+
+fn task_end_item(end: &v1::TaskEnd) -> Item {
+    let state = bare(end.state().as_str_name(), "TASK_STATE_");
+    (
+        "task_end",
+        json!({ "task_id": end.task_id, "state": state, "run": end.run, "with_result": end.result.is_some(),
+                "result_omitted": end.result_omitted }),
+    )
 }
 
 fn cancellation_item(cancellation: &v1::Cancellation) -> Item {

@@ -26,7 +26,7 @@ pub struct Rule {
 }
 
 /// What is done to an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// It does not arrive.
@@ -45,6 +45,8 @@ pub enum Action {
     LoseAnswer,
     /// A call is refused as exhausted, with a word to try again in so many milliseconds.
     TryLater(u64),
+    /// A welcome doesn't list this feature: the server is one of the time before it.
+    Hide(String),
 }
 
 /// The rules of a scenario, shared by its proxies.
@@ -89,7 +91,7 @@ impl Rules {
                 continue;
             }
             rule.times = rule.times.map(|times| times - 1);
-            found.push(rule.action);
+            found.push(rule.action.clone());
         }
         found
     }
@@ -104,12 +106,14 @@ impl Rules {
         let mut fate = Fate::default();
         let items = items_up(&frame);
         let keep: Vec<bool> = items.iter().map(|item| fate.see(&self.actions(Way::Up, stream, item))).collect();
-        if let Some(Frame::Reports(batch)) = &mut frame.frame {
-            batch.reports.iter().for_each(|report| record.note_report(report));
-            retain(&mut batch.reports, &keep);
-        }
-        if let Some(Frame::Acknowledgements(batch)) = &mut frame.frame {
-            retain(&mut batch.message_ids, &keep);
+        match &mut frame.frame {
+            Some(Frame::Reports(batch)) => {
+                batch.reports.iter().for_each(|report| record.note_report(report));
+                retain(&mut batch.reports, &keep);
+            }
+            Some(Frame::Acknowledgements(batch)) => retain(&mut batch.message_ids, &keep),
+            Some(Frame::Awaits(batch)) => retain(&mut batch.task_ids, &keep),
+            _ => {}
         }
         for (item, kept) in items.into_iter().zip(&keep) {
             record.add(Way::Up, stream, if *kept { item } else { withheld(item) });
@@ -147,6 +151,9 @@ impl Rules {
                 retain(&mut batch.assignments, &keep);
             }
             Some(Frame::Cancellations(batch)) => retain(&mut batch.cancellations, &keep),
+            Some(Frame::TaskEnds(batch)) => retain(&mut batch.ends, &keep),
+            Some(Frame::Resumptions(batch)) => retain(&mut batch.resumptions, &keep),
+            Some(Frame::Welcome(welcome)) => welcome.features.retain(|feature| !fate.hidden.contains(feature)),
             _ => {}
         }
         let left = fate.of(frame, &keep);
@@ -183,11 +190,12 @@ struct Fate {
     times: u32,
     delay: Duration,
     skew: i64,
+    hidden: Vec<String>,
 }
 
 impl Default for Fate {
     fn default() -> Self {
-        Self { changed: false, times: 1, delay: Duration::ZERO, skew: 0 }
+        Self { changed: false, times: 1, delay: Duration::ZERO, skew: 0, hidden: Vec::new() }
     }
 }
 
@@ -202,6 +210,10 @@ impl Fate {
                 Action::Delay(milliseconds) => self.delay = self.delay.max(Duration::from_millis(*milliseconds)),
                 Action::Skew(milliseconds) => {
                     self.skew = *milliseconds;
+                    self.changed = true;
+                }
+                Action::Hide(feature) => {
+                    self.hidden.push(feature.clone());
                     self.changed = true;
                 }
                 Action::Retry | Action::Refuse | Action::LoseAnswer | Action::TryLater(_) => {}

@@ -1,11 +1,13 @@
 //! Verdicts: from what the server has, and from what passed on the wire.
 
-use crate::proxy::record::Entry;
-use crate::value::{matches, short};
+use super::{history, wire};
+use crate::chunks::joined;
+use crate::value::matches;
 use crate::world::World;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use tonic::Status;
 
 /// A verdict.
 #[derive(Debug, Deserialize)]
@@ -17,8 +19,23 @@ pub(super) enum Check {
     History { task: Value, types: Option<Value>, counts: Option<BTreeMap<String, Value>>, events: Option<Vec<Value>> },
     /// What the latest run of a task recorded.
     Steps { task: Value, is: Value },
+    /// What the latest run of a task has for children.
+    Children { task: Value, is: Value },
+    /// What a run of a task (0, and if unsaid: the latest) gave, its chunks joined.
+    Output {
+        task: Value,
+        #[serde(default)]
+        run: i32,
+        is: Value,
+    },
+    /// Chunks that the SDK gave, joined.
+    Chunks { of: Value, is: Value },
     /// So many milliseconds lie between a task's events.
     Between { task: Value, from: Value, to: Value, least_ms: Option<i64>, most_ms: Option<i64> },
+    /// These events happened in this order, each to its task.
+    Events(Vec<EventOf>),
+    /// The most tasks that held a slot of an agent at once, by the tasks' events.
+    Busy { agent: String, most: usize, at_least: Option<usize> },
     /// How an agent is.
     Agent { agent: String, is: Value },
     /// What waits in an agent's mailbox.
@@ -28,93 +45,83 @@ pub(super) enum Check {
     /// These passed in this order.
     Order(Vec<Value>),
     /// So many milliseconds lie between two that passed: the first like `from`, and the first like `to` behind it.
-    Wire { from: Value, to: Value, least_ms: Option<u64>, most_ms: Option<u64> },
+    Wire { from: Value, to: Value, least_ms: Option<i64>, most_ms: Option<i64> },
+    /// No more than so many a second passed, and so many more.
+    Pace { like: Value, per_second: u32, more: u32 },
     /// The most attempts that the agent had at once, on the wire.
     Slots { most: usize, at_least: Option<usize> },
     /// What the SDK gave.
     Value { value: Value, is: Value },
 }
 
+/// An event of a task: what it must say.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventOf {
+    task: Value,
+    is: Value,
+}
+
 pub(super) async fn take(world: &World<'_>, check: Check) -> Result<(), String> {
-    let said = |status: tonic::Status| status.to_string();
+    let reader = &world.reader;
+    let passed = || world.wire.record.entries();
     match check {
-        Check::Task { task, is } => {
-            let found = world.reader.task(&world.task_id(&task)?).await.map_err(said)?;
-            matches(&found, &is).map_err(|fault| format!("the task's {fault}"))
+        Check::Task { task, is } => has("task's", reader.task(&world.task_id(&task)?).await, &is),
+        Check::Steps { task, is } => has("list of steps", reader.steps(&world.task_id(&task)?).await, &is),
+        Check::Children { task, is } => has("list of children", reader.children(&world.task_id(&task)?).await, &is),
+        Check::Agent { agent, is } => has("agent's", reader.agent(&agent).await, &is),
+        Check::Mailbox { agent, is } => has("mailbox", reader.mailbox(&agent).await, &is),
+        Check::Output { task, run, is } => {
+            are_chunks(&reader.output(&world.task_id(&task)?, run).await.map_err(said)?, &is)
         }
+        Check::Chunks { of, is } => are_chunks(of.as_array().ok_or_else(|| format!("{of} is no list"))?, &is),
         Check::History { task, types, counts, events } => {
-            let history = world.reader.history(&world.task_id(&task)?).await.map_err(said)?;
-            of_history(&history, types.as_ref(), counts.as_ref(), events.as_deref())
-        }
-        Check::Steps { task, is } => {
-            let found = world.reader.steps(&world.task_id(&task)?).await.map_err(said)?;
-            matches(&found, &is).map_err(|fault| format!("the list of steps {fault}"))
+            history::is(&history_of(world, &task).await?, types.as_ref(), counts.as_ref(), events.as_deref())
         }
         Check::Between { task, from, to, least_ms, most_ms } => {
-            let history = world.reader.history(&world.task_id(&task)?).await.map_err(said)?;
-            let passed = event_at(&history, &to)? - event_at(&history, &from)?;
-            within(passed, least_ms, most_ms)
+            within(history::between(&history_of(world, &task).await?, &from, &to)?, least_ms, most_ms)
         }
-        Check::Agent { agent, is } => {
-            let found = world.reader.agent(&agent).await.map_err(said)?;
-            matches(&found, &is).map_err(|fault| format!("the agent's {fault}"))
+        Check::Events(wanted) => {
+            let mut found = Vec::new();
+            for EventOf { task, is } in wanted {
+                found.push((history_of(world, &task).await?, is));
+            }
+            history::in_order(&found)
         }
-        Check::Mailbox { agent, is } => {
-            let found = world.reader.mailbox(&agent).await.map_err(said)?;
-            matches(&found, &is).map_err(|fault| format!("the mailbox {fault}"))
+        Check::Busy { agent, most, at_least } => {
+            let mut histories = Vec::new();
+            for id in reader.task_ids().await.map_err(said)? {
+                histories.push(reader.history(&id).await.map_err(said)?);
+            }
+            in_bounds(history::most_at_once(&histories, &agent), most, at_least)
         }
         Check::Frames { like, count, same, distinct } => {
-            let entries = world.wire.record.entries();
-            let like: Vec<&Entry> = entries.iter().filter(|entry| matches(&entry.said, &like).is_ok()).collect();
-            of_frames(&like, count.as_ref(), same.as_deref(), distinct.as_deref())
+            wire::are(&wire::like(&passed(), &like), count.as_ref(), same.as_deref(), distinct.as_deref())
         }
-        Check::Order(wanted) => in_order(&world.wire.record.entries(), &wanted),
-        Check::Wire { from, to, least_ms, most_ms } => {
-            let entries = world.wire.record.entries();
-            let first = first_like(&entries, &from)?;
-            let last = first_like(&entries[first + 1..], &to)? + first + 1;
-            let passed = (entries[last].at - entries[first].at).as_millis();
-            let signed = |limit: Option<u64>| limit.and_then(|limit| i64::try_from(limit).ok());
-            within(i64::try_from(passed).unwrap_or(i64::MAX), signed(least_ms), signed(most_ms))
-        }
-        Check::Slots { most, at_least } => {
-            let had = most_at_once(&world.wire.record.entries());
-            if had > most || at_least.is_some_and(|least| had < least) {
-                return Err(format!("{had} attempts at once, instead of {at_least:?} to {most}"));
-            }
-            Ok(())
-        }
+        Check::Order(wanted) => wire::in_order(&passed(), &wanted),
+        Check::Wire { from, to, least_ms, most_ms } => within(wire::between(&passed(), &from, &to)?, least_ms, most_ms),
+        Check::Pace { like, per_second, more } => wire::pace(&wire::like(&passed(), &like), per_second, more),
+        Check::Slots { most, at_least } => in_bounds(wire::most_at_once(&passed()), most, at_least),
         Check::Value { value, is } => matches(&value, &is).map_err(|fault| format!("the value {fault}")),
     }
 }
 
-fn of_history(
-    history: &[Value],
-    types: Option<&Value>,
-    counts: Option<&BTreeMap<String, Value>>,
-    events: Option<&[Value]>,
-) -> Result<(), String> {
-    let found: Vec<&Value> = history.iter().map(|event| &event["type"]).collect();
-    if let Some(types) = types {
-        matches(&json!(found), types).map_err(|fault| format!("the history {fault}; it is {}", json!(found)))?;
-    }
-    for (kind, wanted) in counts.into_iter().flatten() {
-        let count = found.iter().filter(|found| **found == kind.as_str()).count();
-        matches(&count.into(), wanted)
-            .map_err(|fault| format!("the number of {kind} {fault}; they are {}", json!(found)))?;
-    }
-    let mut rest = history.iter();
-    for wanted in events.unwrap_or_default() {
-        if !rest.any(|event| matches(event, wanted).is_ok()) {
-            return Err(format!("no event like {wanted}, in this order, in {}", short(&json!(history))));
-        }
-    }
-    Ok(())
+/// Whether what the server has is as expected.
+fn has(what: &str, found: Result<Value, Status>, is: &Value) -> Result<(), String> {
+    matches(&found.map_err(said)?, is).map_err(|fault| format!("the {what} {fault}"))
 }
 
-fn event_at(history: &[Value], like: &Value) -> Result<i64, String> {
-    let found = history.iter().find(|event| matches(event, like).is_ok()).and_then(|event| event["at_ms"].as_i64());
-    found.ok_or_else(|| format!("no event like {like} in {}", short(&json!(history))))
+fn said(status: Status) -> String {
+    status.to_string()
+}
+
+async fn history_of(world: &World<'_>, task: &Value) -> Result<Vec<Value>, String> {
+    world.reader.history(&world.task_id(task)?).await.map_err(said)
+}
+
+fn are_chunks(chunks: &[Value], is: &Value) -> Result<(), String> {
+    let found = joined(chunks).and_then(|found| matches(&json!(found), is));
+    found.map_err(|fault| format!("the output {fault}"))
 }
 
 fn within(passed: i64, least: Option<i64>, most: Option<i64>) -> Result<(), String> {
@@ -124,56 +131,9 @@ fn within(passed: i64, least: Option<i64>, most: Option<i64>) -> Result<(), Stri
     Ok(())
 }
 
-fn of_frames(like: &[&Entry], count: Option<&Value>, same: Option<&str>, distinct: Option<&str>) -> Result<(), String> {
-    let said: Vec<&Value> = like.iter().map(|entry| &entry.said).collect();
-    if let Some(count) = count {
-        let fault = |fault| format!("how many passed {fault}: {}", short(&json!(said)));
-        matches(&said.len().into(), count).map_err(fault)?;
-    }
-    if let Some(field) = same
-        && said.windows(2).any(|pair| pair[0][field] != pair[1][field])
-    {
-        return Err(format!("`{field}` is not the same in all: {}", short(&json!(said))));
-    }
-    if let Some(field) = distinct {
-        let mut values: Vec<String> = said.iter().map(|said| said[field].to_string()).collect();
-        values.sort();
-        values.dedup();
-        if values.len() != said.len() {
-            return Err(format!("`{field}` is the same in some: {}", short(&json!(said))));
-        }
+fn in_bounds(had: usize, most: usize, at_least: Option<usize>) -> Result<(), String> {
+    if had > most || at_least.is_some_and(|least| had < least) {
+        return Err(format!("{had} at once, instead of {at_least:?} to {most}"));
     }
     Ok(())
-}
-
-fn in_order(entries: &[Entry], wanted: &[Value]) -> Result<(), String> {
-    let mut rest = entries.iter();
-    for one in wanted {
-        if !rest.any(|entry| matches(&entry.said, one).is_ok()) {
-            let kinds: Vec<String> =
-                entries.iter().map(|entry| format!("{} {}", entry.said["way"], entry.said["kind"])).collect();
-            return Err(format!("nothing like {one} passed, in this order: {}", short(&json!(kinds.join(", ")))));
-        }
-    }
-    Ok(())
-}
-
-fn first_like(entries: &[Entry], like: &Value) -> Result<usize, String> {
-    let found = entries.iter().position(|entry| matches(&entry.said, like).is_ok());
-    found.ok_or_else(|| format!("nothing like {like} passed"))
-}
-
-/// From an assignment to the last report of its attempt.
-fn most_at_once(entries: &[Entry]) -> usize {
-    let (mut running, mut most) = (Vec::new(), 0);
-    for Entry { said, .. } in entries {
-        let attempt = (said["task_id"].clone(), said["attempt"].clone());
-        match (said["way"].as_str(), said["kind"].as_str()) {
-            (Some("down"), Some("assignment")) if !running.contains(&attempt) => running.push(attempt),
-            (Some("up"), Some("completed" | "failed" | "rejected")) => running.retain(|other| *other != attempt),
-            _ => {}
-        }
-        most = most.max(running.len());
-    }
-    most
 }

@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(15);
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Wait {
+pub(super) enum Wait {
     Answer(Answer),
     Task(Task),
     Event(Event),
@@ -28,14 +28,14 @@ enum Wait {
 /// What was begun in the background.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Answer {
+pub(super) struct Answer {
     answer: String,
 }
 
 /// Until a task is so.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Task {
+pub(super) struct Task {
     task: Value,
     is: Value,
 }
@@ -43,7 +43,7 @@ struct Task {
 /// Until a task has so many events like this.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Event {
+pub(super) struct Event {
     task: Value,
     event: String,
     attempt: Option<u32>,
@@ -54,7 +54,7 @@ struct Event {
 /// Until so many handlers have come to a gate.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Gate {
+pub(super) struct Gate {
     gate: String,
     #[serde(default = "once")]
     count: usize,
@@ -63,7 +63,7 @@ struct Gate {
 /// Until something like this passed so often.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Frame {
+pub(super) struct Frame {
     frame: Value,
     #[serde(default = "once")]
     count: usize,
@@ -72,7 +72,7 @@ struct Frame {
 /// Until an agent is so.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Agent {
+pub(super) struct Agent {
     agent: String,
     is: Value,
 }
