@@ -53,7 +53,7 @@ async fn a_child_is_listed_and_knows_its_parent_and_is_told_of_in_the_history() 
     let client = server.client();
     let (id, lease) = parent_as(&client, NewTask::new("parent").header("trace", "7")).await;
     let first = create(&client, &lease, "search", 0).await.unwrap();
-    assert!(!first.existing());
+    assert!(!first.existing);
     let second = create(&client, &lease, "search", 1).await.unwrap().task_id;
     let free = detached(&client, &lease, "report").await;
     let children = client.children(&id, 0).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_repetition_gets_the_same_answer_and_a_later_attempt_the_child_as_it_i
     claim::complete(&client, &work, "found").await.unwrap();
     let again = create(&client, &lease, "search", 0).await.unwrap();
     assert_eq!(
-        (again.task_id.as_str(), again.existing(), again.state()),
+        (again.task_id.as_str(), again.existing, again.state()),
         (first.task_id.as_str(), false, TaskState::Ready)
     );
     let other = CreateChildRequest { occurrence: 1, ..request(&lease, "search", 0) };
@@ -103,7 +103,7 @@ async fn a_repetition_gets_the_same_answer_and_a_later_attempt_the_child_as_it_i
     let second = claim::lease(&client, "manager", "parent").await;
     let later = create(&client, &second, "search", 0).await.unwrap();
     assert_eq!(
-        (later.task_id.as_str(), later.existing(), later.state()),
+        (later.task_id.as_str(), later.existing, later.state()),
         (first.task_id.as_str(), true, TaskState::Completed)
     );
     refused(&create(&client, &lease, "late", 0).await.unwrap_err(), Code::FailedPrecondition, "STALE_ATTEMPT");
@@ -139,10 +139,10 @@ async fn a_server_that_is_killed_while_children_are_cancelled_goes_on_with_it() 
     let mut server = Server::start().await;
     let client = Arc::new(server.client());
     let (id, lease) = parent(&client).await;
-    for some in (0..900).collect::<Vec<i32>>().chunks(30) {
-        let calls = some.iter().map(|n| {
+    for first in (0..900).step_by(30) {
+        let calls = (first..first + 30).map(|n| {
             let (client, lease) = (Arc::clone(&client), lease.clone());
-            tokio::spawn(async move { create(&client, &lease, "many", *n).await.map(drop) })
+            tokio::spawn(async move { create(&client, &lease, "many", n).await.map(drop) })
         });
         for call in calls.collect::<Vec<_>>() {
             call.await.unwrap().unwrap();
@@ -171,8 +171,8 @@ async fn a_server_that_is_killed_keeps_children() {
     server.restart().await;
     let again = CreateChildRequest { request_id: String::new(), ..request(&lease, "search", 0) };
     let again = client.create_child(again).await.unwrap();
-    assert_eq!((again.task_id.as_str(), again.existing()), (first.as_str(), true));
-    assert_eq!(create(&client, &lease, "search", 1).await.map(|receipt| receipt.existing()).ok(), Some(false));
+    assert_eq!((again.task_id.as_str(), again.existing), (first.as_str(), true));
+    assert_eq!(create(&client, &lease, "search", 1).await.map(|receipt| receipt.existing).ok(), Some(false));
     claim::complete(&client, &lease, "done").await.unwrap();
     assert_eq!(state(&client, &first).await, TaskState::Cancelled);
     assert_eq!(client.children(&id, 1).await.unwrap().len(), 2);

@@ -102,8 +102,11 @@ async fn follow_script(
                 batch.reports.into_iter().filter_map(|report| report.kind).for_each(|kind| drop(reports.send(kind)));
             }
             FromAgent::Drain(_) => return Some(()),
-            FromAgent::Messages(_) | FromAgent::Acknowledgements(_) | FromAgent::Heartbeat(_) | FromAgent::Slots(_) => {
-            }
+            FromAgent::Messages(_)
+            | FromAgent::Acknowledgements(_)
+            | FromAgent::Heartbeat(_)
+            | FromAgent::Slots(_)
+            | FromAgent::Awaits(_) => {}
         }
     }
     Some(())

@@ -43,6 +43,7 @@ fn task(task_type: &str) -> NewTask {
         tags: Default::default(),
         metadata: Default::default(),
         headers: Default::default(),
+        parent: None,
     };
     NewTask {
         spec,

@@ -354,11 +354,13 @@ pub fn task(columns: TaskColumns, data: &str, spec: &str) -> Result<Task> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use callboard_core::model::{Lease, LeaseToken};
+    use uuid::Uuid;
 
     fn read(data: &str) -> Task {
         let columns = TaskColumns {
             namespace: NamespaceId(1),
-            id: TaskId(uuid::Uuid::nil()),
+            id: TaskId(Uuid::nil()),
             version: 1,
             lane: LaneId(1),
             agent_name: None,
@@ -384,13 +386,6 @@ mod tests {
         let again = read(&task_data(&known).unwrap());
         assert_eq!((again.has_dependents, again.has_children), (true, false));
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use callboard_core::model::{Lease, LeaseToken};
-    use uuid::Uuid;
 
     /// What a version reads of a task that knows no pauses.
     #[derive(Serialize, Deserialize)]

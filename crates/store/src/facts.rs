@@ -116,6 +116,7 @@ mod tests {
 
     /// What an event was before there were pauses.
     #[derive(Deserialize)]
+    #[expect(dead_code, reason = "what is read is that it can be")]
     struct Before(Timestamp, String, i64, u32, u32, KindBefore);
 
     #[derive(Deserialize, Debug, PartialEq)]

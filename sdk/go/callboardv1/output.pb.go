@@ -33,7 +33,8 @@ type OutputBatch struct {
 	// first. What was given before is not added again, so that a repetition does
 	// no harm; a gap is refused with INVALID_FIELD.
 	Offset int64 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
-	// 1 to 64, each with 1 to 65,536 bytes of content, together at most 1 MiB.
+	// 1 to 64, each with 1 to 65,536 bytes of content and at most 1 KiB of
+	// metadata; together at most 1 MiB of content.
 	Chunks        []*Payload `protobuf:"bytes,2,rep,name=chunks,proto3" json:"chunks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -144,9 +144,12 @@ fn a_claimer_has_children_too() {
 #[test]
 fn the_end_of_a_run_cancels_what_lives_and_leaves_what_is_detached() {
     let ends: [fn(&mut World, TaskId); 3] = [
-        |w, id| drop(w.report(id, completed("done")).unwrap()),
         |w, id| {
-            drop(w.report(id, failed_with(callboard_core::model::Failure { retryable: false, ..failure("Broken") })))
+            w.report(id, completed("done")).unwrap();
+        },
+        |w, id| {
+            let broken = callboard_core::model::Failure { retryable: false, ..failure("Broken") };
+            w.report(id, failed_with(broken)).unwrap();
         },
         |w, id| {
             w.cancel(id);

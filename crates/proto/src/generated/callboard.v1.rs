@@ -838,7 +838,8 @@ pub struct OutputBatch {
     /// no harm; a gap is refused with INVALID_FIELD.
     #[prost(int64, tag = "1")]
     pub offset: i64,
-    /// 1 to 64, each with 1 to 65,536 bytes of content, together at most 1 MiB.
+    /// 1 to 64, each with 1 to 65,536 bytes of content and at most 1 KiB of
+    /// metadata; together at most 1 MiB of content.
     #[prost(message, repeated, tag = "2")]
     pub chunks: ::prost::alloc::vec::Vec<Payload>,
 }

@@ -36,7 +36,8 @@ export type OutputBatch = Message<"callboard.v1.OutputBatch"> & {
   offset: bigint;
 
   /**
-   * 1 to 64, each with 1 to 65,536 bytes of content, together at most 1 MiB.
+   * 1 to 64, each with 1 to 65,536 bytes of content and at most 1 KiB of
+   * metadata; together at most 1 MiB of content.
    *
    * @generated from field: repeated callboard.v1.Payload chunks = 2;
    */
