@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"callboard.dev/sdk/go/callboardv1"
-	"callboard.dev/sdk/go/internal/session"
 )
 
 // ClaimOptions say more of who claims, and how.
@@ -87,11 +86,10 @@ func (o *HeartbeatOptions) output() (*callboardv1.OutputBatch, error) {
 		if err != nil {
 			return nil, err
 		}
-		size := contentSize(chunk)
-		if size > session.LargestChunk {
-			return nil, tooLargeAChunk(field, size)
+		if err := checkChunk(field, chunk); err != nil {
+			return nil, err
 		}
-		if size > 0 {
+		if contentSize(chunk) > 0 {
 			batch.Chunks = append(batch.Chunks, chunk)
 		}
 	}

@@ -36,30 +36,43 @@ func pieceOf(value any) (*session.Piece, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := contentSize(payload)
-	if size == 0 {
+	if contentSize(payload) == 0 {
 		return nil, nil
 	}
 	var piece session.Piece
 	switch _, isPayload := value.(*Payload); {
-	case !isPayload && payload.GetContentType() == typeText:
-		piece = session.TextPiece(payload.GetText())
-	case !isPayload && payload.GetContentType() == typeBinary:
-		piece = session.BytesPiece(payload.GetBinary())
-	case size > session.LargestChunk:
-		return nil, tooLargeAChunk("output", size)
 	case isPayload:
 		// Whoever gave it may change it while it waits.
 		piece = session.WholePiece(proto.Clone(payload).(*Payload))
+	case payload.GetContentType() == typeText:
+		piece = session.TextPiece(payload.GetText())
+		return &piece, nil
+	case payload.GetContentType() == typeBinary:
+		piece = session.BytesPiece(payload.GetBinary())
+		return &piece, nil
 	default:
 		piece = session.WholePiece(payload)
 	}
-	return &piece, nil
+	return &piece, checkChunk("output", payload)
 }
 
-func tooLargeAChunk(field string, size int) error {
-	fault := fmt.Sprintf("%s has %d bytes, more than the %d of a chunk: give it in parts", field, size, session.LargestChunk)
-	return refused(field, fault, callboardv1.ErrorReason_ERROR_REASON_PAYLOAD_TOO_LARGE)
+// maxChunkMetadata, in bytes, is the protocol's.
+const maxChunkMetadata = 1 << 10
+
+// checkChunk refuses what can't be a chunk.
+func checkChunk(field string, payload *Payload) error {
+	if size := contentSize(payload); size > session.LargestChunk {
+		fault := fmt.Sprintf("%s has %d bytes, more than the %d of a chunk: give it in parts", field, size, session.LargestChunk)
+		return refused(field, fault, callboardv1.ErrorReason_ERROR_REASON_PAYLOAD_TOO_LARGE)
+	}
+	metadata := 0
+	for name, value := range payload.GetMetadata() {
+		metadata += len(name) + len(value)
+	}
+	if metadata > maxChunkMetadata {
+		return invalid(field, fmt.Sprintf("%s has %d bytes of metadata, more than the %d of a chunk: say less", field, metadata, maxChunkMetadata))
+	}
+	return nil
 }
 
 // OutputOptions say which output is wanted.

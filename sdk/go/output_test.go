@@ -49,7 +49,10 @@ func TestOutputGoesAsWhatItIs(t *testing.T) {
 
 func TestWhatCanNotBeOutputIsRefused(t *testing.T) {
 	stream, over := onStage(t, newFake(t), withOutput, recorded(), func(ctx context.Context, task *callboard.Context) error {
+		chatty := callboard.Text("x", "text/plain")
+		chatty.Metadata = map[string]string{"why": strings.Repeat("x", 1022)}
 		for named, value := range map[string]any{
+			"1025 bytes of metadata":       chatty,
 			"more than 1048576":            strings.Repeat("x", 1<<20+1),
 			"more than the 65536":          []string{strings.Repeat("x", 65_536)},
 			"give it in parts":             callboard.Text(strings.Repeat("x", 65_537), "text/plain"),

@@ -165,7 +165,7 @@ func (s *Session) Output(now Moment, key Key, piece Piece, ticket uint64) {
 		s.letOutputIn(a)
 		if s.link.phase == attached {
 			// Not when the frame goes: by then more may be there, and the first is to go by itself.
-			s.gatherOutput(now)
+			s.reportOutput(now, a)
 		}
 	}
 }
@@ -180,17 +180,22 @@ func (s *Session) letOutputIn(a *attempt) {
 	}
 }
 
-// gatherOutput makes reports of the output that may be sent now: of an attempt one at a time, and not too often.
+// gatherOutput makes reports of the output that may be sent now.
 func (s *Session) gatherOutput(now Moment) {
 	s.giving = slices.DeleteFunc(s.giving, func(a *attempt) bool {
 		s.letOutputIn(a)
-		if len(a.output.chunks) > 0 && a.output.onItsWay == 0 && now >= a.output.due {
-			a.output.due = now + outputEvery
-			s.outbox.addOutput(a, a.output.take())
-			s.letOutputIn(a)
-		}
+		s.reportOutput(now, a)
 		return len(a.output.chunks) == 0
 	})
+}
+
+// reportOutput makes a report of an attempt's output: one at a time, and not too often.
+func (s *Session) reportOutput(now Moment, a *attempt) {
+	if len(a.output.chunks) > 0 && a.output.onItsWay == 0 && now >= a.output.due {
+		a.output.due = now + outputEvery
+		s.outbox.addOutput(a, a.output.take())
+		s.letOutputIn(a)
+	}
 }
 
 func (s *Session) outputAt() Moment {

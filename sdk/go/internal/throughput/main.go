@@ -13,6 +13,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"runtime/pprof"
 	"slices"
@@ -26,13 +27,13 @@ import (
 const taskType = "noop"
 
 func main() {
-	if err := run(context.Background(), os.Args[1:]); err != nil {
+	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, arguments []string) error {
+func run(ctx context.Context, arguments []string, out io.Writer) error {
 	if len(arguments) == 0 {
 		return errors.New("say what to be: agent or client")
 	}
@@ -48,7 +49,7 @@ func run(ctx context.Context, arguments []string) error {
 		flags.IntVar(&l.tasks, "tasks", 20_000, "how many tasks to measure the throughput with")
 		flags.IntVar(&l.inFlight, "in-flight", 64, "how many of them at once")
 		flags.IntVar(&l.idle, "idle", 200, "how many tasks to measure the latency with, one at a time")
-		do = l.measure
+		do = func(ctx context.Context) error { return l.measure(ctx, out) }
 	default:
 		return fmt.Errorf("%q is neither agent nor client", arguments[0])
 	}
@@ -92,7 +93,7 @@ type figures struct {
 	InFlight       int     `json:"in_flight"`
 }
 
-func (l *load) measure(ctx context.Context) error {
+func (l *load) measure(ctx context.Context, out io.Writer) error {
 	if l.tasks < 1 || l.inFlight < 1 || l.idle < 1 {
 		return errors.New("--tasks, --in-flight and --idle are at least 1")
 	}
@@ -119,7 +120,7 @@ func (l *load) measure(ctx context.Context) error {
 		latencies[at] = time.Since(began)
 	}
 	slices.Sort(latencies)
-	return json.NewEncoder(os.Stdout).Encode(figures{
+	return json.NewEncoder(out).Encode(figures{
 		SDK: "go", TasksPerSecond: float64(l.tasks) / took.Seconds(), Tasks: l.tasks, InFlight: l.inFlight,
 		IdleP50: percentile(latencies, 50), IdleP99: percentile(latencies, 99),
 	})
