@@ -212,12 +212,10 @@ async fn retention_keeps_the_children_of_a_live_parent() {
     let free = detached(&client, &lease, "free").await;
     let other = client.create(NewTask::new("child")).await.unwrap().task_id;
     let mut work = BTreeMap::new();
-    for _ in 0..2 {
-        let lease = claim::lease(&client, "worker", "child").await;
+    for worker in ["one", "another", "third"] {
+        let lease = claim::lease(&client, worker, "child").await;
         work.insert(lease.task_id.clone(), lease);
     }
-    let third = claim::lease(&client, "another", "child").await;
-    work.insert(third.task_id.clone(), third);
     claim::complete(&client, &work[&child], "found").await.unwrap();
     claim::complete(&client, &work[&other], "found").await.unwrap();
     let is_gone = async |id: &str| matches!(client.get(id).await, Err(Error::NotFound(_))).then_some(());

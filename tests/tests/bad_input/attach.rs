@@ -129,7 +129,7 @@ const SEQUENCES: &[Sequence] = &[
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $lease } rejected {} } }"], NOT_YOURS, &["another agent"]),
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $lease } progress { fraction: 0.5 } } }"], NOT_YOURS, &["another agent"]),
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $lease } pause {} } }"], NOT_YOURS, &["another agent"]),
-    refused(&[HELLO, "reports { reports { report_id: 7 attempt { $stale } resume {} } }"], STALE, &["attempt 1", "stop the work"]),
+    refused(&[HELLO, "reports { reports { report_id: 7 attempt { $future } resume {} } }"], STALE, &["attempt 3"]),
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $wrong_token } accepted {} } }"], NOT_YOURS, &["another agent"]),
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $stale } completed {} } }"], STALE, &["attempt 1", "stop the work"]),
     refused(&[HELLO, "reports { reports { report_id: 7 attempt { $future } completed {} } }"], STALE, &["attempt 3"]),

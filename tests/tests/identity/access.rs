@@ -39,6 +39,8 @@ const TABLE: &[(&str, &str)] = &[
     ("TaskService/ListDependencyResults", LOOK),
     ("TaskService/ListSteps", LOOK),
     ("TaskService/ListChildren", LOOK),
+    ("TaskService/ListOutput", LOOK),
+    ("TaskService/WatchOutput", LOOK),
     ("TaskService/WatchEvents", LOOK),
     ("AgentService/Attach", WORK),
     ("AgentService/ClaimTasks", WORK),
