@@ -83,7 +83,7 @@ async fn an_id_of_no_task_is_answered_without_a_state_and_one_that_ended_at_once
     let mut agent = attach(&server).await;
     let nobody = "01989b0e-3c1a-7000-8000-000000000000".to_owned();
     agent.say(Said::Awaits(v1::TaskAwaitBatch { task_ids: vec![nobody.clone(), id.clone()] })).await;
-    let mut told = vec![end(&mut agent).await, end(&mut agent).await];
+    let mut told = [end(&mut agent).await, end(&mut agent).await];
     told.sort_by_key(|end| end.state);
     assert_eq!((told[0].task_id.as_str(), told[0].state()), (nobody.as_str(), TaskState::Unspecified));
     assert_eq!((told[1].task_id.as_str(), told[1].state()), (id.as_str(), TaskState::Cancelled));
