@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"callboard.dev/sdk/go/callboardv1"
+	"callboard.dev/sdk/go/internal/session"
 )
 
 // ClaimOptions say more of who claims, and how.
@@ -70,6 +71,34 @@ type HeartbeatOptions struct {
 	Checkpoint any
 	// Steps are steps that are done. At most 100, together at most 3 MiB.
 	Steps []StepResult
+	// Output is what the work gave while it went on, in order: at most 64 values of at most 65,536 bytes each, see [Encode]. Empty ones
+	// are left out.
+	Output []any
+	// OutputOffset is how many bytes of output this attempt gave before. What was given before is not added again.
+	OutputOffset int64
+}
+
+// output gives it as it goes over the wire; nil when there is none.
+func (o *HeartbeatOptions) output() (*callboardv1.OutputBatch, error) {
+	batch := &callboardv1.OutputBatch{Offset: o.OutputOffset}
+	for at, value := range o.Output {
+		field := fmt.Sprintf("output[%d]", at)
+		chunk, err := encode(value, field)
+		if err != nil {
+			return nil, err
+		}
+		size := contentSize(chunk)
+		if size > session.LargestChunk {
+			return nil, tooLargeAChunk(field, size)
+		}
+		if size > 0 {
+			batch.Chunks = append(batch.Chunks, chunk)
+		}
+	}
+	if len(batch.Chunks) == 0 {
+		return nil, nil
+	}
+	return batch, nil
 }
 
 // StepResult is the result of a step of a claimed task, to be recorded: later attempts of the run get it with their assignment.
@@ -94,8 +123,8 @@ func stepRecords(results []StepResult) ([]*callboardv1.StepRecord, error) {
 	return records, nil
 }
 
-// Heartbeat extends the lease of a claimed task, and reports progress, a checkpoint and steps if given: all of it in one commit. The
-// answer says until when, and whether the task's cancellation was asked for.
+// Heartbeat extends the lease of a claimed task, and reports progress, a checkpoint, steps and output if given: all of it in one commit.
+// The answer says until when, and whether the task's cancellation was asked for.
 func (c *Client) Heartbeat(
 	ctx context.Context, attempt *callboardv1.Attempt, options *HeartbeatOptions,
 ) (*callboardv1.HeartbeatTaskResponse, error) {
@@ -114,6 +143,9 @@ func (c *Client) Heartbeat(
 			}
 		}
 		if request.Steps, err = stepRecords(options.Steps); err != nil {
+			return nil, err
+		}
+		if request.Output, err = options.output(); err != nil {
 			return nil, err
 		}
 	}

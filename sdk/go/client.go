@@ -20,6 +20,8 @@ type ClientOptions struct {
 	Timeout time.Duration
 	// Credentials say who asks.
 	Credentials *Credentials
+	// Interceptors stand around every task that is submitted; the first is the outermost.
+	Interceptors []Interceptor
 }
 
 // Client submits tasks, follows them and steers them. It is safe for concurrent use.
@@ -31,7 +33,8 @@ type Client struct {
 	namespace string
 	timeout   time.Duration
 	// borrowed: the connections are another's, who closes them.
-	borrowed bool
+	borrowed     bool
+	interceptors []Interceptor
 }
 
 // NewClient makes a client; nil options mean the environment and the defaults. Nothing is connected before the first call. Close it
@@ -61,7 +64,7 @@ func NewClient(options *ClientOptions) (*Client, error) {
 	if chosen.Timeout == 0 {
 		chosen.Timeout = defaultTimeout
 	}
-	return &Client{transport, resolveNamespace(chosen.Namespace, os.Getenv), chosen.Timeout, false}, nil
+	return &Client{transport, resolveNamespace(chosen.Namespace, os.Getenv), chosen.Timeout, false, chosen.Interceptors}, nil
 }
 
 // Close ends the connections. Calls that are still under way fail. The client of a handler ends with its agent: closing it does nothing.
@@ -79,7 +82,7 @@ func (c *Client) Namespace() string {
 
 // WithTimeout gives a client over the same connections whose calls may take so long.
 func (c *Client) WithTimeout(timeout time.Duration) *Client {
-	return &Client{c.transport, c.namespace, timeout, true}
+	return &Client{c.transport, c.namespace, timeout, true, c.interceptors}
 }
 
 // CommandOptions are what every command takes.

@@ -3,10 +3,12 @@ package callboard
 import (
 	"context"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"callboard.dev/sdk/go/callboardv1"
 	"callboard.dev/sdk/go/internal/session"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Context is what a handler gets besides its input: the attempt that it works on. It is safe for concurrent use.
@@ -14,7 +16,12 @@ type Context struct {
 	key        session.Key
 	assignment *callboardv1.Assignment
 	live       *live
-	steps      *steps
+	// cancel tells the handler to stop.
+	cancel   context.CancelCauseFunc
+	steps    steps
+	children occurrences
+	// deadline is the one that came when the handler went on; nil while the assignment's holds.
+	deadline atomic.Pointer[timestamppb.Timestamp]
 }
 
 // TaskID is the task's id.
@@ -47,10 +54,17 @@ func (c *Context) Metadata() map[string]string { return c.Spec().GetMetadata() }
 // Payload is the input as it came.
 func (c *Context) Payload() *Payload { return c.Spec().GetInput() }
 
-// Deadline is when the attempt times out, by the server's clock; false when it doesn't. The server says so then: the handler's context
-// has no deadline of its own, lest clocks that differ end it too soon.
+// Agent is the name of the agent that the handler works for.
+func (c *Context) Agent() string { return c.live.agent.name }
+
+// Deadline is when the attempt times out, by the server's clock; false when it doesn't. Time in which the task was PAUSED doesn't count:
+// the deadline moves when the handler goes on. The server says when it is over: the handler's context has no deadline of its own, lest
+// clocks that differ end it too soon.
 func (c *Context) Deadline() (time.Time, bool) {
-	deadline := c.assignment.GetDeadline()
+	deadline := c.deadline.Load()
+	if deadline == nil {
+		deadline = c.assignment.GetDeadline()
+	}
 	return deadline.AsTime(), deadline != nil
 }
 

@@ -110,7 +110,16 @@ func (k payloadKind) read(payload *Payload, target any) error {
 	return readText(text, reflect.ValueOf(target).Elem())
 }
 
+// shortJSON is up to how many bytes JSON is looked at before it is read, to save a decoder.
+const shortJSON = 4 << 10
+
 func readJSON(content []byte, target any) error {
+	if value, isAny := target.(*any); isAny && len(content) <= shortJSON && json.Valid(content) {
+		if scalar, is := readScalar(bytes.TrimSpace(content)); is {
+			*value = scalar
+			return nil
+		}
+	}
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	decoder.UseNumber()
 	if err := decoder.Decode(target); err != nil {
@@ -123,6 +132,19 @@ func readJSON(content []byte, target any) error {
 		return fmt.Errorf("there is more behind the value, at byte %d", decoder.InputOffset())
 	}
 	return nil
+}
+
+// readScalar gives null, a truth value or a number that is valid JSON, as encoding/json does with numbers as they are.
+func readScalar(text []byte) (value any, is bool) {
+	switch text[0] {
+	case 'n':
+		return nil, true
+	case 't', 'f':
+		return text[0] == 't', true
+	case '"', '{', '[':
+		return nil, false
+	}
+	return json.Number(text), true
 }
 
 func readText(text string, into reflect.Value) error {

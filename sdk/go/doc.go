@@ -2,5 +2,11 @@
 // and every task comes to an end that is durable, whatever crashes on the way.
 //
 // An [Agent] does tasks: give it handlers with [Handle], then [Agent.Run] it. A [Client] submits tasks, follows them and steers them.
-// Options are structs, nil for the defaults. What every SDK does alike stands in sdk/SPEC.md of the project.
+// Options are structs, nil for the defaults. A field that is zero takes its default, also when it was set to zero: where zero means
+// something else, a field or a method of its own says it ([Agent.DrainWithin], a nil *float64). What every SDK does alike stands in
+// sdk/SPEC.md of the project.
+//
+// A handler can do a part of its work once for all attempts ([Step]), give out work and wait for it without holding its slot
+// ([StartChild], [RunChild]), and give output that others watch while it works ([Context.Output], [Client.WatchOutput]). An [Interceptor]
+// stands around every task.
 package callboard

@@ -2,7 +2,9 @@ package callboard_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,9 +108,11 @@ func TestTheFirstAgentAndItsTaskWorkAsPrinted(t *testing.T) {
 func TestTheExamplesRun(t *testing.T) {
 	server := testserver.Start(t)
 	for name, want := range map[string]string{
-		"pipeline": "10 words",
-		"progress": "attempt 2 climbed from step 2 to 4",
-		"cancel":   "the task ended CANCELLED",
+		"pipeline":   "10 words",
+		"progress":   "attempt 2 climbed from step 2 to 4",
+		"cancel":     "the task ended CANCELLED",
+		"supervisor": "count 2 COMPLETED\n10 words",
+		"streaming":  "You asked: What is it all about? The answer is 42.\n11 words",
 	} {
 		said := start(t, server, program(t, "./examples/"+name)).ends()
 		expect(t, strings.Contains(said, want), name, said)
@@ -145,6 +149,111 @@ func ExampleDecode() {
 	}](payload)
 	fmt.Println(person.Name, person.Age, err)
 	// Output: Ada 36 <nil>
+}
+
+// A handler that gives out work and waits for it. Its task is PAUSED meanwhile.
+func ExampleRunChild() {
+	summarize := func(ctx context.Context, url string, task *callboard.Context) (string, error) {
+		page, err := callboard.RunChild[string](ctx, task, callboard.NewTask{Type: "fetch", Input: url}, nil)
+		if err != nil {
+			return "", err
+		}
+		return callboard.RunChild[string](ctx, task, callboard.NewTask{Type: "ask", Input: "Summarize: " + page}, nil)
+	}
+	agent, err := callboard.NewAgent(&callboard.AgentOptions{Name: "ann", AgentType: "researcher"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	callboard.Handle(agent, "summarize", summarize, nil)
+	fmt.Println(agent.Name())
+	// Output: ann
+}
+
+// Children that run beside each other.
+func ExampleStartChild() {
+	_ = func(ctx context.Context, urls []string, task *callboard.Context) (int, error) {
+		var pages []*callboard.Child
+		for _, url := range urls {
+			page, err := callboard.StartChild(ctx, task, callboard.NewTask{Type: "fetch", Input: url}, nil)
+			if err != nil {
+				return 0, err
+			}
+			pages = append(pages, page)
+		}
+		total := 0
+		for _, page := range pages {
+			text, err := callboard.ChildResult[string](ctx, page)
+			if err != nil {
+				return 0, err
+			}
+			total += len(text)
+		}
+		return total, nil
+	}
+}
+
+// A handler whose output is watched while it works.
+func ExampleContext_Output() {
+	_ = func(ctx context.Context, tokens []string, task *callboard.Context) (string, error) {
+		for _, token := range tokens {
+			if err := task.Output(ctx, token); err != nil {
+				return "", err
+			}
+		}
+		return strings.Join(tokens, ""), nil
+	}
+}
+
+// What a handler gives, as it gives it.
+func ExampleClient_WatchOutput() {
+	_ = func(ctx context.Context, client *callboard.Client, taskID string) error {
+		for chunk, err := range client.WatchOutput(ctx, taskID, nil) {
+			if err != nil {
+				return err
+			}
+			text, err := callboard.Decode[string](chunk.GetData())
+			if err != nil {
+				return err
+			}
+			fmt.Print(text)
+		}
+		return nil
+	}
+}
+
+// An interceptor that says for whom each task is, and refuses those of nobody.
+func ExampleInterceptor() {
+	tenant := callboard.Interceptor{
+		Submit: func(ctx context.Context, task callboard.NewTask, next callboard.SubmitFunc) (callboard.Submitted, error) {
+			headers := map[string]string{"tenant": "7"}
+			maps.Copy(headers, task.Headers)
+			task.Headers = headers
+			return next(ctx, task)
+		},
+		Handle: func(ctx context.Context, task *callboard.Context, input any, next callboard.HandleFunc) (any, error) {
+			if task.Headers()["tenant"] == "" {
+				return nil, &callboard.TaskError{Message: "the task is nobody's", Type: "NoTenant", NonRetryable: true}
+			}
+			return next(ctx, input)
+		},
+	}
+	client, err := callboard.NewClient(&callboard.ClientOptions{Interceptors: []callboard.Interceptor{tenant, callboard.Logging(nil)}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(client.Namespace())
+	// Output: default
+}
+
+// A step runs once for all attempts of a run.
+func ExampleStep() {
+	_ = func(ctx context.Context, url string, task *callboard.Context) (string, error) {
+		return callboard.Step(ctx, task, "fetch", func(context.Context) (string, error) {
+			return "the page at " + url, nil
+		})
+	}
 }
 
 func ExampleAfter() {

@@ -35,6 +35,12 @@ type fake struct {
 	watch    func(request *callboardv1.WatchEventsRequest, count int, out grpc.ServerStreamingServer[callboardv1.WatchEventsResponse]) error
 	steps    func(request *callboardv1.ListStepsRequest, count int) (*callboardv1.ListStepsResponse, error)
 	streams  chan *fakeStream
+	// child, get, batch and output answer the call of that name.
+	child  func(request *callboardv1.CreateChildRequest) (*callboardv1.CreateChildResponse, error)
+	get    func(request *callboardv1.GetTaskRequest) (*callboardv1.GetTaskResponse, error)
+	batch  func(request *callboardv1.BatchCreateTasksRequest) (*callboardv1.BatchCreateTasksResponse, error)
+	run    func(request *callboardv1.RunTaskRequest) (*callboardv1.RunTaskResponse, error)
+	output func(request *callboardv1.WatchOutputRequest, count int, out grpc.ServerStreamingServer[callboardv1.WatchOutputResponse]) error
 }
 
 // fakeStream is one attached stream.
@@ -77,6 +83,30 @@ func (f *fake) WaitTask(_ context.Context, request *callboardv1.WaitTaskRequest)
 
 func (f *fake) ListSteps(_ context.Context, request *callboardv1.ListStepsRequest) (*callboardv1.ListStepsResponse, error) {
 	return f.steps(request, f.note(request))
+}
+
+func (f *fake) CreateChild(_ context.Context, request *callboardv1.CreateChildRequest) (*callboardv1.CreateChildResponse, error) {
+	f.note(request)
+	return f.child(request)
+}
+
+func (f *fake) GetTask(_ context.Context, request *callboardv1.GetTaskRequest) (*callboardv1.GetTaskResponse, error) {
+	f.note(request)
+	return f.get(request)
+}
+
+func (f *fake) BatchCreateTasks(_ context.Context, request *callboardv1.BatchCreateTasksRequest) (*callboardv1.BatchCreateTasksResponse, error) {
+	f.note(request)
+	return f.batch(request)
+}
+
+func (f *fake) RunTask(_ context.Context, request *callboardv1.RunTaskRequest) (*callboardv1.RunTaskResponse, error) {
+	f.note(request)
+	return f.run(request)
+}
+
+func (f *fake) WatchOutput(request *callboardv1.WatchOutputRequest, out grpc.ServerStreamingServer[callboardv1.WatchOutputResponse]) error {
+	return f.output(request, f.note(request), out)
 }
 
 func (f *fake) WatchEvents(request *callboardv1.WatchEventsRequest, out grpc.ServerStreamingServer[callboardv1.WatchEventsResponse]) error {
@@ -149,6 +179,25 @@ func (s *fakeStream) report(t *testing.T) *callboardv1.Report {
 
 func (s *fakeStream) commit(report *callboardv1.Report) {
 	s.receipt(report, callboardv1.ReceiptStatus_RECEIPT_STATUS_COMMITTED, 0)
+}
+
+// goesOn commits a resume: the task has its slot again.
+func (s *fakeStream) goesOn(report *callboardv1.Report) {
+	receipt := &callboardv1.Receipt{
+		ReportId: report.GetReportId(), Attempt: report.GetAttempt(), Status: callboardv1.ReceiptStatus_RECEIPT_STATUS_COMMITTED,
+		State: callboard.StateRunning,
+	}
+	batch := &callboardv1.ReceiptBatch{Receipts: []*callboardv1.Receipt{receipt}}
+	s.send <- &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_Receipts{Receipts: batch}}
+}
+
+func (s *fakeStream) ends(ends ...*callboardv1.TaskEnd) {
+	s.send <- &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_TaskEnds{TaskEnds: &callboardv1.TaskEndBatch{Ends: ends}}}
+}
+
+func (s *fakeStream) cancels(attempt *callboardv1.Attempt, reason callboardv1.CancellationReason) {
+	batch := &callboardv1.CancellationBatch{Cancellations: []*callboardv1.Cancellation{{Attempt: attempt, Reason: reason}}}
+	s.send <- &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_Cancellations{Cancellations: batch}}
 }
 
 func (s *fakeStream) refuse(report *callboardv1.Report, reason callboardv1.ErrorReason) {

@@ -51,14 +51,29 @@ func (c *Client) Wait(ctx context.Context, taskID string) (*Task, error) {
 
 // RunUntilEnded creates a task, waits for its end, however it ends, and gives it with its result.
 func (c *Client) RunUntilEnded(ctx context.Context, task NewTask, options *CommandOptions) (*Task, error) {
+	return c.submitAndWait(ctx, task, options, func(*Task) error { return nil })
+}
+
+// submitAndWait is RunUntilEnded, with what is an error for the interceptors, too.
+func (c *Client) submitAndWait(ctx context.Context, task NewTask, options *CommandOptions, judge func(ended *Task) error) (*Task, error) {
+	id := options.requestID()
+	submitted, err := c.submit(ctx, task, func(ctx context.Context, task NewTask) (Submitted, error) {
+		ended, err := c.runUntilEnded(ctx, task, id)
+		if err == nil {
+			err = judge(ended)
+		}
+		return Submitted{Ended: ended}, err
+	})
+	return submitted.Ended, err
+}
+
+func (c *Client) runUntilEnded(ctx context.Context, task NewTask, requestID string) (*Task, error) {
 	spec, err := task.spec()
 	if err != nil {
 		return nil, err
 	}
 	part := waitPart(ctx)
-	request := &callboardv1.RunTaskRequest{
-		Namespace: c.namespace, Task: spec, RequestId: options.requestID(), Wait: durationpb.New(part),
-	}
+	request := &callboardv1.RunTaskRequest{Namespace: c.namespace, Task: spec, RequestId: requestID, Wait: durationpb.New(part)}
 	response, err := call[callboardv1.RunTaskResponse](ctx, c, callboardv1.TaskService_RunTask_FullMethodName, request, part)
 	if err != nil {
 		return nil, err
@@ -73,7 +88,7 @@ func (c *Client) RunUntilEnded(ctx context.Context, task NewTask, options *Comma
 //
 // The error is a [*TaskFailed] when the task didn't complete, a [*DecodeError] when its result is no T, else an [*Error].
 func Run[T any](ctx context.Context, client *Client, task NewTask, options *CommandOptions) (T, error) {
-	ended, err := client.RunUntilEnded(ctx, task, options)
+	ended, err := client.submitAndWait(ctx, task, options, completed)
 	return resultOf[T](ended, err)
 }
 
@@ -86,14 +101,22 @@ func Result[T any](ctx context.Context, client *Client, taskID string) (T, error
 }
 
 func resultOf[T any](ended *Task, err error) (T, error) {
-	var none T
+	if err == nil {
+		err = completed(ended)
+	}
 	if err != nil {
+		var none T
 		return none, err
 	}
-	if ended.GetState() != StateCompleted {
-		return none, &TaskFailed{Task: ended}
-	}
 	return Decode[T](ended.GetResult())
+}
+
+// completed gives the error of a task that ended otherwise.
+func completed(ended *Task) error {
+	if ended.GetState() != StateCompleted {
+		return &TaskFailed{Task: ended}
+	}
+	return nil
 }
 
 // waitPart is how long the next call may wait.

@@ -45,7 +45,14 @@ func Handle[In, Out any](
 		if err != nil {
 			return nil, &TaskError{Type: FailureInvalidInput, Message: "the input can't be decoded: " + err.Error(), NonRetryable: true}
 		}
-		output, err := function(ctx, input, task)
+		output, err := agent.handle(ctx, task, input, func(ctx context.Context, given any) (output any, err error) {
+			defer catch(&err)
+			typed, err := inputAs[In](given)
+			if err != nil {
+				return nil, err
+			}
+			return function(ctx, typed, task)
+		})
 		if err != nil {
 			return nil, err
 		}

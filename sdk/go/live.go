@@ -38,11 +38,12 @@ type live struct {
 	timer    *time.Timer
 	timerAt  session.Moment
 	stream   *stream
-	running  map[session.Key]context.CancelCauseFunc
+	running  map[session.Key]*Context
 	handling context.CancelCauseFunc
 	ticket   uint64
 	saves    map[uint64]chan error
 	sends    map[uint64]chan sendOutcome
+	awaits   map[uint64]chan session.Awaited
 
 	// ended is closed when the session has ended, finished when nothing of it is left. err is written before.
 	ended, finished chan struct{}
@@ -65,7 +66,7 @@ func newLive(a *Agent, values context.Context) (*live, error) {
 	fillRandom(random[:])
 	l := &live{
 		agent:  a,
-		client: &Client{transport, a.namespace, defaultTimeout, true},
+		client: &Client{transport, a.namespace, defaultTimeout, true, a.options.Interceptors},
 		began:  time.Now(),
 		values: values,
 		session: session.New(session.Config{
@@ -80,9 +81,10 @@ func newLive(a *Agent, values context.Context) (*live, error) {
 		}),
 		changed:  make(chan struct{}),
 		timerAt:  session.Never,
-		running:  map[session.Key]context.CancelCauseFunc{},
+		running:  map[session.Key]*Context{},
 		saves:    map[uint64]chan error{},
 		sends:    map[uint64]chan sendOutcome{},
+		awaits:   map[uint64]chan session.Awaited{},
 		ended:    make(chan struct{}),
 		finished: make(chan struct{}),
 	}
@@ -152,9 +154,7 @@ func (l *live) happened(event func(now session.Moment)) {
 // locked is happened for who holds the lock.
 func (l *live) locked(event func(now session.Moment)) {
 	event(l.now())
-	for _, action := range l.session.TakeActions() {
-		l.perform(action)
-	}
+	l.performAll()
 	if standing := l.session.Standing(); standing != l.standing {
 		l.standing = standing
 		close(l.changed)
@@ -166,18 +166,33 @@ func (l *live) locked(event func(now session.Moment)) {
 	}
 }
 
+func (l *live) performAll() {
+	for _, action := range l.session.TakeActions() {
+		l.perform(action)
+	}
+}
+
 func (l *live) perform(action session.Action) {
 	switch action := action.(type) {
 	case session.Start:
 		l.run(action)
 	case session.Stop:
-		if cancel := l.running[action.Key]; cancel != nil && !planted.Has(planted.CancellationIgnored) {
-			cancel(&Cancellation{Reason: cancellationName(action.Reason), Message: action.Message})
+		if task := l.running[action.Key]; task != nil && !planted.Has(planted.CancellationIgnored) {
+			task.cancel(&Cancellation{Reason: cancellationName(action.Reason), Message: action.Message})
 		}
 	case session.ReportSettled:
 		if saved := l.saves[action.Ticket]; saved != nil {
 			delete(l.saves, action.Ticket)
 			saved <- errorOf(action.Fault)
+		}
+	case session.Awaited:
+		if awaited := l.awaits[action.Ticket]; awaited != nil {
+			delete(l.awaits, action.Ticket)
+			awaited <- action
+		}
+	case session.Resumed:
+		if task := l.running[action.Key]; task != nil {
+			task.deadline.Store(action.Deadline)
 		}
 	case session.SendSettled:
 		if sent := l.sends[action.Ticket]; sent != nil {
@@ -262,12 +277,48 @@ func (l *live) progress(key session.Key, progress *callboardv1.Progress) {
 
 // saveCheckpoint waits until a checkpoint is decided, or nobody waits for it any longer.
 func (l *live) saveCheckpoint(ctx context.Context, key session.Key, data *Payload) error {
-	return l.save(ctx, func(ticket uint64) { l.session.SaveCheckpoint(key, data, ticket) })
+	return l.save(ctx, func(_ session.Moment, ticket uint64) { l.session.SaveCheckpoint(key, data, ticket) })
 }
 
 // recordStep is the same of a step.
 func (l *live) recordStep(ctx context.Context, key session.Key, record *callboardv1.StepRecord) error {
-	return l.save(ctx, func(ticket uint64) { l.session.RecordStep(key, record, ticket) })
+	return l.save(ctx, func(_ session.Moment, ticket uint64) { l.session.RecordStep(key, record, ticket) })
+}
+
+// output waits until output is in the buffer, or nobody waits for that any longer.
+func (l *live) output(ctx context.Context, key session.Key, piece session.Piece) error {
+	return l.save(ctx, func(now session.Moment, ticket uint64) { l.session.Output(now, key, piece, ticket) })
+}
+
+// await waits for the end of a task, or until nobody waits for it any longer. It is not told by a server that has no children.
+func (l *live) await(ctx context.Context, key session.Key, taskID string) (end *callboardv1.TaskEnd, isTold bool, err error) {
+	if ctx.Err() != nil {
+		return nil, false, context.Cause(ctx)
+	}
+	told := make(chan session.Awaited, 1)
+	var ticket uint64
+	l.happened(func(now session.Moment) {
+		ticket = l.newTicket()
+		l.awaits[ticket] = told
+		l.session.Await(now, key, taskID, ticket)
+	})
+	select {
+	case awaited := <-told:
+		return awaited.End, !awaited.Untold, errorOf(awaited.Fault)
+	case <-ctx.Done():
+		l.happened(func(now session.Moment) {
+			delete(l.awaits, ticket)
+			l.session.ForgetAwait(now, ticket)
+		})
+		return nil, false, context.Cause(ctx)
+	}
+}
+
+// childFault says why no child can be created now; nil when one can.
+func (l *live) childFault() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return errorOf(l.session.ChildFault())
 }
 
 // stepFault says why no step can begin now; nil when one can.
@@ -278,16 +329,16 @@ func (l *live) stepFault() error {
 }
 
 // save gives the session something to be reported, under a ticket, and waits for what becomes of it.
-func (l *live) save(ctx context.Context, report func(ticket uint64)) error {
+func (l *live) save(ctx context.Context, report func(now session.Moment, ticket uint64)) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	saved := make(chan error, 1)
 	var ticket uint64
-	l.happened(func(session.Moment) {
+	l.happened(func(now session.Moment) {
 		ticket = l.newTicket()
 		l.saves[ticket] = saved
-		report(ticket)
+		report(now, ticket)
 	})
 	select {
 	case err := <-saved:

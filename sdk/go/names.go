@@ -22,6 +22,10 @@ type (
 	DependencyResult = callboardv1.DependencyResult
 	// Priority says how urgent a task is.
 	Priority = callboardv1.Priority
+	// OutputChunk is a piece of a run's output.
+	OutputChunk = callboardv1.OutputChunk
+	// ParentEndAction says what becomes of a child when its parent's run ends.
+	ParentEndAction = callboardv1.ParentEndAction
 	// TaskState is where a task is in its life.
 	TaskState = callboardv1.TaskState
 )
@@ -33,6 +37,14 @@ const (
 	PriorityHigh     = callboardv1.Priority_PRIORITY_HIGH
 	PriorityUrgent   = callboardv1.Priority_PRIORITY_URGENT
 	PriorityCritical = callboardv1.Priority_PRIORITY_CRITICAL
+)
+
+// What becomes of a child that has not ended when its parent's run ends. The zero value is [ParentEndCancel].
+const (
+	// ParentEndCancel: it is cancelled.
+	ParentEndCancel = callboardv1.ParentEndAction_PARENT_END_ACTION_CANCEL
+	// ParentEndDetach: it goes on by itself.
+	ParentEndDetach = callboardv1.ParentEndAction_PARENT_END_ACTION_DETACH
 )
 
 // Where a task is in its life. The last four are final for its run.

@@ -114,24 +114,35 @@ func (t NewTask) spec() (*callboardv1.TaskSpec, error) {
 		Input:             input,
 		Key:               t.Key,
 		KeyConflictPolicy: t.KeyConflict,
-		Requirements: &callboardv1.Requirements{
-			Skills: t.Skills, Tools: t.Tools, Role: t.Role,
-			Assignee: t.Assignee, PreferredAgent: t.PreferredAgent, Affinity: t.Affinity,
-		},
-		Priority:     t.Priority,
-		Dependencies: dependencies,
-		RetryPolicy:  t.Retry.proto(),
-		Timeouts:     t.Timeouts.proto(),
-		Deadline:     timestamp(t.Deadline),
-		StartAt:      timestamp(t.StartAt),
-		Hold:         t.Hold,
-		Tags:         t.Tags,
-		Metadata:     t.Metadata,
-		Headers:      t.Headers,
+		Requirements:      t.requirements(),
+		Priority:          t.Priority,
+		Dependencies:      dependencies,
+		RetryPolicy:       t.Retry.proto(),
+		Timeouts:          t.Timeouts.proto(),
+		Deadline:          timestamp(t.Deadline),
+		StartAt:           timestamp(t.StartAt),
+		Hold:              t.Hold,
+		Tags:              t.Tags,
+		Metadata:          t.Metadata,
+		Headers:           t.Headers,
 	}, nil
 }
 
+// requirements: none is unset on the wire.
+func (t NewTask) requirements() *callboardv1.Requirements {
+	if len(t.Skills)+len(t.Tools)+len(t.Affinity) == 0 && t.Role == "" && t.Assignee == "" && t.PreferredAgent == "" {
+		return nil
+	}
+	return &callboardv1.Requirements{
+		Skills: t.Skills, Tools: t.Tools, Role: t.Role, Assignee: t.Assignee, PreferredAgent: t.PreferredAgent, Affinity: t.Affinity,
+	}
+}
+
+// proto: a policy that says nothing is unset on the wire.
 func (p RetryPolicy) proto() *callboardv1.RetryPolicy {
+	if p.MaxAttempts == 0 && p.InitialBackoff == 0 && p.Multiplier == 0 && p.MaxBackoff == 0 && len(p.NonRetryableTypes) == 0 {
+		return nil
+	}
 	return &callboardv1.RetryPolicy{
 		MaxAttempts:       int32(p.MaxAttempts),
 		InitialBackoff:    duration(p.InitialBackoff),
@@ -142,6 +153,9 @@ func (p RetryPolicy) proto() *callboardv1.RetryPolicy {
 }
 
 func (t Timeouts) proto() *callboardv1.Timeouts {
+	if t == (Timeouts{}) {
+		return nil
+	}
 	return &callboardv1.Timeouts{
 		ScheduleToStart: duration(t.ScheduleToStart),
 		StartToClose:    duration(t.StartToClose),

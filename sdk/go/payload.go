@@ -46,11 +46,15 @@ func encode(value any, field string) (*Payload, error) {
 	if err != nil {
 		return nil, invalid(field, fmt.Sprintf("%s is not a string, bytes, or JSON: %v", field, err))
 	}
-	if size := len(payload.GetText()) + len(payload.GetBinary()); size > MaxPayload {
+	if size := contentSize(payload); size > MaxPayload {
 		fault := fmt.Sprintf("%s has %d bytes, more than %d: keep it elsewhere and send where it is", field, size, MaxPayload)
 		return nil, refused(field, fault, callboardv1.ErrorReason_ERROR_REASON_PAYLOAD_TOO_LARGE)
 	}
 	return payload, nil
+}
+
+func contentSize(payload *Payload) int {
+	return len(payload.GetText()) + len(payload.GetBinary())
 }
 
 func toPayload(value any) (*Payload, error) {

@@ -2,8 +2,11 @@ package callboard
 
 import (
 	cryptorand "crypto/rand"
+	"crypto/sha1"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
+	"strings"
 	"time"
 )
 
@@ -22,6 +25,22 @@ func uuid4(random [16]byte) string {
 	random[6] = random[6]&0x0f | 0x40
 	random[8] = random[8]&0x3f | 0x80
 	return hyphenated(random)
+}
+
+// uuid5 makes the UUID that a name has in a space, which is a UUID itself (RFC 9562, 5.5): the same each time.
+func uuid5(space, name string) (string, error) {
+	bytes, err := hex.DecodeString(strings.ReplaceAll(space, "-", ""))
+	if err == nil && len(bytes) != 16 {
+		err = errors.New("a UUID has 32 hexadecimal digits")
+	}
+	if err != nil {
+		return "", err
+	}
+	digest := sha1.Sum(append(bytes, name...))
+	id := [16]byte(digest[:16])
+	id[6] = id[6]&0x0f | 0x50
+	id[8] = id[8]&0x3f | 0x80
+	return hyphenated(id), nil
 }
 
 func hyphenated(id [16]byte) string {

@@ -26,16 +26,19 @@ func (l *live) run(start session.Start) {
 		found = l.agent.handlers["*"]
 	}
 	ctx, cancel := context.WithCancelCause(l.values)
-	l.running[key] = cancel
-	task := &Context{key: key, assignment: assignment, live: l, steps: newSteps(start.HasSteps)}
+	task := &Context{key: key, assignment: assignment, live: l, cancel: cancel, steps: steps{known: start.HasSteps}}
+	l.running[key] = task
 	l.handlers.Go(func() {
-		outcome := outcome{failure: permanent(failurePanic, wentAway)}
+		var end outcome
 		// Deferred, because a handler may end its goroutine.
 		defer func() {
 			cancel(nil)
-			l.handlerEnded(key, outcome)
+			if end == (outcome{}) {
+				end.failure = permanent(failurePanic, wentAway)
+			}
+			l.handlerEnded(key, end)
 		}()
-		outcome = l.attempt(ctx, found, task)
+		end = l.attempt(ctx, found, task)
 	})
 }
 
@@ -46,22 +49,42 @@ type outcome struct {
 }
 
 // attempt runs a handler to its end. A panic is a failure like others.
-func (l *live) attempt(ctx context.Context, with handler, task *Context) (end outcome) {
-	defer func() {
-		if value := recover(); value != nil {
-			l.agent.log.Error("a handler panicked", "task", task.TaskID(), "attempt", task.Attempt(), "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
-			end = outcome{failure: panicked(value)}
-		}
-	}()
-	result, err := with.run(ctx, task)
+func (l *live) attempt(ctx context.Context, with handler, task *Context) outcome {
+	result, err := with.runCaught(ctx, task)
+	var crash *crash
 	switch {
 	case err == nil:
 		return outcome{result: result}
+	case errors.As(err, &crash):
+		l.agent.log.Error("a handler panicked", "task", task.TaskID(), "attempt", task.Attempt(), "panic", fmt.Sprint(crash.value), "stack", string(crash.stack))
+		return outcome{failure: panicked(crash.value)}
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return outcome{failure: cancelledFailure()}
 	}
 	l.agent.log.Warn("a handler failed", "task", task.TaskID(), "attempt", task.Attempt(), "error", textOfError(err))
 	return outcome{failure: failureOf(err)}
+}
+
+// crash is a panic of a handler, as an error for those that stand around it.
+type crash struct {
+	value any
+	stack []byte
+}
+
+func (c *crash) Error() string {
+	return "the handler panicked: " + fmt.Sprint(c.value)
+}
+
+// catch makes a panic an error. To be deferred itself.
+func catch(err *error) {
+	if value := recover(); value != nil {
+		*err = &crash{value, debug.Stack()}
+	}
+}
+
+func (h handler) runCaught(ctx context.Context, task *Context) (result *Payload, err error) {
+	defer catch(&err)
+	return h.run(ctx, task)
 }
 
 func (l *live) handlerEnded(key session.Key, end outcome) {

@@ -3,16 +3,11 @@ package callboard
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"callboard.dev/sdk/go/callboardv1"
-	"callboard.dev/sdk/go/internal/session"
 	"google.golang.org/grpc/codes"
 )
-
-// longestStepName, in bytes, is the protocol's.
-const longestStepName = 128
 
 // Step does a part of a handler's work once for all attempts of a run, as far as that can be: it runs the function, has its result
 // recorded, and returns it when that is committed. A later attempt of the run that comes to the same step is given the result, and the
@@ -66,7 +61,7 @@ func Step[T any](ctx context.Context, task *Context, name string, function func(
 	return value, nil
 }
 
-func readStep[T any](key stepKey, result *Payload) (T, error) {
+func readStep[T any](key partKey, result *Payload) (T, error) {
 	value, err := Decode[T](result)
 	var unread *DecodeError
 	if errors.As(err, &unread) {
@@ -75,27 +70,14 @@ func readStep[T any](key stepKey, result *Payload) (T, error) {
 	return value, err
 }
 
-// stepKey tells a step from the others of its run.
-type stepKey struct {
-	name       string
-	occurrence int32
-}
-
-func (k stepKey) String() string {
-	return fmt.Sprintf("%q (occurrence %d)", k.name, k.occurrence)
-}
-
-// withinStep is the key of a step's own context, by which a step that is begun within it is told.
-type withinStep struct{}
-
 // steps are those of one attempt.
 type steps struct {
 	// known: the server that gave the attempt takes steps, and so has said what is recorded.
 	known bool
 
+	begun occurrences
+
 	mu sync.Mutex
-	// begun is how many steps began, by name.
-	begun map[string]int32
 	// recorded is nil before it is first asked for, and after it could not be had.
 	recorded *recordedSteps
 }
@@ -103,31 +85,15 @@ type steps struct {
 // recordedSteps are what earlier attempts of the run recorded, once ready is closed.
 type recordedSteps struct {
 	ready   chan struct{}
-	results map[stepKey]*Payload
+	results map[partKey]*Payload
 	err     error
 }
 
-func newSteps(known bool) *steps {
-	return &steps{known: known, begun: map[string]int32{}}
-}
-
-// begin counts a step.
-func (s *steps) begin(name string) stepKey {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := stepKey{name, s.begun[name]}
-	s.begun[name]++
-	return key
-}
-
-func (c *Context) beginStep(ctx context.Context, name string) (stepKey, error) {
-	if outer, is := ctx.Value(withinStep{}).(stepKey); is {
-		return stepKey{}, invalid("name", fmt.Sprintf("step %q is begun within the step %v: begin it before or behind", name, outer))
+func (c *Context) beginStep(ctx context.Context, name string) (partKey, error) {
+	key, err := c.beginPart(ctx, &c.steps.begun, "step", name)
+	if err != nil {
+		return key, err
 	}
-	if len(name) < 1 || len(name) > longestStepName {
-		return stepKey{}, invalid("name", fmt.Sprintf("name has %d bytes: a step's name has 1 to %d", len(name), longestStepName))
-	}
-	key := c.steps.begin(name)
 	if !c.steps.known {
 		return key, &Error{Code: codes.FailedPrecondition, Message: "the server takes no steps"}
 	}
@@ -135,26 +101,26 @@ func (c *Context) beginStep(ctx context.Context, name string) (stepKey, error) {
 		return key, err
 	}
 	if ctx.Err() != nil {
-		return key, stepGivenUp(ctx)
+		return key, givenUp(ctx)
 	}
 	return key, nil
 }
 
 // recordedSteps gives what earlier attempts of the run recorded. When it didn't come whole with the assignment it is fetched: once,
 // whoever asks, unless that fails.
-func (c *Context) recordedSteps(ctx context.Context) (map[stepKey]*Payload, error) {
+func (c *Context) recordedSteps(ctx context.Context) (map[partKey]*Payload, error) {
 	found := c.askRecorded(ctx)
 	select {
 	case <-found.ready:
 		return found.results, found.err
 	case <-ctx.Done():
-		return nil, stepGivenUp(ctx)
+		return nil, givenUp(ctx)
 	}
 }
 
 // askRecorded begins to fetch, unless another step did.
 func (c *Context) askRecorded(ctx context.Context) *recordedSteps {
-	s := c.steps
+	s := &c.steps
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.recorded != nil {
@@ -181,7 +147,7 @@ func (c *Context) askRecorded(ctx context.Context) *recordedSteps {
 	return asked
 }
 
-func (c *Context) fetchSteps(ctx context.Context) (map[stepKey]*Payload, error) {
+func (c *Context) fetchSteps(ctx context.Context) (map[partKey]*Payload, error) {
 	var all []*callboardv1.Step
 	for step, err := range c.Client().Steps(ctx, c.TaskID(), &StepsOptions{Run: c.Run()}) {
 		if err != nil {
@@ -192,31 +158,16 @@ func (c *Context) fetchSteps(ctx context.Context) (map[stepKey]*Payload, error) 
 	return keyed(all), nil
 }
 
-func keyed(recorded []*callboardv1.Step) map[stepKey]*Payload {
-	results := make(map[stepKey]*Payload, len(recorded))
+func keyed(recorded []*callboardv1.Step) map[partKey]*Payload {
+	results := make(map[partKey]*Payload, len(recorded))
 	for _, step := range recorded {
-		results[stepKey{step.GetName(), step.GetOccurrence()}] = step.GetResult()
+		results[partKey{step.GetName(), step.GetOccurrence()}] = step.GetResult()
 	}
 	return results
 }
 
 // recordStep waits until a step is decided, or nobody waits for it any longer.
-func (c *Context) recordStep(ctx context.Context, key stepKey, result *Payload) error {
+func (c *Context) recordStep(ctx context.Context, key partKey, result *Payload) error {
 	record := &callboardv1.StepRecord{Name: key.name, Occurrence: key.occurrence, Result: result}
-	err := c.live.recordStep(ctx, c.key, record)
-	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-		return stepGivenUp(ctx)
-	}
-	return err
-}
-
-// stepGivenUp says why a step is not waited for any longer: the cause of the context; when that is a lost lease, what a refused step says.
-func stepGivenUp(ctx context.Context) error {
-	cause := context.Cause(ctx)
-	var told *Cancellation
-	if errors.As(cause, &told) && told.Reason != cancellationName(callboardv1.CancellationReason_CANCELLATION_REASON_REQUESTED) {
-		stale := session.ReasonName(callboardv1.ErrorReason_ERROR_REASON_STALE_ATTEMPT)
-		return &Error{Code: codes.FailedPrecondition, Reason: stale, Message: told.Error()}
-	}
-	return cause
+	return c.wasGivenUp(ctx, c.live.recordStep(ctx, c.key, record))
 }

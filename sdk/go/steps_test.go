@@ -34,9 +34,12 @@ func onStage(
 	stream := receive(t, server.streams)
 	stream.welcomeWith(features, 10*time.Second)
 	assignment.Spec = &callboardv1.TaskSpec{Type: "t"}
-	stream.give(assignment, "task-1")
+	stream.give(assignment, taskID)
 	return stream, ended
 }
+
+// taskID is the id of the task on stage.
+const taskID = "01930000-0000-7000-8000-000000000001"
 
 var (
 	withSteps    = []string{"checkpoint", "steps"}
@@ -209,11 +212,7 @@ func TestAStepOfALostAttemptSaysSo(t *testing.T) {
 			return err
 		})
 		report := next(t, stream)
-		cancellation := &callboardv1.Cancellation{
-			Attempt: report.GetAttempt(), Reason: callboardv1.CancellationReason_CANCELLATION_REASON_LEASE_LOST,
-		}
-		batch := &callboardv1.CancellationBatch{Cancellations: []*callboardv1.Cancellation{cancellation}}
-		stream.send <- &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_Cancellations{Cancellations: batch}}
+		stream.cancels(report.GetAttempt(), callboardv1.CancellationReason_CANCELLATION_REASON_LEASE_LOST)
 		err := receive(t, ended)
 		expect(t, errors.Is(err, callboard.ErrFailedPrecondition) && reasonOf(err) == "STALE_ATTEMPT", "lost", detached, err)
 	}
@@ -270,6 +269,6 @@ func TestStepsThatDidNotComeWholeAreFetchedOnce(t *testing.T) {
 	expect(t, receive(t, sum)+receive(t, sum) == 3, "both")
 	server.mu.Lock()
 	defer server.mu.Unlock()
-	want := &callboardv1.ListStepsRequest{Namespace: "default", TaskId: "task-1", Run: 3, PageToken: "more"}
+	want := &callboardv1.ListStepsRequest{Namespace: "default", TaskId: taskID, Run: 3, PageToken: "more"}
 	expect(t, len(server.requests) == 3 && proto.Equal(server.requests[2], want), "two pages, once", server.requests)
 }

@@ -169,8 +169,11 @@ func (l *live) next(s *stream) (frame *callboardv1.AttachRequest, wait time.Dura
 		return nil, 0, true
 	}
 	now := l.now()
-	if frame := l.session.NextFrame(now); frame != nil {
-		return frame, 0, false
+	next := l.session.NextFrame(now)
+	// What went out may have made room for output.
+	l.performAll()
+	if next != nil {
+		return next, 0, false
 	}
 	due := l.session.SendAt()
 	if due == session.Never {

@@ -11,27 +11,29 @@ import (
 
 // Create creates a task, or gives the live one that has its key. It is durable when this returns.
 func (c *Client) Create(ctx context.Context, task NewTask, options *CommandOptions) (*TaskReceipt, error) {
-	spec, err := task.spec()
-	if err != nil {
-		return nil, err
-	}
-	request := &callboardv1.CreateTaskRequest{Namespace: c.namespace, Task: spec, RequestId: options.requestID()}
-	response, err := call[callboardv1.CreateTaskResponse](ctx, c, callboardv1.TaskService_CreateTask_FullMethodName, request, 0)
-	return response.GetReceipt(), err
+	id := options.requestID()
+	submitted, err := c.submit(ctx, task, func(ctx context.Context, task NewTask) (Submitted, error) {
+		spec, err := task.spec()
+		if err != nil {
+			return Submitted{}, err
+		}
+		request := &callboardv1.CreateTaskRequest{Namespace: c.namespace, Task: spec, RequestId: id}
+		response, err := call[callboardv1.CreateTaskResponse](ctx, c, callboardv1.TaskService_CreateTask_FullMethodName, request, 0)
+		return Submitted{Receipt: response.GetReceipt()}, err
+	})
+	return submitted.Receipt, err
 }
 
 // CreateAll creates up to 1,000 tasks, all or none. Together they may have 3 MiB.
 func (c *Client) CreateAll(ctx context.Context, tasks []NewTask, options *CommandOptions) ([]*TaskReceipt, error) {
-	specs := make([]*callboardv1.TaskSpec, len(tasks))
-	for at, task := range tasks {
-		var err error
-		if specs[at], err = task.spec(); err != nil {
-			return nil, err
-		}
+	all := &batch{
+		client: c, ctx: ctx, tasks: tasks, requestID: options.requestID(),
+		specs: make([]*callboardv1.TaskSpec, len(tasks)), given: make([]*TaskReceipt, len(tasks)),
 	}
-	request := &callboardv1.BatchCreateTasksRequest{Namespace: c.namespace, Tasks: specs, RequestId: options.requestID()}
-	response, err := call[callboardv1.BatchCreateTasksResponse](ctx, c, callboardv1.TaskService_BatchCreateTasks_FullMethodName, request, 0)
-	return response.GetReceipts(), err
+	if err := all.submit(0); err != nil {
+		return nil, err
+	}
+	return all.given, nil
 }
 
 // Get gives a task with its input and result.

@@ -19,6 +19,10 @@ import (
 const (
 	// maxMessage is the largest message that is taken.
 	maxMessage = 4 << 20
+	// A stream may be ahead of its reader by streamWindow, all of a connection's together by connectionWindow, in bytes. With windows
+	// that don't change gRPC need not measure the connection, which costs both sides a ping for much of what is received.
+	streamWindow     = 1 << 20
+	connectionWindow = 4 << 20
 	// connectWithin is how long one attempt to connect may take.
 	connectWithin = 10 * time.Second
 )
@@ -29,6 +33,8 @@ func dial(to address, id *identity) (*grpc.ClientConn, error) {
 	options := []grpc.DialOption{
 		grpc.WithUserAgent("callboard-go/" + Version),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithStaticStreamWindowSize(streamWindow),
+		grpc.WithStaticConnWindowSize(connectionWindow),
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithConnectParams(grpc.ConnectParams{

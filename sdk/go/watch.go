@@ -2,20 +2,11 @@ package callboard
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"iter"
-	"math/rand/v2"
-	"time"
 
 	"callboard.dev/sdk/go/callboardv1"
-	"callboard.dev/sdk/go/internal/backoff"
-	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc"
 )
-
-// watchSilence is after how long without a word a watch is broken: the server says something every 10 s.
-const watchSilence = 30 * time.Second
 
 // WatchOptions say what to watch, and from where.
 type WatchOptions struct {
@@ -65,7 +56,7 @@ func (w *Watch) Cursor() string {
 // tasks, and watch without a cursor.
 func (w *Watch) Events(ctx context.Context) iter.Seq2[*Event, error] {
 	return func(yield func(*Event, error) bool) {
-		source := &watchSource{watch: w}
+		source := w.source()
 		defer source.close()
 		for {
 			for len(w.waiting) > 0 {
@@ -87,6 +78,20 @@ func (w *Watch) Events(ctx context.Context) iter.Seq2[*Event, error] {
 	}
 }
 
+func (w *Watch) source() *source[callboardv1.WatchEventsResponse] {
+	return &source[callboardv1.WatchEventsResponse]{
+		client: w.client,
+		begin: func(ctx context.Context, server callboardv1.TaskServiceClient) (grpc.ServerStreamingClient[callboardv1.WatchEventsResponse], error) {
+			return server.WatchEvents(ctx, w.request)
+		},
+		take: w.take,
+		ended: func() bool {
+			w.ended = w.request.GetUntilEnded()
+			return w.ended
+		},
+	}
+}
+
 func (w *Watch) noteDelivery() {
 	if len(w.waiting) == 0 {
 		w.delivered = w.request.GetCursor()
@@ -100,104 +105,4 @@ func (w *Watch) take(frame *callboardv1.WatchEventsResponse) {
 		w.request.Cursor = frame.GetCursor()
 	}
 	w.noteDelivery()
-}
-
-// watchSource is the stream of a watch, and how it fares.
-type watchSource struct {
-	watch  *Watch
-	stream callboardv1.TaskService_WatchEventsClient
-	cancel context.CancelFunc
-	way    route
-	heard  bool
-	delays backoff.Backoff
-	// failingSince is when the first failure came since the server was last heard.
-	failingSince time.Time
-}
-
-// receive takes the next frame, from another stream when one breaks.
-func (s *watchSource) receive(ctx context.Context) error {
-	for {
-		failed := s.frame(ctx)
-		if failed == nil {
-			return nil
-		}
-		s.close()
-		if ctx.Err() != nil {
-			return contextError(ctx)
-		}
-		if s.watch.client.transport.identity.isRenewed(failed, s.way.token) {
-			continue
-		}
-		if !s.mayResume(failed) {
-			return failed
-		}
-		if err := sleep(ctx, s.delays.Next(failed.RetryAfter, rand.Float64())); err != nil {
-			return err
-		}
-		s.watch.client.transport.leave(s.way)
-	}
-}
-
-// frame takes one frame, or the end that was asked for.
-func (s *watchSource) frame(ctx context.Context) *Error {
-	if s.stream == nil {
-		if failed := s.open(ctx); failed != nil {
-			return failed
-		}
-	}
-	silent := time.AfterFunc(watchSilence, s.cancel)
-	frame, err := s.stream.Recv()
-	inTime := silent.Stop()
-	switch {
-	case err == nil:
-		s.heard, s.failingSince = true, time.Time{}
-		s.delays.Reset()
-		s.watch.take(frame)
-		return nil
-	case !inTime && ctx.Err() == nil:
-		return &Error{Code: codes.Unavailable, Message: fmt.Sprintf("nothing was heard for %v", watchSilence)}
-	case !errors.Is(err, io.EOF):
-		return fromGRPC(err)
-	case s.watch.request.GetUntilEnded() && s.heard:
-		s.watch.ended = true
-		return nil
-	}
-	return &Error{Code: codes.Unavailable, Message: "the server ended the stream"}
-}
-
-func (s *watchSource) open(ctx context.Context) *Error {
-	way, err := s.watch.client.transport.route()
-	if err != nil {
-		var failed *Error
-		errors.As(err, &failed)
-		return failed
-	}
-	streaming, cancel := context.WithCancel(withToken(ctx, way.token))
-	stream, err := callboardv1.NewTaskServiceClient(way.connection).WatchEvents(streaming, s.watch.request)
-	s.way = way
-	if err != nil {
-		cancel()
-		return fromGRPC(err)
-	}
-	s.stream, s.cancel = stream, cancel
-	return nil
-}
-
-func (s *watchSource) mayResume(failed *Error) bool {
-	// A stream can also be cut below gRPC: then the status is made up here, and has no reason.
-	cut := failed.Reason == "" && (failed.Code == codes.Canceled || failed.Code == codes.Internal || failed.Code == codes.Unknown)
-	if !failed.isRetryable() && failed.Reason != "SLOW_READER" && !cut {
-		return false
-	}
-	if s.failingSince.IsZero() {
-		s.failingSince = time.Now()
-	}
-	return time.Since(s.failingSince) < s.watch.client.timeout
-}
-
-func (s *watchSource) close() {
-	if s.stream != nil {
-		s.cancel()
-		s.stream, s.cancel = nil, nil
-	}
 }

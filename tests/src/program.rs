@@ -84,6 +84,22 @@ pub fn go_crew() -> PathBuf {
     BINARY.get_or_init(build).clone()
 }
 
+/// An example of the Rust SDK: the one that lies beside `CALLBOARD_BIN`, or that of the debug profile, brought up to date.
+pub fn rust_example(name: &str) -> PathBuf {
+    let file = format!("examples/{name}{}", std::env::consts::EXE_SUFFIX);
+    let beside = std::env::var_os("CALLBOARD_BIN").map(|binary| PathBuf::from(binary).with_file_name(&file));
+    if let Some(built) = beside.filter(|path| path.is_file()) {
+        return built;
+    }
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "callboard", "--example", name])
+        .current_dir(root())
+        .status()
+        .expect("cargo can be run");
+    assert!(built.success(), "cargo build -p callboard --example {name} failed: see above");
+    target().join("debug").join(file)
+}
+
 /// The `buf` binary: `CALLBOARD_BUF`, or the one that `cargo xtask` installs.
 pub fn buf() -> PathBuf {
     let installed = target().join("buf/node_modules/.bin/buf");

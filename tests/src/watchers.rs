@@ -1,6 +1,6 @@
 //! Watchers that never read. They speak HTTP/2 themselves: what stands in their windows is theirs to see.
 
-use callboard_proto::v1::WatchEventsRequest;
+use callboard_proto::v1::{WatchEventsRequest, WatchOutputRequest};
 use h2::RecvStream;
 use h2::client::Builder;
 use prost::Message;
@@ -23,7 +23,24 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 const LOOK: Duration = Duration::from_millis(100);
 /// How long the windows may take to fill.
 const FILLING: Duration = Duration::from_secs(60);
-const METHOD: &str = "/callboard.v1.TaskService/WatchEvents";
+const EVENTS: &str = "/callboard.v1.TaskService/WatchEvents";
+const OUTPUT: &str = "/callboard.v1.TaskService/WatchOutput";
+
+/// What they watch.
+#[derive(Clone, Debug)]
+struct Call {
+    method: &'static str,
+    /// The request, as gRPC frames it.
+    request: bytes::Bytes,
+}
+
+impl Call {
+    fn new(method: &'static str, request: &impl Message) -> Self {
+        let message = request.encode_to_vec();
+        let length = u32::try_from(message.len()).expect("a short message").to_be_bytes();
+        Self { method, request: [&[0], length.as_slice(), &message].concat().into() }
+    }
+}
 
 /// The watchers.
 #[derive(Debug)]
@@ -37,19 +54,29 @@ pub struct Watchers {
 }
 
 impl Watchers {
-    /// Starts so many, spread over the servers.
+    /// Starts so many of the whole namespace's events, spread over the servers.
     pub fn start(addresses: &[String], count: usize) -> Self {
+        Self::calling(addresses, count, &Call::new(EVENTS, &WatchEventsRequest::default()))
+    }
+
+    /// The same of a task's output.
+    pub fn of_output(addresses: &[String], count: usize, task_id: &str) -> Self {
+        let request = WatchOutputRequest { task_id: task_id.into(), ..Default::default() };
+        Self::calling(addresses, count, &Call::new(OUTPUT, &request))
+    }
+
+    fn calling(addresses: &[String], count: usize, call: &Call) -> Self {
         let mut connections = JoinSet::new();
         let mut stalled = Vec::new();
         let cut = Arc::new(AtomicU64::new(0));
         for (number, address) in (0..count / PER_CONNECTION).zip(addresses.iter().cycle()) {
             let (tell, told) = watch::channel(0);
             stalled.push(told);
-            let (address, cut) = (address.clone(), cut.clone());
+            let (address, cut, call) = (address.clone(), cut.clone(), call.clone());
             connections.spawn(async move {
                 loop {
                     // However it ended, it is made again.
-                    let ended = connection(&address, number, &tell).await;
+                    let ended = connection(&address, &call, number, &tell).await;
                     tell.send_replace(0);
                     cut.fetch_add(u64::from(ended.is_ok()), Ordering::Relaxed);
                     sleep(LOOK).await;
@@ -77,7 +104,7 @@ impl Watchers {
 }
 
 /// One connection with its watchers, until it is cut. An error: it could not be made.
-async fn connection(address: &str, number: usize, stalled: &watch::Sender<usize>) -> Result<(), String> {
+async fn connection(address: &str, call: &Call, number: usize, stalled: &watch::Sender<usize>) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| format!("connection {number}: {error}");
     let stream = TcpStream::connect(address.trim_start_matches("http://")).await.map_err(|error| text(&error))?;
     let mut builder = Builder::new();
@@ -88,11 +115,11 @@ async fn connection(address: &str, number: usize, stalled: &watch::Sender<usize>
     let mut client = client.ready().await.map_err(|error| text(&error))?;
     let mut answers = Vec::new();
     for _ in 0..PER_CONNECTION {
-        let request = Request::post(format!("{address}{METHOD}"));
+        let request = Request::post(format!("{address}{}", call.method));
         let request = request.header("content-type", "application/grpc").header("te", "trailers").body(());
         let (answer, mut body) =
             client.send_request(request.map_err(|error| text(&error))?, false).map_err(|error| text(&error))?;
-        body.send_data(asked(), true).map_err(|error| text(&error))?;
+        body.send_data(call.request.clone(), true).map_err(|error| text(&error))?;
         answers.push(answer);
     }
     let mut unread: Vec<RecvStream> = Vec::new();
@@ -115,11 +142,4 @@ async fn connection(address: &str, number: usize, stalled: &watch::Sender<usize>
 
 fn is_full(stream: &mut RecvStream) -> Option<()> {
     (stream.flow_control().used_capacity() >= WINDOW as usize).then_some(())
-}
-
-/// A watch of the whole namespace, as gRPC frames it.
-fn asked() -> bytes::Bytes {
-    let message = WatchEventsRequest::default().encode_to_vec();
-    let length = u32::try_from(message.len()).expect("a short message").to_be_bytes();
-    [&[0], length.as_slice(), &message].concat().into()
 }

@@ -60,6 +60,14 @@ type Events = tokio_stream::Iter<std::vec::IntoIter<Result<v1::WatchEventsRespon
 #[tonic::async_trait]
 impl TaskService for Fake {
     type WatchEventsStream = Events;
+    type WatchOutputStream = tokio_stream::Empty<Result<v1::WatchOutputResponse, Status>>;
+
+    async fn watch_output(
+        &self,
+        _: Request<v1::WatchOutputRequest>,
+    ) -> Result<Response<Self::WatchOutputStream>, Status> {
+        Err(Status::unimplemented("this server has no output"))
+    }
 
     async fn list_tasks(
         &self,
@@ -131,6 +139,8 @@ impl TaskService for Fake {
         list_task_events(ListTaskEventsRequest) -> ListTaskEventsResponse;
         list_dependency_results(ListDependencyResultsRequest) -> ListDependencyResultsResponse;
         list_steps(ListStepsRequest) -> ListStepsResponse;
+        list_children(ListChildrenRequest) -> ListChildrenResponse;
+        list_output(ListOutputRequest) -> ListOutputResponse;
     }
 }
 

@@ -62,6 +62,7 @@ impl AgentService for Fake {
         heartbeat_task(HeartbeatTaskRequest) -> HeartbeatTaskResponse;
         complete_task(CompleteTaskRequest) -> CompleteTaskResponse;
         fail_task(FailTaskRequest) -> FailTaskResponse;
+        create_child(CreateChildRequest) -> CreateChildResponse;
         get_agent(GetAgentRequest) -> GetAgentResponse;
         list_agents(ListAgentsRequest) -> ListAgentsResponse;
         cordon_agent(CordonAgentRequest) -> CordonAgentResponse;
@@ -101,8 +102,11 @@ async fn follow_script(
                 batch.reports.into_iter().filter_map(|report| report.kind).for_each(|kind| drop(reports.send(kind)));
             }
             FromAgent::Drain(_) => return Some(()),
-            FromAgent::Messages(_) | FromAgent::Acknowledgements(_) | FromAgent::Heartbeat(_) | FromAgent::Slots(_) => {
-            }
+            FromAgent::Messages(_)
+            | FromAgent::Acknowledgements(_)
+            | FromAgent::Heartbeat(_)
+            | FromAgent::Slots(_)
+            | FromAgent::Awaits(_) => {}
         }
     }
     Some(())

@@ -1,9 +1,11 @@
 //! What can be asked of the rules, and what comes back.
 
 pub use crate::effect::{Effect, SessionEnd, StopReason};
+use crate::model::pause::remembered;
 use crate::model::{
     AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId, NamespaceSettings,
-    NewMessage, NewStep, NewTask, Payload, Priority, Progress, Span, StateName, Task, TaskId, Timestamp,
+    NewChild, NewMessage, NewStep, NewTask, OutputBatch, Payload, Priority, Progress, Span, StateName, Task, TaskId,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -74,6 +76,12 @@ pub enum Report {
     Checkpoint(Arc<Payload>),
     /// A step is done; later attempts of the run are given its result.
     Step(NewStep),
+    /// The handler gives something to those who watch.
+    Output(OutputBatch),
+    /// The handler waits, and needs no slot meanwhile.
+    Pause,
+    /// The handler wants to go on.
+    Resume,
     /// The task is done.
     Completed {
         /// What it gives.
@@ -97,7 +105,13 @@ impl Report {
             Report::Completed { digest, .. } => Some((ClosedBy::Completion, *digest)),
             Report::Failed { digest, .. } => Some((ClosedBy::Failure, *digest)),
             Report::Rejected { .. } => Some((ClosedBy::HandBack, 0)),
-            Report::Accepted | Report::Progress(_) | Report::Checkpoint(_) | Report::Step(_) => None,
+            Report::Accepted
+            | Report::Progress(_)
+            | Report::Checkpoint(_)
+            | Report::Step(_)
+            | Report::Output(_)
+            | Report::Pause
+            | Report::Resume => None,
         }
     }
 }
@@ -141,6 +155,13 @@ pub enum Command {
     CreateTasks {
         /// What they are.
         tasks: Vec<NewTask>,
+    },
+    /// A child of a task that is leased, or the one that is there.
+    CreateChild {
+        /// The parent, and what proves that whoever asks has it.
+        fence: Fence,
+        /// The child.
+        child: Box<NewChild>,
     },
     /// The end of a task, whatever it does.
     CancelTask {
@@ -259,6 +280,8 @@ pub enum Command {
         checkpoint: Option<Arc<Payload>>,
         /// Steps that are done.
         steps: Vec<NewStep>,
+        /// Output that the handler gave.
+        output: Option<OutputBatch>,
     },
     /// A task that nobody has is claimed and ended in one step.
     DirectReport {
@@ -402,6 +425,7 @@ pub struct TaskReceipt {
     /// The task.
     pub task: TaskId,
     /// Its state after the command.
+    #[serde(flatten, with = "remembered")]
     pub state: StateName,
     /// Its run.
     pub run: u32,

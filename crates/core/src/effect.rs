@@ -64,7 +64,16 @@ pub enum Effect {
         /// The lane.
         lane: LaneId,
     },
-    /// An agent has a slot free that it had not.
+    /// Tell an agent that a paused attempt has a slot again.
+    Resumed {
+        /// The agent.
+        agent: AgentId,
+        /// Its session.
+        epoch: i64,
+        /// The task, running.
+        task: Arc<Task>,
+    },
+    /// An agent has a slot free that it had not, or one task less.
     SlotFreed {
         /// The agent.
         agent: AgentId,

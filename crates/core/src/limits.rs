@@ -38,10 +38,38 @@ pub const MAX_STEPS: u32 = 1_000;
 pub const MAX_STEP_BYTES: u64 = 16 << 20;
 /// The longest name of a step, in bytes.
 pub const MAX_STEP_NAME: usize = 128;
+/// The most children that a run creates.
+pub const MAX_CHILDREN: u32 = 1_000;
+/// How deep children stand below a task that is nobody's child.
+pub const MAX_CHILD_DEPTH: u32 = 32;
+/// The longest name of a child, in bytes.
+pub const MAX_CHILD_NAME: usize = 128;
+/// The most headers of a task.
+pub const MAX_HEADERS: usize = 32;
+/// The most bytes that a task's headers have.
+pub const MAX_HEADER_BYTES: usize = 8 << 10;
 /// The most steps that one heartbeat of a claimed task records.
 pub const MAX_HEARTBEAT_STEPS: usize = 100;
+/// The most bytes of output that a run has, over all its attempts.
+pub const MAX_OUTPUT_BYTES: u64 = 16 << 20;
+/// The most chunks that it has.
+pub const MAX_OUTPUT_CHUNKS: u32 = 50_000;
+/// The largest chunk: its content, in bytes.
+pub const MAX_CHUNK: usize = 64 << 10;
+/// The most bytes of a chunk's metadata: with as many chunks as there may be, it must not be much more than their content.
+pub const MAX_CHUNK_METADATA: usize = 1 << 10;
+/// The most chunks that are given at once.
+pub const MAX_BATCH_CHUNKS: usize = 64;
+/// The most bytes that those have.
+pub const MAX_BATCH_OUTPUT: usize = 1 << 20;
 /// The most reports in a frame.
 pub const MAX_REPORTS: usize = 1_000;
+/// The most tasks that a frame awaits the ends of.
+pub const MAX_AWAITS: usize = 1_000;
+/// The most tasks whose ends a stream awaits at once.
+pub const MAX_AWAITED: usize = 10_000;
+/// The largest result that is told with an end, in bytes; a larger one is fetched.
+pub const MAX_END_RESULT: usize = 64 << 10;
 /// The most tasks in a claim.
 pub const MAX_CLAIM: usize = 100;
 /// The most messages that are sent or acknowledged in a frame, and acknowledged in a call.

@@ -53,6 +53,7 @@ pub enum Reason {
     SessionSuperseded,
     LimitReached,
     StepExists,
+    ChildExists,
     NotYourAgent,
     NotYourLease,
 }

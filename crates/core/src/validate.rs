@@ -2,8 +2,8 @@
 
 use crate::command::TaskUpdate;
 use crate::limits::{
-    MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_KEY, MAX_MESSAGE_TTL, MAX_NAME, MAX_PAYLOAD, MAX_PROFILE,
-    MAX_SLOTS, MAX_STEP_NAME, MAX_TIMEOUT, MAX_WORD,
+    MAX_CHILD_NAME, MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_HEADER_BYTES, MAX_HEADERS, MAX_KEY,
+    MAX_MESSAGE_TTL, MAX_NAME, MAX_PAYLOAD, MAX_PROFILE, MAX_SLOTS, MAX_STEP_NAME, MAX_TIMEOUT, MAX_WORD,
 };
 use crate::model::{
     Address, AgentProfile, NamespaceSettings, NewMessage, NewTask, Payload, RetryPolicy, Span, Timestamp,
@@ -93,6 +93,12 @@ impl Faults {
         self.check(ok, field, || format!("has {} bytes; give 1 to {MAX_STEP_NAME}", name.len()));
     }
 
+    /// The name of a child: any text.
+    pub fn child_name(&mut self, field: impl Display + Copy, name: &str) {
+        let ok = (1..=MAX_CHILD_NAME).contains(&name.len());
+        self.check(ok, field, || format!("has {} bytes; give 1 to {MAX_CHILD_NAME}", name.len()));
+    }
+
     /// A text of bounded length.
     pub fn text(&mut self, field: impl Display + Copy, text: &str, max: usize) {
         self.check(text.len() <= max, field, || format!("has {} bytes; at most {max}", text.len()));
@@ -169,7 +175,7 @@ impl Faults {
         }
         self.tags(field("tags"), &spec.tags);
         self.map(field("metadata"), &spec.metadata, 64, 16 << 10);
-        self.map(field("headers"), &spec.headers, 32, 8 << 10);
+        self.map(field("headers"), &spec.headers, MAX_HEADERS, MAX_HEADER_BYTES);
     }
 
     fn timeouts(&mut self, at: impl Display + Copy, new: &NewTask) {

@@ -294,5 +294,5 @@ async fn wait(flight: &mut Option<Flight>) {
 
 /// Whether what it does outside the rows can wait for its commit while others are decided behind it.
 fn is_decided_beside(command: &Command) -> bool {
-    matches!(command, Command::CreateTasks { .. } | Command::Report { .. })
+    matches!(command, Command::CreateTasks { .. } | Command::CreateChild { .. } | Command::Report { .. })
 }

@@ -7,7 +7,7 @@ use crate::hints;
 use crate::hydrate;
 use crate::log;
 use crate::mail;
-use crate::push::{Assignment, MessageReceipts, Push, Receipt, ReceiptStatus, SendStatus, Stop};
+use crate::push::{Assignment, MessageReceipts, Push, Receipt, ReceiptStatus, Resumption, SendStatus, Stop};
 use crate::queue::{Item, Sink};
 use crate::shared::{Ended, Shared};
 use callboard_core::WorkingSet;
@@ -89,6 +89,7 @@ impl Decided {
 struct Outgoing {
     receipts: Vec<Receipt>,
     stops: Vec<Stop>,
+    resumptions: Vec<Resumption>,
     assignments: Vec<Assignment>,
     mail: MessageReceipts,
     close: Option<SessionEnd>,
@@ -182,6 +183,11 @@ fn apply(committer: &mut Committer, effects: Vec<Effect>, outgoing: &mut ByAgent
             Effect::Assign { agent, epoch, task } => assign(committer, agent, epoch, task, outgoing),
             Effect::Stop { agent, fence, reason, message } => {
                 outgoing.entry((agent, None)).or_default().stops.push(Stop { fence, reason, message });
+            }
+            Effect::Resumed { agent, epoch, task } => {
+                let resumption = task.state.lease().map(|lease| task.attempt_ends_by(lease));
+                let resumption = resumption.map(|deadline| Resumption { fence: fence_of(&task), deadline });
+                outgoing.entry((agent, Some(epoch))).or_default().resumptions.extend(resumption);
             }
             Effect::CloseSession { agent, epoch, why } => shared.sessions.close(agent, epoch, why),
             Effect::Ended { task, result, failure } => {
@@ -311,7 +317,7 @@ fn answer(committer: &Committer, sink: Sink, result: Result<Reply>, outgoing: &m
 fn send(committer: &Committer, outgoing: ByAgent) {
     let shared = &committer.shared;
     let now = shared.clock.elapsed();
-    for ((agent, epoch), Outgoing { receipts, stops, assignments, mail, close }) in outgoing {
+    for ((agent, epoch), Outgoing { receipts, stops, resumptions, assignments, mail, close }) in outgoing {
         let push = |push: Push| shared.sessions.push(agent, epoch, push, now);
         if !receipts.is_empty() {
             push(Push::Receipts(receipts));
@@ -321,6 +327,9 @@ fn send(committer: &Committer, outgoing: ByAgent) {
         }
         if !stops.is_empty() {
             push(Push::Stop(stops));
+        }
+        if !resumptions.is_empty() {
+            push(Push::Resume(resumptions));
         }
         if !assignments.is_empty() && !push(Push::Assign(assignments)) {
             // The stream went away since: the session's end, or the time for acceptance, gives the tasks to others.

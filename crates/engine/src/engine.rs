@@ -19,7 +19,7 @@ use crate::sweep::Sweep;
 use crate::watch::Watch;
 use callboard_core::command::{Command, Envelope, Fence, Reply, Report, Reporter, RequestToken};
 use callboard_core::model::id::DEFAULT_NAMESPACE;
-use callboard_core::model::{AgentProfile, Link, Message, NamespaceId, NamespaceSettings, Span, Timestamp};
+use callboard_core::model::{AgentProfile, Link, Message, NamespaceId, NamespaceSettings, Span, TaskId, Timestamp};
 use callboard_core::working_set::{MailboxRef, TaskRef};
 use callboard_core::{Entropy, WorkingSet};
 use callboard_store::{EventScope, Store};
@@ -336,6 +336,11 @@ impl Engine {
     /// Says when there are new events in a scope.
     pub fn watch(&self, scope: EventScope) -> Watch {
         self.shared.signals.watch(scope)
+    }
+
+    /// Says when there is new output of a task, or anything else happens to it.
+    pub fn watch_output(&self, task: TaskId) -> Watch {
+        self.shared.signals.watch_output(task)
     }
 
     /// Ends with a text when the store can't be trusted any more: then the process is to end, too.

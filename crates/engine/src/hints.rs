@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::push::{Push, Stop};
 use crate::shared::{Ended, Shared};
 use callboard_core::command::{Effect, SessionEnd, StopReason};
-use callboard_core::model::{AgentId, NamespaceId, Task, TaskId, TaskState};
+use callboard_core::model::{AgentId, NamespaceId, Task, TaskId};
 use callboard_core::planted::Bug;
 use callboard_core::working_set::{LaneRef, TaskRef};
 use callboard_store::cluster::{Cluster, Hint, StopHint};
@@ -51,6 +51,7 @@ pub(crate) fn committed(shared: &Shared, decided: &Decided, waiting: impl Iterat
     let changes = &decided.changes;
     let mut hint = Hint::default();
     hint.tasks.extend(changes.events.iter().map(|event| (event.namespace, event.task)));
+    hint.output.extend(changes.output.iter().map(|chunk| (chunk.namespace, chunk.task)));
     hint.lanes.extend(waiting);
     hint.agents.extend(changes.messages.iter().map(|message| (message.namespace, message.recipient)));
     let of_items = decided.results.iter().flatten().flat_map(|outcome| &outcome.effects);
@@ -113,7 +114,7 @@ pub(crate) async fn hear(shared: Arc<Shared>, stop: CancellationToken) {
 
 /// Does what a hint is for.
 async fn follow(shared: &Shared, cluster: &dyn Cluster, hint: Hint) -> Result<()> {
-    let Hint { everything, tasks, lanes, agents, stops, .. } = hint;
+    let Hint { everything, tasks, output, lanes, agents, stops, .. } = hint;
     if everything {
         shared.names.refresh(&*shared.store).await?;
         shared.signals.tell_all();
@@ -127,6 +128,7 @@ async fn follow(shared: &Shared, cluster: &dyn Cluster, hint: Hint) -> Result<()
         shared.queue.lanes(lanes.into_iter().collect()).await?;
     }
     shared.signals.tell_of(&tasks);
+    shared.signals.tell_of_output(&output);
     tell_waiting(shared, cluster, &shared.waiters.among(tasks.into_iter())).await?;
     for (_, agent) in &agents {
         shared.mail.tell(*agent);
@@ -204,6 +206,8 @@ impl Look {
         self.events = news.end;
         if news.any {
             shared.signals.tell_all();
+        } else {
+            shared.signals.tell_all_of_output();
         }
         self.once(shared, cluster).await
     }
@@ -223,7 +227,7 @@ impl Look {
 
 /// Tells an agent here again to stop; once more does no harm.
 fn stop_again(shared: &Shared, task: &Task) {
-    let TaskState::Running { lease, cancelling: Some(cancelling), .. } = &task.state else { return };
+    let (Some(lease), Some(cancelling)) = (task.state.lease(), task.state.cancelling()) else { return };
     if shared.sessions.is_open(lease.agent) {
         let fence = crate::effects::fence_of(task);
         let (agent, message) = (lease.agent, cancelling.reason.clone());

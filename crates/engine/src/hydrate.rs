@@ -155,7 +155,7 @@ fn of_payload(payload: Option<&Payload>) -> usize {
     payload.len() + payload.content_type.len() + metadata + 32
 }
 
-fn of_failure(failure: Option<&Failure>) -> usize {
+pub(crate) fn of_failure(failure: Option<&Failure>) -> usize {
     let Some(failure) = failure else { return 0 };
     let texts = failure.kind.len() + failure.message.len() + 64;
     texts + of_payload(failure.details.as_ref()) + of_failure(failure.cause.as_deref())

@@ -16,6 +16,7 @@
 //! cancelled half-way: the committer awaits each to its end.
 
 mod archive;
+mod awaits;
 mod batch;
 mod claims;
 mod clock;
@@ -55,7 +56,10 @@ pub use entropy::SystemEntropy;
 pub use error::{Error, Result};
 pub use mail::FetchRequest;
 pub use metrics::PREFIX as METRICS_PREFIX;
-pub use push::{Assignment, DependencyOutcome, MessageReceipts, Push, Receipt, ReceiptStatus, SendStatus, Stop};
+pub use push::{
+    Assignment, DependencyOutcome, MessageReceipts, Push, Receipt, ReceiptStatus, Resumption, SendStatus, Stop,
+    TaskEnd, TaskEnds, TaskOutcome,
+};
 pub use shared::Ended;
 pub use stream::{AttachRequest, ReportItem, SendItem, Stream};
 pub use watch::Watch;

@@ -2,7 +2,7 @@
 //! is quoted, so that it can not pass for a line of ours.
 
 use crate::shared::Shared;
-use callboard_core::model::{Event, EventKind};
+use callboard_core::model::{Event, EventKind, PauseTurn};
 use callboard_core::working_set::ChangeSet;
 use tracing::Level;
 
@@ -53,9 +53,12 @@ fn describe(kind: &EventKind) -> String {
         EventKind::Created => "task created".into(),
         EventKind::Ready => "task ready".into(),
         EventKind::Assigned { .. } => "attempt assigned".into(),
-        EventKind::Started { .. } => "attempt started".into(),
-        EventKind::Checkpointed { step: None } => "checkpoint saved".into(),
-        EventKind::Checkpointed { step: Some(step) } => format!("step recorded: {:?}", step.name),
+        EventKind::Started { pause: None, .. } => "attempt started".into(),
+        EventKind::Started { pause: Some(PauseTurn::Began), .. } => "attempt paused".into(),
+        EventKind::Started { pause: Some(PauseTurn::Ended), .. } => "attempt resumed".into(),
+        EventKind::Checkpointed { child: Some(child), .. } => format!("child created: {child}"),
+        EventKind::Checkpointed { step: Some(step), .. } => format!("step recorded: {:?}", step.name),
+        EventKind::Checkpointed { .. } => "checkpoint saved".into(),
         EventKind::RetryScheduled { .. } => "retry scheduled".into(),
         EventKind::Held { .. } => "task held".into(),
         EventKind::Released => "task released".into(),
@@ -72,7 +75,7 @@ fn describe(kind: &EventKind) -> String {
 fn agent(kind: &EventKind) -> &str {
     match kind {
         EventKind::Assigned { agent }
-        | EventKind::Started { agent }
+        | EventKind::Started { agent, .. }
         | EventKind::HandedBack { agent, .. }
         | EventKind::AttemptFailed { agent, .. }
         | EventKind::AttemptTimedOut { agent, .. }

@@ -4,6 +4,7 @@ use callboard_core::command::{Fence, MessageReceipt, SessionEnd, StopReason};
 use callboard_core::model::{Failure, Message, MessageId, Payload, StateName, Task, TaskId, TaskStep, Timestamp};
 use callboard_core::rejection::Reason;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// One push; the server makes one or more frames of it.
 #[derive(Clone, Debug)]
@@ -14,6 +15,10 @@ pub enum Push {
     Receipts(Vec<Receipt>),
     /// Attempts to stop.
     Stop(Vec<Stop>),
+    /// Paused attempts that have a slot again.
+    Resume(Vec<Resumption>),
+    /// How tasks ended that the agent awaited.
+    TaskEnds(TaskEnds),
     /// Messages for the agent.
     Messages(Vec<Arc<Message>>),
     /// What became of its own messages and acknowledgements.
@@ -99,6 +104,54 @@ pub struct Stop {
     pub reason: StopReason,
     /// The same, for people.
     pub message: String,
+}
+
+/// A paused attempt that has a slot again.
+#[derive(Clone, Debug)]
+pub struct Resumption {
+    /// Which.
+    pub fence: Fence,
+    /// When it times out now.
+    pub deadline: Timestamp,
+}
+
+/// How tasks ended. While it is on its way to the agent, no other is made.
+#[derive(Clone, Debug)]
+pub struct TaskEnds {
+    /// At least one.
+    pub ends: Vec<TaskEnd>,
+    _way: Arc<OwnedSemaphorePermit>,
+}
+
+impl TaskEnds {
+    /// The next may follow when this is dropped.
+    pub(crate) fn on_its_way(ends: Vec<TaskEnd>, way: OwnedSemaphorePermit) -> Self {
+        Self { ends, _way: Arc::new(way) }
+    }
+}
+
+/// A task that was awaited.
+#[derive(Clone, Debug)]
+pub struct TaskEnd {
+    /// Its id.
+    pub task: TaskId,
+    /// How it ended; none: there is no such task.
+    pub outcome: Option<TaskOutcome>,
+}
+
+/// How a task ended.
+#[derive(Clone, Debug)]
+pub struct TaskOutcome {
+    /// Its state.
+    pub state: StateName,
+    /// The run that ended.
+    pub run: u32,
+    /// What it gave.
+    pub result: Option<Arc<Payload>>,
+    /// It gave more than is told.
+    pub result_omitted: bool,
+    /// How it failed.
+    pub failure: Option<Arc<Failure>>,
 }
 
 /// What became of an agent's own messages and acknowledgements.

@@ -104,7 +104,8 @@ impl Committer {
     }
 }
 
-/// Whether deciding it twice is the same as once: it has a request id, it is fenced by its lease, or it only moves a timer.
+/// Whether deciding it twice is the same as once: it has a request id, it is fenced by its lease, it has a key of its own as a child
+/// has, or it only moves a timer.
 fn is_repeatable(item: &Item) -> bool {
     let by_nature = !matches!(
         item.envelope.command,

@@ -71,6 +71,7 @@ pub(crate) struct Live {
     pub takes_drain: bool,
     pub takes_cancellation: bool,
     pub takes_message_receipts: bool,
+    pub takes_children: bool,
     /// What it is sent of its mailbox, if it takes messages.
     pub mail: Option<Window>,
 }
@@ -341,6 +342,7 @@ impl Entry {
             Push::Stop(_) => live.takes_cancellation,
             Push::Drain(_) => live.takes_drain,
             Push::MessageReceipts(_) => live.takes_message_receipts,
+            Push::Resume(_) | Push::TaskEnds(_) => live.takes_children,
             _ => true,
         };
         if !wanted {
@@ -385,6 +387,7 @@ mod tests {
             takes_drain: true,
             takes_cancellation: true,
             takes_message_receipts: true,
+            takes_children: true,
             mail: None,
         };
         (live, receiver, pulse)

@@ -1,5 +1,6 @@
 //! An agent's stream, as the server has it.
 
+use crate::awaits::Awaits;
 use crate::error::{Error, Result};
 use crate::push::Push;
 use crate::queue::{Item, Sink};
@@ -8,7 +9,7 @@ use crate::shared::Shared;
 use crate::window::Window;
 use callboard_core::Rejection;
 use callboard_core::command::{Attached, Command, Envelope, Fence, Reply, Report, Reporter, RequestToken};
-use callboard_core::model::{AgentId, AgentProfile, MessageId, NewMessage, Span};
+use callboard_core::model::{AgentId, AgentProfile, MessageId, NewMessage, Span, TaskId};
 use callboard_core::planted::Bug;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -36,6 +37,8 @@ pub struct AttachRequest {
     pub takes_cancellation: bool,
     /// It takes receipts for its messages and acknowledgements.
     pub takes_message_receipts: bool,
+    /// It takes resumptions, and the ends of tasks that it awaits.
+    pub takes_children: bool,
     /// How many messages it takes without having acknowledged them; none: it takes no messages.
     pub message_window: Option<u32>,
 }
@@ -72,6 +75,9 @@ pub struct Stream {
     draining: bool,
     over: bool,
     takes_message_receipts: bool,
+    takes_children: bool,
+    /// Tasks whose ends it wants to be told, if it ever did.
+    awaits: Option<Awaits>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -95,6 +101,7 @@ impl Stream {
             takes_drain: request.takes_drain,
             takes_cancellation: request.takes_cancellation,
             takes_message_receipts: request.takes_message_receipts,
+            takes_children: request.takes_children,
             mail: request.message_window.map(|most| Window::new(most as usize)),
         });
         let envelope = Envelope {
@@ -125,7 +132,7 @@ impl Stream {
             shared.sessions.push(attached.agent, Some(attached.epoch), Push::Drain(deadline), now);
         }
         let (namespace, principal) = (request.namespace, request.principal);
-        let takes_message_receipts = request.takes_message_receipts;
+        let (takes_message_receipts, takes_children) = (request.takes_message_receipts, request.takes_children);
         let stream = Self {
             shared,
             namespace,
@@ -135,6 +142,8 @@ impl Stream {
             draining: false,
             over: false,
             takes_message_receipts,
+            takes_children,
+            awaits: None,
             _place: place,
         };
         Ok((stream, receiver))
@@ -201,6 +210,15 @@ impl Stream {
         let Attached { agent, epoch, .. } = self.attached;
         let command = Command::AcknowledgeMessages { agent, epoch: Some(epoch), messages: messages.clone() };
         self.send(Item { envelope: self.own(command), sink: Sink::Acknowledge { agent, epoch, messages } }).await
+    }
+
+    /// The agent wants to be told how these tasks end. One that takes no such frames is not waited for.
+    pub fn await_ends(&mut self, tasks: Vec<TaskId>) -> Result<()> {
+        if !self.takes_children {
+            return Ok(());
+        }
+        let (shared, session) = (self.shared.clone(), self.named());
+        self.awaits.get_or_insert_with(|| Awaits::begin(shared, session)).add(tasks)
     }
 
     /// The agent takes another number of tasks at once.

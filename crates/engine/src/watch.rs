@@ -1,4 +1,4 @@
-//! Watching events: the store has them; a signal says when to look.
+//! Watching events and output: the store has them; a signal says when to look.
 
 use callboard_core::model::{NamespaceId, TaskId};
 use callboard_core::working_set::{ChangeSet, TaskRef};
@@ -12,6 +12,8 @@ use tokio::sync::watch;
 pub(crate) struct Signals {
     namespaces: Mutex<HashMap<NamespaceId, watch::Sender<u64>>>,
     tasks: Mutex<HashMap<TaskId, watch::Sender<u64>>>,
+    /// Those who watch a task's output, and the ends of its runs. Who watches its events is not woken by output, which has none.
+    output: Mutex<HashMap<TaskId, watch::Sender<u64>>>,
 }
 
 /// Says when there are new events in a scope.
@@ -40,17 +42,34 @@ impl Signals {
         Watch { receiver }
     }
 
+    /// Watches the output of a task.
+    pub fn watch_output(&self, task: TaskId) -> Watch {
+        Watch { receiver: subscribe(&self.output, task) }
+    }
+
     /// Tells those who watch any of these tasks, or their namespaces.
     pub fn tell_of(&self, tasks: &BTreeSet<TaskRef>) {
         let namespaces: BTreeSet<NamespaceId> = tasks.iter().map(|(namespace, _)| *namespace).collect();
         notify(&self.namespaces, namespaces.into_iter());
         notify(&self.tasks, tasks.iter().map(|(_, task)| *task));
+        self.tell_of_output(tasks);
+    }
+
+    /// Tells those who watch the output of any of these tasks.
+    pub fn tell_of_output(&self, tasks: &BTreeSet<TaskRef>) {
+        notify(&self.output, tasks.iter().map(|(_, task)| *task));
+    }
+
+    /// Tells all who watch output: another replica may have taken some, of which no event tells.
+    pub fn tell_all_of_output(&self) {
+        tell_each(&self.output);
     }
 
     /// Tells everyone: something may have been missed.
     pub fn tell_all(&self) {
         tell_each(&self.namespaces);
         tell_each(&self.tasks);
+        self.tell_all_of_output();
     }
 
     /// Tells those who watch what a batch changed.
@@ -58,6 +77,8 @@ impl Signals {
         let namespaces: BTreeSet<NamespaceId> = changes.events.iter().map(|event| event.namespace).collect();
         notify(&self.namespaces, namespaces.into_iter());
         notify(&self.tasks, changes.events.iter().map(|event| event.task));
+        let given = changes.output.iter().map(|chunk| chunk.task);
+        notify(&self.output, given.chain(changes.events.iter().map(|event| event.task)));
     }
 }
 

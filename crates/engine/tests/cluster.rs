@@ -5,11 +5,13 @@
 
 use callboard_core::command::{Command, Envelope, Fence, Reply, Report, StopReason};
 use callboard_core::model::{
-    Address, AgentProfile, KeyConflict, NewMessage, NewTask, Payload, Requirements, RetryPolicy, Span, StateName,
-    TaskHandler, TaskId, TaskSpec, Timeouts,
+    Address, AgentProfile, KeyConflict, NewMessage, NewTask, OutputBatch, Payload, Requirements, RetryPolicy, Span,
+    StateName, TaskHandler, TaskId, TaskSpec, Timeouts,
 };
 use callboard_core::planted::{Bug, Planted};
-use callboard_engine::{AttachRequest, Config, Engine, Push, ReportItem, Stream, SystemClock, SystemEntropy};
+use callboard_engine::{
+    AttachRequest, Config, Engine, Push, ReceiptStatus, ReportItem, Stream, SystemClock, SystemEntropy,
+};
 use callboard_store::Store;
 use callboard_store::memory::MemoryStore;
 use std::sync::Arc;
@@ -60,6 +62,7 @@ fn create() -> Envelope {
         tags: Default::default(),
         metadata: Default::default(),
         headers: Default::default(),
+        parent: None,
     };
     let task = NewTask {
         spec,
@@ -96,6 +99,7 @@ impl Agent {
             takes_drain: true,
             takes_cancellation: true,
             takes_message_receipts: false,
+            takes_children: true,
             message_window: Some(10),
         };
         let (stream, pushes) = engine.attach(request).await.unwrap();
@@ -114,6 +118,20 @@ impl Agent {
     async fn report(&mut self, fence: Fence, report: Report) {
         self.reports += 1;
         self.stream.report(vec![ReportItem { report_id: self.reports, fence, report }]).await.unwrap();
+    }
+
+    /// What the receipt of the last report says.
+    async fn state_of_last_report(&mut self) -> StateName {
+        loop {
+            let Push::Receipts(receipts) = soon(self.pushes.recv()).await.expect("the stream is open") else {
+                continue;
+            };
+            match receipts.into_iter().find(|receipt| receipt.report_id == self.reports).map(|receipt| receipt.status) {
+                Some(ReceiptStatus::Committed(state)) => return state,
+                Some(other) => panic!("{other:?}"),
+                None => {}
+            }
+        }
     }
 
     async fn complete(&mut self, fence: Fence) {
@@ -152,6 +170,76 @@ by_hints_and_by_looking! {
     a_cancellation_at_one_reaches_the_agent_at_another
     an_agent_that_went_to_another_keeps_its_attempt_and_its_old_stream_ends
     a_message_that_is_sent_at_one_reaches_the_agent_at_another
+    output_that_one_takes_reaches_who_watches_at_another
+    an_end_at_one_is_told_to_the_agent_that_awaits_it_at_another
+    a_slot_that_one_frees_comes_back_to_the_agent_at_another
+}
+
+async fn output_that_one_takes_reaches_who_watches_at_another(learns: Learns) {
+    let (store, a, b) = two(learns).await;
+    let mut agent = Agent::attach(&b, Vec::new(), 0).await;
+    let (task, _end) = run(&a).await;
+    let mut signal = a.watch_output(task);
+    let namespace = a.namespace("default").await.unwrap();
+    let fence = agent.assigned().await;
+    for (offset, text) in [(0, "Once"), (4, " upon")] {
+        let chunks = vec![Arc::new(Payload::text(text))];
+        agent.report(fence, Report::Output(OutputBatch { offset, chunks })).await;
+        while store.output((namespace, task, 1), offset, 10, 1_000).await.unwrap().chunks.is_empty() {
+            soon(signal.changed()).await;
+        }
+    }
+    agent.complete(fence).await;
+    while store.task_row((namespace, task)).await.unwrap().unwrap().is_live() {
+        soon(signal.changed()).await;
+    }
+    a.stop().await;
+    b.stop().await;
+}
+
+async fn an_end_at_one_is_told_to_the_agent_that_awaits_it_at_another(learns: Learns) {
+    let (_store, a, b) = two(learns).await;
+    let mut agent = Agent::attach(&b, Vec::new(), 0).await;
+    // Both of its slots are taken: the third waits.
+    for _ in 0..2 {
+        run(&a).await;
+    }
+    let (task, _) = run(&a).await;
+    agent.stream.await_ends(vec![task]).unwrap();
+    a.submit(envelope(Command::CancelTask { task, reason: "not wanted".into() })).await.unwrap();
+    let end = loop {
+        match soon(agent.pushes.recv()).await.expect("the stream is open") {
+            Push::TaskEnds(told) => break told.ends[0].clone(),
+            _ => continue,
+        }
+    };
+    let state = end.outcome.map(|outcome| outcome.state);
+    assert_eq!((end.task, state), (task, Some(StateName::Cancelled)));
+    a.stop().await;
+    b.stop().await;
+}
+
+/// Whoever commits the end gives the slot away; the agent hears of it when it asks again, which it does each second.
+async fn a_slot_that_one_frees_comes_back_to_the_agent_at_another(learns: Learns) {
+    let (_store, a, b) = two(learns).await;
+    let mut agent = Agent::attach(&b, Vec::new(), 0).await;
+    let mut ends = Vec::new();
+    let mut fences = Vec::new();
+    for _ in 0..3 {
+        ends.push(run(&a).await);
+        let fence = agent.assigned().await;
+        agent.report(fence, if fences.is_empty() { Report::Pause } else { Report::Accepted }).await;
+        fences.push(fence);
+    }
+    agent.report(fences[0], Report::Resume).await;
+    assert_eq!(agent.state_of_last_report().await, StateName::Paused);
+    a.submit(envelope(Command::CancelTask { task: fences[1].task, reason: "not wanted".into() })).await.unwrap();
+    agent.report(fences[1], Report::Rejected { reason: "stopped".into() }).await;
+    assert_eq!(agent.state_of_last_report().await, StateName::Cancelled);
+    agent.report(fences[0], Report::Resume).await;
+    assert_eq!(agent.state_of_last_report().await, StateName::Running);
+    a.stop().await;
+    b.stop().await;
 }
 
 async fn a_message_that_is_sent_at_one_reaches_the_agent_at_another(learns: Learns) {

@@ -40,6 +40,7 @@ async fn attach(engine: &Engine) -> (Stream, mpsc::Receiver<Push>) {
         takes_drain: true,
         takes_cancellation: true,
         takes_message_receipts: true,
+        takes_children: true,
         message_window: Some(10),
     };
     engine.attach(request).await.unwrap()

@@ -35,6 +35,7 @@ pub(crate) fn reason(reason: Reason) -> (Code, ErrorReason) {
         Reason::SessionSuperseded => (Code::Aborted, ErrorReason::SessionSuperseded),
         Reason::LimitReached => (Code::ResourceExhausted, ErrorReason::LimitReached),
         Reason::StepExists => (Code::AlreadyExists, ErrorReason::StepExists),
+        Reason::ChildExists => (Code::AlreadyExists, ErrorReason::ChildExists),
         Reason::NotYourAgent => (Code::PermissionDenied, ErrorReason::NotYourAgent),
         Reason::NotYourLease => (Code::PermissionDenied, ErrorReason::NotYourLease),
     }

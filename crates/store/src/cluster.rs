@@ -119,6 +119,9 @@ pub struct Hint {
     pub everything: bool,
     /// Tasks with new events.
     pub tasks: BTreeSet<TaskRef>,
+    /// Tasks with new output. A version that knows no output sends none, and passes over it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub output: BTreeSet<TaskRef>,
     /// Lanes with ready tasks that nobody here could take.
     pub lanes: BTreeSet<LaneRef>,
     /// Agents whose session changed, or who got a message.
@@ -135,13 +138,14 @@ impl Hint {
 
     /// How many entries it has.
     pub fn len(&self) -> usize {
-        self.tasks.len() + self.lanes.len() + self.agents.len() + self.stops.len()
+        self.tasks.len() + self.output.len() + self.lanes.len() + self.agents.len() + self.stops.len()
     }
 
     /// Adds what another says. It stays bounded.
     pub fn merge(&mut self, other: Hint) {
         self.everything |= other.everything;
         self.tasks.extend(other.tasks);
+        self.output.extend(other.output);
         self.lanes.extend(other.lanes);
         self.agents.extend(other.agents);
         self.stops.extend(other.stops);
@@ -164,6 +168,8 @@ impl Hint {
                     part.agents.insert(agent);
                 } else if let Some(task) = self.tasks.pop_first() {
                     part.tasks.insert(task);
+                } else if let Some(task) = self.output.pop_first() {
+                    part.output.insert(task);
                 } else {
                     break;
                 }

@@ -3,11 +3,13 @@
 use crate::{Error, Result};
 use callboard_core::model::task::{Closed, Progress, TaskState};
 use callboard_core::model::{
-    AgentId, Content, LaneId, NamespaceId, OnFailure, Payload, StateName, Task, TaskId, TaskSpec, Timestamp,
+    AgentId, Content, LaneId, NamespaceId, OnFailure, OnParentEnd, Pause, Payload, Slot, StateName, Task, TaskId,
+    TaskSpec, Timestamp,
 };
 use callboard_core::working_set::{PayloadValue, PayloadWrite, TaskRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,13 +36,14 @@ pub fn from_json<T: DeserializeOwned>(text: &str, what: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| Error::Corrupt(format!("{what}: {error}")))
 }
 
-/// The number of a state in rows.
+/// The number of a state in events. A version that knows no pauses would take a number of their own for damage: see
+/// [`crate::facts`].
 pub fn state_code(state: StateName) -> i64 {
     match state {
         StateName::Waiting => 0,
         StateName::Ready => 1,
         StateName::Assigned => 2,
-        StateName::Running => 3,
+        StateName::Running | StateName::Paused => 3,
         StateName::Completed => 4,
         StateName::Failed => 5,
         StateName::Cancelled => 6,
@@ -52,6 +55,59 @@ pub fn state_code(state: StateName) -> i64 {
 pub fn state_of(code: i64) -> Result<StateName> {
     let known = StateName::ALL.into_iter().find(|state| state_code(*state) == code);
     known.ok_or_else(|| Error::Corrupt(format!("there is no task state {code}")))
+}
+
+/// The numbers of a state in the column of tasks, by which lists and counts are made; the state itself is in the row's JSON. Above
+/// 4 an index has those that ended without a result.
+pub fn column_codes(state: StateName) -> &'static [i64] {
+    match state {
+        StateName::Waiting => &[0],
+        StateName::Ready => &[1],
+        StateName::Assigned => &[2],
+        StateName::Running => &[3],
+        StateName::Paused => &[PAUSED, AWAITS_SLOT],
+        StateName::Completed => &[4],
+        StateName::Failed => &[5],
+        StateName::Cancelled => &[6],
+        StateName::Skipped => &[7],
+    }
+}
+
+const PAUSED: i64 = -1;
+const AWAITS_SLOT: i64 = -2;
+
+/// The number of a task's state in its column.
+pub fn column_code(state: &TaskState) -> i64 {
+    match state.pause() {
+        Some(Pause { resuming: None, .. }) => PAUSED,
+        Some(Pause { resuming: Some(_), .. }) => AWAITS_SLOT,
+        None => state_code(state.name()),
+    }
+}
+
+/// The state of a number in the column of tasks.
+pub fn column_state(code: i64) -> Result<StateName> {
+    if code == PAUSED || code == AWAITS_SLOT { Ok(StateName::Paused) } else { state_of(code) }
+}
+
+/// What a leased task is to its agent's slots, by the number in its column.
+pub fn slot_of(code: i64) -> Slot {
+    match code {
+        PAUSED => Slot::Free,
+        AWAITS_SLOT => Slot::Awaited,
+        _ => Slot::Taken,
+    }
+}
+
+/// The condition of a list on the column of tasks: the numbers of these states, divided by commas.
+pub fn column_list(states: &[StateName]) -> String {
+    let codes = states.iter().flat_map(|state| column_codes(*state)).map(i64::to_string);
+    codes.collect::<Vec<_>>().join(",")
+}
+
+/// Whether they are states of tasks that ended without a result.
+pub fn are_unsuccessful(states: &[StateName]) -> bool {
+    !states.is_empty() && states.iter().all(|state| state.is_final() && *state != StateName::Completed)
 }
 
 /// The number of an edge's policy.
@@ -68,6 +124,23 @@ pub fn on_failure_of(code: i64) -> Result<OnFailure> {
         0 => Ok(OnFailure::Skip),
         1 => Ok(OnFailure::Fail),
         _ => Err(Error::Corrupt(format!("there is no dependency policy {code}"))),
+    }
+}
+
+/// The number of what becomes of a child.
+pub fn on_parent_end_code(on_parent_end: OnParentEnd) -> i64 {
+    match on_parent_end {
+        OnParentEnd::Cancel => 0,
+        OnParentEnd::Detach => 1,
+    }
+}
+
+/// What a number says of a child.
+pub fn on_parent_end_of(code: i64) -> Result<OnParentEnd> {
+    match code {
+        0 => Ok(OnParentEnd::Cancel),
+        1 => Ok(OnParentEnd::Detach),
+        _ => Err(Error::Corrupt(format!("there is nothing {code} that becomes of a child"))),
     }
 }
 
@@ -122,7 +195,11 @@ pub struct TaskColumns {
 /// The JSON of a task's row: what no query asks for.
 #[derive(Serialize)]
 struct TaskData<'a> {
-    state: &'a TaskState,
+    state: Cow<'a, TaskState>,
+    /// A paused task stands here as a running one with its pause beside it. A version that knows no pauses goes on with the running
+    /// one, and drops the pause when it writes the row: then the attempt's times run again, and its slot counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pause: Option<Pause>,
     run: u32,
     opened: Timestamp,
     #[serde(skip_serializing_if = "is_zero")]
@@ -145,6 +222,10 @@ struct TaskData<'a> {
     dependencies: u32,
     #[serde(skip_serializing_if = "is_false")]
     dependents: bool,
+    /// It has dependents and no children. A version that knows no children keeps the former and drops this: then its children are
+    /// looked for, though it may have none.
+    #[serde(skip_serializing_if = "is_false")]
+    childless: bool,
     #[serde(skip_serializing_if = "is_false")]
     releasing: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,6 +237,7 @@ struct TaskData<'a> {
 #[derive(Deserialize)]
 struct OwnedTaskData {
     state: TaskState,
+    pause: Option<Pause>,
     run: u32,
     opened: Timestamp,
     #[serde(default)]
@@ -176,6 +258,8 @@ struct OwnedTaskData {
     #[serde(default)]
     dependents: bool,
     #[serde(default)]
+    childless: bool,
+    #[serde(default)]
     releasing: bool,
     started: Option<Timestamp>,
     last_event: i64,
@@ -189,10 +273,31 @@ fn is_false(b: &bool) -> bool {
     !b
 }
 
+/// A state as rows have it, and the pause beside it.
+fn stored_state(state: &TaskState) -> (Cow<'_, TaskState>, Option<Pause>) {
+    match state {
+        TaskState::Paused { lease, cancelling, pause } => {
+            let (lease, cancelling) = (lease.clone(), cancelling.clone());
+            (Cow::Owned(TaskState::Running { lease, heard_at: pause.since, cancelling }), Some(*pause))
+        }
+        state => (Cow::Borrowed(state), None),
+    }
+}
+
+/// A state from what rows have.
+fn state_from(stored: TaskState, pause: Option<Pause>) -> TaskState {
+    match (stored, pause) {
+        (TaskState::Running { lease, cancelling, .. }, Some(pause)) => TaskState::Paused { lease, cancelling, pause },
+        (state, _) => state,
+    }
+}
+
 /// The JSON of a task's row.
 pub fn task_data(task: &Task) -> Result<String> {
+    let (state, pause) = stored_state(&task.state);
     to_json(&TaskData {
-        state: &task.state,
+        state,
+        pause,
         run: task.run,
         opened: task.run_opened_at,
         attempt: task.attempt,
@@ -205,6 +310,7 @@ pub fn task_data(task: &Task) -> Result<String> {
         checkpoint: task.has_checkpoint,
         dependencies: task.dependencies,
         dependents: task.has_dependents,
+        childless: task.has_dependents && !task.has_children,
         releasing: task.releasing,
         started: task.started_at,
         last_event: task.last_event,
@@ -220,7 +326,7 @@ pub fn task(columns: TaskColumns, data: &str, spec: &str) -> Result<Task> {
         id: columns.id,
         spec: Arc::new(spec),
         lane: columns.lane,
-        state: data.state,
+        state: state_from(data.state, data.pause),
         run: data.run,
         run_opened_at: data.opened,
         attempt: data.attempt,
@@ -234,6 +340,7 @@ pub fn task(columns: TaskColumns, data: &str, spec: &str) -> Result<Task> {
         has_checkpoint: data.checkpoint,
         dependencies: data.dependencies,
         has_dependents: data.dependents,
+        has_children: data.dependents && !data.childless,
         releasing: data.releasing,
         created_by: columns.created_by.into(),
         created_at: columns.created_at,
@@ -242,4 +349,81 @@ pub fn task(columns: TaskColumns, data: &str, spec: &str) -> Result<Task> {
         version: columns.version,
         input: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callboard_core::model::{Lease, LeaseToken};
+    use uuid::Uuid;
+
+    fn read(data: &str) -> Task {
+        let columns = TaskColumns {
+            namespace: NamespaceId(1),
+            id: TaskId(Uuid::nil()),
+            version: 1,
+            lane: LaneId(1),
+            agent_name: None,
+            created_by: "p".into(),
+            created_at: Timestamp(0),
+        };
+        let policy = r#"{"max_attempts":3,"initial_backoff":1,"multiplier":2.0,"max_backoff":1}"#;
+        let spec = format!(
+            r#"{{"type":"t","priority":"normal","retry_policy":{policy},"timeouts":{{"start_to_close":300000000}}}}"#
+        );
+        task(columns, data, &spec).unwrap()
+    }
+
+    /// It keeps that there are dependents, and drops what it does not know.
+    #[test]
+    fn behind_a_version_that_knows_no_children_they_are_looked_for() {
+        let begin = r#"{"state":{"state":"ready","since":0},"run":1,"opened":0,"last_event":1"#;
+        let none = read(&format!("{begin}}}"));
+        assert_eq!((none.has_dependents, none.has_children), (false, false));
+        let dropped = read(&format!(r#"{begin},"dependents":true}}"#));
+        assert_eq!((dropped.has_dependents, dropped.has_children), (true, true));
+        let known = Task { has_children: false, ..dropped };
+        let again = read(&task_data(&known).unwrap());
+        assert_eq!((again.has_dependents, again.has_children), (true, false));
+    }
+
+    /// What a version reads of a task that knows no pauses.
+    #[derive(Serialize, Deserialize)]
+    struct Before {
+        state: TaskState,
+    }
+
+    #[test]
+    fn a_version_that_knows_no_pauses_reads_a_running_task_and_may_write_it() {
+        let agent = AgentId(Uuid::from_u128(1));
+        let lease = Lease { agent, epoch: 1, token: LeaseToken(1), assigned_at: Timestamp(1), claim: None };
+        let pause = Pause { since: Timestamp(5), resuming: Some(Timestamp(7)) };
+        let paused = TaskState::Paused { lease: lease.clone(), cancelling: None, pause };
+        let (state, beside) = stored_state(&paused);
+        assert_eq!(state_from(state.clone().into_owned(), beside), paused);
+        #[derive(Serialize)]
+        struct Now<'a> {
+            state: &'a TaskState,
+            pause: Option<Pause>,
+        }
+        let written = to_json(&Now { state: &state, pause: beside }).unwrap();
+        let Before { state } = from_json(&written, "a task's data").unwrap();
+        let running = TaskState::Running { lease, heard_at: Timestamp(5), cancelling: None };
+        assert_eq!(state, running);
+        assert_eq!(state_from(state, None), running, "without its pause it runs");
+        assert!(to_json(&paused).is_err(), "never in rows as it is");
+    }
+
+    #[test]
+    fn numbers_of_states_tell_them_apart() {
+        let mut all: Vec<i64> = StateName::ALL.iter().flat_map(|state| column_codes(*state)).copied().collect();
+        for state in StateName::ALL {
+            assert!(column_codes(state).iter().all(|code| column_state(*code).unwrap() == state), "{state:?}");
+            // An index has those that ended without a result.
+            assert_eq!(are_unsuccessful(&[state]), column_codes(state).iter().all(|code| *code > 4), "{state:?}");
+        }
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), StateName::ALL.len() + 1);
+    }
 }

@@ -4,7 +4,7 @@
 use crate::Result;
 use crate::codec::{from_json, readable, state_code, state_of, to_json};
 use crate::columns::Columns;
-use callboard_core::model::{Event, EventKind, Timestamp};
+use callboard_core::model::{Event, EventKind, StateName, Timestamp};
 use callboard_core::working_set::TaskRef;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -24,12 +24,23 @@ pub(crate) use event_columns;
 
 /// An event within its row: time, principal, state, run, attempt, kind. Its task and sequence number are the row's.
 #[derive(Serialize, Deserialize)]
-struct Fact<'a>(Timestamp, Cow<'a, str>, i64, u32, u32, Cow<'a, EventKind>);
+struct Fact<'a>(Timestamp, Cow<'a, str>, i64, u32, u32, Told<'a>);
+
+/// What an event tells. That its task was PAUSED behind it stands here, where a version that knows no pauses passes over it, and
+/// not in the state's number, which it would take for damage.
+#[derive(Serialize, Deserialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    kind: Cow<'a, EventKind>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    paused: bool,
+}
 
 impl<'a> Fact<'a> {
     fn of(event: &'a Event) -> Self {
-        let (principal, kind) = (Cow::Borrowed(&*event.principal), Cow::Borrowed(&event.kind));
-        Self(event.at, principal, state_code(event.state), event.run, event.attempt, kind)
+        let told = Told { kind: Cow::Borrowed(&event.kind), paused: event.state == StateName::Paused };
+        let principal = Cow::Borrowed(&*event.principal);
+        Self(event.at, principal, state_code(event.state), event.run, event.attempt, told)
     }
 }
 
@@ -87,12 +98,54 @@ pub fn unpack(row: &impl Columns) -> Result<Vec<(i64, Event)>> {
     let (namespace, task, last) = (row.namespace_id(1)?, row.task_id(2)?, row.number(3)?);
     let facts: Vec<Fact<'_>> = from_json(row.json(4)?, "events")?;
     let before = last - facts.len() as i64;
-    let event = |(place, Fact(at, principal, state, run, attempt, kind)): (i64, Fact<'_>)| {
-        let state = state_of(state)?;
+    let event = |(place, Fact(at, principal, state, run, attempt, told)): (i64, Fact<'_>)| {
+        let state = if told.paused { StateName::Paused } else { state_of(state)? };
         let principal = Arc::from(&*principal);
-        let kind = kind.into_owned();
+        let kind = told.kind.into_owned();
         let event = Event { namespace, task, sequence: before + 1 + place, at, principal, state, run, attempt, kind };
         Ok((first + place, event))
     };
     (0..).zip(facts).map(event).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callboard_core::model::{NamespaceId, PauseTurn, TaskId};
+    use uuid::Uuid;
+
+    /// What an event was before there were pauses.
+    #[derive(Deserialize)]
+    struct Before(Timestamp, String, i64, u32, u32, KindBefore);
+
+    #[derive(Deserialize, Debug, PartialEq)]
+    #[serde(tag = "event", rename_all = "snake_case")]
+    enum KindBefore {
+        Started { agent: String },
+        Ready,
+    }
+
+    fn event(state: StateName, kind: EventKind) -> Event {
+        let (namespace, task, at) = (NamespaceId(1), TaskId(Uuid::nil()), Timestamp(1));
+        Event { namespace, task, sequence: 1, at, principal: "ann".into(), state, run: 1, attempt: 1, kind }
+    }
+
+    #[test]
+    fn a_version_that_knows_no_pauses_reads_their_events() {
+        let began = EventKind::Started { agent: "ann".into(), pause: Some(PauseTurn::Began) };
+        let events = [event(StateName::Paused, began), event(StateName::Paused, EventKind::Ready)];
+        let facts = pack(&events[..1])[0].facts().unwrap();
+        let Before(_, _, state, _, _, kind) = from_json::<Vec<Before>>(&facts, "events").unwrap().remove(0);
+        assert_eq!((state_of(state).unwrap(), kind), (StateName::Running, KindBefore::Started { agent: "ann".into() }));
+        let unit = pack(&events[1..])[0].facts().unwrap();
+        assert_eq!(from_json::<Vec<Before>>(&unit, "events").unwrap()[0].5, KindBefore::Ready);
+    }
+
+    #[test]
+    fn what_a_version_without_pauses_wrote_is_read() {
+        let facts = r#"[[1,"ann",3,1,1,{"event":"started","agent":"ann"}]]"#;
+        let Fact(_, _, state, _, _, told) = from_json::<Vec<Fact<'_>>>(facts, "events").unwrap().remove(0);
+        assert_eq!((state, told.paused), (3, false));
+        assert_eq!(*told.kind, EventKind::Started { agent: "ann".into(), pause: None });
+    }
 }

@@ -9,6 +9,7 @@ mod columns;
 mod error;
 mod facts;
 pub mod memory;
+mod output_rows;
 pub mod postgres;
 mod read;
 mod rows;
@@ -16,12 +17,14 @@ pub mod sqlite;
 
 pub use error::{Error, Result};
 pub use read::{
-    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, LaneDepth, MailDepth,
-    MailPage, NewMail, Sample, SavedPayload, StepPage, TaskFilter, TaskPage, TaskView,
+    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, LaneDepth,
+    MailDepth, MailPage, NewMail, OutputPage, Sample, SavedPayload, StepPage, TaskFilter, TaskPage, TaskView,
 };
 
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+};
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 
 /// Where everything durable is.
@@ -43,6 +46,9 @@ pub trait Store: Send + Sync + 'static {
     /// A task with everything kept beside it.
     async fn task(&self, task: TaskRef) -> Result<Option<TaskView>>;
 
+    /// A task's row alone: `input` of it is `None`.
+    async fn task_row(&self, task: TaskRef) -> Result<Option<Task>>;
+
     /// A page of tasks, newest (highest id) first, without payloads.
     async fn tasks(
         &self,
@@ -54,6 +60,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// What an agent is given with an assignment of these tasks. Tasks that don't exist are left out.
     async fn hydrate(&self, tasks: &[TaskRef]) -> Result<Vec<Hydrated>>;
+
+    /// Which states these tasks are in. Tasks that don't exist are left out.
+    async fn states(&self, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>>;
 
     /// The edges to a task, in their order.
     async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>>;
@@ -71,6 +80,13 @@ pub trait Store: Send + Sync + 'static {
     /// The steps of a run by their ordinals, behind `after` (0: from the first), until their results reach `max_bytes` (at least
     /// one is given) or `limit`.
     async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage>;
+
+    /// The chunks of a run's output that end behind `offset`, in their order, until they pass the byte `offset` + `max_bytes` (at
+    /// least one is given) or reach `limit`.
+    async fn output(&self, run: RunRef, offset: u64, limit: usize, max_bytes: usize) -> Result<OutputPage>;
+
+    /// Children of a run by their ordinals, behind `after` (0: from the first), at most so many.
+    async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage>;
 
     /// Events of a task behind a sequence number, in order.
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>>;

@@ -1,7 +1,8 @@
 //! What reads give that decide nothing.
 
 use callboard_core::model::{
-    Agent, Event, Failure, Message, NamespaceId, Payload, StateName, Task, TaskId, TaskStep, Timestamp,
+    Agent, Event, Failure, Message, NamespaceId, OutputChunk, Payload, StateName, Task, TaskChild, TaskId, TaskStep,
+    Timestamp,
 };
 use callboard_core::working_set::{MailboxRef, TaskRef};
 use std::collections::BTreeMap;
@@ -48,6 +49,18 @@ pub struct StepPage {
     /// How many the run has in all; 0 when there are none on the page.
     pub count: u32,
 }
+
+/// Some of a run's output.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OutputPage {
+    /// In their order.
+    pub chunks: Vec<OutputChunk>,
+    /// How many bytes the run has in all; 0 when there is nothing on the page.
+    pub bytes: u64,
+}
+
+/// Some children of a run by their ordinals, each with its task, unless that was forgotten.
+pub type ChildPage = Vec<(TaskChild, Option<Task>)>;
 
 /// Which tasks a list has; all conditions hold.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,13 +1,13 @@
 //! Rows from columns: which columns stand where, and what they mean.
 
-use crate::codec::{self, TaskColumns, from_json, on_failure_of, readable};
+use crate::codec::{self, TaskColumns, from_json, on_failure_of, on_parent_end_of, readable};
 use crate::columns::Columns;
 use crate::{Error, Result, SavedPayload};
 use callboard_core::model::{
-    Agent, Content, Edge, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace, Payload,
-    RequestKey, RequestRecord, Sender, StepKey, StepTotals, Task, TaskStep, Timestamp,
+    Agent, ChildKey, Content, Edge, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
+    Payload, RequestKey, RequestRecord, Sender, StepKey, StepTotals, Task, TaskChild, TaskId, TaskStep, Timestamp,
 };
-use callboard_core::working_set::{MailboxRef, RunRef, StepRef};
+use callboard_core::working_set::{ChildRef, MailboxRef, RunRef, StepRef};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -246,6 +246,38 @@ pub fn step_totals(row: &impl Columns) -> Result<(RunRef, StepTotals)> {
     Ok((run(row)?, StepTotals { count: row.small(3)?, bytes: row.number(4)?.cast_unsigned() }))
 }
 
-fn run(row: &impl Columns) -> Result<RunRef> {
+/// The columns of [`child`] behind a task's, of `children AS c`.
+macro_rules! child_columns {
+    () => {
+        "c.ordinal, c.name, c.occurrence, c.child, c.on_parent_end, c.format"
+    };
+}
+pub(crate) use child_columns;
+
+/// A child of a run, behind the columns of its task, which may be NULL.
+pub fn child(row: &impl Columns, (namespace, parent, run): RunRef) -> Result<(TaskChild, Option<Task>)> {
+    const FIRST: usize = TASK_COLUMNS;
+    readable(row.number(FIRST + 5)?, "children")?;
+    let child = TaskChild {
+        namespace,
+        parent,
+        run,
+        ordinal: row.small(FIRST)?,
+        key: ChildKey { name: row.text(FIRST + 1)?.into(), occurrence: row.small(FIRST + 2)? },
+        child: row.task_id(FIRST + 3)?,
+        on_parent_end: on_parent_end_of(row.number(FIRST + 4)?)?,
+    };
+    let is_there = row.number_or_null(0)?.is_some();
+    Ok((child, is_there.then(|| task(row)).transpose()?))
+}
+
+/// Which child there is: namespace, task, run, name, occurrence, child.
+pub fn found_child(row: &impl Columns) -> Result<(ChildRef, TaskId)> {
+    let key = ChildKey { name: row.text(3)?.into(), occurrence: row.small(4)? };
+    Ok(((run(row)?, key), row.task_id(5)?))
+}
+
+/// A run: namespace, task, run.
+pub fn run(row: &impl Columns) -> Result<RunRef> {
     Ok((row.namespace_id(0)?, row.task_id(1)?, row.small(2)?))
 }

@@ -17,10 +17,20 @@ fn sdk() -> PathBuf {
     root().join("sdk/go")
 }
 
+/// The SDK's modules: itself, and beside it what needs more than most users want to have.
+fn modules() -> [PathBuf; 2] {
+    [sdk(), sdk().join("otelcallboard")]
+}
+
 /// `go`, in the SDK, without settings of the developer's own.
 fn go() -> Command {
+    go_in(&sdk())
+}
+
+/// The same in a module.
+fn go_in(module: &Path) -> Command {
     let mut go = Command::new("go");
-    go.current_dir(sdk());
+    go.current_dir(module);
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("CALLBOARD_") {
             go.env_remove(name);
@@ -53,6 +63,13 @@ pub fn driver() -> Result<()> {
     Ok(())
 }
 
+/// Builds the program that measures the SDK.
+pub fn throughput() -> Result<PathBuf> {
+    let program = target().join(format!("callboard-go-throughput{}", env::consts::EXE_SUFFIX));
+    quiet(go().args(["build", "-o"]).arg(&program).arg("./internal/throughput"))?;
+    Ok(program)
+}
+
 /// The folder of the SDK's tools: protoc-gen-go, protoc-gen-go-grpc and staticcheck, built where they are missing or out of date.
 pub fn ensure_tools() -> Result<PathBuf> {
     check()?;
@@ -71,14 +88,22 @@ pub fn lint(steps: &mut Steps) -> Option<PathBuf> {
     let place = steps.run("go tools", ensure_tools);
     steps.run_with(place.as_ref(), "gofmt", |_| formatted());
     steps.run_with(place.as_ref(), "go vet", |_| {
-        quiet(go().args(["vet", "./..."]))?;
+        each(|module| quiet(go_in(module).args(["vet", "./..."])))?;
         quiet(go().args(["vet", "-tags", "callboard_defects", "./..."]))
     });
-    steps.run_with(place.as_ref(), "go mod tidy", |_| quiet(go().args(["mod", "tidy", "-diff"])));
+    steps.run_with(place.as_ref(), "go mod tidy", |_| {
+        each(|module| quiet(go_in(module).args(["mod", "tidy", "-diff"])))
+    });
     steps.run_with(place.as_ref(), "staticcheck", |place| {
-        quiet(Command::new(tool(place, "staticcheck")).current_dir(sdk()).args(["-checks=all,-ST1000", "./..."]))
+        let staticcheck = tool(place, "staticcheck");
+        each(|module| quiet(Command::new(&staticcheck).current_dir(module).args(["-checks=all,-ST1000", "./..."])))
     });
     place
+}
+
+/// Does something in each module, up to the first that fails.
+fn each(check: impl Fn(&Path) -> Result<()>) -> Result<()> {
+    modules().iter().try_for_each(|module| check(module))
 }
 
 /// gofmt lists what it would change, and succeeds.
@@ -90,12 +115,16 @@ fn formatted() -> Result<()> {
 /// The SDK's own tests, some of them against the real server. With the race detector where there is cgo. Says how they ran.
 pub fn test(binary: &Path) -> Result<String> {
     let has_cgo = output(go().args(["env", "CGO_ENABLED"]))?.trim() == "1" && tools::has("cc");
-    let mut command = go();
-    command.args(["test", "-count=1"]).args(has_cgo.then_some("-race")).arg("./...").env("CALLBOARD_BIN", binary);
-    let mut passed = 0;
-    let succeeded = watched(&mut command, stdout(), |line| passed += usize::from(line.starts_with("ok ")))?;
+    let (mut passed, mut succeeded) = (0, true);
+    for module in modules() {
+        let mut command = go_in(&module);
+        command.args(["test", "-count=1"]).args(has_cgo.then_some("-race")).arg("./...").env("CALLBOARD_BIN", binary);
+        let mut here = 0;
+        succeeded &= watched(&mut command, stdout(), |line| here += usize::from(line.starts_with("ok ")))? && here > 0;
+        passed += here;
+    }
     let how = if has_cgo { "with the race detector" } else { "without the race detector: there is no cgo" };
-    if succeeded && passed > 0 {
+    if succeeded {
         Ok(format!("{passed} packages passed, {how}"))
     } else {
         Err(format!("go test failed, {how}").into())

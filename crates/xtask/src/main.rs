@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask generate`, `lint`, `tidy`, `test`, `fuzz`, `chaos`, `conformance`, `demo`. CONTRIBUTING.md says when to use which.
+//! Developer commands: `cargo xtask generate`, `lint`, `tidy`, `test`, `fuzz`, `chaos`, `conformance`, `demo`, `throughput`. CONTRIBUTING.md says when to use which.
 
 mod buf;
 mod chaos;
@@ -13,6 +13,7 @@ mod history;
 mod lint;
 mod steps;
 mod test;
+mod throughput;
 mod tidy;
 mod tools;
 mod typescript;
@@ -81,6 +82,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Measure how many durable tasks a second go through each SDK, and how long one takes.
+    Throughput(throughput::Args),
 }
 
 fn main() -> ExitCode {
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Command::Chaos { args } => chaos::run(&args),
         Command::Conformance { args } => conformance::run(&args),
         Command::Demo { args } => demo::run(&args),
+        Command::Throughput(args) => throughput::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -21,6 +21,24 @@
 //! # }
 //! ```
 //!
+//! # Where to look
+//!
+//! - Tasks: [`NewTask`] describes one, [`Client`] creates, runs, watches ([`Watch`]) and steers them. [`Error`] says what went wrong.
+//! - Agents: [`AgentBuilder`] describes one; [`AgentHandle`] steers it in the background. A handler gets its input and a [`Context`],
+//!   and fails with a [`TaskError`].
+//! - Work that survives its agent: [`Context::save_checkpoint`], [`Context::step`].
+//! - Children: [`Context::start_child`], [`Context::run_child`], [`Child`], [`NewChild`].
+//! - Output while a handler works: [`Context::output`], [`Client::watch_output`], [`Client::output`].
+//! - Messages between agents: [`AgentBuilder::on_message`], [`Message`], [`NewMessage`].
+//! - What is done around every task: [`Interceptor`], [`Logging`], and with the feature `opentelemetry` the module of that name.
+//! - Who calls: [`Credentials`].
+//!
+//! # Features
+//!
+//! `opentelemetry` (off by default): traces of submitting and running tasks.
+//!
+//! The crate needs Rust 1.94 or newer, and tokio.
+//!
 //! What every SDK of Callboard does alike is written down in `sdk/SPEC.md`.
 
 #[cfg(doctest)]
@@ -33,8 +51,12 @@ mod connector;
 mod credentials;
 mod entropy;
 mod error;
+mod interceptor;
+mod new_child;
 mod new_message;
 mod new_task;
+#[cfg(feature = "opentelemetry")]
+pub mod opentelemetry;
 mod payload;
 #[cfg(feature = "planted")]
 #[doc(hidden)]
@@ -47,11 +69,13 @@ mod task_error;
 mod time;
 mod transport;
 
-pub use agent::{Agent, AgentBuilder, AgentHandle, Context, Dependency, Message};
-pub use client::{Client, ClientBuilder, EventStream, Receipt, Unary, Watch};
+pub use agent::{Agent, AgentBuilder, AgentHandle, Child, Context, Dependency, Message};
+pub use client::{Client, ClientBuilder, EventStream, OutputChunk, OutputQuery, OutputStream, Receipt, Unary, Watch};
 pub use connector::Connector;
 pub use credentials::Credentials;
 pub use error::{CallError, Error, FieldViolation};
+pub use interceptor::{BoxFuture, HandleNext, Interceptor, Logging, SubmitNext, Submitted};
+pub use new_child::NewChild;
 pub use new_message::NewMessage;
 pub use new_task::NewTask;
 pub use payload::{Bytes, from_payload, to_payload};

@@ -18,6 +18,10 @@ pub enum Defect {
     AssignmentRunTwice,
     /// The agent ends when its stream broke.
     NoReattach,
+    /// The keys of children differ from attempt to attempt.
+    ChildKeyPerAttempt,
+    /// A handler that waits for children is not paused.
+    SlotHeldWhileWaiting,
 }
 
 #[cfg(all(feature = "planted", debug_assertions))]

@@ -80,6 +80,11 @@ impl TaskError {
         &self.failure.message
     }
 
+    /// The failure as it will be reported.
+    pub fn failure(&self) -> &v1::Failure {
+        &self.failure
+    }
+
     /// The failure as it is reported.
     pub fn into_failure(self) -> v1::Failure {
         *self.failure
@@ -109,11 +114,11 @@ impl<E: StdError> From<E> for TaskError {
     }
 }
 
-/// The failure of a handler that panicked.
-pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> v1::Failure {
+/// The error of a handler that panicked.
+pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> TaskError {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned());
-    TaskError::from_parts("panic", text, None).into_failure()
+    TaskError::from_parts("panic", text, None)
 }
 
 /// An error's class: the last part of its type's name, without parameters.
@@ -191,6 +196,6 @@ mod tests {
     #[test]
     fn parameters_are_no_part_of_a_class() {
         assert_eq!(class_name::<std::sync::PoisonError<Vec<u8>>>(), "PoisonError");
-        assert_eq!(panicked(&"boom").message, "boom");
+        assert_eq!(panicked(&"boom").message(), "boom");
     }
 }

@@ -3,6 +3,7 @@
 import { Agent, type AgentOptions, type Context, type Message, type MessageContext } from "callboard";
 
 import { MessageHandling, TaskHandling } from "./handling.js";
+import { interceptors, interceptorsOf } from "./interceptors.js";
 import { type Program, program } from "./programs.js";
 import { fields, flag, list, number, object, type Of, optional, type Reader, text, texts } from "./shapes.js";
 import type { Stage } from "./stage.js";
@@ -20,6 +21,7 @@ const options = fields({
   build_id: optional(text),
   drain_timeout_ms: optional(number),
   token: optional(text),
+  interceptors,
 });
 
 const handler = fields({
@@ -68,6 +70,7 @@ function optionsOf(given: ReturnType<typeof options>): AgentOptions {
     ...{ name, address, namespace, role, skills, tools, labels, slots, token },
     buildId: given.build_id,
     drainTimeout: given.drain_timeout_ms,
+    interceptors: interceptorsOf(given.interceptors),
   };
 }
 

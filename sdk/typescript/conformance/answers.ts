@@ -1,6 +1,17 @@
 // What the SDK gave, as lines say it.
 
-import type { AgentInfo, Claim, DependencyResult, Failure, Message, Receipt, Task, TaskEvent } from "callboard";
+import type {
+  AgentInfo,
+  ChildInfo,
+  Claim,
+  DependencyResult,
+  Failure,
+  Message,
+  OutputChunk,
+  Receipt,
+  Task,
+  TaskEvent,
+} from "callboard";
 
 import { lineOf } from "./values.js";
 
@@ -25,7 +36,17 @@ export function taskLine(task: Task): object {
     progress,
     cancel_requested: task.cancelRequested,
     failure: failureLine(task.failure),
+    parent: task.parent?.taskId ?? null,
+    paused_for: task.pausedFor ?? null,
   };
+}
+
+export function childLine({ name, occurrence, taskId, task, onParentEnd }: ChildInfo): object {
+  return { name, occurrence, task_id: taskId, state: task?.state ?? null, on_parent_end: onParentEnd };
+}
+
+export function chunkLine({ offset, value, attempt }: OutputChunk): object {
+  return { offset, value: lineOf(value), attempt };
 }
 
 function failureLine(failure: Failure | undefined): object | null {

@@ -4,6 +4,8 @@ import { type AgentState, type Client, type Held, type Priority, TaskError, type
 
 import {
   agentLine,
+  childLine,
+  chunkLine,
   claimLine,
   dependencyLine,
   eventLine,
@@ -122,6 +124,21 @@ export const CALLS: ReadonlyMap<string, CallReader> = new Map([
     call(task, async (client, given) => ({
       dependencies: await lines(client.dependencyResults(given.task_id), dependencyLine),
     })),
+  ],
+  [
+    "client.children",
+    call({ ...task, run: optional(number) }, async (client, given) => ({
+      children: await lines(client.children(given.task_id, { run: given.run }), childLine),
+    })),
+  ],
+  [
+    "client.output",
+    call(
+      { ...task, run: optional(number), offset: optional(number), page_size: optional(number) },
+      async (client, { task_id: taskId, run, offset, page_size: pageSize }) => ({
+        chunks: await lines(client.output(taskId, { run, offset, pageSize }), chunkLine),
+      }),
+    ),
   ],
   [
     "client.cancel",

@@ -77,6 +77,20 @@ const DEFECTS: Readonly<Record<string, readonly Patch[]>> = {
       to: "if (lease === undefined) {",
     },
   ],
+  "child-key-per-attempt": [
+    {
+      file: "agent/children.js",
+      from: "const occurrence = this.#begun.next(name);",
+      to: "const occurrence = this.#begun.next(name) + this.#claim.attempt;",
+    },
+  ],
+  "slot-held-while-waiting": [
+    {
+      file: "session/waits.js",
+      from: "#report({ lease }, kind) {",
+      to: "#report({ lease }, kind) { if (kind === 'pause') { return 0n; }",
+    },
+  ],
   "no-reattach": [
     {
       file: "session/session.js",

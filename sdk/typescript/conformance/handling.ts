@@ -1,6 +1,6 @@
 // One call of a handler: what a program can look at, and what it has seen.
 
-import type { Client, Context, Message, MessageContext, Payload } from "callboard";
+import type { Child, Client, Context, Message, MessageContext, Payload } from "callboard";
 
 import { dependencyLine } from "./answers.js";
 import { Fault } from "./fault.js";
@@ -57,6 +57,8 @@ export class TaskHandling extends Handling {
   readonly counted = "attempt";
   readonly number: number;
   readonly identity: Readonly<Record<string, unknown>>;
+  /** Children that were started and kept, by name. */
+  readonly children = new Map<string, Child>();
 
   constructor(stage: Stage, context: Context, input: unknown) {
     super(stage, context);

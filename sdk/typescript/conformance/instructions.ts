@@ -1,10 +1,12 @@
 // The instructions of the driver.
 
-import { Client } from "callboard";
+import { Client, type OutputWatch } from "callboard";
 
 import { start, started, statusLine } from "./agents.js";
 import { CALLS } from "./calls.js";
 import { Fault } from "./fault.js";
+import { interceptors, interceptorsOf } from "./interceptors.js";
+import { OutputWatching } from "./outputs.js";
 import { fields, flag, number, type Of, optional, type Shape, text } from "./shapes.js";
 import type { Stage } from "./stage.js";
 import { Watching } from "./watches.js";
@@ -77,9 +79,11 @@ const INSTRUCTIONS: ReadonlyMap<string, InstructionReader> = new Map([
         namespace: text,
         timeout_ms: optional(number),
         token: optional(text),
+        interceptors,
       },
-      (stage, { client, address, namespace, timeout_ms: timeout, token }) => {
-        stage.clients.add(client, new Client({ address, namespace, timeout, token }));
+      (stage, { client, address, namespace, timeout_ms: timeout, token, interceptors: given }) => {
+        const options = { address, namespace, timeout, token, interceptors: interceptorsOf(given) };
+        stage.clients.add(client, new Client(options));
         return {};
       },
     ),
@@ -115,6 +119,26 @@ const INSTRUCTIONS: ReadonlyMap<string, InstructionReader> = new Map([
       stage.watches.get(given.watch).wait(given.count, given.timeout_ms),
     ),
   ],
+  [
+    "output.start",
+    instruction(
+      { client: text, watch: text, task_id: text, run: optional(number), offset: optional(number) },
+      (stage, given) => {
+        const client = stage.clients.get(given.client);
+        const { task_id: taskId, run, offset } = given;
+        const begin = (signal: AbortSignal): OutputWatch => client.watchOutput(taskId, { run, offset, signal });
+        stage.outputs.add(given.watch, new OutputWatching(begin));
+        return {};
+      },
+    ),
+  ],
+  [
+    "output.wait",
+    instruction({ watch: text, bytes: number, ...patience }, (stage, given) =>
+      stage.outputs.get(given.watch).wait(given.bytes, given.timeout_ms),
+    ),
+  ],
+  ["output.stop", instruction({ watch: text }, (stage, given) => stage.outputs.get(given.watch).stop())],
   ["watch.stop", instruction({ watch: text }, (stage, given) => stage.watches.get(given.watch).stop())],
 ]);
 

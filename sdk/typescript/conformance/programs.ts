@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Cancelled, TaskError } from "callboard";
+import { Cancelled, type ParentEndAction, TaskError } from "callboard";
 
 import { CALLS } from "./calls.js";
 import { errorLine } from "./errors.js";
@@ -21,6 +21,7 @@ import {
   text,
   texts,
 } from "./shapes.js";
+import { spec } from "./spec.js";
 import { lineOf, value } from "./values.js";
 
 /** Ends a handler with a result. */
@@ -74,6 +75,18 @@ const OPS: ReadonlyMap<string, OpReader> = new Map([
   ],
   ["call", callOp],
   ["step", stepOp],
+  ["child", childOp],
+  ["join", joinOp],
+  [
+    "output",
+    taskOp({ value, times: optional(number), catch: optional(flag) }, async ({ context, seen }, given) => {
+      await caught(seen, "output", given.catch, async () => {
+        for (let time = 0; time < (given.times ?? 1); time += 1) {
+          await context.output(numbered(given.value, time));
+        }
+      });
+    }),
+  ],
   [
     "fail",
     op(
@@ -252,20 +265,91 @@ function callOp(line: unknown, place: string): Act {
 const readStep = fields({ name: text, as: text, program, catch: optional(flag) });
 
 function stepOp(line: unknown, place: string): Act {
-  const { name, as, program: work, catch: caught } = readStep(line, place);
+  const { name, as, program: work, ...given } = readStep(line, place);
   return async (handling) => {
     if (!(handling instanceof TaskHandling)) {
       throw new Fault("step: this is no handler of tasks");
     }
-    try {
-      handling.seen[as] = lineOf(await handling.context.step(name, () => work(handling)));
-    } catch (error) {
-      if (caught !== true || error instanceof Fault) {
-        throw error;
-      }
-      handling.seen[as] = { error: errorLine(error) };
-    }
+    const { seen, context } = handling;
+    await caught(seen, as, given.catch, async () => {
+      seen[as] = lineOf(await context.step(name, () => work(handling)));
+    });
   };
+}
+
+const readChild = fields({
+  task: spec,
+  as: text,
+  name: optional(text),
+  on_parent_end: optional(text as Reader<ParentEndAction>),
+  keep: optional(flag),
+  catch: optional(flag),
+});
+
+function childOp(line: unknown, place: string): Act {
+  const { task, as, name, on_parent_end: onParentEnd, keep, catch: isCaught } = readChild(line, place);
+  const { type, input, ...rest } = task;
+  const options = { ...rest, name, onParentEnd };
+  return async (handling) => {
+    if (!(handling instanceof TaskHandling)) {
+      throw new Fault("child: this is no handler of tasks");
+    }
+    const { seen, context } = handling;
+    await caught(seen, as, isCaught, async () => {
+      if (keep === true) {
+        const child = await context.startChild(type, input, options);
+        handling.children.set(as, child);
+        seen[as] = { task_id: child.id, existing: child.existing };
+      } else {
+        seen[as] = lineOf(await context.runChild(type, input, options));
+      }
+    });
+  };
+}
+
+const readJoin = fields({ children: list(text), as: text, catch: optional(flag) });
+
+function joinOp(line: unknown, place: string): Act {
+  const { children, as, catch: isCaught } = readJoin(line, place);
+  return async (handling) => {
+    if (!(handling instanceof TaskHandling)) {
+      throw new Fault("join: this is no handler of tasks");
+    }
+    const { seen } = handling;
+    await caught(seen, as, isCaught, async () => {
+      const kept = children.map((name) => {
+        const child = handling.children.get(name);
+        if (child === undefined) {
+          throw new Fault(`join: no child \`${name}\` was kept`);
+        }
+        return child;
+      });
+      const results = await Promise.all(kept.map((child) => child.result()));
+      seen[as] = results.map(lineOf);
+    });
+  };
+}
+
+/** Does something; what it throws is put into what was seen, if the op says so. */
+async function caught(
+  seen: Record<string, unknown>,
+  as: string,
+  isCaught: boolean | undefined,
+  work: () => Promise<void>,
+): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (isCaught !== true || error instanceof Fault) {
+      throw error;
+    }
+    seen[as] = { error: errorLine(error) };
+  }
+}
+
+/** A text with the number of the time where it says `{n}`; anything else as it is. */
+function numbered(given: unknown, time: number): unknown {
+  return typeof given === "string" ? given.replaceAll("{n}", String(time)) : given;
 }
 
 function raise(message: string, cause: string | undefined): never {

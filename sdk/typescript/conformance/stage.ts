@@ -4,6 +4,7 @@ import type { Agent, Claim, Client } from "callboard";
 
 import { Fault } from "./fault.js";
 import { Gates } from "./gates.js";
+import type { OutputWatching } from "./outputs.js";
 import type { Watching } from "./watches.js";
 
 /** Writes a line. */
@@ -16,6 +17,7 @@ export class Stage {
   readonly claims = new Registry<Claim>("claim");
   readonly agents = new Registry<Agent>("agent");
   readonly watches = new Registry<Watching>("watch");
+  readonly outputs = new Registry<OutputWatching>("watch of output");
   readonly gates = new Gates();
 
   constructor(say: Say) {

@@ -5,6 +5,7 @@
  * @packageDocumentation
  */
 export { Agent, type RunOptions } from "./agent/agent.js";
+export { Child, type StartChildOptions } from "./agent/children.js";
 export { Context, MessageContext, type SendOptions } from "./agent/context.js";
 export type { Handler, HandlerOptions, MessageHandler } from "./agent/handlers.js";
 export type { AgentOptions, Logger } from "./agent/options.js";
@@ -20,7 +21,14 @@ export {
   type Lease,
   type StepResult,
 } from "./client/claims.js";
-export { Client, type ListOptions, type StepListOptions, type TaskChanges } from "./client/client.js";
+export type { ChildOptions, CreateChildOptions } from "./client/children.js";
+export {
+  type ChildListOptions,
+  Client,
+  type ListOptions,
+  type StepListOptions,
+  type TaskChanges,
+} from "./client/client.js";
 export type { Messages } from "./client/messages.js";
 export type { Namespace, Namespaces, NamespaceSettings } from "./client/namespaces.js";
 export type {
@@ -32,6 +40,7 @@ export type {
   ResultOptions,
   WaitOptions,
 } from "./client/options.js";
+export { type OutputOptions, OutputWatch, type OutputWatchOptions } from "./client/output.js";
 export { Watch, type WatchOptions } from "./client/watch.js";
 export type { CredentialOptions } from "./credentials.js";
 export {
@@ -53,13 +62,19 @@ export {
   TaskFailed,
   Unavailable,
 } from "./errors.js";
+export type { HandleNext, Interceptor, SubmitNext } from "./interceptors/interceptor.js";
+export { logging } from "./interceptors/logging.js";
 export type { Message, MessageOptions, MessageReceipt } from "./messages.js";
 export {
   type AgentInfo,
   type AgentState,
+  type ChildInfo,
   type DependencyResult,
   type Failure,
   type Known,
+  type OutputChunk,
+  type Parent,
+  type ParentEndAction,
   type Priority,
   type Receipt,
   type Step,

@@ -3,9 +3,18 @@
 
 import { type Agent as WireAgent, AgentStateSchema } from "./_gen/callboard/v1/agent_pb.js";
 import { type Event as WireEvent, EventTypeSchema } from "./_gen/callboard/v1/event_pb.js";
+import {
+  type Child as WireChild,
+  ParentEndAction as WireParentEndAction,
+  ParentEndActionSchema,
+} from "./_gen/callboard/v1/child_pb.js";
+import type { OutputChunk as WireOutputChunk } from "./_gen/callboard/v1/output_pb.js";
 import type { Failure as WireFailure, Payload } from "./_gen/callboard/v1/payload_pb.js";
 import type { Step as WireStep } from "./_gen/callboard/v1/step_pb.js";
 import {
+  type ParentLink,
+  PauseReason,
+  PauseReasonSchema,
   PrioritySchema,
   Priority as WirePriority,
   type Task as WireTask,
@@ -16,6 +25,7 @@ import {
 } from "./_gen/callboard/v1/task_pb.js";
 import type { DependencyResult as WireDependencyResult } from "./_gen/callboard/v1/task_service_pb.js";
 import { date, enumName, milliseconds } from "./convert.js";
+import type { ResultOptions } from "./client/options.js";
 import { TaskFailed } from "./errors.js";
 import { decode } from "./payload.js";
 
@@ -101,6 +111,28 @@ export function receiptFrom(wire: TaskReceipt | undefined): Receipt {
   };
 }
 
+/** Whose child a task is. */
+export interface Parent {
+  /** The parent. */
+  readonly taskId: string;
+  /** The run of the parent that created it. */
+  readonly run: number;
+  /** What the parent's handler calls it. */
+  readonly name: string;
+  /** How many children of this name the parent's attempt began before it. */
+  readonly occurrence: number;
+  /** How deep it stands: 1 for the child of a task that has no parent. */
+  readonly depth: number;
+}
+
+function parentFrom(wire: ParentLink | undefined): Parent | undefined {
+  if (wire === undefined) {
+    return undefined;
+  }
+  const { taskId, run, name, occurrence, depth } = wire;
+  return { taskId, run, name, occurrence, depth };
+}
+
 /** A task as it is now. `proto` has what is not listed here. */
 export class Task {
   /** The task as it came. */
@@ -143,6 +175,10 @@ export class Task {
   readonly progressMessage: string;
   /** A cancellation was asked for; the outcome will be CANCELLED. */
   readonly cancelRequested: boolean;
+  /** Whose child it is, if it is one. */
+  readonly parent: Parent | undefined;
+  /** Why it is PAUSED: its handler waits for `CHILDREN`, or for a `SLOT`; undefined when it isn't. */
+  readonly pausedFor: Known<"CHILDREN" | "SLOT"> | undefined;
   /** How it, or its last attempt, failed. */
   readonly failure: Failure | undefined;
   /** When it was created. */
@@ -179,6 +215,11 @@ export class Task {
     this.progress = wire.progress;
     this.progressMessage = wire.progressMessage;
     this.cancelRequested = wire.cancelRequested;
+    this.parent = parentFrom(wire.parent);
+    this.pausedFor =
+      wire.pausedFor === PauseReason.UNSPECIFIED
+        ? undefined
+        : enumName(PauseReasonSchema, wire.pausedFor, "PAUSE_REASON_");
     this.failure = failureFrom(wire.failure);
     this.createdAt = date(wire.createdAt);
     this.startedAt = date(wire.startedAt);
@@ -208,6 +249,12 @@ export class Task {
     }
     return decode(this.proto.result);
   }
+}
+
+/** @internal What a task gave, or what the options make of it. */
+export function resultOf<T>(task: Task, options: Pick<ResultOptions<T>, "parse">): T {
+  const value = task.result();
+  return options.parse === undefined ? (value as T) : options.parse(value);
 }
 
 /** An immutable fact about a task. */
@@ -240,11 +287,13 @@ export interface TaskEvent {
   readonly step: string;
   /** Its occurrence. */
   readonly stepOccurrence: number;
+  /** The id of the child that was created; empty when none was. */
+  readonly child: string;
 }
 
 /** @internal */
 export function eventFrom(wire: WireEvent): TaskEvent {
-  const { taskId, principal, run, attempt, agent, reason, step, stepOccurrence } = wire;
+  const { taskId, principal, run, attempt, agent, reason, step, stepOccurrence, child } = wire;
   return {
     taskId,
     sequence: Number(wire.sequence),
@@ -260,6 +309,7 @@ export function eventFrom(wire: WireEvent): TaskEvent {
     scheduledAt: date(wire.scheduledAt),
     step,
     stepOccurrence,
+    child,
   };
 }
 
@@ -294,6 +344,67 @@ export function stepFrom(wire: WireStep): Step {
     },
     attempt,
     recordedAt: date(wire.recordedAt),
+  };
+}
+
+/** What becomes of a child that has not ended when its parent's run ends. */
+export type ParentEndAction = "CANCEL" | "DETACH";
+
+/** A child of a run of a task. */
+export interface ChildInfo {
+  /** What the parent's handler calls it. */
+  readonly name: string;
+  /** How many children of this name the attempt began before it. */
+  readonly occurrence: number;
+  /** Its place among the run's children, in the order in which they were created: 1, 2, 3, … */
+  readonly ordinal: number;
+  /** What becomes of it when the parent's run ends. */
+  readonly onParentEnd: Known<ParentEndAction>;
+  /** Its id. */
+  readonly taskId: string;
+  /** The child as it is now, without input and result; undefined when it was forgotten since. */
+  readonly task: Task | undefined;
+}
+
+/** @internal */
+export function childFrom(wire: WireChild): ChildInfo {
+  const { name, occurrence, ordinal, taskId, task } = wire;
+  const action = wire.onParentEnd || WireParentEndAction.CANCEL;
+  return {
+    name,
+    occurrence,
+    ordinal,
+    onParentEnd: enumName(ParentEndActionSchema, action, "PARENT_END_ACTION_"),
+    taskId,
+    task: task === undefined ? undefined : new Task(task),
+  };
+}
+
+/** A piece of a run's output. Text and bytes may be divided anywhere: join the pieces. */
+export interface OutputChunk {
+  /** How many bytes of the run's output, of all its attempts, come before it. */
+  readonly offset: number;
+  /** What was given, as it came. */
+  readonly payload: Payload | undefined;
+  /** What was given, decoded. */
+  readonly value: unknown;
+  /** The attempt that gave it. When this rises, an attempt began anew: what came of those before may come again. */
+  readonly attempt: number;
+  /** When it was given, by the server's clock. */
+  readonly givenAt: Date | undefined;
+}
+
+/** @internal */
+export function outputFrom(wire: WireOutputChunk): OutputChunk {
+  const { data, attempt } = wire;
+  return {
+    offset: Number(wire.offset),
+    payload: data,
+    get value(): unknown {
+      return decode(data);
+    },
+    attempt,
+    givenAt: date(wire.givenAt),
   };
 }
 

@@ -1,5 +1,7 @@
 // What the transport throws becomes a StatusError, with what the details of `google.rpc` tell.
 
+import type { IncomingHttpHeaders } from "node:http2";
+
 import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
@@ -17,10 +19,52 @@ export function fromTransport(thrown: unknown): StatusError {
   }
   const error = ConnectError.from(thrown, Code.Unavailable);
   if (!isTheServers(error) && isBroken(error)) {
-    return statusError(StatusCode.UNAVAILABLE, `the connection broke: ${error.rawMessage}`, { cause: error });
+    return broken(error.rawMessage, error);
   }
   const details = error.details.filter((detail) => "type" in detail);
   return statusError(error.code as number as StatusCode, error.rawMessage, { ...readDetails(details), cause: error });
+}
+
+/** There was no whole answer. */
+export function broken(why: string, cause?: unknown): StatusError {
+  return statusError(StatusCode.UNAVAILABLE, `the connection broke: ${why}`, { cause });
+}
+
+/** The StatusError that trailers stand for; undefined when they say that all is well. */
+export function fromTrailers(trailers: IncomingHttpHeaders): StatusError | undefined {
+  const code = Number(textIn(trailers, "grpc-status"));
+  if (code === 0) {
+    return undefined;
+  }
+  const details = detailsIn(Buffer.from(textIn(trailers, "grpc-status-details-bin"), "base64"));
+  const known = Object.values(StatusCode).find((one) => one === code) ?? StatusCode.UNKNOWN;
+  return statusError(known, messageIn(textIn(trailers, "grpc-message")), readDetails(details));
+}
+
+function textIn(trailers: IncomingHttpHeaders, name: string): string {
+  const value = trailers[name];
+  return typeof value === "string" ? value : "";
+}
+
+/** The message, in which what is not printable ASCII is encoded by percent signs. */
+function messageIn(encoded: string): string {
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    return encoded;
+  }
+}
+
+/** The details of a serialized `google.rpc.Status`; none when it can't be read. */
+function detailsIn(status: Uint8Array): RawDetail[] {
+  try {
+    return messagesIn(status, 3).map((detail) => ({
+      type: stringIn(detail, 1).split("/").at(-1) ?? "",
+      value: messagesIn(detail, 2).at(-1) ?? new Uint8Array(),
+    }));
+  } catch {
+    return [];
+  }
 }
 
 /** Whether the server said it, and not the transport. */

@@ -17,6 +17,7 @@ import { CallboardError, StatusCode, type StatusError, statusError } from "./err
 import { type Random, Retries } from "./retry.js";
 import type { Address } from "./settings.js";
 import { fromTransport } from "./status.js";
+import { unary } from "./unary.js";
 import { VERSION } from "./version.js";
 
 /** Messages up to 4 MiB are taken. */
@@ -26,10 +27,11 @@ const PING_AFTER = 20_000;
 const PING_WITHIN = 5_000;
 /** What `grpc-timeout` can say in milliseconds: eight digits, more than a day. */
 const LONGEST_TIMEOUT = 99_999_999;
+const USER_AGENT = `callboard-typescript/${VERSION}`;
 
 /** A connection to one server, opened when it is first needed. */
 export class Connection {
-  /** What calls are made over. */
+  /** What streams are opened over. */
   readonly transport: Transport;
   readonly #manager: Http2SessionManager;
 
@@ -45,28 +47,47 @@ export class Connection {
     });
   }
 
+  /** Makes a unary call. */
+  unary<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageShape<I>,
+    { authorization, timeout, signal }: CallParts,
+  ): Promise<MessageShape<O>> {
+    const headers = {
+      "content-type": "application/grpc+proto",
+      te: "trailers",
+      "user-agent": USER_AGENT,
+      "grpc-timeout": `${String(timeout)}m`,
+      ...(authorization !== undefined && { authorization }),
+    };
+    return unary(this.#manager, method, request, { headers, timeout, mostBytes: MAX_MESSAGE, signal });
+  }
+
   /** Closes it; calls and streams that are still under way fail. */
   close(): void {
     this.#manager.abort();
   }
 }
 
-/** What goes with every call and stream. */
+/** What goes with a stream. */
 export function headersFor(authorization: string | undefined): Headers {
-  const headers = new Headers({ "user-agent": `callboard-typescript/${VERSION}` });
+  const headers = new Headers({ "user-agent": USER_AGENT });
   if (authorization !== undefined) {
     headers.set("authorization", authorization);
   }
   return headers;
 }
 
+/** What differs from one try of a call to the next. */
+export interface CallParts {
+  readonly authorization: string | undefined;
+  /** Milliseconds that it may take. */
+  readonly timeout: number;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** A unary call, not yet made: each time that it is made it sends the same request. */
-export type Call<T> = (
-  transport: Transport,
-  headers: Headers,
-  timeout: number,
-  signal: AbortSignal | undefined,
-) => Promise<T>;
+export type Call<T> = (connection: Connection, parts: CallParts) => Promise<T>;
 
 /** A unary call: which method, which request, and how the answer is read. */
 export function callOf<I extends DescMessage, O extends DescMessage, T>(
@@ -75,10 +96,7 @@ export function callOf<I extends DescMessage, O extends DescMessage, T>(
   read: (answer: MessageShape<O>) => T,
 ): Call<T> {
   const message = create(method.input, request);
-  return async (transport, headers, timeout, signal) => {
-    const answer = await transport.unary<I, O>(method, signal, timeout, headers, message);
-    return read(answer.message);
-  };
+  return async (connection, parts) => read(await connection.unary<I, O>(method, message, parts));
 }
 
 /** A connection per address, and the address that is in use now. */
@@ -102,15 +120,15 @@ export class Connections {
     return this.#addresses[this.#current] ?? this.#addresses[0];
   }
 
-  /** The transport to it. Throws CallboardError when the client is closed. */
-  transport(): Transport {
+  /** The connection to it. Throws CallboardError when the client is closed. */
+  connection(): Connection {
     if (this.#closed) {
       throw new CallboardError("the client is closed: make another");
     }
     const { address } = this;
     const open = this.#open.get(address) ?? new Connection(address, this.credentials);
     this.#open.set(address, open);
-    return open.transport;
+    return open;
   }
 
   /** Turns to the next address, unless another call did so meanwhile. */
@@ -132,10 +150,10 @@ export class Connections {
       signal?.throwIfAborted();
       const { address } = this;
       const authorization = this.credentials.authorization(address);
-      const transport = this.transport();
+      const connection = this.connection();
       try {
         const left = Math.min(LONGEST_TIMEOUT, Math.max(1, Math.ceil(deadline - performance.now())));
-        return await call(transport, headersFor(authorization), left, signal);
+        return await call(connection, { authorization, timeout: left, signal });
       } catch (thrown) {
         signal?.throwIfAborted();
         if (this.#closed) {

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
@@ -69,10 +69,13 @@ test("the package installs into an empty directory, and its documents work there
   // What the package says of its types is what its users' compiler reads.
   writeFileSync(
     join(place, "typed.mts"),
-    `import { Agent, Client, type Context } from "callboard";
+    `import { Agent, Client, type Context, type Interceptor } from "callboard";
      import { PayloadSchema } from "callboard/v1";
      const agent = new Agent("a", { slots: 2 });
      agent.task("t", async (input: { n: number }, context: Context) => { await context.saveCheckpoint(1); return context.step("n", () => input.n); });
+     agent.task("u", async (input: string[], context) => { await context.output("o"); return context.runChild("t", input, { parse: Number }); });
+     const marks: Interceptor = { submit: (spec, next) => next({ ...spec, headers: { mark: "1" } }), handle: (_, input, next) => next(input) };
+     new Agent("b", { interceptors: [marks] });
      const n: Promise<number> = new Client().run("t", { n: 1 }, { parse: Number });
      // @ts-expect-error: a result is unknown until it is parsed
      const s: string = await new Client().run("t");
@@ -82,12 +85,17 @@ test("the package installs into an empty directory, and its documents work there
   await run(process.execPath, [join(SDK, "node_modules/typescript/bin/tsc"), ...options, "typed.mts"], { cwd: place });
 });
 
-test("the pipeline, and the one that is cancelled, say what they do", async (t) => {
+test("the examples that end by themselves say what they do", async (t) => {
   const server = await serve(t);
   const env = { ...environment, CALLBOARD_ADDRESS: server.address };
   for (const [name, expected] of [
     ["pipeline", "3 words in 2 pages\n"],
     ["progress", "cancelled\n"],
+    [
+      "supervisor",
+      "We know all about owls and all about bees.\nresearch 0: completed\nresearch 1: completed\nsummarize 0: completed\n",
+    ],
+    ["streaming", "Once upon a time an agent had nothing to do. (44 characters)\n"],
   ] as const) {
     const { stdout, stderr } = await run(process.execPath, [join(SDK, `examples/${name}.mjs`)], { env });
     assert.ok(stdout.endsWith(expected), stdout);
@@ -106,8 +114,8 @@ test("every RPC is called, and has its line in the specification", () => {
   );
   const rpcs = protos.flatMap((text) => [...text.matchAll(/^ {2}rpc (\w+)\(/gm)].map((match) => match[1] ?? ""));
   assert.ok(rpcs.length > 30);
-  const files = ["client", "messages", "agents", "namespaces", "admin", "claims", "waiting", "watch"];
-  const sources = files.map((name) => readFileSync(join(SDK, `src/client/${name}.ts`), "utf8")).join("\n");
+  const files = readdirSync(join(SDK, "src/client"));
+  const sources = files.map((name) => readFileSync(join(SDK, "src/client", name), "utf8")).join("\n");
   const called = new Set(sources.match(/(?<=\.method\.|client\.)\w+/g));
   const missing = rpcs.filter((rpc) => !called.has(rpc.charAt(0).toLowerCase() + rpc.slice(1)));
   // What an agent's stream is made of.

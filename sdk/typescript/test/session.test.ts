@@ -20,7 +20,7 @@ test("says hello and nothing else before the welcome", () => {
   const [frame, ...more] = s.frames();
   assert.ok(frame?.case === "hello" && more.length === 0);
   assert.equal(frame.value.profile?.name, "agent-1");
-  assert.deepEqual(frame.value.features, ["cancellation", "drain", "message_receipts", "steps"]);
+  assert.deepEqual(frame.value.features, ["cancellation", "drain", "message_receipts", "steps", "children"]);
   assert.equal(frame.value.previousEpoch, 0n);
   s.assign(["t1"]);
   s.later(5_000);
@@ -144,9 +144,10 @@ test("reports without a receipt are sent again, in order, with their ids", () =>
   const s = new Script();
   s.attach();
   s.assign(["t1", "t2"]);
+  const accepted = s.reports();
   s.complete("t1");
   s.checkpoint("t2", { step: 1 }, 7);
-  const first = s.reports();
+  const first = [...accepted, ...s.reports()];
   assert.deepEqual(kinds(first), ["accepted", "accepted", "completed", "checkpoint"]);
   s.receipt(the(first[0]));
   s.drop();
@@ -572,4 +573,13 @@ test("an expired session attaches again, and a removed agent ends", () => {
   const error = statusError(StatusCode.FAILED_PRECONDITION, "removed", { reason: "AGENT_STATE" });
   s.drop(error);
   assert.deepEqual(s.only("end"), [{ kind: "end", error }]);
+});
+
+test("an acceptance that has not left when the attempt ends is not sent", () => {
+  const s = new Script();
+  s.attach();
+  s.assign(["t1", "t2"]);
+  s.complete("t1");
+  s.fail("t2");
+  assert.deepEqual(kinds(s.reports()), ["completed", "failed"]);
 });

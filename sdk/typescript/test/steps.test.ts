@@ -142,7 +142,7 @@ test("a server without steps is sent none: those that wait are refused, checkpoi
   s.attach({ held: [attempt("t1")], features: WITHOUT_STEPS, epoch: 2n });
   const none = "the server takes no steps";
   assert.deepEqual(new Map(settled(s)), new Map([1, 2, 3, 4, 5].map((ticket) => [ticket, none])));
-  assert.ok(s.session.lacksSteps);
+  assert.ok(s.session.lacks("steps"));
   s.step("t1", "write", 7);
   assert.deepEqual(settled(s), [[7, none]]);
   assert.deepEqual(kinds(s.reports()), ["checkpoint"]);
@@ -167,7 +167,7 @@ test("a step while the stream is away waits for it", () => {
   const s = new Script();
   s.working("t1");
   s.drop();
-  assert.ok(!s.session.lacksSteps);
+  assert.ok(!s.session.lacks("steps"));
   s.step("t1", "fetch", 1);
   assert.deepEqual(settled(s), []);
   s.attach({ held: [attempt("t1")], epoch: 2n });

@@ -280,6 +280,7 @@ impl Rules {
             has_checkpoint: false,
             dependencies: 0,
             has_dependents: false,
+            has_children: false,
             releasing: false,
             created_by: "model".into(),
             created_at: NOON,
@@ -400,6 +401,7 @@ fn spec(max_attempts: u8) -> TaskSpec {
         tags: Default::default(),
         metadata: Default::default(),
         headers: Default::default(),
+        parent: None,
     }
 }
 
@@ -423,6 +425,7 @@ fn read_task(task: &Task) -> TaskRow {
         model::TaskState::Failed { .. } => TaskState::Failed,
         model::TaskState::Cancelled { .. } => TaskState::Cancelled,
         model::TaskState::Skipped { .. } => unreachable!("nothing depends on anything here"),
+        model::TaskState::Paused { .. } => unreachable!("no handler waits for children here"),
     };
     TaskRow {
         state,
@@ -468,6 +471,7 @@ fn plain_task(mut task: Task) -> Task {
             let cancelling = cancelling.map(|_| Cancelling { since: NOON, reason: String::new() });
             model::TaskState::Running { lease, heard_at: NOON, cancelling }
         }
+        paused @ model::TaskState::Paused { .. } => paused,
         model::TaskState::Completed { .. } => model::TaskState::Completed { at: NOON },
         model::TaskState::Failed { .. } => model::TaskState::Failed { at: NOON },
         model::TaskState::Cancelled { .. } => model::TaskState::Cancelled { at: NOON },

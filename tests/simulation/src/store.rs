@@ -4,13 +4,15 @@ use crate::clock;
 use crate::trace::Trace;
 use async_trait::async_trait;
 use callboard_core::Settings;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Task, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+};
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 use callboard_store::cluster::{Cluster, Hint, News, Registration, SessionNow};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
-    AgentFilter, AgentPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
-    Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage,
+    NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -197,11 +199,15 @@ macro_rules! far {
 far! {
     fn namespaces() -> Vec<Namespace>;
     fn task(task: TaskRef) -> Option<TaskView>;
+    fn task_row(task: TaskRef) -> Option<Task>;
     fn tasks(namespace: NamespaceId, filter: &TaskFilter, before: Option<TaskId>, limit: usize) -> TaskPage;
     fn hydrate(tasks: &[TaskRef]) -> Vec<Hydrated>;
+    fn states(tasks: &[TaskRef]) -> Vec<(TaskRef, StateName)>;
     fn dependencies(task: TaskRef) -> Vec<Edge>;
     fn dependency_results(task: TaskRef, after: Option<u32>, limit: usize, max_bytes: usize) -> Vec<(u32, TaskView)>;
     fn steps(run: RunRef, after: u32, limit: usize, max_bytes: usize) -> StepPage;
+    fn output(run: RunRef, offset: u64, limit: usize, max_bytes: usize) -> OutputPage;
+    fn children(run: RunRef, after: u32, limit: usize) -> ChildPage;
     fn task_events(task: TaskRef, after: i64, limit: usize) -> Vec<Event>;
     fn events(scope: EventScope, after: Option<Cursor>, limit: usize) -> EventPage;
     fn end_of_events() -> Cursor;

@@ -27,6 +27,7 @@ pub const STALE: Refusal = (Code::FailedPrecondition, ErrorReason::StaleAttempt)
 pub const WRONG_TOKEN: Refusal = (Code::FailedPrecondition, ErrorReason::WrongLeaseToken);
 pub const KEY_EXISTS: Refusal = (Code::AlreadyExists, ErrorReason::KeyExists);
 pub const STEP_EXISTS: Refusal = (Code::AlreadyExists, ErrorReason::StepExists);
+pub const CHILD_EXISTS: Refusal = (Code::AlreadyExists, ErrorReason::ChildExists);
 pub const LIMIT: Refusal = (Code::ResourceExhausted, ErrorReason::LimitReached);
 
 /// A row.

@@ -9,6 +9,7 @@ mod admin;
 mod agents;
 mod attach;
 mod case;
+mod children;
 mod claims;
 mod malformed;
 mod messages;
@@ -30,6 +31,7 @@ fn tables() -> impl Iterator<Item = &'static Case> {
         tasks::CASES,
         steering::CASES,
         claims::CASES,
+        children::CASES,
         agents::CASES,
         namespaces::CASES,
         messages::CASES,

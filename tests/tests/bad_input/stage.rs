@@ -221,9 +221,25 @@ async fn set_leases(client: &Client, names: &mut BTreeMap<&'static str, String>)
     claim::fail(client, &stale, claim::failure("Once")).await.unwrap();
     let lease = claimed(client, "stage.claimed").await;
     let step = |occurrence| v1::StepRecord { name: "fetch".into(), occurrence, result: Some(text("page")) };
-    let steps =
-        v1::HeartbeatTaskRequest { attempt: Some(lease.clone()), steps: vec![step(0), step(1)], ..Default::default() };
-    client.heartbeat(steps).await.unwrap();
+    let output = v1::OutputBatch { offset: 0, chunks: vec![text("to"), text("kens")] };
+    let said = v1::HeartbeatTaskRequest {
+        attempt: Some(lease.clone()),
+        steps: vec![step(0), step(1)],
+        output: Some(output),
+        ..Default::default()
+    };
+    client.heartbeat(said).await.unwrap();
+    for occurrence in [0, 1] {
+        let child = v1::CreateChildRequest {
+            parent: Some(lease.clone()),
+            name: "child".into(),
+            occurrence,
+            task: Some(v1::TaskSpec { r#type: "stage.child".into(), ..Default::default() }),
+            request_id: if occurrence == 0 { "stage.child".into() } else { String::new() },
+            ..Default::default()
+        };
+        client.create_child(child).await.unwrap();
+    }
     names.insert("claimed", id);
     names.insert("stale", written(&stale));
     names.insert("lease", written(&lease));
@@ -283,6 +299,10 @@ async fn set_pages(server: &Server, names: &mut BTreeMap<&'static str, String>) 
     names.insert("results_page", tasks.list_dependency_results(results).await.unwrap().into_inner().next_page_token);
     let steps = v1::ListStepsRequest { task_id: names["claimed"].clone(), page_size: 1, ..Default::default() };
     names.insert("steps_page", tasks.list_steps(steps).await.unwrap().into_inner().next_page_token);
+    let output = v1::ListOutputRequest { task_id: names["claimed"].clone(), page_size: 1, ..Default::default() };
+    names.insert("output_page", tasks.list_output(output).await.unwrap().into_inner().next_page_token);
+    let children = v1::ListChildrenRequest { task_id: names["claimed"].clone(), page_size: 1, ..Default::default() };
+    names.insert("children_page", tasks.list_children(children).await.unwrap().into_inner().next_page_token);
     let some = v1::ListAgentsRequest { page_size: 1, ..Default::default() };
     names.insert("agents_page", agents.list_agents(some).await.unwrap().into_inner().next_page_token);
     let some = v1::ListNamespacesRequest { page_size: 1, ..Default::default() };

@@ -1,6 +1,6 @@
 //! Reading tasks, waiting for them, and following them.
 
-use crate::case::{CURSOR, Case, INVALID, NO_NAMESPACE, NO_TASK, case};
+use crate::case::{CURSOR, Case, INVALID, NO_NAMESPACE, NO_TASK, TASK_STATE, case};
 
 // A row is read as one line, however long it is.
 #[rustfmt::skip]
@@ -66,6 +66,25 @@ pub const CASES: &[Case] = &[
     case("ListSteps", "task_id: '$claimed' run: 1 page_token: '$steps_page'", CURSOR, &["page_token"]),
     case("ListSteps", "task_id: '$claimed' page_token: '$events_page'", CURSOR, &["page_token"]),
     case("ListSteps", "namespace: 'nowhere' task_id: '$claimed'", NO_NAMESPACE, &["nowhere"]),
+    case("ListOutput", "", INVALID, &["task_id", "is empty"]),
+    case("ListOutput", "task_id: 'nonsense'", INVALID, &["task_id", "not a UUID"]),
+    case("ListOutput", "task_id: '$nobody'", NO_TASK, &["task_id", "$nobody"]),
+    case("ListOutput", "task_id: '$elsewhere'", NO_TASK, &["task_id"]),
+    case("ListOutput", "task_id: '$claimed' run: -1", INVALID, &["run", "is -1", "0 for the latest"]),
+    case("ListOutput", "task_id: '$claimed' offset: -1", INVALID, &["offset", "is -1", "from 0"]),
+    case("ListOutput", "task_id: '$claimed' page_size: -1", INVALID, &["page_size", "is -1"]),
+    case("ListOutput", "task_id: '$ready' page_token: '$output_page'", CURSOR, &["page_token"]),
+    case("ListOutput", "task_id: '$claimed' run: 1 page_token: '$output_page'", CURSOR, &["page_token"]),
+    case("ListOutput", "task_id: '$claimed' page_token: '$steps_page'", CURSOR, &["page_token"]),
+    case("ListOutput", "namespace: 'nowhere' task_id: '$claimed'", NO_NAMESPACE, &["nowhere"]),
+    case("WatchOutput", "", INVALID, &["task_id", "is empty"]),
+    case("WatchOutput", "task_id: 'nonsense'", INVALID, &["task_id", "not a UUID"]),
+    case("WatchOutput", "task_id: '$nobody'", NO_TASK, &["task_id", "$nobody"]),
+    case("WatchOutput", "task_id: '$elsewhere'", NO_TASK, &["task_id"]),
+    case("WatchOutput", "task_id: '$claimed' run: -1", INVALID, &["run", "is -1", "0 for the latest"]),
+    case("WatchOutput", "task_id: '$claimed' run: 2", TASK_STATE, &["$claimed", "run 2 has not begun"]),
+    case("WatchOutput", "task_id: '$claimed' offset: -1", INVALID, &["offset", "is -1", "from 0"]),
+    case("WatchOutput", "namespace: 'nowhere' task_id: '$claimed'", NO_NAMESPACE, &["nowhere"]),
     case("WatchEvents", "task_id: 'x'", INVALID, &["task_id", "not a UUID"]),
     case("WatchEvents", "task_id: '$nobody'", NO_TASK, &["task_id", "$nobody"]),
     case("WatchEvents", "task_id: '$elsewhere'", NO_TASK, &["task_id"]),

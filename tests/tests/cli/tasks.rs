@@ -1,7 +1,7 @@
 //! `callboard task …`
 
 use super::{json, run, run_words, short};
-use callboard::NewTask;
+use callboard::{NewTask, v1};
 use callboard_tests::server::Server;
 use callboard_tests::{claim, wait};
 use serde_json::{Value, json as value};
@@ -219,4 +219,39 @@ async fn lists_have_limits_and_namespaces_are_apart() {
     assert_eq!(json(&server, "namespace update other --max-lanes 8").await["settings"]["max_lanes"], 8);
     assert_eq!(json(&server, "namespace show other").await["settings"]["max_lanes"], 8);
     run(&server, "task list -n nowhere").await.failed(3);
+}
+
+#[tokio::test]
+async fn output_is_written_as_it_is_and_followed_to_its_end() {
+    let server = Server::start().await;
+    let client = server.client();
+    let id = client.create(NewTask::new("t")).await.unwrap().task_id;
+    let lease = claim::lease(&client, "ann", "t").await;
+    let json = |text: &str| v1::Payload { content_type: "application/json".into(), ..callboard_tests::text(text) };
+    let give = async |offset, chunks| {
+        let output = Some(v1::OutputBatch { offset, chunks });
+        let said = v1::HeartbeatTaskRequest { attempt: Some(lease.clone()), output, ..Default::default() };
+        client.heartbeat(said).await.unwrap();
+    };
+    let text = callboard_tests::text;
+    give(0, vec![text("Once"), text(" upon"), json(r#"{"n":1}"#), json("[2]"), text("a time")]).await;
+    let written = "Once upon\n{\"n\":1}\n[2]\na time";
+    assert_eq!(run(&server, &format!("task output {}", short(&id))).await.ok(), written);
+    assert_eq!(run(&server, &format!("task output {id} --offset 16")).await.ok(), "[2]\na time");
+    let lines = run(&server, &format!("task output {id} -o json")).await.ok();
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&first["offset"], &first["attempt"], &first["data"]["text"]),
+        (&value!(0), &value!(1), &value!("Once"))
+    );
+    assert_eq!(lines.lines().count(), 5);
+
+    let line = format!("task output {id} --follow --run 1");
+    let end = async {
+        give(25, vec![text(" there was")]).await;
+        claim::complete(&client, &lease, "done").await.unwrap();
+    };
+    let (followed, ()) = tokio::join!(run(&server, &line), end);
+    assert_eq!(followed.ok(), format!("{written} there was"));
+    run(&server, &format!("task output {id} --follow --run 2")).await.failed(4);
 }

@@ -28,11 +28,20 @@ async fn a_finished_task_is_forgotten_and_what_is_needed_stays() {
 
     let needed = done(&client, NewTask::new("t")).await;
     let waits = client.create(NewTask::new("later").depends_on(&needed).hold()).await.unwrap().task_id;
-    let gone = done(&client, NewTask::new("t").key("k").tag("red")).await;
+    let gone = client.create(NewTask::new("t").key("k").tag("red")).await.unwrap().task_id;
+    let lease = claim::lease(&client, "bob", "t").await;
+    let output = Some(v1::OutputBatch { offset: 0, chunks: vec![callboard_tests::text("token")] });
+    let said = v1::HeartbeatTaskRequest { attempt: Some(lease.clone()), output, ..Default::default() };
+    client.heartbeat(said).await.unwrap();
+    claim::complete(&client, &lease, "result").await.unwrap();
     wait::look("the task to be forgotten", || is_gone(&client, &gone)).await;
 
     client.get(&needed).await.expect("a live task depends on it");
     client.get(&waits).await.expect("it lives");
+    let request = v1::ListOutputRequest { task_id: gone.clone(), ..Default::default() };
+    refusal(&tasks.list_output(request).await.unwrap_err(), Code::NotFound, "TASK_NOT_FOUND");
+    let request = v1::WatchOutputRequest { task_id: gone.clone(), ..Default::default() };
+    refusal(&tasks.watch_output(request).await.unwrap_err(), Code::NotFound, "TASK_NOT_FOUND");
     for error in [client.cancel(&gone, "").await.unwrap_err(), client.retry(&gone).await.unwrap_err()] {
         refused(&error, Code::NotFound, "TASK_NOT_FOUND");
     }

@@ -5,6 +5,7 @@
 mod cancelling;
 mod draining;
 mod liveness;
+mod pausing;
 mod progress;
 mod protocol;
 mod reattaching;

@@ -36,6 +36,10 @@ pub enum TaskCommand {
     History(HistoryArgs),
     /// Show what a task's handler recorded of its work: its durable steps.
     Steps(StepsArgs),
+    /// Write what a task's handler gives while it works: its output.
+    Output(OutputArgs),
+    /// List the children that a task's handler created.
+    Children(ChildrenArgs),
 }
 
 /// A task to be created.
@@ -303,6 +307,32 @@ pub struct HistoryArgs {
 #[derive(Args, Debug)]
 pub struct StepsArgs {
     /// The task's id or short id.
+    pub id: String,
+    /// Of this run, from 1; without it of the latest.
+    #[arg(long, value_name = "RUN", value_parser = clap::value_parser!(i32).range(1..))]
+    pub run: Option<i32>,
+}
+
+/// Whose output.
+#[derive(Args, Debug)]
+pub struct OutputArgs {
+    /// The task's id or short id.
+    pub id: String,
+    /// Of this run, from 1; without it of the latest.
+    #[arg(long, value_name = "RUN", value_parser = clap::value_parser!(i32).range(1..))]
+    pub run: Option<i32>,
+    /// Leave out what ends at or before this byte of the run's output.
+    #[arg(long, value_name = "BYTE", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub offset: i64,
+    /// Go on with what comes, until the run has ended.
+    #[arg(long, short = 'f')]
+    pub follow: bool,
+}
+
+/// Whose children.
+#[derive(Args, Debug)]
+pub struct ChildrenArgs {
+    /// The parent's id or short id.
     pub id: String,
     /// Of this run, from 1; without it of the latest.
     #[arg(long, value_name = "RUN", value_parser = clap::value_parser!(i32).range(1..))]

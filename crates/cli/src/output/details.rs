@@ -1,11 +1,11 @@
 //! One task, agent or namespace in full, for people.
 
 use callboard::v1::{
-    Agent, Failure, Namespace, NamespaceSettings, Payload, RetryPolicy, Task, TaskSpec, payload::Content,
+    Agent, Failure, Namespace, NamespaceSettings, ParentLink, Payload, RetryPolicy, Task, TaskSpec, payload::Content,
 };
 use jiff::Timestamp;
 
-use super::table::{agent_state, state_of};
+use super::table::{agent_state, state_of, step_name};
 use super::text::visible;
 use super::{json, names, time};
 
@@ -29,6 +29,7 @@ pub fn task(task: &Task, now: Timestamp) -> Rows {
         ("run", task.run.to_string()),
         ("attempt", attempt(task, &spec)),
     ];
+    rows.extend(task.parent.as_ref().map(|link| ("parent", parent(link))));
     rows.extend(asked(&spec));
     rows.extend([
         ("created", when(task.created_at.as_ref(), now)),
@@ -41,6 +42,10 @@ pub fn task(task: &Task, now: Timestamp) -> Rows {
         ("failure", task.failure.as_ref().map(failure).unwrap_or_default()),
     ]);
     filled(rows)
+}
+
+fn parent(link: &ParentLink) -> String {
+    format!("{} (run {}, as {})", link.task_id, link.run, visible(&step_name(&link.name, link.occurrence)))
 }
 
 fn attempt(task: &Task, spec: &TaskSpec) -> String {

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use callboard::v1::{
-    Agent, AgentProfile, Dependency, Event, Failure, Message, Namespace, NamespaceSettings, Payload, Requirements,
-    RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, address::To, payload::Content,
+    Agent, AgentProfile, Child, Dependency, Event, Failure, Message, Namespace, NamespaceSettings, ParentLink, Payload,
+    Requirements, RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, address::To, payload::Content,
 };
 use serde_json::{Value, json};
 
@@ -25,6 +25,7 @@ pub fn task(task: &Task) -> Value {
         "spec": optional(&task.spec, spec),
         "state": names::task_state(task.state),
         "waiting_for": each(&task.waiting_for, |&reason| names::wait_reason(reason)),
+        "paused_for": names::pause_reason(task.paused_for),
         "unmet_dependencies": task.unmet_dependencies,
         "run": task.run,
         "attempt": task.attempt,
@@ -43,6 +44,7 @@ pub fn task(task: &Task) -> Value {
         "next_at": optional(&task.next_at, time::rfc3339),
         "created_by": task.created_by,
         "version": task.version,
+        "parent": optional(&task.parent, parent),
     })
 }
 
@@ -149,6 +151,7 @@ pub fn event(event: &Event) -> Value {
         "scheduled_at": optional(&event.scheduled_at, time::rfc3339),
         "step": event.step,
         "step_occurrence": event.step_occurrence,
+        "child": event.child,
     })
 }
 
@@ -161,6 +164,28 @@ pub fn step(step: &Step) -> Value {
         "result": optional(&step.result, payload),
         "attempt": step.attempt,
         "recorded_at": optional(&step.recorded_at, time::rfc3339),
+    })
+}
+
+/// A child of a run.
+pub fn child(child: &Child) -> Value {
+    json!({
+        "name": child.name,
+        "occurrence": child.occurrence,
+        "ordinal": child.ordinal,
+        "on_parent_end": names::parent_end_action(child.on_parent_end),
+        "task_id": child.task_id,
+        "task": optional(&child.task, task),
+    })
+}
+
+fn parent(link: &ParentLink) -> Value {
+    json!({
+        "task_id": link.task_id,
+        "run": link.run,
+        "name": link.name,
+        "occurrence": link.occurrence,
+        "depth": link.depth,
     })
 }
 

@@ -1,7 +1,8 @@
 //! The names of enum values: those of the protocol, in small letters and without their prefix.
 
 use callboard::v1::{
-    AgentState, DependencyFailureAction, EventType, KeyConflictPolicy, Priority, TaskState, WaitReason,
+    AgentState, DependencyFailureAction, EventType, KeyConflictPolicy, ParentEndAction, PauseReason, Priority,
+    TaskState, WaitReason,
 };
 
 /// `TASK_STATE_COMPLETED` is `completed`. A value that this version doesn't know is its number.
@@ -24,12 +25,16 @@ name_of! {
     task_state: TaskState, "TASK_STATE_";
     /// The name of a reason to wait.
     wait_reason: WaitReason, "WAIT_REASON_";
+    /// The name of a reason to be paused.
+    pause_reason: PauseReason, "PAUSE_REASON_";
     /// The name of a priority.
     priority: Priority, "PRIORITY_";
     /// The name of a conflict policy.
     key_conflict_policy: KeyConflictPolicy, "KEY_CONFLICT_POLICY_";
     /// The name of what becomes of a dependent.
     dependency_failure_action: DependencyFailureAction, "DEPENDENCY_FAILURE_ACTION_";
+    /// The name of what becomes of a child.
+    parent_end_action: ParentEndAction, "PARENT_END_ACTION_";
     /// The name of a kind of event.
     event_type: EventType, "EVENT_TYPE_";
     /// The name of an agent's state.

@@ -1,7 +1,7 @@
 //! Tables for people.
 
 use callboard::v1::payload::Content;
-use callboard::v1::{Agent, AgentState, Event, Message, Namespace, Payload, Step, Task, TaskReceipt, TaskState};
+use callboard::v1::{Agent, AgentState, Child, Event, Message, Namespace, Payload, Step, Task, TaskReceipt, TaskState};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use jiff::Timestamp;
 
@@ -93,7 +93,7 @@ pub fn tasks(tasks: &[Task], style: Style, now: Timestamp) -> Table {
     table
 }
 
-/// The state with what there is to say about it: `running 45% executing`, `waiting (hold)`.
+/// The state with what there is to say about it: `running 45% executing`, `waiting (hold)`, `paused (children)`.
 pub fn state_of(task: &Task) -> String {
     let mut text = names::task_state(task.state);
     match task.state() {
@@ -109,6 +109,7 @@ pub fn state_of(task: &Task) -> String {
                 text.push_str(&format!(" {}", one_line(&task.phase, MAX_NAME)));
             }
         }
+        TaskState::Paused => text.push_str(&format!(" ({})", names::pause_reason(task.paused_for))),
         _ => {}
     }
     if task.cancel_requested && !has_ended(task.state()) {
@@ -191,8 +192,30 @@ pub fn steps(steps: &[Step], style: Style) -> Table {
     table
 }
 
-/// A step's name, with how many of it came before, if any did.
-fn step_name(name: &str, occurrence: i32) -> String {
+/// The children of a run.
+pub fn children(children: &[Child], style: Style) -> Table {
+    let mut table = style.list(&["#", "CHILD", "ID", "TYPE", "STATE", "PARENT'S END"]);
+    for child in children {
+        let task = child.task.as_ref();
+        let spec = task.and_then(|task| task.spec.as_ref());
+        table.add_row([
+            Cell::new(child.ordinal),
+            Cell::new(one_line(&step_name(&child.name, child.occurrence), MAX_NAME)),
+            Cell::new(ids::short(&child.task_id)),
+            Cell::new(spec.map_or_else(|| "-".to_owned(), |spec| one_line(&spec.r#type, MAX_NAME))),
+            task.map_or_else(
+                || Cell::new("forgotten"),
+                |task| style.coloured(names::task_state(task.state), state_colour(task.state())),
+            ),
+            Cell::new(names::parent_end_action(child.on_parent_end)),
+        ]);
+    }
+    style.finish(&mut table);
+    table
+}
+
+/// A step's or a child's name, with how many of it came before, if any did.
+pub fn step_name(name: &str, occurrence: i32) -> String {
     if occurrence == 0 { name.to_owned() } else { format!("{name} ({occurrence})") }
 }
 
@@ -215,7 +238,8 @@ fn event_detail(event: &Event) -> String {
     let reason = Some(event.reason.clone()).filter(|reason| !reason.is_empty());
     let scheduled = event.scheduled_at.as_ref().map(|at| format!("at {}", time::of_day(at)));
     let step = Some(step_name(&event.step, event.step_occurrence)).filter(|_| !event.step.is_empty());
-    let parts: Vec<String> = [step, reason, failure, scheduled].into_iter().flatten().collect();
+    let child = Some(ids::short(&event.child).to_owned()).filter(|child| !child.is_empty());
+    let parts: Vec<String> = [step, child, reason, failure, scheduled].into_iter().flatten().collect();
     one_line(&parts.join("; "), MAX_DESCRIPTION * 2)
 }
 

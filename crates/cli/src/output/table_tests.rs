@@ -1,4 +1,4 @@
-use callboard::v1::{AgentProfile, EventType, Failure, TaskHandler, TaskSpec};
+use callboard::v1::{AgentProfile, EventType, Failure, PauseReason, TaskHandler, TaskSpec};
 
 use super::*;
 use crate::output::details;
@@ -33,11 +33,14 @@ fn a_list_of_tasks() {
     (running.progress, running.phase, running.agent, running.attempt) = (0.45, "executing".into(), "ann".into(), 2);
     let mut waiting = task("01989b0e-3c1a-7000-8000-000011223344", TaskState::Waiting, "Later");
     waiting.waiting_for = vec![1, 2];
-    let table = tasks(&[running, waiting], PLAIN, now()).trim_fmt();
+    let mut paused = task("01989b0e-3c1a-7000-8000-000011225566", TaskState::Paused, "Ask others");
+    paused.set_paused_for(PauseReason::Children);
+    let table = tasks(&[running, waiting, paused], PLAIN, now()).trim_fmt();
     let expected = [
         "ID        TYPE    STATE                         PRIORITY  AGENT  ATTEMPT  AGE     DESCRIPTION",
         "aabbccdd  review  running 45% executing         normal    ann    2        1m 30s  Look at \u{fffd}[31mthis",
         "11223344  review  waiting (dependencies, hold)  normal    -      0        1m 30s  Later",
+        "11225566  review  paused (children)             normal    -      0        1m 30s  Ask others",
     ];
     assert_eq!(table.lines().collect::<Vec<_>>(), expected);
 }
@@ -126,6 +129,30 @@ fn the_steps_of_a_run() {
         "#  STEP        ATTEMPT  AT            RESULT",
         "1  fe\u{fffd}tch      2        11:58:30.000  { 1}",
         "2  fe\u{fffd}tch (1)  2        11:58:30.000  (3 bytes)",
+    ];
+    assert_eq!(table.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_children_of_a_run() {
+    let task = Task {
+        spec: Some(TaskSpec { r#type: "search".into(), ..TaskSpec::default() }),
+        state: TaskState::Completed.into(),
+        ..Task::default()
+    };
+    let child = |ordinal, occurrence, task| Child {
+        name: "fe\u{1b}tch".into(),
+        occurrence,
+        ordinal,
+        on_parent_end: 1 + occurrence,
+        task,
+        task_id: "0198c0de-0000-7000-8000-00000000000a".into(),
+    };
+    let table = children(&[child(1, 0, Some(task)), child(2, 1, None)], PLAIN).trim_fmt();
+    let expected = [
+        "#  CHILD      ID        TYPE    STATE      PARENT'S END",
+        "1  fe\u{fffd}tch     0000000a  search  completed  cancel",
+        "2  fe\u{fffd}tch (1) 0000000a  -       forgotten  detach",
     ];
     assert_eq!(table.lines().collect::<Vec<_>>(), expected);
 }

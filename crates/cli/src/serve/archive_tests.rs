@@ -33,6 +33,7 @@ fn task(n: u128) -> Piece {
         tags: Default::default(),
         metadata: Default::default(),
         headers: Default::default(),
+        parent: None,
     };
     let task = Task {
         namespace: NamespaceId(1),
@@ -53,6 +54,7 @@ fn task(n: u128) -> Piece {
         has_checkpoint: false,
         dependencies: 0,
         has_dependents: false,
+        has_children: false,
         releasing: false,
         created_by: "anonymous".into(),
         created_at: NOON,

@@ -1,6 +1,7 @@
 //! Facts about tasks.
 
 use super::id::{NamespaceId, TaskId};
+use super::pause::PauseTurn;
 use super::payload::Failure;
 use super::step::StepKey;
 use super::task::StateName;
@@ -44,17 +45,24 @@ pub enum EventKind {
         /// The agent's name.
         agent: Arc<str>,
     },
-    /// The agent accepted.
+    /// The agent accepted; or the handler's pause began, or ended. One kind, since it is in rows: a version that knows no pauses
+    /// reads these as beginnings, and not as damage.
     Started {
         /// The agent's name.
         agent: Arc<str>,
+        /// What became of a pause; none: the agent accepted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pause: Option<PauseTurn>,
     },
-    /// The handler saved a checkpoint, or recorded a step. One kind, since it is in rows: a version that knows no steps reads it
-    /// as a checkpoint, and not as damage.
+    /// The handler saved a checkpoint, recorded a step or created a child. One kind, since it is in rows: a version that knows no
+    /// steps or no children reads it as a checkpoint, and not as damage.
     Checkpointed {
         /// Which step it recorded; none: it was a checkpoint.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<StepKey>,
+        /// Which child it created; none: it created none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        child: Option<TaskId>,
     },
     /// The attempt was handed back; it doesn't count.
     HandedBack {

@@ -1,12 +1,15 @@
 //! What there is. States carry their data, so that an illegal state can't be written down.
 
 pub mod agent;
+pub mod child;
 pub mod edge;
 pub mod event;
 pub mod id;
 pub mod lane;
 pub mod message;
 pub mod namespace;
+pub mod output;
+pub mod pause;
 pub mod payload;
 pub mod request;
 pub mod spec;
@@ -15,12 +18,15 @@ pub mod task;
 pub mod time;
 
 pub use agent::{Agent, AgentProfile, Link, Session, TaskHandler};
+pub use child::{ChildKey, NewChild, OnParentEnd, ParentLink, TaskChild};
 pub use edge::{Edge, OnFailure};
 pub use event::{Event, EventKind};
 pub use id::{AgentId, LaneId, LeaseToken, MessageId, NamespaceId, TaskId};
 pub use lane::{Lane, LaneKey};
 pub use message::{Address, Mailbox, Message, MessageStub, NewMessage, Sender};
 pub use namespace::{Namespace, NamespaceSettings};
+pub use output::{OutputBatch, OutputChunk, OutputTotals};
+pub use pause::{Pause, PauseTurn, Slot};
 pub use payload::{Content, Failure, Payload};
 pub use request::{RequestKey, RequestRecord};
 pub use spec::{KeyConflict, NewTask, Priority, Requirements, RetryPolicy, TaskSpec, Timeouts};

@@ -1,5 +1,6 @@
 //! What a task is asked to be.
 
+use super::child::ParentLink;
 use super::edge::OnFailure;
 use super::id::TaskId;
 use super::payload::Payload;
@@ -61,6 +62,10 @@ pub struct TaskSpec {
     /// Carried to every attempt and child.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+    /// Whose child it is, if it is one. Here, and not in what every report writes anew: a version that knows no children would drop
+    /// it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Box<ParentLink>>,
 }
 
 impl TaskSpec {

@@ -1,6 +1,8 @@
 //! The task: what is asked, and where it is in its life.
 
+use super::child::ParentLink;
 use super::id::{AgentId, LaneId, LeaseToken, NamespaceId, TaskId};
+use super::pause::Pause;
 use super::payload::Payload;
 use super::spec::{TaskSpec, rank};
 use super::time::{Span, Timestamp, earliest};
@@ -45,8 +47,10 @@ pub struct Task {
     pub has_checkpoint: bool,
     /// How many tasks it depends on.
     pub dependencies: u32,
-    /// Others depend on it.
+    /// Others depend on it, or it may have children: its end is to be told.
     pub has_dependents: bool,
+    /// Its run may have children. Then `has_dependents` is set, too.
+    pub has_children: bool,
     /// It has ended, and not all that depend on it know yet.
     pub releasing: bool,
     /// Who created it.
@@ -90,6 +94,17 @@ pub enum TaskState {
         /// Its cancellation was asked for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cancelling: Option<Cancelling>,
+    },
+    /// Accepted, and its handler waits without a slot. Rows have it as [`TaskState::Running`] and the pause beside it, so that a
+    /// version that knows no pauses reads and writes them as well.
+    #[serde(skip)]
+    Paused {
+        /// The lease.
+        lease: Lease,
+        /// Its cancellation was asked for.
+        cancelling: Option<Cancelling>,
+        /// The wait.
+        pause: Pause,
     },
     /// Ended with a result.
     Completed {
@@ -192,7 +207,8 @@ pub struct Lease {
     pub epoch: i64,
     /// What proves it.
     pub token: LeaseToken,
-    /// When the attempt was given out: start-to-close counts from here.
+    /// When the attempt was given out, and as much later as it was paused: start-to-close counts from here. (Moved on rather than
+    /// corrected by a field beside it, which a version that knows no pauses would drop.)
     pub assigned_at: Timestamp,
     /// For claims: until when, and how long each time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -268,6 +284,8 @@ pub enum StateName {
     Assigned,
     /// Accepted.
     Running,
+    /// Its handler waits, without a slot.
+    Paused,
     /// Ended with a result.
     Completed,
     /// Ended with a failure.
@@ -280,11 +298,12 @@ pub enum StateName {
 
 impl StateName {
     /// All of them.
-    pub const ALL: [StateName; 8] = [
+    pub const ALL: [StateName; 9] = [
         Self::Waiting,
         Self::Ready,
         Self::Assigned,
         Self::Running,
+        Self::Paused,
         Self::Completed,
         Self::Failed,
         Self::Cancelled,
@@ -303,6 +322,7 @@ impl StateName {
             Self::Ready => "READY",
             Self::Assigned => "ASSIGNED",
             Self::Running => "RUNNING",
+            Self::Paused => "PAUSED",
             Self::Completed => "COMPLETED",
             Self::Failed => "FAILED",
             Self::Cancelled => "CANCELLED",
@@ -319,6 +339,7 @@ impl TaskState {
             Self::Ready { .. } => StateName::Ready,
             Self::Assigned { .. } => StateName::Assigned,
             Self::Running { .. } => StateName::Running,
+            Self::Paused { .. } => StateName::Paused,
             Self::Completed { .. } => StateName::Completed,
             Self::Failed { .. } => StateName::Failed,
             Self::Cancelled { .. } => StateName::Cancelled,
@@ -329,7 +350,7 @@ impl TaskState {
     /// The lease, if an agent has the task.
     pub fn lease(&self) -> Option<&Lease> {
         match self {
-            Self::Assigned { lease, .. } | Self::Running { lease, .. } => Some(lease),
+            Self::Assigned { lease, .. } | Self::Running { lease, .. } | Self::Paused { lease, .. } => Some(lease),
             _ => None,
         }
     }
@@ -347,6 +368,11 @@ impl Task {
     /// Whether it has not ended.
     pub fn is_live(&self) -> bool {
         !self.state.name().is_final()
+    }
+
+    /// Whose child it is, if it is one.
+    pub fn parent(&self) -> Option<&ParentLink> {
+        self.spec.parent.as_deref()
     }
 
     /// Whether the latest attempt is the first of its run: then the run has recorded nothing before it.
@@ -373,6 +399,7 @@ impl Task {
         if !self.is_live() {
             return self.releasing.then_some(Timestamp(0));
         }
+        let revoked = self.state.cancelling().map(|cancelling| cancelling.since + settings.cancel_grace);
         let by_state = match &self.state {
             TaskState::Waiting(waiting) => waiting.not_before.map(NotBefore::at),
             TaskState::Ready { since } => self.starts_by(*since),
@@ -381,14 +408,14 @@ impl Task {
                 let accepted_by = lease.claim.is_none().then(|| lease.assigned_at + settings.accept_within);
                 earliest(earliest(accepted_by, self.starts_by(*ready_since)), self.lease_wakes_at(lease))
             }
-            TaskState::Running { lease, heard_at, cancelling } => {
+            TaskState::Running { lease, heard_at, .. } => {
                 let heartbeat = self.spec.timeouts.heartbeat.map(|span| *heard_at + span);
-                let revoked = cancelling.as_ref().map(|c| c.since + settings.cancel_grace);
-                earliest(earliest(heartbeat, revoked), self.lease_wakes_at(lease))
+                earliest(heartbeat, self.lease_wakes_at(lease))
             }
+            // Of a paused one the attempt's times stand still.
             _ => None,
         };
-        earliest(by_state, self.closes_at())
+        earliest(earliest(by_state, revoked), self.closes_at())
     }
 
     /// When the task fails unless an agent has begun it.

@@ -58,18 +58,15 @@ impl Step<'_, '_> {
         }
         task.started_at = Some(self.cx.now);
         let agent = self.agent_name(task);
-        self.go(task, Move::Accept(self.cx.now), EventKind::Started { agent })
+        self.go(task, Move::Accept(self.cx.now), EventKind::Started { agent, pause: None })
     }
 
     /// Ends the current attempt, and decides what follows: another attempt, or the end of the task.
     pub(super) fn end_attempt(&mut self, task: &mut Task, end: AttemptEnd) -> Ruled<()> {
         let agent = self.agent_name(task);
         let holder = task.state.lease().map(|lease| lease.agent);
-        let accepted = matches!(task.state, TaskState::Running { .. });
-        let cancelling = match &task.state {
-            TaskState::Running { cancelling: Some(cancelling), .. } => Some(cancelling.reason.clone()),
-            _ => None,
-        };
+        let accepted = task.state.is_begun();
+        let cancelling = task.state.cancelling().map(|cancelling| cancelling.reason.clone());
         match &end {
             AttemptEnd::Failed(failure) => {
                 self.tell(task, EventKind::AttemptFailed { agent, failure: failure.brief() });

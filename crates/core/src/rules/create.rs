@@ -36,14 +36,14 @@ impl Step<'_, '_> {
     }
 
     /// Asks for all rows that the tasks need, in one go.
-    fn want_all(&self, tasks: &[NewTask]) -> Ruled<()> {
+    pub(super) fn want_all(&self, tasks: &[NewTask]) -> Ruled<()> {
         let namespace = self.namespace.id;
         let keys = tasks.iter().filter_map(|new| new.spec.key.clone()).map(|key| (namespace, key));
         let sources = tasks.iter().flat_map(|new| &new.dependencies).map(|(source, _)| (namespace, *source));
         self.ws.want_loaded(keys, sources)
     }
 
-    fn create_task(&mut self, new: &NewTask, index: usize) -> Ruled<TaskReceipt> {
+    pub(super) fn create_task(&mut self, new: &NewTask, index: usize) -> Ruled<TaskReceipt> {
         if let Some(existing) = self.resolve_key(new, index)? {
             return Ok(existing);
         }
@@ -180,6 +180,7 @@ impl Step<'_, '_> {
             has_checkpoint: false,
             dependencies: u32::try_from(new.dependencies.len()).unwrap_or(u32::MAX),
             has_dependents: false,
+            has_children: false,
             releasing: false,
             created_by: self.principal.clone(),
             created_at: now,

@@ -1,4 +1,4 @@
-//! A task's end, and what it means for those that depend on it.
+//! A task's end, and what it means for those that depend on it, and for its children.
 
 use super::{Ruled, Step};
 use crate::command::Effect;
@@ -42,7 +42,7 @@ impl Ending {
 }
 
 impl Step<'_, '_> {
-    /// Ends a task, and releases those that depend on it: at most a step's worth now, the others from [`Step::go_on_releasing`].
+    /// Ends a task, releases those that depend on it and cancels its children: at most a step's worth now, the others from [`Step::go_on_releasing`].
     pub(super) fn end(&mut self, task: &mut Task, ending: Ending) -> Ruled<()> {
         self.end_one(task, ending)?;
         if task.releasing {
@@ -53,10 +53,10 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    fn end_one(&mut self, task: &mut Task, ending: Ending) -> Ruled<()> {
+    pub(super) fn end_one(&mut self, task: &mut Task, ending: Ending) -> Ruled<()> {
         let at = self.cx.now;
         let agent = task.agent_name.clone().unwrap_or_else(|| "".into());
-        // Committed with the end: whoever reads the row later knows that dependents are still to be told.
+        // Committed with the end: whoever reads the row later knows that dependents and children are still to be told.
         task.releasing = task.has_dependents && !self.cx.settings.planted.has(Bug::ForgetDependents);
         let (mut result, mut failed) = (None, None);
         match ending {
@@ -86,7 +86,7 @@ impl Step<'_, '_> {
         self.release_dependents(task)
     }
 
-    /// Tells dependents, theirs too when they end by it, up to a step's worth in all. What is left keeps `releasing` set, which
+    /// Tells dependents and children, theirs too when they end by it, up to a step's worth in all. What is left keeps `releasing` set, which
     /// wakes it again.
     fn release_dependents(&mut self, first: TaskId) -> Ruled<()> {
         let mut budget = self.cx.settings.release_step;
@@ -103,7 +103,7 @@ impl Step<'_, '_> {
                     ended.push_back(next);
                 }
             }
-            if more {
+            if more || self.cancel_children(&source, &mut budget, &mut ended)? {
                 ended.push_front(id);
                 break;
             }

@@ -2,11 +2,14 @@
 
 mod agents;
 mod attempt;
+mod children;
 mod claim;
 mod create;
 mod end;
 mod messages;
 mod namespaces;
+mod output;
+mod pausing;
 mod report;
 mod session;
 mod steer;
@@ -49,6 +52,7 @@ pub(crate) fn apply(ws: &mut WorkingSet, envelope: &Envelope, cx: &mut Context<'
     let principal = envelope.principal.clone();
     let mut step = Step { ws, cx, namespace, principal, effects: Vec::new() };
     let reply = step.apply(&envelope.command)?;
+    step.give_freed_slots()?;
     Ok(Outcome { reply, effects: step.effects, replayed: false })
 }
 
@@ -58,6 +62,7 @@ impl Step<'_, '_> {
             Command::CreateNamespace { .. } | Command::Dispatch { .. } => Ok(Reply::Done),
             Command::UpdateNamespace { settings } => Ok(self.update_namespace(settings)),
             Command::CreateTasks { tasks } => self.create_tasks(tasks),
+            Command::CreateChild { fence, child } => self.create_child(*fence, child),
             Command::CancelTask { task, reason } => self.cancel_task(*task, reason),
             Command::RetryTask { task } => self.retry_task(*task),
             Command::HoldTask { task, reason } => self.hold_task(*task, reason),
@@ -73,10 +78,15 @@ impl Step<'_, '_> {
             Command::DrainSession { agent, epoch } => self.drain_session(*agent, *epoch),
             Command::Claim { name, profile, max, lease } => self.claim(name, profile, *max, *lease),
             Command::Report { fence, reporter, report } => self.report(*fence, *reporter, report),
-            Command::Heartbeat { fence, lease, progress, checkpoint, steps } => self.heartbeat(
+            Command::Heartbeat { fence, lease, progress, checkpoint, steps, output } => self.heartbeat(
                 *fence,
                 *lease,
-                report::Said { progress: progress.as_ref(), checkpoint: checkpoint.as_ref(), steps },
+                report::Said {
+                    progress: progress.as_ref(),
+                    checkpoint: checkpoint.as_ref(),
+                    steps,
+                    output: output.as_ref(),
+                },
             ),
             Command::DirectReport { task, agent, report } => self.direct_report(*task, agent, report),
             Command::Cordon { name, cordoned } => self.cordon(name, *cordoned),
@@ -110,7 +120,7 @@ impl Step<'_, '_> {
     /// Moves a task to its next state without an event: for what is not a fact of its history. The caller writes it.
     fn step_state(&mut self, task: &mut Task, to: Move) -> Ruled<()> {
         let was_ready = task.rank().is_some();
-        let had = task.state.lease().map(|lease| lease.agent);
+        let had = task.state.slot();
         task.state = transition::next(&task.state, to).map_err(|illegal| {
             let remedy = format!("it can't be {} now; read it again", illegal.attempted);
             Rejection::task_state(task.id, illegal.from, &remedy)
@@ -118,8 +128,11 @@ impl Step<'_, '_> {
         if !was_ready && task.rank().is_some() {
             self.effects.push(Effect::LaneReady { namespace: task.namespace, lane: task.lane });
         }
-        if let Some(agent) = had.filter(|_| task.state.lease().is_none()) {
-            self.effects.push(Effect::SlotFreed { agent });
+        if let Some((agent, slot)) = had {
+            // Less than it had, or nothing at all any more.
+            if task.state.slot().map(|(_, slot)| slot) < Some(slot) {
+                self.effects.push(Effect::SlotFreed { agent });
+            }
         }
         Ok(())
     }

@@ -4,7 +4,8 @@ use super::{Ruled, Step};
 use crate::command::{DirectReport, Fence, Reply, Report, Reporter, TaskReceipt};
 use crate::model::task::ClaimLease;
 use crate::model::{
-    Agent, AgentId, AgentProfile, Closed, EventKind, NewStep, Payload, Progress, Span, Task, TaskId, TaskState,
+    Agent, AgentId, AgentProfile, Closed, EventKind, NewStep, OutputBatch, Payload, Progress, Span, Task, TaskId,
+    TaskState,
 };
 use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
@@ -21,6 +22,7 @@ pub(super) struct Said<'a> {
     pub progress: Option<&'a Progress>,
     pub checkpoint: Option<&'a Arc<Payload>>,
     pub steps: &'a [NewStep],
+    pub output: Option<&'a OutputBatch>,
 }
 
 impl Step<'_, '_> {
@@ -55,6 +57,12 @@ impl Step<'_, '_> {
                 self.accept(&mut task)?;
                 self.record_steps(&mut task, std::slice::from_ref(step))?;
             }
+            Report::Output(batch) => {
+                self.accept(&mut task)?;
+                self.add_output(&mut task, batch)?;
+            }
+            Report::Pause => self.pause(&mut task)?,
+            Report::Resume => self.resume(&mut task)?,
             Report::Completed { result, .. } => {
                 self.accept(&mut task)?;
                 self.complete(&mut task, result.clone())?;
@@ -69,7 +77,7 @@ impl Step<'_, '_> {
 
     /// Extends a claim, and takes in what its handler says.
     pub(super) fn heartbeat(&mut self, fence: Fence, lease: Option<Span>, said: Said<'_>) -> Ruled<Reply> {
-        let Said { progress, checkpoint, steps } = said;
+        let Said { progress, checkpoint, steps, output } = said;
         let mut task = self.task(fence.task)?;
         self.check_fence(&task, fence, Reporter::Token)?;
         let Some(claim) = task.state.lease().and_then(|lease| lease.claim) else {
@@ -84,6 +92,9 @@ impl Step<'_, '_> {
             self.hear(&mut task, progress, checkpoint)?;
         }
         self.record_steps(&mut task, steps)?;
+        if let Some(output) = output {
+            self.add_output(&mut task, output)?;
+        }
         let span = lease.unwrap_or(claim.span);
         let until = self.cx.now + span;
         // Written at most every third of the lease.
@@ -93,7 +104,7 @@ impl Step<'_, '_> {
             self.step_state(&mut task, Move::Extend(ClaimLease { until, ..claim }))?;
             self.write(&mut task);
         }
-        let cancel_requested = matches!(task.state, TaskState::Running { cancelling: Some(_), .. });
+        let cancel_requested = task.state.cancelling().is_some();
         Ok(Reply::Extended { until, cancel_requested })
     }
 
@@ -149,12 +160,9 @@ impl Step<'_, '_> {
         {
             *cancelling = None;
         }
-        match &task.state {
-            TaskState::Running { cancelling: Some(cancelling), .. } => {
-                let reason = cancelling.reason.clone();
-                self.end(task, Ending::Cancelled { reason })
-            }
-            _ => self.end(task, Ending::Completed { result }),
+        match task.state.cancelling().map(|cancelling| cancelling.reason.clone()) {
+            Some(reason) => self.end(task, Ending::Cancelled { reason }),
+            None => self.end(task, Ending::Completed { result }),
         }
     }
 
@@ -167,7 +175,7 @@ impl Step<'_, '_> {
         if let Some(checkpoint) = checkpoint {
             task.has_checkpoint = true;
             self.ws.add_payload((task.namespace, task.id), PayloadValue::Checkpoint(checkpoint.clone()));
-            self.tell(task, EventKind::Checkpointed { step: None });
+            self.tell(task, EventKind::Checkpointed { step: None, child: None });
         }
         self.write(task);
         Ok(())
@@ -182,9 +190,10 @@ impl Step<'_, '_> {
         };
         Ok(match report {
             // An agent says nothing of an attempt behind its end: these came before it.
-            Report::Accepted | Report::Checkpoint(_) => true,
+            Report::Accepted | Report::Checkpoint(_) | Report::Pause | Report::Resume => true,
             // Each is recorded by itself, or it isn't.
             Report::Step(step) => self.is_recorded(task, step)?,
+            Report::Output(batch) => self.is_given(task, fence.attempt, batch)?,
             Report::Progress(_) => false,
             Report::Rejected { .. } | Report::Completed { .. } | Report::Failed { .. } => {
                 report.closes() == Some((closed.by, closed.digest))
@@ -193,7 +202,7 @@ impl Step<'_, '_> {
     }
 
     /// Refuses what is not of the current attempt, or not by its holder.
-    fn check_fence(&self, task: &Task, fence: Fence, reporter: Reporter) -> Ruled<()> {
+    pub(super) fn check_fence(&self, task: &Task, fence: Fence, reporter: Reporter) -> Ruled<()> {
         let stale = || Rejection::stale_attempt(task.id, fence.attempt, task.attempt, task.state.name());
         let lease = task.state.lease().ok_or_else(stale)?;
         let planted = self.cx.settings.planted;

@@ -2,7 +2,7 @@
 
 use super::{Ruled, Step};
 use crate::command::{Attached, Effect, Fence, Reply, SessionEnd, StopReason};
-use crate::model::{Agent, AgentId, AgentProfile, Link, Session, Task, TaskId, TaskState};
+use crate::model::{Agent, AgentId, AgentProfile, Link, Session, Task, TaskId};
 use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
 use crate::rules::attempt::AttemptEnd;
@@ -49,6 +49,8 @@ impl Step<'_, '_> {
         agent.session = Some(Session { link, instance: hello.instance.to_owned(), draining: false });
         self.ws.put_agent(agent.clone());
         let held = self.sort_leases(&agent, hello.held, same_program)?;
+        // It may have more slots than before.
+        self.give_slots(agent.id, None)?;
         self.effects.push(Effect::SessionChanged { agent: agent.id });
         Ok(Reply::Attached(Attached { agent: agent.id, epoch: agent.epoch, held }))
     }
@@ -115,16 +117,18 @@ impl Step<'_, '_> {
                 self.end_attempt(&mut task, end)?;
             }
         }
+        // One that was lost may have taken children with it.
+        kept.retain(|fence| self.ws.loaded_task(fence.task).is_some_and(|task| task.state.lease().is_some()));
         Ok(kept)
     }
 
     /// An attempt goes on in its agent's new session.
     fn renew(&mut self, task: &mut Task, epoch: i64) -> Ruled<()> {
         self.step_state(task, Move::Renew { epoch })?;
-        if let TaskState::Running { cancelling, .. } = task.state.clone() {
+        if task.state.is_begun() {
             // While it was away, its handler could not be heard, and nobody could tell it to stop.
             self.step_state(task, Move::Hear(self.cx.now))?;
-            if let Some(cancelling) = cancelling {
+            if let Some(cancelling) = task.state.cancelling().cloned() {
                 self.stop_attempt(task, StopReason::Requested, &cancelling.reason);
             }
         }
@@ -198,6 +202,10 @@ impl Step<'_, '_> {
         self.ws.want_leases(self.namespace.id, agent)?;
         for id in self.ws.leases(agent).collect::<Vec<TaskId>>() {
             let mut task: Task = self.task(id)?;
+            // One that was lost before took its children with it.
+            if task.state.lease().is_none() {
+                continue;
+            }
             self.stop_attempt(&task, StopReason::LeaseLost, reason);
             self.end_attempt(&mut task, AttemptEnd::Lost { reason: reason.to_owned() })?;
         }
@@ -211,6 +219,8 @@ impl Step<'_, '_> {
         let id = agent.id;
         self.ws.put_agent(agent);
         self.effects.push(Effect::SessionChanged { agent: id });
+        // There may be more of them.
+        self.give_slots(id, None)?;
         Ok(Reply::Done)
     }
 

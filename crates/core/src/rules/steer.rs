@@ -14,24 +14,35 @@ impl Step<'_, '_> {
     pub(super) fn cancel_task(&mut self, id: TaskId, reason: &str) -> Ruled<Reply> {
         let mut task = self.task(id)?;
         let reason = if reason.is_empty() { "cancelled on request" } else { reason }.to_owned();
+        if self.ask_to_cancel(&mut task, &reason)? {
+            self.end(&mut task, Ending::Cancelled { reason })?;
+        }
+        Ok(receipt(&task))
+    }
+
+    /// Asks for the cancellation of a task that an agent has begun. Any other that has not ended is to be ended by the caller: then
+    /// this is true.
+    pub(super) fn ask_to_cancel(&mut self, task: &mut Task, reason: &str) -> Ruled<bool> {
         match &task.state {
             TaskState::Waiting(_) | TaskState::Ready { .. } | TaskState::Assigned { .. } => {
-                self.stop_attempt(&task, StopReason::LeaseLost, &reason);
-                self.end(&mut task, Ending::Cancelled { reason })?;
+                self.stop_attempt(task, StopReason::LeaseLost, reason);
+                Ok(true)
             }
-            TaskState::Running { cancelling: None, .. } => {
-                self.stop_attempt(&task, StopReason::Requested, &reason);
-                let cancelling = Cancelling { since: self.cx.now, reason: reason.clone() };
-                self.go(&mut task, Move::RequestCancel(cancelling), EventKind::CancelRequested { reason })?;
+            TaskState::Running { cancelling: None, .. } | TaskState::Paused { cancelling: None, .. } => {
+                self.stop_attempt(task, StopReason::Requested, reason);
+                let cancelling = Cancelling { since: self.cx.now, reason: reason.to_owned() };
+                let told = EventKind::CancelRequested { reason: reason.to_owned() };
+                self.go(task, Move::RequestCancel(cancelling), told)?;
+                Ok(false)
             }
             // On its way already, or ended: what was asked for is so.
             TaskState::Running { .. }
+            | TaskState::Paused { .. }
             | TaskState::Completed { .. }
             | TaskState::Failed { .. }
             | TaskState::Cancelled { .. }
-            | TaskState::Skipped { .. } => {}
+            | TaskState::Skipped { .. } => Ok(false),
         }
-        Ok(receipt(&task))
     }
 
     /// Keeps a task from being assigned.
@@ -189,6 +200,7 @@ impl Step<'_, '_> {
         task.handed_back = 0;
         task.avoid = None;
         task.progress = Default::default();
+        task.has_children = false;
     }
 }
 

@@ -46,7 +46,7 @@ impl Step<'_, '_> {
             return Err(Rejection::limit("results of a run's steps", limit, remedy).into());
         }
         self.step_state(task, Move::Hear(self.cx.now))?;
-        self.tell(task, EventKind::Checkpointed { step: Some(step.key.clone()) });
+        self.tell(task, EventKind::Checkpointed { step: Some(step.key.clone()), child: None });
         self.write(task);
         self.ws.add_step(TaskStep {
             namespace: task.namespace,

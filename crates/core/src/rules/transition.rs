@@ -1,7 +1,7 @@
 //! A task's states, and how one follows another: the whole life of a task in one match.
 
 use crate::model::task::{Cancelling, ClaimLease};
-use crate::model::{Lease, StateName, TaskState, Timestamp, Waiting};
+use crate::model::{Lease, Pause, StateName, TaskState, Timestamp, Waiting};
 
 /// What happens to a task's state.
 #[derive(Clone, Debug)]
@@ -25,6 +25,12 @@ pub enum Move {
     Extend(ClaimLease),
     /// Its cancellation is asked for while the handler runs.
     RequestCancel(Cancelling),
+    /// Its handler waits, and wants to go on no more if it did.
+    Pause(Timestamp),
+    /// Its handler wants to go on: it gets the next slot.
+    AwaitSlot(Timestamp),
+    /// Its handler goes on.
+    Resume(Timestamp),
     /// It ends with a result.
     Complete(Timestamp),
     /// It ends with a failure.
@@ -53,8 +59,10 @@ pub struct Illegal {
 /// | WAITING   | WAITING, READY, FAILED, CANCELLED, SKIPPED                             |
 /// | READY     | WAITING, ASSIGNED, FAILED, CANCELLED                                   |
 /// | ASSIGNED  | WAITING, READY, RUNNING, FAILED, CANCELLED; a renewed or longer lease  |
-/// | RUNNING   | WAITING, READY, COMPLETED, FAILED, CANCELLED; a renewed or longer lease|
-/// | RUNNING, its cancellation asked for | CANCELLED; a renewed or longer lease         |
+/// | RUNNING   | WAITING, READY, PAUSED, COMPLETED, FAILED, CANCELLED; a renewed or longer lease|
+/// | RUNNING, its cancellation asked for | PAUSED, CANCELLED; a renewed or longer lease |
+/// | PAUSED    | WAITING, READY, RUNNING, COMPLETED, FAILED, CANCELLED; a renewed lease |
+/// | PAUSED, its cancellation asked for | RUNNING, CANCELLED; a renewed lease           |
 /// | COMPLETED | nothing                                                                |
 /// | FAILED, CANCELLED, SKIPPED | WAITING, in the next run                              |
 pub fn next(from: &TaskState, to: Move) -> Result<TaskState, Illegal> {
@@ -63,12 +71,20 @@ pub fn next(from: &TaskState, to: Move) -> Result<TaskState, Illegal> {
     let state = match (from, to) {
         // Once a cancellation is asked for, the outcome is CANCELLED whatever still arrives: no other attempt follows.
         (
-            S::Waiting(_) | S::Ready { .. } | S::Assigned { .. } | S::Running { cancelling: None, .. },
+            S::Waiting(_)
+            | S::Ready { .. }
+            | S::Assigned { .. }
+            | S::Running { cancelling: None, .. }
+            | S::Paused { cancelling: None, .. },
             Move::Wait(waiting),
         ) => S::Waiting(waiting),
-        (S::Waiting(_) | S::Assigned { .. } | S::Running { cancelling: None, .. }, Move::Ready(since)) => {
-            S::Ready { since }
-        }
+        (
+            S::Waiting(_)
+            | S::Assigned { .. }
+            | S::Running { cancelling: None, .. }
+            | S::Paused { cancelling: None, .. },
+            Move::Ready(since),
+        ) => S::Ready { since },
         (S::Ready { since }, Move::Assign(lease)) => S::Assigned { lease, ready_since: *since },
         (S::Assigned { lease, .. }, Move::Accept(at)) => {
             S::Running { lease: lease.clone(), heard_at: at, cancelling: None }
@@ -76,6 +92,8 @@ pub fn next(from: &TaskState, to: Move) -> Result<TaskState, Illegal> {
         (S::Running { lease, cancelling, .. }, Move::Hear(at)) => {
             S::Running { lease: lease.clone(), heard_at: at, cancelling: cancelling.clone() }
         }
+        // Nothing is expected of a handler that waits.
+        (paused @ S::Paused { .. }, Move::Hear(_)) => paused.clone(),
         (S::Assigned { lease, ready_since }, Move::Renew { epoch }) => {
             S::Assigned { lease: Lease { epoch, claim: None, ..lease.clone() }, ready_since: *ready_since }
         }
@@ -83,6 +101,11 @@ pub fn next(from: &TaskState, to: Move) -> Result<TaskState, Illegal> {
             lease: Lease { epoch, claim: None, ..lease.clone() },
             heard_at: *heard_at,
             cancelling: cancelling.clone(),
+        },
+        (S::Paused { lease, cancelling, pause }, Move::Renew { epoch }) => S::Paused {
+            lease: Lease { epoch, claim: None, ..lease.clone() },
+            cancelling: cancelling.clone(),
+            pause: *pause,
         },
         (S::Assigned { lease, ready_since }, Move::Extend(claim)) => {
             S::Assigned { lease: Lease { claim: Some(claim), ..lease.clone() }, ready_since: *ready_since }
@@ -95,12 +118,36 @@ pub fn next(from: &TaskState, to: Move) -> Result<TaskState, Illegal> {
         (S::Running { lease, heard_at, cancelling: None }, Move::RequestCancel(cancelling)) => {
             S::Running { lease: lease.clone(), heard_at: *heard_at, cancelling: Some(cancelling) }
         }
-        (S::Running { cancelling: None, .. }, Move::Complete(at)) => S::Completed { at },
-        (S::Waiting(_) | S::Ready { .. } | S::Assigned { .. }, Move::Fail(at)) => S::Failed { at },
-        (S::Running { cancelling: None, .. }, Move::Fail(at)) => S::Failed { at },
-        (S::Waiting(_) | S::Ready { .. } | S::Assigned { .. } | S::Running { .. }, Move::Cancel(at)) => {
-            S::Cancelled { at }
+        (S::Paused { lease, cancelling: None, pause }, Move::RequestCancel(cancelling)) => {
+            S::Paused { lease: lease.clone(), cancelling: Some(cancelling), pause: *pause }
         }
+        (S::Running { lease, cancelling, .. }, Move::Pause(since)) => {
+            S::Paused { lease: lease.clone(), cancelling: cancelling.clone(), pause: Pause { since, resuming: None } }
+        }
+        (S::Paused { lease, cancelling, pause }, Move::Pause(_)) => S::Paused {
+            lease: lease.clone(),
+            cancelling: cancelling.clone(),
+            pause: Pause { resuming: None, ..*pause },
+        },
+        (S::Paused { lease, cancelling, pause }, Move::AwaitSlot(at)) => S::Paused {
+            lease: lease.clone(),
+            cancelling: cancelling.clone(),
+            pause: Pause { resuming: pause.resuming.or(Some(at)), ..*pause },
+        },
+        (S::Paused { lease, cancelling, pause }, Move::Resume(at)) => S::Running {
+            lease: Lease { assigned_at: lease.assigned_at + at.since(pause.since), ..lease.clone() },
+            heard_at: at,
+            cancelling: cancelling.clone(),
+        },
+        (S::Running { cancelling: None, .. } | S::Paused { cancelling: None, .. }, Move::Complete(at)) => {
+            S::Completed { at }
+        }
+        (S::Waiting(_) | S::Ready { .. } | S::Assigned { .. }, Move::Fail(at)) => S::Failed { at },
+        (S::Running { cancelling: None, .. } | S::Paused { cancelling: None, .. }, Move::Fail(at)) => S::Failed { at },
+        (
+            S::Waiting(_) | S::Ready { .. } | S::Assigned { .. } | S::Running { .. } | S::Paused { .. },
+            Move::Cancel(at),
+        ) => S::Cancelled { at },
         (S::Waiting(_), Move::Skip(at)) => S::Skipped { at },
         (S::Failed { .. } | S::Cancelled { .. } | S::Skipped { .. }, Move::Reopen(waiting)) => S::Waiting(waiting),
 
@@ -112,6 +159,9 @@ pub fn next(from: &TaskState, to: Move) -> Result<TaskState, Illegal> {
             | Move::Renew { .. }
             | Move::Extend(_)
             | Move::RequestCancel(_)
+            | Move::Pause(_)
+            | Move::AwaitSlot(_)
+            | Move::Resume(_)
             | Move::Complete(_)
             | Move::Reopen(_),
         )
@@ -123,6 +173,9 @@ pub fn next(from: &TaskState, to: Move) -> Result<TaskState, Illegal> {
             | Move::Renew { .. }
             | Move::Extend(_)
             | Move::RequestCancel(_)
+            | Move::Pause(_)
+            | Move::AwaitSlot(_)
+            | Move::Resume(_)
             | Move::Complete(_)
             | Move::Skip(_)
             | Move::Reopen(_),
@@ -132,6 +185,9 @@ pub fn next(from: &TaskState, to: Move) -> Result<TaskState, Illegal> {
             Move::Assign(_)
             | Move::Hear(_)
             | Move::RequestCancel(_)
+            | Move::Pause(_)
+            | Move::AwaitSlot(_)
+            | Move::Resume(_)
             | Move::Complete(_)
             | Move::Skip(_)
             | Move::Reopen(_),
@@ -142,6 +198,21 @@ pub fn next(from: &TaskState, to: Move) -> Result<TaskState, Illegal> {
             | Move::Ready(_)
             | Move::Assign(_)
             | Move::Accept(_)
+            | Move::RequestCancel(_)
+            | Move::AwaitSlot(_)
+            | Move::Resume(_)
+            | Move::Complete(_)
+            | Move::Fail(_)
+            | Move::Skip(_)
+            | Move::Reopen(_),
+        )
+        | (
+            S::Paused { .. },
+            Move::Wait(_)
+            | Move::Ready(_)
+            | Move::Assign(_)
+            | Move::Accept(_)
+            | Move::Extend(_)
             | Move::RequestCancel(_)
             | Move::Complete(_)
             | Move::Fail(_)
@@ -159,6 +230,9 @@ pub fn next(from: &TaskState, to: Move) -> Result<TaskState, Illegal> {
             | Move::Renew { .. }
             | Move::Extend(_)
             | Move::RequestCancel(_)
+            | Move::Pause(_)
+            | Move::AwaitSlot(_)
+            | Move::Resume(_)
             | Move::Complete(_)
             | Move::Fail(_)
             | Move::Cancel(_)
@@ -179,6 +253,9 @@ impl Move {
             Self::Renew { .. } => "renewed",
             Self::Extend(_) => "extended",
             Self::RequestCancel(_) => "asked to stop",
+            Self::Pause(_) => "paused",
+            Self::AwaitSlot(_) => "given the next slot",
+            Self::Resume(_) => "resumed",
             Self::Complete(_) => "completed",
             Self::Fail(_) => "failed",
             Self::Cancel(_) => "cancelled",

@@ -37,6 +37,7 @@ impl Step<'_, '_> {
                 Ok(())
             }
             TaskState::Running { lease, heard_at, .. } => self.end_attempt_if_due(task, &lease, heard_at),
+            // Of a paused one the attempt's times stand still.
             _ => Ok(()),
         }
     }
@@ -48,7 +49,7 @@ impl Step<'_, '_> {
 
     /// An agent that was told to stop had its time.
     fn revoke_if_due(&mut self, task: &mut Task) -> Ruled<bool> {
-        let TaskState::Running { cancelling: Some(cancelling), .. } = &task.state else { return Ok(false) };
+        let Some(cancelling) = task.state.cancelling() else { return Ok(false) };
         if cancelling.since + self.cx.settings.cancel_grace > self.cx.now {
             return Ok(false);
         }
@@ -69,7 +70,7 @@ impl Step<'_, '_> {
             (SystemFailure::ScheduleToClose, "the run took longer than schedule_to_close")
         };
         self.stop_attempt(task, StopReason::TimedOut, message);
-        if let TaskState::Running { cancelling: Some(cancelling), .. } = &task.state {
+        if let Some(cancelling) = task.state.cancelling() {
             let reason = cancelling.reason.clone();
             self.end(task, Ending::Cancelled { reason })?;
             return Ok(true);

@@ -204,17 +204,28 @@ impl WorkingSet {
 
     /// The tasks leased to an agent that is loaded.
     pub fn leases(&self, agent: AgentId) -> impl Iterator<Item = TaskId> + '_ {
-        self.leases.get(&agent).into_iter().flatten().copied()
+        self.leases.of(agent)
     }
 
     /// How many tasks are leased to an agent that is loaded.
     pub fn lease_count(&self, agent: AgentId) -> usize {
-        self.leases.get(&agent).map_or(0, BTreeSet::len)
+        self.leases.count(agent)
     }
 
-    /// How many more tasks an agent may be given. Slots count what is assigned and what runs.
+    /// How many tasks of an agent that is loaded have a slot: those that are assigned, and those that run.
+    pub fn taken_slots(&self, agent: AgentId) -> usize {
+        self.leases.taken(agent)
+    }
+
+    /// The tasks of an agent that is loaded that wait for a slot, to go on.
+    pub fn awaiting_slots(&self, agent: AgentId) -> impl ExactSizeIterator<Item = TaskId> + '_ {
+        self.leases.awaiting(agent)
+    }
+
+    /// How many more tasks an agent may be given. A slot that somebody waits for is not free.
     pub fn free_slots(&self, agent: &Agent) -> usize {
-        (agent.profile.slots as usize).saturating_sub(self.lease_count(agent.id))
+        let used = self.taken_slots(agent.id) + self.awaiting_slots(agent.id).len();
+        (agent.profile.slots as usize).saturating_sub(used)
     }
 
     /// In this batch, request ids that were not loaded are taken to be new: the store refuses the batch if one is not.

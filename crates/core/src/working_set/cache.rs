@@ -1,7 +1,7 @@
 //! Taking rows in, keeping the indexes over them, and forgetting them again.
 
 use super::{LaneRef, Rows, Want, WorkingSet};
-use crate::model::{AgentId, Edge, NamespaceId, Task, TaskId};
+use crate::model::{AgentId, Edge, NamespaceId, Slot, Task, TaskId};
 use std::collections::HashMap;
 
 impl WorkingSet {
@@ -19,8 +19,8 @@ impl WorkingSet {
             self.agent_names.entry((agent.namespace, agent.name.clone())).or_insert(Some(agent.id));
             self.agents.absorb(agent.id, Some(agent));
         }
-        for (agent, task) in rows.leases {
-            self.absorb_lease(agent, task);
+        for (agent, task, slot) in rows.leases {
+            self.absorb_lease(agent, task, slot);
         }
         for (key, task) in rows.keys {
             self.batch.keys.entry(key).or_insert(Some(task));
@@ -48,13 +48,16 @@ impl WorkingSet {
             self.batch.stubs.absorb((stub.namespace, stub.id), Some(stub));
         }
         self.steps.absorb(&want.steps, rows.steps, rows.step_totals);
+        self.output.absorb(&want.output, rows.output);
+        self.children.absorb(&want.children, rows.children, rows.child_counts);
+        self.absorb_run_children(want, rows.run_children);
         self.absorb_absences(want);
     }
 
     /// A lease by its ids. The row of its task, if it is here, is never older.
-    fn absorb_lease(&mut self, agent: AgentId, task: TaskId) {
+    fn absorb_lease(&mut self, agent: AgentId, task: TaskId, slot: Slot) {
         if self.tasks.get(&task).is_none() {
-            self.leases.entry(agent).or_default().insert(task);
+            self.leases.add(agent, task, slot);
             self.unseen.insert(task, agent);
         }
     }
@@ -62,16 +65,7 @@ impl WorkingSet {
     /// Now the task's row is here, and says whose it is.
     fn see_lease(&mut self, task: TaskId) {
         if let Some(agent) = self.unseen.remove(&task) {
-            self.drop_lease(agent, task);
-        }
-    }
-
-    fn drop_lease(&mut self, agent: AgentId, task: TaskId) {
-        if let Some(held) = self.leases.get_mut(&agent) {
-            held.remove(&task);
-            if held.is_empty() {
-                self.leases.remove(&agent);
-            }
+            self.leases.remove(agent, task);
         }
     }
 
@@ -173,7 +167,7 @@ impl WorkingSet {
     pub(super) fn index(&mut self, before: Option<&Task>, after: Option<&Task>) {
         if let Some(task) = before {
             if let Some(lease) = task.state.lease() {
-                self.drop_lease(lease.agent, task.id);
+                self.leases.remove(lease.agent, task.id);
             }
             if let Some(rank) = task.rank() {
                 let lane = (task.namespace, task.lane);
@@ -187,8 +181,8 @@ impl WorkingSet {
             self.weight = self.weight.saturating_sub(weight(task));
         }
         if let Some(task) = after {
-            if let Some(lease) = task.state.lease() {
-                self.leases.entry(lease.agent).or_default().insert(task.id);
+            if let Some((agent, slot)) = task.state.slot() {
+                self.leases.add(agent, task.id, slot);
             }
             if let Some(rank) = task.rank() {
                 self.ready.entry((task.namespace, task.lane)).or_default().insert((rank, task.id));
@@ -204,6 +198,8 @@ impl WorkingSet {
         {
             self.index(Some(&row), None);
             self.steps.forget(&(row.namespace, row.id, row.run));
+            self.output.forget(&(row.namespace, row.id, row.run));
+            self.children.forget(&(row.namespace, row.id, row.run));
         }
     }
 
@@ -224,6 +220,8 @@ impl WorkingSet {
         self.namespaces.forget(|_, _| true);
         self.all_namespaces = false;
         self.steps.clear();
+        self.output.clear();
+        self.children.clear();
         self.lanes.clear();
         self.lanes_of.clear();
         self.live.clear();
@@ -235,7 +233,7 @@ impl WorkingSet {
             return;
         }
         let leases = &self.leases;
-        self.agents.forget(|id, agent| agent.is_none_or(|a| a.session.is_none() && !leases.contains_key(id)));
+        self.agents.forget(|id, agent| agent.is_none_or(|a| a.session.is_none() && !leases.has_any(*id)));
         let agents = &self.agents;
         self.agent_names.retain(|_, id| id.is_some_and(|id| agents.row(&id).is_some()));
     }

@@ -6,14 +6,17 @@
 
 mod access;
 mod cache;
+mod children;
+mod leases;
 mod mail;
+mod output;
 mod steps;
 mod table;
 mod want;
 
 pub use want::{
-    AgentKey, ChangeSet, Changed, ChangedTask, LaneRef, MailboxRef, MessageRef, PayloadValue, PayloadWrite, Rows,
-    RunRef, StepRef, TaskKey, TaskRef, Want,
+    AgentKey, ChangeSet, Changed, ChangedTask, ChildRef, LaneRef, MailboxRef, MessageRef, PayloadValue, PayloadWrite,
+    Rows, RunRef, StepRef, TaskKey, TaskRef, Want,
 };
 
 use crate::model::{
@@ -33,7 +36,7 @@ pub struct WorkingSet {
     agents: Table<AgentId, Agent>,
     agent_names: HashMap<AgentKey, Option<AgentId>>,
     /// Tasks by the agent that has them. Complete for every agent in `agents`.
-    leases: HashMap<AgentId, BTreeSet<TaskId>>,
+    leases: leases::Leases,
     /// Those of them of which only the id is known.
     unseen: HashMap<TaskId, AgentId>,
     /// The ready tasks that are here, by lane, in the order in which they are given out.
@@ -41,6 +44,8 @@ pub struct WorkingSet {
     /// Lanes of which the store may have ready tasks that are not here.
     backlog: HashSet<LaneRef>,
     steps: steps::KnownSteps,
+    output: output::KnownOutput,
+    children: children::KnownChildren,
     lanes: HashMap<LaneRef, Lane>,
     lanes_of: HashSet<NamespaceId>,
     live: HashMap<NamespaceId, i64>,
@@ -69,6 +74,8 @@ struct Batch {
     mailboxes: Table<MailboxRef, Mailbox>,
     /// Messages that wait, without what they say.
     stubs: Table<MessageRef, MessageStub>,
+    /// Children that are to be cancelled when their parents' runs end, as the store has them.
+    run_children: HashMap<RunRef, BTreeSet<TaskId>>,
     /// Tasks that have ended or don't exist: not worth keeping behind the batch.
     passing: Vec<TaskId>,
     changes: ChangeSet,
@@ -119,6 +126,8 @@ struct Marks {
     messages: usize,
     removed_messages: usize,
     steps: usize,
+    output: usize,
+    children: usize,
 }
 
 impl WorkingSet {
@@ -130,6 +139,8 @@ impl WorkingSet {
         self.batch.mailboxes.keep();
         self.batch.stubs.keep();
         self.steps.keep();
+        self.output.keep();
+        self.children.keep();
         self.batch.undo.clear();
         self.batch.marks = Marks::of(&self.batch.changes);
     }
@@ -146,6 +157,8 @@ impl WorkingSet {
         while self.batch.mailboxes.undo_one().is_some() {}
         while self.batch.stubs.undo_one().is_some() {}
         self.steps.roll_back();
+        self.output.roll_back();
+        self.children.roll_back();
         while let Some(undo) = self.batch.undo.pop() {
             self.undo(undo);
         }
@@ -249,6 +262,8 @@ impl WorkingSet {
             self.forget_if_ended(task);
         }
         self.steps.trim();
+        self.output.trim();
+        self.children.trim();
     }
 
     /// Forgets everything, after an error: what is here may not be what the store has.
@@ -272,6 +287,8 @@ impl Marks {
             messages: changes.messages.len(),
             removed_messages: changes.removed_messages.len(),
             steps: changes.steps.len(),
+            output: changes.output.len(),
+            children: changes.children.len(),
         }
     }
 
@@ -288,5 +305,7 @@ impl Marks {
         changes.messages.truncate(self.messages);
         changes.removed_messages.truncate(self.removed_messages);
         changes.steps.truncate(self.steps);
+        changes.output.truncate(self.output);
+        changes.children.truncate(self.children);
     }
 }

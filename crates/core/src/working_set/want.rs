@@ -1,8 +1,9 @@
 //! What passes between the working set and a store: wishes, rows, changes.
 
 use crate::model::{
-    Agent, AgentId, Edge, Event, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
-    NamespaceId, Payload, RequestKey, RequestRecord, StepKey, StepTotals, Task, TaskId, TaskStep,
+    Agent, AgentId, ChildKey, Edge, Event, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
+    NamespaceId, OutputChunk, OutputTotals, Payload, RequestKey, RequestRecord, Slot, StepKey, StepTotals, Task,
+    TaskChild, TaskId, TaskStep,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub type TaskRef = (NamespaceId, TaskId);
 pub type RunRef = (NamespaceId, TaskId, u32);
 /// A step of a run.
 pub type StepRef = (RunRef, StepKey);
+/// A child of a run.
+pub type ChildRef = (RunRef, ChildKey);
 /// An agent's mailbox, with its namespace.
 pub type MailboxRef = (NamespaceId, AgentId);
 /// A message, with its namespace.
@@ -60,6 +63,13 @@ pub struct Want {
     pub messages: BTreeSet<MessageRef>,
     /// Steps of runs, without their results, and what each of those runs has recorded in all. Their tasks are loaded before them.
     pub steps: BTreeSet<StepRef>,
+    /// What the output of runs has come to. Their tasks are loaded before them.
+    pub output: BTreeSet<RunRef>,
+    /// Children of runs, and how many each of those runs has in all. The parents are loaded before them.
+    pub children: BTreeSet<ChildRef>,
+    /// All children of these runs that are cancelled when they end, with the tasks of those that are live. The parents are loaded
+    /// before them.
+    pub run_children: BTreeSet<RunRef>,
 }
 
 impl Want {
@@ -92,6 +102,9 @@ impl Want {
         self.mailboxes.extend(other.mailboxes);
         self.messages.extend(other.messages);
         self.steps.extend(other.steps);
+        self.output.extend(other.output);
+        self.children.extend(other.children);
+        self.run_children.extend(other.run_children);
     }
 }
 
@@ -104,8 +117,8 @@ pub struct Rows {
     pub tasks: Vec<Task>,
     /// Agents.
     pub agents: Vec<Agent>,
-    /// Which tasks are leased to these agents: to count them one need not see the tasks.
-    pub leases: Vec<(AgentId, TaskId)>,
+    /// Which tasks are leased to these agents, and what they are to their slots: to count them one need not see the tasks.
+    pub leases: Vec<(AgentId, TaskId, Slot)>,
     /// Live tasks by key.
     pub keys: Vec<(TaskKey, TaskId)>,
     /// Remembered answers.
@@ -128,6 +141,14 @@ pub struct Rows {
     pub steps: Vec<(StepRef, u64)>,
     /// What the runs of wanted steps have recorded; one that recorded nothing may be left out.
     pub step_totals: Vec<(RunRef, StepTotals)>,
+    /// What the output of wanted runs has come to; one without any may be left out.
+    pub output: Vec<(RunRef, OutputTotals)>,
+    /// Children.
+    pub children: Vec<(ChildRef, TaskId)>,
+    /// How many children the runs of wanted children have; one that has none may be left out.
+    pub child_counts: Vec<(RunRef, u32)>,
+    /// Children that are cancelled when their parents' runs end.
+    pub run_children: Vec<(RunRef, TaskId)>,
 }
 
 /// A row that changes: what it is to be, and the version that it must have before (0: it must not exist).
@@ -174,6 +195,10 @@ pub struct ChangeSet {
     pub removed_messages: Vec<(NamespaceId, AgentId, i64)>,
     /// Steps that were recorded, in order for each run.
     pub steps: Vec<TaskStep>,
+    /// Output that was given, in order for each run.
+    pub output: Vec<OutputChunk>,
+    /// Children that were created, in order for each run.
+    pub children: Vec<TaskChild>,
 }
 
 impl ChangeSet {
@@ -195,6 +220,8 @@ impl ChangeSet {
             && self.messages.is_empty()
             && self.removed_messages.is_empty()
             && self.steps.is_empty()
+            && self.output.is_empty()
+            && self.children.is_empty()
     }
 }
 

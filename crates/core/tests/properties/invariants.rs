@@ -1,7 +1,7 @@
 //! What must be true of the rows behind every command.
 
 use crate::support::table::Tables;
-use callboard_core::model::{AgentId, LaneKey, StateName, Task, TaskState};
+use callboard_core::model::{AgentId, LaneKey, OnParentEnd, Slot, StateName, Task, TaskState};
 use std::collections::BTreeSet;
 
 /// Checks the rows, and the step from those before.
@@ -25,11 +25,21 @@ pub fn check(before: &Tables, after: &Tables) {
         assert!(source.has_dependents, "the source of an edge that waits knows it");
         assert!(source.is_live() || source.releasing, "whoever waits for {} would wait for ever", source.id);
     }
+    for task in after.tasks.values() {
+        children(task, before, after);
+    }
     for agent in after.agents.values() {
-        let leased = |tables: &Tables, id: AgentId| tables.leased_to(id).count();
-        let count = leased(after, agent.id);
-        assert!(count <= agent.profile.slots as usize || count <= leased(before, agent.id), "slots are exceeded");
-        assert!(count == 0 || agent.session.is_some(), "an agent without a session has tasks");
+        let taken = slots(after, agent.id, Slot::Taken);
+        let has_room = taken < agent.profile.slots as usize;
+        assert!(
+            taken <= agent.profile.slots as usize || taken <= slots(before, agent.id, Slot::Taken),
+            "slots are exceeded"
+        );
+        assert!(!has_room || slots(after, agent.id, Slot::Awaited) == 0, "a slot is free, and somebody waits for it");
+        assert!(
+            after.leased_to(agent.id).count() == 0 || agent.session.is_some(),
+            "an agent without a session has tasks"
+        );
         let mail = after.mail(agent.id);
         let mailbox = after.mailboxes.get(&agent.id);
         assert_eq!(mailbox.map_or(0, |mailbox| mailbox.messages), mail.len() as i64, "a mailbox's count is true");
@@ -38,6 +48,11 @@ pub fn check(before: &Tables, after: &Tables) {
             assert!(agent.version > was.version || agent == was, "an agent changed without a version");
         }
     }
+}
+
+/// How many slots an agent's tasks have, or wait for.
+fn slots(tables: &Tables, agent: AgentId, slot: Slot) -> usize {
+    tables.leased_to(agent).filter(|task| task.state.slot() == Some((agent, slot))).count()
 }
 
 fn one_task(task: &Task, tables: &Tables) {
@@ -54,6 +69,27 @@ fn one_task(task: &Task, tables: &Tables) {
     }
     if task.state.name() == StateName::Failed {
         assert!(tables.payloads.contains_key(&(task.id, "failure")));
+    }
+}
+
+/// Each is a task that knows its parent, or somebody else's by its key. When a run has ended, and all are told, none lives that was
+/// to end with it.
+fn children(parent: &Task, before: &Tables, after: &Tables) {
+    let run = (parent.namespace, parent.id, parent.run);
+    let children = after.children.get(&run).map_or(&[][..], Vec::as_slice);
+    let is_told = |tables: &Tables| tables.tasks.get(&parent.id).is_some_and(|task| !task.is_live() && !task.releasing);
+    let was_told_now = is_told(after) && !is_told(before);
+    for row in children {
+        let child = &after.tasks[&row.child];
+        let own =
+            child.parent().is_some_and(|link| (link.task, link.run, &link.key) == (row.parent, row.run, &row.key));
+        assert!(own || row.on_parent_end == OnParentEnd::Detach, "a child of a run knows it");
+        let stops = !child.is_live() || matches!(&child.state, TaskState::Running { cancelling: Some(_), .. });
+        assert!(
+            !was_told_now || row.on_parent_end == OnParentEnd::Detach || stops,
+            "{} outlives its parent",
+            row.child
+        );
     }
 }
 
@@ -94,8 +130,11 @@ fn step(was: &Task, is: &Task) {
     {
         assert_eq!(is.attempt, was.attempt + 1, "a lease is an attempt");
     }
-    if matches!(&was.state, TaskState::Running { cancelling: Some(_), .. }) {
-        let stops = matches!(&is.state, TaskState::Running { cancelling: Some(_), .. } | TaskState::Cancelled { .. });
+    if was.state.pause().is_some() {
+        assert!(is.state.name() != StateName::Assigned, "a paused task is given to nobody");
+    }
+    if was.state.cancelling().is_some() {
+        let stops = is.state.cancelling().is_some() || is.state.name() == StateName::Cancelled;
         assert!(stops, "once its cancellation was asked for, the outcome is CANCELLED");
     }
 }

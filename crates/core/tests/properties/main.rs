@@ -8,6 +8,7 @@ mod invariants;
 mod mail;
 mod model;
 mod operations;
+mod output;
 mod replay;
 #[path = "../support/mod.rs"]
 mod support;
@@ -66,6 +67,14 @@ proptest! {
     fn mailboxes_are_as_the_model_says(steps in prop::collection::vec(mail::step(), 1..60)) {
         for mode in support::MODES {
             mail::check(mode, &steps);
+        }
+    }
+
+    /// Output is what its agent gave, each byte once and in order, however often and from wherever it is repeated.
+    #[test]
+    fn output_is_given_once(gives in prop::collection::vec(output::give(), 1..40)) {
+        for mode in support::MODES {
+            output::check(mode, &gives);
         }
     }
 

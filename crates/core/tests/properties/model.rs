@@ -19,6 +19,8 @@ pub enum Step {
     Dispatch,
     Accept,
     Checkpoint,
+    Pause,
+    Resume,
     Complete,
     Fail,
     FailForGood,
@@ -34,7 +36,7 @@ pub enum Step {
 pub fn step() -> impl Strategy<Value = Step> {
     use Step::*;
     let all = [Attach, Lose, Dispatch, Dispatch, Accept, Checkpoint, Complete, Fail, FailForGood, HandBack, Cancel];
-    let more = [Hold, Release, Retry, Retry, Later, Later];
+    let more = [Pause, Pause, Resume, Hold, Release, Retry, Retry, Later, Later];
     prop::sample::select([all.as_slice(), more.as_slice()].concat())
 }
 
@@ -59,11 +61,11 @@ impl Model {
     }
 
     fn leased(&self) -> bool {
-        matches!(self.state, StateName::Assigned | StateName::Running)
+        matches!(self.state, StateName::Assigned | StateName::Running | StateName::Paused)
     }
 
     fn take(&mut self, step: Step) {
-        use StateName::{Assigned, Cancelled, Completed, Failed, Ready, Running, Skipped, Waiting};
+        use StateName::{Assigned, Cancelled, Completed, Failed, Paused, Ready, Running, Skipped, Waiting};
         let leased = self.leased();
         match step {
             Step::Attach => {
@@ -80,14 +82,17 @@ impl Model {
                 self.attached = false;
             }
             Step::Dispatch if self.state == Ready && self.attached => self.state = Assigned,
-            Step::Accept | Step::Checkpoint if leased => self.state = Running,
+            Step::Accept | Step::Checkpoint if leased && self.state != Paused => self.state = Running,
+            Step::Pause if leased => self.state = Paused,
+            // Its agent has nothing else: there is a slot.
+            Step::Resume if leased => self.state = Running,
             Step::Complete if leased => self.state = if self.cancelling { Cancelled } else { Completed },
             Step::Fail if leased => self.fail(),
             Step::FailForGood if leased => self.state = if self.cancelling { Cancelled } else { Failed },
             Step::HandBack if leased => self.hand_back(),
             Step::Cancel => match self.state {
                 Waiting | Ready | Assigned => self.state = Cancelled,
-                Running => self.cancelling = true,
+                Running | Paused => self.cancelling = true,
                 _ => {}
             },
             Step::Hold if matches!(self.state, Waiting | Ready) => {
@@ -107,7 +112,7 @@ impl Model {
                     self.wait_or_go();
                 }
                 Assigned => self.hand_back(),
-                Running if self.cancelling => self.state = Cancelled,
+                Running | Paused if self.cancelling => self.state = Cancelled,
                 _ => {}
             },
             _ => {}
@@ -134,8 +139,8 @@ impl Model {
                 self.lost += 1;
                 if self.lost == POISON_LIMIT { self.state = StateName::Failed } else { self.hand_back() }
             }
-            StateName::Running if self.cancelling => self.state = StateName::Cancelled,
-            StateName::Running => {
+            StateName::Running | StateName::Paused if self.cancelling => self.state = StateName::Cancelled,
+            StateName::Running | StateName::Paused => {
                 (self.used, self.lost) = (self.used + 1, self.lost + 1);
                 let given_up = self.used == MAX_ATTEMPTS || self.lost >= MAX_ATTEMPTS.min(POISON_LIMIT);
                 self.state = if given_up { StateName::Failed } else { StateName::Ready };
@@ -174,6 +179,8 @@ fn run(w: &mut World, id: TaskId, step: Step) {
     let report = match step {
         Step::Accept => Some(Report::Accepted),
         Step::Checkpoint => Some(Report::Checkpoint(Arc::new(Payload::text("here")))),
+        Step::Pause => Some(Report::Pause),
+        Step::Resume => Some(Report::Resume),
         Step::Complete => Some(completed("done")),
         Step::Fail => Some(failed("Flaky")),
         Step::FailForGood => Some(failed_with(Failure { retryable: false, ..failure("Broken") })),

@@ -4,8 +4,8 @@ use crate::support::make::*;
 use crate::support::{World, envelope, with_request};
 use callboard_core::command::{DirectReport, Fence, Report, Reporter, TaskUpdate};
 use callboard_core::model::{
-    Agent, AgentId, Failure, KeyConflict, LeaseToken, NewTask, OnFailure, Payload, Priority, Progress, Span, StateName,
-    Task, TaskId, TaskState,
+    Agent, AgentId, ChildKey, Failure, KeyConflict, LeaseToken, NewChild, NewTask, OnFailure, OnParentEnd, Payload,
+    Priority, Progress, Span, StateName, Task, TaskId, TaskState,
 };
 use callboard_core::{Command, Envelope, Reply};
 use proptest::prelude::*;
@@ -20,6 +20,7 @@ const TYPES: [&str; 3] = ["a", "b", "c"];
 pub enum Op {
     Create(Wish),
     CreateOnce { id: u8, digest: u8 },
+    Child { parent: usize, name: u8, detached: bool, lie: u8, wish: Wish },
     Attach { who: usize, slots: u32, keeps: bool, instance: bool, known_epoch: bool },
     Break { who: usize },
     End { who: usize, stale: bool },
@@ -74,6 +75,8 @@ fn operation() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => wish().prop_map(Op::Create),
         1 => (0..2u8, 0..2u8).prop_map(|(id, digest)| Op::CreateOnce { id, digest }),
+        6 => (task.clone(), 0..3u8, any::<bool>(), 0..12u8, wish())
+            .prop_map(|(parent, name, detached, lie, wish)| Op::Child { parent, name, detached, lie, wish }),
         5 => (who.clone(), 0..4u32, any::<bool>(), any::<bool>(), any::<bool>())
             .prop_map(|(who, slots, keeps, instance, known_epoch)| Op::Attach { who, slots, keeps, instance, known_epoch }),
         1 => who.clone().prop_map(|who| Op::Break { who }),
@@ -84,7 +87,7 @@ fn operation() -> impl Strategy<Value = Op> {
         1 => who.clone().prop_map(|who| Op::Remove { who }),
         1 => (who, 0..60i64).prop_map(|(who, seconds)| Op::Forget { who, seconds }),
         3 => (claimer, 0..4usize, 1..90i64).prop_map(|(who, max, seconds)| Op::Claim { who, max, seconds }),
-        14 => (task.clone(), 0..8u8, 0..12u8).prop_map(|(task, what, lie)| Op::Report { task, what, lie }),
+        18 => (task.clone(), 0..13u8, 0..12u8).prop_map(|(task, what, lie)| Op::Report { task, what, lie }),
         2 => Just(Op::RepeatReport),
         1 => task.clone().prop_map(|task| Op::Heartbeat { task }),
         2 => (task.clone(), any::<bool>()).prop_map(|(task, completes)| Op::Direct { task, completes }),
@@ -187,6 +190,9 @@ impl Crowd {
                 let command = Command::CreateTasks { tasks: vec![task("a")] };
                 Some(with_request(command, &id.to_string(), *digest))
             }
+            Op::Child { parent, name, detached, lie, wish } => {
+                plain(child(w, *parent, (*name, *detached), *lie, wish)?)
+            }
             Op::Report { task, what, lie } => plain(report(w, *task, *what, *lie)?),
             Op::Heartbeat { task } => {
                 let fence = lease(w, *task)?.0;
@@ -196,6 +202,7 @@ impl Crowd {
                     progress: None,
                     checkpoint: None,
                     steps: vec![step("beat", 0, "heart")],
+                    output: Some(output(0, &["heart", "beat"])),
                 })
             }
             Op::Direct { task, completes } => {
@@ -234,7 +241,10 @@ impl Crowd {
             let healer = w.agent("healer").id;
             let leased: Vec<TaskId> = w.tables.leased_to(healer).map(|task| task.id).collect();
             for id in leased {
-                w.report(id, completed("healed")).expect("the holder's report is taken");
+                // The end of a parent takes its children with it.
+                if w.has(id).is_some() {
+                    w.report(id, completed("healed")).expect("the holder's report is taken");
+                }
             }
             w.pass(Span::seconds(8));
         }
@@ -338,6 +348,24 @@ fn new_task(w: &World, wish: &Wish) -> NewTask {
     })
 }
 
+fn child(w: &World, parent: usize, (name, detached): (u8, bool), lie: u8, wish: &Wish) -> Option<Command> {
+    let fence = lie_of(lease(w, parent)?.0, lie);
+    let key = ChildKey { name: "child".into(), occurrence: u32::from(name) };
+    let on_parent_end = if detached { OnParentEnd::Detach } else { OnParentEnd::Cancel };
+    let child = Box::new(NewChild { key, task: new_task(w, wish), on_parent_end });
+    Some(Command::CreateChild { fence, child })
+}
+
+/// What somebody says who has not the lease.
+fn lie_of(fence: Fence, lie: u8) -> Fence {
+    match lie {
+        0 => Fence { attempt: fence.attempt - 1, ..fence },
+        1 => Fence { attempt: fence.attempt + 1, ..fence },
+        2 => Fence { token: LeaseToken(fence.token.0 ^ 1), ..fence },
+        _ => fence,
+    }
+}
+
 fn priority(level: u8) -> Priority {
     [Priority::Low, Priority::Normal, Priority::High, Priority::Urgent, Priority::Critical][level as usize]
 }
@@ -371,6 +399,9 @@ fn report(w: &World, n: usize, what: u8, lie: u8) -> Option<Command> {
         4 => Report::Checkpoint(Arc::new(Payload::text("here"))),
         5 => Report::Step(step("step", n as u32 % 3, if n.is_multiple_of(5) { "other" } else { "result" })),
         6 => completed("done"),
+        7 => Report::Output(output(n as u64 % 3 * 5, &["token", "s"])),
+        8..=10 => Report::Pause,
+        11 => Report::Resume,
         _ => failed_with(Failure { retryable: !n.is_multiple_of(3), ..failure("Broken") }),
     };
     let session = match reporter {
@@ -378,9 +409,7 @@ fn report(w: &World, n: usize, what: u8, lie: u8) -> Option<Command> {
         Reporter::Token => None,
     };
     let (fence, reporter) = match (lie, session) {
-        (0, _) => (Fence { attempt: fence.attempt - 1, ..fence }, reporter),
-        (1, _) => (Fence { attempt: fence.attempt + 1, ..fence }, reporter),
-        (2, _) => (Fence { token: LeaseToken(fence.token.0 ^ 1), ..fence }, reporter),
+        (0..=2, _) => (lie_of(fence, lie), reporter),
         (3, Some((agent, epoch))) => (fence, Reporter::Session { agent, epoch: epoch - 1 }),
         (4, Some((_, epoch))) => (fence, Reporter::Session { agent: AgentId(uuid::Uuid::from_u128(3)), epoch }),
         _ => (fence, reporter),

@@ -147,7 +147,14 @@ fn a_cancelled_claim_hears_of_it_by_its_heartbeat() {
     in_every_mode(|mut w| {
         let id = w.create(task("work"));
         let fence = w.claim("claimer", 1, Span::seconds(60))[0];
-        let beat = Command::Heartbeat { fence, lease: None, progress: None, checkpoint: None, steps: Vec::new() };
+        let beat = Command::Heartbeat {
+            fence,
+            lease: None,
+            progress: None,
+            checkpoint: None,
+            steps: Vec::new(),
+            output: None,
+        };
         w.run(beat.clone()).unwrap();
         w.cancel(id);
         let reply = w.run(beat).unwrap().reply;

@@ -7,7 +7,8 @@ use callboard_core::{Command, Reason, Reply};
 use std::sync::Arc;
 
 fn beat(w: &mut World, fence: Fence, lease: Option<Span>) -> Timestamp {
-    let command = Command::Heartbeat { fence, lease, progress: None, checkpoint: None, steps: Vec::new() };
+    let command =
+        Command::Heartbeat { fence, lease, progress: None, checkpoint: None, steps: Vec::new(), output: None };
     match w.run(command).unwrap().reply {
         Reply::Extended { until, .. } => until,
         other => panic!("an extension: {other:?}"),
@@ -109,6 +110,7 @@ fn a_heartbeat_takes_progress_and_a_checkpoint() {
             progress: Some(progress.clone()),
             checkpoint: Some(checkpoint),
             steps: Vec::new(),
+            output: None,
         };
         w.run(command).unwrap();
         assert_eq!((w.task(id).progress.clone(), w.task(id).has_checkpoint), (progress, true));

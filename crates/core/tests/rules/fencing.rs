@@ -48,8 +48,14 @@ fn a_report_that_is_not_the_holders_is_refused_and_changes_nothing() {
                 assert_eq!(w.refused(Command::Report { fence, reporter, report }), reason);
             }
         }
-        let beat =
-            |fence| Command::Heartbeat { fence, lease: None, progress: None, checkpoint: None, steps: Vec::new() };
+        let beat = |fence| Command::Heartbeat {
+            fence,
+            lease: None,
+            progress: None,
+            checkpoint: None,
+            steps: Vec::new(),
+            output: None,
+        };
         assert_eq!(w.refused(beat(old)), Reason::StaleAttempt);
         assert_eq!(w.refused(beat(wrong_token)), Reason::WrongLeaseToken);
         assert_eq!(w.refused(beat(current)), Reason::AgentState, "a stream keeps its own lease");

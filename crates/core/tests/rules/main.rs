@@ -5,6 +5,7 @@
 mod adopting;
 mod batches;
 mod cancelling;
+mod children;
 mod claims;
 mod dependencies;
 mod dispatching;
@@ -14,6 +15,8 @@ mod lanes;
 mod lifecycle;
 mod messages;
 mod namespaces;
+mod output;
+mod pausing;
 mod principals;
 mod releasing;
 mod requests;

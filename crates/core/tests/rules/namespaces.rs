@@ -39,7 +39,14 @@ fn what_is_of_another_namespace_is_not_found() {
             Command::UpdateTask { task: id, update: TaskUpdate::default() },
             Command::Report { fence, reporter, report: Report::Accepted },
             Command::Report { fence, reporter: Reporter::Token, report: completed("mine") },
-            Command::Heartbeat { fence, lease: None, progress: None, checkpoint: None, steps: Vec::new() },
+            Command::Heartbeat {
+                fence,
+                lease: None,
+                progress: None,
+                checkpoint: None,
+                steps: Vec::new(),
+                output: None,
+            },
             Command::DirectReport { task: id, agent: "thief".into(), report: direct },
         ];
         for command in commands {

@@ -18,7 +18,14 @@ fn claim(agent: &str) -> Command {
 }
 
 fn beat(fence: Fence) -> Command {
-    Command::Heartbeat { fence, lease: None, progress: Some(Progress::default()), checkpoint: None, steps: Vec::new() }
+    Command::Heartbeat {
+        fence,
+        lease: None,
+        progress: Some(Progress::default()),
+        checkpoint: None,
+        steps: Vec::new(),
+        output: None,
+    }
 }
 
 fn unary(fence: Fence, report: Report) -> Command {

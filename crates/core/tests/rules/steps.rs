@@ -177,7 +177,8 @@ fn a_heartbeat_records_all_of_its_steps_or_none() {
     in_every_mode(|mut w| {
         let id = w.create(task("work"));
         let fence = w.claim("claimer", 1, Span::seconds(60))[0];
-        let beat = |steps| Command::Heartbeat { fence, lease: None, progress: None, checkpoint: None, steps };
+        let beat =
+            |steps| Command::Heartbeat { fence, lease: None, progress: None, checkpoint: None, steps, output: None };
         w.run(beat(vec![step("fetch", 0, "page"), step("fetch", 1, "next")])).unwrap();
         assert_eq!(told(&w, id), [("fetch".into(), 1, 1), ("fetch".into(), 2, 1)]);
         w.run(beat(vec![step("fetch", 0, "page"), step("write", 0, "done")])).unwrap();
@@ -203,7 +204,7 @@ fn a_step_is_heard() {
     });
 }
 
-/// As the version before steps has it in rows.
+/// As a version before steps and children has it in rows.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Before {
@@ -211,11 +212,13 @@ enum Before {
 }
 
 #[test]
-fn a_version_without_steps_reads_the_event_of_one_as_a_checkpoint() {
-    for step in [None, Some(step("fetch", 2, "").key)] {
-        let written = serde_json::to_string(&EventKind::Checkpointed { step }).unwrap();
+fn a_version_without_steps_and_children_reads_their_events_as_checkpoints() {
+    let child = TaskId(uuid::Uuid::from_u128(7));
+    for (step, child) in [(None, None), (Some(step("fetch", 2, "").key), None), (None, Some(child))] {
+        let written = serde_json::to_string(&EventKind::Checkpointed { step, child }).unwrap();
         assert_eq!(serde_json::from_str::<Before>(&written).unwrap(), Before::Checkpointed, "{written}");
     }
     let before = serde_json::to_string(&Before::Checkpointed).unwrap();
-    assert_eq!(serde_json::from_str::<EventKind>(&before).unwrap(), EventKind::Checkpointed { step: None });
+    let read = serde_json::from_str::<EventKind>(&before).unwrap();
+    assert_eq!(read, EventKind::Checkpointed { step: None, child: None });
 }

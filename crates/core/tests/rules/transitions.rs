@@ -2,22 +2,25 @@
 
 use crate::support::make::second;
 use callboard_core::model::task::{Cancelling, ClaimLease};
-use callboard_core::model::{AgentId, Lease, LeaseToken, Span, TaskState, Waiting};
+use callboard_core::model::{AgentId, Lease, LeaseToken, Pause, Span, TaskState, Timestamp, Waiting};
 use callboard_core::rules::transition::{Move, next};
 use uuid::Uuid;
 
 /// A row for each state, a column for each move; `-` is refused.
 const TABLE: &str = "
-                Wait    Ready Assign   Accept  Hear    Renew    Extend   Stop     Complete  Fail   Cancel    Skip    Reopen
-WAITING         WAITING READY -        -       -       -        -        -        -         FAILED CANCELLED SKIPPED -
-READY           WAITING -     ASSIGNED -       -       -        -        -        -         FAILED CANCELLED -       -
-ASSIGNED        WAITING READY -        RUNNING -       ASSIGNED ASSIGNED -        -         FAILED CANCELLED -       -
-RUNNING         WAITING READY -        -       RUNNING RUNNING  RUNNING  STOPPING COMPLETED FAILED CANCELLED -       -
-STOPPING        -       -     -        -       STOPPING STOPPING STOPPING -       -         -      CANCELLED -       -
-COMPLETED       -       -     -        -       -       -        -        -        -         -      -         -       -
-FAILED          -       -     -        -       -       -        -        -        -         -      -         -       WAITING
-CANCELLED       -       -     -        -       -       -        -        -        -         -      -         -       WAITING
-SKIPPED         -       -     -        -       -       -        -        -        -         -      -         -       WAITING
+                Wait    Ready Assign   Accept  Hear    Renew    Extend   Stop     Pause  Await  Resume  Complete  Fail   Cancel    Skip    Reopen
+WAITING         WAITING READY -        -       -       -        -        -        -      -      -       -         FAILED CANCELLED SKIPPED -
+READY           WAITING -     ASSIGNED -       -       -        -        -        -      -      -       -         FAILED CANCELLED -       -
+ASSIGNED        WAITING READY -        RUNNING -       ASSIGNED ASSIGNED -        -      -      -       -         FAILED CANCELLED -       -
+RUNNING         WAITING READY -        -       RUNNING RUNNING  RUNNING  STOPPING PAUSED -      -       COMPLETED FAILED CANCELLED -       -
+STOPPING        -       -     -        -       STOPPING STOPPING STOPPING -       PAUSED-STOPPING - -   -         -      CANCELLED -       -
+PAUSED          WAITING READY -        -       PAUSED  PAUSED   -        PAUSED-STOPPING PAUSED PAUSED-AWAITING RUNNING COMPLETED FAILED CANCELLED - -
+PAUSED-AWAITING WAITING READY -        -       PAUSED-AWAITING PAUSED-AWAITING - PAUSED-STOPPING PAUSED PAUSED-AWAITING RUNNING COMPLETED FAILED CANCELLED - -
+PAUSED-STOPPING -       -     -        -       PAUSED-STOPPING PAUSED-STOPPING - -  PAUSED-STOPPING PAUSED-STOPPING STOPPING - - CANCELLED - -
+COMPLETED       -       -     -        -       -       -        -        -        -      -      -       -         -      -         -       -
+FAILED          -       -     -        -       -       -        -        -        -      -      -       -         -      -         -       WAITING
+CANCELLED       -       -     -        -       -       -        -        -        -      -      -       -         -      -         -       WAITING
+SKIPPED         -       -     -        -       -       -        -        -        -      -      -       -         -      -         -       WAITING
 ";
 
 fn lease() -> Lease {
@@ -28,6 +31,10 @@ fn cancelling() -> Cancelling {
     Cancelling { since: second(3), reason: "not wanted".into() }
 }
 
+fn pause(resuming: Option<Timestamp>) -> Pause {
+    Pause { since: second(4), resuming }
+}
+
 fn states() -> Vec<TaskState> {
     let at = second(4);
     vec![
@@ -36,6 +43,9 @@ fn states() -> Vec<TaskState> {
         TaskState::Assigned { lease: lease(), ready_since: second(0) },
         TaskState::Running { lease: lease(), heard_at: second(2), cancelling: None },
         TaskState::Running { lease: lease(), heard_at: second(2), cancelling: Some(cancelling()) },
+        TaskState::Paused { lease: lease(), cancelling: None, pause: pause(None) },
+        TaskState::Paused { lease: lease(), cancelling: None, pause: pause(Some(second(6))) },
+        TaskState::Paused { lease: lease(), cancelling: Some(cancelling()), pause: pause(None) },
         TaskState::Completed { at },
         TaskState::Failed { at },
         TaskState::Cancelled { at },
@@ -54,6 +64,9 @@ fn moves() -> Vec<(&'static str, Move)> {
         ("Renew", Move::Renew { epoch: 2 }),
         ("Extend", Move::Extend(ClaimLease { until: at, span: Span::seconds(1) })),
         ("Stop", Move::RequestCancel(cancelling())),
+        ("Pause", Move::Pause(at)),
+        ("Await", Move::AwaitSlot(at)),
+        ("Resume", Move::Resume(at)),
         ("Complete", Move::Complete(at)),
         ("Fail", Move::Fail(at)),
         ("Cancel", Move::Cancel(at)),
@@ -66,6 +79,8 @@ fn moves() -> Vec<(&'static str, Move)> {
 fn name(state: &TaskState) -> &'static str {
     match state {
         TaskState::Running { cancelling: Some(_), .. } => "STOPPING",
+        TaskState::Paused { cancelling: Some(_), .. } => "PAUSED-STOPPING",
+        TaskState::Paused { pause: Pause { resuming: Some(_), .. }, .. } => "PAUSED-AWAITING",
         other => other.name().as_str(),
     }
 }
@@ -102,7 +117,17 @@ fn a_lease_stays_the_same_but_for_what_is_renewed() {
 }
 
 #[test]
+fn the_time_of_a_pause_is_none_of_the_attempts() {
+    let resumed = next(&states()[6], Move::Resume(second(9))).unwrap();
+    // Paused from second 4 to second 9.
+    assert_eq!(resumed.lease(), Some(&Lease { assigned_at: second(6), ..lease() }));
+    assert!(matches!(resumed, TaskState::Running { heard_at, .. } if heard_at == second(9)));
+    let asked_twice = next(&states()[6], Move::AwaitSlot(second(9))).unwrap();
+    assert_eq!(asked_twice.pause(), Some(pause(Some(second(6)))), "its place in the queue stays");
+}
+
+#[test]
 fn a_refusal_says_what_was_tried() {
-    let refused = next(&states()[5], Move::Fail(second(9))).unwrap_err();
+    let refused = next(&states()[8], Move::Fail(second(9))).unwrap_err();
     assert_eq!((refused.from.as_str(), refused.attempted), ("COMPLETED", "failed"));
 }

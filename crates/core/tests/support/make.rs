@@ -3,8 +3,9 @@
 use super::{START, World};
 use callboard_core::command::{Attached, Fence, MessageReceipt, Report};
 use callboard_core::model::{
-    Address, AgentId, AgentProfile, Failure, KeyConflict, MessageId, NewMessage, NewStep, NewTask, OnFailure, Payload,
-    Requirements, RetryPolicy, Span, StepKey, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
+    Address, AgentId, AgentProfile, ChildKey, Failure, KeyConflict, MessageId, NewChild, NewMessage, NewStep, NewTask,
+    OnFailure, OnParentEnd, OutputBatch, Payload, Requirements, RetryPolicy, Span, StepKey, TaskHandler, TaskId,
+    TaskSpec, Timeouts, Timestamp,
 };
 use callboard_core::rejection::Rejection;
 use callboard_core::{Command, Reply};
@@ -31,6 +32,7 @@ pub fn task(task_type: &str) -> NewTask {
             tags: Default::default(),
             metadata: Default::default(),
             headers: Default::default(),
+            parent: None,
         },
         input: Arc::new(Payload::text("input")),
         on_key_conflict: KeyConflict::UseExisting,
@@ -112,6 +114,16 @@ pub fn failure(kind: &str) -> Failure {
 /// A hand-back.
 pub fn rejected() -> Report {
     Report::Rejected { reason: "drain".into() }
+}
+
+/// Output that begins at an offset of its attempt.
+pub fn output(offset: u64, chunks: &[&str]) -> OutputBatch {
+    OutputBatch { offset, chunks: chunks.iter().map(|text| Arc::new(Payload::text(text))).collect() }
+}
+
+/// A child that is cancelled with its parent's run.
+pub fn new_child(name: &str, occurrence: u32, task: NewTask) -> NewChild {
+    NewChild { key: ChildKey { name: name.into(), occurrence }, task, on_parent_end: OnParentEnd::Cancel }
 }
 
 /// A step that is done.

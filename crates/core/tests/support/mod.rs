@@ -11,8 +11,8 @@ use callboard_core::command::{LaneLeft, Report, Reporter, RequestToken, TaskRece
 use callboard_core::dispatch::Board;
 use callboard_core::entropy::Seeded;
 use callboard_core::model::{
-    Agent, AgentId, Event, EventKind, LaneKey, Namespace, NamespaceId, NamespaceSettings, NewTask, Span, StateName,
-    Task, TaskId, Timestamp,
+    Agent, AgentId, Event, EventKind, LaneKey, Namespace, NamespaceId, NamespaceSettings, NewTask, PauseTurn, Span,
+    StateName, Task, TaskId, Timestamp,
 };
 use callboard_core::rejection::{Reason, Rejection};
 use callboard_core::working_set::{LaneRef, WorkingSet};
@@ -447,9 +447,12 @@ pub fn kind_name(kind: &EventKind) -> &'static str {
         EventKind::Created => "created",
         EventKind::Ready => "ready",
         EventKind::Assigned { .. } => "assigned",
-        EventKind::Started { .. } => "started",
-        EventKind::Checkpointed { step: None } => "checkpointed",
-        EventKind::Checkpointed { step: Some(_) } => "step_recorded",
+        EventKind::Started { pause: None, .. } => "started",
+        EventKind::Started { pause: Some(PauseTurn::Began), .. } => "paused",
+        EventKind::Started { pause: Some(PauseTurn::Ended), .. } => "resumed",
+        EventKind::Checkpointed { step: Some(_), .. } => "step_recorded",
+        EventKind::Checkpointed { child: Some(_), .. } => "child_created",
+        EventKind::Checkpointed { .. } => "checkpointed",
         EventKind::HandedBack { .. } => "handed_back",
         EventKind::AttemptFailed { .. } => "attempt_failed",
         EventKind::AttemptTimedOut { .. } => "attempt_timed_out",

@@ -1,8 +1,8 @@
 //! Rows in memory: answers a wish, applies a change, checks versions. Nothing clever, so that it is obviously right.
 
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, RequestKey, RequestRecord, StateName,
-    StepTotals, Task, TaskId, TaskStep,
+    Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, OnParentEnd, OutputChunk,
+    OutputTotals, RequestKey, RequestRecord, StateName, StepTotals, Task, TaskChild, TaskId, TaskStep,
 };
 use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, Rows, RunRef, Want};
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub struct Tables {
     pub mailboxes: BTreeMap<AgentId, Mailbox>,
     pub messages: BTreeMap<(AgentId, i64), Arc<Message>>,
     pub steps: BTreeMap<RunRef, Vec<TaskStep>>,
+    pub output: BTreeMap<RunRef, Vec<OutputChunk>>,
+    pub children: BTreeMap<RunRef, Vec<TaskChild>>,
 }
 
 impl Tables {
@@ -38,7 +40,8 @@ impl Tables {
             let key = (agent.namespace, agent.name.clone());
             if want.agents.contains(&key) || want.agents_by_id.contains(&(agent.namespace, agent.id)) {
                 rows.agents.push(agent.clone());
-                rows.leases.extend(self.leased_to(agent.id).map(|task| (agent.id, task.id)));
+                let slots = self.leased_to(agent.id).filter_map(|task| Some((task.id, task.state.slot()?)));
+                rows.leases.extend(slots.map(|(task, (holder, slot))| (holder, task, slot)));
             }
         }
         for task in self.live() {
@@ -86,6 +89,23 @@ impl Tables {
             rows.steps.extend(recorded.map(|step| ((*run, key.clone()), step.digest)));
             let bytes = steps.iter().map(|step| step.result.len() as u64).sum();
             rows.step_totals.push((*run, StepTotals { count: steps.len() as u32, bytes }));
+        }
+        for run in &want.output {
+            let last = self.output.get(run).and_then(|chunks| chunks.last());
+            rows.output.extend(last.map(|last| (*run, OutputTotals::with(last))));
+        }
+        for (run, key) in &want.children {
+            let Some(children) = self.children.get(run) else { continue };
+            let found = children.iter().find(|child| child.key == *key);
+            rows.children.extend(found.map(|child| ((*run, key.clone()), child.child)));
+            rows.child_counts.push((*run, children.len() as u32));
+        }
+        for run in &want.run_children {
+            let children = self.children.get(run).into_iter().flatten();
+            for child in children.filter(|child| child.on_parent_end == OnParentEnd::Cancel) {
+                rows.run_children.push((*run, child.child));
+                rows.tasks.extend(self.task(run.0, child.child).filter(Task::is_live));
+            }
         }
         rows
     }
@@ -168,6 +188,25 @@ impl Tables {
             let before = steps.last().map_or(0, |last| last.bytes_so_far);
             assert_eq!(step.bytes_so_far, before + step.result.len() as u64);
             steps.push(step);
+        }
+        for chunk in changes.output {
+            let chunks = self.output.entry((chunk.namespace, chunk.task, chunk.run)).or_default();
+            let before = chunks.last().map(OutputTotals::with).unwrap_or_default();
+            assert_eq!(chunk.offset, before.bytes, "nothing is missing, and nothing is there twice");
+            assert_eq!(chunk.ordinal, before.chunks + 1);
+            assert!(chunk.attempt >= before.attempt, "attempts follow each other");
+            assert_eq!(chunk.attempt_bytes, before.of_attempt(chunk.attempt) + chunk.data.len() as u64);
+            chunks.push(chunk);
+        }
+        for child in changes.children {
+            let parent = self.tasks.get(&child.parent).expect("a child has a parent");
+            let knows = parent.has_children || parent.run > child.run;
+            assert!(knows && parent.has_dependents, "a parent knows that its end is to be told");
+            assert!(self.tasks.contains_key(&child.child), "a child is created with its row");
+            let children = self.children.entry((child.namespace, child.parent, child.run)).or_default();
+            assert_eq!(child.ordinal as usize, children.len() + 1, "ordinals have no gaps");
+            assert!(children.iter().all(|other| other.key != child.key), "a key has one child");
+            children.push(child);
         }
     }
 

@@ -84,6 +84,7 @@ fn create(description: &str, request_id: Option<&str>) -> Envelope {
         tags: Default::default(),
         metadata: Default::default(),
         headers: Default::default(),
+        parent: None,
     };
     let task = NewTask {
         spec,
@@ -210,6 +211,7 @@ fn agent(name: &str) -> AttachRequest {
         takes_drain: true,
         takes_cancellation: true,
         takes_message_receipts: false,
+        takes_children: true,
         message_window: None,
     }
 }

@@ -2,12 +2,14 @@
 
 use async_trait::async_trait;
 use callboard_core::Settings;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+};
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
-    AgentFilter, AgentPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
-    Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage,
+    NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -147,6 +149,9 @@ impl Store for FaultyStore {
         }
         self.inner.task(task).await
     }
+    async fn task_row(&self, task: TaskRef) -> Result<Option<Task>> {
+        self.inner.task_row(task).await
+    }
     async fn tasks(
         &self,
         namespace: NamespaceId,
@@ -162,6 +167,9 @@ impl Store for FaultyStore {
         }
         self.inner.hydrate(tasks).await
     }
+    async fn states(&self, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>> {
+        self.inner.states(tasks).await
+    }
     async fn dependencies(&self, task: TaskRef) -> Result<Vec<Edge>> {
         self.inner.dependencies(task).await
     }
@@ -176,6 +184,12 @@ impl Store for FaultyStore {
     }
     async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
         self.inner.steps(run, after, limit, max_bytes).await
+    }
+    async fn output(&self, run: RunRef, offset: u64, limit: usize, max_bytes: usize) -> Result<OutputPage> {
+        self.inner.output(run, offset, limit, max_bytes).await
+    }
+    async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage> {
+        self.inner.children(run, after, limit).await
     }
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
         self.inner.task_events(task, after, limit).await

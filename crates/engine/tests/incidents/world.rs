@@ -83,6 +83,7 @@ impl World {
             takes_drain: true,
             takes_cancellation: true,
             takes_message_receipts: false,
+            takes_children: true,
             message_window: None,
         };
         let (stream, pushes) = self.engine.attach(request).await.unwrap();
@@ -179,6 +180,7 @@ fn task() -> NewTask {
             tags: Default::default(),
             metadata: Default::default(),
             headers: Default::default(),
+            parent: None,
         },
         input: Arc::new(Payload::text("")),
         on_key_conflict: KeyConflict::UseExisting,

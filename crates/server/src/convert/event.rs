@@ -1,7 +1,7 @@
 //! Events.
 
 use super::{payload, task, time};
-use callboard_core::model::{Event, EventKind, Failure, StepKey, Timestamp};
+use callboard_core::model::{Event, EventKind, Failure, PauseTurn, StepKey, TaskId, Timestamp};
 use callboard_proto::v1;
 use callboard_proto::v1::EventType as Type;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ struct Told<'a> {
     failure: Option<&'a Failure>,
     scheduled_at: Option<Timestamp>,
     step: Option<&'a StepKey>,
+    child: Option<TaskId>,
 }
 
 /// Writes an event.
@@ -34,7 +35,7 @@ pub(crate) fn to_event(event: &Event) -> v1::Event {
         scheduled_at: told.scheduled_at.map(time::to_timestamp),
         step: told.step.map(|step| step.name.to_string()).unwrap_or_default(),
         step_occurrence: told.step.map_or(0, |step| task::number(step.occurrence)),
-        child: String::new(),
+        child: told.child.map(|child| child.to_string()).unwrap_or_default(),
     }
 }
 
@@ -45,9 +46,16 @@ fn tell(kind: &EventKind) -> (Type, Told<'_>) {
         EventKind::Created => (Type::Created, Told::default()),
         EventKind::Ready => (Type::Ready, Told::default()),
         EventKind::Assigned { agent } => (Type::Assigned, by(agent)),
-        EventKind::Started { agent } => (Type::Started, by(agent)),
-        EventKind::Checkpointed { step: None } => (Type::Checkpointed, Told::default()),
-        EventKind::Checkpointed { step } => (Type::StepRecorded, Told { step: step.as_ref(), ..Told::default() }),
+        EventKind::Started { agent, pause: None } => (Type::Started, by(agent)),
+        EventKind::Started { agent, pause: Some(PauseTurn::Began) } => (Type::Paused, by(agent)),
+        EventKind::Started { agent, pause: Some(PauseTurn::Ended) } => (Type::Resumed, by(agent)),
+        EventKind::Checkpointed { step: Some(step), .. } => {
+            (Type::StepRecorded, Told { step: Some(step), ..Told::default() })
+        }
+        EventKind::Checkpointed { child: Some(child), .. } => {
+            (Type::ChildCreated, Told { child: Some(*child), ..Told::default() })
+        }
+        EventKind::Checkpointed { .. } => (Type::Checkpointed, Told::default()),
         EventKind::HandedBack { agent, reason } => (Type::HandedBack, Told { reason: reason.clone(), ..by(agent) }),
         EventKind::AttemptFailed { agent, failure } => {
             (Type::AttemptFailed, Told { failure: Some(failure), ..by(agent) })

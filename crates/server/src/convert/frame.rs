@@ -1,6 +1,6 @@
 //! Frames of an agent's stream.
 
-use super::{cut, payload, step, task, task_id, time};
+use super::{cut, output, payload, step, task, task_id, time};
 use callboard_core::command::{Fence, Report, StopReason};
 use callboard_core::limits::MAX_REASON;
 use callboard_core::model::{LeaseToken, Progress, TaskId};
@@ -54,7 +54,9 @@ pub(crate) fn report(message: v1::Report) -> Result<Option<(Fence, Report)>, Rej
             Report::Checkpoint(payload::payload("report.checkpoint.data", checkpoint.data, &mut faults))
         }
         Kind::Step(record) => Report::Step(step::new_step("report.step", record, &mut faults)),
-        Kind::Pause(_) | Kind::Resume(_) | Kind::Output(_) => return faults.finish().map(|()| None),
+        Kind::Output(given) => Report::Output(output::batch("report.output", given, &mut faults)),
+        Kind::Pause(_) => Report::Pause,
+        Kind::Resume(_) => Report::Resume,
         Kind::Completed(completion) => {
             let result = payload::payload("report.completed.result", completion.result, &mut faults);
             Report::Completed { digest: payload::digest(&result), result }

@@ -1,10 +1,13 @@
 //! Between messages and the model. Reading collects every fault; writing can't fail.
 
 pub(crate) mod agent;
+pub(crate) mod child;
+pub(crate) mod ends;
 pub(crate) mod event;
 pub(crate) mod frame;
 pub(crate) mod message;
 pub(crate) mod namespace;
+pub(crate) mod output;
 pub(crate) mod payload;
 pub(crate) mod step;
 pub(crate) mod task;

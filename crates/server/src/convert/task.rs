@@ -1,10 +1,10 @@
 //! Tasks.
 
-use super::{namespace, payload, some, task_id, time};
+use super::{child, namespace, payload, some, task_id, time};
 use callboard_core::command::TaskReceipt;
 use callboard_core::model::{
-    Edge, KeyConflict, NamespaceSettings, NewTask, NotBefore, OnFailure, Payload, Priority, Requirements, StateName,
-    Task, TaskSpec, TaskState, Timeouts, Timestamp, WaitReason,
+    Edge, KeyConflict, NamespaceSettings, NewTask, NotBefore, OnFailure, Pause, Payload, Priority, Requirements,
+    StateName, Task, TaskSpec, TaskState, Timeouts, Timestamp, WaitReason,
 };
 use callboard_core::validate::{Faults, Within};
 use callboard_proto::v1;
@@ -52,6 +52,7 @@ pub(crate) fn new_task(
             tags: message.tags.into_iter().collect(),
             metadata: message.metadata,
             headers: message.headers,
+            parent: None,
         },
     };
     faults.new_task(at, &new, now);
@@ -134,12 +135,11 @@ pub(crate) fn state(field: impl Display + Copy, value: i32, faults: &mut Faults)
         Ok(S::Ready) => Some(StateName::Ready),
         Ok(S::Assigned) => Some(StateName::Assigned),
         Ok(S::Running) => Some(StateName::Running),
+        Ok(S::Paused) => Some(StateName::Paused),
         Ok(S::Completed) => Some(StateName::Completed),
         Ok(S::Failed) => Some(StateName::Failed),
         Ok(S::Cancelled) => Some(StateName::Cancelled),
         Ok(S::Skipped) => Some(StateName::Skipped),
-        // Nothing is paused yet, and no filter is meant by "unspecified".
-        Ok(S::Paused) => None,
         Ok(S::Unspecified) | Err(_) => {
             faults.add(field, format!("{value} is not a task state; use WAITING (1) to SKIPPED (9)"));
             None
@@ -154,6 +154,7 @@ pub(crate) fn to_state(state: StateName) -> v1::TaskState {
         StateName::Ready => v1::TaskState::Ready,
         StateName::Assigned => v1::TaskState::Assigned,
         StateName::Running => v1::TaskState::Running,
+        StateName::Paused => v1::TaskState::Paused,
         StateName::Completed => v1::TaskState::Completed,
         StateName::Failed => v1::TaskState::Failed,
         StateName::Cancelled => v1::TaskState::Cancelled,
@@ -167,6 +168,14 @@ fn to_wait_reason(reason: WaitReason) -> v1::WaitReason {
         WaitReason::Hold => v1::WaitReason::Hold,
         WaitReason::StartTime => v1::WaitReason::StartTime,
         WaitReason::RetryDelay => v1::WaitReason::RetryDelay,
+    }
+}
+
+fn to_pause_reason(state: &TaskState) -> v1::PauseReason {
+    match state.pause() {
+        None => v1::PauseReason::Unspecified,
+        Some(Pause { resuming: None, .. }) => v1::PauseReason::Children,
+        Some(Pause { resuming: Some(_), .. }) => v1::PauseReason::Slot,
     }
 }
 
@@ -255,7 +264,7 @@ pub(crate) fn to_task(task: &Task, namespace: &str) -> v1::Task {
         phase: task.progress.phase.clone(),
         progress: task.progress.fraction,
         progress_message: task.progress.message.clone(),
-        cancel_requested: matches!(task.state, TaskState::Running { cancelling: Some(_), .. }),
+        cancel_requested: task.state.cancelling().is_some(),
         result: None,
         failure: None,
         created_at: Some(time::to_timestamp(task.created_at)),
@@ -265,8 +274,8 @@ pub(crate) fn to_task(task: &Task, namespace: &str) -> v1::Task {
         next_at: next_at.map(time::to_timestamp),
         created_by: task.created_by.to_string(),
         version: task.version,
-        parent: None,
-        paused_for: v1::PauseReason::Unspecified.into(),
+        parent: task.parent().map(child::to_parent_link),
+        paused_for: to_pause_reason(&task.state).into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Answer, Host, attach, check, open, receipts, refuse, unexpected};
 use crate::convert::agent::{self, Manner};
-use crate::convert::{frame, payload, step, task, task_id, time};
+use crate::convert::{frame, output, payload, step, task, task_id, time};
 use crate::{caller, digest, page, status};
 use callboard_core::command::{Command, DirectReport, Fence, Reply, Report, Reporter, RequestToken};
 use callboard_core::limits::MAX_CLAIM;
@@ -155,8 +155,9 @@ impl AgentService for Agents {
         let progress = request.progress.map(|said| frame::progress("progress", said, &mut faults));
         let checkpoint = request.checkpoint.map(|saved| payload::payload("checkpoint", Some(saved), &mut faults));
         let steps = step::new_steps(request.steps, &mut faults);
+        let output = request.output.map(|given| output::batch("output", given, &mut faults));
         check(faults)?;
-        let command = Command::Heartbeat { fence, lease, progress, checkpoint, steps };
+        let command = Command::Heartbeat { fence, lease, progress, checkpoint, steps, output };
         match self.0.command(principal, &request.namespace, None, command).await? {
             Reply::Extended { until, cancel_requested } => Ok(Response::new(v1::HeartbeatTaskResponse {
                 lease_expires_at: Some(time::to_timestamp(until)),
@@ -284,7 +285,8 @@ impl AgentService for Agents {
         Ok(Response::new(v1::RemoveAgentResponse {}))
     }
 
-    async fn create_child(&self, _: Request<v1::CreateChildRequest>) -> Answer<v1::CreateChildResponse> {
-        Err(tonic::Status::unimplemented("not yet"))
+    async fn create_child(&self, request: Request<v1::CreateChildRequest>) -> Answer<v1::CreateChildResponse> {
+        let (principal, request) = open(request)?;
+        super::children::create(&self.0, principal, request).await.map(Response::new)
     }
 }

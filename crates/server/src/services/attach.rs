@@ -6,7 +6,7 @@
 use super::{Host, check};
 use crate::convert::agent::{self, Manner};
 use crate::convert::frame::{self, frame as to_frame};
-use crate::convert::{message as mail, time};
+use crate::convert::{ends, message as mail, time};
 use crate::identity::Caller;
 use crate::{caller, status};
 use callboard_core::limits::{
@@ -36,8 +36,9 @@ const CANCELLATION: &str = "cancellation";
 const DRAIN: &str = "drain";
 const MESSAGES: &str = "messages";
 const MESSAGE_RECEIPTS: &str = "message_receipts";
+const CHILDREN: &str = "children";
 /// What this server takes.
-const FEATURES: [&str; 6] = ["progress", "checkpoint", "slots", "drain", "messages", "steps"];
+const FEATURES: [&str; 8] = ["progress", "checkpoint", "slots", "drain", "messages", "steps", "output", CHILDREN];
 /// How many receipts for unreadable reports may wait; an agent that sends more nonsense is not read until it reads.
 const LOCAL: usize = 16;
 /// Features that a hello may list.
@@ -122,6 +123,7 @@ fn read_hello(hello: v1::Hello, principal: Arc<str>) -> Result<AttachRequest, St
         takes_drain: lists(DRAIN),
         takes_cancellation: lists(CANCELLATION),
         takes_message_receipts: lists(MESSAGE_RECEIPTS),
+        takes_children: lists(CHILDREN),
         message_window: lists(MESSAGES).then_some(window),
         instance: hello.instance_id,
     })
@@ -217,8 +219,8 @@ async fn take(
         Some(Said::Drain(_)) => stream.drain().await.map_err(status::of_engine),
         Some(Said::Messages(batch)) => take_messages(stream, batch, local).await,
         Some(Said::Acknowledgements(batch)) => take_acknowledgements(stream, &batch).await,
+        Some(Said::Awaits(batch)) => take_awaits(stream, &batch),
         // A heartbeat, or a kind of a newer agent: a sign of life is all that it says to us.
-        Some(Said::Awaits(_)) => Ok(()),
         Some(Said::Heartbeat(_)) | None => Ok(()),
     }
 }
@@ -288,6 +290,13 @@ async fn take_acknowledgements(stream: &AgentStream, batch: &v1::MessageAcknowle
     stream.acknowledge(messages).await.map_err(status::of_engine)
 }
 
+fn take_awaits(stream: &mut AgentStream, batch: &v1::TaskAwaitBatch) -> Result<(), Status> {
+    let mut faults = Faults::default();
+    let tasks = ends::awaited("awaits.task_ids", &batch.task_ids, &mut faults);
+    check(faults)?;
+    stream.await_ends(tasks).map_err(status::of_engine)
+}
+
 /// Whose stream it is, as messages name it.
 struct Addressee {
     namespace: Arc<str>,
@@ -349,6 +358,8 @@ fn frames_of(push: Push, to: &Addressee) -> Vec<v1::AttachResponse> {
     match push {
         Push::Assign(assignments) => frame::assignment_frames(&assignments),
         Push::Receipts(receipts) => vec![frame::receipts(&receipts)],
+        Push::Resume(resumptions) => vec![ends::resumptions(&resumptions)],
+        Push::TaskEnds(told) => ends::end_frames(&told.ends),
         Push::Messages(messages) => mail::delivery_frames(&messages, &to.namespace, &to.name),
         Push::MessageReceipts(receipts) => vec![mail::receipts(receipts)],
         Push::Stop(stops) => vec![frame::stops(&stops)],

@@ -3,8 +3,10 @@
 mod admin;
 mod agents;
 mod attach;
+mod children;
 mod messages;
 mod namespaces;
+mod output;
 mod tasks;
 mod watch;
 

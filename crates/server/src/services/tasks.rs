@@ -123,7 +123,7 @@ fn ended_task(ended: &Ended, namespace: &str) -> v1::Task {
 }
 
 /// Why a single task was refused. The rules know only batches; the caller has one field, `task`.
-fn of_single(mut error: Error) -> Status {
+pub(super) fn of_single(mut error: Error) -> Status {
     if let Error::Rejected(rejection) = &mut error {
         let fields = rejection.fields.iter_mut().map(|violation| &mut violation.field);
         for path in fields.chain([&mut rejection.message]) {
@@ -238,7 +238,7 @@ impl TaskService for Tasks {
         let query = page::Query::of("ListTasks", &request);
         let mut before: Option<TaskId> = query.place("page_token", &token)?;
         let (name, namespace) = self.namespace(&request.namespace).await?;
-        let Some(filter) = task_filter(request)? else { return Ok(Response::new(Default::default())) };
+        let filter = task_filter(request)?;
         let mut tasks: Vec<v1::Task> = Vec::new();
         let mut room = page::Room::new();
         // A read ends after so many rows, fitting or not; a few of them make a page.
@@ -428,25 +428,26 @@ impl TaskService for Tasks {
         super::watch::watch(&self.0, request).await.map(Response::new)
     }
 
-    async fn list_children(&self, _: Request<v1::ListChildrenRequest>) -> Answer<v1::ListChildrenResponse> {
-        Err(Status::unimplemented("not yet"))
+    async fn list_children(&self, request: Request<v1::ListChildrenRequest>) -> Answer<v1::ListChildrenResponse> {
+        let (_, request) = open(request)?;
+        super::children::list(&self.0, request).await.map(Response::new)
     }
 
-    async fn list_output(&self, _: Request<v1::ListOutputRequest>) -> Answer<v1::ListOutputResponse> {
-        Err(Status::unimplemented("not yet"))
+    async fn list_output(&self, request: Request<v1::ListOutputRequest>) -> Answer<v1::ListOutputResponse> {
+        let (_, request) = open(request)?;
+        super::output::list(&self.0, request).await
     }
 
     type WatchOutputStream = Pin<Box<dyn Stream<Item = Result<v1::WatchOutputResponse, Status>> + Send>>;
 
-    async fn watch_output(&self, _: Request<v1::WatchOutputRequest>) -> Answer<Self::WatchOutputStream> {
-        Err(Status::unimplemented("not yet"))
+    async fn watch_output(&self, request: Request<v1::WatchOutputRequest>) -> Answer<Self::WatchOutputStream> {
+        let (_, request) = open(request)?;
+        super::output::watch(&self.0, request).await.map(Response::new)
     }
 }
 
-/// Reads a filter; `None` when it asks only for states that no task is in yet.
-fn task_filter(request: v1::ListTasksRequest) -> Result<Option<TaskFilter>, Status> {
+fn task_filter(request: v1::ListTasksRequest) -> Result<TaskFilter, Status> {
     let mut faults = Faults::default();
-    let any = request.states.is_empty();
     let states: Vec<StateName> =
         request.states.iter().filter_map(|state| task::state("states", *state, &mut faults)).collect();
     if request.tags.len() > 8 {
@@ -468,7 +469,7 @@ fn task_filter(request: v1::ListTasksRequest) -> Result<Option<TaskFilter>, Stat
         id_suffix: crate::convert::some(suffix),
     };
     check(faults)?;
-    Ok(Some(filter).filter(|filter| any || !filter.states.is_empty()))
+    Ok(filter)
 }
 
 fn task_update(request: &v1::UpdateTaskRequest, faults: &mut Faults) -> TaskUpdate {

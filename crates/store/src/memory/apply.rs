@@ -42,6 +42,8 @@ impl Tables {
             self.apply_request(record, settings)?;
         }
         self.steps.apply(changes)?;
+        self.output.apply(changes)?;
+        self.children.apply(changes)?;
         self.mail.apply(changes)
     }
 
@@ -135,6 +137,8 @@ impl Tables {
         }
         self.mail.restore(&committed.mail, changes);
         self.steps.restore(&committed.steps, changes);
+        self.output.restore(&committed.output, changes);
+        self.children.restore(&committed.children, changes);
         self.truncate_events(committed.last_event);
     }
 

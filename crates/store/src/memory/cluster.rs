@@ -4,7 +4,7 @@ use super::MemoryStore;
 use crate::cluster::{Cluster, Hint, News, Registration, SessionNow};
 use crate::{Cursor, Error, Result};
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, NamespaceId, Task, TaskState, Timestamp};
+use callboard_core::model::{Agent, AgentId, NamespaceId, Task, Timestamp};
 use callboard_core::working_set::TaskRef;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -98,9 +98,7 @@ impl Cluster for MemoryStore {
     async fn stopping(&self, limit: usize) -> Result<Vec<Task>> {
         let tables = self.read();
         let leased = tables.leased.iter().filter_map(|(namespace, _, task)| tables.tasks.get(&(*namespace, *task)));
-        let stops = leased
-            .map(|row| &row.task)
-            .filter(|task| matches!(task.state, TaskState::Running { cancelling: Some(_), .. }));
+        let stops = leased.map(|row| &row.task).filter(|task| task.state.cancelling().is_some());
         Ok(stops.take(limit).cloned().collect())
     }
 

@@ -44,7 +44,7 @@ impl Tables {
         forgotten
     }
 
-    /// It has ended for good, long enough ago, and no live task depends on it.
+    /// It has ended for good, long enough ago, no live task depends on it, and its parent lives no more.
     fn may_go(&self, task: TaskRef, before: Timestamp) -> bool {
         let Some(row) = self.tasks.get(&task) else { return false };
         let latest = self.events_by_task.get(&task).and_then(|places| places.last());
@@ -53,6 +53,7 @@ impl Tables {
         !row.task.is_live()
             && row.wake_at.is_none()
             && latest <= before
+            && !self.children.parents_of(task).any(|parent| self.live.contains(&parent))
             && !self.edges_from(task).any(|(namespace, _, target)| wanted(&(namespace, target)))
     }
 
@@ -61,6 +62,8 @@ impl Tables {
         let _ = self.set_task(task, None);
         self.saved.remove(&task);
         self.steps.forget(task);
+        self.output.forget(task);
+        self.children.forget(task);
         let edges: Vec<_> = self.edges_from(task).collect();
         let incoming = self.edges_to(task).map(|edge| (edge.namespace, edge.source, edge.target));
         let edges: Vec<_> = incoming.chain(edges).collect();

@@ -21,6 +21,7 @@ impl Tables {
         }
         rows.requests = want.requests.iter().filter_map(|key| self.requests.get(key).cloned()).collect();
         self.load_edges(want, &mut rows, &mut tasks);
+        self.load_run_children(want, &mut rows, &mut tasks);
         for namespace in &want.lanes {
             rows.lanes.extend(self.lanes.values().filter(|lane| lane.namespace == *namespace).cloned());
         }
@@ -34,6 +35,8 @@ impl Tables {
         rows.tasks = tasks.iter().filter_map(|key| self.tasks.get(key)).map(|row| row.task.clone()).collect();
         self.mail.load(want, &mut rows);
         self.steps.load(want, &mut rows);
+        self.output.load(want, &mut rows);
+        self.children.load(want, &mut rows);
         rows
     }
 
@@ -64,7 +67,9 @@ impl Tables {
         let keys: BTreeSet<_> = named.chain(want.agents_by_id.iter().copied()).collect();
         for key in keys {
             if let Some(agent) = self.agents.get(&key) {
-                rows.leases.extend(self.leased_to(key).map(|(_, task)| (agent.id, task)));
+                let leased = self.leased_to(key).filter_map(|task| self.tasks.get(&task));
+                let slots = leased.filter_map(|row| Some((row.task.id, row.task.state.slot()?)));
+                rows.leases.extend(slots.map(|(task, (holder, slot))| (holder, task, slot)));
                 rows.agents.push(agent.clone());
             }
         }

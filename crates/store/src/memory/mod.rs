@@ -4,22 +4,26 @@
 //! committed copy, which reads see; giving up copies the touched rows back.
 
 mod apply;
+mod children;
 mod cluster;
 mod forget;
 mod load;
 mod mail;
+mod output;
 mod reads;
 mod steps;
 mod tables;
 
 use crate::cluster::Cluster;
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail,
-    Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage,
+    NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::Settings;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+};
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tables::Tables;
@@ -77,6 +81,10 @@ impl Store for MemoryStore {
         Ok(self.read().view(task))
     }
 
+    async fn task_row(&self, task: TaskRef) -> Result<Option<Task>> {
+        Ok(self.read().tasks.get(&task).map(|row| row.task.clone()))
+    }
+
     async fn tasks(
         &self,
         namespace: NamespaceId,
@@ -96,6 +104,10 @@ impl Store for MemoryStore {
         Ok(self.read().edges_to(task).cloned().collect())
     }
 
+    async fn states(&self, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>> {
+        Ok(self.read().states(tasks))
+    }
+
     async fn dependency_results(
         &self,
         task: TaskRef,
@@ -108,6 +120,14 @@ impl Store for MemoryStore {
 
     async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
         Ok(self.read().steps.page(run, after, limit, max_bytes))
+    }
+
+    async fn output(&self, run: RunRef, offset: u64, limit: usize, max_bytes: usize) -> Result<OutputPage> {
+        Ok(self.read().output.page(run, offset, limit, max_bytes))
+    }
+
+    async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage> {
+        Ok(self.read().child_page(run, after, limit))
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {

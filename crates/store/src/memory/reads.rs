@@ -5,7 +5,9 @@ use crate::{
     AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, LaneDepth, Sample, SavedPayload, TaskFilter,
     TaskPage, TaskView,
 };
-use callboard_core::model::{Agent, AgentId, Event, Lane, Namespace, NamespaceId, Payload, Task, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Event, Lane, Namespace, NamespaceId, Payload, StateName, Task, TaskId, Timestamp,
+};
 use callboard_core::working_set::{LaneRef, TaskRef};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -26,6 +28,11 @@ impl Tables {
         let input = self.tasks.get(&key)?.input.clone();
         let checkpoint = self.saved.get(&key).and_then(|saved| saved.checkpoint.clone());
         Some(Hydrated { task: key.1, input, checkpoint })
+    }
+
+    pub fn states(&self, tasks: &[TaskRef]) -> Vec<(TaskRef, StateName)> {
+        let found = tasks.iter().filter_map(|task| self.tasks.get(task).map(|row| (*task, row.task.state.name())));
+        found.collect()
     }
 
     pub fn list_tasks(

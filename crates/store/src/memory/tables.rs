@@ -47,6 +47,8 @@ pub(super) struct Tables {
     pub due: BTreeSet<(Timestamp, TaskId, NamespaceId)>,
     pub mail: super::mail::Mail,
     pub steps: super::steps::Steps,
+    pub output: super::output::Output,
+    pub children: super::children::Children,
 }
 
 pub(super) fn conflict(what: &str, id: impl std::fmt::Display) -> Error {

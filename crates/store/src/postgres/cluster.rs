@@ -10,7 +10,7 @@ use crate::columns::Columns;
 use crate::rows::{self, task_columns};
 use crate::{Cursor, Error, Result};
 use async_trait::async_trait;
-use callboard_core::model::{AgentId, NamespaceId, Task, TaskState, Timestamp};
+use callboard_core::model::{AgentId, NamespaceId, Task, Timestamp};
 use callboard_core::working_set::TaskRef;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow};
 use std::sync::PoisonError;
@@ -124,7 +124,7 @@ impl Cluster for PostgresStore {
     async fn stopping(&self, limit: usize) -> Result<Vec<Task>> {
         let found = self.shared.read(Sql::Fixed(STOPPING), || Values::default().one(rows_at_most(limit))).await?;
         let tasks: Vec<Task> = found.iter().map(rows::task).collect::<Result<_>>()?;
-        let stops = |task: &Task| matches!(task.state, TaskState::Running { cancelling: Some(_), .. });
+        let stops = |task: &Task| task.state.cancelling().is_some();
         Ok(tasks.into_iter().filter(stops).collect())
     }
 

@@ -23,13 +23,16 @@ const SEARCH: usize = 2_000;
 const STEP: i64 = 500;
 /// How many durable steps one transaction removes of a task that has more: each may be large.
 const DURABLE: i64 = 100;
+/// How many chunks of its output.
+const CHUNKS: i64 = 1_000;
 
 const ENDED: &str = concat!(
     "SELECT token, position, namespace, task, state, at FROM events WHERE (token, position) > ($2, $3) AND token < ",
     horizon!(),
     " ORDER BY token, position LIMIT $4"
 );
-/// Tasks that have ended for good.
+/// Tasks that have ended for good, and whose parents live no more, as far as the newest of them tell: a live parent may ask for its
+/// children again.
 macro_rules! eligible {
     ($columns:literal, $more:literal) => {
         concat!(
@@ -37,20 +40,22 @@ macro_rules! eligible {
             $columns,
             " FROM tasks AS t JOIN unnest($1::bigint[], $2::uuid[]) AS v (namespace, id) ON t.namespace = v.namespace AND t.id = v.id \
              WHERE NOT t.live AND t.wake_at IS NULL AND coalesce((SELECT e.at FROM events AS e \
-             WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= $3",
+             WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= $3 \
+             AND NOT EXISTS (SELECT 1 FROM (SELECT c.task FROM children AS c WHERE c.namespace = t.namespace AND c.child = t.id \
+             ORDER BY c.task DESC LIMIT 500) AS few JOIN tasks AS p ON p.namespace = t.namespace AND p.id = few.task WHERE p.live)",
             $more,
             " ORDER BY t.namespace, t.id"
         )
     };
 }
 /// Locked, by what they are kept: outgoing edges, and what makes them large: how many events they have about, and whether more
-/// than [`DURABLE`] steps. Who needs one of them now has it
-/// locked, and it is left for the next time.
+/// than [`DURABLE`] steps or [`CHUNKS`] of output. Who needs one of them now has it locked, and it is left for the next time.
 const ELIGIBLE: &str = concat!(
     eligible!(
         ", EXISTS (SELECT 1 FROM edges AS e WHERE e.namespace = t.namespace AND e.source = t.id), \
          (SELECT max(e.sequence) - min(e.sequence) FROM events AS e WHERE e.namespace = t.namespace AND e.task = t.id), \
-         EXISTS (SELECT 1 FROM steps AS w WHERE w.namespace = t.namespace AND w.task = t.id LIMIT 1 OFFSET 100)",
+         EXISTS (SELECT 1 FROM steps AS w WHERE w.namespace = t.namespace AND w.task = t.id LIMIT 1 OFFSET 100) \
+         OR EXISTS (SELECT 1 FROM output AS o WHERE o.namespace = t.namespace AND o.task = t.id LIMIT 1 OFFSET 1000)",
         ""
     ),
     " FOR UPDATE OF t SKIP LOCKED"
@@ -148,15 +153,15 @@ async fn forget(transaction: &mut PgTransaction, tasks: &[TaskRef], before: Time
     for row in &eligible {
         let task = (row.namespace_id(0)?, row.task_id(1)?);
         let (has_edges, events) = (row.flag(2)?, row.number_or_null(3)?.unwrap_or(0));
-        let many_steps = row.flag(4)?;
+        let is_large = row.flag(4)?;
         let step = match (has_edges, events > STEP) {
             (true, _) => release(transaction, task).await?,
             (false, true) => trim(transaction, task, &mut through).await?,
-            (false, false) if many_steps => trim_steps(transaction, task).await?,
+            (false, false) if is_large => trim_beside(transaction, task).await?,
             (false, false) => Step::Done,
         };
         match step {
-            Step::Done if events <= STEP && !many_steps => whole.push(task),
+            Step::Done if events <= STEP && !is_large => whole.push(task),
             Step::Kept => {}
             Step::Done | Step::More => forgotten.left.push(task),
         }
@@ -212,9 +217,10 @@ async fn trim(transaction: &mut PgTransaction, (namespace, task): TaskRef, throu
     Ok(Step::More)
 }
 
-/// Removes the first durable steps of a task that has many.
-async fn trim_steps(transaction: &mut PgTransaction, task: TaskRef) -> Result<Step> {
+/// Removes the first durable steps and chunks of output of a task that has many.
+async fn trim_beside(transaction: &mut PgTransaction, task: TaskRef) -> Result<Step> {
     super::steps::trim(transaction, task, DURABLE).await?;
+    super::output::trim(transaction, task, CHUNKS).await?;
     Ok(Step::More)
 }
 
@@ -225,7 +231,7 @@ fn add(through: &mut Through, row: &impl Columns) -> Result<()> {
     Ok(())
 }
 
-/// Removes tasks with all that is kept of them; their steps go with their rows.
+/// Removes tasks with all that is kept of them; their steps and output go with their rows.
 async fn remove(transaction: &mut PgTransaction, tasks: &[TaskRef], through: &mut Through) -> Result<()> {
     if tasks.is_empty() {
         return Ok(());

@@ -2,22 +2,22 @@
 
 use super::convert::{Values, get};
 use super::store::{Shared, Sql, rows_at_most};
-use crate::codec::state_code;
+use crate::codec::{are_unsuccessful, column_list};
 use crate::columns::Columns;
 use crate::rows::{self, TASK_COLUMNS, task_columns};
 use crate::{Result, TaskFilter, TaskPage};
-use callboard_core::model::{NamespaceId, StateName, TaskId};
+use callboard_core::model::{NamespaceId, TaskId};
 use uuid::Uuid;
 
 /// Where the candidates come from, newest first: what stands behind `FROM`, and the column that orders them. `$1` is the namespace,
 /// `$2` the key or tag. Partial indexes have the conditions.
 fn source(filter: &TaskFilter) -> (&'static str, &'static str) {
-    let all = |of: fn(&StateName) -> bool| !filter.states.is_empty() && filter.states.iter().all(of);
+    let are_live = !filter.states.is_empty() && filter.states.iter().all(|state| !state.is_final());
     match (&filter.key, filter.tags.first()) {
         (Some(_), _) => ("tasks AS t WHERE t.namespace = $1 AND t.key = $2 AND t.key IS NOT NULL", "t.id"),
         (None, Some(_)) => ("task_tags AS g WHERE g.namespace = $1 AND g.tag = $2", "g.task"),
-        (None, None) if all(|state| !state.is_final()) => ("tasks AS t WHERE t.namespace = $1 AND t.live", "t.id"),
-        (None, None) if all(|state| state_code(*state) > 4) => {
+        (None, None) if are_live => ("tasks AS t WHERE t.namespace = $1 AND t.live", "t.id"),
+        (None, None) if are_unsuccessful(&filter.states) => {
             ("tasks AS t WHERE t.namespace = $1 AND t.state > 4", "t.id")
         }
         (None, None) => ("tasks AS t WHERE t.namespace = $1", "t.id"),
@@ -36,8 +36,7 @@ fn sql(filter: &TaskFilter) -> String {
         conditions.push_str(text);
     };
     if !filter.states.is_empty() {
-        let codes: Vec<String> = filter.states.iter().map(|state| state_code(*state).to_string()).collect();
-        add(&format!("t.state IN ({})", codes.join(",")));
+        add(&format!("t.state IN ({})", column_list(&filter.states)));
     }
     if filter.task_type.is_some() {
         add("s.task_type = $5");

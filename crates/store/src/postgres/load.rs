@@ -3,6 +3,7 @@
 use super::convert::Values;
 use super::store::rows_at_most;
 use super::transaction::{PgTransaction, Table};
+use crate::codec::slot_of;
 use crate::columns::Columns;
 use crate::rows::{self, TASK_COLUMNS, agent_columns, edge_columns, namespace_columns, task_columns};
 use crate::{Error, Result};
@@ -37,7 +38,7 @@ const AGENTS: &str = concat!(
     " FROM agents AS a WHERE a.namespace = ANY($1) AND a.id = ANY($2) ORDER BY a.namespace, a.id FOR UPDATE"
 );
 const LEASED: &str =
-    "SELECT namespace, agent, id FROM tasks WHERE namespace = ANY($1) AND agent = ANY($2) AND agent IS NOT NULL";
+    "SELECT namespace, agent, id, state FROM tasks WHERE namespace = ANY($1) AND agent = ANY($2) AND agent IS NOT NULL";
 const KEYS: &str =
     "SELECT namespace, key, id FROM tasks WHERE namespace = ANY($1) AND key = ANY($2) AND live AND key IS NOT NULL";
 const REQUESTS: &str = "SELECT r.namespace, r.principal, r.method, r.request_id, r.digest, r.reply, r.expires_at, r.format \
@@ -75,6 +76,7 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> 
     drop_free_keys(&mut rows, &found);
     let mut second = BTreeSet::new();
     load_edges(transaction, want, &mut rows, &mut second).await?;
+    super::children::load_of_runs(transaction, want, &mut rows, &mut second).await?;
     load_ready(transaction, want, &mut rows, &mut second).await?;
     second.retain(|task| !first.contains(task));
     found.append(&mut load_tasks(transaction, &second).await?);
@@ -83,6 +85,8 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> 
     load_lanes(transaction, want, &mut rows).await?;
     super::mail::load(transaction, want, &mut rows).await?;
     super::steps::load(transaction, want, &mut rows).await?;
+    super::output::load(transaction, want, &mut rows).await?;
+    super::children::load(transaction, want, &mut rows).await?;
     Ok(rows)
 }
 
@@ -172,7 +176,7 @@ async fn load_agents(transaction: &mut PgTransaction, want: &Want, rows: &mut Ro
     for row in &transaction.fetch(LEASED, values()).await? {
         let holder = (row.namespace_id(0)?, row.agent_id(1)?);
         if found.contains(&holder) {
-            rows.leases.push((holder.1, row.task_id(2)?));
+            rows.leases.push((holder.1, row.task_id(2)?, slot_of(row.number(3)?)));
         }
     }
     Ok(())

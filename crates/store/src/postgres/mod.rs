@@ -6,6 +6,7 @@
 //! its future is dropped. The order of commits is that of transaction ids, of which readers see what nobody can come before any more
 //! ([`events`]). Replicas tell each other of theirs by NOTIFY ([`cluster`]).
 
+mod children;
 mod cluster;
 mod connections;
 mod convert;
@@ -16,6 +17,7 @@ mod list;
 mod load;
 mod mail;
 mod open;
+mod output;
 mod reads;
 mod sample;
 mod save;

@@ -2,10 +2,13 @@
 
 use super::convert::Values;
 use super::store::{Shared, Sql, rows_at_most};
+use crate::codec::column_state;
 use crate::columns::Columns;
 use crate::rows::{self, AGENT_COLUMNS, TASK_COLUMNS, agent_columns, edge_columns, namespace_columns, task_columns};
 use crate::{AgentFilter, AgentPage, Due, Error, Hydrated, Result, TaskView};
-use callboard_core::model::{Agent, AgentId, Edge, LaneId, Namespace, NamespaceId, Payload, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Edge, LaneId, Namespace, NamespaceId, Payload, StateName, Task, TaskId, Timestamp,
+};
 use callboard_core::working_set::{LaneRef, TaskRef};
 use sqlx::postgres::PgRow;
 use std::collections::HashMap;
@@ -23,6 +26,11 @@ const VIEW: &str = concat!(
      LEFT JOIN payloads AS c ON c.namespace = t.namespace AND c.task = t.id AND c.kind = 1 \
      LEFT JOIN payloads AS f ON f.namespace = t.namespace AND f.task = t.id AND f.kind = 2 \
      WHERE t.namespace = $1 AND t.id = $2"
+);
+const ROW: &str = concat!(
+    "SELECT ",
+    task_columns!(),
+    " FROM tasks AS t JOIN task_specs AS s ON s.namespace = t.namespace AND s.task = t.id WHERE t.namespace = $1 AND t.id = $2"
 );
 /// How dependencies ended, without input and checkpoint, and the ordinal. The sizes are added up first: PostgreSQL knows them
 /// without reading the content.
@@ -46,6 +54,8 @@ const HYDRATE: &str = "SELECT s.namespace, s.task, s.input_type, s.input_metadat
      c.content_type, c.metadata, c.content, c.is_text FROM unnest($1::bigint[], $2::uuid[]) AS v (namespace, task) \
      JOIN task_specs AS s USING (namespace, task) \
      LEFT JOIN payloads AS c ON c.namespace = s.namespace AND c.task = s.task AND c.kind = 1";
+const STATES: &str = "SELECT t.namespace, t.id, t.state FROM tasks AS t \
+     JOIN unnest($1::bigint[], $2::uuid[]) AS v (namespace, id) USING (namespace, id)";
 const DEPENDENCIES: &str = concat!(
     "SELECT ",
     edge_columns!(),
@@ -96,6 +106,12 @@ pub async fn task(shared: &Shared, (namespace, task): TaskRef) -> Result<Option<
     found.first().map(view).transpose()
 }
 
+/// A task's row alone.
+pub async fn task_row(shared: &Shared, (namespace, task): TaskRef) -> Result<Option<Task>> {
+    let found = shared.read(Sql::Fixed(ROW), || Values::default().one(namespace.0).one(task.0)).await?;
+    found.first().map(rows::task).transpose()
+}
+
 /// Inputs and checkpoints, in the order asked for.
 pub async fn hydrate(shared: &Shared, tasks: &[TaskRef]) -> Result<Vec<Hydrated>> {
     if tasks.is_empty() {
@@ -110,6 +126,16 @@ pub async fn hydrate(shared: &Shared, tasks: &[TaskRef]) -> Result<Vec<Hydrated>
         found.insert((row.namespace_id(0)?, task), Hydrated { task, input, checkpoint });
     }
     Ok(tasks.iter().filter_map(|task| found.get(task).cloned()).collect())
+}
+
+/// Which states tasks are in.
+pub async fn states(shared: &Shared, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>> {
+    if tasks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let values = || Values::default().each(tasks, |(namespace, _)| namespace.0).each(tasks, |(_, id)| id.0);
+    let found = shared.read(Sql::Fixed(STATES), values).await?;
+    found.iter().map(|row| Ok(((row.namespace_id(0)?, row.task_id(1)?), column_state(row.number(2)?)?))).collect()
 }
 
 /// All edges to a task, in their order.

@@ -3,14 +3,16 @@
 use super::connections::{Connections, Lent, Purpose, statement_timeout};
 use super::convert::Values;
 use super::transaction::PgTransaction;
-use super::{events, forget, list, mail, reads, sample, steps};
+use super::{children, events, forget, list, mail, output, reads, sample, steps};
 use crate::cluster::Cluster;
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, Result,
-    Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage,
+    NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+};
 use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,6 +110,10 @@ impl Store for PostgresStore {
         reads::task(&self.shared, task).await
     }
 
+    async fn task_row(&self, task: TaskRef) -> Result<Option<Task>> {
+        reads::task_row(&self.shared, task).await
+    }
+
     async fn tasks(
         &self,
         namespace: NamespaceId,
@@ -126,6 +132,10 @@ impl Store for PostgresStore {
         reads::dependencies(&self.shared, task).await
     }
 
+    async fn states(&self, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>> {
+        reads::states(&self.shared, tasks).await
+    }
+
     async fn dependency_results(
         &self,
         task: TaskRef,
@@ -138,6 +148,14 @@ impl Store for PostgresStore {
 
     async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
         steps::page(&self.shared, run, after, limit, max_bytes).await
+    }
+
+    async fn output(&self, run: RunRef, offset: u64, limit: usize, max_bytes: usize) -> Result<OutputPage> {
+        output::page(&self.shared, run, offset, limit, max_bytes).await
+    }
+
+    async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage> {
+        children::page(&self.shared, run, after, limit).await
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {

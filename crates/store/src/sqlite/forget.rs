@@ -22,24 +22,33 @@ const SEARCH: i64 = 2_000;
 const STEP: i64 = 500;
 /// How many durable steps one transaction removes of a task that has more: each may be large.
 const DURABLE: i64 = 100;
+/// How many chunks of its output.
+const CHUNKS: i64 = 1_000;
 
-/// Tasks of the statement that have ended for good.
+/// Tasks of the statement that have ended for good, and whose parents live no more, as far as the newest of them tell: a live parent
+/// may ask for its children again.
 macro_rules! ended {
     ($more:literal) => {
         concat!(
             ") AS v CROSS JOIN tasks AS t ON t.namespace = v.column1 AND t.id = v.column2 \
              WHERE t.live IS NULL AND t.wake_at IS NULL AND ifnull((SELECT e.at FROM events AS e INDEXED BY events_task \
-             WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= v.column3",
+             WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= v.column3 \
+             AND NOT EXISTS (SELECT 1 FROM (SELECT c.task FROM children AS c INDEXED BY children_child \
+             WHERE c.namespace = t.namespace AND c.child = t.id ORDER BY c.task DESC LIMIT 500) AS few CROSS JOIN tasks AS p \
+             ON p.namespace = t.namespace AND p.id = few.task WHERE p.live IS NOT NULL)",
             $more
         )
     };
 }
-/// Tasks that have ended, by what they are kept: outgoing edges (3), and what makes them large: events (4), [`DURABLE`] steps (5).
+/// Tasks that have ended, by what they are kept: outgoing edges (3), and what makes them large: events (4), [`DURABLE`] steps or [`CHUNKS`] of
+/// output (5).
 static ELIGIBLE: Many = Many::values(
     "SELECT t.namespace, t.id, EXISTS (SELECT 1 FROM edges AS e WHERE e.namespace = t.namespace AND e.source = t.id), \
      (SELECT max(e.sequence) - min(e.sequence) FROM events AS e INDEXED BY events_task \
       WHERE e.namespace = t.namespace AND e.task = t.id), \
      EXISTS (SELECT 1 FROM steps AS w INDEXED BY steps_run WHERE w.namespace = t.namespace AND w.task = t.id LIMIT 1 OFFSET 100) \
+      OR EXISTS (SELECT 1 FROM output AS o INDEXED BY output_run WHERE o.namespace = t.namespace AND o.task = t.id \
+      LIMIT 1 OFFSET 1000) \
      FROM (VALUES ",
     "(?,?,?)",
     ended!(""),
@@ -152,15 +161,15 @@ pub async fn forget(connection: &mut SqliteConnection, tasks: &[TaskRef], before
         .await?;
     let mut forgotten = Forgotten::default();
     let mut whole = Vec::with_capacity(eligible.len());
-    for (task, has_edges, events, many_steps) in eligible {
+    for (task, has_edges, events, is_large) in eligible {
         let step = match (has_edges, events > STEP) {
             (true, _) => release(connection, task).await?,
             (false, true) => trim(connection, task).await?,
-            (false, false) if many_steps => trim_steps(connection, task).await?,
+            (false, false) if is_large => trim_beside(connection, task).await?,
             (false, false) => Step::Done,
         };
         match step {
-            Step::Done if events <= STEP && !many_steps => whole.push(task),
+            Step::Done if events <= STEP && !is_large => whole.push(task),
             Step::Kept => {}
             Step::Done | Step::More => forgotten.left.push(task),
         }
@@ -225,13 +234,14 @@ async fn trim(connection: &mut SqliteConnection, task: TaskRef) -> Result<Step> 
     Ok(Step::More)
 }
 
-/// Removes the first durable steps of a task that has many.
-async fn trim_steps(connection: &mut SqliteConnection, task: TaskRef) -> Result<Step> {
+/// Removes the first durable steps and chunks of output of a task that has many.
+async fn trim_beside(connection: &mut SqliteConnection, task: TaskRef) -> Result<Step> {
     super::steps::trim(connection, task, DURABLE).await?;
+    super::output::trim(connection, task, CHUNKS).await?;
     Ok(Step::More)
 }
 
-/// Removes tasks with all that is kept of them; their steps go with their rows.
+/// Removes tasks with all that is kept of them; their steps and output go with their rows.
 async fn remove(connection: &mut SqliteConnection, tasks: &[TaskRef]) -> Result<()> {
     if tasks.is_empty() {
         return Ok(());

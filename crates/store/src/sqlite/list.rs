@@ -3,10 +3,10 @@
 use super::error::sqlite_error;
 use super::load::{load_tasks, rows_at_most};
 use super::many::Binds;
-use crate::codec::state_code;
+use crate::codec::{are_unsuccessful, column_list};
 use crate::columns::Columns;
 use crate::{Result, TaskFilter, TaskPage};
-use callboard_core::model::{NamespaceId, StateName, TaskId};
+use callboard_core::model::{NamespaceId, TaskId};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 /// Rows that one page looks at, fitting or not: some 50 ms of reading.
@@ -28,12 +28,12 @@ enum Source<'a> {
 
 impl<'a> Source<'a> {
     fn of(filter: &'a TaskFilter) -> Self {
-        let all = |of: fn(&StateName) -> bool| !filter.states.is_empty() && filter.states.iter().all(of);
+        let are_live = !filter.states.is_empty() && filter.states.iter().all(|state| !state.is_final());
         match (&filter.key, filter.tags.first()) {
             (Some(key), _) => Self::Key(key),
             (None, Some(tag)) => Self::Tag(tag),
-            (None, None) if all(|state| !state.is_final()) => Self::Live,
-            (None, None) if all(|state| state_code(*state) > 4) => Self::Unsuccessful,
+            (None, None) if are_live => Self::Live,
+            (None, None) if are_unsuccessful(&filter.states) => Self::Unsuccessful,
             (None, None) => Self::All,
         }
     }
@@ -150,8 +150,7 @@ fn range(
 
 fn conditions(filter: &TaskFilter, sql: &mut String, binds: &mut Binds) -> Result<()> {
     if !filter.states.is_empty() {
-        let codes: Vec<String> = filter.states.iter().map(|state| state_code(*state).to_string()).collect();
-        sql.push_str(&format!(" AND t.state IN ({})", codes.join(",")));
+        sql.push_str(&format!(" AND t.state IN ({})", column_list(&filter.states)));
     }
     if let Some(task_type) = &filter.task_type {
         sql.push_str(

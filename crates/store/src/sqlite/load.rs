@@ -4,6 +4,7 @@ use super::convert::get;
 use super::error::sqlite_error;
 use super::many::Many;
 use crate::Result;
+use crate::codec::slot_of;
 use crate::columns::Columns;
 use crate::rows::{self, agent_columns, edge_columns, namespace_columns, task_columns};
 use callboard_core::model::{AgentId, Edge, LaneId, NamespaceId, Task};
@@ -35,7 +36,7 @@ static AGENTS_BY_NAME: Many = Many::values(
     ") AS v CROSS JOIN agents AS a ON a.namespace = v.column1 AND a.name = v.column2",
 );
 static LEASED: Many = Many::values(
-    "SELECT t.agent, t.id FROM (VALUES ",
+    "SELECT t.agent, t.id, t.state FROM (VALUES ",
     "(?,?)",
     ") AS v CROSS JOIN tasks AS t INDEXED BY tasks_leased ON t.namespace = v.column1 AND t.agent = v.column2 AND t.agent IS NOT NULL",
 );
@@ -88,11 +89,14 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want) -> Result<Rows
     load_agents(connection, want, &mut rows).await?;
     load_keys(connection, want, &mut rows, &mut tasks).await?;
     load_edges(connection, want, &mut rows, &mut tasks).await?;
+    super::children::load_of_runs(connection, want, &mut rows, &mut tasks).await?;
     load_lanes(connection, want, &mut rows).await?;
     load_ready(connection, want, &mut rows, &mut tasks).await?;
     super::mail::load(connection, want, &mut rows).await?;
     rows.tasks = load_tasks(connection, tasks).await?;
     super::steps::load(connection, want, &mut rows).await?;
+    super::output::load(connection, want, &mut rows).await?;
+    super::children::load(connection, want, &mut rows).await?;
     Ok(rows)
 }
 
@@ -164,7 +168,7 @@ async fn load_agents(connection: &mut SqliteConnection, want: &Want, rows: &mut 
     let leases = &mut rows.leases;
     LEASED
         .fetch(connection, &found, bind_id, |row| {
-            leases.push((row.agent_id(0)?, row.task_id(1)?));
+            leases.push((row.agent_id(0)?, row.task_id(1)?, slot_of(row.number(2)?)));
             Ok(())
         })
         .await

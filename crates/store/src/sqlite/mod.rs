@@ -5,6 +5,7 @@
 //! by statements of up to 256 rows ([`many`]).
 
 mod checkpoint;
+mod children;
 mod convert;
 mod error;
 mod events;
@@ -25,6 +26,7 @@ mod readers;
 mod readers_tests;
 mod reads;
 
+mod output;
 mod save;
 mod schema;
 mod script;

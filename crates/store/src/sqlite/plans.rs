@@ -1,6 +1,6 @@
 //! No statement reads a whole table: SQLite's plans, as text.
 
-use super::{SqliteOptions, SqliteStore, events, forget, load, mail, reads, save, steps};
+use super::{SqliteOptions, SqliteStore, children, events, forget, load, mail, output, reads, save, steps};
 use crate::Store;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
@@ -27,6 +27,8 @@ async fn no_statement_over_many_rows_reads_a_whole_table() {
         save::statements(),
         mail::statements(),
         steps::statements(),
+        output::statements(),
+        children::statements(),
         forget::statements(),
     ]
     .concat();
@@ -43,7 +45,13 @@ async fn no_statement_over_many_rows_reads_a_whole_table() {
         assert!(!lines.iter().any(|line| reads_too_much(line)), "{sql}\n{lines:#?}");
         assert!(!lines.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{lines:#?}");
     }
-    for sql in mail::QUERIES.into_iter().chain(steps::QUERIES).chain(events::queries()) {
+    for sql in mail::QUERIES
+        .into_iter()
+        .chain(steps::QUERIES)
+        .chain(output::QUERIES)
+        .chain(children::QUERIES)
+        .chain(events::queries())
+    {
         let explain = format!("EXPLAIN QUERY PLAN {sql}");
         let plan = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut connection).await.unwrap();
         let lines: Vec<String> = plan.iter().map(|row| row.get(3)).collect();

@@ -3,10 +3,11 @@
 use super::error::sqlite_error;
 use super::load::{bind_task, rows_at_most};
 use super::many::{Binds, Many};
+use crate::codec::column_state;
 use crate::columns::Columns;
 use crate::rows::{self, AGENT_COLUMNS, TASK_COLUMNS, agent_columns, task_columns};
 use crate::{AgentFilter, AgentPage, Due, Error, Hydrated, Result, TaskView};
-use callboard_core::model::{Agent, AgentId, LaneId, NamespaceId, Payload, TaskId, Timestamp};
+use callboard_core::model::{Agent, AgentId, LaneId, NamespaceId, Payload, StateName, TaskId, Timestamp};
 use callboard_core::working_set::{LaneRef, TaskRef};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, SqliteConnection};
@@ -63,6 +64,12 @@ static HYDRATE: Many = Many::values(
      LEFT JOIN payloads AS c ON c.namespace = s.namespace AND c.task = s.task AND c.kind = 1",
 );
 
+static STATES: Many = Many::values(
+    "SELECT t.namespace, t.id, t.state FROM (VALUES ",
+    "(?,?)",
+    ") AS v CROSS JOIN tasks AS t ON t.namespace = v.column1 AND t.id = v.column2",
+);
+
 fn view(row: &SqliteRow) -> Result<TaskView> {
     let input = rows::payload(row, TASK_COLUMNS)?.unwrap_or_default();
     Ok(TaskView { task: rows::task(row)?, input, saved: rows::saved(row, TASK_COLUMNS + 3)? })
@@ -91,6 +98,18 @@ pub async fn hydrate(connection: &mut SqliteConnection, tasks: &[TaskRef]) -> Re
         })
         .await?;
     Ok(tasks.iter().filter_map(|task| found.get(task).cloned()).collect())
+}
+
+/// Which states tasks are in.
+pub async fn states(connection: &mut SqliteConnection, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>> {
+    let mut found = Vec::with_capacity(tasks.len());
+    STATES
+        .fetch(connection, tasks, bind_task, |row| {
+            found.push(((row.namespace_id(0)?, row.task_id(1)?), column_state(row.number(2)?)?));
+            Ok(())
+        })
+        .await?;
+    Ok(found)
 }
 
 /// How the dependencies of a task ended. Needs a read transaction around it.
@@ -241,5 +260,5 @@ pub async fn purge_requests(connection: &mut SqliteConnection, now: Timestamp, l
 /// Every statement, to look at its plan.
 #[cfg(test)]
 pub fn statements() -> Vec<&'static Many> {
-    vec![&VIEW, &ENDS, &HYDRATE]
+    vec![&VIEW, &ENDS, &HYDRATE, &STATES]
 }

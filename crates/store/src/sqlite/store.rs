@@ -3,13 +3,15 @@
 use super::lock::Lock;
 use super::readers::Readers;
 use super::writer::{Writer, log_of};
-use super::{events, forget, list, load, mail, reads, steps, upkeep};
+use super::{children, events, forget, list, load, mail, output, reads, steps, upkeep};
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage, NewMail, Result,
-    Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage,
+    NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, TaskId, Timestamp};
+use callboard_core::model::{
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+};
 use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,6 +59,10 @@ impl Store for SqliteStore {
         self.readers.read(async |connection| reads::task(connection, task).await).await
     }
 
+    async fn task_row(&self, task: TaskRef) -> Result<Option<Task>> {
+        self.readers.read(async |connection| Ok(load::load_tasks(connection, [task]).await?.pop())).await
+    }
+
     async fn tasks(
         &self,
         namespace: NamespaceId,
@@ -75,6 +81,10 @@ impl Store for SqliteStore {
         self.readers.read(async |connection| load::dependencies(connection, task).await).await
     }
 
+    async fn states(&self, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>> {
+        self.readers.read(async |connection| reads::states(connection, tasks).await).await
+    }
+
     async fn dependency_results(
         &self,
         task: TaskRef,
@@ -89,6 +99,14 @@ impl Store for SqliteStore {
 
     async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
         self.readers.read(async |connection| steps::page(connection, run, after, limit, max_bytes).await).await
+    }
+
+    async fn output(&self, run: RunRef, offset: u64, limit: usize, max_bytes: usize) -> Result<OutputPage> {
+        self.readers.page(async |connection| output::page(connection, run, offset, limit, max_bytes).await).await
+    }
+
+    async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage> {
+        self.readers.read(async |connection| children::page(connection, run, after, limit).await).await
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {

@@ -118,6 +118,9 @@ fn state(step: &TaskStep) -> TaskState {
         1 | 2 => TaskState::Ready { since: at(step.time) },
         3 => TaskState::Assigned { lease: lease(step.agent), ready_since: at(1) },
         4 => running(step.agent),
+        // Paused: half of them with a handler that wants to go on.
+        5 if step.time % 3 == 0 => paused(step.agent, None),
+        5 if step.time % 3 == 1 => paused(step.agent, Some(at(step.time))),
         5 => completed(step.time),
         6 => TaskState::Failed { at: at(step.time) },
         7 => TaskState::Cancelled { at: at(step.time) },

@@ -36,6 +36,9 @@ var (
 		"checkpoint":     func() act { return new(saveCheckpoint) },
 		"progress":       func() act { return new(tellProgress) },
 		"step":           func() act { return new(takeStep) },
+		"child":          func() act { return new(takeChild) },
+		"join":           func() act { return new(joinChildren) },
+		"output":         func() act { return new(giveOutput) },
 	})
 	messageActs = with(anyActs, acts{
 		"see":   func() act { return new(seeMessage) },
@@ -234,15 +237,7 @@ func (s *takeStep) carryOut(ctx context.Context, p *performance) (*ending, error
 	given, err := callboard.Step(ctx, p.task, s.Name, func(ctx context.Context) (any, error) {
 		return p.play(ctx, program(s.Program))
 	})
-	switch {
-	case err != nil && !s.Catch:
-		return nil, err
-	case err != nil:
-		p.seen[s.As] = object{"error": showError(err)}
-	default:
-		p.seen[s.As] = show(given)
-	}
-	return nil, nil
+	return nil, p.note(s.As, show(given), err, s.Catch)
 }
 
 // stepProgram is what the function of a step does.

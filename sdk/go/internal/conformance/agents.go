@@ -29,6 +29,7 @@ type agentOptions struct {
 	Namespace    string            `field:"namespace"`
 	DrainTimeout milliseconds      `field:"drain_timeout_ms,optional"`
 	Token        string            `field:"token,optional"`
+	Interceptors []interceptor     `field:"interceptors,optional"`
 }
 
 func (o *agentOptions) UnmarshalJSON(text []byte) error { return readObject(text, o) }
@@ -37,7 +38,7 @@ func (o *agentOptions) given() *callboard.AgentOptions {
 	return &callboard.AgentOptions{
 		AgentType: o.AgentType, Name: o.Name, Role: o.Role, Skills: o.Skills, Tools: o.Tools, Labels: o.Labels, Slots: o.Slots,
 		BuildID: o.BuildID, Address: o.Address, Namespace: o.Namespace, DrainTimeout: o.DrainTimeout.duration(),
-		Credentials: credentials(o.Token),
+		Credentials: credentials(o.Token), Interceptors: made(o.Interceptors),
 	}
 }
 

@@ -13,11 +13,19 @@ func showReceipt(receipt *callboard.TaskReceipt) object {
 
 func showTask(task *callboard.Task) (object, error) {
 	failure, err := showFailure(task.GetFailure())
+	var parent, pausedFor any
+	if task.GetParent() != nil {
+		parent = task.GetParent().GetTaskId()
+	}
+	if reason := task.GetPausedFor(); reason != callboardv1.PauseReason_PAUSE_REASON_UNSPECIFIED {
+		pausedFor = nameOf(reason)
+	}
 	return object{
 		"task_id": task.GetId(), "type": task.GetSpec().GetType(), "key": task.GetSpec().GetKey(), "state": nameOf(task.GetState()),
 		"priority": nameOf(task.GetSpec().GetPriority()), "run": task.GetRun(), "attempt": task.GetAttempt(),
 		"attempts_used": task.GetAttemptsUsed(), "agent": task.GetAgent(), "tags": list(task.GetSpec().GetTags()), "phase": task.GetPhase(),
 		"progress": task.GetProgress(), "cancel_requested": task.GetCancelRequested(), "failure": failure,
+		"parent": parent, "paused_for": pausedFor,
 	}, err
 }
 

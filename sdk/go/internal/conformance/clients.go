@@ -28,6 +28,8 @@ var operations = map[string]func() operation{
 	"client.result":               func() operation { return new(awaitResult) },
 	"client.history":              func() operation { return new(listEvents) },
 	"client.dependency_results":   func() operation { return new(listDependencies) },
+	"client.children":             func() operation { return new(listChildren) },
+	"client.output":               func() operation { return new(listOutput) },
 	"client.cancel":               func() operation { return new(cancelTask) },
 	"client.hold":                 func() operation { return new(holdTask) },
 	"client.retry":                func() operation { return new(retryTask) },
@@ -48,16 +50,18 @@ var operations = map[string]func() operation{
 }
 
 type openClient struct {
-	Client    string       `field:"client"`
-	Address   string       `field:"address"`
-	Namespace string       `field:"namespace"`
-	Timeout   milliseconds `field:"timeout_ms,optional"`
-	Token     string       `field:"token,optional"`
+	Client       string        `field:"client"`
+	Address      string        `field:"address"`
+	Namespace    string        `field:"namespace"`
+	Timeout      milliseconds  `field:"timeout_ms,optional"`
+	Token        string        `field:"token,optional"`
+	Interceptors []interceptor `field:"interceptors,optional"`
 }
 
 func (o *openClient) begin(d *driver) (work, error) {
 	client, err := callboard.NewClient(&callboard.ClientOptions{
 		Address: o.Address, Namespace: o.Namespace, Timeout: o.Timeout.duration(), Credentials: credentials(o.Token),
+		Interceptors: made(o.Interceptors),
 	})
 	if err != nil {
 		return nil, err

@@ -34,6 +34,9 @@ var instructions = map[string]func() instruction{
 	"watch.start":    func() instruction { return new(startWatch) },
 	"watch.wait":     func() instruction { return new(awaitWatch) },
 	"watch.stop":     func() instruction { return new(stopWatch) },
+	"output.start":   func() instruction { return new(startOutput) },
+	"output.wait":    func() instruction { return new(awaitOutput) },
+	"output.stop":    func() instruction { return new(stopWatch) },
 }
 
 // driver is what instructions have brought about.

@@ -82,6 +82,8 @@ type performance struct {
 	// Of an attempt.
 	task  *callboard.Context
 	input any
+	// kept are children that were started.
+	kept map[string]*callboard.Child
 	// Of a message.
 	message *callboard.Message
 }
@@ -102,10 +104,24 @@ func (p *performance) play(ctx context.Context, acts program) (any, error) {
 	return nil, nil
 }
 
+// note puts what was given among what was seen, or an error that is caught. One that isn't ends the handler.
+func (p *performance) note(as string, given any, err error, catch bool) error {
+	switch {
+	case err == nil:
+		p.seen[as] = given
+	case catch:
+		p.seen[as] = object{"error": showError(err)}
+	default:
+		return err
+	}
+	return nil
+}
+
 func (d *driver) taskHandler(played program) func(context.Context, any, *callboard.Context) (any, error) {
 	return func(ctx context.Context, input any, task *callboard.Context) (any, error) {
 		p := &performance{
 			driver: d, number: task.Attempt(), client: task.Client(), seen: map[string]any{}, task: task, input: input,
+			kept: map[string]*callboard.Child{},
 			isAt: object{"task_id": task.TaskID(), "attempt": task.Attempt()},
 			send: func(ctx context.Context, to string, body any, options *callboard.MessageOptions) error {
 				_, err := task.Send(ctx, to, body, options)

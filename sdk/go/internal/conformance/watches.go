@@ -9,22 +9,39 @@ import (
 	"callboard.dev/sdk/go"
 )
 
-// watch gathers what a watch of the SDK gives: events, or the messages of a mailbox.
+// watch gathers what a watch of the SDK gives: events, the messages of a mailbox, or output.
 type watch struct {
 	cancel context.CancelFunc
 	// kind is the name of the list in answers.
 	kind string
 
-	mu     sync.Mutex
-	found  []object
+	mu    sync.Mutex
+	found []object
+	// amount is how much was found: how many, or, of output, how many bytes.
+	amount int
 	more   object
 	ended  bool
 	err    error
 	change chan struct{}
 }
 
+// newWatch gives a watch of this name, and the context that ends when it is stopped.
+func (d *driver) newWatch(name, kind string) (context.Context, *watch) {
+	ctx, cancel := context.WithCancel(d.ctx)
+	w := &watch{cancel: cancel, kind: kind, change: make(chan struct{})}
+	d.watches.put(name, w)
+	return ctx, w
+}
+
+// one is the amount of what is counted.
+func one[T any](T) int { return 1 }
+
+func nothingMore() object { return nil }
+
 // gather takes all that an iterator gives, until the watch is stopped. More is what an answer says besides.
-func gather[T any](ctx context.Context, w *watch, items iter.Seq2[T, error], show func(T) (object, error), more func() object) {
+func gather[T any](
+	ctx context.Context, w *watch, items iter.Seq2[T, error], show func(T) (object, error), amount func(T) int, more func() object,
+) {
 	for item, err := range items {
 		var shown object
 		if err == nil {
@@ -34,6 +51,7 @@ func gather[T any](ctx context.Context, w *watch, items iter.Seq2[T, error], sho
 			w.more = more()
 			if err == nil {
 				w.found = append(w.found, shown)
+				w.amount += amount(item)
 			} else if ctx.Err() == nil {
 				w.err = err
 			}
@@ -60,11 +78,11 @@ func (w *watch) answer() (any, error) {
 	return said, w.err
 }
 
-// has says whether there are so many, or the end. What it gives besides is closed when that may have changed.
-func (w *watch) has(count int) (bool, <-chan struct{}) {
+// has says whether there is so much, or the end. What it gives besides is closed when that may have changed.
+func (w *watch) has(amount int) (bool, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.ended || len(w.found) >= count, w.change
+	return w.ended || w.amount >= amount, w.change
 }
 
 type startWatch struct {
@@ -85,18 +103,16 @@ func (s *startWatch) begin(d *driver) (work, error) {
 	if s.Mailbox != "" && options != (callboard.WatchOptions{}) {
 		return nil, faultf("a watch of a mailbox has no other field")
 	}
-	ctx, cancel := context.WithCancel(d.ctx)
-	w := &watch{cancel: cancel, change: make(chan struct{})}
-	d.watches.put(s.Watch, w)
 	if s.Mailbox != "" {
-		w.kind = "messages"
-		go gather(ctx, w, by.client.WatchMessages(ctx, s.Mailbox), showMessage, func() object { return nil })
+		ctx, w := d.newWatch(s.Watch, "messages")
+		go gather(ctx, w, by.client.WatchMessages(ctx, s.Mailbox), showMessage, one, nothingMore)
 		return done, nil
 	}
+	ctx, w := d.newWatch(s.Watch, "events")
 	events := by.client.Watch(&options)
 	cursor := func() object { return object{"cursor": events.Cursor()} }
-	w.kind, w.more = "events", cursor()
-	go gather(ctx, w, events.Events(ctx), always(showEvent), cursor)
+	w.note(func() { w.more = cursor() })
+	go gather(ctx, w, events.Events(ctx), always(showEvent), one, cursor)
 	return done, nil
 }
 
@@ -107,15 +123,20 @@ type awaitWatch struct {
 }
 
 func (a *awaitWatch) begin(d *driver) (work, error) {
-	w, err := d.watches.get(a.Watch)
+	return d.awaitWatch(a.Watch, a.Count, a.Timeout)
+}
+
+// awaitWatch waits until a watch has so much, or its end.
+func (d *driver) awaitWatch(name string, amount int, timeout milliseconds) (work, error) {
+	w, err := d.watches.get(name)
 	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) (any, error) {
-		limited, cancel := context.WithTimeout(ctx, a.Timeout.duration())
+		limited, cancel := context.WithTimeout(ctx, timeout.duration())
 		defer cancel()
 		for limited.Err() == nil {
-			enough, change := w.has(a.Count)
+			enough, change := w.has(amount)
 			if enough {
 				break
 			}

@@ -19,6 +19,10 @@ const (
 	CancellationIgnored Defect = "cancellation-ignored"
 	// AssignmentRunTwice: the same attempt coming twice runs twice.
 	AssignmentRunTwice Defect = "assignment-run-twice"
+	// ChildKeyPerAttempt: the request id and occurrence of children differ from attempt to attempt, so that a later one doesn't find them.
+	ChildKeyPerAttempt Defect = "child-key-per-attempt"
+	// SlotHeldWhileWaiting: a handler that waits for a child sends no pause.
+	SlotHeldWhileWaiting Defect = "slot-held-while-waiting"
 	// NoReattach: the agent ends when its stream broke.
 	NoReattach Defect = "no-reattach"
 )

@@ -6,6 +6,7 @@ import (
 
 	"callboard.dev/sdk/go/callboardv1"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Action is something that a session wants done.
@@ -30,10 +31,23 @@ type (
 		Message  string
 		Reported bool
 	}
-	// ReportSettled says that a checkpoint or step is committed, or, with a fault, that it isn't and never will be.
+	// ReportSettled says that a checkpoint or step is committed, or output in the buffer, or, with a fault, that it isn't and never
+	// will be.
 	ReportSettled struct {
 		Ticket uint64
 		Fault  *Fault
+	}
+	// Awaited says how a task ended, or, with a fault, that nobody will say. Untold: the server doesn't tell; ask for it by calls.
+	Awaited struct {
+		Ticket uint64
+		End    *callboardv1.TaskEnd
+		Fault  *Fault
+		Untold bool
+	}
+	// Resumed says when an attempt that was paused times out now.
+	Resumed struct {
+		Key      Key
+		Deadline *timestamppb.Timestamp
 	}
 	// Handle runs the handler of a message. No other is at work.
 	Handle struct{ Message *callboardv1.Message }
@@ -54,6 +68,8 @@ func (Cut) isAction()           {}
 func (Start) isAction()         {}
 func (Stop) isAction()          {}
 func (ReportSettled) isAction() {}
+func (Awaited) isAction()       {}
+func (Resumed) isAction()       {}
 func (Handle) isAction()        {}
 func (StopHandling) isAction()  {}
 func (SendSettled) isAction()   {}
@@ -111,6 +127,14 @@ func noCheckpoints() *Fault {
 
 func noSteps() *Fault {
 	return &Fault{Code: codes.FailedPrecondition, Message: "the server takes no steps"}
+}
+
+func noChildren() *Fault {
+	return &Fault{Code: codes.FailedPrecondition, Message: "the server takes no children"}
+}
+
+func noOutput() *Fault {
+	return &Fault{Code: codes.FailedPrecondition, Message: "the server takes no output"}
 }
 
 func noMessages() *Fault {

@@ -18,7 +18,7 @@ func TestSaysHelloAndNothingElseBeforeTheWelcome(t *testing.T) {
 	expect(t, len(frames) == 1, "one frame", frames)
 	hello := frames[0].GetHello()
 	expect(t, hello.GetProfile().GetName() == "agent-1" && hello.GetPreviousEpoch() == 0 && hello.GetInstanceId() == "i", "who", hello)
-	same(t, "features", hello.GetFeatures(), "cancellation", "drain", "message_receipts", "steps")
+	same(t, "features", hello.GetFeatures(), "cancellation", "drain", "message_receipts", "steps", "children")
 	s.assign("t1")
 	s.later(5 * time.Second)
 	expect(t, len(s.frames()) == 0 && len(s.all()) == 0, "silent before the welcome")

@@ -12,6 +12,8 @@ import (
 )
 
 const (
+	// mostHandlers is how many may run at once, most of them paused: only a handler that starts itself without end comes there.
+	mostHandlers = 10_000
 	// progressEvery is the least time between two progress reports of an attempt.
 	progressEvery = 100 * time.Millisecond
 	// drainReason is why an attempt is handed back by an agent that drains.
@@ -42,6 +44,8 @@ type attempt struct {
 	progressDue     Moment
 	accepted        *kept
 	line            line
+	waiting         waiting
+	output          output
 }
 
 // reports says whether what its handler says is still wanted.
@@ -70,7 +74,7 @@ func (s *Session) sorted() []*attempt {
 func (s *Session) assigned(assignment *callboardv1.Assignment) {
 	key := KeyOf(assignment.GetAttempt())
 	// Far beyond what handlers can bring about: what is left unanswered by a server that gives no receipts goes to another agent.
-	tooMany := len(s.outbox.kept) >= 8*s.slots()+64
+	tooMany := s.outbox.count() >= 8*s.slots()+64
 	if assignment.GetAttempt() == nil || s.attempts[key] != nil || tooMany {
 		if planted.Has(planted.AssignmentRunTwice) && s.attempts[key] != nil {
 			s.start(key, assignment)
@@ -103,7 +107,7 @@ func (s *Session) refusal(taskType string) string {
 		return drainReason
 	case !s.types[taskType] && !s.types["*"]:
 		return "no handler takes the task type " + strconv.Quote(taskType)
-	case s.running >= 2*s.slots():
+	case s.running-s.pausedCount >= 2*s.slots() || s.running >= mostHandlers:
 		// Handlers that lost their lease run on for a while beside those that took their slots. More is a server that doesn't count.
 		return "all slots are taken"
 	}
@@ -144,10 +148,16 @@ func (s *Session) cancelled(cancellation *callboardv1.Cancellation) {
 func (s *Session) lose(a *attempt, reason callboardv1.CancellationReason, why string) {
 	a.closed = true
 	a.progress = nil
-	s.outbox.dropWaiting(a, leaseLost(why))
-	s.outbox.releaseSteps(a, leaseLost(why))
+	lost := leaseLost(why)
+	s.outbox.dropWaiting(a, lost)
+	s.outbox.releaseSteps(a, lost)
+	s.endOutput(a, lost)
+	s.endWaits(a, Awaited{Fault: lost})
 	s.do(Stop{a.key, reason, why, false})
 }
+
+// handlerEnded is what those are told who wait for something of a handler that has ended.
+var handlerEnded = leaseLost("the handler has ended")
 
 // ended: a handler has ended.
 func (s *Session) ended(now Moment, key Key, report *callboardv1.Report) {
@@ -163,9 +173,12 @@ func (s *Session) ended(now Moment, key Key, report *callboardv1.Report) {
 		// A final report implies acceptance: one that never left this process says nothing more.
 		s.outbox.withdraw(a.accepted)
 		// A handler that ended while a checkpoint or step still waits for room doesn't want it any more.
-		s.outbox.dropWaiting(a, leaseLost("the handler has ended"))
+		s.outbox.dropWaiting(a, handlerEnded)
+		s.outbox.flushOutput(a)
 		s.outbox.add(a, report, 0)
 	}
+	s.endOutput(a, handlerEnded)
+	s.endWaits(a, Awaited{Fault: handlerEnded})
 	s.forgetIfDone(a)
 	s.Tick(now)
 }

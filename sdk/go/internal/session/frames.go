@@ -19,7 +19,7 @@ func (s *Session) SendAt() Moment {
 	if s.link.phase != attached {
 		return Never
 	}
-	due := min(s.link.heartbeatAt(), s.outbox.dueAt(), s.progressAt())
+	due := min(s.link.heartbeatAt(), s.outbox.dueAt(), s.progressAt(), s.outputAt(), s.awaited.sendAt())
 	if !s.link.lacks(featureMessages) {
 		due = min(due, s.mail.sendAt())
 	}
@@ -38,11 +38,16 @@ func (s *Session) nextFrame(now Moment) *callboardv1.AttachRequest {
 	if frame := s.drainFrame(); frame != nil {
 		return frame
 	}
+	s.gatherOutput(now)
 	reports := s.outbox.take(now)
 	reports = append(reports, s.dueProgress(now, maxBatch-len(reports))...)
 	if len(reports) > 0 {
 		batch := &callboardv1.ReportBatch{Reports: reports}
 		return &callboardv1.AttachRequest{Frame: &callboardv1.AttachRequest_Reports{Reports: batch}}
+	}
+	if ids := s.awaited.take(); len(ids) > 0 {
+		batch := &callboardv1.TaskAwaitBatch{TaskIds: ids}
+		return &callboardv1.AttachRequest{Frame: &callboardv1.AttachRequest_Awaits{Awaits: batch}}
 	}
 	if frame := s.mailFrame(now); frame != nil {
 		return frame
@@ -54,7 +59,7 @@ func (s *Session) nextFrame(now Moment) *callboardv1.AttachRequest {
 }
 
 func (s *Session) hello() *callboardv1.Hello {
-	features := []string{featureCancellation, featureDrain, featureMessageReceipts, featureSteps}
+	features := []string{featureCancellation, featureDrain, featureMessageReceipts, featureSteps, featureChildren}
 	if s.config.TakesMessages {
 		features = append(features, featureMessages)
 	}
@@ -118,6 +123,14 @@ func (s *Session) take(now Moment, frame *callboardv1.AttachResponse) {
 		for _, cancellation := range frame.Cancellations.GetCancellations() {
 			s.cancelled(cancellation)
 		}
+	case *callboardv1.AttachResponse_TaskEnds:
+		for _, end := range frame.TaskEnds.GetEnds() {
+			s.taskEnded(now, end)
+		}
+	case *callboardv1.AttachResponse_Resumptions:
+		for _, resumption := range frame.Resumptions.GetResumptions() {
+			s.resumed(resumption)
+		}
 	case *callboardv1.AttachResponse_Messages:
 		if s.config.TakesMessages {
 			for _, message := range frame.Messages.GetMessages() {
@@ -151,7 +164,9 @@ func (s *Session) welcomed(now Moment, welcome *callboardv1.Welcome) {
 	}
 	s.outbox.sendAllAgain()
 	s.mail.sendAllAgain()
+	s.awaited.sendAllAgain()
 	s.dropUntaken()
+	s.resumeAgain(now, true)
 	if s.link.lacks(featureMessages) {
 		s.mail.giveUp(noMessages())
 	}
@@ -170,10 +185,15 @@ func (s *Session) receipted(now Moment, receipt *callboardv1.Receipt) {
 	if k != nil {
 		a = k.of
 	}
-	switch receipt.GetStatus() {
+	status := receipt.GetStatus()
+	if isGap(k, receipt) {
+		status = callboardv1.ReceiptStatus_RECEIPT_STATUS_RETRY
+	}
+	switch status {
 	case callboardv1.ReceiptStatus_RECEIPT_STATUS_COMMITTED:
 		if k != nil {
 			s.outbox.commit(k)
+			s.resumeCommitted(k, receipt)
 		}
 	case callboardv1.ReceiptStatus_RECEIPT_STATUS_RETRY:
 		if k != nil {
@@ -192,6 +212,10 @@ func (s *Session) refused(k *kept, a *attempt, receipt *callboardv1.Receipt) {
 	if k != nil {
 		s.outbox.settle(k, reportRefused(k, receipt))
 		if isOfStepAlone(k, receipt) {
+			return
+		}
+		if isOfOutputAlone(k, receipt) {
+			s.endOutput(k.of, outputIsFull(receipt))
 			return
 		}
 		s.followUp(k, receipt)

@@ -38,8 +38,8 @@ type line struct {
 	// replace a new one, and newer ones wait behind it.
 	blocked   bool
 	notBefore Moment
-	// committed is the newest that is durable: an older one adds nothing to it, unless it is a step.
-	committed int64
+	// committed is the newest that is durable and that makes older ones needless, slotCommitted the same of those about the slot.
+	committed, slotCommitted int64
 }
 
 func (l *line) isOnItsWay() bool {
@@ -49,6 +49,36 @@ func (l *line) isOnItsWay() bool {
 // isStep says whether it is recorded by itself: a later report of the attempt doesn't stand for it.
 func (k *kept) isStep() bool {
 	return k.report.GetStep() != nil
+}
+
+func (k *kept) isOutput() bool {
+	return k.report.GetOutput() != nil
+}
+
+// isNeedless says whether a newer report of the attempt is durable and makes this one needless. None does for a step or output; for a
+// pause or resume only a newer one does, or the attempt's end.
+func (k *kept) isNeedless() bool {
+	switch {
+	case k.isStep(), k.isOutput():
+		return false
+	case isOfSlot(k.report):
+		return k.report.GetReportId() < k.of.line.slotCommitted
+	}
+	return k.report.GetReportId() < k.of.line.committed
+}
+
+// noteCommitted notes what a report that is durable makes needless.
+func (l *line) noteCommitted(report *callboardv1.Report) {
+	id := report.GetReportId()
+	switch report.GetKind().(type) {
+	case *callboardv1.Report_Output:
+	case *callboardv1.Report_Pause, *callboardv1.Report_Resume:
+		l.slotCommitted = max(l.slotCommitted, id)
+	case *callboardv1.Report_Completed, *callboardv1.Report_Failed, *callboardv1.Report_Rejected:
+		l.committed, l.slotCommitted = max(l.committed, id), max(l.slotCommitted, id)
+	default:
+		l.committed = max(l.committed, id)
+	}
 }
 
 // outside is a checkpoint or step that waits for room.
@@ -65,6 +95,8 @@ type outbox struct {
 	fraction func() float64
 	lastID   int64
 	kept     map[int64]*kept
+	// outputs is how many of those kept are output, which has its own bounds.
+	outputs int
 	// ready can be sent, in order. What was settled meanwhile is passed over.
 	ready   []*kept
 	blocked []*attempt
@@ -87,6 +119,10 @@ func (o *outbox) add(a *attempt, report *callboardv1.Report, ticket uint64) *kep
 	report.ReportId, report.Attempt = o.newID(), a.lease
 	k := &kept{report: report, of: a, ticket: ticket, size: proto.Size(report) + 8}
 	o.kept[report.ReportId] = k
+	if k.isOutput() {
+		o.outputs++
+		a.output.onItsWay++
+	}
 	a.line.reports = append(a.line.reports, k)
 	if !a.line.blocked {
 		o.ready = append(o.ready, k)
@@ -101,11 +137,17 @@ func (o *outbox) addAwaited(a *attempt, report *callboardv1.Report, ticket uint6
 }
 
 func (o *outbox) letIn() {
-	for len(o.outside) > 0 && len(o.kept) < o.limit {
+	for len(o.outside) > 0 && o.count() < o.limit {
 		next := o.outside[0]
 		o.outside = o.outside[1:]
+		o.flushOutput(next.of)
 		o.add(next.of, next.report, next.ticket)
 	}
+}
+
+// count is how many reports wait, but for output.
+func (o *outbox) count() int {
+	return len(o.kept) - o.outputs
 }
 
 // withdraw forgets a report that never left.
@@ -176,11 +218,11 @@ func (o *outbox) dueAt() Moment {
 // commit takes the receipt of a report that is durable.
 func (o *outbox) commit(k *kept) {
 	line := &k.of.line
-	line.committed = max(line.committed, k.report.GetReportId())
+	line.noteCommitted(k.report)
 	o.settle(k, nil)
 	// Those before it that were to be repeated are done with, too.
 	for _, older := range slices.Clone(line.reports) {
-		if !older.inFlight && !older.isStep() && older.report.GetReportId() < line.committed {
+		if !older.inFlight && older.isNeedless() {
 			o.settle(older, nil)
 		}
 	}
@@ -189,7 +231,7 @@ func (o *outbox) commit(k *kept) {
 // retry takes the receipt of a report that the server could not decide.
 func (o *outbox) retry(now Moment, k *kept) {
 	line := &k.of.line
-	if k.report.GetReportId() < line.committed && !k.isStep() {
+	if k.isNeedless() {
 		o.settle(k, nil)
 		return
 	}
@@ -224,6 +266,10 @@ func (o *outbox) forgetAll(sent []*callboardv1.Report) {
 func (o *outbox) remove(k *kept) {
 	k.settled = true
 	delete(o.kept, k.report.GetReportId())
+	if k.isOutput() {
+		o.outputs--
+		k.of.output.onItsWay--
+	}
 	line := &k.of.line
 	line.reports = slices.DeleteFunc(line.reports, func(other *kept) bool { return other == k })
 }

@@ -73,3 +73,14 @@ func TestWithoutAttachingAgainTheAgentEndsWithItsStream(t *testing.T) {
 	s.drop(nil)
 	expect(t, s.Stopped() && len(acts[End](s)) == 1, "it ends")
 }
+
+func TestASlotIsHeldByWhoWaits(t *testing.T) {
+	plant(t, planted.SlotHeldWhileWaiting)
+	s := newScript(t)
+	s.working("t1")
+	s.await("t1", "c1", 1)
+	ids, reported := s.asked()
+	expect(t, len(reported) == 0 && len(ids) == 1, "no pause", reported)
+	s.ends("c1")
+	same(t, "told", s.told(), "1=c1")
+}

@@ -17,9 +17,10 @@ func (s *Session) RecordStep(key Key, record *callboardv1.StepRecord, ticket uin
 	s.save(key, &callboardv1.Report{Kind: &callboardv1.Report_Step{Step: record}}, ticket)
 }
 
-// ForgetReport takes back a checkpoint or step that nobody waits for any longer, unless it is on its way already.
+// ForgetReport takes back a checkpoint, step or output that nobody waits for any longer, unless it is on its way already.
 func (s *Session) ForgetReport(ticket uint64) {
 	s.outbox.forget(ticket)
+	s.forgetOutput(ticket)
 }
 
 // StepFault says why no step can begin now: the server that is attached takes none. Nil when one can.
@@ -61,6 +62,12 @@ func (s *Session) dropUntaken() {
 		if s.link.lacks(kind.feature) {
 			s.outbox.drop(kind.is, kind.fault())
 		}
+	}
+	if s.link.lacks(featureOutput) {
+		s.dropOutput()
+	}
+	if s.link.lacks(featureChildren) {
+		s.stopPausing()
 	}
 	for _, a := range s.sorted() {
 		s.forgetIfDone(a)

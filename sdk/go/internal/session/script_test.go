@@ -15,7 +15,7 @@ import (
 
 const lease = 6 * time.Second
 
-var serverFeatures = []string{featureProgress, featureCheckpoint, featureSlots, featureDrain, featureSteps}
+var serverFeatures = []string{featureProgress, featureCheckpoint, featureSlots, featureDrain, featureSteps, featureChildren, featureOutput}
 
 // script is a session with the server, the handlers and the clock in the test's hand.
 type script struct {
@@ -181,6 +181,13 @@ const (
 
 func (s *script) receipt(report *callboardv1.Report, status callboardv1.ReceiptStatus) {
 	s.receiptFor(report, status, 0, "")
+}
+
+// receiptState is the receipt of a report that is committed, with the state that its task then has.
+func (s *script) receiptState(report *callboardv1.Report, state callboardv1.TaskState) {
+	receipt := &callboardv1.Receipt{ReportId: report.GetReportId(), Attempt: report.GetAttempt(), Status: committed, State: state}
+	batch := &callboardv1.ReceiptBatch{Receipts: []*callboardv1.Receipt{receipt}}
+	s.Received(s.now, &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_Receipts{Receipts: batch}})
 }
 
 func (s *script) receiptFor(report *callboardv1.Report, status callboardv1.ReceiptStatus, reason callboardv1.ErrorReason, message string) {

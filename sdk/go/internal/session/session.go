@@ -28,9 +28,11 @@ const Never Moment = math.MaxInt64
 const (
 	featureCancellation    = "cancellation"
 	featureCheckpoint      = "checkpoint"
+	featureChildren        = "children"
 	featureDrain           = "drain"
 	featureMessages        = "messages"
 	featureMessageReceipts = "message_receipts"
+	featureOutput          = "output"
 	featureProgress        = "progress"
 	featureSlots           = "slots"
 	featureSteps           = "steps"
@@ -59,9 +61,15 @@ type Session struct {
 	link     link
 	attempts map[Key]*attempt
 	// running is how many handlers run.
-	running  int
-	outbox   outbox
-	progress []*attempt
+	running int
+	// pausedCount is how many of them need no slot.
+	pausedCount int
+	outbox      outbox
+	progress    []*attempt
+	// giving are the attempts that have output to report, resuming those whose handlers would go on.
+	giving   []*attempt
+	resuming []*attempt
+	awaited  awaited
 	mail     mail
 	drain    *drain
 	actions  []Action
@@ -75,6 +83,7 @@ func New(config Config) *Session {
 	}
 	s.outbox = newOutbox(4*s.slots(), config.Fraction)
 	s.mail = newMail(config.Fraction)
+	s.awaited = newAwaited()
 	return s
 }
 
@@ -133,6 +142,9 @@ func (s *Session) Tick(now Moment) {
 			s.do(Handle{message})
 		}
 	}
+	if s.link.phase == attached {
+		s.resumeAgain(now, false)
+	}
 	switch {
 	case s.link.phase == detached && now >= s.link.connectAt:
 		s.do(Connect{s.link.open(now, s.config.Addresses)})
@@ -147,7 +159,7 @@ func (s *Session) TickAt() Moment {
 	if s.link.phase == stopped {
 		return Never
 	}
-	due := s.link.dueAt()
+	due := min(s.link.dueAt(), s.resumeDue())
 	if s.drain != nil {
 		return min(due, s.drain.dueAt())
 	}

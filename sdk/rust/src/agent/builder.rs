@@ -15,6 +15,7 @@ use super::handlers::{self, ANY, Handler, Handlers};
 use super::message::{self, Message, MessageHandler};
 use super::name;
 use crate::credentials::Identity;
+use crate::interceptor::{Interceptor, Interceptors};
 use crate::task_error::TaskError;
 use crate::{Client, Connector, Credentials, Error, Result, entropy, settings};
 
@@ -37,6 +38,7 @@ pub struct AgentBuilder {
     /// A client's, instead.
     identity: Option<Arc<Identity>>,
     connector: Option<Connector>,
+    interceptors: Interceptors,
 }
 
 impl std::fmt::Debug for AgentBuilder {
@@ -68,6 +70,7 @@ impl AgentBuilder {
             credentials: Credentials::new(),
             identity: None,
             connector: None,
+            interceptors: Interceptors::default(),
         }
     }
 
@@ -106,6 +109,14 @@ impl AgentBuilder {
     #[must_use]
     pub fn connector(mut self, connector: Connector) -> Self {
         self.connector = Some(connector);
+        self
+    }
+
+    /// Does this around the handler of each attempt, and around what its context's client submits and the children it
+    /// starts. Call it once for each; the first is the outermost.
+    #[must_use]
+    pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.interceptors.push(Arc::new(interceptor));
         self
     }
 
@@ -299,7 +310,11 @@ impl AgentBuilder {
         let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let namespace = settings::namespace(self.namespace);
         let identity = self.identity.map_or_else(|| self.credentials.resolve(), Ok)?;
-        let mut client = Client::builder().address(listed.join(",")).namespace(namespace.clone()).identity(identity);
+        let mut client = Client::builder()
+            .address(listed.join(","))
+            .namespace(namespace.clone())
+            .identity(identity)
+            .interceptors(self.interceptors);
         if let Some(connector) = self.connector {
             client = client.connector(connector);
         }

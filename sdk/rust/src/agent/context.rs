@@ -1,7 +1,7 @@
 //! What a handler is given beside its input.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::children::Waits;
+use super::names::Names;
 use super::runner::HandlerEvent;
 use super::session::HandlerId;
 use super::steps::Steps;
@@ -29,7 +31,11 @@ struct Inner {
     cancelled: CancellationToken,
     reason: Arc<AtomicI32>,
     progress: Arc<ProgressSlot>,
+    /// When the attempt times out: the server may move it.
+    deadline: Mutex<Option<prost_types::Timestamp>>,
     steps: Steps,
+    /// The children that were begun.
+    children: Names,
     link: Link,
 }
 
@@ -41,10 +47,35 @@ pub(super) struct Link {
     pub(super) saves: Arc<Semaphore>,
     /// Bounds the messages without a receipt, over all handlers.
     pub(super) sends: Arc<Semaphore>,
+    pub(super) waits: Waits,
+    /// Whether the server that was attached last takes children.
+    pub(super) takes_children: Arc<AtomicBool>,
+    /// The agent's name.
+    pub(super) agent: Arc<str>,
     pub(super) client: Client,
 }
 
 impl Link {
+    /// To whoever has the other ends, with so many permits for what is saved.
+    #[cfg(test)]
+    pub(super) fn for_tests(
+        events: mpsc::Sender<HandlerEvent>,
+        saves: usize,
+        client: Client,
+    ) -> (Self, mpsc::UnboundedReceiver<super::session::WaitId>) {
+        let (give_up, given_up) = mpsc::unbounded_channel();
+        let link = Self {
+            events,
+            saves: Arc::new(Semaphore::new(saves)),
+            sends: Arc::new(Semaphore::new(1)),
+            waits: Waits::new(give_up),
+            takes_children: Arc::new(AtomicBool::new(true)),
+            agent: Arc::from("a"),
+            client,
+        };
+        (link, given_up)
+    }
+
     /// Sends a message over the agent's stream; returns when it is durable.
     pub(super) async fn send(&self, message: NewMessage) -> Result<v1::MessageReceipt> {
         let NewMessage { message, request_id } = message;
@@ -101,16 +132,27 @@ impl Context {
     ) -> Self {
         assignment.spec.get_or_insert_default().input.get_or_insert_default();
         assignment.attempt.get_or_insert_default();
+        let deadline = assignment.deadline;
         let inner = Inner {
             handler,
             assignment,
             cancelled: cancellation.token.clone(),
             reason: Arc::clone(&cancellation.reason),
             progress: Arc::default(),
+            deadline: Mutex::new(deadline),
             steps: Steps::new(has_steps),
+            children: Names::default(),
             link,
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Of an agent `a` that nobody hears.
+    #[cfg(test)]
+    pub(crate) fn for_tests(assignment: v1::Assignment) -> Self {
+        let client = Client::builder().address("http://127.0.0.1:1").build().expect("an address");
+        let link = Link::for_tests(mpsc::channel(8).0, 1, client).0;
+        Self::new(HandlerId(1), assignment, true, &Cancellation::default(), link)
     }
 
     pub(super) fn handler(&self) -> HandlerId {
@@ -123,6 +165,14 @@ impl Context {
 
     pub(super) fn steps(&self) -> &Steps {
         &self.inner.steps
+    }
+
+    pub(super) fn children(&self) -> &Names {
+        &self.inner.children
+    }
+
+    pub(super) fn set_deadline(&self, deadline: prost_types::Timestamp) {
+        *self.inner.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
     }
 
     pub(super) fn link(&self) -> &Link {
@@ -147,6 +197,11 @@ impl Context {
     /// How many attempts of this run were used up before this one.
     pub fn attempts_used(&self) -> i32 {
         self.inner.assignment.attempts_used
+    }
+
+    /// The name of the agent that works on it.
+    pub fn agent(&self) -> &str {
+        &self.inner.link.agent
     }
 
     /// The namespace of the task.
@@ -181,9 +236,10 @@ impl Context {
         &self.spec().metadata
     }
 
-    /// When the attempt times out.
+    /// When the attempt times out. Later than it was when the handler has waited for children: that time doesn't count.
     pub fn deadline(&self) -> Option<SystemTime> {
-        self.inner.assignment.deadline.as_ref().and_then(time::system_time)
+        let deadline = self.inner.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        deadline.as_ref().and_then(time::system_time)
     }
 
     /// The input as it came.

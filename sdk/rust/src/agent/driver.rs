@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use callboard_proto::v1;
@@ -15,14 +16,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Uri;
 
+use super::children::Waits;
 use super::connection::{Connection, Incoming};
 use super::context::{Cancellation, Context, Link};
 use super::handle::{AgentHandle, Status, Wish};
 use super::handlers::Handlers;
 use super::message::{Message, MessageHandler};
 use super::runner::{self, HandlerEvent};
-use super::session::{Action, Config, HandlerId, Moment, Session, Target, Ticket};
+use super::session::{Action, Awaited, Config, HandlerId, Moment, Session, Target, Ticket, WaitId};
 use super::signals::Signals;
+use crate::interceptor::Interceptors;
 use crate::{Client, Error, Result, entropy};
 
 /// Handlers wait when this many of their words have not been taken.
@@ -84,6 +87,7 @@ struct Driver {
     addresses: Vec<Uri>,
     connection: Connection,
     handlers: Handlers,
+    interceptors: Interceptors,
     on_message: Option<MessageHandler>,
     running: HashMap<HandlerId, Running>,
     /// Ends the handler of the message that is being handled.
@@ -92,7 +96,9 @@ struct Driver {
     program: runtime::Handle,
     events: mpsc::Receiver<HandlerEvent>,
     link: Link,
-    replies: HashMap<Ticket, (oneshot::Sender<Result<()>>, OwnedSemaphorePermit)>,
+    replies: HashMap<Ticket, (oneshot::Sender<Result<()>>, Option<OwnedSemaphorePermit>)>,
+    waits: HashMap<WaitId, oneshot::Sender<Result<Awaited>>>,
+    given_up: mpsc::UnboundedReceiver<WaitId>,
     sends: HashMap<Ticket, (oneshot::Sender<Result<v1::MessageReceipt>>, OwnedSemaphorePermit)>,
     last_ticket: Ticket,
     wishes: watch::Receiver<Wish>,
@@ -103,6 +109,7 @@ struct Driver {
 
 /// How a handler that runs is steered.
 struct Running {
+    context: Context,
     cancellation: Cancellation,
     abort: CancellationToken,
 }
@@ -110,6 +117,7 @@ struct Running {
 /// What woke the driver.
 enum Event {
     Handlers,
+    GivenUp(WaitId),
     Incoming(Incoming),
     Room,
     Wished(Wish),
@@ -125,8 +133,11 @@ impl Driver {
         status: watch::Sender<Status>,
     ) -> Result<Self> {
         let (events, words) = mpsc::channel(EVENTS);
+        // Bounded by the waits, which handlers begin by events.
+        let (give_up, given_up) = mpsc::unbounded_channel();
         // Of the `slots` x 4 reports that may wait, acceptances and ends take half.
         let saves = usize::try_from(plan.profile.slots).unwrap_or(1).max(1) * 2;
+        let agent = Arc::from(plan.profile.name.as_str());
         let config = Config {
             namespace: plan.namespace,
             profile: plan.profile,
@@ -142,6 +153,7 @@ impl Driver {
             addresses: plan.addresses,
             connection: Connection::new(plan.client.identity().clone(), plan.client.connector().cloned()),
             handlers: plan.handlers,
+            interceptors: plan.client.interceptors().clone(),
             on_message: plan.on_message,
             running: HashMap::new(),
             handling: None,
@@ -152,9 +164,14 @@ impl Driver {
                 events,
                 saves: Arc::new(Semaphore::new(saves)),
                 sends: Arc::new(Semaphore::new(SENDS)),
+                waits: Waits::new(give_up),
+                takes_children: Arc::default(),
+                agent,
                 client: plan.client,
             },
             replies: HashMap::new(),
+            waits: HashMap::new(),
+            given_up,
             sends: HashMap::new(),
             last_ticket: 0,
             wishes,
@@ -187,6 +204,7 @@ impl Driver {
         tokio::select! {
             incoming = self.connection.next() => Event::Incoming(incoming),
             _ = self.events.recv_many(words, BURST) => Event::Handlers,
+            Some(wait) = self.given_up.recv() => Event::GivenUp(wait),
             () = room => Event::Room,
             changed = self.wishes.changed() => {
                 // Nobody holds the handle any more.
@@ -201,6 +219,10 @@ impl Driver {
         let now = self.now();
         match event {
             Event::Handlers => words.drain(..).for_each(|word| self.hear(now, word)),
+            Event::GivenUp(wait) => {
+                self.waits.remove(&wait);
+                self.session.on_wait_given_up(now, wait);
+            }
             Event::Incoming(Incoming::Frame(frame)) => self.session.on_frame(now, *frame),
             Event::Incoming(Incoming::Ended(refused)) => {
                 self.set_attached(false);
@@ -218,7 +240,7 @@ impl Driver {
         match word {
             HandlerEvent::Finished { handler, outcome } => {
                 self.running.remove(&handler);
-                self.session.on_finished(handler, outcome);
+                self.session.on_finished(now, handler, outcome);
             }
             HandlerEvent::Progress { handler, slot } => {
                 if let Some(progress) = slot.take() {
@@ -227,13 +249,24 @@ impl Driver {
             }
             HandlerEvent::Checkpoint { handler, data, reply, permit } => {
                 self.last_ticket += 1;
-                self.replies.insert(self.last_ticket, (reply, permit));
-                self.session.on_checkpoint(handler, data, self.last_ticket);
+                self.replies.insert(self.last_ticket, (reply, Some(permit)));
+                self.session.on_checkpoint(now, handler, data, self.last_ticket);
             }
             HandlerEvent::Step { handler, record, reply, permit } => {
                 self.last_ticket += 1;
-                self.replies.insert(self.last_ticket, (reply, permit));
-                self.session.on_step(handler, record, self.last_ticket);
+                self.replies.insert(self.last_ticket, (reply, Some(permit)));
+                self.session.on_step(now, handler, record, self.last_ticket);
+            }
+            HandlerEvent::Output { handler, piece, reply } => {
+                self.last_ticket += 1;
+                self.replies.insert(self.last_ticket, (reply, None));
+                self.session.on_output(now, handler, piece, self.last_ticket);
+            }
+            // One that was given up meanwhile said so before.
+            HandlerEvent::Wait { reply, .. } if reply.is_closed() => {}
+            HandlerEvent::Wait { handler, child, wait, reply } => {
+                self.waits.insert(wait, reply);
+                self.session.on_wait(handler, child, wait);
             }
             HandlerEvent::Send { send, reply, permit } => {
                 self.last_ticket += 1;
@@ -254,7 +287,8 @@ impl Driver {
                 self.connection.cut();
                 self.set_attached(false);
             }
-            Action::Attached { agent_id, epoch } => {
+            Action::Attached { agent_id, epoch, takes_children } => {
+                self.link.takes_children.store(takes_children, Ordering::Relaxed);
                 self.status.send_replace(Status { agent_id, epoch, attached: true });
             }
             Action::Start { handler, assignment, has_steps } => self.start(handler, *assignment, has_steps),
@@ -272,6 +306,17 @@ impl Driver {
                 if let Some((reply, _permit)) = self.replies.remove(&ticket) {
                     // The handler may have stopped waiting.
                     let _ = reply.send(result);
+                }
+            }
+            Action::WaitDone { wait, result } => {
+                if let Some(reply) = self.waits.remove(&wait) {
+                    // The handler may have stopped waiting.
+                    let _ = reply.send(result);
+                }
+            }
+            Action::Deadline { handler, deadline } => {
+                if let Some(running) = self.running.get(&handler) {
+                    running.context.set_deadline(deadline);
                 }
             }
             Action::Handle(message) => self.handle(*message),
@@ -318,8 +363,15 @@ impl Driver {
         let cancellation = Cancellation::default();
         let abort = CancellationToken::new();
         let context = Context::new(handler, assignment, has_steps, &cancellation, self.link.clone());
-        let task = runner::run(handler, function, context, abort.clone(), self.link.events.clone());
-        self.running.insert(handler, Running { cancellation, abort });
+        let task = runner::run(
+            handler,
+            function,
+            self.interceptors.clone(),
+            context.clone(),
+            abort.clone(),
+            self.link.events.clone(),
+        );
+        self.running.insert(handler, Running { context, cancellation, abort });
         self.tracker.spawn_on(task, &self.program);
     }
 

@@ -16,10 +16,10 @@ use crate::task_error::{INVALID_INPUT, INVALID_RESULT, TaskError};
 /// Takes any task type that no other handler takes.
 pub(super) const ANY: &str = "*";
 
-pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = Result<v1::Payload, TaskError>> + Send>>;
+pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<v1::Payload, TaskError>> + Send>>;
 
 /// A handler, whatever types its author gave it.
-pub(super) type Handler = Arc<dyn Fn(Context) -> HandlerFuture + Send + Sync>;
+pub(crate) type Handler = Arc<dyn Fn(Context, v1::Payload) -> HandlerFuture + Send + Sync>;
 
 #[derive(Clone, Default)]
 pub(super) struct Handlers {
@@ -50,10 +50,10 @@ where
     E: Into<TaskError>,
 {
     let handler = Arc::new(handler);
-    Arc::new(move |context: Context| {
+    Arc::new(move |context: Context, input: v1::Payload| {
         let handler = Arc::clone(&handler);
         Box::pin(async move {
-            let input = payload::from_payload(context.payload()).map_err(|error| refused(INVALID_INPUT, &error))?;
+            let input = payload::from_payload(&input).map_err(|error| refused(INVALID_INPUT, &error))?;
             let output = handler(context, input).await.map_err(Into::into)?;
             payload::to_payload(&output).map_err(|error| refused(INVALID_RESULT, &error))
         })
@@ -68,10 +68,9 @@ where
     E: Into<TaskError>,
 {
     let handler = Arc::new(handler);
-    Arc::new(move |context: Context| {
+    Arc::new(move |context: Context, input: v1::Payload| {
         let handler = Arc::clone(&handler);
         Box::pin(async move {
-            let input = context.payload().clone();
             let output = handler(context, input).await.map_err(Into::into)?;
             payload::check("result", &output).map_err(|error| refused(INVALID_RESULT, &error))?;
             Ok(output)

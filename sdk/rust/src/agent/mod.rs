@@ -4,6 +4,7 @@
 //! handler that burns its processor does not stop the heartbeats. Handlers run on the runtime of the user's program.
 
 mod builder;
+mod children;
 mod connection;
 mod context;
 mod driver;
@@ -11,14 +12,18 @@ mod handle;
 mod handlers;
 mod message;
 mod name;
+mod names;
+mod output;
 mod runner;
 mod session;
 mod signals;
 mod steps;
 
 pub use builder::AgentBuilder;
+pub use children::Child;
 pub use context::{Context, Dependency};
 pub use handle::AgentHandle;
+pub(crate) use handlers::Handler;
 pub use message::Message;
 
 /// An agent. Build one with [`Agent::builder`].

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Context, ProgressSlot};
 use super::handlers::Handler;
 use super::message::{Message, MessageHandler};
-use super::session::{HandlerId, Outcome};
+use super::session::{Awaited, HandlerId, Outcome, Piece, WaitId};
 use crate::Result;
+use crate::interceptor::Interceptors;
 use crate::task_error::{self, TaskError};
 
 /// What handlers tell the agent's connection.
@@ -36,6 +37,10 @@ pub(super) enum HandlerEvent {
         reply: oneshot::Sender<Result<()>>,
         permit: OwnedSemaphorePermit,
     },
+    /// Output is given. The reply says that it was taken.
+    Output { handler: HandlerId, piece: Piece, reply: oneshot::Sender<Result<()>> },
+    /// The handler waits for the end of a child.
+    Wait { handler: HandlerId, child: String, wait: WaitId, reply: oneshot::Sender<Result<Awaited>> },
     /// A message is to be sent, and its receipt awaited. The permit is given back with the receipt.
     Send {
         send: Box<v1::MessageSend>,
@@ -60,7 +65,7 @@ pub(super) async fn handle(
         ended = running => match ended {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.into_failure().message),
-            Err(panic) => Some(task_error::panicked(panic.as_ref()).message),
+            Err(panic) => Some(task_error::panicked(panic.as_ref()).into_failure().message),
         },
         () = abort.cancelled() => Some("the agent stopped".to_owned()),
     };
@@ -72,18 +77,21 @@ pub(super) async fn handle(
 pub(super) async fn run(
     id: HandlerId,
     handler: Handler,
+    interceptors: Interceptors,
     context: Context,
     abort: CancellationToken,
     events: mpsc::Sender<HandlerEvent>,
 ) {
     let mut notice = Notice { id, events: Some(events) };
-    let running = AssertUnwindSafe(async move { handler(context).await }).catch_unwind();
+    let running = async move { interceptors.handle(&context, &handler).await };
+    // The handler's panics are errors by now; an interceptor's are not.
+    let running = AssertUnwindSafe(running).catch_unwind();
     let outcome = tokio::select! {
         biased;
         ended = running => match ended {
             Ok(Ok(result)) => Outcome::Completed(result),
             Ok(Err(error)) => Outcome::failed(error.into_failure()),
-            Err(panic) => Outcome::failed(task_error::panicked(panic.as_ref())),
+            Err(panic) => Outcome::failed(task_error::panicked(panic.as_ref()).into_failure()),
         },
         () = abort.cancelled() => Outcome::failed(TaskError::cancelled().into_failure()),
     };
@@ -120,7 +128,6 @@ mod tests {
     use crate::agent::context::{Cancellation, Link};
     use crate::agent::handlers;
     use crate::{Client, Error, payload};
-    use tokio::sync::Semaphore;
 
     struct Stage {
         context: Context,
@@ -134,8 +141,7 @@ mod tests {
     fn stage(capacity: usize) -> Stage {
         let (events, heard) = mpsc::channel(capacity);
         let client = Client::connect("http://127.0.0.1:1").unwrap();
-        let (saves, sends) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
-        let link = Link { events: events.clone(), saves, sends, client };
+        let link = Link::for_tests(events.clone(), 1, client).0;
         let cancellation = Cancellation::default();
         let assignment = v1::Assignment {
             attempt: Some(v1::Attempt { task_id: "t1".into(), attempt: 3, lease_token: "x".into() }),
@@ -154,7 +160,7 @@ mod tests {
 
     async fn outcome_of(handler: Handler) -> Outcome {
         let mut stage = stage(8);
-        run(HandlerId(1), handler, stage.context, stage.abort, stage.events).await;
+        run(HandlerId(1), handler, Interceptors::default(), stage.context, stage.abort, stage.events).await;
         finished(stage.heard.recv().await)
     }
 
@@ -220,7 +226,7 @@ mod tests {
         });
         assert!(!stage.context.is_cancelled());
         stage.cancellation.cancel(v1::CancellationReason::Requested);
-        run(HandlerId(1), handler, stage.context, stage.abort, stage.events).await;
+        run(HandlerId(1), handler, Interceptors::default(), stage.context, stage.abort, stage.events).await;
         assert_eq!(failure(finished(stage.heard.recv().await)).r#type, "callboard.cancelled");
     }
 
@@ -232,7 +238,7 @@ mod tests {
             Ok::<_, TaskError>(())
         });
         stage.abort.cancel();
-        run(HandlerId(1), handler, stage.context, stage.abort, stage.events).await;
+        run(HandlerId(1), handler, Interceptors::default(), stage.context, stage.abort, stage.events).await;
         assert_eq!(failure(finished(stage.heard.recv().await)).r#type, "callboard.cancelled");
     }
 
@@ -243,7 +249,8 @@ mod tests {
             std::future::pending::<()>().await;
             Ok::<_, TaskError>(())
         });
-        let mut running = Box::pin(run(HandlerId(1), handler, stage.context, stage.abort, stage.events));
+        let mut running =
+            Box::pin(run(HandlerId(1), handler, Interceptors::default(), stage.context, stage.abort, stage.events));
         assert!(futures::poll!(running.as_mut()).is_pending());
         drop(running);
         failure(finished(stage.heard.recv().await));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use callboard_proto::v1;
 use serde::Serialize;
@@ -11,52 +11,35 @@ use tokio::sync::{OnceCell, oneshot};
 use tonic::Code;
 
 use super::context::Context;
+use super::names::{self, Key, Names};
 use super::runner::HandlerEvent;
 use super::session::NO_STEPS;
 use crate::error::CallError;
 use crate::{Error, Result, payload};
-
-/// The longest name of a step, by the protocol.
-const MAX_NAME_BYTES: usize = 128;
-
-/// What tells a step from the others of its run.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    name: String,
-    occurrence: i32,
-}
 
 /// The steps of one attempt.
 #[derive(Debug)]
 pub(super) struct Steps {
     /// The server that gave the attempt has steps: else it could not say what is recorded.
     known: bool,
-    /// How many were begun, by name.
-    begun: Mutex<HashMap<String, i32>>,
+    begun: Names,
     /// What earlier attempts recorded.
     recorded: OnceCell<HashMap<Key, v1::Payload>>,
 }
 
 impl Steps {
     pub(super) fn new(known: bool) -> Self {
-        Self { known, begun: Mutex::default(), recorded: OnceCell::new() }
+        Self { known, begun: Names::default(), recorded: OnceCell::new() }
     }
 
     /// The key of the step that begins now.
     fn begin(&self, name: String) -> Result<Key> {
-        if name.is_empty() || name.len() > MAX_NAME_BYTES {
-            let message = format!("name has {} bytes; a step's name has 1 to {MAX_NAME_BYTES}", name.len());
-            return Err(Error::invalid("name", message));
-        }
+        names::check("step", &name)?;
         if !self.known {
             let reason = v1::ErrorReason::Unspecified;
             return Err(CallError::local(Code::FailedPrecondition, reason, NO_STEPS).into());
         }
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = begun.entry(name.clone()).or_default();
-        let occurrence = *count;
-        *count += 1;
-        Ok(Key { name, occurrence })
+        Ok(self.begun.next(name))
     }
 }
 

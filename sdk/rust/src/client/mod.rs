@@ -3,8 +3,11 @@
 mod admin;
 mod agents;
 mod call;
+mod children;
 mod messages;
 mod namespaces;
+mod output;
+mod resume;
 mod tasks;
 mod unary;
 mod watch;
@@ -23,8 +26,11 @@ use tonic::transport::Endpoint;
 
 use crate::connector::{self, Connector};
 use crate::credentials::Identity;
+use crate::interceptor::{Interceptor, Interceptors};
 use crate::transport::{self, Connection};
 use crate::{Credentials, Result, settings};
+pub use output::{OutputChunk, OutputQuery, OutputStream};
+pub(crate) use tasks::read_result;
 pub use unary::Unary;
 pub use watch::{EventStream, Watch};
 
@@ -53,6 +59,7 @@ struct Inner {
     timeout: Duration,
     identity: Arc<Identity>,
     connector: Option<Connector>,
+    interceptors: Interceptors,
 }
 
 #[derive(Debug)]
@@ -142,6 +149,11 @@ impl Client {
         self.inner.connector.as_ref()
     }
 
+    /// What is done around what it submits.
+    pub(crate) fn interceptors(&self) -> &Interceptors {
+        &self.inner.interceptors
+    }
+
     fn channel_in_turn(&self, turn: usize) -> Connection {
         let address = &self.inner.addresses[turn % self.inner.addresses.len()];
         let channel = || connector::channel(&address.endpoint, self.connector());
@@ -169,6 +181,7 @@ pub struct ClientBuilder {
     /// One that was read already, instead.
     identity: Option<Arc<Identity>>,
     connector: Option<Connector>,
+    interceptors: Interceptors,
 }
 
 impl ClientBuilder {
@@ -208,6 +221,18 @@ impl ClientBuilder {
         self
     }
 
+    /// Does this around submitting each task. Call it once for each; the first is the outermost.
+    #[must_use]
+    pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.interceptors.push(Arc::new(interceptor));
+        self
+    }
+
+    pub(crate) fn interceptors(mut self, interceptors: Interceptors) -> Self {
+        self.interceptors = interceptors;
+        self
+    }
+
     pub(crate) fn identity(mut self, identity: Arc<Identity>) -> Self {
         self.identity = Some(identity);
         self
@@ -233,6 +258,7 @@ impl ClientBuilder {
             timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
             identity: identity.clone(),
             connector: self.connector,
+            interceptors: self.interceptors,
         };
         Ok(Client { inner: Arc::new(inner) })
     }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::{Client, Receipt};
+use crate::interceptor::Submitted;
 use crate::time::proto_duration;
 use crate::{Error, NewTask, Result, payload};
 
@@ -25,9 +26,13 @@ impl Client {
     /// [`Error::InvalidArgument`] when the task is not as it may be, [`Error::AlreadyExists`] when its key is taken and
     /// that is to be refused, [`Error::ResourceExhausted`] at a limit of the namespace; and what every call may give.
     pub async fn create(&self, task: NewTask) -> Result<Receipt> {
-        let NewTask { spec, request_id } = task;
-        let request = v1::CreateTaskRequest { task: Some(spec), request_id, ..Default::default() };
-        self.call(request).await?.receipt.ok_or_else(|| Error::missing("receipt"))
+        let create = |task| async move {
+            let NewTask { spec, request_id } = task;
+            let request = v1::CreateTaskRequest { task: Some(spec), request_id, ..Default::default() };
+            let receipt = self.call(request).await?.receipt.ok_or_else(|| Error::missing("receipt"))?;
+            Ok(Submitted::Created(receipt))
+        };
+        self.submit(task, create).await?.into_receipt()
     }
 
     /// Creates up to 1,000 tasks, all or none; their receipts come in the same order. The request id is that of the first
@@ -37,14 +42,18 @@ impl Client {
     ///
     /// As [`Client::create`].
     pub async fn create_all(&self, tasks: impl IntoIterator<Item = NewTask>) -> Result<Vec<Receipt>> {
-        let mut request = v1::BatchCreateTasksRequest::default();
-        for task in tasks {
-            if request.request_id.is_empty() {
-                request.request_id = task.request_id;
+        let tasks: Vec<NewTask> = tasks.into_iter().collect();
+        let create_all = |tasks: Vec<NewTask>| async move {
+            let mut request = v1::BatchCreateTasksRequest::default();
+            for task in tasks {
+                if request.request_id.is_empty() {
+                    request.request_id = task.request_id;
+                }
+                request.tasks.push(task.spec);
             }
-            request.tasks.push(task.spec);
-        }
-        Ok(self.call(request).await?.receipts)
+            Ok(self.call(request).await?.receipts)
+        };
+        self.interceptors().submit_all(tasks, create_all).await
     }
 
     /// Creates a task, waits for its end, however long that takes, and gives its result.
@@ -63,6 +72,14 @@ impl Client {
     ///
     /// [`Error::DeadlineExceeded`] when it has not ended by the timeout; it goes on. And as [`Client::create`].
     pub async fn run_until_ended(&self, task: NewTask, timeout: Option<Duration>) -> Result<v1::Task> {
+        let run = |task| async move {
+            let ended = self.create_and_wait(task, timeout).await?;
+            Ok(Submitted::Ended(Box::new(ended)))
+        };
+        self.submit(task, run).await?.into_task()
+    }
+
+    async fn create_and_wait(&self, task: NewTask, timeout: Option<Duration>) -> Result<v1::Task> {
         let until = timeout.map(|timeout| Instant::now() + timeout);
         let NewTask { spec, request_id } = task;
         let wait = timeout.map_or(RUN_WAIT, |timeout| timeout.min(RUN_WAIT));
@@ -268,7 +285,8 @@ pub(super) fn flatten<T: Send + 'static>(
     pages.map_ok(|page| stream::iter(page).map(Ok)).try_flatten()
 }
 
-fn read_result<T: DeserializeOwned>(task: v1::Task) -> Result<T> {
+/// The result of a task that has ended.
+pub(crate) fn read_result<T: DeserializeOwned>(task: v1::Task) -> Result<T> {
     if task.state() != v1::TaskState::Completed {
         return Err(Error::TaskFailed(Box::new(task)));
     }

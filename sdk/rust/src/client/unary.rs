@@ -96,6 +96,8 @@ unary!(TaskServiceClient {
     list_task_events(ListTaskEventsRequest) -> ListTaskEventsResponse fills [namespace];
     list_dependency_results(ListDependencyResultsRequest) -> ListDependencyResultsResponse fills [namespace];
     list_steps(ListStepsRequest) -> ListStepsResponse fills [namespace];
+    list_children(ListChildrenRequest) -> ListChildrenResponse fills [namespace];
+    list_output(ListOutputRequest) -> ListOutputResponse fills [namespace];
 });
 
 unary!(AgentServiceClient {
@@ -107,6 +109,8 @@ unary!(AgentServiceClient {
         checks |r: &v1::CompleteTaskRequest| check_payload("result", r.result.as_ref()),;
     fail_task(FailTaskRequest) -> FailTaskResponse fills [namespace, request_id]
         checks check_failure,;
+    create_child(CreateChildRequest) -> CreateChildResponse fills [namespace, request_id]
+        checks |r: &v1::CreateChildRequest| check_spec("task", r.task.as_ref()),;
     get_agent(GetAgentRequest) -> GetAgentResponse fills [namespace];
     list_agents(ListAgentsRequest) -> ListAgentsResponse fills [namespace];
     cordon_agent(CordonAgentRequest) -> CordonAgentResponse fills [namespace, request_id];

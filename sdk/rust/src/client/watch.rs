@@ -1,21 +1,14 @@
 //! Watching events. The stream goes on behind its cursor when it breaks, and gives each event once.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use callboard_proto::v1;
 use futures::stream::{self, Stream};
-use tokio::time::{Instant, sleep, timeout};
-use tonic::codegen::http::HeaderValue;
-use tonic::{Code, Streaming};
 
 use super::Client;
-use crate::error::{CallError, reason_name};
-use crate::retry::Backoff;
-use crate::{Result, entropy};
-
-/// The server sends something every 10 s: a stream that is silent for longer than this is dead.
-const SILENCE: Duration = Duration::from_secs(40);
+use super::resume::{Resumed, ended_early};
+use crate::Result;
+use crate::error::CallError;
 
 /// What to watch, and from where.
 #[derive(Debug, Clone, Default)]
@@ -56,14 +49,10 @@ impl Client {
         let mut request = watch.request;
         self.namespace().clone_into(&mut request.namespace);
         EventStream {
-            client: self.clone(),
+            source: Resumed::new(self.clone()),
             request,
             delivered: String::new(),
             waiting: VecDeque::new(),
-            source: None,
-            authorization: None,
-            backoff: Backoff::default(),
-            failing_since: None,
             ended: false,
         }
     }
@@ -73,19 +62,13 @@ impl Client {
 /// [`EventStream::into_stream`].
 #[derive(Debug)]
 pub struct EventStream {
-    client: Client,
+    source: Resumed<v1::WatchEventsResponse>,
     /// Its cursor is behind everything that was received.
     request: v1::WatchEventsRequest,
     /// The cursor behind everything that was given out.
     delivered: String,
     /// Received, not given out yet. Never more than one frame.
     waiting: VecDeque<v1::Event>,
-    source: Option<Streaming<v1::WatchEventsResponse>>,
-    /// What the stream was opened with.
-    authorization: Option<HeaderValue>,
-    backoff: Backoff,
-    /// When the first failure came since the server was last heard.
-    failing_since: Option<Instant>,
     ended: bool,
 }
 
@@ -107,11 +90,9 @@ impl EventStream {
                 return Ok(None);
             }
             if let Err(refused) = self.receive().await {
-                self.source = None;
-                if self.client.identity().is_renewed(&refused, self.authorization.as_ref()) {
-                    continue;
-                }
-                self.pause_before_resuming(refused).await?;
+                let resumed = self.source.pause_before_resuming(refused).await;
+                self.ended = resumed.is_err();
+                resumed?;
             }
         }
     }
@@ -136,58 +117,29 @@ impl EventStream {
         }
     }
 
-    /// Takes one frame, from a new stream when there is none.
+    /// Takes one frame.
     async fn receive(&mut self) -> Result<(), CallError> {
-        if self.source.is_none() {
-            self.authorization = self.client.identity().authorization();
-            let opening = timeout(SILENCE, async { self.client.tasks().watch_events(self.request.clone()).await });
-            self.source = Some(opening.await.map_err(|_| silent())??.into_inner());
-        }
-        let Some(source) = self.source.as_mut() else { return Ok(()) };
-        match timeout(SILENCE, source.message()).await.map_err(|_| silent())?? {
+        let request = self.request.clone();
+        match self.source.receive(|client| async move { client.tasks().watch_events(request).await }).await? {
             Some(frame) => self.take(frame),
             None if self.request.until_ended => self.ended = true,
-            None => return Err(unavailable("the server ended the stream")),
+            None => return Err(ended_early()),
         }
         Ok(())
     }
 
     fn take(&mut self, frame: v1::WatchEventsResponse) {
-        self.failing_since = None;
-        self.backoff.reset();
         self.waiting.extend(frame.events);
         if !frame.cursor.is_empty() {
             self.request.cursor = frame.cursor;
         }
         self.note_delivery();
     }
-
-    async fn pause_before_resuming(&mut self, refused: CallError) -> Result<()> {
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
-        let slow_reader = refused.reason == reason_name(v1::ErrorReason::SlowReader);
-        if !(refused.is_retryable() || slow_reader) || since.elapsed() >= self.client.timeout() {
-            self.ended = true;
-            return Err(refused.into());
-        }
-        tracing::debug!(error = %refused, "watching was interrupted, resuming behind the cursor");
-        self.client.leave(self.client.turn());
-        sleep(self.backoff.next(refused.retry_after, entropy::fraction())).await;
-        Ok(())
-    }
-}
-
-fn silent() -> CallError {
-    unavailable("the server was silent for too long")
-}
-
-fn unavailable(message: &str) -> CallError {
-    CallError::local(Code::Unavailable, v1::ErrorReason::Unspecified, message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Error;
 
     fn events() -> EventStream {
         Client::connect("http://127.0.0.1:1").unwrap().watch(Watch::task("t").after("c0"))
@@ -210,16 +162,5 @@ mod tests {
         assert_eq!(events.cursor(), "c9", "an empty frame moves the cursor");
         events.take(frame(&[], ""));
         assert_eq!(events.request.cursor, "c9", "resuming goes on from there");
-    }
-
-    #[tokio::test]
-    async fn what_can_be_resumed_is() {
-        let mut events = events();
-        assert!(events.pause_before_resuming(unavailable("x")).await.is_ok());
-        let slow = CallError::local(Code::ResourceExhausted, v1::ErrorReason::SlowReader, "slow");
-        assert!(events.pause_before_resuming(slow).await.is_ok());
-        let gone = CallError::local(Code::NotFound, v1::ErrorReason::TaskNotFound, "no such task");
-        assert!(matches!(events.pause_before_resuming(gone).await, Err(Error::NotFound(_))));
-        assert!(events.next().await.unwrap().is_none(), "the stream has ended");
     }
 }

@@ -65,7 +65,8 @@ pub(crate) fn check(field: &str, payload: &v1::Payload) -> Result<()> {
     Err(CallError::local(Code::InvalidArgument, v1::ErrorReason::PayloadTooLarge, message).into())
 }
 
-fn size(payload: &v1::Payload) -> usize {
+/// How many bytes of content it has.
+pub(crate) fn size(payload: &v1::Payload) -> usize {
     match &payload.content {
         Some(Content::Text(text)) => text.len(),
         Some(Content::Binary(bytes)) => bytes.len(),

@@ -5,6 +5,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { type AgentProfile, AgentProfileSchema } from "../_gen/callboard/v1/agent_pb.js";
 import { stringList } from "../convert.js";
 import { type Credentials, resolveCredentials } from "../credentials.js";
+import type { Interceptor } from "../interceptors/interceptor.js";
 import { type Address, resolveAddresses, resolveAgentName, resolveNamespace } from "../settings.js";
 import { Connections } from "../transport.js";
 import { VERSION } from "../version.js";
@@ -33,6 +34,7 @@ export class Agent {
   readonly #addresses: readonly [Address, ...Address[]];
   readonly #credentials: Credentials;
   readonly #drainTimeout: number;
+  readonly #interceptors: readonly Interceptor[];
   readonly #logger: Logger;
   readonly #profile: AgentProfile;
   readonly #handlers = new Map<string, Registered>();
@@ -59,6 +61,7 @@ export class Agent {
     this.#credentials = resolveCredentials(options);
     this.#credentials.check(this.#addresses);
     this.#drainTimeout = drainTimeout;
+    this.#interceptors = [...(options.interceptors ?? [])];
     this.#logger = logger;
     this.#profile = create(AgentProfileSchema, {
       name: this.name,
@@ -157,6 +160,8 @@ export class Agent {
       handlers: this.#handlers,
       onMessage: this.#onMessage,
       connections: new Connections(this.#addresses, this.#credentials),
+      interceptors: this.#interceptors,
+      agent: this.name,
       logger: this.#logger,
     });
   }

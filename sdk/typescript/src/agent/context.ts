@@ -4,11 +4,14 @@ import type { Assignment, Progress } from "../_gen/callboard/v1/agent_pb.js";
 import type { MessageSend } from "../_gen/callboard/v1/message_pb.js";
 import type { Client } from "../client/client.js";
 import { progressOf } from "../client/claims.js";
+import type { ResultOptions } from "../client/options.js";
 import { date } from "../convert.js";
-import { Cancelled } from "../errors.js";
 import { type MessageOptions, type MessageReceipt, messageSend } from "../messages.js";
 import type { DependencyResult } from "../models.js";
 import { decode, encode, type Payload, textPayload } from "../payload.js";
+import { orCancelled } from "./cancelled.js";
+import type { Child, Children, StartChildOptions } from "./children.js";
+import type { Output } from "./output.js";
 import type { StepOptions, Steps } from "./steps.js";
 
 /** How a handler reaches the server. @internal */
@@ -68,6 +71,14 @@ class HandlerContext {
   }
 }
 
+/** What a handler says, and how. @internal */
+export interface Voice {
+  readonly reporter: Reporter;
+  readonly steps: Steps;
+  readonly children: Children;
+  readonly output: Output;
+}
+
 /** What a handler gets besides its input. */
 export class Context extends HandlerContext {
   /** The task. */
@@ -80,6 +91,8 @@ export class Context extends HandlerContext {
   readonly attemptsUsed: number;
   /** The namespace. */
   readonly namespace: string;
+  /** The agent's name. */
+  readonly agent: string;
   /** The task type. */
   readonly type: string;
   /** What the task is about, for people. */
@@ -88,41 +101,49 @@ export class Context extends HandlerContext {
   readonly headers: Readonly<Record<string, string>>;
   /** What the application keeps with the task. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** When the attempt times out. */
-  readonly deadline: Date | undefined;
   /** The input as it came. */
   readonly payload: Payload;
   /** How the tasks ended that this one depends on, in order. */
   readonly dependencies: readonly DependencyResult[];
   readonly #checkpoint: Payload | undefined;
-  readonly #reporter: Reporter;
-  readonly #steps: Steps;
+  readonly #voice: Voice;
+  #deadline: Date | undefined;
 
   /** @internal */
   constructor(
     assignment: Assignment,
+    agent: string,
     dependencies: readonly DependencyResult[],
-    reporter: Reporter,
-    steps: Steps,
+    voice: Voice,
     signal: AbortSignal,
   ) {
-    super(reporter, signal);
+    super(voice.reporter, signal);
     const { spec, attempt } = assignment;
     this.taskId = attempt?.taskId ?? "";
     this.attempt = attempt?.attempt ?? 0;
     this.run = assignment.run;
     this.attemptsUsed = assignment.attemptsUsed;
     this.namespace = assignment.namespace;
+    this.agent = agent;
     this.type = spec?.type ?? "";
     this.description = spec?.description ?? "";
     this.headers = spec?.headers ?? {};
     this.metadata = spec?.metadata ?? {};
-    this.deadline = date(assignment.deadline);
+    this.#deadline = date(assignment.deadline);
     this.payload = spec?.input ?? textPayload("");
     this.dependencies = dependencies;
     this.#checkpoint = assignment.checkpoint;
-    this.#reporter = reporter;
-    this.#steps = steps;
+    this.#voice = voice;
+  }
+
+  /** When the attempt times out. Time in which it waits for children doesn't count: then it comes later. */
+  get deadline(): Date | undefined {
+    return this.#deadline;
+  }
+
+  /** @internal */
+  set deadline(deadline: Date | undefined) {
+    this.#deadline = deadline;
   }
 
   /** What the last attempt saved, decoded; undefined if it saved nothing. */
@@ -137,7 +158,7 @@ export class Context extends HandlerContext {
    * @throws RangeError when the fraction or the phase would be refused.
    */
   progress(fraction?: number, phase = "", message = ""): void {
-    this.#reporter.progress(progressOf(fraction, phase, message));
+    this.#voice.reporter.progress(progressOf(fraction, phase, message));
   }
 
   /**
@@ -148,7 +169,7 @@ export class Context extends HandlerContext {
    */
   async saveCheckpoint(value: unknown): Promise<void> {
     this.signal.throwIfAborted();
-    return orCancelled(this.signal, this.#reporter.checkpoint(encode(value, "checkpoint")));
+    return orCancelled(this.signal, this.#voice.reporter.checkpoint(encode(value, "checkpoint")));
   }
 
   /**
@@ -170,23 +191,53 @@ export class Context extends HandlerContext {
    * be read; and what calls throw, when what is recorded has to be fetched.
    */
   step<T>(name: string, work: () => T | Promise<T>, options: StepOptions<T> = {}): Promise<T> {
-    return this.#steps.run(name, work, options.parse);
+    return this.#voice.steps.run(name, work, options.parse);
+  }
+
+  /**
+   * Creates a task of this run, a child, with the options of `client.create`; resolves when that is committed. An attempt
+   * that comes to the same child later is given the one that is there. A child is told from others by its name, which is
+   * its type unless `name` says another, and by how many children of that name the attempt began before: as steps are.
+   *
+   * When the run ends, children that have not are cancelled, unless `onParentEnd` is `DETACH`.
+   *
+   * @throws InvalidArgument when the name or the input can't be sent, or the child begins within a step; ResourceExhausted
+   * when the run has 1,000 children; AlreadyExists when the child that is there has another type; FailedPrecondition when
+   * the attempt is lost, or the server takes no children.
+   */
+  startChild(type: string, input: unknown = "", options: StartChildOptions = {}): Promise<Child> {
+    return this.#voice.children.start(type, input, options);
+  }
+
+  /**
+   * Creates a child, waits for its end, and gives its result, decoded, or what `parse` makes of it: {@link startChild} and
+   * `result` in one. The attempt has no slot while it waits, so that its agent can do the child.
+   *
+   * @throws TaskFailed when it did not complete; and what the two throw.
+   */
+  async runChild<T = unknown>(
+    type: string,
+    input: unknown = "",
+    options: StartChildOptions & ResultOptions<T> = {},
+  ): Promise<NoInfer<T>> {
+    const { timeout, signal, parse, ...spec } = options;
+    const child = await this.startChild(type, input, spec);
+    return child.result({ timeout, signal, parse });
+  }
+
+  /**
+   * Gives a piece of output, which is kept and which others can watch while the handler works: tokens, lines of a log,
+   * partial results. Text and bytes are joined and divided as fits; who reads them joins the pieces. Resolves at once,
+   * unless 1 MiB waits to be sent: wait for it. Throws {@link Cancelled} when the handler is to stop.
+   *
+   * @throws InvalidArgument when the value can't be sent: text and bytes have at most 1 MiB, others 64 KiB;
+   * ResourceExhausted when the run's output is at its limit; FailedPrecondition when the server takes no output.
+   */
+  async output(value: unknown): Promise<void> {
+    this.signal.throwIfAborted();
+    return orCancelled(this.signal, this.#voice.output.give(value));
   }
 }
 
 /** What a message handler gets besides the message. */
 export class MessageContext extends HandlerContext {}
-
-/** What the promise gives, or the signal's reason when that is first. */
-function orCancelled<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const stop = (): void => {
-      reject(signal.reason instanceof Error ? signal.reason : new Cancelled("the handler is to stop"));
-    };
-    signal.addEventListener("abort", stop, { once: true });
-    const done = (): void => {
-      signal.removeEventListener("abort", stop);
-    };
-    promise.then(resolve, reject).finally(done);
-  });
-}

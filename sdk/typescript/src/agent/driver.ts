@@ -8,6 +8,7 @@ import {
   type AttachRequest,
   type AttachResponse,
   ProgressSchema,
+  TaskEndSchema,
 } from "../_gen/callboard/v1/agent_pb.js";
 import { MessageReceiptSchema, MessageSchema, MessageSendSchema } from "../_gen/callboard/v1/message_pb.js";
 import { FailureSchema, PayloadSchema } from "../_gen/callboard/v1/payload_pb.js";
@@ -15,6 +16,7 @@ import { StepRecordSchema } from "../_gen/callboard/v1/step_pb.js";
 import type { Credentials } from "../credentials.js";
 import { StatusCode, StatusError, statusError } from "../errors.js";
 import type { Action } from "../session/actions.js";
+import { HANDLER_FEATURES } from "../session/link.js";
 import type { Session } from "../session/session.js";
 import type { Address } from "../settings.js";
 import { fromTransport } from "../status.js";
@@ -112,6 +114,15 @@ export class Driver {
       case "step":
         session.stepped(event.key, fromBinary(StepRecordSchema, event.record), event.ticket);
         break;
+      case "await":
+        session.awaited(event.key, event.taskId, event.ticket);
+        break;
+      case "awaitNoMore":
+        session.awaitedNoMore(now, event.key, event.ticket);
+        break;
+      case "output":
+        session.outputGiven(event.key, fromBinary(PayloadSchema, event.data), event.isWhole);
+        break;
       case "send":
         session.send(fromBinary(MessageSendSchema, event.send), event.ticket);
         break;
@@ -170,6 +181,23 @@ export class Driver {
         this.#tell({ kind: "reportSettled", ticket: action.ticket, error });
         break;
       }
+      case "awaitSettled": {
+        const { ticket, outcome } = action;
+        if (outcome instanceof StatusError) {
+          this.#tell({ kind: "awaitRefused", ticket, error: partsOf(outcome) });
+        } else {
+          const end = outcome === undefined ? undefined : toBinary(TaskEndSchema, outcome);
+          this.#tell({ kind: "awaitSettled", ticket, end });
+        }
+        break;
+      }
+      case "deadline":
+      case "outputTaken":
+        this.#tell(action);
+        break;
+      case "outputRefused":
+        this.#tell({ kind: "outputRefused", key: action.key, error: partsOf(action.error) });
+        break;
       case "sendSettled": {
         const { ticket, outcome } = action;
         if (outcome instanceof StatusError) {
@@ -187,11 +215,14 @@ export class Driver {
   }
 
   #tellStatus(): void {
-    const { state, agentId, epoch, lacksSteps } = this.#session;
-    const status: Status = { attached: state === "attached", agentId, epoch: Number(epoch), lacksSteps };
+    const { agentId } = this.#session;
+    const attached = this.#session.state === "attached";
+    const epoch = Number(this.#session.epoch);
     const before = this.#status;
     // With each welcome the epoch is another: what the server takes changes with that alone.
-    if (status.attached !== before.attached || status.epoch !== before.epoch || agentId !== before.agentId) {
+    if (attached !== before.attached || epoch !== before.epoch || agentId !== before.agentId) {
+      const lacks = HANDLER_FEATURES.filter((feature) => this.#session.lacks(feature));
+      const status: Status = { attached, agentId, epoch, lacks };
       this.#status = status;
       this.#tell({ kind: "status", status });
     }

@@ -4,7 +4,14 @@ import { Worker } from "node:worker_threads";
 
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 
-import { type Assignment, AssignmentSchema, type Progress, ProgressSchema } from "../_gen/callboard/v1/agent_pb.js";
+import {
+  type Assignment,
+  AssignmentSchema,
+  type Progress,
+  ProgressSchema,
+  type TaskEnd,
+  TaskEndSchema,
+} from "../_gen/callboard/v1/agent_pb.js";
 import {
   MessageReceiptSchema,
   MessageSchema,
@@ -16,15 +23,18 @@ import { type StepRecord, StepRecordSchema } from "../_gen/callboard/v1/step_pb.
 import { Client } from "../client/client.js";
 import { CallboardError } from "../errors.js";
 import type { WireFailure } from "../failure.js";
+import type { Interceptor } from "../interceptors/interceptor.js";
 import { messageFrom, type MessageReceipt, messageReceiptFrom } from "../messages.js";
 import type { DependencyResult } from "../models.js";
 import type { Payload } from "../payload.js";
 import { PROGRESS_EVERY } from "../session/attempts.js";
 import type { Key } from "../session/states.js";
 import type { Connections } from "../transport.js";
+import type { Family } from "./children.js";
 import type { Reporter } from "./context.js";
 import type { MessageHandler, Registered } from "./handlers.js";
 import type { Logger } from "./options.js";
+import type { Outlet } from "./output.js";
 import {
   Batcher,
   errorOf,
@@ -46,6 +56,9 @@ export interface LiveOptions {
   readonly handlers: ReadonlyMap<string, Registered>;
   readonly onMessage: MessageHandler | undefined;
   readonly connections: Connections;
+  readonly interceptors: readonly Interceptor[];
+  /** The agent's name. */
+  readonly agent: string;
   readonly logger: Logger;
 }
 
@@ -66,16 +79,17 @@ export class Live implements Upstream {
   #lastTicket = 0;
   readonly #saves = new Map<number, Waiter<void>>();
   readonly #sends = new Map<number, Waiter<MessageReceipt>>();
+  readonly #awaits = new Map<number, Waiter<TaskEnd | undefined>>();
   #status = UNATTACHED;
   #outcome: { readonly error: CallboardError | undefined } | undefined;
   /** Who waits for the next change of the status, or the end. */
   #waiting: (() => void)[] = [];
 
-  constructor({ data, handlers, onMessage, connections, logger }: LiveOptions) {
+  constructor({ data, handlers, onMessage, connections, interceptors, agent, logger }: LiveOptions) {
     this.#logger = logger;
     this.#connections = connections;
-    this.client = new Client({ namespace: data.namespace }, connections);
-    this.#runner = new Runner(handlers, onMessage, this, logger);
+    this.client = new Client({ namespace: data.namespace, interceptors }, connections);
+    this.#runner = new Runner({ handlers, onMessage, interceptors, agent, upstream: this, logger });
     // Without the program's own flags: some are not for a thread that begins with a file.
     const options = { workerData: data, execArgv: [], name: "callboard" };
     this.#worker = new Worker(new URL("./worker.js", import.meta.url), options);
@@ -176,6 +190,23 @@ export class Live implements Upstream {
         }
         break;
       }
+      case "awaitSettled": {
+        const end = event.end === undefined ? undefined : fromBinary(TaskEndSchema, event.end);
+        take(this.#awaits, event.ticket)?.resolve(end);
+        break;
+      }
+      case "awaitRefused":
+        take(this.#awaits, event.ticket)?.reject(errorOf(event.error));
+        break;
+      case "deadline":
+        this.#runner.postpone(event.key, event.deadline);
+        break;
+      case "outputTaken":
+        this.#runner.output(event.key)?.taken(event.weight);
+        break;
+      case "outputRefused":
+        this.#runner.output(event.key)?.refuse(errorOf(event.error));
+        break;
       case "sendSettled":
         take(this.#sends, event.ticket)?.resolve(messageReceiptFrom(fromBinary(MessageReceiptSchema, event.receipt)));
         break;
@@ -196,14 +227,15 @@ export class Live implements Upstream {
       return;
     }
     this.#outcome = { error };
-    this.#status = { ...this.#status, attached: false, lacksSteps: false };
+    this.#status = { ...this.#status, attached: false, lacks: [] };
     this.#runner.stopAll("the agent has ended");
     const gone = new CallboardError("the agent has ended");
-    for (const waiter of [...this.#saves.values(), ...this.#sends.values()]) {
-      waiter.reject(gone);
+    for (const waiters of [this.#saves, this.#sends, this.#awaits]) {
+      for (const waiter of waiters.values()) {
+        waiter.reject(gone);
+      }
+      waiters.clear();
     }
-    this.#saves.clear();
-    this.#sends.clear();
     this.#connections.close();
     this.#changed();
   }
@@ -257,6 +289,23 @@ export class Live implements Upstream {
     });
   }
 
+  awaitEnd(key: Key, taskId: string, signal: AbortSignal): Promise<TaskEnd | undefined> {
+    let asked = 0;
+    const giveUp = (): void => {
+      if (take(this.#awaits, asked) !== undefined) {
+        this.#say({ kind: "awaitNoMore", key, ticket: asked });
+      }
+    };
+    signal.addEventListener("abort", giveUp, { once: true });
+    const end = this.#ask(this.#awaits, (ticket) => {
+      asked = ticket;
+      return { kind: "await", key, taskId, ticket };
+    });
+    return end.finally(() => {
+      signal.removeEventListener("abort", giveUp);
+    });
+  }
+
   reporter(key: Key): Reporter {
     const gate = new ProgressGate((progress) => {
       if (this.#outcome === undefined) {
@@ -274,13 +323,36 @@ export class Live implements Upstream {
   }
 
   recorder(key: Key, { attempt, run }: Assignment): StepRecorder {
-    const status = (): Status => this.#status;
+    const lacks = (): boolean => this.#status.lacks.includes("steps");
     return {
       get lacksSteps(): boolean {
-        return status().lacksSteps;
+        return lacks();
       },
       record: (record) => this.step(key, record),
       fetchSteps: () => gathered(this.client.steps(attempt?.taskId ?? "", { run, pageSize: MOST_STEPS })),
+    };
+  }
+
+  family(key: Key): Family {
+    const lacks = (): boolean => this.#status.lacks.includes("children");
+    return {
+      get lacksChildren(): boolean {
+        return lacks();
+      },
+      client: this.client,
+      awaitEnd: (taskId, signal) => this.awaitEnd(key, taskId, signal),
+    };
+  }
+
+  outlet(key: Key): Outlet {
+    const lacks = (): boolean => this.#status.lacks.includes("output");
+    return {
+      get lacksOutput(): boolean {
+        return lacks();
+      },
+      give: (data, isWhole) => {
+        this.#say({ kind: "output", key, data: toBinary(PayloadSchema, data), isWhole });
+      },
     };
   }
 

@@ -1,10 +1,15 @@
 import type { ConnectionOptions } from "../client/options.js";
+import type { Interceptor } from "../interceptors/interceptor.js";
 
 /** Where an agent's log goes: the console is one. */
 export interface Logger {
+  /** What only somebody who looks for a fault wants to know. */
   debug(...what: unknown[]): void;
+  /** What is as it should be. */
   info(...what: unknown[]): void;
+  /** What may be a fault: an attempt that failed, a stream that broke. */
   warn(...what: unknown[]): void;
+  /** What was given up. */
   error(...what: unknown[]): void;
 }
 
@@ -28,6 +33,8 @@ export interface AgentOptions extends ConnectionOptions {
   readonly buildId?: string | undefined;
   /** Milliseconds that running handlers may go on while the agent drains. Default 30,000. */
   readonly drainTimeout?: number | undefined;
+  /** What stands around every task that it does, and that its handlers submit; the first is the outermost. */
+  readonly interceptors?: readonly Interceptor[] | undefined;
   /** Where its log goes. Default: warnings and errors to the console, the rest nowhere. */
   readonly logger?: Logger | undefined;
 }

@@ -3,6 +3,7 @@
 
 import type { CredentialParts } from "../credentials.js";
 import { type FieldViolation, type StatusCode, type StatusError, statusError } from "../errors.js";
+import type { Feature } from "../session/link.js";
 import type { Key } from "../session/states.js";
 import type { Address } from "../settings.js";
 
@@ -25,6 +26,9 @@ export type ToConnection =
   | { readonly kind: "progress"; readonly key: Key; readonly progress: Uint8Array }
   | { readonly kind: "checkpoint"; readonly key: Key; readonly data: Uint8Array; readonly ticket: number }
   | { readonly kind: "step"; readonly key: Key; readonly record: Uint8Array; readonly ticket: number }
+  | { readonly kind: "await"; readonly key: Key; readonly taskId: string; readonly ticket: number }
+  | { readonly kind: "awaitNoMore"; readonly key: Key; readonly ticket: number }
+  | { readonly kind: "output"; readonly key: Key; readonly data: Uint8Array; readonly isWhole: boolean }
   | { readonly kind: "send"; readonly send: Uint8Array; readonly ticket: number }
   | { readonly kind: "handled"; readonly messageId: string; readonly ok: boolean }
   | { readonly kind: "drain"; readonly timeout: number | undefined }
@@ -35,12 +39,12 @@ export interface Status {
   readonly attached: boolean;
   readonly agentId: string;
   readonly epoch: number;
-  /** The server that is attached takes no steps. */
-  readonly lacksSteps: boolean;
+  /** What the server that is attached doesn't take. */
+  readonly lacks: readonly Feature[];
 }
 
 /** How an agent stands that has never been attached. */
-export const UNATTACHED: Status = { attached: false, agentId: "", epoch: 0, lacksSteps: false };
+export const UNATTACHED: Status = { attached: false, agentId: "", epoch: 0, lacks: [] };
 
 /** How much what is logged matters. */
 export type Level = "debug" | "info" | "warn" | "error";
@@ -51,6 +55,11 @@ export type ToHandlers =
   | { readonly kind: "start"; readonly key: Key; readonly assignment: Uint8Array; readonly hasSteps: boolean }
   | { readonly kind: "stop"; readonly key: Key; readonly reason: string }
   | { readonly kind: "reportSettled"; readonly ticket: number; readonly error: StatusParts | undefined }
+  | { readonly kind: "awaitSettled"; readonly ticket: number; readonly end: Uint8Array | undefined }
+  | { readonly kind: "awaitRefused"; readonly ticket: number; readonly error: StatusParts }
+  | { readonly kind: "deadline"; readonly key: Key; readonly deadline: Date }
+  | { readonly kind: "outputTaken"; readonly key: Key; readonly weight: number }
+  | { readonly kind: "outputRefused"; readonly key: Key; readonly error: StatusParts }
   | { readonly kind: "sendSettled"; readonly ticket: number; readonly receipt: Uint8Array }
   | { readonly kind: "sendRefused"; readonly ticket: number; readonly error: StatusParts }
   | { readonly kind: "handle"; readonly message: Uint8Array }

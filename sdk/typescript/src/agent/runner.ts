@@ -1,6 +1,7 @@
 // Runs handlers, on the caller's thread.
 
 import { type Assignment } from "../_gen/callboard/v1/agent_pb.js";
+import { Claim } from "../client/claims.js";
 import { Cancelled, InvalidArgument } from "../errors.js";
 import {
   cancelledFailure,
@@ -10,14 +11,28 @@ import {
   isCancellation,
   type WireFailure,
 } from "../failure.js";
+import { handling, type Interceptor } from "../interceptors/interceptor.js";
 import type { Message } from "../messages.js";
 import { dependencyFrom, type DependencyResult } from "../models.js";
 import { decode, encode, type Payload } from "../payload.js";
 import type { Key } from "../session/states.js";
+import { Children, type Family } from "./children.js";
 import { Context, type Link, MessageContext, type Reporter } from "./context.js";
 import type { MessageHandler, Registered } from "./handlers.js";
 import type { Logger } from "./options.js";
+import { type Outlet, Output } from "./output.js";
 import { type StepRecorder, Steps } from "./steps.js";
+
+/** What a runner is made from. */
+export interface RunnerOptions {
+  readonly handlers: ReadonlyMap<string, Registered>;
+  readonly onMessage: MessageHandler | undefined;
+  readonly interceptors: readonly Interceptor[];
+  /** The agent's name. */
+  readonly agent: string;
+  readonly upstream: Upstream;
+  readonly logger: Logger;
+}
 
 /** Where outcomes go. */
 export interface Upstream extends Link {
@@ -25,6 +40,10 @@ export interface Upstream extends Link {
   reporter(key: Key): Reporter;
   /** What records the steps of an attempt's handler. */
   recorder(key: Key, assignment: Assignment): StepRecorder;
+  /** What leads to the children of an attempt's handler. */
+  family(key: Key): Family;
+  /** What takes the output of an attempt's handler. */
+  outlet(key: Key): Outlet;
   /** A handler gave a result. */
   completed(key: Key, result: Payload): void;
   /** A handler failed. */
@@ -35,40 +54,64 @@ export interface Upstream extends Link {
   fetchDependencies(taskId: string, signal: AbortSignal): Promise<DependencyResult[]>;
 }
 
+/** An attempt whose handler runs. */
+interface Running {
+  readonly key: Key;
+  readonly assignment: Assignment;
+  readonly hasSteps: boolean;
+  readonly abort: AbortController;
+  readonly output: Output;
+  /** Once the handler was called. */
+  context: Context | undefined;
+}
+
 /** The handlers that run. */
 export class Runner {
-  readonly #handlers: ReadonlyMap<string, Registered>;
-  readonly #onMessage: MessageHandler | undefined;
+  readonly #options: RunnerOptions;
   readonly #upstream: Upstream;
   readonly #logger: Logger;
-  readonly #running = new Map<Key, AbortController>();
+  readonly #running = new Map<Key, Running>();
   #handling: AbortController | undefined;
 
-  constructor(
-    handlers: ReadonlyMap<string, Registered>,
-    onMessage: MessageHandler | undefined,
-    upstream: Upstream,
-    logger: Logger,
-  ) {
-    this.#handlers = handlers;
-    this.#onMessage = onMessage;
-    this.#upstream = upstream;
-    this.#logger = logger;
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#upstream = options.upstream;
+    this.#logger = options.logger;
   }
 
   /** Begins a handler; returns at once. `hasSteps`: the server that gave the assignment has said what is recorded. */
   start(key: Key, assignment: Assignment, hasSteps: boolean): void {
-    const abort = new AbortController();
-    this.#running.set(key, abort);
+    const running: Running = {
+      key,
+      assignment,
+      hasSteps,
+      abort: new AbortController(),
+      output: new Output(this.#upstream.outlet(key)),
+      context: undefined,
+    };
+    this.#running.set(key, running);
     // A turn of the event loop for each: one that blocks must not hold up the outcome of the one before.
     setImmediate(() => {
-      void this.#run(key, assignment, hasSteps, abort.signal);
+      void this.#run(running);
     });
+  }
+
+  /** The attempt times out at another time now. */
+  postpone(key: Key, deadline: Date): void {
+    const context = this.#running.get(key)?.context;
+    if (context !== undefined) {
+      context.deadline = deadline;
+    }
+  }
+
+  /** The output of an attempt whose handler runs. */
+  output(key: Key): Output | undefined {
+    return this.#running.get(key)?.output;
   }
 
   /** Tells a handler to stop; returns at once. */
   stop(key: Key, reason: string): void {
-    this.#running.get(key)?.abort(new Cancelled(reason));
+    this.#running.get(key)?.abort.abort(new Cancelled(reason));
   }
 
   /** Begins the handler of a message; returns at once. One runs at a time. */
@@ -87,14 +130,15 @@ export class Runner {
 
   /** Tells all to stop. */
   stopAll(reason: string): void {
-    for (const abort of this.#running.values()) {
+    for (const { abort } of this.#running.values()) {
       abort.abort(new Cancelled(reason));
     }
     this.stopHandling();
   }
 
-  async #run(key: Key, assignment: Assignment, hasSteps: boolean, signal: AbortSignal): Promise<void> {
-    const outcome = await this.#outcome(key, assignment, hasSteps, signal);
+  async #run(running: Running): Promise<void> {
+    const { key } = running;
+    const outcome = await this.#outcome(running);
     this.#running.delete(key);
     if ("result" in outcome) {
       this.#upstream.completed(key, outcome.result);
@@ -104,13 +148,11 @@ export class Runner {
   }
 
   /** What becomes of an attempt. Never throws: whatever a handler throws is its outcome. */
-  async #outcome(
-    key: Key,
-    assignment: Assignment,
-    hasSteps: boolean,
-    signal: AbortSignal,
-  ): Promise<{ result: Payload } | { failure: WireFailure }> {
-    const registered = this.#handlers.get(assignment.spec?.type ?? "") ?? this.#handlers.get("*");
+  async #outcome(running: Running): Promise<{ result: Payload } | { failure: WireFailure }> {
+    const { key, assignment } = running;
+    const { signal } = running.abort;
+    const { handlers, interceptors } = this.#options;
+    const registered = handlers.get(assignment.spec?.type ?? "") ?? handlers.get("*");
     if (registered === undefined) {
       return { failure: failureOf(new Error(`no handler takes the task type of ${key}`)) };
     }
@@ -123,14 +165,23 @@ export class Runner {
     try {
       const dependencies = await this.#dependencies(assignment, signal);
       signal.throwIfAborted();
-      const steps = new Steps(assignment, hasSteps, this.#upstream.recorder(key, assignment));
-      const context = new Context(assignment, dependencies, this.#upstream.reporter(key), steps, signal);
-      return this.#encoded(key, await registered.handler(input as never, context));
+      const context = this.#context(running, dependencies);
+      running.context = context;
+      const handle = handling(interceptors, context, (given) => registered.handler(given as never, context));
+      return this.#encoded(key, await handle(input));
     } catch (error) {
       return {
         failure: isCancellation(error, signal) ? cancelledFailure() : this.#logged(key, failureOf(error), error),
       };
     }
+  }
+
+  #context({ key, assignment, hasSteps, abort, output }: Running, dependencies: readonly DependencyResult[]): Context {
+    const { signal } = abort;
+    const steps = new Steps(assignment, hasSteps, this.#upstream.recorder(key, assignment));
+    const children = new Children(new Claim(assignment), this.#upstream.family(key), steps, signal);
+    const voice = { reporter: this.#upstream.reporter(key), steps, children, output };
+    return new Context(assignment, this.#options.agent, dependencies, voice, signal);
   }
 
   #encoded(key: Key, result: unknown): { result: Payload } | { failure: WireFailure } {
@@ -156,7 +207,7 @@ export class Runner {
 
   async #handle(message: Message, signal: AbortSignal): Promise<void> {
     try {
-      await this.#onMessage?.(message, new MessageContext(this.#upstream, signal));
+      await this.#options.onMessage?.(message, new MessageContext(this.#upstream, signal));
       this.#upstream.handled(message.id, true);
     } catch (error) {
       this.#logger.warn(`callboard: the handler of message ${message.id} failed:`, error);

@@ -7,13 +7,11 @@ import { create } from "@bufbuild/protobuf";
 
 import type { Assignment } from "../_gen/callboard/v1/agent_pb.js";
 import { type StepRecord, StepRecordSchema } from "../_gen/callboard/v1/step_pb.js";
-import { CallboardError, InvalidArgument, StatusCode } from "../errors.js";
+import { CallboardError } from "../errors.js";
 import { type Step, stepFrom } from "../models.js";
 import { decode, encode, type Payload } from "../payload.js";
 import { noSteps } from "../session/saved.js";
-
-/** The most bytes of a step's name. */
-const MAX_NAME = 128;
+import { invalidName, Occurrences } from "./occurrences.js";
 
 /** What a step may have beside its function. */
 export interface StepOptions<T> {
@@ -44,12 +42,17 @@ interface StepKey {
 /** The attempt whose step's function runs here, with all that it has begun. */
 const inside = new AsyncLocalStorage<Steps>();
 
+/** Whether this is called by the function of a step of this attempt. */
+export function isWithinStep(steps: Steps): boolean {
+  return inside.getStore() === steps;
+}
+
 /** The steps of one attempt. */
 export class Steps {
   readonly #assignment: Assignment;
   readonly #recorder: StepRecorder;
   readonly #hasSteps: boolean;
-  readonly #begun = new Map<string, number>();
+  readonly #begun = new Occurrences("step");
   #recorded: Promise<ReadonlyMap<string, Payload | undefined>> | undefined;
 
   /** `hasSteps`: the server that gave the assignment has said what is recorded. */
@@ -80,13 +83,10 @@ export class Steps {
   }
 
   #begin(name: string): StepKey {
-    checkName(name);
-    if (inside.getStore() === this) {
+    if (isWithinStep(this)) {
       throw invalidName(`step ${JSON.stringify(name)} begins within another: call it behind that one`);
     }
-    const occurrence = this.#begun.get(name) ?? 0;
-    this.#begun.set(name, occurrence + 1);
-    return { name, occurrence };
+    return { name, occurrence: this.#begun.next(name) };
   }
 
   /** What earlier attempts recorded. What did not come whole is fetched once; when that fails, anew for the next step. */
@@ -113,21 +113,6 @@ function read<T>(key: StepKey, result: Payload | undefined, parse: StepOptions<T
     const why = error instanceof Error ? error.message : String(error);
     throw new CallboardError(`the result of ${textOf(key)} can't be read: ${why}`, { cause: error });
   }
-}
-
-function checkName(name: unknown): void {
-  if (typeof name !== "string" || !name.isWellFormed()) {
-    throw invalidName("name is not a string of valid Unicode");
-  }
-  const size = Buffer.byteLength(name);
-  if (size < 1 || size > MAX_NAME) {
-    throw invalidName(`name has ${String(size)} bytes: give a step 1 to ${String(MAX_NAME)}`);
-  }
-}
-
-function invalidName(message: string): InvalidArgument {
-  const violations = [{ field: "name", description: message }];
-  return new InvalidArgument(StatusCode.INVALID_ARGUMENT, message, { reason: "INVALID_FIELD", violations });
 }
 
 function idOf({ name, occurrence }: StepKey): string {

@@ -234,7 +234,8 @@ export function progressOf(fraction: number | undefined, phase: string, message:
   return create(ProgressSchema, given({ fraction, phase, message: cut(message, 1_024) }));
 }
 
-function leaseOf(held: Held): WireAttempt {
+/** @internal */
+export function leaseOf(held: Held): WireAttempt {
   if (held instanceof Claim) {
     return held.proto.attempt ?? create(AttemptSchema);
   }

@@ -5,13 +5,18 @@ import { TaskService, UpdateTaskRequestSchema } from "../_gen/callboard/v1/task_
 import { enumNumber, given, optionalTimestamp, stringList, timestamp } from "../convert.js";
 import { resolveCredentials } from "../credentials.js";
 import { requestIdOr } from "../ids.js";
+import { type Interceptor, submitting, submittingAll, type SubmitNext } from "../interceptors/interceptor.js";
 import {
+  childFrom,
+  type ChildInfo,
   dependencyFrom,
   type DependencyResult,
   eventFrom,
+  type OutputChunk,
   type Priority,
   type Receipt,
   receiptFrom,
+  resultOf,
   type Step,
   stepFrom,
   Task,
@@ -24,6 +29,7 @@ import { type Call, callOf, Connections } from "../transport.js";
 import { Admin } from "./admin.js";
 import { Agents } from "./agents.js";
 import { Caller } from "./caller.js";
+import { createChildCall, type CreateChildOptions } from "./children.js";
 import {
   type Claim,
   claimCall,
@@ -39,6 +45,7 @@ import {
 import { Messages } from "./messages.js";
 import { Namespaces } from "./namespaces.js";
 import type { CallOptions, ClientOptions, CommandOptions, PageOptions, ResultOptions, WaitOptions } from "./options.js";
+import { type OutputOptions, outputPage, OutputWatch, type OutputWatchOptions } from "./output.js";
 import { MORE, run, wait } from "./waiting.js";
 import { Watch, type WatchOptions } from "./watch.js";
 
@@ -64,6 +71,12 @@ export interface ListOptions extends PageOptions {
 
 /** Which steps. */
 export interface StepListOptions extends PageOptions {
+  /** Of this run, from 1. Default the latest. */
+  readonly run?: number | undefined;
+}
+
+/** Which children. */
+export interface ChildListOptions extends PageOptions {
   /** Of this run, from 1. Default the latest. */
   readonly run?: number | undefined;
 }
@@ -94,6 +107,7 @@ export class Client {
   /** The server process that answers. */
   readonly admin: Admin;
   readonly #caller: Caller;
+  readonly #interceptors: readonly Interceptor[];
   readonly #isOwner: boolean;
 
   /**
@@ -109,6 +123,7 @@ export class Client {
     const { timeout = DEFAULT_TIMEOUT } = options;
     const own = connections ?? new Connections(resolveAddresses(options.address), resolveCredentials(options));
     this.#isOwner = connections === undefined;
+    this.#interceptors = [...(options.interceptors ?? [])];
     this.#caller = new Caller(own, resolveNamespace(options.namespace), timeout);
     this.agents = new Agents(this.#caller);
     this.namespaces = new Namespaces(this.#caller);
@@ -128,28 +143,34 @@ export class Client {
     }
   }
 
+  /** Closes it, for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }
 
   /** Creates a task, or gives the live one that has its key. */
   async create(type: string, input: unknown = "", options: TaskOptions & CommandOptions = {}): Promise<Receipt> {
-    const task = specToWire({ ...options, type, input });
-    const request = { namespace: this.namespace, task, requestId: requestIdOr(options.requestId) };
-    return this.#make(
-      callOf(TaskService.method.createTask, request, (answer) => receiptFrom(answer.receipt)),
-      options,
-    );
+    const requestId = requestIdOr(options.requestId);
+    return this.#submit({ ...options, type, input }, (spec) => {
+      const request = { namespace: this.namespace, task: specToWire(spec), requestId };
+      return this.#make(
+        callOf(TaskService.method.createTask, request, (answer) => receiptFrom(answer.receipt)),
+        options,
+      );
+    });
   }
 
   /** Creates up to 1,000 tasks, all or none. */
   async createAll(tasks: Iterable<TaskSpec>, options: CommandOptions = {}): Promise<Receipt[]> {
-    const wires = Array.from(tasks, specToWire);
-    const request = { namespace: this.namespace, tasks: wires, requestId: requestIdOr(options.requestId) };
-    return this.#make(
-      callOf(TaskService.method.batchCreateTasks, request, (answer) => answer.receipts.map(receiptFrom)),
-      options,
-    );
+    const requestId = requestIdOr(options.requestId);
+    const receipts = await submittingAll(this.#interceptors, [...tasks], (specs) => {
+      const request = { namespace: this.namespace, tasks: specs.map(specToWire), requestId };
+      return this.#make(
+        callOf(TaskService.method.batchCreateTasks, request, (answer) => answer.receipts.map(receiptFrom)),
+        options,
+      );
+    });
+    return [...receipts];
   }
 
   /**
@@ -163,8 +184,10 @@ export class Client {
     input: unknown = "",
     options: TaskOptions & ResultOptions<T> & Pick<CommandOptions, "requestId"> = {},
   ): Promise<NoInfer<T>> {
-    const task = await run(this.#caller, { ...options, type, input }, options.requestId, options);
-    return resultOf(task, options);
+    const requestId = requestIdOr(options.requestId);
+    return this.#submit({ ...options, type, input }, async (spec) =>
+      resultOf(await run(this.#caller, spec, requestId, options), options),
+    );
   }
 
   /** Gives a task with its input and result. */
@@ -311,6 +334,30 @@ export class Client {
     );
   }
 
+  /** Gives the children that a run of a task created, in that order; pages are fetched as needed. */
+  children(task: TaskRef, options: ChildListOptions = {}): AsyncGenerator<ChildInfo, void, undefined> {
+    const { run = 0, pageSize = 0 } = options;
+    const request = { namespace: this.namespace, taskId: taskIdOf(task), run, pageSize };
+    return this.#caller.pages(
+      (pageToken) =>
+        callOf(TaskService.method.listChildren, { ...request, pageToken }, (answer) => ({
+          items: answer.children.map(childFrom),
+          nextPageToken: answer.nextPageToken,
+        })),
+      options,
+    );
+  }
+
+  /** Gives what there is of a run's output, in its order; pages are fetched as needed. */
+  output(task: TaskRef, options: OutputOptions = {}): AsyncGenerator<OutputChunk, void, undefined> {
+    return this.#caller.pages(outputPage(this.namespace, taskIdOf(task), options), options);
+  }
+
+  /** Gives a run's output, and what comes, until the run has ended. */
+  watchOutput(task: TaskRef, options: OutputWatchOptions = {}): OutputWatch {
+    return new OutputWatch(this.#caller, taskIdOf(task), options);
+  }
+
   /**
    * Gives events as they are committed: of a task from its first, of the namespace (without a task) from now, or behind a
    * cursor. With `untilEnded` it stops when the task has ended.
@@ -340,6 +387,28 @@ export class Client {
     return this.#make(failCall(this.namespace, task, error, options), options);
   }
 
+  /**
+   * Creates a child of a claimed task, or gives the one of this name and occurrence that its run has.
+   *
+   * @throws ResourceExhausted when the run has 1,000 children; AlreadyExists when the child that is there has another type;
+   * FailedPrecondition when the claim is lost.
+   */
+  async createChild(
+    parent: Claim,
+    type: string,
+    input: unknown = "",
+    options: TaskOptions & CreateChildOptions = {},
+  ): Promise<Receipt> {
+    const keyed = { ...options, name: options.name ?? type, requestId: requestIdOr(options.requestId) };
+    return this.#submit({ ...options, type, input }, (spec) =>
+      this.#make(createChildCall(this.namespace, parent, spec, keyed), options),
+    );
+  }
+
+  #submit<T>(spec: TaskSpec, last: SubmitNext<T>): Promise<T> {
+    return submitting(this.#interceptors, last)(spec);
+  }
+
   #make<T>(call: Call<T>, options: CallOptions): Promise<T> {
     return this.#caller.make(call, options);
   }
@@ -351,9 +420,4 @@ export class Client {
 
 function taskFrom(wire: WireTask | undefined): Task {
   return new Task(wire ?? create(TaskSchema));
-}
-
-function resultOf<T>(task: Task, options: ResultOptions<T>): T {
-  const value = task.result();
-  return options.parse === undefined ? (value as T) : options.parse(value);
 }

@@ -1,4 +1,5 @@
 import type { CredentialOptions } from "../credentials.js";
+import type { Interceptor } from "../interceptors/interceptor.js";
 
 /** Where a client or agent connects, and as whom. */
 export interface ConnectionOptions extends CredentialOptions {
@@ -12,6 +13,8 @@ export interface ConnectionOptions extends CredentialOptions {
 export interface ClientOptions extends ConnectionOptions {
   /** Milliseconds that a call may take, retries included, unless it says otherwise. Default 30,000. */
   readonly timeout?: number | undefined;
+  /** What stands around every task that it submits; the first is the outermost. */
+  readonly interceptors?: readonly Interceptor[] | undefined;
 }
 
 /** What every call takes. */

@@ -3,7 +3,6 @@
 import { TaskService } from "../_gen/callboard/v1/task_service_pb.js";
 import { duration } from "../convert.js";
 import { DeadlineExceeded, StatusCode } from "../errors.js";
-import { requestIdOr } from "../ids.js";
 import { Task } from "../models.js";
 import { Backoff } from "../retry.js";
 import { specToWire, type TaskSpec } from "../spec.js";
@@ -22,12 +21,7 @@ export function wait(caller: Caller, taskId: string, options: WaitOptions): Prom
 }
 
 /** Creates a task and waits for its end. */
-export async function run(
-  caller: Caller,
-  spec: TaskSpec,
-  requestId: string | undefined,
-  options: WaitOptions,
-): Promise<Task> {
+export async function run(caller: Caller, spec: TaskSpec, requestId: string, options: WaitOptions): Promise<Task> {
   const deadline = deadlineOf(options);
   const part = partOf(deadline);
   const call = callOf(
@@ -35,7 +29,7 @@ export async function run(
     {
       namespace: caller.namespace,
       task: specToWire(spec),
-      requestId: requestIdOr(requestId),
+      requestId,
       wait: duration(part, "timeout"),
     },
     (answer) => taskOf(answer.task),

@@ -1,6 +1,6 @@
 // What a session wants done: see session.ts.
 
-import type { Assignment } from "../_gen/callboard/v1/agent_pb.js";
+import type { Assignment, TaskEnd } from "../_gen/callboard/v1/agent_pb.js";
 import type { Message, MessageReceipt } from "../_gen/callboard/v1/message_pb.js";
 import type { StatusError } from "../errors.js";
 import type { Address } from "../settings.js";
@@ -18,6 +18,14 @@ export type Action =
   | { readonly kind: "stop"; readonly key: Key; readonly reason: string; readonly reported: boolean }
   /** A checkpoint or step is committed, or, with an error, it isn't and never will be. */
   | ReportSettled
+  /** A task that a handler waits for has ended, or, with an error, its end will not be told; without either it is to be asked for. */
+  | { readonly kind: "awaitSettled"; readonly ticket: number; readonly outcome: TaskEnd | StatusError | undefined }
+  /** The attempt times out at another time now. */
+  | { readonly kind: "deadline"; readonly key: Key; readonly deadline: Date }
+  /** Output of this weight doesn't wait any more. */
+  | { readonly kind: "outputTaken"; readonly key: Key; readonly weight: number }
+  /** The server takes no more output of the attempt. */
+  | { readonly kind: "outputRefused"; readonly key: Key; readonly error: StatusError }
   /** Run the handler of this message. */
   | { readonly kind: "handle"; readonly message: Message }
   /** Cancel the handler of the message. */

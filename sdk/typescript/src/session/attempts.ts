@@ -12,14 +12,17 @@ import {
   type Receipt,
   type Report,
   ReportSchema,
+  type Resumption,
 } from "../_gen/callboard/v1/agent_pb.js";
 import { ErrorReason } from "../_gen/callboard/v1/error_pb.js";
-import { enumName } from "../convert.js";
+import { date, enumName } from "../convert.js";
 import { invalidResult } from "../failure.js";
 import type { Action } from "./actions.js";
-import { leaseLost, rejection, reportOf } from "./frames.js";
+import { rejection, reportOf } from "./frames.js";
 import type { Outbox } from "./outbox.js";
+import { Outputs } from "./outputs.js";
 import { type Key, keyOf } from "./states.js";
+import { Waits } from "./waits.js";
 
 /** Milliseconds between two progress reports of an attempt. */
 export const PROGRESS_EVERY = 100;
@@ -43,6 +46,10 @@ export interface Attempt {
 
 /** All of them. What is to be done goes to `act`, what is to be reported into the outbox. */
 export class Attempts {
+  /** What their handlers wait for. */
+  readonly waits: Waits;
+  /** What their handlers give as output. */
+  readonly outputs: Outputs;
   readonly #outbox: Outbox;
   readonly #act: (action: Action) => void;
   readonly #attempts = new Map<Key, Attempt>();
@@ -52,6 +59,8 @@ export class Attempts {
   constructor(outbox: Outbox, act: (action: Action) => void) {
     this.#outbox = outbox;
     this.#act = act;
+    this.waits = new Waits(outbox, act);
+    this.outputs = new Outputs(outbox, act);
   }
 
   /** The attempts whose handlers run. */
@@ -106,9 +115,13 @@ export class Attempts {
     if (!attempt.closed && isWanted) {
       attempt.closed = true;
       // A handler that ended while a checkpoint or step still waits for room doesn't want it any more.
-      this.#outbox.dropWaiting(key, leaseLost("the handler has ended"));
+      this.#outbox.dropWaiting(key, "the handler has ended");
+      this.outputs.flush(key);
+      // The end implies it.
+      this.#outbox.dropUnsent(key, "accepted");
       this.#outbox.add(report(attempt.lease));
     }
+    this.#forgetParts(key, "the handler has ended");
     this.#forgetIfDone(attempt);
   }
 
@@ -116,25 +129,52 @@ export class Attempts {
   close(attempt: Attempt, why: string): void {
     attempt.closed = true;
     this.#dropProgress(attempt);
-    this.#outbox.dropWaiting(attempt.key, leaseLost(why));
+    this.#outbox.dropWaiting(attempt.key, why);
     this.#act({ kind: "stop", key: attempt.key, reason: why, reported: false });
+    this.#forgetParts(attempt.key, why);
+  }
+
+  #forgetParts(key: Key, why: string): void {
+    this.waits.forget(key, why);
+    this.outputs.forget(key);
   }
 
   /** A receipt came. */
   receipt(now: number, receipt: Receipt): void {
     const report = this.#outbox.find(receipt.reportId);
     const settled = this.#outbox.receipt(now, receipt);
-    if (settled === "refused" && report !== undefined) {
+    const key = keyOf(receipt.attempt);
+    // Output behind the one that there was no room for is refused, too.
+    const isKnown = report?.kind.case === "output" && this.outputs.isRefused(key);
+    const isRefused = settled === "refused" && !isKnown;
+    if (report !== undefined && settled !== "retry") {
+      this.outputs.receipt(report, receipt);
+      this.waits.receipt(report, receipt);
+    }
+    if (isRefused && report !== undefined) {
       this.#followUp(report, receipt);
     }
-    const attempt = this.#attempts.get(keyOf(receipt.attempt));
+    const attempt = this.#attempts.get(key);
     if (attempt === undefined) {
       return;
     }
-    if (settled === "refused" && isOurs(attempt)) {
+    if (isRefused && isOurs(attempt)) {
       this.close(attempt, receipt.message || "a report was refused");
     }
     this.#forgetIfDone(attempt);
+  }
+
+  /** A paused attempt has a slot again. */
+  resumed(resumption: Resumption): void {
+    const attempt = this.find(keyOf(resumption.attempt));
+    const deadline = date(resumption.deadline);
+    if (attempt === undefined) {
+      return;
+    }
+    if (deadline !== undefined) {
+      this.#act({ kind: "deadline", key: attempt.key, deadline });
+    }
+    this.waits.resumed(attempt.key);
   }
 
   /** A result that is refused for what it holds fails its attempt: else the task would hang until its timeout. */

@@ -33,9 +33,14 @@ export function rejection(attempt: Lease, reason: string): Report {
   return reportOf(attempt, { case: "rejected", value: { reason } });
 }
 
-/** The server's features are without `messages`. */
-export function noMessages(): StatusError {
-  return statusError(StatusCode.UNIMPLEMENTED, "the server takes no messages");
+/** The server's features are without `children`. */
+export function noChildren(): StatusError {
+  return statusError(StatusCode.FAILED_PRECONDITION, "the server takes no children");
+}
+
+/** The server's features are without `output`. */
+export function noOutput(): StatusError {
+  return statusError(StatusCode.FAILED_PRECONDITION, "the server takes no output");
 }
 
 /** Nothing of an attempt is wanted any more. */

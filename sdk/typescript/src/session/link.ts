@@ -15,6 +15,11 @@ const FIRST_LEASE = 10_000;
 /** Where the session is. Draining is told apart: an agent drains in any of them. */
 export type State = "detached" | "connecting" | "hello" | "attached" | "stopped";
 
+/** What handlers ask of the server that is attached. */
+export const HANDLER_FEATURES = ["steps", "children", "output"] as const;
+
+export type Feature = (typeof HANDLER_FEATURES)[number];
+
 /** What belongs to one stream and ends with it. */
 interface Stream {
   readonly opened: number;

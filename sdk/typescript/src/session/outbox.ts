@@ -3,10 +3,12 @@
 import { toBinary } from "@bufbuild/protobuf";
 
 import { type Receipt, ReceiptStatus, type Report, ReportSchema } from "../_gen/callboard/v1/agent_pb.js";
+import { ErrorReason } from "../_gen/callboard/v1/error_pb.js";
 import type { StatusError } from "../errors.js";
 import { Backoff, type Random } from "../retry.js";
 import type { ReportSettled } from "./actions.js";
-import { isOfTheStep, isStep, refused, type Saved } from "./saved.js";
+import { leaseLost } from "./frames.js";
+import { leavesAttempt, refused } from "./saved.js";
 import { type Key, keyOf } from "./states.js";
 
 /** Items in a frame at most. */
@@ -29,8 +31,10 @@ interface Kept {
   notBefore: number;
 }
 
-/** What a receipt made of its report. */
-export type Settled = "committed" | "refused" | "stepRefused" | "retry";
+/** What a receipt made of its report. `refusedAlone`: the attempt goes on. */
+export type Settled = "committed" | "refused" | "refusedAlone" | "retry";
+
+type Kind = Report["kind"]["case"];
 
 /** Reports in their order. At most `limit` of them wait before checkpoints and steps wait outside. */
 export class Outbox {
@@ -43,8 +47,8 @@ export class Outbox {
   #waiting = 0;
   #outside: { readonly report: Report; readonly ticket: number }[] = [];
   #settled: ReportSettled[] = [];
-  /** The newest report of an attempt that is committed: an older one adds nothing to it, unless it is a step. */
-  readonly #committed = new Map<Key, bigint>();
+  /** The newest report of an attempt that is committed, of any kind and of a pause, a resumption or an end. */
+  readonly #committed = new Map<Key, Newest>();
 
   constructor(limit: number, random: Random) {
     this.#limit = limit;
@@ -135,31 +139,56 @@ export class Outbox {
   /** What a receipt makes of its report; undefined when it means nothing. Progress isn't kept, but can be refused. */
   receipt(now: number, receipt: Receipt): Settled | undefined {
     const kept = this.#kept.get(receipt.reportId);
-    if (receipt.status === ReceiptStatus.REFUSED) {
-      if (kept !== undefined) {
-        this.#settle(kept, refused(kept.report, receipt));
-      }
-      return kept !== undefined && isOfTheStep(kept.report, receipt) ? "stepRefused" : "refused";
+    switch (receipt.status) {
+      case ReceiptStatus.REFUSED:
+        return this.#refused(now, kept, receipt);
+      case ReceiptStatus.COMMITTED:
+        return kept && this.#committedNow(kept);
+      case ReceiptStatus.RETRY:
+        return kept && this.#retry(now, kept);
+      default:
+        return undefined;
     }
+  }
+
+  #refused(now: number, kept: Kept | undefined, receipt: Receipt): Settled {
     if (kept === undefined) {
-      return undefined;
+      return "refused";
     }
-    if (receipt.status === ReceiptStatus.COMMITTED) {
-      const newest = this.#committed.get(kept.key) ?? 0n;
-      this.#committed.set(kept.key, receipt.reportId > newest ? receipt.reportId : newest);
+    // Output behind output that has to be sent again stood behind a gap.
+    if (receipt.reason === ErrorReason.INVALID_FIELD && this.#isBehindOutput(kept)) {
+      return this.#retry(now, kept);
+    }
+    this.#settle(kept, refused(kept.report, receipt));
+    return leavesAttempt(kept.report, receipt) ? "refusedAlone" : "refused";
+  }
+
+  #isBehindOutput({ key, report }: Kept): boolean {
+    const siblings = [...(this.#of.get(key)?.values() ?? [])];
+    const earlier = siblings.filter((other) => other.report.reportId < report.reportId);
+    return report.kind.case === "output" && earlier.some((other) => other.report.kind.case === "output");
+  }
+
+  #committedNow(kept: Kept): Settled {
+    const newest = this.#committed.get(kept.key) ?? { any: 0n, standing: 0n };
+    const { reportId, kind } = kept.report;
+    newest.any = reportId > newest.any ? reportId : newest.any;
+    if (STANDINGS.includes(kind.case)) {
+      newest.standing = reportId > newest.standing ? reportId : newest.standing;
+    }
+    this.#committed.set(kept.key, newest);
+    this.#settle(kept, undefined);
+    return "committed";
+  }
+
+  #retry(now: number, kept: Kept): Settled {
+    if (isSuperseded(kept, this.#committed.get(kept.key))) {
       this.#settle(kept, undefined);
       return "committed";
     }
-    if (receipt.status === ReceiptStatus.RETRY) {
-      if (isSuperseded(kept, this.#committed.get(kept.key) ?? 0n)) {
-        this.#settle(kept, undefined);
-        return "committed";
-      }
-      this.#mark(kept, false);
-      kept.notBefore = now + kept.backoff.delay();
-      return "retry";
-    }
-    return undefined;
+    this.#mark(kept, false);
+    kept.notBefore = now + kept.backoff.delay();
+    return "retry";
   }
 
   /** A new stream: what has no receipt is sent again at once. */
@@ -171,15 +200,32 @@ export class Outbox {
   }
 
   /** Forgets the checkpoints and steps of an attempt that wait outside. */
-  dropWaiting(key: Key, error: StatusError): void {
-    this.#dropOutside((report) => keyOf(report.attempt) === key, error);
+  dropWaiting(key: Key, why: string): void {
+    if (this.#outside.length > 0) {
+      this.#dropOutside((report) => keyOf(report.attempt) === key, leaseLost(why));
+    }
   }
 
-  /** Forgets all checkpoints, or all steps: the server that is attached takes none. */
-  giveUpKind(kind: Saved, error: StatusError): void {
+  /** Forgets all reports of a kind: the server that is attached takes none. */
+  giveUpKind(kind: Kind, error: StatusError): void {
     this.#dropOutside((report) => report.kind.case === kind, error);
-    for (const kept of [...this.#kept.values()]) {
-      if (kept.report.kind.case === kind && this.#kept.has(kept.report.reportId)) {
+    this.#drop(
+      [...this.#kept.values()].filter(({ report }) => report.kind.case === kind),
+      error,
+    );
+  }
+
+  /** Forgets an attempt's reports of a kind that are not on their way: they are not needed any more. */
+  dropUnsent(key: Key, kind: Kind): void {
+    const siblings = [...(this.#of.get(key)?.values() ?? [])];
+    const meant = siblings.filter(({ inFlight, report }) => !inFlight && report.kind.case === kind);
+    this.#drop(meant, undefined);
+  }
+
+  #drop(meant: readonly Kept[], error: StatusError | undefined): void {
+    for (const kept of meant) {
+      // One that was dropped may have taken others along.
+      if (this.#kept.has(kept.report.reportId)) {
         this.#settle(kept, error);
       }
     }
@@ -250,7 +296,7 @@ export class Outbox {
     if (kept.ticket !== undefined) {
       this.#settled.push({ kind: "reportSettled", ticket: kept.ticket, error });
     }
-    const committed = this.#committed.get(kept.key) ?? 0n;
+    const committed = this.#committed.get(kept.key);
     for (const other of [...(siblings?.values() ?? [])]) {
       if (!other.inFlight && isSuperseded(other, committed) && this.#kept.has(other.report.reportId)) {
         this.#settle(other, undefined);
@@ -264,7 +310,30 @@ export class Outbox {
   }
 }
 
-/** Whether a newer report that is committed makes it needless: a checkpoint replaces those before it, a step doesn't. */
-function isSuperseded({ report }: Kept, committed: bigint): boolean {
-  return report.reportId < committed && !isStep(report);
+/** The newest reports of an attempt that are committed. */
+interface Newest {
+  any: bigint;
+  /** Of those that say how the attempt stands. */
+  standing: bigint;
+}
+
+/** What says whether the attempt has a slot: the newest counts. */
+const STANDINGS: readonly Kind[] = ["pause", "resume", "completed", "failed", "rejected"];
+
+/**
+ * Whether a newer report that is committed makes it needless. A checkpoint replaces those before it, and anything implies
+ * that the attempt was accepted; steps and output stand for themselves.
+ */
+function isSuperseded({ report }: Kept, committed: Newest | undefined): boolean {
+  const { any = 0n, standing = 0n } = committed ?? {};
+  switch (report.kind.case) {
+    case "step":
+    case "output":
+      return false;
+    case "pause":
+    case "resume":
+      return report.reportId < standing;
+    default:
+      return report.reportId < any;
+  }
 }

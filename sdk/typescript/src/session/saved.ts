@@ -1,7 +1,7 @@
-// What handlers save and wait for: checkpoints and steps.
+// What handlers save and wait for, checkpoints and steps; and what it means that a report is refused.
 
 import type { Receipt, Report } from "../_gen/callboard/v1/agent_pb.js";
-import { ErrorReasonSchema } from "../_gen/callboard/v1/error_pb.js";
+import { ErrorReason, ErrorReasonSchema } from "../_gen/callboard/v1/error_pb.js";
 import { enumName } from "../convert.js";
 import { StatusCode, type StatusError, statusError } from "../errors.js";
 
@@ -11,8 +11,8 @@ export type Saved = "checkpoint" | "step";
 /** The feature that says whether a server takes them. */
 export const SAVED = { checkpoint: "checkpoint", step: "steps" } as const;
 
-/** Reasons that are about the step and not its attempt, which goes on. */
-const OF_THE_STEP: Readonly<Record<string, StatusCode>> = {
+/** Reasons that are about what was reported and not its attempt, which goes on. */
+const NOT_THE_ATTEMPTS: Readonly<Record<string, StatusCode>> = {
   LIMIT_REACHED: StatusCode.RESOURCE_EXHAUSTED,
   STEP_EXISTS: StatusCode.ALREADY_EXISTS,
   INVALID_FIELD: StatusCode.INVALID_ARGUMENT,
@@ -29,19 +29,16 @@ export function untaken(kind: Saved): StatusError {
   return kind === "step" ? noSteps() : statusError(StatusCode.UNIMPLEMENTED, "the server takes no checkpoints");
 }
 
-export function isStep(report: Report): boolean {
-  return report.kind.case === "step";
+/** Whether only this was refused, and not the attempt: then its handler decides how to go on. */
+export function leavesAttempt({ kind }: Report, receipt: Receipt): boolean {
+  const isOfTheOutput = kind.case === "output" && receipt.reason === ErrorReason.LIMIT_REACHED;
+  return isOfTheOutput || (kind.case === "step" && reasonOf(receipt) in NOT_THE_ATTEMPTS);
 }
 
-/** Whether only the step was refused: then its handler decides how to go on. */
-export function isOfTheStep(report: Report, receipt: Receipt): boolean {
-  return isStep(report) && reasonOf(receipt) in OF_THE_STEP;
-}
-
-/** What whoever waits for a report hears when it was refused. */
+/** What whoever gave a report hears when it was refused. */
 export function refused(report: Report, receipt: Receipt): StatusError {
   const reason = reasonOf(receipt);
-  const code = isStep(report) ? OF_THE_STEP[reason] : undefined;
+  const code = leavesAttempt(report, receipt) ? NOT_THE_ATTEMPTS[reason] : undefined;
   return statusError(code ?? StatusCode.FAILED_PRECONDITION, receipt.message, { reason });
 }
 

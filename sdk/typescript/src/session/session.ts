@@ -21,7 +21,7 @@ import {
   type Progress,
   type Welcome,
 } from "../_gen/callboard/v1/agent_pb.js";
-import type { MessageReceiptBatch, MessageSend } from "../_gen/callboard/v1/message_pb.js";
+import type { MessageSend } from "../_gen/callboard/v1/message_pb.js";
 import type { Payload } from "../_gen/callboard/v1/payload_pb.js";
 import type { StepRecord } from "../_gen/callboard/v1/step_pb.js";
 import { StatusCode, type StatusError, statusError } from "../errors.js";
@@ -30,25 +30,15 @@ import type { Random } from "../retry.js";
 import type { Address } from "../settings.js";
 import type { Action } from "./actions.js";
 import { Attempts } from "./attempts.js";
-import {
-  earliest,
-  type Frame,
-  frameOf,
-  leaseLost,
-  noMessages,
-  type ReportInit,
-  rejection,
-  reportOf,
-} from "./frames.js";
-import { Inbox } from "./inbox.js";
-import { Link, type State } from "./link.js";
+import { earliest, type Frame, frameOf, leaseLost, noOutput, type ReportInit, rejection, reportOf } from "./frames.js";
+import { type Feature, Link, type State } from "./link.js";
+import { Mail, noMessages } from "./mail.js";
 import { Outbox } from "./outbox.js";
 import { type Saved, SAVED, untaken } from "./saved.js";
-import { Sending } from "./sending.js";
 import { Drain, isFatal, type Key, keyOf } from "./states.js";
 
 /** What every agent lists; `messages` comes with a handler of them. */
-export const FEATURES = ["cancellation", "drain", "message_receipts", "steps"] as const;
+export const FEATURES = ["cancellation", "drain", "message_receipts", "steps", "children"] as const;
 /** How long a drain waits for receipts once no handler runs. */
 export const RECEIPTS_WITHIN = 5_000;
 
@@ -74,8 +64,7 @@ export class Session {
   #drain: Drain | undefined;
   readonly #outbox: Outbox;
   readonly #attempts: Attempts;
-  readonly #sending: Sending;
-  readonly #inbox: Inbox;
+  readonly #mail: Mail;
   #actions: Action[] = [];
 
   constructor(options: SessionOptions) {
@@ -84,8 +73,7 @@ export class Session {
     this.#link = new Link(options.addresses, options.random);
     this.#outbox = new Outbox(Math.max(1, options.profile.slots) * 4, options.random);
     this.#attempts = new Attempts(this.#outbox, (action) => this.#actions.push(action));
-    this.#sending = new Sending(options.random);
-    this.#inbox = new Inbox(options.random);
+    this.#mail = new Mail(options.random);
   }
 
   /** Where it is. */
@@ -103,9 +91,9 @@ export class Session {
     return this.#link.epoch;
   }
 
-  /** Whether the server that is attached takes no steps. */
-  get lacksSteps(): boolean {
-    return this.#link.lacks("steps");
+  /** Whether the server that is attached doesn't take such a thing. While detached nobody knows. */
+  lacks(feature: Feature): boolean {
+    return this.#link.lacks(feature);
   }
 
   /** The attempts whose handlers run. */
@@ -141,7 +129,7 @@ export class Session {
     }
     this.#link.received(now);
     if (frame.case === "welcome") {
-      this.#welcome(frame.value);
+      this.#welcome(now, frame.value);
     } else if (this.#link.isAttached) {
       this.#attachedFrame(now, frame);
     }
@@ -184,7 +172,37 @@ export class Session {
     } else if (this.#link.lacks(SAVED[kind.case])) {
       this.#actions.push({ kind: "reportSettled", ticket, error: untaken(kind.case) });
     } else {
+      this.#attempts.outputs.flush(key);
       this.#outbox.addAwaited(reportOf(attempt.lease, kind), ticket);
+    }
+  }
+
+  /** A handler waits for a task's end; `awaitSettled` with the ticket tells it. */
+  awaited(key: Key, taskId: string, ticket: number): void {
+    const attempt = this.#attempts.find(key);
+    if (attempt === undefined || this.state === "stopped") {
+      this.#actions.push({ kind: "awaitSettled", ticket, outcome: leaseLost("the lease is lost") });
+    } else if (this.lacks("children")) {
+      this.#actions.push({ kind: "awaitSettled", ticket, outcome: undefined });
+    } else {
+      this.#attempts.waits.begin(attempt.lease, taskId, ticket);
+    }
+  }
+
+  /** A handler waits no longer. */
+  awaitedNoMore(now: number, key: Key, ticket: number): void {
+    this.#attempts.waits.giveUp(now, key, ticket);
+  }
+
+  /** A handler gave output; `isWhole`: it is one chunk, and stays so. `outputTaken` tells when it waits no more. */
+  outputGiven(key: Key, data: Payload, isWhole: boolean): void {
+    const attempt = this.#attempts.find(key);
+    if (attempt === undefined || this.state === "stopped") {
+      this.#actions.push({ kind: "outputRefused", key, error: leaseLost("the lease is lost") });
+    } else if (this.lacks("output")) {
+      this.#actions.push({ kind: "outputRefused", key, error: noOutput() });
+    } else {
+      this.#attempts.outputs.give(attempt.lease, data, isWhole);
     }
   }
 
@@ -196,7 +214,7 @@ export class Session {
     } else if (this.#link.lacks("messages")) {
       this.#actions.push({ kind: "sendSettled", ticket, outcome: noMessages() });
     } else {
-      this.#sending.add(send, ticket);
+      this.#mail.send(send, ticket);
     }
   }
 
@@ -205,7 +223,7 @@ export class Session {
    * given up.
    */
   handled(now: number, messageId: string, ok: boolean): boolean {
-    const kept = this.#inbox.finish(now, messageId, ok);
+    const kept = this.#mail.inbox.finish(now, messageId, ok);
     this.tick(now);
     return kept;
   }
@@ -233,10 +251,13 @@ export class Session {
     if (this.#drain !== undefined) {
       this.#tickDrain(now, this.#drain);
     } else if (this.#options.takesMessages) {
-      const message = this.#inbox.start(now);
+      const message = this.#mail.inbox.start(now);
       if (message !== undefined) {
         this.#actions.push({ kind: "handle", message });
       }
+    }
+    if (this.#link.isAttached) {
+      this.#attempts.waits.tick(now);
     }
     if (this.#link.isDue(now)) {
       this.#actions.push({ kind: "connect", address: this.#link.connect(now) });
@@ -250,7 +271,7 @@ export class Session {
 
   /** What to do now, in this order. */
   takeActions(): Action[] {
-    const actions = [...this.#actions, ...this.#outbox.takeSettled(), ...this.#sending.takeSettled()];
+    const actions = [...this.#actions, ...this.#outbox.takeSettled(), ...this.#mail.takeSettled()];
     this.#actions = [];
     return actions;
   }
@@ -270,8 +291,9 @@ export class Session {
     if (this.state === "stopped") {
       return undefined;
     }
-    const waiting = this.#drain === undefined ? this.#inbox.startAt() : this.#drain.due();
-    return earliest(this.#link.dueAt(), waiting);
+    const waiting = this.#drain === undefined ? this.#mail.inbox.startAt() : this.#drain.due();
+    const resuming = this.#link.isAttached ? this.#attempts.waits.dueAt() : undefined;
+    return earliest(this.#link.dueAt(), waiting, resuming);
   }
 
   /** When `nextFrame` has one at the latest, after it had none; undefined when only an event can bring one. */
@@ -280,8 +302,9 @@ export class Session {
       return undefined;
     }
     const progress = this.#link.lacks("progress") ? [] : this.#attempts.progressDueAt();
-    const mail = this.#link.lacks("messages") ? [] : [this.#inbox.dueAt(), this.#sending.dueAt()];
-    return earliest(this.#link.heartbeatAt(), this.#outbox.dueAt(), ...progress, ...mail);
+    const mail = this.#link.lacks("messages") ? [] : this.#mail.dueAt();
+    const output = this.lacks("output") ? undefined : this.#attempts.outputs.dueAt();
+    return earliest(this.#link.heartbeatAt(), this.#outbox.dueAt(), output, ...progress, ...mail);
   }
 
   // Streams.
@@ -303,7 +326,7 @@ export class Session {
       this.#attempts.close(attempt, "the agent stops");
     }
     this.#outbox.giveUp(leaseLost("the agent stops"));
-    this.#sending.giveUp(statusError(StatusCode.UNAVAILABLE, "the agent stops"));
+    this.#mail.giveUp();
     this.#stopHandling();
     this.#actions.push({ kind: "end", error });
   }
@@ -314,7 +337,7 @@ export class Session {
     switch (frame.case) {
       case "assignments":
         frame.value.assignments.forEach((assignment) => {
-          this.#attempts.assign(assignment, this.#refusal(assignment), !this.lacksSteps);
+          this.#attempts.assign(assignment, this.#refusal(assignment), !this.lacks("steps"));
         });
         break;
       case "receipts":
@@ -329,13 +352,21 @@ export class Session {
         break;
       case "messages":
         if (this.#options.takesMessages) {
-          frame.value.messages.forEach((message) => {
-            this.#inbox.deliver(message);
-          });
+          this.#mail.deliver(frame.value.messages);
         }
         break;
       case "messageReceipts":
-        this.#messageReceipts(now, frame.value);
+        this.#mail.receipts(now, frame.value);
+        break;
+      case "taskEnds":
+        frame.value.ends.forEach((end) => {
+          this.#attempts.waits.ended(now, end);
+        });
+        break;
+      case "resumptions":
+        frame.value.resumptions.forEach((resumption) => {
+          this.#attempts.resumed(resumption);
+        });
         break;
       case "drain":
         this.#serverDrains(now, frame.value.endpoints);
@@ -346,7 +377,7 @@ export class Session {
     }
   }
 
-  #welcome(welcome: Welcome): void {
+  #welcome(now: number, welcome: Welcome): void {
     if (this.state !== "hello") {
       return;
     }
@@ -356,18 +387,26 @@ export class Session {
       this.#attempts.close(attempt, "the lease was lost while the agent was away");
     }
     this.#outbox.sendAllAgain();
-    this.#sending.sendAllAgain();
-    this.#inbox.sendAllAgain();
-    if (this.#link.lacks("messages")) {
-      this.#sending.giveUp(noMessages());
+    this.#attempts.waits.sendAllAgain(now);
+    this.#mail.sendAllAgain(!this.#link.lacks("messages"));
+    this.#giveUpUntaken();
+    if (this.#drain !== undefined) {
+      this.#drain.announced = this.#drain.closedSlots = false;
     }
+  }
+
+  /** What handlers gave or wait for while another server was attached, and this one doesn't take. */
+  #giveUpUntaken(): void {
     for (const kind of ["checkpoint", "step"] as const) {
       if (this.#link.lacks(SAVED[kind])) {
         this.#outbox.giveUpKind(kind, untaken(kind));
       }
     }
-    if (this.#drain !== undefined) {
-      this.#drain.announced = this.#drain.closedSlots = false;
+    if (this.lacks("children")) {
+      this.#attempts.waits.leaveToCalls();
+    }
+    if (this.lacks("output")) {
+      this.#attempts.outputs.giveUp();
     }
   }
 
@@ -378,14 +417,6 @@ export class Session {
     const type = assignment.spec?.type ?? "";
     const isHandled = this.#types.has(type) || this.#types.has("*");
     return isHandled ? undefined : `no handler takes the task type ${JSON.stringify(type)}`;
-  }
-
-  #messageReceipts(now: number, batch: MessageReceiptBatch): void {
-    for (const receipt of batch.sent) {
-      this.#sending.receipt(now, receipt);
-    }
-    this.#inbox.acknowledged(batch.acknowledgedIds);
-    this.#inbox.acknowledgeAgain(now, batch.retryIds);
   }
 
   // Drain.
@@ -399,26 +430,22 @@ export class Session {
         this.#outbox.add(rejection(attempt.lease, "drain"));
       }
     }
-    if (ours.length > 0 || this.#inbox.isRunning()) {
+    if (ours.length > 0 || this.#mail.inbox.isRunning()) {
       return;
     }
     drain.receiptsUntil ??= now + RECEIPTS_WITHIN;
     // The server hears of the drain before the stream's end: it hands what it was just pushing to others at once.
     const isTold = drain.announced || this.state !== "attached";
-    if ((isTold && this.#outbox.isEmpty() && this.#isMailIdle()) || now >= drain.receiptsUntil) {
+    if ((isTold && this.#outbox.isEmpty() && this.#mail.isIdle) || now >= drain.receiptsUntil) {
       this.#end(undefined);
     }
   }
 
   #stopHandling(): void {
-    if (this.#inbox.isRunning()) {
-      this.#inbox.abort();
+    if (this.#mail.inbox.isRunning()) {
+      this.#mail.inbox.abort();
       this.#actions.push({ kind: "stopHandling" });
     }
-  }
-
-  #isMailIdle(): boolean {
-    return this.#inbox.isIdle() && this.#sending.isEmpty();
   }
 
   // Frames that go.
@@ -431,7 +458,8 @@ export class Session {
     if (this.state !== "attached") {
       return undefined;
     }
-    const frame = this.#drainFrame() ?? this.#mailFrame(now) ?? this.#reportsFrame(now);
+    const frame =
+      this.#drainFrame() ?? this.#attempts.waits.takeFrame() ?? this.#mailFrame(now) ?? this.#reportsFrame(now);
     if (frame !== undefined || now < this.#link.heartbeatAt()) {
       return frame;
     }
@@ -447,7 +475,7 @@ export class Session {
     if (drain === undefined || drain.announced) {
       return undefined;
     }
-    if (!this.#isMailIdle() && !this.#link.lacks("messages")) {
+    if (!this.#mail.isIdle && !this.#link.lacks("messages")) {
       if (drain.closedSlots || this.#link.lacks("slots")) {
         return undefined;
       }
@@ -459,18 +487,11 @@ export class Session {
   }
 
   #mailFrame(now: number): Frame | undefined {
-    if (this.#link.lacks("messages")) {
-      return undefined;
-    }
-    const messageIds = this.#inbox.takeAcknowledgements(now);
-    if (messageIds.length > 0) {
-      return frameOf({ case: "acknowledgements", value: { messageIds } });
-    }
-    const messages = this.#sending.take(now);
-    return messages.length > 0 ? frameOf({ case: "messages", value: { messages } }) : undefined;
+    return this.#link.lacks("messages") ? undefined : this.#mail.takeFrame(now);
   }
 
   #reportsFrame(now: number): Frame | undefined {
+    this.#attempts.outputs.collect(now);
     const progress = this.#link.lacks("progress") ? [] : this.#attempts.takeProgress(now);
     const reports = [...this.#outbox.take(now), ...progress];
     return reports.length > 0 ? frameOf({ case: "reports", value: { reports } }) : undefined;

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 
 import type { StatusError } from "../../src/errors.js";
+import { timestamp } from "../../src/convert.js";
 import { encode } from "../../src/payload.js";
 import type { Action } from "../../src/session/actions.js";
 import { Session } from "../../src/session/session.js";
@@ -24,9 +25,10 @@ import {
   ReceiptStatus,
   type Report,
   StepRecordSchema,
+  TaskState,
 } from "../../src/v1.js";
 
-export const FEATURES = ["progress", "checkpoint", "slots", "drain", "steps"];
+export const FEATURES = ["progress", "checkpoint", "slots", "drain", "steps", "children", "output"];
 /** Milliseconds. */
 export const LEASE = 9_000;
 
@@ -143,10 +145,17 @@ export class Script {
     status: keyof typeof ReceiptStatus = "COMMITTED",
     reason: keyof typeof ErrorReason = "UNSPECIFIED",
     message = "",
+    state: keyof typeof TaskState = "RUNNING",
   ): void {
     const { reportId, attempt: of } = report;
-    const value = { reportId, attempt: the(of), status: ReceiptStatus[status], reason: ErrorReason[reason], message };
+    const what = { status: ReceiptStatus[status], reason: ErrorReason[reason], state: TaskState[state] };
+    const value = { reportId, attempt: the(of), message, ...what };
     this.receive({ case: "receipts", value: { receipts: [value] } });
+  }
+
+  /** The report is committed, and the task PAUSED. */
+  paused(report: Report): void {
+    this.receipt(report, "COMMITTED", "UNSPECIFIED", "", "PAUSED");
   }
 
   cancel(task: string, reason: keyof typeof CancellationReason): void {
@@ -182,6 +191,34 @@ export class Script {
 
   step(task: string, name: string, ticket: number): void {
     this.session.stepped(key(task), create(StepRecordSchema, { name, result: encode("done", "result") }), ticket);
+  }
+
+  wait(task: string, child: string, ticket: number): void {
+    this.session.awaited(key(task), child, ticket);
+  }
+
+  waitNoMore(task: string, ticket: number): void {
+    this.session.awaitedNoMore(this.now, key(task), ticket);
+  }
+
+  /** These tasks have ended. */
+  ends(...tasks: readonly string[]): void {
+    const ends = tasks.map((taskId) => ({ taskId, state: TaskState.COMPLETED, run: 1 }));
+    this.receive({ case: "taskEnds", value: { ends } });
+  }
+
+  /** The attempt of a task has a slot again. */
+  resumption(task: string, deadline?: Date): void {
+    const at = deadline === undefined ? {} : { deadline: timestamp(deadline, "deadline") };
+    this.receive({ case: "resumptions", value: { resumptions: [{ attempt: attempt(task), ...at }] } });
+  }
+
+  output(
+    task: string,
+    value: unknown,
+    { isWhole = typeof value !== "string" && !(value instanceof Uint8Array) } = {},
+  ): void {
+    this.session.outputGiven(key(task), encode(value, "output"), isWhole);
   }
 
   send(requestId: string, ticket: number): void {

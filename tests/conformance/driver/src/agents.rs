@@ -1,6 +1,7 @@
 //! The instructions `agent.…`.
 
 use crate::defect::Defect;
+use crate::interceptors::Named;
 use crate::program::Program;
 use crate::shown;
 use crate::value::Any;
@@ -45,6 +46,8 @@ struct Options {
     build_id: Option<String>,
     drain_timeout_ms: Option<u64>,
     token: Option<String>,
+    #[serde(default)]
+    interceptors: Vec<Named>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,7 +139,7 @@ impl Options {
         if let Some(token) = self.token {
             builder = builder.credentials(Credentials::new().token(token));
         }
-        builder
+        self.interceptors.into_iter().fold(builder, AgentBuilder::interceptor)
     }
 }
 

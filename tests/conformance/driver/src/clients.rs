@@ -4,7 +4,7 @@ use crate::program;
 use crate::shown;
 use crate::spec::{Refused, Spec, given as value_given, named};
 use crate::value::Any;
-use callboard::{Client, v1};
+use callboard::{Client, OutputChunk, OutputQuery, v1};
 use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -33,6 +33,10 @@ enum Call {
     History { task_id: String },
     #[serde(rename = "client.dependency_results")]
     DependencyResults { task_id: String },
+    #[serde(rename = "client.children")]
+    Children { task_id: String, run: Option<i32> },
+    #[serde(rename = "client.output")]
+    Output { task_id: String, run: Option<i32>, offset: Option<i64>, page_size: Option<i32> },
     #[serde(rename = "client.cancel")]
     Cancel { task_id: String, reason: Option<String>, request_id: Option<String> },
     #[serde(rename = "client.hold")]
@@ -220,6 +224,16 @@ async fn carry_out(client: &Client, call: Call) -> Result<Value, Refused> {
         Call::Release { task_id, request_id: Some(request_id) } => {
             let request = v1::ReleaseTaskRequest { task_id, request_id, ..Default::default() };
             shown::receipt(&client.call(request).await?.receipt.unwrap_or_default())
+        }
+        Call::Children { task_id, run } => {
+            let children = client.children(&task_id, run.unwrap_or_default()).await?;
+            json!({ "children": children.iter().map(shown::child).collect::<Vec<_>>() })
+        }
+        Call::Output { task_id, run, offset, page_size } => {
+            let query = OutputQuery::task(task_id).run(run.unwrap_or_default()).offset(offset.unwrap_or_default());
+            let output = client.output(query.page_size(page_size.unwrap_or_default()));
+            let chunks: Vec<OutputChunk> = output.try_collect().await?;
+            json!({ "chunks": chunks.iter().map(shown::chunk).collect::<Result<Vec<_>, _>>()? })
         }
         Call::Update(updating) => shown::receipt(&client.update(updating.request()?).await?),
         Call::Claim(claiming) => claim(client, claiming).await?,

@@ -27,6 +27,8 @@ impl Defect {
             "cancellation-ignored" => InSdk::CancellationIgnored,
             "assignment-run-twice" => InSdk::AssignmentRunTwice,
             "no-reattach" => InSdk::NoReattach,
+            "child-key-per-attempt" => InSdk::ChildKeyPerAttempt,
+            "slot-held-while-waiting" => InSdk::SlotHeldWhileWaiting,
             _ => return Err(format!("CALLBOARD_DEFECT: there is no defect `{name}`")),
         };
         planted::plant(in_sdk);

@@ -2,9 +2,12 @@
 //! from running but what the SDK runs elsewhere.
 
 mod agents;
+mod children;
 mod clients;
 mod defect;
 mod gates;
+mod interceptors;
+mod outputs;
 mod program;
 mod shown;
 mod spec;
@@ -13,6 +16,8 @@ mod watches;
 
 use crate::agents::Started;
 use crate::defect::Defect;
+use crate::interceptors::Named;
+use crate::outputs::Gathering;
 use crate::watches::Watching;
 use callboard::{Client, Credentials};
 use serde::Deserialize;
@@ -32,6 +37,7 @@ struct Made {
     clients: HashMap<String, Client>,
     agents: HashMap<String, Started>,
     watches: HashMap<String, Watching>,
+    outputs: HashMap<String, Gathering>,
 }
 
 type Shared = Rc<RefCell<Made>>;
@@ -43,6 +49,8 @@ struct Open {
     namespace: String,
     timeout_ms: Option<u64>,
     token: Option<String>,
+    #[serde(default)]
+    interceptors: Vec<Named>,
 }
 
 /// Says a line.
@@ -142,6 +150,13 @@ async fn carry_out(
             Ok(json!({ "ok": {} }))
         }
         "watch.wait" | "watch.stop" => watch(verb, fields, &made).await,
+        "output.start" => {
+            let (watch, client) = (name(&mut fields, "watch")?, client(&mut fields, &made)?);
+            let start: outputs::Start = read(verb, fields)?;
+            made.borrow_mut().outputs.insert(watch, start.start(client));
+            Ok(json!({ "ok": {} }))
+        }
+        "output.wait" | "output.stop" => output(verb, fields, &made).await,
         _ if verb.starts_with("agent.") => {
             let name = name(&mut fields, "agent")?;
             let timeout_ms = fields.remove("timeout_ms").and_then(|value| value.as_u64());
@@ -179,6 +194,9 @@ fn open_client(mut fields: Map<String, Value>, made: &Shared) -> Result<Value, S
     if let Some(token) = open.token {
         builder = builder.credentials(Credentials::new().token(token));
     }
+    for interceptor in open.interceptors {
+        builder = builder.interceptor(interceptor);
+    }
     match builder.build() {
         Ok(client) => {
             made.borrow_mut().clients.insert(name, client);
@@ -201,6 +219,21 @@ async fn watch(verb: &str, mut fields: Map<String, Value>, made: &Shared) -> Res
     let (count, limit) = (number("count").unwrap_or(0), number("timeout_ms").unwrap_or(0));
     nothing_left(verb, &fields)?;
     Ok(known.wait(usize::try_from(count).unwrap_or(usize::MAX), Duration::from_millis(limit)).await)
+}
+
+async fn output(verb: &str, mut fields: Map<String, Value>, made: &Shared) -> Result<Value, String> {
+    let name = name(&mut fields, "watch")?;
+    let known = made.borrow().outputs.get(&name).cloned();
+    let known = known.ok_or_else(|| format!("{verb}: there is no watch `{name}`"))?;
+    if verb == "output.stop" {
+        nothing_left(verb, &fields)?;
+        made.borrow_mut().outputs.remove(&name);
+        return Ok(known.stop());
+    }
+    let mut number = |field: &str| fields.remove(field).and_then(|value| value.as_u64());
+    let (bytes, limit) = (number("bytes").unwrap_or(0), number("timeout_ms").unwrap_or(0));
+    nothing_left(verb, &fields)?;
+    Ok(known.wait(bytes, Duration::from_millis(limit)).await)
 }
 
 fn client(fields: &mut Map<String, Value>, made: &Shared) -> Result<Client, String> {

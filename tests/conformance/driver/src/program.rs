@@ -1,9 +1,11 @@
 //! What handlers do: the programs of DRIVER.md.
 
+use crate::children::{ChildOf, Joining};
 use crate::clients;
+use crate::outputs::Giving;
 use crate::value::Any;
 use crate::{gates, say, shown};
-use callboard::{Context, Message, NewMessage, TaskError};
+use callboard::{Child, Context, Message, NewMessage, TaskError};
 use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -74,6 +76,9 @@ enum Op {
         message: Option<String>,
     },
     Step(Stepping),
+    Child(ChildOf),
+    Join(Joining),
+    Output(Giving),
     Send(Sending),
     Reply {},
 }
@@ -107,6 +112,15 @@ struct Stepping {
     program: Program,
     #[serde(default)]
     catch: bool,
+}
+
+/// What a handler has seen, and the children that it kept.
+#[derive(Default)]
+pub struct Seen {
+    /// What `return_seen` gives.
+    pub values: Map<String, Value>,
+    /// By the names that `child` kept them under.
+    pub children: HashMap<String, Child>,
 }
 
 /// What `step` ended with.
@@ -150,7 +164,7 @@ impl Program {
 
     /// Does a task.
     pub async fn run(&self, context: &Context, input: &Any) -> Result<Any, TaskError> {
-        self.carry_out(context, input, &mut Map::new()).await
+        self.carry_out(context, input, &mut Seen::default()).await
     }
 
     /// Does a task, or a step of it. Boxed, since steps have programs again.
@@ -158,7 +172,7 @@ impl Program {
         &'a self,
         context: &'a Context,
         input: &'a Any,
-        seen: &'a mut Map<String, Value>,
+        seen: &'a mut Seen,
     ) -> BoxFuture<'a, Result<Any, TaskError>> {
         Box::pin(async move {
             for one in self.0.iter().filter(|one| one.attempt.is_none_or(|attempt| attempt == context.attempt())) {
@@ -200,20 +214,15 @@ impl Guarded {
 
 impl Op {
     /// Carries it out. `Some` is the result.
-    async fn task(
-        &self,
-        context: &Context,
-        input: &Any,
-        seen: &mut Map<String, Value>,
-    ) -> Result<Option<Any>, TaskError> {
+    async fn task(&self, context: &Context, input: &Any, seen: &mut Seen) -> Result<Option<Any>, TaskError> {
         match self {
             Self::Return { value } => return read(value.clone()).map(Some),
             Self::ReturnInput {} => return Ok(Some(input.clone())),
             Self::ReturnPayload {} => return Ok(Some(Any::Payload(context.payload().clone()))),
-            Self::ReturnSeen {} => return Ok(Some(Any::Json(Value::Object(std::mem::take(seen))))),
+            Self::ReturnSeen {} => return Ok(Some(Any::Json(Value::Object(std::mem::take(&mut seen.values))))),
             Self::See { what } => {
                 for name in what {
-                    seen.insert(name.clone(), look(context, input, name).await?);
+                    seen.values.insert(name.clone(), look(context, input, name).await?);
                 }
             }
             Self::Call { r#as, call } => {
@@ -223,7 +232,7 @@ impl Op {
                     fields.remove("do");
                 }
                 let answer = Box::pin(clients::call(context.client(), &verb, call)).await.map_err(driver_fault)?;
-                seen.insert(r#as.clone(), answer);
+                seen.values.insert(r#as.clone(), answer);
             }
             Self::Gate { gate, ignore_cancellation } => {
                 say(
@@ -245,6 +254,9 @@ impl Op {
                 context.progress(*fraction, phase.clone().unwrap_or_default(), message.clone().unwrap_or_default());
             }
             Self::Step(stepping) => stepping.take(context, input, seen).await?,
+            Self::Child(child) => child.take(context, seen).await?,
+            Self::Join(joining) => joining.take(seen).await?,
+            Self::Output(giving) => giving.give(context, seen).await?,
             Self::Send(sending) => {
                 context.send(sending.message()?).await?;
             }
@@ -328,7 +340,7 @@ impl Failing {
 
 impl Stepping {
     /// Takes the step, and puts what it gave into what was seen.
-    async fn take(&self, context: &Context, input: &Any, seen: &mut Map<String, Value>) -> Result<(), TaskError> {
+    async fn take(&self, context: &Context, input: &Any, seen: &mut Seen) -> Result<(), TaskError> {
         let work = self.program.carry_out(context, input, &mut *seen);
         let given: Result<Any, StepFault> =
             context.step(self.name.as_str(), || async { work.await.map_err(StepFault::Own) }).await;
@@ -338,7 +350,7 @@ impl Stepping {
             Err(StepFault::Sdk(error)) => return Err(error.into()),
             Err(StepFault::Own(error)) => return Err(error),
         };
-        seen.insert(self.r#as.clone(), line);
+        seen.values.insert(self.r#as.clone(), line);
         Ok(())
     }
 }
@@ -426,12 +438,13 @@ async fn unless_cancelled(context: &Context, work: impl Future<Output = ()>) -> 
     }
 }
 
-fn read(value: Value) -> Result<Any, TaskError> {
+/// A value of a line.
+pub fn read(value: Value) -> Result<Any, TaskError> {
     Any::read(value).map_err(driver_fault)
 }
 
 /// In a handler nobody is told of the driver's faults; the task's failure tells.
-fn driver_fault(fault: String) -> TaskError {
+pub fn driver_fault(fault: String) -> TaskError {
     TaskError::new(fault).of_type("DriverFault").permanent()
 }
 

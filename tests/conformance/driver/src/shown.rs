@@ -1,7 +1,7 @@
 //! What the SDK gave, as lines have it: the objects at the end of "Clients" in DRIVER.md.
 
 use crate::value::Any;
-use callboard::{Error, v1};
+use callboard::{Error, OutputChunk, v1};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -56,7 +56,28 @@ pub fn task(task: &v1::Task) -> Value {
         "attempts_used": task.attempts_used, "agent": task.agent, "tags": spec.tags, "phase": task.phase,
         "progress": task.progress, "cancel_requested": task.cancel_requested,
         "failure": task.failure.as_ref().map(failure),
+        "parent": task.parent.as_ref().map(|parent| &parent.task_id), "paused_for": paused_for(task.paused_for()),
     })
+}
+
+fn paused_for(reason: v1::PauseReason) -> Option<String> {
+    match reason {
+        v1::PauseReason::Unspecified => None,
+        known => Some(bare(known.as_str_name(), "PAUSE_REASON_")),
+    }
+}
+
+/// A child of a run.
+pub fn child(child: &v1::Child) -> Value {
+    let state = child.task.as_ref().map(|task| state(task.state()));
+    json!({ "name": child.name, "occurrence": child.occurrence, "task_id": child.task_id, "state": state,
+            "on_parent_end": bare(child.on_parent_end().as_str_name(), "PARENT_END_ACTION_") })
+}
+
+/// A CHUNK.
+pub fn chunk(chunk: &OutputChunk) -> callboard::Result<Value> {
+    let value = Any::of_payload(chunk.payload())?.line();
+    Ok(json!({ "offset": chunk.offset(), "value": value, "attempt": chunk.attempt() }))
 }
 
 /// A FAILURE.

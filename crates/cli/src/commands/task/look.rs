@@ -1,10 +1,10 @@
-//! `callboard task list|show|history|steps`
+//! `callboard task list|show|history|steps|children`
 
 use callboard::v1::{ListTasksRequest, TaskState};
 use serde_json::json;
 
 use super::{Session, past};
-use crate::args::task::{ListArgs, ShowArgs, StepsArgs};
+use crate::args::task::{ChildrenArgs, ListArgs, ShowArgs, StepsArgs};
 use crate::commands::listing::{Listing, page_size};
 use crate::error::Error;
 use crate::output::{details, json, table};
@@ -57,5 +57,15 @@ pub async fn steps(session: &Session, args: &StepsArgs) -> Result<(), Error> {
     match session.output.is_json() {
         true => session.output.document(&json!({ "steps": steps.iter().map(json::step).collect::<Vec<_>>() })),
         false => session.output.table(&table::steps(&steps, session.output.style)),
+    }
+}
+
+/// Lists the children that a run of a task created.
+pub async fn children(session: &Session, args: &ChildrenArgs) -> Result<(), Error> {
+    let id = ids::resolve(&session.client, &args.id).await?;
+    let children = session.client.children(&id, args.run.unwrap_or_default()).await?;
+    match session.output.is_json() {
+        true => session.output.document(&json!({ "children": children.iter().map(json::child).collect::<Vec<_>>() })),
+        false => session.output.table(&table::children(&children, session.output.style)),
     }
 }

@@ -3,6 +3,7 @@
 mod create;
 mod follow;
 mod look;
+mod output;
 mod steer;
 
 use callboard::v1::{Priority, TaskState};
@@ -20,6 +21,8 @@ pub async fn run(session: &Session, command: TaskCommand) -> Result<(), Error> {
         TaskCommand::Show(args) => look::show(session, &args).await,
         TaskCommand::History(args) => look::history(session, &args.id).await,
         TaskCommand::Steps(args) => look::steps(session, &args).await,
+        TaskCommand::Output(args) => output::run(session, &args).await,
+        TaskCommand::Children(args) => look::children(session, &args).await,
         TaskCommand::Watch(args) => follow::watch(session, args).await,
         TaskCommand::Wait(args) => follow::wait(session, &args).await,
         TaskCommand::Cancel(args) => steer::cancel(session, &args).await,

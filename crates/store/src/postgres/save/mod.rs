@@ -9,7 +9,7 @@ pub use tasks::{remove_tags, tags_of};
 
 use super::convert::Values;
 use super::transaction::PgTransaction;
-use super::{mail, steps};
+use super::{children, mail, output, steps};
 use crate::codec::{FORMAT, to_json};
 use crate::{Error, Result};
 use callboard_core::Settings;
@@ -43,7 +43,9 @@ pub async fn save(transaction: &mut PgTransaction, changes: &ChangeSet, settings
     tasks::save_new_tags(transaction, &changes.tasks).await?;
     beside::save_edges(transaction, changes).await?;
     mail::save(transaction, changes).await?;
-    steps::save(transaction, &changes.steps).await
+    output::save(transaction, &changes.output).await?;
+    steps::save(transaction, &changes.steps).await?;
+    children::save(transaction, &changes.children).await
 }
 
 /// Every row was found as expected, or it is a conflict.

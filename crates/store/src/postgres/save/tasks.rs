@@ -4,7 +4,7 @@ use super::super::convert::Values;
 use super::super::transaction::PgTransaction;
 use super::check;
 use crate::Result;
-use crate::codec::{from_json, state_code, task_data, to_json};
+use crate::codec::{column_code, from_json, task_data, to_json};
 use crate::columns::Columns;
 use callboard_core::Settings;
 use callboard_core::model::{Payload, TaskSpec};
@@ -28,7 +28,7 @@ pub fn step_columns(values: Values, rows: &[&ChangedTask], settings: &Settings) 
         .each(rows, |task| task.row.id.0)
         .each(rows, |task| task.expected)
         .each(rows, |task| task.row.version)
-        .each(rows, |task| state_code(task.row.state.name()))
+        .each(rows, |task| column_code(&task.row.state))
         .each(rows, |task| task.row.rank())
         .each(rows, |task| task.row.state.lease().map(|lease| lease.agent.0))
         .each(rows, |task| task.row.wake_at(settings).map(|at| at.0))
@@ -43,7 +43,7 @@ pub fn new_columns(values: Values, new: &[&ChangedTask], settings: &Settings) ->
         .each(new, |task| task.row.namespace.0)
         .each(new, |task| task.row.id.0)
         .each(new, |task| task.row.version)
-        .each(new, |task| state_code(task.row.state.name()))
+        .each(new, |task| column_code(&task.row.state))
         .each(new, |task| task.row.lane.0)
         .each(new, |task| task.row.rank())
         .each(new, |task| task.row.state.lease().map(|lease| lease.agent.0))

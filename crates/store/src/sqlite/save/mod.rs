@@ -72,8 +72,9 @@ pub async fn save(
         save_new_agents(connection, &changes.removed_agents, &new_agents).await?;
         tasks::save_specs(connection, &changes.tasks).await?;
     }
-    // A task has one row of events for each row of its own, but few have several.
-    let counts = [agents.len(), tasks.most(), payloads.len(), changes.requests.len(), events.len().div_ceil(4)];
+    // A task has one row of events for each row of its own, but few have several; output comes in several chunks.
+    let several = events.len().max(changes.output.len()).div_ceil(4);
+    let counts = [agents.len(), tasks.most(), payloads.len(), changes.requests.len(), several];
     let most = counts.into_iter().max().unwrap_or_default();
     let mut script = Script::new(most, !begun && !rare);
     script.add(&AGENTS, &agents, bind_changed_agent, Some("agents"));
@@ -81,10 +82,12 @@ pub async fn save(
     beside::save_payloads(&mut script, &payloads);
     beside::save_requests(&mut script, &changes.requests, settings);
     events::save(&mut script, &events);
+    super::output::save(&mut script, &changes.output);
     let last = !tasks::has_tags(&changes.tasks)
         && !beside::has_edges(changes)
         && !super::mail::has_mail(changes)
-        && changes.steps.is_empty();
+        && changes.steps.is_empty()
+        && changes.children.is_empty();
     if script.run(connection, commit && last).await? == Saved::Committed {
         return Ok(Saved::Committed);
     }
@@ -92,6 +95,7 @@ pub async fn save(
     beside::save_edges(connection, changes).await?;
     super::mail::save(connection, changes).await?;
     super::steps::save(connection, &changes.steps).await?;
+    super::children::save(connection, &changes.children).await?;
     Ok(Saved::Open)
 }
 

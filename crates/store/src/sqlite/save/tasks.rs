@@ -2,7 +2,7 @@
 //! step can change.
 
 use crate::Result;
-use crate::codec::{from_json, metadata_json, state_code, task_data, to_json};
+use crate::codec::{column_code, from_json, metadata_json, task_data, to_json};
 use crate::columns::Columns;
 use crate::sqlite::convert::get;
 use crate::sqlite::load::bind_task;
@@ -105,7 +105,7 @@ fn bind_step(binds: &mut Binds, changed: &ChangedTask, settings: &Settings) -> R
     binds.id(task.id.0)?;
     binds.add(changed.expected)?;
     binds.add(task.version)?;
-    binds.add(state_code(task.state.name()))?;
+    binds.add(column_code(&task.state))?;
     binds.add(task.rank())?;
     binds.add(task.state.lease().map(|lease| lease.agent.0.as_bytes().to_vec()))?;
     binds.add(task.wake_at(settings).map(|at| at.0))?;
@@ -129,7 +129,7 @@ fn insert<'a>(script: &mut Script<'a>, new: &'a [&'a ChangedTask], settings: &'a
         binds.add(task.namespace.0)?;
         binds.id(task.id.0)?;
         binds.add(task.version)?;
-        binds.add(state_code(task.state.name()))?;
+        binds.add(column_code(&task.state))?;
         binds.add(live(task))?;
         binds.add(task.lane.0)?;
         binds.add(task.rank())?;

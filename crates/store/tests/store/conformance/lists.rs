@@ -50,6 +50,7 @@ async fn one_of_each_state(fixture: &Fixture) {
         TaskState::Ready { since: at(1) },
         TaskState::Assigned { lease: lease(1), ready_since: at(1) },
         running(1),
+        paused(1, None),
         completed(1),
         TaskState::Failed { at: at(1) },
         TaskState::Cancelled { at: at(1) },
@@ -68,9 +69,11 @@ pub async fn by_state(fixture: Fixture) {
     let states = |states: &[StateName]| TaskFilter { states: states.to_vec(), ..TaskFilter::default() };
     use StateName::*;
     assert_list(&fixture, states(&[Running, Waiting]), &[3, 0]).await;
-    assert_list(&fixture, states(&[Skipped, Failed]), &[7, 5]).await;
-    assert_list(&fixture, states(&[Completed, Failed, Ready]), &[5, 4, 1]).await;
-    assert_list(&fixture, states(&StateName::ALL), &[7, 6, 5, 4, 3, 2, 1, 0]).await;
+    assert_list(&fixture, states(&[Paused, Running]), &[4, 3]).await;
+    assert_list(&fixture, states(&[Skipped, Failed]), &[8, 6]).await;
+    assert_list(&fixture, states(&[Completed, Failed, Ready]), &[6, 5, 1]).await;
+    assert_list(&fixture, states(&[Failed, Paused]), &[6, 4]).await;
+    assert_list(&fixture, states(&StateName::ALL), &[8, 7, 6, 5, 4, 3, 2, 1, 0]).await;
 }
 
 /// By type; by the agent that has it, or had it last.

@@ -12,11 +12,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cloned_ref_to_slice_refs)]
 
 pub mod agents;
+pub mod children;
 pub mod clusters;
 pub mod dependencies;
 pub mod events;
 pub mod lists;
 pub mod mail;
+pub mod output;
+pub mod pauses;
 pub mod retention;
 pub mod round_trips;
 pub mod samples;
@@ -61,9 +64,21 @@ macro_rules! conformance {
                 new_mail_never_skips, expired_messages, closed_mailboxes_are_thrown_away,
                 what_waits_is_counted,
             }
+            pauses::{
+                what_leases_are_to_slots, one_that_is_told_to_stop_keeps_its_pause, states_of_tasks,
+            }
             steps::{
                 every_field_of_a_step, wanted_steps_and_what_their_runs_have, pages_of_steps, a_step_is_recorded_once,
                 steps_that_were_rolled_back_are_gone, a_thousand_steps_in_one_save, steps_go_with_their_task,
+            }
+            output::{
+                every_field_of_a_chunk, what_output_of_runs_has_come_to, pages_of_output, a_byte_is_given_once,
+                output_that_was_rolled_back_is_gone, a_thousand_chunks_in_one_save, output_goes_with_its_task, a_row_alone,
+            }
+            children::{
+                every_field_of_a_child, wanted_children_and_how_many_their_runs_have, what_ends_with_a_run, pages_of_children,
+                a_child_is_created_once, children_that_were_rolled_back_are_gone, a_thousand_children_in_one_save,
+                children_of_a_live_parent_stay, rows_of_children_go_with_the_parent,
             }
             retention::{
                 a_finished_task_goes_with_all_its_rows, what_lives_or_ended_lately_stays, what_a_live_task_depends_on_stays,

@@ -3,8 +3,9 @@
 use super::samples::*;
 use callboard_core::model::task::TaskState;
 use callboard_core::model::{
-    AgentProfile, Content, EventKind, Link, NamespaceId, NamespaceSettings, NotBefore, OnFailure, Payload, RequestKey,
-    RequestRecord, RetryPolicy, Session, Span, StateName, StepKey, Task, TaskHandler, TaskSpec, Timestamp, Waiting,
+    AgentProfile, Content, EventKind, Link, NamespaceId, NamespaceSettings, NotBefore, OnFailure, PauseTurn, Payload,
+    RequestKey, RequestRecord, RetryPolicy, Session, Span, StateName, StepKey, Task, TaskHandler, TaskSpec, Timestamp,
+    Waiting,
 };
 use callboard_core::working_set::{ChangeSet, Changed, PayloadValue, Want};
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub async fn every_state_of_a_task(fixture: Fixture) {
             TaskState::Ready { since: Timestamp(-1) },
             TaskState::Assigned { lease: lease.clone(), ready_since: at(3) },
             running(2),
+            paused(2, None),
+            paused(2, Some(at(70))),
             completed(9),
             TaskState::Failed { at: at(9) },
             TaskState::Cancelled { at: at(9) },
@@ -289,9 +292,12 @@ pub async fn events_of_every_kind(fixture: Fixture) {
         EventKind::Created,
         EventKind::Ready,
         EventKind::Assigned { agent: agent.clone() },
-        EventKind::Started { agent: agent.clone() },
-        EventKind::Checkpointed { step: None },
-        EventKind::Checkpointed { step: Some(StepKey { name: TEXT.into(), occurrence: u32::MAX }) },
+        EventKind::Started { agent: agent.clone(), pause: None },
+        EventKind::Started { agent: agent.clone(), pause: Some(PauseTurn::Began) },
+        EventKind::Started { agent: agent.clone(), pause: Some(PauseTurn::Ended) },
+        EventKind::Checkpointed { step: None, child: None },
+        EventKind::Checkpointed { step: Some(StepKey { name: TEXT.into(), occurrence: u32::MAX }), child: None },
+        EventKind::Checkpointed { step: None, child: Some(task_id(9)) },
         EventKind::HandedBack { agent: agent.clone(), reason: reason.clone() },
         EventKind::AttemptFailed { agent: agent.clone(), failure: failure(3) },
         EventKind::AttemptTimedOut { agent: agent.clone(), failure: failure(0) },
@@ -311,7 +317,7 @@ pub async fn events_of_every_kind(fixture: Fixture) {
     let rows: Vec<_> = (1..)
         .zip(kinds)
         .map(|(sequence, kind)| {
-            let state = StateName::ALL[sequence as usize % 8];
+            let state = StateName::ALL[sequence as usize % StateName::ALL.len()];
             let at = Timestamp(i64::MAX - sequence);
             let mut row = event(1, sequence);
             (row.state, row.at, row.kind, row.principal) = (state, at, kind, TEXT.into());

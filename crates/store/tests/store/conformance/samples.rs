@@ -3,9 +3,9 @@
 use callboard_core::Settings;
 use callboard_core::model::task::{ClaimLease, Closed, ClosedBy, Progress, TaskState, Waiting};
 use callboard_core::model::{
-    Agent, AgentId, AgentProfile, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, Lease, LeaseToken, Link,
-    Namespace, NamespaceId, NamespaceSettings, OnFailure, Payload, Priority, Requirements, RetryPolicy, Session, Span,
-    StateName, Task, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
+    Agent, AgentId, AgentProfile, ChildKey, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, Lease, LeaseToken,
+    Link, Namespace, NamespaceId, NamespaceSettings, OnFailure, ParentLink, Pause, Payload, Priority, Requirements,
+    RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
 };
 use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, PayloadWrite, Rows, TaskRef, Want};
 use callboard_store::{Result, Store};
@@ -129,6 +129,7 @@ pub fn spec() -> TaskSpec {
         tags: Default::default(),
         metadata: Default::default(),
         headers: Default::default(),
+        parent: None,
     }
 }
 
@@ -158,6 +159,7 @@ pub fn task_with(n: u32, spec: TaskSpec) -> Task {
         has_checkpoint: false,
         dependencies: 0,
         has_dependents: false,
+        has_children: false,
         releasing: false,
         created_by: "anonymous".into(),
         created_at: at(i64::from(n)),
@@ -181,6 +183,12 @@ pub fn lease(agent: u32) -> Lease {
 /// Leased to an agent.
 pub fn running(agent: u32) -> TaskState {
     TaskState::Running { lease: lease(agent), heard_at: at(60), cancelling: None }
+}
+
+/// The same, and its handler waits; or wants to go on since then.
+pub fn paused(agent: u32, resuming: Option<Timestamp>) -> TaskState {
+    let cancelling = None;
+    TaskState::Paused { lease: lease(agent), cancelling, pause: Pause { since: at(61), resuming } }
 }
 
 /// A task with something in every field.
@@ -216,6 +224,12 @@ pub fn full_task(n: u32) -> Task {
         tags: [TEXT.into(), "".into(), "b".into()].into(),
         metadata: [(TEXT.into(), TEXT.into()), ("".into(), "".into())].into(),
         headers: [("traceparent".into(), TEXT.into())].into(),
+        parent: Some(Box::new(ParentLink {
+            task: task_id(u32::MAX),
+            run: u32::MAX,
+            key: ChildKey { name: TEXT.into(), occurrence: u32::MAX },
+            depth: u32::MAX,
+        })),
     };
     Task {
         state: TaskState::Running {
@@ -241,6 +255,7 @@ pub fn full_task(n: u32) -> Task {
         has_checkpoint: true,
         dependencies: u32::MAX,
         has_dependents: true,
+        has_children: true,
         releasing: true,
         created_by: TEXT.into(),
         created_at: Timestamp(i64::MIN),

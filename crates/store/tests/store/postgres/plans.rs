@@ -1,6 +1,8 @@
 //! No statement reads a whole table: PostgreSQL counts the rows that it read.
 
 use super::*;
+use crate::conformance::children::{born, child_key};
+use crate::conformance::output::given;
 use crate::conformance::steps::{key, recorded};
 use callboard_core::model::{RequestKey, Task, TaskSpec};
 use callboard_core::working_set::PayloadValue;
@@ -37,6 +39,8 @@ async fn fill(fixture: &Fixture, tasks: Range<u32>) {
                 .collect(),
             requests: (first..end).map(request).collect(),
             steps: (first..end).flat_map(|n| recorded((NAMESPACE, task_id(n), 1), &["done"])).collect(),
+            output: (first..end).flat_map(|n| given((NAMESPACE, task_id(n), 1), &["to", "ken"])).collect(),
+            children: (first..end - 1).flat_map(|n| born((NAMESPACE, task_id(n), 1), &[n + 1])).collect(),
             agents: new_agents(
                 &(first..first + (end - first) / 4).map(|n| agent(n, &format!("agent-{n}"))).collect::<Vec<_>>(),
             )
@@ -70,6 +74,9 @@ async fn read_everything(fixture: &Fixture, tasks: &Range<u32>, round: u32) {
     store.dependencies(one).await.unwrap();
     store.dependency_results(one, None, 10, 1 << 20).await.unwrap();
     store.steps((NAMESPACE, task_id(n), 1), 0, 10, 1 << 20).await.unwrap();
+    assert_eq!(store.output((NAMESPACE, task_id(n), 1), 2, 10, 1 << 20).await.unwrap().chunks.len(), 1);
+    store.task_row(one).await.unwrap().unwrap();
+    store.children((NAMESPACE, task_id(n), 1), 0, 10).await.unwrap();
     store.task_events(one, 0, 10).await.unwrap();
     store.latest_event_at().await.unwrap().unwrap();
     for scope in [EventScope::Namespace(NAMESPACE), EventScope::Task(NAMESPACE, task_id(n))] {
@@ -114,6 +121,9 @@ async fn write_something(fixture: &Fixture, tasks: &Range<u32>, round: u32) {
         live_counts: [NAMESPACE].into(),
         ready: [((NAMESPACE, plain_lane()), 5)].into(),
         steps: [((NAMESPACE, task_id(ids[0]), 1), key("step", 0))].into(),
+        output: [(NAMESPACE, task_id(ids[0]), 1)].into(),
+        children: [((NAMESPACE, task_id(ids[0]), 1), child_key("child", 0))].into(),
+        run_children: [(NAMESPACE, task_id(ids[0]), 1)].into(),
         all_namespaces: true,
         ..want(ids)
     };
@@ -126,6 +136,8 @@ async fn write_something(fixture: &Fixture, tasks: &Range<u32>, round: u32) {
         resolved_edges: rows.edges.iter().map(|edge| (edge.namespace, edge.source, edge.target)).collect(),
         requests: vec![request(ALL.end + tasks.start + round)],
         steps: recorded((NAMESPACE, task_id(ids[0]), 2), &["done"]),
+        output: given((NAMESPACE, task_id(ids[0]), 2), &["token"]),
+        children: born((NAMESPACE, task_id(ids[0]), 2), &[ids[1]]),
         ..super::tasks([changed(&running_now), changed(&ended)])
     };
     transaction.save(changes).await;

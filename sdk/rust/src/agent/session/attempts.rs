@@ -120,6 +120,11 @@ impl Attempts {
         }
     }
 
+    /// The handler that works on the attempt, the cancelled one included.
+    pub(super) fn handler_of(&self, attempt: &v1::Attempt) -> Option<HandlerId> {
+        self.entries.get(&Key::of(attempt))?.handler
+    }
+
     /// The attempt of a handler whose reports are wanted.
     pub(super) fn reporting_attempt(&self, handler: HandlerId) -> Option<v1::Attempt> {
         let entry = self.entries.get(self.running.get(&handler)?)?;

@@ -78,10 +78,12 @@ impl Session {
     /// The server said what trying again can't mend.
     pub(super) fn end_with(&mut self, now: Moment, error: Error) {
         tracing::error!(%error, reason = error.reason(), "the agent can't go on");
+        self.give_up_waits(&error);
+        self.give_up_outputs(&error);
         for attempt in self.attempts.wanted() {
             self.lose(now, &attempt, v1::CancellationReason::LeaseLost);
         }
-        for kept in self.outbox.take_awaited(|_| true) {
+        for kept in self.outbox.take(|kept| kept.is_awaited(|_| true)) {
             self.conclude(&kept, Err(error.clone()));
         }
         self.give_up_messages(&error);

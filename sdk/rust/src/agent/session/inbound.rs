@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use callboard_proto::v1;
 use v1::attach_response::Frame;
+use v1::report::Kind;
 
 use super::attempts::Standing;
 use super::outbox::Kept;
-use super::saved::{only_the_step, refusal, refused};
-use super::{Action, CANCEL_GRACE, MESSAGES, Moment, STEPS, Session, link};
+use super::saved::{refusal, refused, spares_the_attempt};
+use super::{Action, CANCEL_GRACE, CHILDREN, MESSAGES, Moment, STEPS, Session, link};
 use crate::Error;
 use crate::error::{CallError, reason_name};
 use crate::planted::{self, Defect};
@@ -39,7 +40,9 @@ impl Session {
             Some(Frame::Drain(notice)) => self.on_drain_notice(now, notice),
             Some(Frame::Messages(batch)) => self.on_messages(batch),
             Some(Frame::MessageReceipts(batch)) => self.on_message_receipts(now, batch),
-            Some(Frame::Heartbeat(_) | Frame::TaskEnds(_) | Frame::Resumptions(_)) | None => {}
+            Some(Frame::TaskEnds(batch)) => self.on_task_ends(now, &batch),
+            Some(Frame::Resumptions(batch)) => self.on_resumptions(batch),
+            Some(Frame::Heartbeat(_)) | None => {}
         }
     }
 
@@ -101,8 +104,14 @@ impl Session {
             self.give_up_messages(&refusal(v1::ErrorReason::Unspecified, "the server takes no messages"));
         }
         self.give_up_untaken();
+        self.give_up_untaken_output();
+        self.await_again(now);
         tracing::info!(agent_id = welcome.agent_id, epoch = welcome.session_epoch, "attached");
-        self.actions.push_back(Action::Attached { agent_id: welcome.agent_id, epoch: welcome.session_epoch });
+        self.actions.push_back(Action::Attached {
+            agent_id: welcome.agent_id,
+            epoch: welcome.session_epoch,
+            takes_children: self.link.server_takes(CHILDREN),
+        });
     }
 
     fn on_assignment(&mut self, assignment: v1::Assignment) {
@@ -117,17 +126,17 @@ impl Session {
             Some(DRAINING.to_owned())
         } else if !self.handles(task_type) {
             Some(format!("this agent has no handler for the task type `{task_type}`"))
-        } else if self.attempts.running() >= self.most_running() {
+        } else if self.attempts.running() >= self.most_running() + self.children.without_slot() {
             Some("all slots are taken".to_owned())
         } else {
             None
         };
         if let Some(reason) = unwanted {
-            self.report(attempt, v1::report::Kind::Rejected(v1::Rejected { reason }), None);
+            self.report(attempt, Kind::Rejected(v1::Rejected { reason }), None);
             return;
         }
         let handler = self.attempts.start(attempt.clone());
-        let accepted_as = self.report(attempt, v1::report::Kind::Accepted(v1::Accepted {}), None);
+        let accepted_as = self.report(attempt, Kind::Accepted(v1::Accepted {}), None);
         self.attempts.note_accepted(handler, accepted_as);
         let has_steps = self.link.server_takes(STEPS);
         self.actions.push_back(Action::Start { handler, assignment: Box::new(assignment), has_steps });
@@ -145,7 +154,7 @@ impl Session {
 
     /// Far beyond what handlers can bring about: only a server that gives no receipts comes here.
     pub(super) fn most_reports(&self) -> usize {
-        self.most_running() * 4 + 64
+        (self.most_running() + self.children.without_slot()) * 4 + 64
     }
 
     fn on_receipt(&mut self, now: Moment, receipt: v1::Receipt) {
@@ -155,14 +164,14 @@ impl Session {
         match receipt.status() {
             v1::ReceiptStatus::Committed => {
                 for kept in self.outbox.commit(receipt.report_id) {
-                    self.conclude(&kept, Ok(()));
+                    self.on_committed(now, &kept, &receipt);
                 }
             }
             v1::ReceiptStatus::Refused => self.on_refusal(now, receipt),
             v1::ReceiptStatus::Retry => {
                 let fraction = self.fraction();
-                if let Some(superseded) = self.outbox.send_again(receipt.report_id, now, fraction) {
-                    self.conclude(&superseded, Ok(()));
+                if let Some(implied) = self.outbox.send_again(receipt.report_id, now, fraction) {
+                    self.on_committed(now, &implied, &receipt);
                 }
             }
             // Of a newer protocol: ignored.
@@ -170,7 +179,25 @@ impl Session {
         }
     }
 
+    /// A report was committed by the receipt, or is implied by the one that was.
+    fn on_committed(&mut self, now: Moment, kept: &Kept, receipt: &v1::Receipt) {
+        self.conclude(kept, Ok(()));
+        let Some(attempt) = &kept.report.attempt else { return };
+        match kept.report.kind {
+            Some(Kind::Resume(_)) if kept.report.report_id == receipt.report_id => {
+                self.on_resume_committed(attempt, receipt);
+            }
+            Some(Kind::Output(_)) => self.on_output_settled(now, attempt),
+            _ => {}
+        }
+    }
+
     fn on_refusal(&mut self, now: Moment, receipt: v1::Receipt) {
+        if self.is_gap_in_output(&receipt) {
+            let fraction = self.fraction();
+            self.outbox.send_again(receipt.report_id, now, fraction);
+            return;
+        }
         let kept = self.outbox.settle(receipt.report_id);
         tracing::warn!(
             task = receipt.attempt.as_ref().map(|attempt| attempt.task_id.as_str()).unwrap_or_default(),
@@ -180,7 +207,7 @@ impl Session {
         );
         if let Some(kept) = &kept {
             self.conclude(kept, Err(refused(kept, &receipt)));
-            if only_the_step(kept, receipt.reason()) {
+            if self.goes_on_refused(kept, &receipt) {
                 return;
             }
             self.follow_up(kept, &receipt);
@@ -192,17 +219,34 @@ impl Session {
         }
     }
 
+    /// Whether the handler goes on although the report was refused.
+    fn goes_on_refused(&mut self, kept: &Kept, receipt: &v1::Receipt) -> bool {
+        let output_of = match (&kept.report.kind, &kept.report.attempt) {
+            (Some(Kind::Output(_)), Some(attempt)) => Some(attempt),
+            _ => None,
+        };
+        let spared = spares_the_attempt(kept, receipt.reason());
+        match output_of {
+            Some(attempt) if spared => self.close_output(attempt, &receipt.message),
+            // What was on its way when output was refused has a gap before it.
+            Some(attempt) => {
+                return receipt.reason() == v1::ErrorReason::InvalidField && self.is_output_closed(attempt);
+            }
+            None => {}
+        }
+        spared
+    }
+
     /// A result that is refused for what it holds fails its attempt: else the task would hang until its timeout.
     fn follow_up(&mut self, refused: &Kept, receipt: &v1::Receipt) {
         let unfit = matches!(receipt.reason(), v1::ErrorReason::InvalidField | v1::ErrorReason::PayloadTooLarge);
-        let (true, Some(v1::report::Kind::Completed(_)), Some(attempt)) =
-            (unfit, &refused.report.kind, &refused.report.attempt)
+        let (true, Some(Kind::Completed(_)), Some(attempt)) = (unfit, &refused.report.kind, &refused.report.attempt)
         else {
             return;
         };
         let error = TaskError::new(receipt.message.clone()).of_type(INVALID_RESULT).permanent();
         let failure = Some(error.into_failure());
-        self.report(attempt.clone(), v1::report::Kind::Failed(v1::FailureReport { failure }), None);
+        self.report(attempt.clone(), Kind::Failed(v1::FailureReport { failure }), None);
     }
 
     /// A report is done with: let its attempt go, and tell a handler that waits for it.
@@ -226,6 +270,7 @@ impl Session {
                 if let Some(handler) = told {
                     let reason = v1::CancellationReason::Requested;
                     self.actions.push_back(Action::Cancel { handler, reason });
+                    self.interrupt_waits(now, handler);
                 }
             }
             reason @ (v1::CancellationReason::LeaseLost | v1::CancellationReason::TimedOut) => {
@@ -241,6 +286,8 @@ impl Session {
         if let Some(handler) = self.attempts.stop(attempt, Standing::Lost, now + CANCEL_GRACE) {
             self.progress.forget(handler);
             self.actions.push_back(Action::Cancel { handler, reason });
+            self.forget_waits(handler);
+            self.forget_output(handler);
         }
     }
 

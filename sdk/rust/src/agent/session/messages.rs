@@ -4,7 +4,7 @@ use callboard_proto::v1;
 use tonic::Code;
 use v1::attach_request::Frame;
 
-use super::{Action, CANCELLATION, DRAIN, MESSAGE_RECEIPTS, MESSAGES, Moment, STEPS, Session, Ticket};
+use super::{Action, CANCELLATION, CHILDREN, DRAIN, MESSAGE_RECEIPTS, MESSAGES, Moment, STEPS, Session, Ticket};
 use crate::Error;
 use crate::error::CallError;
 
@@ -66,7 +66,7 @@ impl Session {
 
     /// What the agent understands beyond the basic frames.
     pub(super) fn features(&self) -> Vec<String> {
-        let mut features = [CANCELLATION, DRAIN, MESSAGE_RECEIPTS, STEPS].map(str::to_owned).to_vec();
+        let mut features = [CANCELLATION, DRAIN, MESSAGE_RECEIPTS, STEPS, CHILDREN].map(str::to_owned).to_vec();
         if self.config.takes_messages {
             features.push(MESSAGES.to_owned());
         }

@@ -4,12 +4,16 @@
 //! be sent, and when to come back. The driver only carries them out. So every rule here can be tested as a script.
 
 mod attempts;
+mod awaits;
+mod children;
 mod ending;
+mod gathering;
 mod inbound;
 mod link;
 mod mail;
 mod messages;
 mod outbox;
+mod output;
 mod progress;
 mod saved;
 
@@ -24,11 +28,15 @@ use v1::attach_request::Frame;
 use crate::Error;
 use crate::planted::{self, Defect};
 use attempts::{Attempts, Standing};
+use children::Children;
+pub(super) use children::{Awaited, WaitId, told_to_stop};
 use ending::Ending;
+pub(super) use gathering::{MAX_CHUNK_BYTES, Piece};
 use link::Link;
 pub(super) use link::Target;
 use mail::Mail;
 use outbox::Outbox;
+use output::Outputs;
 use progress::ProgressGate;
 pub(super) use saved::NO_STEPS;
 
@@ -45,6 +53,8 @@ const CHECKPOINT: &str = "checkpoint";
 const PROGRESS: &str = "progress";
 const SLOTS: &str = "slots";
 const STEPS: &str = "steps";
+const CHILDREN: &str = "children";
+const OUTPUT: &str = "output";
 const MESSAGES: &str = "messages";
 const MESSAGE_RECEIPTS: &str = "message_receipts";
 
@@ -52,7 +62,7 @@ const MESSAGE_RECEIPTS: &str = "message_receipts";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct HandlerId(pub(super) u64);
 
-/// A checkpoint, a step or a message whose handler waits for its receipt.
+/// A checkpoint, a step, output or a message whose handler waits for what becomes of it.
 pub(super) type Ticket = u64;
 
 /// How a handler ended.
@@ -76,15 +86,19 @@ pub(super) enum Action {
     /// Cut the stream, or give up opening it.
     Disconnect,
     /// The stream is attached: for those who want to know.
-    Attached { agent_id: String, epoch: i64 },
+    Attached { agent_id: String, epoch: i64, takes_children: bool },
     /// Start the handler of an assignment. Its type has one. Whether the server that gave it has steps.
     Start { handler: HandlerId, assignment: Box<v1::Assignment>, has_steps: bool },
     /// Tell the handler to stop.
     Cancel { handler: HandlerId, reason: v1::CancellationReason },
     /// Drop the handler: it was told to stop, and has not.
     Abort(HandlerId),
-    /// Tell the handler what became of its checkpoint or step.
+    /// Tell the handler what became of its checkpoint, step or output.
     ReportDone { ticket: Ticket, result: Result<(), Error> },
+    /// Tell the handler how the child that it waits for ended.
+    WaitDone { wait: WaitId, result: Result<Awaited, Error> },
+    /// The attempt of the handler times out at another time.
+    Deadline { handler: HandlerId, deadline: prost_types::Timestamp },
     /// Run the handler of a message. There is one handler, which is at rest.
     Handle(Box<v1::Message>),
     /// Drop the handler of the message.
@@ -117,6 +131,8 @@ pub(super) struct Session {
     attempts: Attempts,
     outbox: Outbox,
     progress: ProgressGate,
+    children: Children,
+    outputs: Outputs,
     mail: Mail,
     ending: Ending,
     actions: VecDeque<Action>,
@@ -132,6 +148,8 @@ impl Session {
             attempts: Attempts::default(),
             outbox: Outbox::default(),
             progress: ProgressGate::default(),
+            children: Children::default(),
+            outputs: Outputs::default(),
             mail: Mail::default(),
             ending: Ending::new(config.drain_timeout),
             actions: VecDeque::new(),
@@ -150,6 +168,7 @@ impl Session {
             self.actions.push_back(Action::Abort(handler));
         }
         self.keep_link(now);
+        self.resume_again(now);
         self.handle_next(now);
         self.end_when_due(now);
     }
@@ -175,7 +194,8 @@ impl Session {
     pub(super) fn next_wake(&self) -> Option<Moment> {
         let link = if self.ending.is_final() { None } else { self.link.next_due() };
         let message = if self.ending.is_working() { self.mail.next_start() } else { None };
-        [link, self.attempts.next_abort(), self.ending.next_due(), message].into_iter().flatten().min()
+        let resume = if self.link.is_attached() { self.children.next_wake() } else { None };
+        [link, self.attempts.next_abort(), self.ending.next_due(), resume, message].into_iter().flatten().min()
     }
 
     /// When to call [`Session::poll_frame`] again, if nothing happens before. Of no use while nothing can be sent.
@@ -183,8 +203,10 @@ impl Session {
         if self.ending.is_final() || !self.link.is_attached() {
             return None;
         }
-        let due = [self.outbox.next_due(), self.progress.next_due(), self.mail.next_frame(), self.link.heartbeat_at()];
-        due.into_iter().flatten().min()
+        let awaits = self.children.awaits_due().then_some(Moment::ZERO);
+        let reports = [self.outbox.next_due(), self.outputs.next_due(), self.progress.next_due()];
+        let others = [awaits, self.mail.next_frame(), self.link.heartbeat_at()];
+        reports.into_iter().chain(others).flatten().min()
     }
 
     /// A handler says how far it is. The latest wins, and nothing is kept across streams.
@@ -196,8 +218,11 @@ impl Session {
     }
 
     /// A handler has ended. Nothing more comes from it.
-    pub(super) fn on_finished(&mut self, handler: HandlerId, outcome: Outcome) {
+    pub(super) fn on_finished(&mut self, now: Moment, handler: HandlerId, outcome: Outcome) {
         self.progress.forget(handler);
+        self.forget_waits(handler);
+        self.flush_output(now, handler);
+        self.forget_output(handler);
         let Some(ended) = self.attempts.finish(handler) else { return };
         if ended.standing == Standing::Lost {
             return;
@@ -236,6 +261,9 @@ impl Session {
         if let Some(batch) = self.report_batch(now) {
             return Some(Frame::Reports(batch));
         }
+        if let Some(frame) = self.awaits_frame() {
+            return Some(frame);
+        }
         if let Some(frame) = self.mail_frame(now) {
             return Some(frame);
         }
@@ -258,6 +286,7 @@ impl Session {
     }
 
     fn report_batch(&mut self, now: Moment) -> Option<v1::ReportBatch> {
+        self.report_due_output(now);
         let mut reports = self.outbox.take_batch(now);
         if planted::has(Defect::ReportForgotten) {
             for report in &reports {

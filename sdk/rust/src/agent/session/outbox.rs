@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use callboard_proto::{MAX_FRAME_BYTES, v1};
 use prost::Message;
+use v1::report::Kind;
 
 use super::attempts::Key;
 use super::{Moment, Ticket};
@@ -26,8 +27,63 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    fn is_step(&self) -> bool {
-        matches!(self.report.kind, Some(v1::report::Kind::Step(_)))
+    /// Whether a handler waits for its receipt, and it is of a kind that is wanted.
+    pub(super) fn is_awaited(&self, wanted: impl Fn(&Kind) -> bool) -> bool {
+        self.ticket.is_some() && self.is(wanted)
+    }
+
+    /// Whether it ever left this process.
+    pub(super) fn was_sent(&self) -> bool {
+        self.was_sent
+    }
+
+    /// Whether it is of a kind that is wanted.
+    pub(super) fn is(&self, wanted: impl Fn(&Kind) -> bool) -> bool {
+        self.report.kind.as_ref().is_some_and(wanted)
+    }
+
+    fn weight(&self) -> Weight {
+        self.report.kind.as_ref().map_or(Weight::Beginning, Weight::of)
+    }
+}
+
+/// What the receipt of a report says of those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Weight {
+    /// Implied by any other report.
+    Beginning,
+    /// The latest replaces those before it.
+    Checkpoint,
+    /// The same.
+    Slot,
+    /// Counts by itself, whatever comes behind it.
+    Step,
+    /// The same, while the attempt is current.
+    Output,
+    /// After it nothing is to be said of the attempt.
+    End,
+}
+
+impl Weight {
+    fn of(kind: &Kind) -> Self {
+        match kind {
+            Kind::Accepted(_) | Kind::Progress(_) => Self::Beginning,
+            Kind::Checkpoint(_) => Self::Checkpoint,
+            Kind::Pause(_) | Kind::Resume(_) => Self::Slot,
+            Kind::Step(_) => Self::Step,
+            Kind::Output(_) => Self::Output,
+            Kind::Rejected(_) | Kind::Completed(_) | Kind::Failed(_) => Self::End,
+        }
+    }
+
+    /// Whether an earlier report of this weight is done with when a later one was committed.
+    fn is_implied_by(self, later: Self) -> bool {
+        match self {
+            Self::Step => false,
+            Self::Beginning | Self::End => true,
+            Self::Checkpoint | Self::Slot => later == self || later == Self::End,
+            Self::Output => later == Self::End,
+        }
     }
 }
 
@@ -38,8 +94,8 @@ struct Line {
     /// One is to be sent again while later ones are on their way: it waits for their receipts, and newer ones wait behind
     /// it. Otherwise an old checkpoint could replace a new one.
     waiting: BTreeSet<i64>,
-    /// The latest that was committed. It implies those before it, but for steps.
-    committed: i64,
+    /// The latest of each weight that was committed.
+    committed: HashMap<Weight, i64>,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +125,7 @@ impl Outbox {
         self.kept.len()
     }
 
-    pub(super) fn push(&mut self, attempt: v1::Attempt, kind: v1::report::Kind, ticket: Option<Ticket>) -> i64 {
+    pub(super) fn push(&mut self, attempt: v1::Attempt, kind: Kind, ticket: Option<Ticket>) -> i64 {
         let id = self.next_id();
         let key = Key::of(&attempt);
         let report = v1::Report { report_id: id, attempt: Some(attempt), kind: Some(kind) };
@@ -122,26 +178,29 @@ impl Outbox {
         self.remove(id)
     }
 
-    /// The report is durable: it is done with, and so are those before it that were to be sent again, but for steps: each is
-    /// recorded by itself.
+    /// The report is durable: it is done with, and so are those before it that were to be sent again and that it implies.
     pub(super) fn commit(&mut self, id: i64) -> Vec<Kept> {
         let mut done = vec![id];
-        if let Some(line) = self.kept.get(&id).and_then(|kept| self.lines.get_mut(&kept.key)) {
-            line.committed = line.committed.max(id);
+        if let Some(later) = self.kept.get(&id)
+            && let Some(line) = self.lines.get_mut(&later.key)
+        {
+            let weight = later.weight();
+            let latest = line.committed.entry(weight).or_default();
+            *latest = id.max(*latest);
             let earlier = line.ids.range(..id);
             let again = earlier.filter(|id| line.waiting.contains(id) || self.unsent.contains(id));
-            done.extend(again.filter(|id| self.kept.get(id).is_some_and(|kept| !kept.is_step())));
+            done.extend(again.filter(|id| self.kept.get(id).is_some_and(|kept| kept.weight().is_implied_by(weight))));
         }
         done.into_iter().filter_map(|id| self.settle(id)).collect()
     }
 
-    /// The server could not decide: send it again, after a while. Gives the report back when a later one of its attempt was
+    /// The server could not decide: send it again, after a while. Gives the report back when a later one that implies it was
     /// committed meanwhile, so that it is done with.
     pub(super) fn send_again(&mut self, id: i64, now: Moment, fraction: f64) -> Option<Kept> {
         let kept = self.kept.get(&id)?;
-        let (key, is_step) = (kept.key.clone(), kept.is_step());
+        let (key, weight) = (kept.key.clone(), kept.weight());
         let line = self.lines.get_mut(&key)?;
-        if id < line.committed && !is_step {
+        if line.committed.iter().any(|(later, at)| id < *at && weight.is_implied_by(*later)) {
             return self.settle(id);
         }
         if self.unsent.contains(&id) || !line.waiting.insert(id) {
@@ -163,10 +222,21 @@ impl Outbox {
         self.paused_until = None;
     }
 
-    /// Takes out those reports of a kind that handlers wait for.
-    pub(super) fn take_awaited(&mut self, wanted: impl Fn(&v1::report::Kind) -> bool) -> Vec<Kept> {
-        let is_wanted = |kept: &Kept| kept.ticket.is_some() && kept.report.kind.as_ref().is_some_and(&wanted);
-        let ids: Vec<i64> = self.kept.iter().filter(|(_, kept)| is_wanted(kept)).map(|(id, _)| *id).collect();
+    /// Whether the report has no receipt yet.
+    pub(super) fn has(&self, id: i64) -> bool {
+        self.kept.contains_key(&id)
+    }
+
+    /// Whether it is output, and output that its attempt gave before has no receipt yet.
+    pub(super) fn is_behind_output(&self, id: i64) -> bool {
+        let is_output = |id: &i64| self.kept.get(id).is_some_and(|kept| kept.weight() == Weight::Output);
+        let line = self.kept.get(&id).filter(|_| is_output(&id)).and_then(|kept| self.lines.get(&kept.key));
+        line.is_some_and(|line| line.ids.range(..id).any(is_output))
+    }
+
+    /// Takes out those reports that are wanted.
+    pub(super) fn take(&mut self, wanted: impl Fn(&Kept) -> bool) -> Vec<Kept> {
+        let ids: Vec<i64> = self.kept.iter().filter(|(_, kept)| wanted(kept)).map(|(id, _)| *id).collect();
         ids.into_iter().filter_map(|id| self.settle(id)).collect()
     }
 

@@ -5,7 +5,7 @@ use tonic::Code;
 use v1::report::Kind;
 
 use super::outbox::Kept;
-use super::{Action, CHECKPOINT, HandlerId, STEPS, Session, Ticket};
+use super::{Action, CHECKPOINT, HandlerId, Moment, STEPS, Session, Ticket};
 use crate::Error;
 use crate::error::CallError;
 
@@ -15,21 +15,34 @@ pub(in crate::agent) const NO_STEPS: &str = "the server takes no steps";
 
 impl Session {
     /// A handler saves a checkpoint, and waits for [`Action::ReportDone`].
-    pub(in crate::agent) fn on_checkpoint(&mut self, handler: HandlerId, data: v1::Payload, ticket: Ticket) {
-        self.save(handler, Kind::Checkpoint(v1::Checkpoint { data: Some(data) }), ticket);
+    pub(in crate::agent) fn on_checkpoint(
+        &mut self,
+        now: Moment,
+        handler: HandlerId,
+        data: v1::Payload,
+        ticket: Ticket,
+    ) {
+        self.save(now, handler, Kind::Checkpoint(v1::Checkpoint { data: Some(data) }), ticket);
     }
 
     /// A handler records a step, and waits for [`Action::ReportDone`].
-    pub(in crate::agent) fn on_step(&mut self, handler: HandlerId, record: v1::StepRecord, ticket: Ticket) {
-        self.save(handler, Kind::Step(record), ticket);
+    pub(in crate::agent) fn on_step(
+        &mut self,
+        now: Moment,
+        handler: HandlerId,
+        record: v1::StepRecord,
+        ticket: Ticket,
+    ) {
+        self.save(now, handler, Kind::Step(record), ticket);
     }
 
-    fn save(&mut self, handler: HandlerId, kind: Kind, ticket: Ticket) {
+    fn save(&mut self, now: Moment, handler: HandlerId, kind: Kind, ticket: Ticket) {
         let unfit = match self.attempts.reporting_attempt(handler) {
-            None => refusal(v1::ErrorReason::StaleAttempt, "the attempt is no longer current"),
+            None => lost(),
             Some(attempt) => match self.missing_feature(&kind).filter(|_| self.link.is_attached()) {
                 Some(missing) => refusal(v1::ErrorReason::Unspecified, missing),
                 None => {
+                    self.flush_output(now, handler);
                     self.report(attempt, kind, Some(ticket));
                     return;
                 }
@@ -44,7 +57,7 @@ impl Session {
             if self.link.server_takes(feature) {
                 continue;
             }
-            for kept in self.outbox.take_awaited(|kind| feature_of(kind) == Some(feature)) {
+            for kept in self.outbox.take(|kept| kept.is_awaited(|kind| feature_of(kind) == Some(feature))) {
                 self.conclude(&kept, Err(refusal(v1::ErrorReason::Unspecified, missing)));
             }
         }
@@ -65,16 +78,19 @@ fn feature_of(kind: &Kind) -> Option<&'static str> {
     }
 }
 
-/// Whether a step was refused for what it is, and not for its attempt: then its handler decides how to go on.
-pub(super) fn only_the_step(refused: &Kept, reason: v1::ErrorReason) -> bool {
-    let of_step = matches!(refused.report.kind, Some(Kind::Step(_)));
-    of_step && code_of(reason) != Code::FailedPrecondition
+/// Whether a report was refused for what it is, and not for its attempt: then its handler decides how to go on.
+pub(super) fn spares_the_attempt(refused: &Kept, reason: v1::ErrorReason) -> bool {
+    match refused.report.kind {
+        Some(Kind::Step(_)) => code_of(reason) != Code::FailedPrecondition,
+        Some(Kind::Output(_)) => reason == v1::ErrorReason::LimitReached,
+        _ => false,
+    }
 }
 
 /// What a handler that waits is told.
 pub(super) fn refused(kept: &Kept, receipt: &v1::Receipt) -> Error {
     let code = match kept.report.kind {
-        Some(Kind::Step(_)) => code_of(receipt.reason()),
+        Some(Kind::Step(_) | Kind::Output(_)) => code_of(receipt.reason()),
         _ => Code::FailedPrecondition,
     };
     CallError::local(code, receipt.reason(), receipt.message.as_str()).into()
@@ -87,6 +103,11 @@ fn code_of(reason: v1::ErrorReason) -> Code {
         v1::ErrorReason::InvalidField | v1::ErrorReason::PayloadTooLarge => Code::InvalidArgument,
         _ => Code::FailedPrecondition,
     }
+}
+
+/// The attempt is another's, or nobody's.
+pub(super) fn lost() -> Error {
+    refusal(v1::ErrorReason::StaleAttempt, "the attempt is no longer current")
 }
 
 pub(super) fn refusal(reason: v1::ErrorReason, message: &str) -> Error {

@@ -3,7 +3,7 @@ use crate::agent::context::{Cancellation, Link};
 use crate::agent::session::HandlerId;
 use crate::{Client, TaskError};
 use std::sync::atomic::{AtomicU32, Ordering};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 /// A handler's surroundings, with recorded steps, and a server that gives each new one the verdict.
 #[allow(clippy::disallowed_methods)] // It ends with the context, whose events it answers.
@@ -14,7 +14,7 @@ fn stage(
 ) -> (Context, mpsc::UnboundedReceiver<v1::StepRecord>) {
     let (events, mut heard) = mpsc::channel(8);
     let client = Client::connect("http://127.0.0.1:1").unwrap();
-    let link = Link { events, saves: Arc::new(Semaphore::new(2)), sends: Arc::new(Semaphore::new(1)), client };
+    let link = Link::for_tests(events, 2, client).0;
     let step_count = i32::try_from(recorded.len()).unwrap();
     let assignment = v1::Assignment { steps: recorded, step_count, run: 1, ..Default::default() };
     let context = Context::new(HandlerId(1), assignment, has_steps, &Cancellation::default(), link);
@@ -61,8 +61,8 @@ async fn occurrences_are_counted_by_name_when_a_step_is_begun() {
     drop(other);
     let (sooner, later) = tokio::join!(sooner, later);
     assert_eq!((later.unwrap(), sooner.unwrap()), (1, 2));
-    let begun = ctx.steps().begun.lock().unwrap().clone();
-    assert_eq!((begun["one"], begun["two"]), (2, 1));
+    let next = |name: &str| ctx.steps().begin(name.to_owned()).unwrap().occurrence;
+    assert_eq!((next("one"), next("two")), (2, 1));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ fn the_hello_says_who_it_is() {
     let frame = agent.session.poll_frame(agent.now).unwrap().frame.unwrap();
     let Frame::Hello(hello) = frame else { panic!("{frame:?}") };
     assert_eq!((hello.namespace.as_str(), hello.instance_id.as_str()), ("n", "i"));
-    assert_eq!(hello.features, ["cancellation", "drain", "message_receipts", "steps", "messages"]);
+    assert_eq!(hello.features, ["cancellation", "drain", "message_receipts", "steps", "children", "messages"]);
     assert_eq!(hello.profile.unwrap().name, "a");
 }
 

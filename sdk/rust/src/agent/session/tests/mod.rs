@@ -2,10 +2,12 @@
 
 mod attaching;
 mod cancelling;
+mod children;
 mod draining;
 mod liveness;
 mod messages;
 mod ordering;
+mod output;
 mod refusing;
 mod reporting;
 mod steps;
@@ -23,6 +25,9 @@ use crate::error::CallError;
 use crate::error::reason_name;
 
 const LEASE: Duration = Duration::from_secs(9);
+
+/// What a server of today takes.
+const EVERYTHING: [&str; 8] = ["progress", "checkpoint", "drain", "slots", "messages", "steps", "children", "output"];
 
 /// An agent with its clock, and the names of its handlers.
 struct Script {
@@ -100,7 +105,7 @@ impl Script {
     }
 
     fn welcome(&mut self, epoch: i64, held: &[&str]) {
-        self.welcome_with(epoch, held, &["progress", "checkpoint", "drain", "slots", "messages", "steps"]);
+        self.welcome_with(epoch, held, &EVERYTHING);
     }
 
     fn welcome_with(&mut self, epoch: i64, held: &[&str], features: &[&str]) {
@@ -169,13 +174,13 @@ impl Script {
 
     fn complete(&mut self, name: &str) {
         let handler = self.handler(name);
-        self.session.on_finished(handler, Outcome::Completed(v1::Payload::default()));
+        self.session.on_finished(self.now, handler, Outcome::Completed(v1::Payload::default()));
     }
 
     fn fail(&mut self, name: &str, failure_type: &str) {
         let handler = self.handler(name);
         let failure = v1::Failure { r#type: failure_type.into(), ..Default::default() };
-        self.session.on_finished(handler, Outcome::failed(failure));
+        self.session.on_finished(self.now, handler, Outcome::failed(failure));
     }
 
     fn progress(&mut self, name: &str, fraction: f64) {
@@ -186,13 +191,52 @@ impl Script {
     fn checkpoint(&mut self, name: &str, ticket: Ticket) {
         let handler = self.handler(name);
         self.tickets.insert(ticket, "checkpoint");
-        self.session.on_checkpoint(handler, v1::Payload::default(), ticket);
+        self.session.on_checkpoint(self.now, handler, v1::Payload::default(), ticket);
     }
 
     fn step(&mut self, name: &str, step: &str, ticket: Ticket) {
         let handler = self.handler(name);
         self.tickets.insert(ticket, "step");
-        self.session.on_step(handler, v1::StepRecord { name: step.into(), ..Default::default() }, ticket);
+        self.session.on_step(self.now, handler, v1::StepRecord { name: step.into(), ..Default::default() }, ticket);
+    }
+
+    /// The handler waits for a child.
+    fn wait(&mut self, name: &str, child: &str, wait: WaitId) {
+        let handler = self.handler(name);
+        self.session.on_wait(handler, child.into(), wait);
+    }
+
+    fn give_up(&mut self, wait: WaitId) {
+        self.session.on_wait_given_up(self.now, wait);
+    }
+
+    fn end(&mut self, child: &str, state: v1::TaskState) {
+        let end = v1::TaskEnd { task_id: child.into(), state: state.into(), ..Default::default() };
+        self.receive(Inbound::TaskEnds(v1::TaskEndBatch { ends: vec![end] }));
+    }
+
+    fn resumption(&mut self, name: &str, deadline: Option<i64>) {
+        let deadline = deadline.map(|seconds| prost_types::Timestamp { seconds, nanos: 0 });
+        let resumptions = vec![v1::Resumption { attempt: Some(attempt(name)), deadline }];
+        self.receive(Inbound::Resumptions(v1::ResumptionBatch { resumptions }));
+    }
+
+    /// The report is durable, and the task has this state by it.
+    fn commit_as(&mut self, report_id: i64, state: v1::TaskState) {
+        let receipt = v1::Receipt {
+            report_id,
+            attempt: self.sent.get(&report_id).cloned(),
+            status: v1::ReceiptStatus::Committed.into(),
+            state: state.into(),
+            ..Default::default()
+        };
+        self.receive(Inbound::Receipts(v1::ReceiptBatch { receipts: vec![receipt] }));
+    }
+
+    fn output(&mut self, name: &str, text: &str, ticket: Ticket) {
+        let handler = self.handler(name);
+        self.tickets.insert(ticket, "output");
+        self.session.on_output(self.now, handler, Piece::Text(text.into()), ticket);
     }
 
     /// The stream breaks.
@@ -249,6 +293,15 @@ impl Script {
                 let what = self.tickets.get(&ticket).copied().unwrap_or_default();
                 format!("{what} {ticket} {}", result.map_or_else(|error| error.reason().to_owned(), |()| "ok".into()))
             }
+            Action::WaitDone { wait, result } => {
+                let what = match result {
+                    Ok(Awaited::Ended(end)) => end.state().as_str_name().trim_start_matches("TASK_STATE_").to_owned(),
+                    Ok(Awaited::Ask) => "ask".into(),
+                    Err(error) => error.reason().to_owned(),
+                };
+                format!("wait {wait} {what}")
+            }
+            Action::Deadline { handler, deadline } => format!("deadline {} {}", name_of(&handler), deadline.seconds),
             Action::Handle(message) => format!("handle {}", message.id),
             Action::AbortMessage => "abort message".into(),
             Action::SendDone { ticket, result } => {
@@ -295,7 +348,14 @@ impl Script {
             Kind::Step(step) => format!("step {}", step.name),
             Kind::Pause(_) => "pause".to_owned(),
             Kind::Resume(_) => "resume".to_owned(),
-            Kind::Output(output) => format!("output at {} of {}", output.offset, output.chunks.len()),
+            Kind::Output(output) => {
+                let chunk = |chunk: &v1::Payload| match crate::from_payload::<String>(chunk) {
+                    Ok(text) if text.len() < 20 => text,
+                    _ => format!("{} bytes", crate::payload::size(chunk)),
+                };
+                let chunks: Vec<String> = output.chunks.iter().map(chunk).collect();
+                format!("output at {} [{}]", output.offset, chunks.join("|"))
+            }
             Kind::Completed(_) => "completed".to_owned(),
             Kind::Failed(failed) => {
                 let failure = failed.failure.unwrap_or_default();

@@ -46,6 +46,27 @@ fn nor_when_its_receipt_comes_late() {
     assert_eq!(agent.after(seconds(1)).frames(), NOTHING);
 }
 
+/// A later checkpoint replaces an earlier one; a step behind it doesn't.
+#[test]
+fn a_checkpoint_is_not_saved_by_what_is_none() {
+    for late in [false, true] {
+        let mut agent = Script::attached();
+        agent.running("t1/1");
+        agent.checkpoint("t1/1", 1);
+        agent.step("t1/1", "fetch", 2);
+        agent.frames();
+        if late {
+            agent.commit(3);
+            agent.receipt(2, v1::ReceiptStatus::Retry);
+        } else {
+            agent.receipt(2, v1::ReceiptStatus::Retry);
+            agent.commit(3);
+        }
+        assert_eq!(agent.actions(), ["step 2 ok"]);
+        assert_eq!(agent.after(seconds(1)).frames(), ["2: t1/1 checkpoint"]);
+    }
+}
+
 #[test]
 fn a_refusal_of_the_later_lets_the_earlier_go() {
     let mut agent = Script::attached();

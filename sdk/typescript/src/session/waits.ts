@@ -1,0 +1,297 @@
+// Handlers that wait for the ends of other tasks, their children: what is awaited on the stream, and which attempts need no
+// slot meanwhile. See section 9 of `sdk/SPEC.md`. Without any I/O.
+
+import {
+  type Attempt as Lease,
+  type Receipt,
+  ReceiptStatus,
+  type Report,
+  type TaskEnd,
+} from "../_gen/callboard/v1/agent_pb.js";
+import { TaskState } from "../_gen/callboard/v1/task_pb.js";
+import type { StatusError } from "../errors.js";
+import type { Action } from "./actions.js";
+import { type Frame, frameOf, leaseLost, noChildren, reportOf } from "./frames.js";
+import type { Outbox } from "./outbox.js";
+import { type Key, keyOf } from "./states.js";
+
+/** Ids in a frame at most. */
+const MAX_IDS = 1_000;
+/** How many ids may be awaited on a stream; the rest waits here. */
+export const MOST_AWAITED = 10_000;
+/** Milliseconds after which `resume` is sent again. */
+const RESUME_EVERY = 1_000;
+
+/** A wait, and the end that it is given. */
+interface Held {
+  readonly ticket: number;
+  readonly end: TaskEnd;
+}
+
+/** An attempt that waits, or has waited. */
+interface Waiting {
+  readonly lease: Lease;
+  /** Ends that came, by task. */
+  readonly ends: Map<string, TaskEnd>;
+  /** Tickets of the waits under way, by the task that they are for. */
+  readonly open: Map<string, number[]>;
+  /** Whether it has its slot, has given it up, or wants it back. */
+  state: "running" | "paused" | "resuming";
+  /** What its waits are given when it has its slot again. */
+  held: Held[];
+  /** The reports that say so. */
+  pauseId: bigint;
+  resumeId: bigint;
+  /** When the last of them is repeated. */
+  resumeAt: number;
+}
+
+/** All of them. What is to be done goes to `act`, what is to be reported into the outbox. */
+export class Waits {
+  readonly #outbox: Outbox;
+  readonly #act: (action: Action) => void;
+  readonly #waiting = new Map<Key, Waiting>();
+  readonly #resuming = new Set<Waiting>();
+  /** Who waits for a task. */
+  readonly #awaited = new Map<string, Set<Waiting>>();
+  /** Those of them that the server was not told on this stream, and those that it was and has not answered. */
+  readonly #unsent = new Set<string>();
+  readonly #sent = new Set<string>();
+
+  constructor(outbox: Outbox, act: (action: Action) => void) {
+    this.#outbox = outbox;
+    this.#act = act;
+  }
+
+  /** A handler waits for a task's end; `awaitSettled` with the ticket tells it. */
+  begin(lease: Lease, taskId: string, ticket: number): void {
+    const waiting = this.#of(lease);
+    const end = waiting.ends.get(taskId);
+    if (end !== undefined) {
+      this.#settle(ticket, end);
+      return;
+    }
+    waiting.open.set(taskId, [...(waiting.open.get(taskId) ?? []), ticket]);
+    this.#await(waiting, taskId);
+    if (waiting.state !== "paused") {
+      this.#giveHeld(waiting);
+      waiting.state = "paused";
+      waiting.pauseId = this.#report(waiting, "pause");
+    }
+  }
+
+  /** Nobody waits under this ticket any longer. */
+  giveUp(now: number, key: Key, ticket: number): void {
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined) {
+      return;
+    }
+    waiting.held = waiting.held.filter((held) => held.ticket !== ticket);
+    const [taskId, tickets = []] = [...waiting.open].find(([, those]) => those.includes(ticket)) ?? [];
+    if (taskId !== undefined && tickets.length > 1) {
+      waiting.open.set(
+        taskId,
+        tickets.filter((other) => other !== ticket),
+      );
+    } else if (taskId !== undefined) {
+      waiting.open.delete(taskId);
+      this.#awaitNoMore(waiting, taskId);
+    }
+    this.#resumeIfAlone(now, waiting);
+  }
+
+  /** A task has ended, or there is none of this id. */
+  ended(now: number, end: TaskEnd): void {
+    const { taskId } = end;
+    this.#sent.delete(taskId);
+    for (const waiting of this.#awaited.get(taskId) ?? []) {
+      waiting.ends.set(taskId, end);
+      const tickets = waiting.open.get(taskId) ?? [];
+      waiting.open.delete(taskId);
+      if (waiting.open.size > 0) {
+        tickets.forEach((ticket) => {
+          this.#settle(ticket, end);
+        });
+      } else {
+        waiting.held.push(...tickets.map((ticket) => ({ ticket, end })));
+        this.#resumeIfAlone(now, waiting);
+      }
+    }
+    this.#awaited.delete(taskId);
+    this.#unsent.delete(taskId);
+  }
+
+  /** The server says that an attempt has a slot again. */
+  resumed(key: Key): void {
+    const waiting = this.#waiting.get(key);
+    // Before the receipt of its pause it is about an earlier one.
+    if (waiting?.state === "resuming" && this.#outbox.find(waiting.pauseId) === undefined) {
+      this.#goOn(waiting);
+    }
+  }
+
+  /** The receipt of a report came. */
+  receipt(report: Report, receipt: Receipt): void {
+    const waiting = this.#waiting.get(keyOf(report.attempt));
+    const isResumed = receipt.status === ReceiptStatus.COMMITTED && receipt.state === TaskState.RUNNING;
+    const isLatest = waiting !== undefined && receipt.reportId > waiting.pauseId;
+    if (report.kind.case === "resume" && isResumed && isLatest && waiting.state === "resuming") {
+      this.#goOn(waiting);
+    }
+  }
+
+  /** Time passed: asks again for slots that were not given. */
+  tick(now: number): void {
+    for (const waiting of this.#resuming) {
+      if (now >= waiting.resumeAt) {
+        this.#askAgain(now, waiting);
+      }
+    }
+  }
+
+  /** When `tick` has something to do. */
+  dueAt(): number | undefined {
+    let due: number | undefined;
+    for (const { resumeAt } of this.#resuming) {
+      due = Math.min(due ?? Infinity, resumeAt);
+    }
+    return due;
+  }
+
+  /** A new stream, whose server knows of no ids. */
+  sendAllAgain(now: number): void {
+    this.#sent.clear();
+    for (const taskId of this.#awaited.keys()) {
+      this.#unsent.add(taskId);
+    }
+    for (const waiting of this.#resuming) {
+      this.#askAgain(now, waiting);
+    }
+  }
+
+  /** The next ids to tell the server, if there are any. */
+  takeFrame(): Frame | undefined {
+    const room = Math.min(MAX_IDS, MOST_AWAITED - this.#sent.size);
+    const taskIds: string[] = [];
+    for (const taskId of this.#unsent) {
+      if (taskIds.length >= room) {
+        break;
+      }
+      this.#unsent.delete(taskId);
+      this.#sent.add(taskId);
+      taskIds.push(taskId);
+    }
+    return taskIds.length > 0 ? frameOf({ case: "awaits", value: { taskIds } }) : undefined;
+  }
+
+  /** An attempt has ended or is lost: its waits are told so. */
+  forget(key: Key, why: string): void {
+    const waiting = this.#waiting.get(key);
+    if (waiting !== undefined) {
+      const error = leaseLost(why);
+      for (const ticket of [...this.#tickets(waiting), ...waiting.held.map((held) => held.ticket)]) {
+        this.#settle(ticket, error);
+      }
+      this.#drop(waiting);
+      this.#waiting.delete(key);
+    }
+  }
+
+  /** The server that is attached tells no ends, and knows no pauses: others are to be asked for them. */
+  leaveToCalls(): void {
+    for (const waiting of this.#waiting.values()) {
+      for (const ticket of this.#tickets(waiting)) {
+        this.#settle(ticket, undefined);
+      }
+      this.#giveHeld(waiting);
+      this.#drop(waiting);
+      waiting.state = "running";
+    }
+    this.#outbox.giveUpKind("pause", noChildren());
+    this.#outbox.giveUpKind("resume", noChildren());
+  }
+
+  #of(lease: Lease): Waiting {
+    const key = keyOf(lease);
+    let waiting = this.#waiting.get(key);
+    if (waiting === undefined) {
+      const reports = { pauseId: 0n, resumeId: 0n, resumeAt: 0 };
+      waiting = { lease, ends: new Map(), open: new Map(), state: "running", held: [], ...reports };
+      this.#waiting.set(key, waiting);
+    }
+    return waiting;
+  }
+
+  #tickets(waiting: Waiting): number[] {
+    return [...waiting.open.values()].flat();
+  }
+
+  #await(waiting: Waiting, taskId: string): void {
+    const awaiting = this.#awaited.get(taskId);
+    if (awaiting !== undefined) {
+      awaiting.add(waiting);
+      return;
+    }
+    this.#awaited.set(taskId, new Set([waiting]));
+    if (!this.#sent.has(taskId)) {
+      this.#unsent.add(taskId);
+    }
+  }
+
+  #awaitNoMore(waiting: Waiting, taskId: string): void {
+    const awaiting = this.#awaited.get(taskId);
+    awaiting?.delete(waiting);
+    if (awaiting?.size === 0) {
+      this.#awaited.delete(taskId);
+      this.#unsent.delete(taskId);
+    }
+  }
+
+  /** Nothing is awaited of it any longer. */
+  #drop(waiting: Waiting): void {
+    for (const taskId of waiting.open.keys()) {
+      this.#awaitNoMore(waiting, taskId);
+    }
+    waiting.open.clear();
+    this.#resuming.delete(waiting);
+  }
+
+  #resumeIfAlone(now: number, waiting: Waiting): void {
+    if (waiting.state === "paused" && waiting.open.size === 0) {
+      waiting.state = "resuming";
+      this.#resuming.add(waiting);
+      this.#askAgain(now, waiting);
+    }
+  }
+
+  /** Reports that it wants to go on, unless that has not even had its receipt. */
+  #askAgain(now: number, waiting: Waiting): void {
+    waiting.resumeAt = now + RESUME_EVERY;
+    const isOnItsWay = this.#outbox.find(waiting.resumeId) !== undefined && waiting.resumeId > waiting.pauseId;
+    if (!isOnItsWay) {
+      waiting.resumeId = this.#report(waiting, "resume");
+    }
+  }
+
+  #goOn(waiting: Waiting): void {
+    waiting.state = "running";
+    this.#giveHeld(waiting);
+  }
+
+  #giveHeld(waiting: Waiting): void {
+    this.#resuming.delete(waiting);
+    for (const { ticket, end } of waiting.held.splice(0)) {
+      this.#settle(ticket, end);
+    }
+  }
+
+  #report({ lease }: Waiting, kind: "pause" | "resume"): bigint {
+    const report = reportOf(lease, { case: kind, value: {} });
+    this.#outbox.add(report);
+    return report.reportId;
+  }
+
+  #settle(ticket: number, outcome: TaskEnd | StatusError | undefined): void {
+    this.#act({ kind: "awaitSettled", ticket, outcome });
+  }
+}
