@@ -9,6 +9,7 @@ use callboard_tests::server::Server;
 use callboard_tests::{claim, refused, seconds, wait};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::task::JoinSet;
 use tonic::Code;
 
 /// A parent that somebody claimed, tried again at once when it fails.
@@ -140,12 +141,13 @@ async fn a_server_that_is_killed_while_children_are_cancelled_goes_on_with_it() 
     let client = Arc::new(server.client());
     let (id, lease) = parent(&client).await;
     for first in (0..900).step_by(30) {
-        let calls = (first..first + 30).map(|n| {
+        let mut calls = JoinSet::new();
+        for n in first..first + 30 {
             let (client, lease) = (Arc::clone(&client), lease.clone());
-            tokio::spawn(async move { create(&client, &lease, "many", n).await.map(drop) })
-        });
-        for call in calls.collect::<Vec<_>>() {
-            call.await.unwrap().unwrap();
+            calls.spawn(async move { create(&client, &lease, "many", n).await.map(drop) });
+        }
+        while let Some(created) = calls.join_next().await {
+            created.unwrap().unwrap();
         }
     }
     let children = client.children(&id, 0).await.unwrap();
