@@ -150,9 +150,9 @@ fn the_children_of_a_run() {
     };
     let table = children(&[child(1, 0, Some(task)), child(2, 1, None)], PLAIN).trim_fmt();
     let expected = [
-        "#  CHILD      ID        TYPE    STATE      PARENT'S END",
-        "1  fe\u{fffd}tch     0000000a  search  completed  cancel",
-        "2  fe\u{fffd}tch (1) 0000000a  -       forgotten  detach",
+        "#  CHILD       ID        TYPE    STATE      PARENT'S END",
+        "1  fe\u{fffd}tch      0000000a  search  completed  cancel",
+        "2  fe\u{fffd}tch (1)  0000000a  -       forgotten  detach",
     ];
     assert_eq!(table.lines().collect::<Vec<_>>(), expected);
 }
