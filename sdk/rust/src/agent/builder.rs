@@ -28,6 +28,7 @@ pub struct AgentBuilder {
     address: Option<String>,
     namespace: Option<String>,
     name: Option<String>,
+    health: Option<String>,
     profile: v1::AgentProfile,
     handlers: Handlers,
     on_message: Option<MessageHandler>,
@@ -61,6 +62,7 @@ impl AgentBuilder {
             address: None,
             namespace: None,
             name: None,
+            health: None,
             profile,
             handlers: Handlers::default(),
             on_message: None,
@@ -125,6 +127,15 @@ impl AgentBuilder {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Answers probes at this `host:port`, by HTTP/1.1, from before it attaches until it has ended: `GET /healthz` is 200 as long as the
+    /// agent's own loop goes on, `GET /readyz` is 200 while it is attached and takes tasks, and else 503 with one word: `connecting`,
+    /// `draining` or `stopped`. Port 0 is any free one: see [`AgentHandle::health_address`]. Default: `CALLBOARD_HEALTH`, or none.
+    #[must_use]
+    pub fn health(mut self, address: impl Into<String>) -> Self {
+        self.health = Some(address.into());
         self
     }
 
@@ -275,7 +286,7 @@ impl AgentBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] when a setting is not as it may be; what the server said when attaching again can't help:
+    /// [`Error::InvalidArgument`] when a setting is not as it may be, or [`AgentBuilder::health`] can't be listened at; what the server said when attaching again can't help:
     /// the agent's name is in use by a newer session or belongs to another principal, the namespace does not exist.
     pub async fn run(mut self) -> Result<()> {
         self.drain_on_signals.get_or_insert(true);
@@ -287,7 +298,8 @@ impl AgentBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] when a setting is not as it may be, or there is no tokio runtime.
+    /// [`Error::InvalidArgument`] when a setting is not as it may be, [`AgentBuilder::health`] can't be listened at, or there is no tokio
+    /// runtime.
     pub fn spawn(self) -> Result<AgentHandle> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|_| Error::invalid("agent", "agent must be started inside a tokio runtime: handlers run there"))?;
@@ -322,6 +334,7 @@ impl AgentBuilder {
         Ok(Plan {
             addresses,
             namespace,
+            health: self.health.or_else(|| settings::variable(settings::HEALTH_VARIABLE)),
             profile: self.profile,
             handlers: self.handlers,
             on_message: self.on_message,

@@ -10,6 +10,7 @@ mod context;
 mod driver;
 mod handle;
 mod handlers;
+mod health;
 mod message;
 mod name;
 mod names;
