@@ -16,6 +16,7 @@ mod name;
 mod names;
 mod output;
 mod runner;
+mod schemas;
 mod session;
 mod signals;
 mod steps;
