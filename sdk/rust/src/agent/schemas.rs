@@ -82,5 +82,6 @@ mod tests {
     }
 }
 
-#[cfg(all(test, feature = "schemars"))]
+#[cfg(test)]
+#[cfg(feature = "schemars")]
 mod type_tests;
