@@ -35,7 +35,10 @@
 //!
 //! # Features
 //!
-//! `opentelemetry` (off by default): traces of submitting and running tasks.
+//! Both are off by default:
+//!
+//! - `opentelemetry`: traces of submitting and running tasks.
+//! - `schemars`: handlers whose types say their JSON Schemas, `AgentBuilder::handle_with_schemas`.
 //!
 //! The crate needs Rust 1.94 or newer, and tokio.
 //!

@@ -7,6 +7,7 @@ use crate::{Error, Result};
 pub(crate) const ADDRESS_VARIABLE: &str = "CALLBOARD_ADDRESS";
 pub(crate) const NAMESPACE_VARIABLE: &str = "CALLBOARD_NAMESPACE";
 pub(crate) const AGENT_NAME_VARIABLE: &str = "CALLBOARD_AGENT_NAME";
+pub(crate) const HEALTH_VARIABLE: &str = "CALLBOARD_HEALTH";
 
 const DEFAULT_ADDRESS: &str = "http://127.0.0.1:7470";
 const DEFAULT_NAMESPACE: &str = "default";

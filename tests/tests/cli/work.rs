@@ -5,6 +5,8 @@ use callboard::{Client, NewTask};
 use callboard_tests::program::{self, Program};
 use callboard_tests::server::Server;
 use callboard_tests::{text_of, wait};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 fn work(server: &Server, args: &[&str], script: &str) -> Program {
     let mut command = program::command(program::callboard());
@@ -109,4 +111,33 @@ async fn sigterm_drains() {
     assert!(agent.ended().await.success());
     assert_eq!(wait::ended(&client, &id).await.state(), TaskState::Completed);
     assert_eq!(client.get(&left).await.unwrap().state(), TaskState::Ready);
+}
+
+#[tokio::test]
+async fn it_answers_probes() {
+    let server = Server::start().await;
+    for given in [["--health", "127.0.0.1:0"].as_slice(), &[]] {
+        let mut command = program::command(program::callboard());
+        command.args(["work", "--type", "t", "--name", "probed"]).args(given).args(["--", "cat"]);
+        if given.is_empty() {
+            command.env("CALLBOARD_HEALTH", "127.0.0.1:0");
+        }
+        let mut agent = Program::start(&server, &mut command);
+        let address = wait::look("where it answers", || async {
+            let said = agent.output();
+            let address = said.lines().find_map(|line| line.split_once("answering probes address="))?.1;
+            Some(address.to_owned())
+        });
+        let address = address.await;
+        wait::look("it to be ready", || async {
+            let mut stream = TcpStream::connect(&address).await.ok()?;
+            stream.write_all(b"GET /readyz HTTP/1.1\r\n\r\n").await.ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.ok()?;
+            answer.ends_with("attached").then_some(())
+        })
+        .await;
+        agent.terminate();
+        assert!(agent.ended().await.success());
+    }
 }

@@ -6,6 +6,7 @@ mod cancelling;
 mod draining;
 mod liveness;
 mod pausing;
+mod probing;
 mod progress;
 mod protocol;
 mod reattaching;

@@ -73,6 +73,10 @@ pub struct WorkArgs {
     /// How long running programs may go on after SIGTERM or SIGINT before they are cancelled and handed back.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
     pub drain_timeout: Duration,
+    /// Where it answers probes: `/healthz` while it lives, `/readyz` while it takes tasks. Port 0 is any free one. Nowhere, unless given here
+    /// or by `CALLBOARD_HEALTH`.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub health: Option<String>,
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,

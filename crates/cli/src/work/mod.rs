@@ -60,6 +60,9 @@ pub async fn run(session: &Session, args: WorkArgs) -> Result<(), Error> {
     if let Some(role) = args.role {
         agent = agent.role(role);
     }
+    if let Some(health) = args.health {
+        agent = agent.health(health);
+    }
     agent = args.skill.into_iter().fold(agent, |agent, skill| agent.skill(skill));
     agent = args.tool.into_iter().fold(agent, |agent, tool| agent.tool(tool));
     agent = args.label.into_iter().fold(agent, |agent, (key, value)| agent.label(key, value));

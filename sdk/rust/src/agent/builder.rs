@@ -1,5 +1,6 @@
 //! Describing an agent.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::driver::{self, Plan};
 use super::handle::AgentHandle;
 use super::handlers::{self, ANY, Handler, Handlers};
 use super::message::{self, Message, MessageHandler};
-use super::name;
+use super::{name, schemas};
 use crate::credentials::Identity;
 use crate::interceptor::{Interceptor, Interceptors};
 use crate::task_error::TaskError;
@@ -28,8 +29,11 @@ pub struct AgentBuilder {
     address: Option<String>,
     namespace: Option<String>,
     name: Option<String>,
+    health: Option<String>,
     profile: v1::AgentProfile,
     handlers: Handlers,
+    /// The schemas of handlers' types, by task type.
+    schemas: HashMap<String, v1::TaskHandler>,
     on_message: Option<MessageHandler>,
     drain_timeout: Duration,
     drain_on_signals: Option<bool>,
@@ -61,8 +65,10 @@ impl AgentBuilder {
             address: None,
             namespace: None,
             name: None,
+            health: None,
             profile,
             handlers: Handlers::default(),
+            schemas: HashMap::new(),
             on_message: None,
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             drain_on_signals: None,
@@ -125,6 +131,15 @@ impl AgentBuilder {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Answers probes at this `host:port`, by HTTP/1.1, from before it attaches until it has ended: `GET /healthz` is 200 as long as the
+    /// agent's own loop goes on, `GET /readyz` is 200 while it is attached and takes tasks, and else 503 with one word: `connecting`,
+    /// `draining` or `stopped`. Port 0 is any free one: see [`AgentHandle::health_address`]. Default: `CALLBOARD_HEALTH`, or none.
+    #[must_use]
+    pub fn health(mut self, address: impl Into<String>) -> Self {
+        self.health = Some(address.into());
         self
     }
 
@@ -219,6 +234,47 @@ impl AgentBuilder {
         self.add(task_type.into(), handlers::of_values(handler))
     }
 
+    /// The same, and lists the JSON Schemas of what the handler takes and gives, unless [`AgentBuilder::describe`] gives others. One of more
+    /// than 64 KiB is left out, with a warning in the log. Needs the feature `schemars`.
+    ///
+    /// ```
+    /// # use callboard::{Agent, Context, TaskError};
+    /// use schemars::JsonSchema;
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Query {
+    ///     text: String,
+    /// }
+    ///
+    /// #[derive(Serialize, JsonSchema)]
+    /// struct Found {
+    ///     pages: Vec<String>,
+    /// }
+    ///
+    /// async fn find(_: Context, query: Query) -> Result<Found, TaskError> {
+    ///     Ok(Found { pages: vec![query.text] })
+    /// }
+    ///
+    /// let agent = Agent::builder("finder").handle_with_schemas("find", find);
+    /// ```
+    #[cfg(feature = "schemars")]
+    #[must_use]
+    pub fn handle_with_schemas<F, Fut, I, O, E>(self, task_type: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, E>> + Send + 'static,
+        I: DeserializeOwned + schemars::JsonSchema + Send + 'static,
+        O: Serialize + schemars::JsonSchema,
+        E: Into<TaskError>,
+    {
+        let task_type = task_type.into();
+        let schemas = schemas::of_types::<I, O>(&task_type);
+        let mut agent = self.handle(task_type.clone(), handler);
+        agent.schemas.insert(task_type, schemas);
+        agent
+    }
+
     /// Handles any task type that no other handler takes: [`AgentBuilder::handle`] of `*`.
     #[must_use]
     pub fn handle_any<F, Fut, I, O, E>(self, handler: F) -> Self
@@ -259,7 +315,8 @@ impl AgentBuilder {
     }
 
     /// Says of a task type that is handled what it does, for people and for agents that look for help: a description, and
-    /// JSON Schemas of input and result (empty: none). Schemas are shown, inputs are not checked against them.
+    /// JSON Schemas of input and result (empty: those of the handler's types, if it was added with them, or none). One of more than 64 KiB
+    /// is left out, with a warning in the log. Schemas are shown, inputs are not checked against them.
     #[must_use]
     pub fn describe(mut self, handler: v1::TaskHandler) -> Self {
         let known = self.profile.handles.iter_mut().find(|known| known.r#type == handler.r#type);
@@ -275,7 +332,7 @@ impl AgentBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] when a setting is not as it may be; what the server said when attaching again can't help:
+    /// [`Error::InvalidArgument`] when a setting is not as it may be, or [`AgentBuilder::health`] can't be listened at; what the server said when attaching again can't help:
     /// the agent's name is in use by a newer session or belongs to another principal, the namespace does not exist.
     pub async fn run(mut self) -> Result<()> {
         self.drain_on_signals.get_or_insert(true);
@@ -287,7 +344,8 @@ impl AgentBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] when a setting is not as it may be, or there is no tokio runtime.
+    /// [`Error::InvalidArgument`] when a setting is not as it may be, [`AgentBuilder::health`] can't be listened at, or there is no tokio
+    /// runtime.
     pub fn spawn(self) -> Result<AgentHandle> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|_| Error::invalid("agent", "agent must be started inside a tokio runtime: handlers run there"))?;
@@ -299,12 +357,14 @@ impl AgentBuilder {
         if !known {
             self.profile.handles.push(v1::TaskHandler { r#type: task_type.clone(), ..v1::TaskHandler::default() });
         }
+        self.schemas.remove(&task_type);
         self.handlers.insert(task_type, handler);
         self
     }
 
-    fn plan(mut self) -> Result<Plan> {
+    pub(super) fn plan(mut self) -> Result<Plan> {
         self.check()?;
+        schemas::complete(&mut self.profile.handles, self.schemas);
         self.profile.name = name::choose(self.name, &self.profile.agent_type, entropy::seed());
         let addresses = settings::addresses(self.address.as_deref())?;
         let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -322,6 +382,7 @@ impl AgentBuilder {
         Ok(Plan {
             addresses,
             namespace,
+            health: self.health.or_else(|| settings::variable(settings::HEALTH_VARIABLE)),
             profile: self.profile,
             handlers: self.handlers,
             on_message: self.on_message,

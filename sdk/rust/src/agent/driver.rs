@@ -21,6 +21,7 @@ use super::connection::{Connection, Incoming};
 use super::context::{Cancellation, Context, Link};
 use super::handle::{AgentHandle, Status, Wish};
 use super::handlers::Handlers;
+use super::health::Health;
 use super::message::{Message, MessageHandler};
 use super::runner::{self, HandlerEvent};
 use super::session::{Action, Awaited, Config, HandlerId, Moment, Session, Target, Ticket, WaitId};
@@ -44,6 +45,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 pub(super) struct Plan {
     pub(super) addresses: Vec<Uri>,
     pub(super) namespace: String,
+    pub(super) health: Option<String>,
     pub(super) profile: v1::AgentProfile,
     pub(super) handlers: Handlers,
     pub(super) on_message: Option<MessageHandler>,
@@ -56,13 +58,20 @@ pub(super) struct Plan {
 /// Starts the agent: on its thread, if it is to have one. Handlers will run on the given runtime.
 pub(super) fn spawn(plan: Plan, program: runtime::Handle) -> Result<AgentHandle> {
     let name = plan.profile.name.clone();
+    let health = plan.health.as_deref().map(Health::listen).transpose()?;
+    let health_address = health.as_ref().map(Health::address);
     let (wish, wishes) = watch::channel(Wish::Run);
     let (status, statuses) = watch::channel(Status::default());
     let (end, ended) = oneshot::channel();
     let own_thread = plan.own_thread;
     let handlers = program.clone();
+    let told = statuses.clone();
     let work = async move {
-        let result = async { Driver::new(plan, handlers, wishes, status)?.run().await }.await;
+        let agent = async { Driver::new(plan, handlers, wishes, status)?.run().await };
+        let result = match health {
+            Some(health) => health.answer_during(told, agent).await,
+            None => agent.await,
+        };
         // Nobody may be waiting any more.
         let _ = end.send(result);
     };
@@ -74,7 +83,7 @@ pub(super) fn spawn(plan: Plan, program: runtime::Handle) -> Result<AgentHandle>
         // Whoever has the handle waits for the end; without the handle it ends.
         program.spawn(work);
     }
-    Ok(AgentHandle { name, wish, status: statuses, ended, outcome: None })
+    Ok(AgentHandle { name, health_address, wish, status: statuses, ended, outcome: None })
 }
 
 fn no_thread(error: &std::io::Error) -> Error {
@@ -185,6 +194,7 @@ impl Driver {
         let mut words = Vec::with_capacity(BURST);
         loop {
             self.session.advance(self.now());
+            self.tell_readiness();
             while let Some(action) = self.session.poll_action() {
                 self.act(action);
             }
@@ -289,7 +299,9 @@ impl Driver {
             }
             Action::Attached { agent_id, epoch, takes_children } => {
                 self.link.takes_children.store(takes_children, Ordering::Relaxed);
-                self.status.send_replace(Status { agent_id, epoch, attached: true });
+                self.status.send_modify(|status| {
+                    *status = Status { agent_id, epoch, attached: true, readiness: status.readiness };
+                });
             }
             Action::Start { handler, assignment, has_steps } => self.start(handler, *assignment, has_steps),
             Action::Cancel { handler, reason } => {
@@ -400,6 +412,11 @@ impl Driver {
         self.status.send_if_modified(|status| std::mem::replace(&mut status.attached, attached) != attached);
     }
 
+    fn tell_readiness(&self) {
+        let readiness = self.session.readiness();
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.readiness, readiness) != readiness);
+    }
+
     /// When to wake up by the clock. Frames that can't be sent now wait for room, not for the clock.
     fn wake_at(&self) -> Instant {
         let frame = if self.connection.has_room() { self.session.next_frame() } else { None };
@@ -414,13 +431,29 @@ impl Driver {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+
     use super::*;
-    use crate::{Agent, TaskError};
+    use crate::{Agent, AgentBuilder, TaskError};
 
     /// Nothing listens at port 1.
-    fn lonely() -> AgentHandle {
+    fn builder() -> AgentBuilder {
         let agent = Agent::builder("t").address("http://127.0.0.1:1").name("a");
-        agent.handle("work", |_: Context, (): ()| async move { Ok::<_, TaskError>(()) }).spawn().unwrap()
+        agent.handle("work", |_: Context, (): ()| async move { Ok::<_, TaskError>(()) })
+    }
+
+    fn lonely() -> AgentHandle {
+        builder().spawn().unwrap()
+    }
+
+    /// The last line of the answer. Blocks the thread, as a handler may.
+    fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.lines().last().unwrap_or_default().to_owned()
     }
 
     #[tokio::test]
@@ -457,5 +490,31 @@ mod tests {
             agent.drain();
             agent.join().await.unwrap();
         });
+    }
+    #[tokio::test]
+    async fn probes_are_answered_while_the_programs_thread_is_blocked() {
+        let agent = builder().health("127.0.0.1:0").spawn().unwrap();
+        let address = agent.health_address().unwrap();
+        assert_eq!((get(address, "/healthz"), get(address, "/readyz")), ("ok".to_owned(), "connecting".to_owned()));
+        agent.drain();
+        agent.join().await.unwrap();
+        assert!(TcpStream::connect(address).is_err(), "it has ended");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn without_a_thread_of_its_own_it_answers_on_the_programs() {
+        let agent = builder().own_thread(false).health("127.0.0.1:0").spawn().unwrap();
+        assert_eq!(get(agent.health_address().unwrap(), "/readyz"), "connecting");
+        agent.stop();
+        agent.join().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_can_not_be_probed_does_not_start() {
+        let first = builder().health("127.0.0.1:0").spawn().unwrap();
+        let taken = first.health_address().unwrap().to_string();
+        let error = builder().health(&taken).spawn().unwrap_err();
+        assert!(error.to_string().contains(&taken), "{error}");
+        assert_eq!(lonely().health_address(), None);
     }
 }

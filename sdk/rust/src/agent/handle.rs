@@ -1,7 +1,10 @@
 //! Steering an agent that runs in the background.
 
+use std::net::SocketAddr;
+
 use tokio::sync::{oneshot, watch};
 
+use super::session::Readiness;
 use crate::{Error, Result};
 
 /// What the agent is asked to do. Only ever rises.
@@ -18,12 +21,14 @@ pub(super) struct Status {
     pub(super) agent_id: String,
     pub(super) epoch: i64,
     pub(super) attached: bool,
+    pub(super) readiness: Readiness,
 }
 
 /// An agent that runs in the background. Dropping the handle stops the agent at once.
 #[derive(Debug)]
 pub struct AgentHandle {
     pub(super) name: String,
+    pub(super) health_address: Option<SocketAddr>,
     pub(super) wish: watch::Sender<Wish>,
     pub(super) status: watch::Receiver<Status>,
     pub(super) ended: oneshot::Receiver<Result<()>>,
@@ -51,6 +56,11 @@ impl AgentHandle {
     /// Whether the stream is open now.
     pub fn is_attached(&self) -> bool {
         self.status.borrow().attached
+    }
+
+    /// Where it answers probes; `None` without [`AgentBuilder::health`](crate::AgentBuilder::health).
+    pub fn health_address(&self) -> Option<SocketAddr> {
+        self.health_address
     }
 
     /// Completes when the agent is attached.

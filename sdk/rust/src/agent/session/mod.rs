@@ -15,6 +15,7 @@ mod messages;
 mod outbox;
 mod output;
 mod progress;
+mod readiness;
 mod saved;
 
 use std::collections::VecDeque;
@@ -38,6 +39,7 @@ use mail::Mail;
 use outbox::Outbox;
 use output::Outputs;
 use progress::ProgressGate;
+pub(super) use readiness::Readiness;
 pub(super) use saved::NO_STEPS;
 
 /// A point in time: how long after the agent's beginning.

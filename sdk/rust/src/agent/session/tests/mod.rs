@@ -8,6 +8,7 @@ mod liveness;
 mod messages;
 mod ordering;
 mod output;
+mod readiness;
 mod refusing;
 mod reporting;
 mod steps;
