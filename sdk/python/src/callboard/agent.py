@@ -104,7 +104,12 @@ class Agent:
         """Makes a function the handler of a task type; `*` takes any that no other handler takes.
 
         The function is `handler(input)` or `handler(input, ctx)`, sync or async. What it returns is the
-        result; what it raises fails the attempt. The schemas are JSON Schema, shown to people."""
+        result; what it raises fails the attempt.
+
+        The schemas are JSON Schema, shown to people. Where pydantic is installed they come from the
+        annotations unless given, and an input is converted to its annotated type: one that doesn't fit fails
+        the attempt with `InvalidInput`. Inputs annotated with `str`, `dict` and other plain builtins stay as
+        they come."""
 
         def register(function: F) -> F:
             if self._live is not None:
