@@ -11,6 +11,7 @@ mod generate;
 mod golang;
 mod history;
 mod lint;
+mod python;
 mod steps;
 mod test;
 mod throughput;

@@ -1,9 +1,9 @@
 //! Every check and every test, and all the set-up that they need. `.ci/run` runs this.
 
-use crate::command::{output, quiet, watched};
+use crate::command::{quiet, watched};
 use crate::steps::Steps;
 use crate::workspace::{binary, cargo, root, target};
-use crate::{Result, buf, deploy, generate, golang, history, lint, tools, typescript, venv};
+use crate::{Result, buf, deploy, generate, golang, history, lint, python, tools, typescript, venv};
 use std::env;
 use std::io::stdout;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,8 @@ pub fn run(long: bool) -> Result<()> {
     let deploys = steps.run("deploy environment", deploy::environment);
     lint::add(&mut steps, python.as_ref(), buf.as_ref(), deploys.as_ref());
     steps.run("generate --check", || generate::run(true));
-    steps.run_with(python.as_ref(), "pip install ./sdk/python", |python| installs(python));
+    steps.run_with(python.as_ref(), "pip install ./sdk/python", |python| python::installs(python));
+    steps.run("python on protobuf 5.29, 6, 7", python::loads_on_each_protobuf);
     let built = steps.run("cargo build", build);
     let settings = deploys.zip(built.clone());
     steps.run_with(settings.as_ref(), "deploy settings", |(python, binary)| deploy::settings(python, binary));
@@ -107,18 +108,6 @@ fn pytest(python: &Path, binary: &Path) -> Result<String> {
     command.arg("-o").arg(format!("cache_dir={}", target().join("pytest").display()));
     let succeeded = watched(&mut command, stdout(), |line| line.clone_into(&mut last))?;
     if succeeded { Ok(last) } else { Err(format!("pytest failed: {last}").into()) }
-}
-
-/// Installs the Python SDK as users do, into a place of its own, and imports it from there: an editable install would
-/// not notice a file that is missing in the package.
-fn installs(python: &Path) -> Result<()> {
-    let place = tempfile::tempdir()?;
-    let mut pip = Command::new(python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--target"]);
-    output(pip.arg(place.path()).arg(root().join("sdk/python")))?;
-    let import = "import sys; sys.path.insert(0, sys.argv[1]); import callboard; from callboard import Agent, Client; \
-                  assert callboard.__file__.startswith(sys.argv[1]), callboard.__file__";
-    output(Command::new(python).args(["-I", "-c", import]).arg(place.path())).map(|_| ())
 }
 
 /// A developer's own settings, such as the address of a server, must not reach the tests.

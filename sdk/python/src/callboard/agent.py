@@ -19,10 +19,11 @@ from callboard._version import __version__
 from callboard.convert import Seconds, seconds
 from callboard.credentials import resolve_credentials
 from callboard.handlers import Handler, MessageHandler, inspect_handler, inspect_message_handler
+from callboard.health import Health
 from callboard.interceptors import Interceptor
 from callboard.live import Live
 from callboard.session import Session
-from callboard.settings import resolve_addresses, resolve_agent_name, resolve_namespace
+from callboard.settings import resolve_addresses, resolve_agent_name, resolve_health, resolve_namespace
 from callboard.spec import string_list
 from callboard.transport import Transport
 
@@ -56,9 +57,11 @@ class Agent:
         client_key: str | None = None,
         allow_plaintext: bool | None = None,
         interceptors: Sequence[Interceptor] = (),
+        health: str | None = None,
     ) -> None:
         """`interceptors` stand around each attempt's handler, and around what handlers submit; the first is
-        the outermost."""
+        the outermost. At `health`, a `host:port`, the agent answers probes over HTTP while it runs:
+        `/healthz` and `/readyz`."""
         if not 1 <= slots <= 1000:
             raise ValueError(f"slots is {slots}: give 1 to 1,000")
         agent_type = agent_type or "agent"
@@ -71,6 +74,7 @@ class Agent:
         )
         self._credentials.check(self._addresses)
         self._interceptors = tuple(interceptors)
+        self._health = resolve_health(health)
         self._drain_timeout = seconds(drain_timeout)
         self._handlers: dict[str, Handler] = {}
         self._on_message: MessageHandler | None = None
@@ -100,14 +104,21 @@ class Agent:
         """Makes a function the handler of a task type; `*` takes any that no other handler takes.
 
         The function is `handler(input)` or `handler(input, ctx)`, sync or async. What it returns is the
-        result; what it raises fails the attempt. The schemas are JSON Schema, shown to people."""
+        result; what it raises fails the attempt.
+
+        The schemas are JSON Schema, shown to people. Where pydantic is installed they come from the
+        annotations unless given, and an input is converted to its annotated type: one that doesn't fit fails
+        the attempt with `InvalidInput`. Inputs annotated with `str`, `dict` and other plain builtins stay as
+        they come."""
 
         def register(function: F) -> F:
             if self._live is not None:
                 raise RuntimeError("the agent has started: register all handlers before")
             if type in self._handlers:
                 raise ValueError(f"the task type {type!r} has a handler already")
-            self._handlers[type] = inspect_handler(type, function, description, input_schema, output_schema)
+            handler = inspect_handler(type, function, description, input_schema, output_schema)
+            self._handlers[type] = handler
+            self._profile.handles.append(handler.to_wire())
             return function
 
         return register
@@ -134,12 +145,12 @@ class Agent:
             self.wait()
 
     def start(self) -> None:
-        """Starts the agent and returns. An agent starts once."""
+        """Starts the agent and returns. An agent starts once. Raises OSError when it can't listen at
+        `health`; then it has not started."""
         if self._live is not None:
             raise RuntimeError("the agent has started already: make another")
         if not self._handlers:
             raise ValueError("the agent has no handlers: add one with @agent.task(type)")
-        self._profile.handles.extend(handler.to_wire() for handler in self._handlers.values())
         # The same each time that this agent attaches: it tells an agent that comes back from another program.
         instance_id = str(uuid.uuid4())
         session = Session(
@@ -152,7 +163,7 @@ class Agent:
             takes_messages=self._on_message is not None,
         )
         transport = Transport(self._addresses, self._credentials)
-        self._live = Live(
+        live = Live(
             session,
             self._handlers,
             self._on_message,
@@ -161,8 +172,10 @@ class Agent:
             self.namespace,
             transport,
             self._interceptors,
+            None if self._health is None else Health(self._health, lambda: session.readiness),
         )
-        self._live.start()
+        live.start()
+        self._live = live
 
     @property
     def attached(self) -> bool:
@@ -178,6 +191,11 @@ class Agent:
     def session_epoch(self) -> int:
         """The epoch of its latest session; 0 before it was first attached."""
         return 0 if self._live is None else self._live.status.epoch
+
+    @property
+    def health_address(self) -> str:
+        """Where it answers probes, as `host:port`; with port 0 this tells which it is. Empty when nowhere."""
+        return "" if self._live is None else self._live.health_address
 
     def wait_attached(self, timeout: Seconds | None = None) -> bool:
         """Waits until its stream is open; False when the time is over before, or it has ended. Raises the

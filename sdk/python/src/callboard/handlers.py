@@ -5,11 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from callboard import wire
+from callboard.annotations import Conversion, conversions, signature
+
+log = logging.getLogger("callboard")
+
+MAX_SCHEMA = 64 * 1024
+"""The most bytes of a schema that the server takes."""
 
 _CONTEXT_NAMES = ("ctx", "context")
 
@@ -25,6 +32,8 @@ class Handler:
     description: str
     input_schema: str
     output_schema: str
+    input: Conversion
+    result: Conversion
 
     def to_wire(self) -> wire.agent.TaskHandler:
         return wire.agent.TaskHandler(
@@ -45,14 +54,18 @@ def inspect_handler(
     """Makes a handler of a function; raises TypeError when it can't be called with an input."""
     if not type:
         raise ValueError("the task type is empty: name the kind of work, or '*' for any")
+    takes_context = _takes_context(type, function)
+    input, result = conversions(type, function)
     return Handler(
         type=type,
         function=function,
         is_async=_is_async(function),
-        takes_context=_takes_context(type, function),
+        takes_context=takes_context,
         description=description,
-        input_schema=json.dumps(input_schema) if input_schema is not None else "",
-        output_schema=json.dumps(output_schema) if output_schema is not None else "",
+        input_schema=_schema(f"input schema of {type!r}", input_schema, input),
+        output_schema=_schema(f"output schema of {type!r}", output_schema, result),
+        input=input,
+        result=result,
     )
 
 
@@ -70,6 +83,16 @@ def inspect_message_handler(function: Callable[..., Any]) -> MessageHandler:
     return MessageHandler(function, _is_async(function), _takes_context("on_message", function))
 
 
+def _schema(what: str, given: Mapping[str, Any] | None, conversion: Conversion) -> str:
+    """The schema that was given, else what the annotation says."""
+    schema = conversion.schema if given is None else json.dumps(given)
+    size = len(schema.encode())
+    if size > MAX_SCHEMA:
+        log.warning("the %s has %d bytes, more than %d, and is left out", what, size, MAX_SCHEMA)
+        return ""
+    return schema
+
+
 def _is_async(function: Callable[..., Any]) -> bool:
     while isinstance(function, functools.partial):
         function = function.func
@@ -81,7 +104,7 @@ def _is_async(function: Callable[..., Any]) -> bool:
 
 def _takes_context(type: str, function: Callable[..., Any]) -> bool:
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = signature(function).parameters.values()
     except ValueError:  # some builtins don't tell
         return False
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

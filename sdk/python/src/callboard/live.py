@@ -19,6 +19,7 @@ from callboard.crossing import Doorway
 from callboard.errors import NotFound, StatusError
 from callboard.failure import WireFailure
 from callboard.handlers import Handler, MessageHandler
+from callboard.health import Health
 from callboard.interceptors import Interceptor
 from callboard.messages import MessageReceipt
 from callboard.models import DependencyResult, Page, Task
@@ -64,6 +65,7 @@ class Live:
         namespace: str,
         transport: Transport,
         interceptors: Sequence[Interceptor],
+        health: Health | None = None,
     ) -> None:
         self.agent = agent
         self.namespace = namespace
@@ -74,6 +76,7 @@ class Live:
         self._sends = Promises[MessageReceipt]()
         self._runner = Runner(handlers, slots, self, on_message)
         self._transport = transport
+        self._health = health
         self._connection = Connection(session, self._runner, self, transport.credentials)
         self.client = Client._over(transport, namespace, interceptors)
         self.async_client = aio.Client._over(transport, namespace, interceptors)
@@ -86,6 +89,10 @@ class Live:
         self._ended = threading.Event()
 
     def start(self) -> None:
+        """Raises OSError when the agent can't listen for probes; then nothing has begun."""
+        if self._health is not None:
+            loop.block_on(self._health.listen())
+            log.info("answering probes at %s", self._health.address)
         self._outcome = loop.submit(self._run())
         self._outcome.add_done_callback(lambda _: self._has_ended())
 
@@ -96,6 +103,13 @@ class Live:
             for follow in self._follows:
                 follow.cancel()
             await self._transport.close()
+            if self._health is not None:
+                await self._health.close()
+
+    @property
+    def health_address(self) -> str:
+        """Where probes are answered; empty when nowhere."""
+        return "" if self._health is None else self._health.address
 
     def _has_ended(self) -> None:
         with self._status_changed:

@@ -204,10 +204,10 @@ class Runner:
 
     def _run_sync(self, handler: Handler, running: _Running) -> None:
         try:
-            arguments: list[Any] = [_decode_input(running.assignment)]
+            arguments: list[Any] = [_read(handler, _decode_input(running.assignment))]
             if handler.takes_context:
                 arguments.append(self._sync_context(running))
-            result = _encode_result(handler.function(*arguments))
+            result = _encode_result(handler, handler.function(*arguments))
         except BaseException as error:  # whatever a handler raises is its outcome, SystemExit too
             self._failed(running, error)
         else:
@@ -222,7 +222,7 @@ class Runner:
 
     async def _run_async(self, handler: Handler, running: _Running) -> None:
         try:
-            result = _encode_result(await self._handle(handler, running))
+            result = _encode_result(handler, await self._handle(handler, running))
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # SystemExit would end the loop of all async handlers
@@ -234,11 +234,14 @@ class Runner:
         """Calls a handler, through interceptors if there are some."""
         input, interceptors = _decode_input(running.assignment), self._upstream.interceptors
         if not handler.takes_context and not interceptors:
-            return await handler.function(input)
+            return await handler.function(_read(handler, input))
         context = await self._async_context(running) if handler.is_async else self._sync_context(running)
 
         async def call(input: Any) -> Any:
-            arguments = [input, context] if handler.takes_context else [input]
+            # Interceptors have the input as it came, and may give another.
+            arguments = [_read(handler, input)]
+            if handler.takes_context:
+                arguments.append(context)
             if handler.is_async:
                 return await handler.function(*arguments)
             return await self._in_thread(lambda: handler.function(*arguments))
@@ -316,11 +319,21 @@ def _decode_input(assignment: wire.agent.Assignment) -> Any:
         raise TaskError(f"the input can't be decoded: {error}", INVALID_INPUT, retryable=False) from error
 
 
-def _encode_result(result: Any) -> Payload:
+def _read(handler: Handler, input: Any) -> Any:
+    """The input as the handler's type of it."""
     try:
-        return encode(result, "result")
+        return handler.input.read(input)
+    except ValueError as error:
+        raise TaskError(f"the input is refused: {error}", INVALID_INPUT, retryable=False) from None
+
+
+def _encode_result(handler: Handler, result: Any) -> Payload:
+    try:
+        return encode(handler.result.write(result), "result")
     except InvalidArgument as error:
         raise TaskError(error.message, INVALID_RESULT, retryable=False) from error
+    except ValueError as error:
+        raise TaskError(f"the result can't be encoded: {error}", INVALID_RESULT, retryable=False) from error
 
 
 def _attached_dependencies(assignment: wire.agent.Assignment) -> Dependencies:

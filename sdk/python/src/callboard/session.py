@@ -256,6 +256,15 @@ class Session:
             times.append(due)
         return min(times)
 
+    @property
+    def readiness(self) -> str:
+        """Whether it takes tasks, in the word that a probe is told."""
+        if self.state is State.STOPPED:
+            return "stopped"
+        if self._drain is not None:
+            return "draining"
+        return "attached" if self.state is State.ATTACHED else "connecting"
+
     def running(self) -> list[Key]:
         """The attempts whose handlers run."""
         return self._attempts.running()

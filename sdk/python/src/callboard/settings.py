@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 DEFAULT_ADDRESS = "http://127.0.0.1:7470"
 DEFAULT_NAMESPACE = "default"
 DEFAULT_TIMEOUT = 30.0
+
+_HOST_PORT = re.compile(r"(?:(?P<host>[^\s:/\[\]]+)|\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]):(?P<port>[0-9]{1,5})")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,18 @@ class Address:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+@dataclass(frozen=True)
+class HostPort:
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
 
 def parse_addresses(text: str) -> tuple[Address, ...]:
@@ -77,6 +92,18 @@ def resolve_addresses(
 ) -> tuple[Address, ...]:
     """The addresses from the option, else the environment, else the default."""
     return parse_addresses(_first(address, environment.get("CALLBOARD_ADDRESS"), DEFAULT_ADDRESS))
+
+
+def resolve_health(health: str | None, environment: Mapping[str, str] = os.environ) -> HostPort | None:
+    """Where an agent answers probes, from the option, else the environment; None for nowhere. Raises
+    ValueError that names it when it is no such place."""
+    text = _first(health, environment.get("CALLBOARD_HEALTH"), "")
+    if not text:
+        return None
+    parts = _HOST_PORT.fullmatch(text)
+    if parts is None or int(parts["port"]) > 65535:
+        raise ValueError(f"health {text!r} is not a host and a port: give them like 127.0.0.1:8080")
+    return HostPort(parts["host"] or parts["ipv6"], int(parts["port"]))
 
 
 def resolve_namespace(namespace: str | None, environment: Mapping[str, str] = os.environ) -> str:
