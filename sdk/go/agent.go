@@ -213,6 +213,7 @@ func (a *Agent) profile() *callboardv1.AgentProfile {
 	for _, taskType := range a.types {
 		profile.Handles = append(profile.Handles, a.handlers[taskType].proto(taskType))
 	}
+	leaveOutSchemas(profile.Handles, a.log)
 	return profile
 }
 

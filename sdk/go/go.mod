@@ -3,6 +3,7 @@ module callboard.dev/sdk/go
 go 1.26.0
 
 require (
+	github.com/google/jsonschema-go v0.4.3
 	golang.org/x/net v0.60.0
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261019180522-ce908d29299b
 	google.golang.org/grpc v1.85.0

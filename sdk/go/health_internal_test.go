@@ -56,10 +56,7 @@ func codeOf(t *testing.T, from net.Conn, within time.Duration) int {
 	return answer.StatusCode
 }
 
-const (
-	wholeProbe = "GET /readyz HTTP/1.1\r\nHost: agent\r\n\r\n"
-	aMinute    = time.Minute
-)
+const wholeProbe = "GET /readyz HTTP/1.1\r\nHost: agent\r\n\r\n"
 
 func TestOnlySoManyConnectionsAreServedAtOnce(t *testing.T) {
 	h := probed(t, time.Hour, attachedOne)
@@ -72,7 +69,7 @@ func TestOnlySoManyConnectionsAreServedAtOnce(t *testing.T) {
 		t.Error("one more is served:", code)
 	}
 	_ = idle[0].Close()
-	if code := codeOf(t, waiting, aMinute); code != http.StatusOK {
+	if code := codeOf(t, waiting, time.Minute); code != http.StatusOK {
 		t.Error("and is, when one has gone:", code)
 	}
 }
@@ -80,7 +77,7 @@ func TestOnlySoManyConnectionsAreServedAtOnce(t *testing.T) {
 func TestASlowProbeIsCut(t *testing.T) {
 	h := probed(t, 50*time.Millisecond, attachedOne)
 	slow := connection(t, h, "GET /readyz HTTP/1.1\r\nHost: ")
-	if err := slow.SetReadDeadline(time.Now().Add(aMinute)); err != nil {
+	if err := slow.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadAll(slow); err != nil {
@@ -89,23 +86,23 @@ func TestASlowProbeIsCut(t *testing.T) {
 }
 
 func TestALargeProbeIsRefused(t *testing.T) {
-	h := probed(t, aMinute, attachedOne)
+	h := probed(t, time.Minute, attachedOne)
 	large := connection(t, h, "GET /readyz HTTP/1.1\r\nHost: agent\r\nX: "+strings.Repeat("x", maxProbeHeader+(4<<10)))
-	if code := codeOf(t, large, aMinute); code != http.StatusRequestHeaderFieldsTooLarge {
+	if code := codeOf(t, large, time.Minute); code != http.StatusRequestHeaderFieldsTooLarge {
 		t.Error(code)
 	}
 }
 
 func TestAnAgentWhoseLockIsNotLetGoOfIsNotHealthy(t *testing.T) {
 	asked, letGo := make(chan struct{}), make(chan struct{})
-	h := probed(t, aMinute, func() session.Standing {
+	h := probed(t, time.Minute, func() session.Standing {
 		close(asked)
 		<-letGo
 		return session.Standing{}
 	})
 	stuck := connection(t, h, strings.Replace(wholeProbe, readinessPath, healthPath, 1))
 	answered := make(chan int, 1)
-	go func() { answered <- codeOf(t, stuck, aMinute) }()
+	go func() { answered <- codeOf(t, stuck, time.Minute) }()
 	<-asked
 	select {
 	case code := <-answered:
