@@ -47,6 +47,10 @@ type AgentOptions struct {
 	Namespace string
 	// Credentials say who the agent is.
 	Credentials *Credentials
+	// Health is host:port where the agent answers probes by HTTP from its start to its end (CALLBOARD_HEALTH): GET /healthz is 200 as long
+	// as the agent goes on, GET /readyz while it is attached and takes tasks. Port 0 is any free one: see [Agent.HealthAddress]. Default:
+	// nowhere.
+	Health string
 	// Interceptors stand around the handler of every attempt, and around what its client and [StartChild] submit; the first is the
 	// outermost.
 	Interceptors []Interceptor
@@ -75,6 +79,7 @@ type Agent struct {
 	// mistake is the first of registering handlers. Start gives it.
 	mistake error
 	live    *live
+	health  *health
 	// begun is closed when there is a live.
 	begun chan struct{}
 }
@@ -103,6 +108,7 @@ func NewAgent(options *AgentOptions) (*Agent, error) {
 	if chosen.Logger == nil {
 		chosen.Logger = slog.Default()
 	}
+	chosen.Health = first(chosen.Health, os.Getenv("CALLBOARD_HEALTH"))
 	addresses, err := resolveAddresses(chosen.Address, os.Getenv)
 	if err != nil {
 		return nil, err
@@ -169,7 +175,7 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // Start starts the agent in the background and returns. An agent starts once. Handlers get the values of the context; when it ends, the
-// agent drains.
+// agent drains. An address in Health that can't be listened at is an error, and nothing has begun then.
 func (a *Agent) Start(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -181,12 +187,18 @@ func (a *Agent) Start(ctx context.Context) error {
 	case len(a.handlers) == 0:
 		return errors.New("the agent has no handlers: add one with callboard.Handle")
 	}
-	live, err := newLive(a, context.WithoutCancel(ctx))
+	probed, err := listenForProbes(a.options.Health)
 	if err != nil {
 		return err
 	}
-	a.live = live
+	live, err := newLive(a, context.WithoutCancel(ctx))
+	if err != nil {
+		probed.close()
+		return err
+	}
+	a.live, a.health = live, probed
 	close(a.begun)
+	probed.serve(live.stands, a.log)
 	live.start(ctx)
 	return nil
 }
@@ -201,6 +213,7 @@ func (a *Agent) profile() *callboardv1.AgentProfile {
 	for _, taskType := range a.types {
 		profile.Handles = append(profile.Handles, a.handlers[taskType].proto(taskType))
 	}
+	leaveOutSchemas(profile.Handles, a.log)
 	return profile
 }
 
@@ -243,6 +256,14 @@ func (a *Agent) SessionEpoch() int64 {
 		return live.stands().Epoch
 	}
 	return 0
+}
+
+// HealthAddress is host:port where the agent answers probes: the one of AgentOptions.Health, with the port that it got. Empty before it
+// has started, and without that option.
+func (a *Agent) HealthAddress() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.health.address()
 }
 
 // WaitAttached waits until the stream is open; until the agent has started, if it hasn't. The error says why the stream isn't open: what

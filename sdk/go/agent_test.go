@@ -57,6 +57,19 @@ func TestAnAgentTellsHowItStands(t *testing.T) {
 	expect(t, !agent.Attached() && errors.Is(agent.WaitAttached(ctx), callboard.ErrUnavailable), "over")
 }
 
+func TestTheServerKnowsTheSchemasOfTypes(t *testing.T) {
+	server := testserver.Start(t)
+	agent := newAgent(t, callboard.AgentOptions{Name: "ann", Address: server.Address})
+	callboard.Handle(agent, "greet", func(context.Context, greeting, *callboard.Context) (any, error) { return nil, nil }, nil)
+	attached(t, agent)
+	known, err := clientOf(t, server).GetAgent(limited(t), "ann")
+	check(t, err)
+	handler := known.GetProfile().GetHandles()[0]
+	want := `{"type":"object","properties":{"name":{"type":"string"}},"required":["name"],"additionalProperties":false}`
+	expect(t, handler.GetInputSchema() == want && handler.GetOutputSchema() == "", "schemas", handler)
+	drained(t, agent)
+}
+
 func nothing(context.Context, any, *callboard.Context) (any, error) { return nil, nil }
 
 func TestWhoWaitsHearsWhyTheAgentCanNotAttach(t *testing.T) {

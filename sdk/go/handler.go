@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"callboard.dev/sdk/go/callboardv1"
 )
@@ -12,7 +13,10 @@ import (
 type HandlerOptions struct {
 	// Description says what it does. At most 1 KiB.
 	Description string
-	// InputSchema and OutputSchema are JSON Schema of the input and the result, each at most 64 KiB.
+	// InputSchema and OutputSchema are JSON Schema of the input and the result. Default: those of the handler's types, as
+	// github.com/google/jsonschema-go gives them; a field's tag `jsonschema:"…"` is its description. Types that may be anything, bytes,
+	// recursive types and others that can't be described have none. A schema of more than 64 KiB is left out, and so are those of the
+	// last handlers when the agent's have more than 2 MiB.
 	InputSchema, OutputSchema string
 }
 
@@ -68,6 +72,9 @@ func Handle[In, Out any](
 	if options != nil {
 		added.options = *options
 	}
+	log := agent.log.With("task_type", taskType)
+	added.options.InputSchema = schemaOf(reflect.TypeFor[In](), added.options.InputSchema, log)
+	added.options.OutputSchema = schemaOf(reflect.TypeFor[Out](), added.options.OutputSchema, log)
 	agent.register(func() error {
 		switch _, taken := agent.handlers[taskType]; {
 		case taskType == "":

@@ -122,6 +122,7 @@ func (l *live) finish() {
 	// A handler that doesn't stop is left to itself: Go can't stop it.
 	waitFor(&l.handlers, patience)
 	_ = l.client.transport.close()
+	l.agent.health.close()
 	close(l.finished)
 }
 

@@ -184,11 +184,13 @@ type Standing struct {
 	Attached bool
 	AgentID  string
 	Epoch    int64
+	// Draining says that it takes nothing new, Stopped that it is over.
+	Draining, Stopped bool
 }
 
 // Standing says how the agent stands.
 func (s *Session) Standing() Standing {
-	return Standing{s.link.phase == attached, s.link.agentID, s.link.epoch}
+	return Standing{s.link.phase == attached, s.link.agentID, s.link.epoch, s.drain != nil, s.Stopped()}
 }
 
 // Stopped says whether it is over.
