@@ -52,11 +52,15 @@ async function ready(t: TestContext, address: string): Promise<string> {
   return `${status} ${word}`;
 }
 
+function unexpected(text: string): void {
+  throw new Error(text);
+}
+
 async function listening(
   t: TestContext,
   options: { readonly requestWithin?: number; readonly readiness?: () => Readiness } = {},
 ): Promise<string> {
-  const server = new HealthServer({ readiness: () => "connecting", warn: assert.fail, ...options });
+  const server = new HealthServer({ readiness: () => "connecting", warn: unexpected, ...options });
   t.after(() => server.close());
   return server.listen({ host: "127.0.0.1", port: 0 });
 }
@@ -218,7 +222,7 @@ test("an agent that is stopped at once has ended, and listens no more", async (t
 });
 
 test("IPv6 addresses are told in brackets", async (t) => {
-  const server = new HealthServer({ readiness: () => "attached", warn: assert.fail });
+  const server = new HealthServer({ readiness: () => "attached", warn: unexpected });
   let address: string;
   try {
     address = await server.listen({ host: "::1", port: 0 });

@@ -89,16 +89,23 @@ export class Agent {
 
   /**
    * Registers the handler of a task type; `*` takes any that no other handler takes. What the handler returns, or resolves
-   * to, is the result; what it throws fails the attempt.
+   * to, is the result; what it throws fails the attempt. Its types are those of the schemas `input` and `output`, if given.
    *
-   * @throws TypeError when the type has a handler already, or the agent has started.
+   * @throws TypeError when the type has a handler already, the agent has started, or an option is wrong.
    */
-  task<I>(type: string, handler: Handler<I>, options: HandlerOptions<I> = {}): this {
+  task<I = unknown, O = unknown>(
+    type: string,
+    handler: Handler<I, NoInfer<O>>,
+    options: HandlerOptions<I, O> = {},
+  ): this {
     this.#checkNotStarted();
     if (this.#handlers.has(type)) {
       throw new TypeError(`the task type ${JSON.stringify(type)} has a handler already`);
     }
-    this.#handlers.set(type, register(type, handler, options));
+    const warn = (text: string): void => {
+      this.#logger.warn(`callboard: ${text}`);
+    };
+    this.#handlers.set(type, register(type, handler, options, warn));
     return this;
   }
 
