@@ -91,5 +91,6 @@ export {
   type PayloadOptions,
   textPayload,
 } from "./payload.js";
+export type { StandardIssue, StandardResult, StandardSchema } from "./schema.js";
 export type { Dependency, DependsOn, RetryPolicy, TaskOptions, TaskRef, TaskSpec, Timeouts } from "./spec.js";
 export { VERSION } from "./version.js";

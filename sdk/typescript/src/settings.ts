@@ -80,6 +80,32 @@ export function resolveNamespace(option: string | undefined, environment: Enviro
   return first(option, environment["CALLBOARD_NAMESPACE"], "default");
 }
 
+/** Where something listens. */
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where an agent answers probes, from the option, else the environment; undefined when it does nowhere. */
+export function resolveHealth(
+  option: string | undefined,
+  environment: Environment = process.env,
+): HostPort | undefined {
+  const text = first(option, environment["CALLBOARD_HEALTH"], "");
+  return text === "" ? undefined : parseHostPort(text, "health");
+}
+
+/** Parses `host:port`; throws TypeError that names the field. */
+function parseHostPort(text: string, field: string): HostPort {
+  const [, bracketed, plain, digits] = /^(?:\[([\da-f:.]+)\]|([^\s:/[\]]+)):(\d{1,5})$/i.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  const port = Number(digits);
+  if (host === undefined || port > 65_535) {
+    throw new TypeError(`${field} ${JSON.stringify(text)} is not host:port: give one like 127.0.0.1:8080`);
+  }
+  return { host, port };
+}
+
 /** The agent's name from the option, else the environment, else one that no other agent has. */
 export function resolveAgentName(
   option: string | undefined,

@@ -13,7 +13,14 @@ import { uuid7 } from "../src/ids.js";
 import { Agent, Client, StatusCode, StatusError, TaskError } from "../src/index.js";
 import { Backoff, Retries } from "../src/retry.js";
 import { statusError } from "../src/errors.js";
-import { parseAddress, parseAddresses, resolveAddresses, resolveAgentName, resolveNamespace } from "../src/settings.js";
+import {
+  parseAddress,
+  parseAddresses,
+  resolveAddresses,
+  resolveAgentName,
+  resolveHealth,
+  resolveNamespace,
+} from "../src/settings.js";
 import { readDetails } from "../src/status.js";
 import { TaskStateSchema } from "../src/v1.js";
 import { directory } from "./support/server.js";
@@ -114,6 +121,28 @@ test("addresses are parsed, and wrong ones are named", () => {
   const wrong = ["", " , ", "localhost:7470", "ftp://a", "http://", "http:///x", "http://a/b", "http://a?b"];
   for (const address of [...wrong, "http://a:x", "http://u@a", "http://@a"]) {
     assert.throws(() => new Client({ address }), { name: "TypeError", message: /^address ".*give one like/ });
+  }
+});
+
+test("health is host:port, and anything else is named", () => {
+  assert.deepEqual(resolveHealth("0.0.0.0:8080", { CALLBOARD_HEALTH: "[::1]:0" }), { host: "0.0.0.0", port: 8080 });
+  assert.deepEqual(resolveHealth(undefined, { CALLBOARD_HEALTH: "[::1]:0" }), { host: "::1", port: 0 });
+  for (const nowhere of [undefined, ""]) {
+    assert.equal(resolveHealth(nowhere, { CALLBOARD_HEALTH: "" }), undefined);
+  }
+  assert.equal(resolveHealth("", { CALLBOARD_HEALTH: "localhost:1" }), undefined);
+  for (const health of [
+    "8080",
+    ":8080",
+    "localhost",
+    "localhost:",
+    "::1:80",
+    "a:65536",
+    "a:-1",
+    "http://a:80",
+    "a:80/x",
+  ]) {
+    assert.throws(() => new Agent("t", { health }), { name: "TypeError", message: /^health ".*" is not host:port/ });
   }
 });
 

@@ -6,7 +6,14 @@ import { type AgentProfile, AgentProfileSchema } from "../_gen/callboard/v1/agen
 import { stringList } from "../convert.js";
 import { type Credentials, resolveCredentials } from "../credentials.js";
 import type { Interceptor } from "../interceptors/interceptor.js";
-import { type Address, resolveAddresses, resolveAgentName, resolveNamespace } from "../settings.js";
+import {
+  type Address,
+  type HostPort,
+  resolveAddresses,
+  resolveAgentName,
+  resolveHealth,
+  resolveNamespace,
+} from "../settings.js";
 import { Connections } from "../transport.js";
 import { VERSION } from "../version.js";
 import { type Handler, type HandlerOptions, type MessageHandler, register, type Registered } from "./handlers.js";
@@ -34,6 +41,7 @@ export class Agent {
   readonly #addresses: readonly [Address, ...Address[]];
   readonly #credentials: Credentials;
   readonly #drainTimeout: number;
+  readonly #health: HostPort | undefined;
   readonly #interceptors: readonly Interceptor[];
   readonly #logger: Logger;
   readonly #profile: AgentProfile;
@@ -61,6 +69,7 @@ export class Agent {
     this.#credentials = resolveCredentials(options);
     this.#credentials.check(this.#addresses);
     this.#drainTimeout = drainTimeout;
+    this.#health = resolveHealth(options.health);
     this.#interceptors = [...(options.interceptors ?? [])];
     this.#logger = logger;
     this.#profile = create(AgentProfileSchema, {
@@ -80,16 +89,23 @@ export class Agent {
 
   /**
    * Registers the handler of a task type; `*` takes any that no other handler takes. What the handler returns, or resolves
-   * to, is the result; what it throws fails the attempt.
+   * to, is the result; what it throws fails the attempt. Its types are those of the schemas `input` and `output`, if given.
    *
-   * @throws TypeError when the type has a handler already, or the agent has started.
+   * @throws TypeError when the type has a handler already, the agent has started, or an option is wrong.
    */
-  task<I>(type: string, handler: Handler<I>, options: HandlerOptions<I> = {}): this {
+  task<I = unknown, O = unknown>(
+    type: string,
+    handler: Handler<I, NoInfer<O>>,
+    options: HandlerOptions<I, O> = {},
+  ): this {
     this.#checkNotStarted();
     if (this.#handlers.has(type)) {
       throw new TypeError(`the task type ${JSON.stringify(type)} has a handler already`);
     }
-    this.#handlers.set(type, register(type, handler, options));
+    const warn = (text: string): void => {
+      this.#logger.warn(`callboard: ${text}`);
+    };
+    this.#handlers.set(type, register(type, handler, options, warn));
     return this;
   }
 
@@ -113,7 +129,8 @@ export class Agent {
   /**
    * Runs the agent until it is drained or stopped. SIGTERM and SIGINT drain it, a second one ends it at once.
    *
-   * @throws StatusError when the server won't have it and trying again can't help.
+   * @throws StatusError when the server won't have it and trying again can't help; CallboardError, before anything else,
+   * when `health` can't be listened at.
    */
   async run(options: RunOptions = {}): Promise<void> {
     this.start();
@@ -134,7 +151,8 @@ export class Agent {
   }
 
   /**
-   * Starts the agent and returns. An agent starts once; it keeps the program from ending until it has ended.
+   * Starts the agent and returns. An agent starts once; it keeps the program from ending until it has ended. `waitAttached`
+   * and `wait` tell what it ended with: also when `health` can't be listened at, for then it doesn't attach.
    *
    * @throws TypeError when it has no handlers, or has started already.
    */
@@ -156,6 +174,7 @@ export class Agent {
         instanceId: randomUUID(),
         takesMessages: this.#onMessage !== undefined,
         credentials: this.#credentials.parts,
+        health: this.#health,
       },
       handlers: this.#handlers,
       onMessage: this.#onMessage,
@@ -171,6 +190,11 @@ export class Agent {
     return this.#live?.status.attached ?? false;
   }
 
+  /** Where it answers probes, as `host:port`: from before it attaches until it has ended, with the `health` option. */
+  get healthAddress(): string | undefined {
+    return this.#live?.healthAddress;
+  }
+
   /** Its id; empty before it was first attached. */
   get agentId(): string {
     return this.#live?.status.agentId ?? "";
@@ -184,7 +208,7 @@ export class Agent {
   /**
    * Waits until its stream is open, so many milliseconds or for ever; false when the time is over before, or it has ended.
    *
-   * @throws StatusError what ended the agent, if an error did.
+   * @throws StatusError or another CallboardError: what ended the agent, if an error did.
    */
   async waitAttached(timeout?: number): Promise<boolean> {
     const live = this.#started();
@@ -212,7 +236,7 @@ export class Agent {
   /**
    * Waits for the end, so many milliseconds or for ever; false when the time is over before.
    *
-   * @throws StatusError what ended the agent, if an error did.
+   * @throws StatusError or another CallboardError: what ended the agent, if an error did.
    */
   async wait(timeout?: number): Promise<boolean> {
     const live = this.#started();

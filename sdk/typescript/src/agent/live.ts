@@ -81,6 +81,7 @@ export class Live implements Upstream {
   readonly #sends = new Map<number, Waiter<MessageReceipt>>();
   readonly #awaits = new Map<number, Waiter<TaskEnd | undefined>>();
   #status = UNATTACHED;
+  #healthAddress: string | undefined;
   #outcome: { readonly error: CallboardError | undefined } | undefined;
   /** Who waits for the next change of the status, or the end. */
   #waiting: (() => void)[] = [];
@@ -112,6 +113,11 @@ export class Live implements Upstream {
   /** How the agent stands. */
   get status(): Status {
     return this.#status;
+  }
+
+  /** Where it answers probes; undefined when it doesn't. */
+  get healthAddress(): string | undefined {
+    return this.#healthAddress;
   }
 
   /** How the agent ended; undefined before. */
@@ -165,6 +171,15 @@ export class Live implements Upstream {
 
   #heard(event: ToHandlers): void {
     switch (event.kind) {
+      case "listening":
+        this.#healthAddress = event.address;
+        this.#logger.info(`callboard: probes are answered at ${event.address}`);
+        this.#changed();
+        break;
+      case "listenFailed":
+        this.#logger.error(`callboard: health can't be listened at: ${event.why}`);
+        this.#end(new CallboardError(`health can't be listened at: ${event.why}`));
+        break;
       case "status":
         this.#status = event.status;
         this.#changed();
@@ -230,6 +245,7 @@ export class Live implements Upstream {
       return;
     }
     this.#outcome = { error };
+    this.#healthAddress = undefined;
     this.#status = { ...this.#status, attached: false, lacks: [] };
     this.#runner.stopAll("the agent has ended");
     const gone = new CallboardError("the agent has ended");

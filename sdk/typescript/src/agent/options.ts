@@ -31,6 +31,11 @@ export interface AgentOptions extends ConnectionOptions {
   readonly slots?: number | undefined;
   /** The build of its program, to tell deployments apart. At most 128 bytes. */
   readonly buildId?: string | undefined;
+  /**
+   * Where it answers probes, as `host:port`: `GET /healthz` is 200 while its connection's thread goes on, `GET /readyz` is
+   * 200 while it takes tasks. Port 0 is any free one. Default `CALLBOARD_HEALTH`, else nowhere, as with an empty string.
+   */
+  readonly health?: string | undefined;
   /** Milliseconds that running handlers may go on while the agent drains. Default 30,000. */
   readonly drainTimeout?: number | undefined;
   /** What stands around every task that it does, and that its handlers submit; the first is the outermost. */

@@ -5,7 +5,7 @@ import type { CredentialParts } from "../credentials.js";
 import { type FieldViolation, type StatusCode, type StatusError, statusError } from "../errors.js";
 import type { Feature } from "../session/link.js";
 import type { Key } from "../session/states.js";
-import type { Address } from "../settings.js";
+import type { Address, HostPort } from "../settings.js";
 
 /** What the connection's thread is started with. */
 export interface WorkerData {
@@ -17,6 +17,8 @@ export interface WorkerData {
   readonly instanceId: string;
   readonly takesMessages: boolean;
   readonly credentials: CredentialParts;
+  /** Where it answers probes. */
+  readonly health: HostPort | undefined;
 }
 
 /** What handlers, and whoever started the agent, tell the connection. */
@@ -51,6 +53,8 @@ export type Level = "debug" | "info" | "warn" | "error";
 
 /** What the connection tells them. */
 export type ToHandlers =
+  | { readonly kind: "listening"; readonly address: string }
+  | { readonly kind: "listenFailed"; readonly why: string }
   | { readonly kind: "status"; readonly status: Status }
   | { readonly kind: "start"; readonly key: Key; readonly assignment: Uint8Array; readonly hasSteps: boolean }
   | { readonly kind: "stop"; readonly key: Key; readonly reason: string }

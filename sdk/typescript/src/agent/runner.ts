@@ -2,7 +2,7 @@
 
 import { type Assignment } from "../_gen/callboard/v1/agent_pb.js";
 import { Claim } from "../client/claims.js";
-import { Cancelled, InvalidArgument } from "../errors.js";
+import { Cancelled } from "../errors.js";
 import {
   cancelledFailure,
   failureOf,
@@ -158,7 +158,7 @@ export class Runner {
     }
     let input: unknown;
     try {
-      input = registered.parse(decode(assignment.spec?.input));
+      input = await registered.parseInput(decode(assignment.spec?.input));
     } catch (error) {
       return { failure: this.#logged(key, invalidInput(error), error) };
     }
@@ -168,7 +168,7 @@ export class Runner {
       const context = this.#context(running, dependencies);
       running.context = context;
       const handle = handling(interceptors, context, (given) => registered.handler(given as never, context));
-      return this.#encoded(key, await handle(input));
+      return await this.#encoded(key, registered, await handle(input));
     } catch (error) {
       return {
         failure: isCancellation(error, signal) ? cancelledFailure() : this.#logged(key, failureOf(error), error),
@@ -184,11 +184,15 @@ export class Runner {
     return new Context(assignment, this.#options.agent, dependencies, voice, signal);
   }
 
-  #encoded(key: Key, result: unknown): { result: Payload } | { failure: WireFailure } {
+  async #encoded(
+    key: Key,
+    { parseResult }: Registered,
+    given: unknown,
+  ): Promise<{ result: Payload } | { failure: WireFailure }> {
     try {
-      return { result: encode(result, "result") };
+      return { result: encode(await parseResult(given), "result") };
     } catch (error) {
-      const why = error instanceof InvalidArgument ? error.message : String(error);
+      const why = error instanceof Error ? error.message : String(error);
       return { failure: this.#logged(key, invalidResult(why), error) };
     }
   }

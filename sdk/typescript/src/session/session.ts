@@ -42,6 +42,9 @@ export const FEATURES = ["cancellation", "drain", "message_receipts", "steps", "
 /** How long a drain waits for receipts once no handler runs. */
 export const RECEIPTS_WITHIN = 5_000;
 
+/** How ready an agent is for tasks. */
+export type Readiness = "connecting" | "attached" | "draining" | "stopped";
+
 /** What a session is made from. */
 export interface SessionOptions {
   readonly namespace: string;
@@ -79,6 +82,17 @@ export class Session {
   /** Where it is. */
   get state(): State {
     return this.#link.state;
+  }
+
+  /** How ready it is for tasks: only one that is attached, and doesn't drain, is given any. */
+  get readiness(): Readiness {
+    if (this.state === "stopped") {
+      return "stopped";
+    }
+    if (this.#drain !== undefined) {
+      return "draining";
+    }
+    return this.#link.isAttached ? "attached" : "connecting";
   }
 
   /** The agent's id; empty before the first welcome. */
