@@ -98,7 +98,7 @@ def test_schemas_come_from_the_annotations() -> None:
         ("str | None", {"anyOf": [{"type": "string"}, {"type": "null"}]}),
         (list["int"], {"type": "array", "items": {"type": "integer"}}),
         (None, {"type": "null"}),
-        (dict, {"type": "object", "additionalProperties": True}),
+        (bool, {"type": "boolean"}),
     ],
 )
 def test_builtins_have_schemas(annotation: Any, schema: dict[str, Any]) -> None:

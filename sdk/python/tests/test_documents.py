@@ -15,7 +15,7 @@ from conftest import Serve
 from real_server import REPOSITORY, Server
 from waiting import LONG, attached, drained, until
 
-from callboard import Agent, Client, Context, RetryPolicy, TaskError
+from callboard import Agent, Client, Context, RetryPolicy, TaskError, TaskFailed
 
 
 def blocks(document: str) -> list[str]:
@@ -112,6 +112,18 @@ def test_the_error() -> None:
     assert (raised.value.type, raised.value.retryable) == ("NoAccess", False)
 
 
+def test_the_types(server: Server) -> None:
+    agent = Agent("shop", address=server.address)
+    # A dataclass looks for its module by its name.
+    exec(blocks("sdk/python/README.md")[4], {"agent": agent, "__name__": __name__})
+    attached(agent)
+    with Client(server.address) as client:
+        assert client.run("ship", {"id": "7", "notes": ["fragile"]}, timeout=LONG) == ["7: fragile"]
+        with pytest.raises(TaskFailed, match="notes: Field required"):
+            client.run("ship", {"id": 7}, timeout=LONG)
+    drained(agent)
+
+
 def test_the_steps(server: Server) -> None:
     agent = Agent("reporter", address=server.address)
     fetched: list[str] = []
@@ -127,7 +139,7 @@ def test_the_steps(server: Server) -> None:
             raise ConnectionError("away")
 
     names = {"agent": agent, "fetch": fetch, "publish": publish, "ask_model": " ".join}
-    exec(blocks("sdk/python/README.md")[4], names)
+    exec(blocks("sdk/python/README.md")[5], names)
     attached(agent)
     with Client(server.address) as client:
         client.run("report", {"urls": ["a", "b"]}, retry=RetryPolicy(initial_backoff=0.001), timeout=LONG)
@@ -137,7 +149,7 @@ def test_the_steps(server: Server) -> None:
 
 def test_the_children(server: Server) -> None:
     agent = Agent("supervisor", address=server.address)
-    exec(blocks("sdk/python/README.md")[5], {"agent": agent})
+    exec(blocks("sdk/python/README.md")[6], {"agent": agent})
     agent.task("research")(lambda topic: topic.upper())
     agent.task("summarize")(" and ".join)
     attached(agent)
@@ -160,7 +172,7 @@ def test_the_output(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     attached(agent)
     with Client(server.address) as client:
         task = client.create("tell", "once upon a time")
-        exec(blocks("sdk/python/README.md")[6], {"client": client, "task": task})
+        exec(blocks("sdk/python/README.md")[7], {"client": client, "task": task})
     assert capsys.readouterr().out == "once upon a time "
     drained(agent)
 
@@ -170,7 +182,7 @@ def test_the_interceptors(
 ) -> None:
     monkeypatch.setenv("CALLBOARD_ADDRESS", server.address)
     names: dict[str, Any] = {}
-    exec(blocks("sdk/python/README.md")[7], names)
+    exec(blocks("sdk/python/README.md")[8], names)
     names["agent"].task("work")(lambda input: input)
     attached(names["agent"])
     with Client() as client:
