@@ -230,5 +230,5 @@ async fn retention_keeps_the_children_of_a_live_parent() {
     wait::look("the child to be forgotten", || is_gone(&child)).await;
     wait::look("the parent to be forgotten", || is_gone(&id)).await;
     let task = client.get(&free).await.unwrap();
-    assert_eq!((task.state(), task.parent.unwrap().task_id), (TaskState::Running, id));
+    assert_eq!((task.state(), task.parent.unwrap().task_id), (TaskState::Assigned, id));
 }

@@ -33,7 +33,10 @@ async fn the_welcome_says_what_the_agent_needs() {
     assert_eq!((welcome.session_epoch, welcome.held.len()), (1, 0));
     assert_eq!((welcome.lease, welcome.accept_within), (seconds(7.0), seconds(6.0)));
     assert_eq!(usize::try_from(welcome.max_payload_bytes).unwrap(), MAX_PAYLOAD_BYTES);
-    assert_eq!(welcome.features, ["progress", "checkpoint", "slots", "drain", "messages", "steps", "children"]);
+    assert_eq!(
+        welcome.features,
+        ["progress", "checkpoint", "slots", "drain", "messages", "steps", "output", "children"]
+    );
     assert!(!welcome.server_version.is_empty());
     let known = server.client().get_agent("ann").await.unwrap();
     assert_eq!((known.id.as_str(), known.state()), (welcome.agent_id.as_str(), AgentState::Attached));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Holds the lock file of a store. The lock ends with the process, however it ends; the file stays.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -18,7 +18,7 @@ impl Lock {
         let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = open.map_err(|error| unusable(format!("{error}; is the folder there, and may we write to it?")))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(Error::Unusable(format!(
                 "{} is in use by another callboard process; end that process, or choose another file \
                  (an SQLite store serves one process; for several, use PostgreSQL)",
@@ -27,6 +27,16 @@ impl Lock {
             Err(TryLockError::Error(error)) => {
                 Err(unusable(format!("{error}; the file system must support locks: use a local disk")))
             }
+        }
+    }
+}
+
+impl Drop for Lock {
+    /// Closing alone would not do: a program that is being started at this moment has a copy of every open file until it is
+    /// begun, and the lock with it.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(%error, "the store's lock was not given up by itself; closing its file does that");
         }
     }
 }
@@ -41,4 +51,21 @@ fn lock_path(store: &Path) -> PathBuf {
     let mut name = store.as_os_str().to_owned();
     name.push(".lock");
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_its_file_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store.db");
+        let lock = Lock::take(&store).unwrap();
+        let copy = lock.file.try_clone().unwrap();
+        Lock::take(&store).unwrap_err();
+        drop(lock);
+        Lock::take(&store).unwrap();
+        drop(copy);
+    }
 }
