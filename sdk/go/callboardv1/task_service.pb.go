@@ -372,6 +372,273 @@ func (x *RunTaskResponse) GetEnded() bool {
 	return false
 }
 
+// A frame of who runs tasks.
+type RunTasksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace, of the whole stream: taken from its first frame, and ignored
+	// in the others. Empty means `default`.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// At most 1,000 tasks to be created, together at most 3 MiB.
+	Runs []*TaskRun `protobuf:"bytes,2,rep,name=runs,proto3" json:"runs,omitempty"`
+	// Runs whose outcome is not wanted any more, by `request_id`. Their tasks go
+	// on. One that is not known is ignored.
+	ForgottenIds  []string `protobuf:"bytes,3,rep,name=forgotten_ids,json=forgottenIds,proto3" json:"forgotten_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunTasksRequest) Reset() {
+	*x = RunTasksRequest{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunTasksRequest) ProtoMessage() {}
+
+func (x *RunTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunTasksRequest.ProtoReflect.Descriptor instead.
+func (*RunTasksRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RunTasksRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *RunTasksRequest) GetRuns() []*TaskRun {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+func (x *RunTasksRequest) GetForgottenIds() []string {
+	if x != nil {
+		return x.ForgottenIds
+	}
+	return nil
+}
+
+// Asks for a task and its outcome.
+type TaskRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names it in its outcome, and makes a repetition safe: 1 to 128 characters,
+	// remembered for 24 h. It means the same to RunTask.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// What the task is.
+	Task          *TaskSpec `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskRun) Reset() {
+	*x = TaskRun{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskRun) ProtoMessage() {}
+
+func (x *TaskRun) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskRun.ProtoReflect.Descriptor instead.
+func (*TaskRun) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *TaskRun) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *TaskRun) GetTask() *TaskSpec {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+// A frame for who runs tasks. One without outcomes is a sign of life.
+type RunTasksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they came to be known.
+	Outcomes      []*TaskOutcome `protobuf:"bytes,1,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunTasksResponse) Reset() {
+	*x = RunTasksResponse{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunTasksResponse) ProtoMessage() {}
+
+func (x *RunTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunTasksResponse.ProtoReflect.Descriptor instead.
+func (*RunTasksResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RunTasksResponse) GetOutcomes() []*TaskOutcome {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
+// What became of a run.
+type TaskOutcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run's.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// What became of it.
+	//
+	// Types that are valid to be assigned to Outcome:
+	//
+	//	*TaskOutcome_Task
+	//	*TaskOutcome_Status
+	Outcome       isTaskOutcome_Outcome `protobuf_oneof:"outcome"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskOutcome) Reset() {
+	*x = TaskOutcome{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskOutcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskOutcome) ProtoMessage() {}
+
+func (x *TaskOutcome) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskOutcome.ProtoReflect.Descriptor instead.
+func (*TaskOutcome) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *TaskOutcome) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *TaskOutcome) GetOutcome() isTaskOutcome_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *TaskOutcome) GetTask() *Task {
+	if x != nil {
+		if x, ok := x.Outcome.(*TaskOutcome_Task); ok {
+			return x.Task
+		}
+	}
+	return nil
+}
+
+func (x *TaskOutcome) GetStatus() []byte {
+	if x != nil {
+		if x, ok := x.Outcome.(*TaskOutcome_Status); ok {
+			return x.Status
+		}
+	}
+	return nil
+}
+
+type isTaskOutcome_Outcome interface {
+	isTaskOutcome_Outcome()
+}
+
+type TaskOutcome_Task struct {
+	// The task, which has ended, with its result, without its input.
+	Task *Task `protobuf:"bytes,2,opt,name=task,proto3,oneof"`
+}
+
+type TaskOutcome_Status struct {
+	// It was refused: a `google.rpc.Status` as bytes, with the code, the message
+	// and the details that RunTask would have answered with. Nothing was
+	// created, unless the code is UNAVAILABLE. A stream has at most 4,096 runs
+	// without an outcome; one more is refused with RESOURCE_EXHAUSTED.
+	Status []byte `protobuf:"bytes,3,opt,name=status,proto3,oneof"`
+}
+
+func (*TaskOutcome_Task) isTaskOutcome_Outcome() {}
+
+func (*TaskOutcome_Status) isTaskOutcome_Outcome() {}
+
 // Asks for one task.
 type GetTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -385,7 +652,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[6]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -397,7 +664,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[6]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -410,7 +677,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{6}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetTaskRequest) GetNamespace() string {
@@ -438,7 +705,7 @@ type GetTaskResponse struct {
 
 func (x *GetTaskResponse) Reset() {
 	*x = GetTaskResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[7]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -450,7 +717,7 @@ func (x *GetTaskResponse) String() string {
 func (*GetTaskResponse) ProtoMessage() {}
 
 func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[7]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -463,7 +730,7 @@ func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskResponse.ProtoReflect.Descriptor instead.
 func (*GetTaskResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{7}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetTaskResponse) GetTask() *Task {
@@ -505,7 +772,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[8]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -517,7 +784,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[8]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -530,7 +797,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{8}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListTasksRequest) GetNamespace() string {
@@ -623,7 +890,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[9]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +902,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[9]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +915,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{9}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -680,7 +947,7 @@ type WaitTaskRequest struct {
 
 func (x *WaitTaskRequest) Reset() {
 	*x = WaitTaskRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[10]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -692,7 +959,7 @@ func (x *WaitTaskRequest) String() string {
 func (*WaitTaskRequest) ProtoMessage() {}
 
 func (x *WaitTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[10]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,7 +972,7 @@ func (x *WaitTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitTaskRequest.ProtoReflect.Descriptor instead.
 func (*WaitTaskRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{10}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WaitTaskRequest) GetNamespace() string {
@@ -742,7 +1009,7 @@ type WaitTaskResponse struct {
 
 func (x *WaitTaskResponse) Reset() {
 	*x = WaitTaskResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[11]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -754,7 +1021,7 @@ func (x *WaitTaskResponse) String() string {
 func (*WaitTaskResponse) ProtoMessage() {}
 
 func (x *WaitTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[11]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -767,7 +1034,7 @@ func (x *WaitTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitTaskResponse.ProtoReflect.Descriptor instead.
 func (*WaitTaskResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{11}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WaitTaskResponse) GetTask() *Task {
@@ -801,7 +1068,7 @@ type CancelTaskRequest struct {
 
 func (x *CancelTaskRequest) Reset() {
 	*x = CancelTaskRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[12]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +1080,7 @@ func (x *CancelTaskRequest) String() string {
 func (*CancelTaskRequest) ProtoMessage() {}
 
 func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[12]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +1093,7 @@ func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
 func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{12}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CancelTaskRequest) GetNamespace() string {
@@ -868,7 +1135,7 @@ type CancelTaskResponse struct {
 
 func (x *CancelTaskResponse) Reset() {
 	*x = CancelTaskResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[13]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +1147,7 @@ func (x *CancelTaskResponse) String() string {
 func (*CancelTaskResponse) ProtoMessage() {}
 
 func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[13]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1160,7 @@ func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskResponse.ProtoReflect.Descriptor instead.
 func (*CancelTaskResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{13}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelTaskResponse) GetReceipt() *TaskReceipt {
@@ -918,7 +1185,7 @@ type RetryTaskRequest struct {
 
 func (x *RetryTaskRequest) Reset() {
 	*x = RetryTaskRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[14]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1197,7 @@ func (x *RetryTaskRequest) String() string {
 func (*RetryTaskRequest) ProtoMessage() {}
 
 func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[14]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1210,7 @@ func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskRequest.ProtoReflect.Descriptor instead.
 func (*RetryTaskRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{14}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RetryTaskRequest) GetNamespace() string {
@@ -978,7 +1245,7 @@ type RetryTaskResponse struct {
 
 func (x *RetryTaskResponse) Reset() {
 	*x = RetryTaskResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[15]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1257,7 @@ func (x *RetryTaskResponse) String() string {
 func (*RetryTaskResponse) ProtoMessage() {}
 
 func (x *RetryTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[15]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1270,7 @@ func (x *RetryTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskResponse.ProtoReflect.Descriptor instead.
 func (*RetryTaskResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{15}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RetryTaskResponse) GetReceipt() *TaskReceipt {
@@ -1030,7 +1297,7 @@ type HoldTaskRequest struct {
 
 func (x *HoldTaskRequest) Reset() {
 	*x = HoldTaskRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[16]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1309,7 @@ func (x *HoldTaskRequest) String() string {
 func (*HoldTaskRequest) ProtoMessage() {}
 
 func (x *HoldTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[16]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1322,7 @@ func (x *HoldTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldTaskRequest.ProtoReflect.Descriptor instead.
 func (*HoldTaskRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{16}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HoldTaskRequest) GetNamespace() string {
@@ -1097,7 +1364,7 @@ type HoldTaskResponse struct {
 
 func (x *HoldTaskResponse) Reset() {
 	*x = HoldTaskResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[17]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1376,7 @@ func (x *HoldTaskResponse) String() string {
 func (*HoldTaskResponse) ProtoMessage() {}
 
 func (x *HoldTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[17]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1389,7 @@ func (x *HoldTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldTaskResponse.ProtoReflect.Descriptor instead.
 func (*HoldTaskResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{17}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HoldTaskResponse) GetReceipt() *TaskReceipt {
@@ -1147,7 +1414,7 @@ type ReleaseTaskRequest struct {
 
 func (x *ReleaseTaskRequest) Reset() {
 	*x = ReleaseTaskRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[18]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1426,7 @@ func (x *ReleaseTaskRequest) String() string {
 func (*ReleaseTaskRequest) ProtoMessage() {}
 
 func (x *ReleaseTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[18]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1439,7 @@ func (x *ReleaseTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseTaskRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseTaskRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{18}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReleaseTaskRequest) GetNamespace() string {
@@ -1207,7 +1474,7 @@ type ReleaseTaskResponse struct {
 
 func (x *ReleaseTaskResponse) Reset() {
 	*x = ReleaseTaskResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[19]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1219,7 +1486,7 @@ func (x *ReleaseTaskResponse) String() string {
 func (*ReleaseTaskResponse) ProtoMessage() {}
 
 func (x *ReleaseTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[19]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1232,7 +1499,7 @@ func (x *ReleaseTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseTaskResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseTaskResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{19}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReleaseTaskResponse) GetReceipt() *TaskReceipt {
@@ -1268,7 +1535,7 @@ type UpdateTaskRequest struct {
 
 func (x *UpdateTaskRequest) Reset() {
 	*x = UpdateTaskRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[20]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1547,7 @@ func (x *UpdateTaskRequest) String() string {
 func (*UpdateTaskRequest) ProtoMessage() {}
 
 func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[20]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1560,7 @@ func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTaskRequest.ProtoReflect.Descriptor instead.
 func (*UpdateTaskRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{20}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdateTaskRequest) GetNamespace() string {
@@ -1363,7 +1630,7 @@ type UpdateTaskResponse struct {
 
 func (x *UpdateTaskResponse) Reset() {
 	*x = UpdateTaskResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[21]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1642,7 @@ func (x *UpdateTaskResponse) String() string {
 func (*UpdateTaskResponse) ProtoMessage() {}
 
 func (x *UpdateTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[21]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1655,7 @@ func (x *UpdateTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTaskResponse.ProtoReflect.Descriptor instead.
 func (*UpdateTaskResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{21}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UpdateTaskResponse) GetReceipt() *TaskReceipt {
@@ -1415,7 +1682,7 @@ type ListTaskEventsRequest struct {
 
 func (x *ListTaskEventsRequest) Reset() {
 	*x = ListTaskEventsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[22]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1694,7 @@ func (x *ListTaskEventsRequest) String() string {
 func (*ListTaskEventsRequest) ProtoMessage() {}
 
 func (x *ListTaskEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[22]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1707,7 @@ func (x *ListTaskEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListTaskEventsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{22}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListTaskEventsRequest) GetNamespace() string {
@@ -1484,7 +1751,7 @@ type ListTaskEventsResponse struct {
 
 func (x *ListTaskEventsResponse) Reset() {
 	*x = ListTaskEventsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[23]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1763,7 @@ func (x *ListTaskEventsResponse) String() string {
 func (*ListTaskEventsResponse) ProtoMessage() {}
 
 func (x *ListTaskEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[23]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1776,7 @@ func (x *ListTaskEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListTaskEventsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{23}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListTaskEventsResponse) GetEvents() []*Event {
@@ -1544,7 +1811,7 @@ type ListDependencyResultsRequest struct {
 
 func (x *ListDependencyResultsRequest) Reset() {
 	*x = ListDependencyResultsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[24]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +1823,7 @@ func (x *ListDependencyResultsRequest) String() string {
 func (*ListDependencyResultsRequest) ProtoMessage() {}
 
 func (x *ListDependencyResultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[24]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +1836,7 @@ func (x *ListDependencyResultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDependencyResultsRequest.ProtoReflect.Descriptor instead.
 func (*ListDependencyResultsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{24}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListDependencyResultsRequest) GetNamespace() string {
@@ -1613,7 +1880,7 @@ type ListDependencyResultsResponse struct {
 
 func (x *ListDependencyResultsResponse) Reset() {
 	*x = ListDependencyResultsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[25]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1892,7 @@ func (x *ListDependencyResultsResponse) String() string {
 func (*ListDependencyResultsResponse) ProtoMessage() {}
 
 func (x *ListDependencyResultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[25]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1905,7 @@ func (x *ListDependencyResultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDependencyResultsResponse.ProtoReflect.Descriptor instead.
 func (*ListDependencyResultsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{25}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListDependencyResultsResponse) GetResults() []*DependencyResult {
@@ -1676,7 +1943,7 @@ type DependencyResult struct {
 
 func (x *DependencyResult) Reset() {
 	*x = DependencyResult{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[26]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1955,7 @@ func (x *DependencyResult) String() string {
 func (*DependencyResult) ProtoMessage() {}
 
 func (x *DependencyResult) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[26]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1968,7 @@ func (x *DependencyResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DependencyResult.ProtoReflect.Descriptor instead.
 func (*DependencyResult) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{26}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DependencyResult) GetTaskId() string {
@@ -1767,7 +2034,7 @@ type ListStepsRequest struct {
 
 func (x *ListStepsRequest) Reset() {
 	*x = ListStepsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[27]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +2046,7 @@ func (x *ListStepsRequest) String() string {
 func (*ListStepsRequest) ProtoMessage() {}
 
 func (x *ListStepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[27]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +2059,7 @@ func (x *ListStepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStepsRequest.ProtoReflect.Descriptor instead.
 func (*ListStepsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{27}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListStepsRequest) GetNamespace() string {
@@ -1843,7 +2110,7 @@ type ListStepsResponse struct {
 
 func (x *ListStepsResponse) Reset() {
 	*x = ListStepsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +2122,7 @@ func (x *ListStepsResponse) String() string {
 func (*ListStepsResponse) ProtoMessage() {}
 
 func (x *ListStepsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +2135,7 @@ func (x *ListStepsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStepsResponse.ProtoReflect.Descriptor instead.
 func (*ListStepsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{28}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListStepsResponse) GetSteps() []*Step {
@@ -1905,7 +2172,7 @@ type ListChildrenRequest struct {
 
 func (x *ListChildrenRequest) Reset() {
 	*x = ListChildrenRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1917,7 +2184,7 @@ func (x *ListChildrenRequest) String() string {
 func (*ListChildrenRequest) ProtoMessage() {}
 
 func (x *ListChildrenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +2197,7 @@ func (x *ListChildrenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChildrenRequest.ProtoReflect.Descriptor instead.
 func (*ListChildrenRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{29}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListChildrenRequest) GetNamespace() string {
@@ -1981,7 +2248,7 @@ type ListChildrenResponse struct {
 
 func (x *ListChildrenResponse) Reset() {
 	*x = ListChildrenResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +2260,7 @@ func (x *ListChildrenResponse) String() string {
 func (*ListChildrenResponse) ProtoMessage() {}
 
 func (x *ListChildrenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,7 +2273,7 @@ func (x *ListChildrenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChildrenResponse.ProtoReflect.Descriptor instead.
 func (*ListChildrenResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{30}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListChildrenResponse) GetChildren() []*Child {
@@ -2046,7 +2313,7 @@ type ListOutputRequest struct {
 
 func (x *ListOutputRequest) Reset() {
 	*x = ListOutputRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2058,7 +2325,7 @@ func (x *ListOutputRequest) String() string {
 func (*ListOutputRequest) ProtoMessage() {}
 
 func (x *ListOutputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,7 +2338,7 @@ func (x *ListOutputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOutputRequest.ProtoReflect.Descriptor instead.
 func (*ListOutputRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{31}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListOutputRequest) GetNamespace() string {
@@ -2129,7 +2396,7 @@ type ListOutputResponse struct {
 
 func (x *ListOutputResponse) Reset() {
 	*x = ListOutputResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2408,7 @@ func (x *ListOutputResponse) String() string {
 func (*ListOutputResponse) ProtoMessage() {}
 
 func (x *ListOutputResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2421,7 @@ func (x *ListOutputResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOutputResponse.ProtoReflect.Descriptor instead.
 func (*ListOutputResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{32}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListOutputResponse) GetChunks() []*OutputChunk {
@@ -2191,7 +2458,7 @@ type WatchOutputRequest struct {
 
 func (x *WatchOutputRequest) Reset() {
 	*x = WatchOutputRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2203,7 +2470,7 @@ func (x *WatchOutputRequest) String() string {
 func (*WatchOutputRequest) ProtoMessage() {}
 
 func (x *WatchOutputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2216,7 +2483,7 @@ func (x *WatchOutputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOutputRequest.ProtoReflect.Descriptor instead.
 func (*WatchOutputRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{33}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WatchOutputRequest) GetNamespace() string {
@@ -2265,7 +2532,7 @@ type WatchOutputResponse struct {
 
 func (x *WatchOutputResponse) Reset() {
 	*x = WatchOutputResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +2544,7 @@ func (x *WatchOutputResponse) String() string {
 func (*WatchOutputResponse) ProtoMessage() {}
 
 func (x *WatchOutputResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +2557,7 @@ func (x *WatchOutputResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOutputResponse.ProtoReflect.Descriptor instead.
 func (*WatchOutputResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{34}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WatchOutputResponse) GetChunks() []*OutputChunk {
@@ -2340,7 +2607,7 @@ type WatchEventsRequest struct {
 
 func (x *WatchEventsRequest) Reset() {
 	*x = WatchEventsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2619,7 @@ func (x *WatchEventsRequest) String() string {
 func (*WatchEventsRequest) ProtoMessage() {}
 
 func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2632,7 @@ func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{35}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WatchEventsRequest) GetNamespace() string {
@@ -2410,7 +2677,7 @@ type WatchEventsResponse struct {
 
 func (x *WatchEventsResponse) Reset() {
 	*x = WatchEventsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2422,7 +2689,7 @@ func (x *WatchEventsResponse) String() string {
 func (*WatchEventsResponse) ProtoMessage() {}
 
 func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2435,7 +2702,7 @@ func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{36}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WatchEventsResponse) GetEvents() []*Event {
@@ -2479,7 +2746,23 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"O\n" +
 	"\x0fRunTaskResponse\x12&\n" +
 	"\x04task\x18\x01 \x01(\v2\x12.callboard.v1.TaskR\x04task\x12\x14\n" +
-	"\x05ended\x18\x02 \x01(\bR\x05ended\"G\n" +
+	"\x05ended\x18\x02 \x01(\bR\x05ended\"\x7f\n" +
+	"\x0fRunTasksRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12)\n" +
+	"\x04runs\x18\x02 \x03(\v2\x15.callboard.v1.TaskRunR\x04runs\x12#\n" +
+	"\rforgotten_ids\x18\x03 \x03(\tR\fforgottenIds\"T\n" +
+	"\aTaskRun\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12*\n" +
+	"\x04task\x18\x02 \x01(\v2\x16.callboard.v1.TaskSpecR\x04task\"I\n" +
+	"\x10RunTasksResponse\x125\n" +
+	"\boutcomes\x18\x01 \x03(\v2\x19.callboard.v1.TaskOutcomeR\boutcomes\"{\n" +
+	"\vTaskOutcome\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12(\n" +
+	"\x04task\x18\x02 \x01(\v2\x12.callboard.v1.TaskH\x00R\x04task\x12\x18\n" +
+	"\x06status\x18\x03 \x01(\fH\x00R\x06statusB\t\n" +
+	"\aoutcome\"G\n" +
 	"\x0eGetTaskRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x17\n" +
 	"\atask_id\x18\x02 \x01(\tR\x06taskId\"9\n" +
@@ -2627,12 +2910,13 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"untilEnded\"Z\n" +
 	"\x13WatchEventsResponse\x12+\n" +
 	"\x06events\x18\x01 \x03(\v2\x13.callboard.v1.EventR\x06events\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor2\xea\v\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor2\xb9\f\n" +
 	"\vTaskService\x12O\n" +
 	"\n" +
 	"CreateTask\x12\x1f.callboard.v1.CreateTaskRequest\x1a .callboard.v1.CreateTaskResponse\x12a\n" +
 	"\x10BatchCreateTasks\x12%.callboard.v1.BatchCreateTasksRequest\x1a&.callboard.v1.BatchCreateTasksResponse\x12F\n" +
-	"\aRunTask\x12\x1c.callboard.v1.RunTaskRequest\x1a\x1d.callboard.v1.RunTaskResponse\x12F\n" +
+	"\aRunTask\x12\x1c.callboard.v1.RunTaskRequest\x1a\x1d.callboard.v1.RunTaskResponse\x12M\n" +
+	"\bRunTasks\x12\x1d.callboard.v1.RunTasksRequest\x1a\x1e.callboard.v1.RunTasksResponse(\x010\x01\x12F\n" +
 	"\aGetTask\x12\x1c.callboard.v1.GetTaskRequest\x1a\x1d.callboard.v1.GetTaskResponse\x12L\n" +
 	"\tListTasks\x12\x1e.callboard.v1.ListTasksRequest\x1a\x1f.callboard.v1.ListTasksResponse\x12I\n" +
 	"\bWaitTask\x12\x1d.callboard.v1.WaitTaskRequest\x1a\x1e.callboard.v1.WaitTaskResponse\x12O\n" +
@@ -2665,7 +2949,7 @@ func file_callboard_v1_task_service_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_task_service_proto_rawDescData
 }
 
-var file_callboard_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_callboard_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_callboard_v1_task_service_proto_goTypes = []any{
 	(*CreateTaskRequest)(nil),             // 0: callboard.v1.CreateTaskRequest
 	(*CreateTaskResponse)(nil),            // 1: callboard.v1.CreateTaskResponse
@@ -2673,126 +2957,136 @@ var file_callboard_v1_task_service_proto_goTypes = []any{
 	(*BatchCreateTasksResponse)(nil),      // 3: callboard.v1.BatchCreateTasksResponse
 	(*RunTaskRequest)(nil),                // 4: callboard.v1.RunTaskRequest
 	(*RunTaskResponse)(nil),               // 5: callboard.v1.RunTaskResponse
-	(*GetTaskRequest)(nil),                // 6: callboard.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),               // 7: callboard.v1.GetTaskResponse
-	(*ListTasksRequest)(nil),              // 8: callboard.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),             // 9: callboard.v1.ListTasksResponse
-	(*WaitTaskRequest)(nil),               // 10: callboard.v1.WaitTaskRequest
-	(*WaitTaskResponse)(nil),              // 11: callboard.v1.WaitTaskResponse
-	(*CancelTaskRequest)(nil),             // 12: callboard.v1.CancelTaskRequest
-	(*CancelTaskResponse)(nil),            // 13: callboard.v1.CancelTaskResponse
-	(*RetryTaskRequest)(nil),              // 14: callboard.v1.RetryTaskRequest
-	(*RetryTaskResponse)(nil),             // 15: callboard.v1.RetryTaskResponse
-	(*HoldTaskRequest)(nil),               // 16: callboard.v1.HoldTaskRequest
-	(*HoldTaskResponse)(nil),              // 17: callboard.v1.HoldTaskResponse
-	(*ReleaseTaskRequest)(nil),            // 18: callboard.v1.ReleaseTaskRequest
-	(*ReleaseTaskResponse)(nil),           // 19: callboard.v1.ReleaseTaskResponse
-	(*UpdateTaskRequest)(nil),             // 20: callboard.v1.UpdateTaskRequest
-	(*UpdateTaskResponse)(nil),            // 21: callboard.v1.UpdateTaskResponse
-	(*ListTaskEventsRequest)(nil),         // 22: callboard.v1.ListTaskEventsRequest
-	(*ListTaskEventsResponse)(nil),        // 23: callboard.v1.ListTaskEventsResponse
-	(*ListDependencyResultsRequest)(nil),  // 24: callboard.v1.ListDependencyResultsRequest
-	(*ListDependencyResultsResponse)(nil), // 25: callboard.v1.ListDependencyResultsResponse
-	(*DependencyResult)(nil),              // 26: callboard.v1.DependencyResult
-	(*ListStepsRequest)(nil),              // 27: callboard.v1.ListStepsRequest
-	(*ListStepsResponse)(nil),             // 28: callboard.v1.ListStepsResponse
-	(*ListChildrenRequest)(nil),           // 29: callboard.v1.ListChildrenRequest
-	(*ListChildrenResponse)(nil),          // 30: callboard.v1.ListChildrenResponse
-	(*ListOutputRequest)(nil),             // 31: callboard.v1.ListOutputRequest
-	(*ListOutputResponse)(nil),            // 32: callboard.v1.ListOutputResponse
-	(*WatchOutputRequest)(nil),            // 33: callboard.v1.WatchOutputRequest
-	(*WatchOutputResponse)(nil),           // 34: callboard.v1.WatchOutputResponse
-	(*WatchEventsRequest)(nil),            // 35: callboard.v1.WatchEventsRequest
-	(*WatchEventsResponse)(nil),           // 36: callboard.v1.WatchEventsResponse
-	(*TaskSpec)(nil),                      // 37: callboard.v1.TaskSpec
-	(*TaskReceipt)(nil),                   // 38: callboard.v1.TaskReceipt
-	(*durationpb.Duration)(nil),           // 39: google.protobuf.Duration
-	(*Task)(nil),                          // 40: callboard.v1.Task
-	(TaskState)(0),                        // 41: callboard.v1.TaskState
-	(*timestamppb.Timestamp)(nil),         // 42: google.protobuf.Timestamp
-	(Priority)(0),                         // 43: callboard.v1.Priority
-	(*fieldmaskpb.FieldMask)(nil),         // 44: google.protobuf.FieldMask
-	(*Event)(nil),                         // 45: callboard.v1.Event
-	(*Payload)(nil),                       // 46: callboard.v1.Payload
-	(*Failure)(nil),                       // 47: callboard.v1.Failure
-	(*Step)(nil),                          // 48: callboard.v1.Step
-	(*Child)(nil),                         // 49: callboard.v1.Child
-	(*OutputChunk)(nil),                   // 50: callboard.v1.OutputChunk
+	(*RunTasksRequest)(nil),               // 6: callboard.v1.RunTasksRequest
+	(*TaskRun)(nil),                       // 7: callboard.v1.TaskRun
+	(*RunTasksResponse)(nil),              // 8: callboard.v1.RunTasksResponse
+	(*TaskOutcome)(nil),                   // 9: callboard.v1.TaskOutcome
+	(*GetTaskRequest)(nil),                // 10: callboard.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),               // 11: callboard.v1.GetTaskResponse
+	(*ListTasksRequest)(nil),              // 12: callboard.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),             // 13: callboard.v1.ListTasksResponse
+	(*WaitTaskRequest)(nil),               // 14: callboard.v1.WaitTaskRequest
+	(*WaitTaskResponse)(nil),              // 15: callboard.v1.WaitTaskResponse
+	(*CancelTaskRequest)(nil),             // 16: callboard.v1.CancelTaskRequest
+	(*CancelTaskResponse)(nil),            // 17: callboard.v1.CancelTaskResponse
+	(*RetryTaskRequest)(nil),              // 18: callboard.v1.RetryTaskRequest
+	(*RetryTaskResponse)(nil),             // 19: callboard.v1.RetryTaskResponse
+	(*HoldTaskRequest)(nil),               // 20: callboard.v1.HoldTaskRequest
+	(*HoldTaskResponse)(nil),              // 21: callboard.v1.HoldTaskResponse
+	(*ReleaseTaskRequest)(nil),            // 22: callboard.v1.ReleaseTaskRequest
+	(*ReleaseTaskResponse)(nil),           // 23: callboard.v1.ReleaseTaskResponse
+	(*UpdateTaskRequest)(nil),             // 24: callboard.v1.UpdateTaskRequest
+	(*UpdateTaskResponse)(nil),            // 25: callboard.v1.UpdateTaskResponse
+	(*ListTaskEventsRequest)(nil),         // 26: callboard.v1.ListTaskEventsRequest
+	(*ListTaskEventsResponse)(nil),        // 27: callboard.v1.ListTaskEventsResponse
+	(*ListDependencyResultsRequest)(nil),  // 28: callboard.v1.ListDependencyResultsRequest
+	(*ListDependencyResultsResponse)(nil), // 29: callboard.v1.ListDependencyResultsResponse
+	(*DependencyResult)(nil),              // 30: callboard.v1.DependencyResult
+	(*ListStepsRequest)(nil),              // 31: callboard.v1.ListStepsRequest
+	(*ListStepsResponse)(nil),             // 32: callboard.v1.ListStepsResponse
+	(*ListChildrenRequest)(nil),           // 33: callboard.v1.ListChildrenRequest
+	(*ListChildrenResponse)(nil),          // 34: callboard.v1.ListChildrenResponse
+	(*ListOutputRequest)(nil),             // 35: callboard.v1.ListOutputRequest
+	(*ListOutputResponse)(nil),            // 36: callboard.v1.ListOutputResponse
+	(*WatchOutputRequest)(nil),            // 37: callboard.v1.WatchOutputRequest
+	(*WatchOutputResponse)(nil),           // 38: callboard.v1.WatchOutputResponse
+	(*WatchEventsRequest)(nil),            // 39: callboard.v1.WatchEventsRequest
+	(*WatchEventsResponse)(nil),           // 40: callboard.v1.WatchEventsResponse
+	(*TaskSpec)(nil),                      // 41: callboard.v1.TaskSpec
+	(*TaskReceipt)(nil),                   // 42: callboard.v1.TaskReceipt
+	(*durationpb.Duration)(nil),           // 43: google.protobuf.Duration
+	(*Task)(nil),                          // 44: callboard.v1.Task
+	(TaskState)(0),                        // 45: callboard.v1.TaskState
+	(*timestamppb.Timestamp)(nil),         // 46: google.protobuf.Timestamp
+	(Priority)(0),                         // 47: callboard.v1.Priority
+	(*fieldmaskpb.FieldMask)(nil),         // 48: google.protobuf.FieldMask
+	(*Event)(nil),                         // 49: callboard.v1.Event
+	(*Payload)(nil),                       // 50: callboard.v1.Payload
+	(*Failure)(nil),                       // 51: callboard.v1.Failure
+	(*Step)(nil),                          // 52: callboard.v1.Step
+	(*Child)(nil),                         // 53: callboard.v1.Child
+	(*OutputChunk)(nil),                   // 54: callboard.v1.OutputChunk
 }
 var file_callboard_v1_task_service_proto_depIdxs = []int32{
-	37, // 0: callboard.v1.CreateTaskRequest.task:type_name -> callboard.v1.TaskSpec
-	38, // 1: callboard.v1.CreateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	37, // 2: callboard.v1.BatchCreateTasksRequest.tasks:type_name -> callboard.v1.TaskSpec
-	38, // 3: callboard.v1.BatchCreateTasksResponse.receipts:type_name -> callboard.v1.TaskReceipt
-	37, // 4: callboard.v1.RunTaskRequest.task:type_name -> callboard.v1.TaskSpec
-	39, // 5: callboard.v1.RunTaskRequest.wait:type_name -> google.protobuf.Duration
-	40, // 6: callboard.v1.RunTaskResponse.task:type_name -> callboard.v1.Task
-	40, // 7: callboard.v1.GetTaskResponse.task:type_name -> callboard.v1.Task
-	41, // 8: callboard.v1.ListTasksRequest.states:type_name -> callboard.v1.TaskState
-	42, // 9: callboard.v1.ListTasksRequest.created_after:type_name -> google.protobuf.Timestamp
-	42, // 10: callboard.v1.ListTasksRequest.created_before:type_name -> google.protobuf.Timestamp
-	40, // 11: callboard.v1.ListTasksResponse.tasks:type_name -> callboard.v1.Task
-	39, // 12: callboard.v1.WaitTaskRequest.wait:type_name -> google.protobuf.Duration
-	40, // 13: callboard.v1.WaitTaskResponse.task:type_name -> callboard.v1.Task
-	38, // 14: callboard.v1.CancelTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	38, // 15: callboard.v1.RetryTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	38, // 16: callboard.v1.HoldTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	38, // 17: callboard.v1.ReleaseTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	43, // 18: callboard.v1.UpdateTaskRequest.priority:type_name -> callboard.v1.Priority
-	42, // 19: callboard.v1.UpdateTaskRequest.deadline:type_name -> google.protobuf.Timestamp
-	44, // 20: callboard.v1.UpdateTaskRequest.update_mask:type_name -> google.protobuf.FieldMask
-	38, // 21: callboard.v1.UpdateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	45, // 22: callboard.v1.ListTaskEventsResponse.events:type_name -> callboard.v1.Event
-	26, // 23: callboard.v1.ListDependencyResultsResponse.results:type_name -> callboard.v1.DependencyResult
-	41, // 24: callboard.v1.DependencyResult.state:type_name -> callboard.v1.TaskState
-	46, // 25: callboard.v1.DependencyResult.result:type_name -> callboard.v1.Payload
-	47, // 26: callboard.v1.DependencyResult.failure:type_name -> callboard.v1.Failure
-	48, // 27: callboard.v1.ListStepsResponse.steps:type_name -> callboard.v1.Step
-	49, // 28: callboard.v1.ListChildrenResponse.children:type_name -> callboard.v1.Child
-	50, // 29: callboard.v1.ListOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
-	50, // 30: callboard.v1.WatchOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
-	45, // 31: callboard.v1.WatchEventsResponse.events:type_name -> callboard.v1.Event
-	0,  // 32: callboard.v1.TaskService.CreateTask:input_type -> callboard.v1.CreateTaskRequest
-	2,  // 33: callboard.v1.TaskService.BatchCreateTasks:input_type -> callboard.v1.BatchCreateTasksRequest
-	4,  // 34: callboard.v1.TaskService.RunTask:input_type -> callboard.v1.RunTaskRequest
-	6,  // 35: callboard.v1.TaskService.GetTask:input_type -> callboard.v1.GetTaskRequest
-	8,  // 36: callboard.v1.TaskService.ListTasks:input_type -> callboard.v1.ListTasksRequest
-	10, // 37: callboard.v1.TaskService.WaitTask:input_type -> callboard.v1.WaitTaskRequest
-	12, // 38: callboard.v1.TaskService.CancelTask:input_type -> callboard.v1.CancelTaskRequest
-	14, // 39: callboard.v1.TaskService.RetryTask:input_type -> callboard.v1.RetryTaskRequest
-	16, // 40: callboard.v1.TaskService.HoldTask:input_type -> callboard.v1.HoldTaskRequest
-	18, // 41: callboard.v1.TaskService.ReleaseTask:input_type -> callboard.v1.ReleaseTaskRequest
-	20, // 42: callboard.v1.TaskService.UpdateTask:input_type -> callboard.v1.UpdateTaskRequest
-	22, // 43: callboard.v1.TaskService.ListTaskEvents:input_type -> callboard.v1.ListTaskEventsRequest
-	24, // 44: callboard.v1.TaskService.ListDependencyResults:input_type -> callboard.v1.ListDependencyResultsRequest
-	27, // 45: callboard.v1.TaskService.ListSteps:input_type -> callboard.v1.ListStepsRequest
-	29, // 46: callboard.v1.TaskService.ListChildren:input_type -> callboard.v1.ListChildrenRequest
-	31, // 47: callboard.v1.TaskService.ListOutput:input_type -> callboard.v1.ListOutputRequest
-	33, // 48: callboard.v1.TaskService.WatchOutput:input_type -> callboard.v1.WatchOutputRequest
-	35, // 49: callboard.v1.TaskService.WatchEvents:input_type -> callboard.v1.WatchEventsRequest
-	1,  // 50: callboard.v1.TaskService.CreateTask:output_type -> callboard.v1.CreateTaskResponse
-	3,  // 51: callboard.v1.TaskService.BatchCreateTasks:output_type -> callboard.v1.BatchCreateTasksResponse
-	5,  // 52: callboard.v1.TaskService.RunTask:output_type -> callboard.v1.RunTaskResponse
-	7,  // 53: callboard.v1.TaskService.GetTask:output_type -> callboard.v1.GetTaskResponse
-	9,  // 54: callboard.v1.TaskService.ListTasks:output_type -> callboard.v1.ListTasksResponse
-	11, // 55: callboard.v1.TaskService.WaitTask:output_type -> callboard.v1.WaitTaskResponse
-	13, // 56: callboard.v1.TaskService.CancelTask:output_type -> callboard.v1.CancelTaskResponse
-	15, // 57: callboard.v1.TaskService.RetryTask:output_type -> callboard.v1.RetryTaskResponse
-	17, // 58: callboard.v1.TaskService.HoldTask:output_type -> callboard.v1.HoldTaskResponse
-	19, // 59: callboard.v1.TaskService.ReleaseTask:output_type -> callboard.v1.ReleaseTaskResponse
-	21, // 60: callboard.v1.TaskService.UpdateTask:output_type -> callboard.v1.UpdateTaskResponse
-	23, // 61: callboard.v1.TaskService.ListTaskEvents:output_type -> callboard.v1.ListTaskEventsResponse
-	25, // 62: callboard.v1.TaskService.ListDependencyResults:output_type -> callboard.v1.ListDependencyResultsResponse
-	28, // 63: callboard.v1.TaskService.ListSteps:output_type -> callboard.v1.ListStepsResponse
-	30, // 64: callboard.v1.TaskService.ListChildren:output_type -> callboard.v1.ListChildrenResponse
-	32, // 65: callboard.v1.TaskService.ListOutput:output_type -> callboard.v1.ListOutputResponse
-	34, // 66: callboard.v1.TaskService.WatchOutput:output_type -> callboard.v1.WatchOutputResponse
-	36, // 67: callboard.v1.TaskService.WatchEvents:output_type -> callboard.v1.WatchEventsResponse
-	50, // [50:68] is the sub-list for method output_type
-	32, // [32:50] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	41, // 0: callboard.v1.CreateTaskRequest.task:type_name -> callboard.v1.TaskSpec
+	42, // 1: callboard.v1.CreateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	41, // 2: callboard.v1.BatchCreateTasksRequest.tasks:type_name -> callboard.v1.TaskSpec
+	42, // 3: callboard.v1.BatchCreateTasksResponse.receipts:type_name -> callboard.v1.TaskReceipt
+	41, // 4: callboard.v1.RunTaskRequest.task:type_name -> callboard.v1.TaskSpec
+	43, // 5: callboard.v1.RunTaskRequest.wait:type_name -> google.protobuf.Duration
+	44, // 6: callboard.v1.RunTaskResponse.task:type_name -> callboard.v1.Task
+	7,  // 7: callboard.v1.RunTasksRequest.runs:type_name -> callboard.v1.TaskRun
+	41, // 8: callboard.v1.TaskRun.task:type_name -> callboard.v1.TaskSpec
+	9,  // 9: callboard.v1.RunTasksResponse.outcomes:type_name -> callboard.v1.TaskOutcome
+	44, // 10: callboard.v1.TaskOutcome.task:type_name -> callboard.v1.Task
+	44, // 11: callboard.v1.GetTaskResponse.task:type_name -> callboard.v1.Task
+	45, // 12: callboard.v1.ListTasksRequest.states:type_name -> callboard.v1.TaskState
+	46, // 13: callboard.v1.ListTasksRequest.created_after:type_name -> google.protobuf.Timestamp
+	46, // 14: callboard.v1.ListTasksRequest.created_before:type_name -> google.protobuf.Timestamp
+	44, // 15: callboard.v1.ListTasksResponse.tasks:type_name -> callboard.v1.Task
+	43, // 16: callboard.v1.WaitTaskRequest.wait:type_name -> google.protobuf.Duration
+	44, // 17: callboard.v1.WaitTaskResponse.task:type_name -> callboard.v1.Task
+	42, // 18: callboard.v1.CancelTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	42, // 19: callboard.v1.RetryTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	42, // 20: callboard.v1.HoldTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	42, // 21: callboard.v1.ReleaseTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	47, // 22: callboard.v1.UpdateTaskRequest.priority:type_name -> callboard.v1.Priority
+	46, // 23: callboard.v1.UpdateTaskRequest.deadline:type_name -> google.protobuf.Timestamp
+	48, // 24: callboard.v1.UpdateTaskRequest.update_mask:type_name -> google.protobuf.FieldMask
+	42, // 25: callboard.v1.UpdateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	49, // 26: callboard.v1.ListTaskEventsResponse.events:type_name -> callboard.v1.Event
+	30, // 27: callboard.v1.ListDependencyResultsResponse.results:type_name -> callboard.v1.DependencyResult
+	45, // 28: callboard.v1.DependencyResult.state:type_name -> callboard.v1.TaskState
+	50, // 29: callboard.v1.DependencyResult.result:type_name -> callboard.v1.Payload
+	51, // 30: callboard.v1.DependencyResult.failure:type_name -> callboard.v1.Failure
+	52, // 31: callboard.v1.ListStepsResponse.steps:type_name -> callboard.v1.Step
+	53, // 32: callboard.v1.ListChildrenResponse.children:type_name -> callboard.v1.Child
+	54, // 33: callboard.v1.ListOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
+	54, // 34: callboard.v1.WatchOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
+	49, // 35: callboard.v1.WatchEventsResponse.events:type_name -> callboard.v1.Event
+	0,  // 36: callboard.v1.TaskService.CreateTask:input_type -> callboard.v1.CreateTaskRequest
+	2,  // 37: callboard.v1.TaskService.BatchCreateTasks:input_type -> callboard.v1.BatchCreateTasksRequest
+	4,  // 38: callboard.v1.TaskService.RunTask:input_type -> callboard.v1.RunTaskRequest
+	6,  // 39: callboard.v1.TaskService.RunTasks:input_type -> callboard.v1.RunTasksRequest
+	10, // 40: callboard.v1.TaskService.GetTask:input_type -> callboard.v1.GetTaskRequest
+	12, // 41: callboard.v1.TaskService.ListTasks:input_type -> callboard.v1.ListTasksRequest
+	14, // 42: callboard.v1.TaskService.WaitTask:input_type -> callboard.v1.WaitTaskRequest
+	16, // 43: callboard.v1.TaskService.CancelTask:input_type -> callboard.v1.CancelTaskRequest
+	18, // 44: callboard.v1.TaskService.RetryTask:input_type -> callboard.v1.RetryTaskRequest
+	20, // 45: callboard.v1.TaskService.HoldTask:input_type -> callboard.v1.HoldTaskRequest
+	22, // 46: callboard.v1.TaskService.ReleaseTask:input_type -> callboard.v1.ReleaseTaskRequest
+	24, // 47: callboard.v1.TaskService.UpdateTask:input_type -> callboard.v1.UpdateTaskRequest
+	26, // 48: callboard.v1.TaskService.ListTaskEvents:input_type -> callboard.v1.ListTaskEventsRequest
+	28, // 49: callboard.v1.TaskService.ListDependencyResults:input_type -> callboard.v1.ListDependencyResultsRequest
+	31, // 50: callboard.v1.TaskService.ListSteps:input_type -> callboard.v1.ListStepsRequest
+	33, // 51: callboard.v1.TaskService.ListChildren:input_type -> callboard.v1.ListChildrenRequest
+	35, // 52: callboard.v1.TaskService.ListOutput:input_type -> callboard.v1.ListOutputRequest
+	37, // 53: callboard.v1.TaskService.WatchOutput:input_type -> callboard.v1.WatchOutputRequest
+	39, // 54: callboard.v1.TaskService.WatchEvents:input_type -> callboard.v1.WatchEventsRequest
+	1,  // 55: callboard.v1.TaskService.CreateTask:output_type -> callboard.v1.CreateTaskResponse
+	3,  // 56: callboard.v1.TaskService.BatchCreateTasks:output_type -> callboard.v1.BatchCreateTasksResponse
+	5,  // 57: callboard.v1.TaskService.RunTask:output_type -> callboard.v1.RunTaskResponse
+	8,  // 58: callboard.v1.TaskService.RunTasks:output_type -> callboard.v1.RunTasksResponse
+	11, // 59: callboard.v1.TaskService.GetTask:output_type -> callboard.v1.GetTaskResponse
+	13, // 60: callboard.v1.TaskService.ListTasks:output_type -> callboard.v1.ListTasksResponse
+	15, // 61: callboard.v1.TaskService.WaitTask:output_type -> callboard.v1.WaitTaskResponse
+	17, // 62: callboard.v1.TaskService.CancelTask:output_type -> callboard.v1.CancelTaskResponse
+	19, // 63: callboard.v1.TaskService.RetryTask:output_type -> callboard.v1.RetryTaskResponse
+	21, // 64: callboard.v1.TaskService.HoldTask:output_type -> callboard.v1.HoldTaskResponse
+	23, // 65: callboard.v1.TaskService.ReleaseTask:output_type -> callboard.v1.ReleaseTaskResponse
+	25, // 66: callboard.v1.TaskService.UpdateTask:output_type -> callboard.v1.UpdateTaskResponse
+	27, // 67: callboard.v1.TaskService.ListTaskEvents:output_type -> callboard.v1.ListTaskEventsResponse
+	29, // 68: callboard.v1.TaskService.ListDependencyResults:output_type -> callboard.v1.ListDependencyResultsResponse
+	32, // 69: callboard.v1.TaskService.ListSteps:output_type -> callboard.v1.ListStepsResponse
+	34, // 70: callboard.v1.TaskService.ListChildren:output_type -> callboard.v1.ListChildrenResponse
+	36, // 71: callboard.v1.TaskService.ListOutput:output_type -> callboard.v1.ListOutputResponse
+	38, // 72: callboard.v1.TaskService.WatchOutput:output_type -> callboard.v1.WatchOutputResponse
+	40, // 73: callboard.v1.TaskService.WatchEvents:output_type -> callboard.v1.WatchEventsResponse
+	55, // [55:74] is the sub-list for method output_type
+	36, // [36:55] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_task_service_proto_init() }
@@ -2806,13 +3100,17 @@ func file_callboard_v1_task_service_proto_init() {
 	file_callboard_v1_payload_proto_init()
 	file_callboard_v1_step_proto_init()
 	file_callboard_v1_task_proto_init()
+	file_callboard_v1_task_service_proto_msgTypes[9].OneofWrappers = []any{
+		(*TaskOutcome_Task)(nil),
+		(*TaskOutcome_Status)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_task_service_proto_rawDesc), len(file_callboard_v1_task_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const (
 	TaskService_CreateTask_FullMethodName            = "/callboard.v1.TaskService/CreateTask"
 	TaskService_BatchCreateTasks_FullMethodName      = "/callboard.v1.TaskService/BatchCreateTasks"
 	TaskService_RunTask_FullMethodName               = "/callboard.v1.TaskService/RunTask"
+	TaskService_RunTasks_FullMethodName              = "/callboard.v1.TaskService/RunTasks"
 	TaskService_GetTask_FullMethodName               = "/callboard.v1.TaskService/GetTask"
 	TaskService_ListTasks_FullMethodName             = "/callboard.v1.TaskService/ListTasks"
 	TaskService_WaitTask_FullMethodName              = "/callboard.v1.TaskService/WaitTask"
@@ -54,6 +55,13 @@ type TaskServiceClient interface {
 	BatchCreateTasks(ctx context.Context, in *BatchCreateTasksRequest, opts ...grpc.CallOption) (*BatchCreateTasksResponse, error)
 	// Creates a task and waits for its end, in one call.
 	RunTask(ctx context.Context, in *RunTaskRequest, opts ...grpc.CallOption) (*RunTaskResponse, error)
+	// Does what RunTask does for many tasks over one stream, whose frames carry
+	// many of them: for who runs thousands a second. Each task is created or
+	// refused by itself. The server says something every 10 s. A stream that
+	// breaks may be opened anew, and what has no outcome asked again with the
+	// same `request_id`. The caller ends it by ending its side; a server that
+	// drains ends it with UNAVAILABLE.
+	RunTasks(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RunTasksRequest, RunTasksResponse], error)
 	// Gives one task, with its input and result.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
 	// Lists tasks, newest first, without inputs and results.
@@ -130,6 +138,19 @@ func (c *taskServiceClient) RunTask(ctx context.Context, in *RunTaskRequest, opt
 	}
 	return out, nil
 }
+
+func (c *taskServiceClient) RunTasks(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RunTasksRequest, RunTasksResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[0], TaskService_RunTasks_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[RunTasksRequest, RunTasksResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_RunTasksClient = grpc.BidiStreamingClient[RunTasksRequest, RunTasksResponse]
 
 func (c *taskServiceClient) GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -263,7 +284,7 @@ func (c *taskServiceClient) ListOutput(ctx context.Context, in *ListOutputReques
 
 func (c *taskServiceClient) WatchOutput(ctx context.Context, in *WatchOutputRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchOutputResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[0], TaskService_WatchOutput_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[1], TaskService_WatchOutput_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +303,7 @@ type TaskService_WatchOutputClient = grpc.ServerStreamingClient[WatchOutputRespo
 
 func (c *taskServiceClient) WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[1], TaskService_WatchEvents_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[2], TaskService_WatchEvents_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -314,6 +335,13 @@ type TaskServiceServer interface {
 	BatchCreateTasks(context.Context, *BatchCreateTasksRequest) (*BatchCreateTasksResponse, error)
 	// Creates a task and waits for its end, in one call.
 	RunTask(context.Context, *RunTaskRequest) (*RunTaskResponse, error)
+	// Does what RunTask does for many tasks over one stream, whose frames carry
+	// many of them: for who runs thousands a second. Each task is created or
+	// refused by itself. The server says something every 10 s. A stream that
+	// breaks may be opened anew, and what has no outcome asked again with the
+	// same `request_id`. The caller ends it by ending its side; a server that
+	// drains ends it with UNAVAILABLE.
+	RunTasks(grpc.BidiStreamingServer[RunTasksRequest, RunTasksResponse]) error
 	// Gives one task, with its input and result.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
 	// Lists tasks, newest first, without inputs and results.
@@ -369,6 +397,9 @@ func (UnimplementedTaskServiceServer) BatchCreateTasks(context.Context, *BatchCr
 }
 func (UnimplementedTaskServiceServer) RunTask(context.Context, *RunTaskRequest) (*RunTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RunTask not implemented")
+}
+func (UnimplementedTaskServiceServer) RunTasks(grpc.BidiStreamingServer[RunTasksRequest, RunTasksResponse]) error {
+	return status.Error(codes.Unimplemented, "method RunTasks not implemented")
 }
 func (UnimplementedTaskServiceServer) GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTask not implemented")
@@ -489,6 +520,13 @@ func _TaskService_RunTask_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _TaskService_RunTasks_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(TaskServiceServer).RunTasks(&grpc.GenericServerStream[RunTasksRequest, RunTasksResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_RunTasksServer = grpc.BidiStreamingServer[RunTasksRequest, RunTasksResponse]
 
 func _TaskService_GetTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetTaskRequest)
@@ -819,6 +857,12 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "RunTasks",
+			Handler:       _TaskService_RunTasks_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
 		{
 			StreamName:    "WatchOutput",
 			Handler:       _TaskService_WatchOutput_Handler,

@@ -1713,6 +1713,65 @@ pub struct RunTaskResponse {
     #[prost(bool, tag = "2")]
     pub ended: bool,
 }
+/// A frame of who runs tasks.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RunTasksRequest {
+    /// The namespace, of the whole stream: taken from its first frame, and ignored
+    /// in the others. Empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// At most 1,000 tasks to be created, together at most 3 MiB.
+    #[prost(message, repeated, tag = "2")]
+    pub runs: ::prost::alloc::vec::Vec<TaskRun>,
+    /// Runs whose outcome is not wanted any more, by `request_id`. Their tasks go
+    /// on. One that is not known is ignored.
+    #[prost(string, repeated, tag = "3")]
+    pub forgotten_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Asks for a task and its outcome.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TaskRun {
+    /// Names it in its outcome, and makes a repetition safe: 1 to 128 characters,
+    /// remembered for 24 h. It means the same to RunTask.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// What the task is.
+    #[prost(message, optional, tag = "2")]
+    pub task: ::core::option::Option<TaskSpec>,
+}
+/// A frame for who runs tasks. One without outcomes is a sign of life.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RunTasksResponse {
+    /// In the order in which they came to be known.
+    #[prost(message, repeated, tag = "1")]
+    pub outcomes: ::prost::alloc::vec::Vec<TaskOutcome>,
+}
+/// What became of a run.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TaskOutcome {
+    /// The run's.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    /// What became of it.
+    #[prost(oneof = "task_outcome::Outcome", tags = "2, 3")]
+    pub outcome: ::core::option::Option<task_outcome::Outcome>,
+}
+/// Nested message and enum types in `TaskOutcome`.
+pub mod task_outcome {
+    /// What became of it.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Outcome {
+        /// The task, which has ended, with its result, without its input.
+        #[prost(message, tag = "2")]
+        Task(super::Task),
+        /// It was refused: a `google.rpc.Status` as bytes, with the code, the message
+        /// and the details that RunTask would have answered with. Nothing was
+        /// created, unless the code is UNAVAILABLE. A stream has at most 4,096 runs
+        /// without an outcome; one more is refused with RESOURCE_EXHAUSTED.
+        #[prost(bytes, tag = "3")]
+        Status(::prost::bytes::Bytes),
+    }
+}
 /// Asks for one task.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetTaskRequest {
@@ -2328,6 +2387,36 @@ pub mod task_service_client {
                 .insert(GrpcMethod::new("callboard.v1.TaskService", "RunTask"));
             self.inner.unary(req, path, codec).await
         }
+        /// Does what RunTask does for many tasks over one stream, whose frames carry
+        /// many of them: for who runs thousands a second. Each task is created or
+        /// refused by itself. The server says something every 10 s. A stream that
+        /// breaks may be opened anew, and what has no outcome asked again with the
+        /// same `request_id`. The caller ends it by ending its side; a server that
+        /// drains ends it with UNAVAILABLE.
+        pub async fn run_tasks(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::RunTasksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::RunTasksResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.TaskService/RunTasks",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("callboard.v1.TaskService", "RunTasks"));
+            self.inner.streaming(req, path, codec).await
+        }
         /// Gives one task, with its input and result.
         pub async fn get_task(
             &mut self,
@@ -2748,6 +2837,22 @@ pub mod task_service_server {
             &self,
             request: tonic::Request<super::RunTaskRequest>,
         ) -> std::result::Result<tonic::Response<super::RunTaskResponse>, tonic::Status>;
+        /// Server streaming response type for the RunTasks method.
+        type RunTasksStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::RunTasksResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Does what RunTask does for many tasks over one stream, whose frames carry
+        /// many of them: for who runs thousands a second. Each task is created or
+        /// refused by itself. The server says something every 10 s. A stream that
+        /// breaks may be opened anew, and what has no outcome asked again with the
+        /// same `request_id`. The caller ends it by ending its side; a server that
+        /// drains ends it with UNAVAILABLE.
+        async fn run_tasks(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::RunTasksRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::RunTasksStream>, tonic::Status>;
         /// Gives one task, with its input and result.
         async fn get_task(
             &self,
@@ -3097,6 +3202,54 @@ pub mod task_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.TaskService/RunTasks" => {
+                    #[allow(non_camel_case_types)]
+                    struct RunTasksSvc<T: TaskService>(pub Arc<T>);
+                    impl<
+                        T: TaskService,
+                    > tonic::server::StreamingService<super::RunTasksRequest>
+                    for RunTasksSvc<T> {
+                        type Response = super::RunTasksResponse;
+                        type ResponseStream = T::RunTasksStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::RunTasksRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TaskService>::run_tasks(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RunTasksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

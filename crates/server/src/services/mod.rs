@@ -7,6 +7,7 @@ mod children;
 mod messages;
 mod namespaces;
 mod output;
+mod runs;
 mod tasks;
 mod watch;
 

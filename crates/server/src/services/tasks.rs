@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_stream::Stream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 /// How long a call waits when it doesn't say, and at most.
 const WAIT: Span = Span::seconds(30);
@@ -214,6 +214,12 @@ impl TaskService for Tasks {
         let created = created.ok_or_else(|| super::unexpected(&Reply::Done))?;
         let (task, ended) = self.wait_for_new(namespace, created.task, end, wait).await?;
         Ok(Response::new(v1::RunTaskResponse { task: Some(task), ended }))
+    }
+
+    type RunTasksStream = super::runs::Outcomes;
+
+    async fn run_tasks(&self, request: Request<Streaming<v1::RunTasksRequest>>) -> Answer<Self::RunTasksStream> {
+        super::runs::run(&self.0, request).await.map(Response::new)
     }
 
     async fn get_task(&self, request: Request<v1::GetTaskRequest>) -> Answer<v1::GetTaskResponse> {

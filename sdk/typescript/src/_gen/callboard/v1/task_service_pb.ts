@@ -24,7 +24,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callboard/v1/task_service.proto.
  */
 export const file_callboard_v1_task_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jYWxsYm9hcmQvdjEvdGFza19zZXJ2aWNlLnByb3RvEgxjYWxsYm9hcmQudjEiYAoRQ3JlYXRlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEiQKBHRhc2sYAiABKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJAChJDcmVhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJnChdCYXRjaENyZWF0ZVRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJQoFdGFza3MYAiADKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJHChhCYXRjaENyZWF0ZVRhc2tzUmVzcG9uc2USKwoIcmVjZWlwdHMYASADKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQihgEKDlJ1blRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIkCgR0YXNrGAIgASgLMhYuY2FsbGJvYXJkLnYxLlRhc2tTcGVjEhIKCnJlcXVlc3RfaWQYAyABKAkSJwoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJCCg9SdW5UYXNrUmVzcG9uc2USIAoEdGFzaxgBIAEoCzISLmNhbGxib2FyZC52MS5UYXNrEg0KBWVuZGVkGAIgASgIIjQKDkdldFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJIjMKD0dldFRhc2tSZXNwb25zZRIgCgR0YXNrGAEgASgLMhIuY2FsbGJvYXJkLnYxLlRhc2sipwIKEExpc3RUYXNrc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEicKBnN0YXRlcxgCIAMoDjIXLmNhbGxib2FyZC52MS5UYXNrU3RhdGUSDAoEdHlwZRgDIAEoCRINCgVhZ2VudBgEIAEoCRILCgNrZXkYBSABKAkSDAoEdGFncxgGIAMoCRIxCg1jcmVhdGVkX2FmdGVyGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCg5jcmVhdGVkX2JlZm9yZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJaWRfc3VmZml4GAkgASgJEhEKCXBhZ2Vfc2l6ZRgKIAEoBRISCgpwYWdlX3Rva2VuGAsgASgJIk8KEUxpc3RUYXNrc1Jlc3BvbnNlEiEKBXRhc2tzGAEgAygLMhIuY2FsbGJvYXJkLnYxLlRhc2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIl4KD1dhaXRUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRInCgR3YWl0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkMKEFdhaXRUYXNrUmVzcG9uc2USIAoEdGFzaxgBIAEoCzISLmNhbGxib2FyZC52MS5UYXNrEg0KBWVuZGVkGAIgASgIIlsKEUNhbmNlbFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJIkAKEkNhbmNlbFRhc2tSZXNwb25zZRIqCgdyZWNlaXB0GAEgASgLMhkuY2FsbGJvYXJkLnYxLlRhc2tSZWNlaXB0IkoKEFJldHJ5VGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCSI/ChFSZXRyeVRhc2tSZXNwb25zZRIqCgdyZWNlaXB0GAEgASgLMhkuY2FsbGJvYXJkLnYxLlRhc2tSZWNlaXB0IlkKD0hvbGRUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCSI+ChBIb2xkVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiTAoSUmVsZWFzZVRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiQQoTUmVsZWFzZVRhc2tSZXNwb25zZRIqCgdyZWNlaXB0GAEgASgLMhkuY2FsbGJvYXJkLnYxLlRhc2tSZWNlaXB0IvQBChFVcGRhdGVUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIoCghwcmlvcml0eRgDIAEoDjIWLmNhbGxib2FyZC52MS5Qcmlvcml0eRIQCghhc3NpZ25lZRgEIAEoCRIsCghkZWFkbGluZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdGFncxgGIAMoCRIvCgt1cGRhdGVfbWFzaxgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSEgoKcmVxdWVzdF9pZBgIIAEoCSJAChJVcGRhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJiChVMaXN0VGFza0V2ZW50c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiVgoWTGlzdFRhc2tFdmVudHNSZXNwb25zZRIjCgZldmVudHMYASADKAsyEy5jYWxsYm9hcmQudjEuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImkKHExpc3REZXBlbmRlbmN5UmVzdWx0c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiaQodTGlzdERlcGVuZGVuY3lSZXN1bHRzUmVzcG9uc2USLwoHcmVzdWx0cxgBIAMoCzIeLmNhbGxib2FyZC52MS5EZXBlbmRlbmN5UmVzdWx0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK1AQoQRGVwZW5kZW5jeVJlc3VsdBIPCgd0YXNrX2lkGAEgASgJEgwKBHR5cGUYAiABKAkSCwoDa2V5GAMgASgJEiYKBXN0YXRlGAQgASgOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRIlCgZyZXN1bHQYBSABKAsyFS5jYWxsYm9hcmQudjEuUGF5bG9hZBImCgdmYWlsdXJlGAYgASgLMhUuY2FsbGJvYXJkLnYxLkZhaWx1cmUiagoQTGlzdFN0ZXBzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRILCgNydW4YAyABKAUSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkiTwoRTGlzdFN0ZXBzUmVzcG9uc2USIQoFc3RlcHMYASADKAsyEi5jYWxsYm9hcmQudjEuU3RlcBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkibQoTTGlzdENoaWxkcmVuUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRILCgNydW4YAyABKAUSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkiVgoUTGlzdENoaWxkcmVuUmVzcG9uc2USJQoIY2hpbGRyZW4YASADKAsyEy5jYWxsYm9hcmQudjEuQ2hpbGQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInsKEUxpc3RPdXRwdXRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIOCgZvZmZzZXQYBCABKAMSEQoJcGFnZV9zaXplGAUgASgFEhIKCnBhZ2VfdG9rZW4YBiABKAkiWAoSTGlzdE91dHB1dFJlc3BvbnNlEikKBmNodW5rcxgBIAMoCzIZLmNhbGxib2FyZC52MS5PdXRwdXRDaHVuaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiVQoSV2F0Y2hPdXRwdXRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIOCgZvZmZzZXQYBCABKAMicQoTV2F0Y2hPdXRwdXRSZXNwb25zZRIpCgZjaHVua3MYASADKAsyGS5jYWxsYm9hcmQudjEuT3V0cHV0Q2h1bmsSEwoLbmV4dF9vZmZzZXQYAiABKAMSCwoDcnVuGAMgASgFEg0KBWVuZGVkGAQgASgIIl0KEldhdGNoRXZlbnRzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIOCgZjdXJzb3IYAyABKAkSEwoLdW50aWxfZW5kZWQYBCABKAgiSgoTV2F0Y2hFdmVudHNSZXNwb25zZRIjCgZldmVudHMYASADKAsyEy5jYWxsYm9hcmQudjEuRXZlbnQSDgoGY3Vyc29yGAIgASgJMuoLCgtUYXNrU2VydmljZRJPCgpDcmVhdGVUYXNrEh8uY2FsbGJvYXJkLnYxLkNyZWF0ZVRhc2tSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLkNyZWF0ZVRhc2tSZXNwb25zZRJhChBCYXRjaENyZWF0ZVRhc2tzEiUuY2FsbGJvYXJkLnYxLkJhdGNoQ3JlYXRlVGFza3NSZXF1ZXN0GiYuY2FsbGJvYXJkLnYxLkJhdGNoQ3JlYXRlVGFza3NSZXNwb25zZRJGCgdSdW5UYXNrEhwuY2FsbGJvYXJkLnYxLlJ1blRhc2tSZXF1ZXN0Gh0uY2FsbGJvYXJkLnYxLlJ1blRhc2tSZXNwb25zZRJGCgdHZXRUYXNrEhwuY2FsbGJvYXJkLnYxLkdldFRhc2tSZXF1ZXN0Gh0uY2FsbGJvYXJkLnYxLkdldFRhc2tSZXNwb25zZRJMCglMaXN0VGFza3MSHi5jYWxsYm9hcmQudjEuTGlzdFRhc2tzUmVxdWVzdBofLmNhbGxib2FyZC52MS5MaXN0VGFza3NSZXNwb25zZRJJCghXYWl0VGFzaxIdLmNhbGxib2FyZC52MS5XYWl0VGFza1JlcXVlc3QaHi5jYWxsYm9hcmQudjEuV2FpdFRhc2tSZXNwb25zZRJPCgpDYW5jZWxUYXNrEh8uY2FsbGJvYXJkLnYxLkNhbmNlbFRhc2tSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLkNhbmNlbFRhc2tSZXNwb25zZRJMCglSZXRyeVRhc2sSHi5jYWxsYm9hcmQudjEuUmV0cnlUYXNrUmVxdWVzdBofLmNhbGxib2FyZC52MS5SZXRyeVRhc2tSZXNwb25zZRJJCghIb2xkVGFzaxIdLmNhbGxib2FyZC52MS5Ib2xkVGFza1JlcXVlc3QaHi5jYWxsYm9hcmQudjEuSG9sZFRhc2tSZXNwb25zZRJSCgtSZWxlYXNlVGFzaxIgLmNhbGxib2FyZC52MS5SZWxlYXNlVGFza1JlcXVlc3QaIS5jYWxsYm9hcmQudjEuUmVsZWFzZVRhc2tSZXNwb25zZRJPCgpVcGRhdGVUYXNrEh8uY2FsbGJvYXJkLnYxLlVwZGF0ZVRhc2tSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLlVwZGF0ZVRhc2tSZXNwb25zZRJbCg5MaXN0VGFza0V2ZW50cxIjLmNhbGxib2FyZC52MS5MaXN0VGFza0V2ZW50c1JlcXVlc3QaJC5jYWxsYm9hcmQudjEuTGlzdFRhc2tFdmVudHNSZXNwb25zZRJwChVMaXN0RGVwZW5kZW5jeVJlc3VsdHMSKi5jYWxsYm9hcmQudjEuTGlzdERlcGVuZGVuY3lSZXN1bHRzUmVxdWVzdBorLmNhbGxib2FyZC52MS5MaXN0RGVwZW5kZW5jeVJlc3VsdHNSZXNwb25zZRJMCglMaXN0U3RlcHMSHi5jYWxsYm9hcmQudjEuTGlzdFN0ZXBzUmVxdWVzdBofLmNhbGxib2FyZC52MS5MaXN0U3RlcHNSZXNwb25zZRJVCgxMaXN0Q2hpbGRyZW4SIS5jYWxsYm9hcmQudjEuTGlzdENoaWxkcmVuUmVxdWVzdBoiLmNhbGxib2FyZC52MS5MaXN0Q2hpbGRyZW5SZXNwb25zZRJPCgpMaXN0T3V0cHV0Eh8uY2FsbGJvYXJkLnYxLkxpc3RPdXRwdXRSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLkxpc3RPdXRwdXRSZXNwb25zZRJUCgtXYXRjaE91dHB1dBIgLmNhbGxib2FyZC52MS5XYXRjaE91dHB1dFJlcXVlc3QaIS5jYWxsYm9hcmQudjEuV2F0Y2hPdXRwdXRSZXNwb25zZTABElQKC1dhdGNoRXZlbnRzEiAuY2FsbGJvYXJkLnYxLldhdGNoRXZlbnRzUmVxdWVzdBohLmNhbGxib2FyZC52MS5XYXRjaEV2ZW50c1Jlc3BvbnNlMAFCQgoQZGV2LmNhbGxib2FyZC52MVABWixjYWxsYm9hcmQuZGV2L3Nkay9nby9jYWxsYm9hcmR2MTtjYWxsYm9hcmR2MWIGcHJvdG8z", [file_callboard_v1_child, file_callboard_v1_event, file_callboard_v1_output, file_callboard_v1_payload, file_callboard_v1_step, file_callboard_v1_task, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
+  fileDesc("Ch9jYWxsYm9hcmQvdjEvdGFza19zZXJ2aWNlLnByb3RvEgxjYWxsYm9hcmQudjEiYAoRQ3JlYXRlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEiQKBHRhc2sYAiABKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJAChJDcmVhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJnChdCYXRjaENyZWF0ZVRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJQoFdGFza3MYAiADKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJHChhCYXRjaENyZWF0ZVRhc2tzUmVzcG9uc2USKwoIcmVjZWlwdHMYASADKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQihgEKDlJ1blRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIkCgR0YXNrGAIgASgLMhYuY2FsbGJvYXJkLnYxLlRhc2tTcGVjEhIKCnJlcXVlc3RfaWQYAyABKAkSJwoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJCCg9SdW5UYXNrUmVzcG9uc2USIAoEdGFzaxgBIAEoCzISLmNhbGxib2FyZC52MS5UYXNrEg0KBWVuZGVkGAIgASgIImAKD1J1blRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSIwoEcnVucxgCIAMoCzIVLmNhbGxib2FyZC52MS5UYXNrUnVuEhUKDWZvcmdvdHRlbl9pZHMYAyADKAkiQwoHVGFza1J1bhISCgpyZXF1ZXN0X2lkGAEgASgJEiQKBHRhc2sYAiABKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMiPwoQUnVuVGFza3NSZXNwb25zZRIrCghvdXRjb21lcxgBIAMoCzIZLmNhbGxib2FyZC52MS5UYXNrT3V0Y29tZSJiCgtUYXNrT3V0Y29tZRISCgpyZXF1ZXN0X2lkGAEgASgJEiIKBHRhc2sYAiABKAsyEi5jYWxsYm9hcmQudjEuVGFza0gAEhAKBnN0YXR1cxgDIAEoDEgAQgkKB291dGNvbWUiNAoOR2V0VGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkiMwoPR2V0VGFza1Jlc3BvbnNlEiAKBHRhc2sYASABKAsyEi5jYWxsYm9hcmQudjEuVGFzayKnAgoQTGlzdFRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJwoGc3RhdGVzGAIgAygOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRIMCgR0eXBlGAMgASgJEg0KBWFnZW50GAQgASgJEgsKA2tleRgFIAEoCRIMCgR0YWdzGAYgAygJEjEKDWNyZWF0ZWRfYWZ0ZXIYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNyZWF0ZWRfYmVmb3JlGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglpZF9zdWZmaXgYCSABKAkSEQoJcGFnZV9zaXplGAogASgFEhIKCnBhZ2VfdG9rZW4YCyABKAkiTwoRTGlzdFRhc2tzUmVzcG9uc2USIQoFdGFza3MYASADKAsyEi5jYWxsYm9hcmQudjEuVGFzaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiXgoPV2FpdFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEicKBHdhaXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iQwoQV2FpdFRhc2tSZXNwb25zZRIgCgR0YXNrGAEgASgLMhIuY2FsbGJvYXJkLnYxLlRhc2sSDQoFZW5kZWQYAiABKAgiWwoRQ2FuY2VsVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkiQAoSQ2FuY2VsVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiSgoQUmV0cnlUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJIj8KEVJldHJ5VGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiWQoPSG9sZFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJIj4KEEhvbGRUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJMChJSZWxlYXNlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCSJBChNSZWxlYXNlVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQi9AEKEVVwZGF0ZVRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEigKCHByaW9yaXR5GAMgASgOMhYuY2FsbGJvYXJkLnYxLlByaW9yaXR5EhAKCGFzc2lnbmVlGAQgASgJEiwKCGRlYWRsaW5lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR0YWdzGAYgAygJEi8KC3VwZGF0ZV9tYXNrGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxISCgpyZXF1ZXN0X2lkGAggASgJIkAKElVwZGF0ZVRhc2tSZXNwb25zZRIqCgdyZWNlaXB0GAEgASgLMhkuY2FsbGJvYXJkLnYxLlRhc2tSZWNlaXB0ImIKFUxpc3RUYXNrRXZlbnRzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJWChZMaXN0VGFza0V2ZW50c1Jlc3BvbnNlEiMKBmV2ZW50cxgBIAMoCzITLmNhbGxib2FyZC52MS5FdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiaQocTGlzdERlcGVuZGVuY3lSZXN1bHRzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJpCh1MaXN0RGVwZW5kZW5jeVJlc3VsdHNSZXNwb25zZRIvCgdyZXN1bHRzGAEgAygLMh4uY2FsbGJvYXJkLnYxLkRlcGVuZGVuY3lSZXN1bHQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIrUBChBEZXBlbmRlbmN5UmVzdWx0Eg8KB3Rhc2tfaWQYASABKAkSDAoEdHlwZRgCIAEoCRILCgNrZXkYAyABKAkSJgoFc3RhdGUYBCABKA4yFy5jYWxsYm9hcmQudjEuVGFza1N0YXRlEiUKBnJlc3VsdBgFIAEoCzIVLmNhbGxib2FyZC52MS5QYXlsb2FkEiYKB2ZhaWx1cmUYBiABKAsyFS5jYWxsYm9hcmQudjEuRmFpbHVyZSJqChBMaXN0U3RlcHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIRCglwYWdlX3NpemUYBCABKAUSEgoKcGFnZV90b2tlbhgFIAEoCSJPChFMaXN0U3RlcHNSZXNwb25zZRIhCgVzdGVwcxgBIAMoCzISLmNhbGxib2FyZC52MS5TdGVwEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJtChNMaXN0Q2hpbGRyZW5SZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIRCglwYWdlX3NpemUYBCABKAUSEgoKcGFnZV90b2tlbhgFIAEoCSJWChRMaXN0Q2hpbGRyZW5SZXNwb25zZRIlCghjaGlsZHJlbhgBIAMoCzITLmNhbGxib2FyZC52MS5DaGlsZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiewoRTGlzdE91dHB1dFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSCwoDcnVuGAMgASgFEg4KBm9mZnNldBgEIAEoAxIRCglwYWdlX3NpemUYBSABKAUSEgoKcGFnZV90b2tlbhgGIAEoCSJYChJMaXN0T3V0cHV0UmVzcG9uc2USKQoGY2h1bmtzGAEgAygLMhkuY2FsbGJvYXJkLnYxLk91dHB1dENodW5rEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJVChJXYXRjaE91dHB1dFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSCwoDcnVuGAMgASgFEg4KBm9mZnNldBgEIAEoAyJxChNXYXRjaE91dHB1dFJlc3BvbnNlEikKBmNodW5rcxgBIAMoCzIZLmNhbGxib2FyZC52MS5PdXRwdXRDaHVuaxITCgtuZXh0X29mZnNldBgCIAEoAxILCgNydW4YAyABKAUSDQoFZW5kZWQYBCABKAgiXQoSV2F0Y2hFdmVudHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEg4KBmN1cnNvchgDIAEoCRITCgt1bnRpbF9lbmRlZBgEIAEoCCJKChNXYXRjaEV2ZW50c1Jlc3BvbnNlEiMKBmV2ZW50cxgBIAMoCzITLmNhbGxib2FyZC52MS5FdmVudBIOCgZjdXJzb3IYAiABKAkyuQwKC1Rhc2tTZXJ2aWNlEk8KCkNyZWF0ZVRhc2sSHy5jYWxsYm9hcmQudjEuQ3JlYXRlVGFza1JlcXVlc3QaIC5jYWxsYm9hcmQudjEuQ3JlYXRlVGFza1Jlc3BvbnNlEmEKEEJhdGNoQ3JlYXRlVGFza3MSJS5jYWxsYm9hcmQudjEuQmF0Y2hDcmVhdGVUYXNrc1JlcXVlc3QaJi5jYWxsYm9hcmQudjEuQmF0Y2hDcmVhdGVUYXNrc1Jlc3BvbnNlEkYKB1J1blRhc2sSHC5jYWxsYm9hcmQudjEuUnVuVGFza1JlcXVlc3QaHS5jYWxsYm9hcmQudjEuUnVuVGFza1Jlc3BvbnNlEk0KCFJ1blRhc2tzEh0uY2FsbGJvYXJkLnYxLlJ1blRhc2tzUmVxdWVzdBoeLmNhbGxib2FyZC52MS5SdW5UYXNrc1Jlc3BvbnNlKAEwARJGCgdHZXRUYXNrEhwuY2FsbGJvYXJkLnYxLkdldFRhc2tSZXF1ZXN0Gh0uY2FsbGJvYXJkLnYxLkdldFRhc2tSZXNwb25zZRJMCglMaXN0VGFza3MSHi5jYWxsYm9hcmQudjEuTGlzdFRhc2tzUmVxdWVzdBofLmNhbGxib2FyZC52MS5MaXN0VGFza3NSZXNwb25zZRJJCghXYWl0VGFzaxIdLmNhbGxib2FyZC52MS5XYWl0VGFza1JlcXVlc3QaHi5jYWxsYm9hcmQudjEuV2FpdFRhc2tSZXNwb25zZRJPCgpDYW5jZWxUYXNrEh8uY2FsbGJvYXJkLnYxLkNhbmNlbFRhc2tSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLkNhbmNlbFRhc2tSZXNwb25zZRJMCglSZXRyeVRhc2sSHi5jYWxsYm9hcmQudjEuUmV0cnlUYXNrUmVxdWVzdBofLmNhbGxib2FyZC52MS5SZXRyeVRhc2tSZXNwb25zZRJJCghIb2xkVGFzaxIdLmNhbGxib2FyZC52MS5Ib2xkVGFza1JlcXVlc3QaHi5jYWxsYm9hcmQudjEuSG9sZFRhc2tSZXNwb25zZRJSCgtSZWxlYXNlVGFzaxIgLmNhbGxib2FyZC52MS5SZWxlYXNlVGFza1JlcXVlc3QaIS5jYWxsYm9hcmQudjEuUmVsZWFzZVRhc2tSZXNwb25zZRJPCgpVcGRhdGVUYXNrEh8uY2FsbGJvYXJkLnYxLlVwZGF0ZVRhc2tSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLlVwZGF0ZVRhc2tSZXNwb25zZRJbCg5MaXN0VGFza0V2ZW50cxIjLmNhbGxib2FyZC52MS5MaXN0VGFza0V2ZW50c1JlcXVlc3QaJC5jYWxsYm9hcmQudjEuTGlzdFRhc2tFdmVudHNSZXNwb25zZRJwChVMaXN0RGVwZW5kZW5jeVJlc3VsdHMSKi5jYWxsYm9hcmQudjEuTGlzdERlcGVuZGVuY3lSZXN1bHRzUmVxdWVzdBorLmNhbGxib2FyZC52MS5MaXN0RGVwZW5kZW5jeVJlc3VsdHNSZXNwb25zZRJMCglMaXN0U3RlcHMSHi5jYWxsYm9hcmQudjEuTGlzdFN0ZXBzUmVxdWVzdBofLmNhbGxib2FyZC52MS5MaXN0U3RlcHNSZXNwb25zZRJVCgxMaXN0Q2hpbGRyZW4SIS5jYWxsYm9hcmQudjEuTGlzdENoaWxkcmVuUmVxdWVzdBoiLmNhbGxib2FyZC52MS5MaXN0Q2hpbGRyZW5SZXNwb25zZRJPCgpMaXN0T3V0cHV0Eh8uY2FsbGJvYXJkLnYxLkxpc3RPdXRwdXRSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLkxpc3RPdXRwdXRSZXNwb25zZRJUCgtXYXRjaE91dHB1dBIgLmNhbGxib2FyZC52MS5XYXRjaE91dHB1dFJlcXVlc3QaIS5jYWxsYm9hcmQudjEuV2F0Y2hPdXRwdXRSZXNwb25zZTABElQKC1dhdGNoRXZlbnRzEiAuY2FsbGJvYXJkLnYxLldhdGNoRXZlbnRzUmVxdWVzdBohLmNhbGxib2FyZC52MS5XYXRjaEV2ZW50c1Jlc3BvbnNlMAFCQgoQZGV2LmNhbGxib2FyZC52MVABWixjYWxsYm9hcmQuZGV2L3Nkay9nby9jYWxsYm9hcmR2MTtjYWxsYm9hcmR2MWIGcHJvdG8z", [file_callboard_v1_child, file_callboard_v1_event, file_callboard_v1_output, file_callboard_v1_payload, file_callboard_v1_step, file_callboard_v1_task, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * Asks for a task.
@@ -209,6 +209,140 @@ export const RunTaskResponseSchema: GenMessage<RunTaskResponse> = /*@__PURE__*/
   messageDesc(file_callboard_v1_task_service, 5);
 
 /**
+ * A frame of who runs tasks.
+ *
+ * @generated from message callboard.v1.RunTasksRequest
+ */
+export type RunTasksRequest = Message<"callboard.v1.RunTasksRequest"> & {
+  /**
+   * The namespace, of the whole stream: taken from its first frame, and ignored
+   * in the others. Empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * At most 1,000 tasks to be created, together at most 3 MiB.
+   *
+   * @generated from field: repeated callboard.v1.TaskRun runs = 2;
+   */
+  runs: TaskRun[];
+
+  /**
+   * Runs whose outcome is not wanted any more, by `request_id`. Their tasks go
+   * on. One that is not known is ignored.
+   *
+   * @generated from field: repeated string forgotten_ids = 3;
+   */
+  forgottenIds: string[];
+};
+
+/**
+ * Describes the message callboard.v1.RunTasksRequest.
+ * Use `create(RunTasksRequestSchema)` to create a new message.
+ */
+export const RunTasksRequestSchema: GenMessage<RunTasksRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 6);
+
+/**
+ * Asks for a task and its outcome.
+ *
+ * @generated from message callboard.v1.TaskRun
+ */
+export type TaskRun = Message<"callboard.v1.TaskRun"> & {
+  /**
+   * Names it in its outcome, and makes a repetition safe: 1 to 128 characters,
+   * remembered for 24 h. It means the same to RunTask.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * What the task is.
+   *
+   * @generated from field: callboard.v1.TaskSpec task = 2;
+   */
+  task?: TaskSpec;
+};
+
+/**
+ * Describes the message callboard.v1.TaskRun.
+ * Use `create(TaskRunSchema)` to create a new message.
+ */
+export const TaskRunSchema: GenMessage<TaskRun> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 7);
+
+/**
+ * A frame for who runs tasks. One without outcomes is a sign of life.
+ *
+ * @generated from message callboard.v1.RunTasksResponse
+ */
+export type RunTasksResponse = Message<"callboard.v1.RunTasksResponse"> & {
+  /**
+   * In the order in which they came to be known.
+   *
+   * @generated from field: repeated callboard.v1.TaskOutcome outcomes = 1;
+   */
+  outcomes: TaskOutcome[];
+};
+
+/**
+ * Describes the message callboard.v1.RunTasksResponse.
+ * Use `create(RunTasksResponseSchema)` to create a new message.
+ */
+export const RunTasksResponseSchema: GenMessage<RunTasksResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 8);
+
+/**
+ * What became of a run.
+ *
+ * @generated from message callboard.v1.TaskOutcome
+ */
+export type TaskOutcome = Message<"callboard.v1.TaskOutcome"> & {
+  /**
+   * The run's.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * What became of it.
+   *
+   * @generated from oneof callboard.v1.TaskOutcome.outcome
+   */
+  outcome: {
+    /**
+     * The task, which has ended, with its result, without its input.
+     *
+     * @generated from field: callboard.v1.Task task = 2;
+     */
+    value: Task;
+    case: "task";
+  } | {
+    /**
+     * It was refused: a `google.rpc.Status` as bytes, with the code, the message
+     * and the details that RunTask would have answered with. Nothing was
+     * created, unless the code is UNAVAILABLE. A stream has at most 4,096 runs
+     * without an outcome; one more is refused with RESOURCE_EXHAUSTED.
+     *
+     * @generated from field: bytes status = 3;
+     */
+    value: Uint8Array;
+    case: "status";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message callboard.v1.TaskOutcome.
+ * Use `create(TaskOutcomeSchema)` to create a new message.
+ */
+export const TaskOutcomeSchema: GenMessage<TaskOutcome> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 9);
+
+/**
  * Asks for one task.
  *
  * @generated from message callboard.v1.GetTaskRequest
@@ -234,7 +368,7 @@ export type GetTaskRequest = Message<"callboard.v1.GetTaskRequest"> & {
  * Use `create(GetTaskRequestSchema)` to create a new message.
  */
 export const GetTaskRequestSchema: GenMessage<GetTaskRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 6);
+  messageDesc(file_callboard_v1_task_service, 10);
 
 /**
  * One task.
@@ -255,7 +389,7 @@ export type GetTaskResponse = Message<"callboard.v1.GetTaskResponse"> & {
  * Use `create(GetTaskResponseSchema)` to create a new message.
  */
 export const GetTaskResponseSchema: GenMessage<GetTaskResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 7);
+  messageDesc(file_callboard_v1_task_service, 11);
 
 /**
  * Asks for a page of tasks. Filters are combined by AND.
@@ -347,7 +481,7 @@ export type ListTasksRequest = Message<"callboard.v1.ListTasksRequest"> & {
  * Use `create(ListTasksRequestSchema)` to create a new message.
  */
 export const ListTasksRequestSchema: GenMessage<ListTasksRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 8);
+  messageDesc(file_callboard_v1_task_service, 12);
 
 /**
  * A page of tasks.
@@ -375,7 +509,7 @@ export type ListTasksResponse = Message<"callboard.v1.ListTasksResponse"> & {
  * Use `create(ListTasksResponseSchema)` to create a new message.
  */
 export const ListTasksResponseSchema: GenMessage<ListTasksResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 9);
+  messageDesc(file_callboard_v1_task_service, 13);
 
 /**
  * Asks to wait for a task's end.
@@ -410,7 +544,7 @@ export type WaitTaskRequest = Message<"callboard.v1.WaitTaskRequest"> & {
  * Use `create(WaitTaskRequestSchema)` to create a new message.
  */
 export const WaitTaskRequestSchema: GenMessage<WaitTaskRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 10);
+  messageDesc(file_callboard_v1_task_service, 14);
 
 /**
  * The task, ended or as far as it came.
@@ -438,7 +572,7 @@ export type WaitTaskResponse = Message<"callboard.v1.WaitTaskResponse"> & {
  * Use `create(WaitTaskResponseSchema)` to create a new message.
  */
 export const WaitTaskResponseSchema: GenMessage<WaitTaskResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 11);
+  messageDesc(file_callboard_v1_task_service, 15);
 
 /**
  * Asks to cancel a task.
@@ -480,7 +614,7 @@ export type CancelTaskRequest = Message<"callboard.v1.CancelTaskRequest"> & {
  * Use `create(CancelTaskRequestSchema)` to create a new message.
  */
 export const CancelTaskRequestSchema: GenMessage<CancelTaskRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 12);
+  messageDesc(file_callboard_v1_task_service, 16);
 
 /**
  * What the cancellation did.
@@ -501,7 +635,7 @@ export type CancelTaskResponse = Message<"callboard.v1.CancelTaskResponse"> & {
  * Use `create(CancelTaskResponseSchema)` to create a new message.
  */
 export const CancelTaskResponseSchema: GenMessage<CancelTaskResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 13);
+  messageDesc(file_callboard_v1_task_service, 17);
 
 /**
  * Asks for the next run of an ended task.
@@ -536,7 +670,7 @@ export type RetryTaskRequest = Message<"callboard.v1.RetryTaskRequest"> & {
  * Use `create(RetryTaskRequestSchema)` to create a new message.
  */
 export const RetryTaskRequestSchema: GenMessage<RetryTaskRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 14);
+  messageDesc(file_callboard_v1_task_service, 18);
 
 /**
  * The task in its next run.
@@ -557,7 +691,7 @@ export type RetryTaskResponse = Message<"callboard.v1.RetryTaskResponse"> & {
  * Use `create(RetryTaskResponseSchema)` to create a new message.
  */
 export const RetryTaskResponseSchema: GenMessage<RetryTaskResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 15);
+  messageDesc(file_callboard_v1_task_service, 19);
 
 /**
  * Asks to hold a task.
@@ -599,7 +733,7 @@ export type HoldTaskRequest = Message<"callboard.v1.HoldTaskRequest"> & {
  * Use `create(HoldTaskRequestSchema)` to create a new message.
  */
 export const HoldTaskRequestSchema: GenMessage<HoldTaskRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 16);
+  messageDesc(file_callboard_v1_task_service, 20);
 
 /**
  * The task held.
@@ -620,7 +754,7 @@ export type HoldTaskResponse = Message<"callboard.v1.HoldTaskResponse"> & {
  * Use `create(HoldTaskResponseSchema)` to create a new message.
  */
 export const HoldTaskResponseSchema: GenMessage<HoldTaskResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 17);
+  messageDesc(file_callboard_v1_task_service, 21);
 
 /**
  * Asks to release a task from its hold.
@@ -655,7 +789,7 @@ export type ReleaseTaskRequest = Message<"callboard.v1.ReleaseTaskRequest"> & {
  * Use `create(ReleaseTaskRequestSchema)` to create a new message.
  */
 export const ReleaseTaskRequestSchema: GenMessage<ReleaseTaskRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 18);
+  messageDesc(file_callboard_v1_task_service, 22);
 
 /**
  * The task released.
@@ -676,7 +810,7 @@ export type ReleaseTaskResponse = Message<"callboard.v1.ReleaseTaskResponse"> & 
  * Use `create(ReleaseTaskResponseSchema)` to create a new message.
  */
 export const ReleaseTaskResponseSchema: GenMessage<ReleaseTaskResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 19);
+  messageDesc(file_callboard_v1_task_service, 23);
 
 /**
  * Asks to change a live task.
@@ -747,7 +881,7 @@ export type UpdateTaskRequest = Message<"callboard.v1.UpdateTaskRequest"> & {
  * Use `create(UpdateTaskRequestSchema)` to create a new message.
  */
 export const UpdateTaskRequestSchema: GenMessage<UpdateTaskRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 20);
+  messageDesc(file_callboard_v1_task_service, 24);
 
 /**
  * The task changed.
@@ -768,7 +902,7 @@ export type UpdateTaskResponse = Message<"callboard.v1.UpdateTaskResponse"> & {
  * Use `create(UpdateTaskResponseSchema)` to create a new message.
  */
 export const UpdateTaskResponseSchema: GenMessage<UpdateTaskResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 21);
+  messageDesc(file_callboard_v1_task_service, 25);
 
 /**
  * Asks for a page of a task's history.
@@ -810,7 +944,7 @@ export type ListTaskEventsRequest = Message<"callboard.v1.ListTaskEventsRequest"
  * Use `create(ListTaskEventsRequestSchema)` to create a new message.
  */
 export const ListTaskEventsRequestSchema: GenMessage<ListTaskEventsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 22);
+  messageDesc(file_callboard_v1_task_service, 26);
 
 /**
  * A page of a task's history.
@@ -838,7 +972,7 @@ export type ListTaskEventsResponse = Message<"callboard.v1.ListTaskEventsRespons
  * Use `create(ListTaskEventsResponseSchema)` to create a new message.
  */
 export const ListTaskEventsResponseSchema: GenMessage<ListTaskEventsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 23);
+  messageDesc(file_callboard_v1_task_service, 27);
 
 /**
  * Asks for a page of results of the tasks that a task depends on.
@@ -881,7 +1015,7 @@ export type ListDependencyResultsRequest = Message<"callboard.v1.ListDependencyR
  * Use `create(ListDependencyResultsRequestSchema)` to create a new message.
  */
 export const ListDependencyResultsRequestSchema: GenMessage<ListDependencyResultsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 24);
+  messageDesc(file_callboard_v1_task_service, 28);
 
 /**
  * A page of results.
@@ -909,7 +1043,7 @@ export type ListDependencyResultsResponse = Message<"callboard.v1.ListDependency
  * Use `create(ListDependencyResultsResponseSchema)` to create a new message.
  */
 export const ListDependencyResultsResponseSchema: GenMessage<ListDependencyResultsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 25);
+  messageDesc(file_callboard_v1_task_service, 29);
 
 /**
  * How a task that another depends on ended.
@@ -965,7 +1099,7 @@ export type DependencyResult = Message<"callboard.v1.DependencyResult"> & {
  * Use `create(DependencyResultSchema)` to create a new message.
  */
 export const DependencyResultSchema: GenMessage<DependencyResult> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 26);
+  messageDesc(file_callboard_v1_task_service, 30);
 
 /**
  * Asks for a page of a run's steps.
@@ -1016,7 +1150,7 @@ export type ListStepsRequest = Message<"callboard.v1.ListStepsRequest"> & {
  * Use `create(ListStepsRequestSchema)` to create a new message.
  */
 export const ListStepsRequestSchema: GenMessage<ListStepsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 27);
+  messageDesc(file_callboard_v1_task_service, 31);
 
 /**
  * A page of steps.
@@ -1044,7 +1178,7 @@ export type ListStepsResponse = Message<"callboard.v1.ListStepsResponse"> & {
  * Use `create(ListStepsResponseSchema)` to create a new message.
  */
 export const ListStepsResponseSchema: GenMessage<ListStepsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 28);
+  messageDesc(file_callboard_v1_task_service, 32);
 
 /**
  * Asks for a page of a run's children.
@@ -1094,7 +1228,7 @@ export type ListChildrenRequest = Message<"callboard.v1.ListChildrenRequest"> & 
  * Use `create(ListChildrenRequestSchema)` to create a new message.
  */
 export const ListChildrenRequestSchema: GenMessage<ListChildrenRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 29);
+  messageDesc(file_callboard_v1_task_service, 33);
 
 /**
  * A page of children.
@@ -1122,7 +1256,7 @@ export type ListChildrenResponse = Message<"callboard.v1.ListChildrenResponse"> 
  * Use `create(ListChildrenResponseSchema)` to create a new message.
  */
 export const ListChildrenResponseSchema: GenMessage<ListChildrenResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 30);
+  messageDesc(file_callboard_v1_task_service, 34);
 
 /**
  * Asks for a page of a run's output.
@@ -1180,7 +1314,7 @@ export type ListOutputRequest = Message<"callboard.v1.ListOutputRequest"> & {
  * Use `create(ListOutputRequestSchema)` to create a new message.
  */
 export const ListOutputRequestSchema: GenMessage<ListOutputRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 31);
+  messageDesc(file_callboard_v1_task_service, 35);
 
 /**
  * A page of output.
@@ -1208,7 +1342,7 @@ export type ListOutputResponse = Message<"callboard.v1.ListOutputResponse"> & {
  * Use `create(ListOutputResponseSchema)` to create a new message.
  */
 export const ListOutputResponseSchema: GenMessage<ListOutputResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 32);
+  messageDesc(file_callboard_v1_task_service, 36);
 
 /**
  * Asks for output.
@@ -1253,7 +1387,7 @@ export type WatchOutputRequest = Message<"callboard.v1.WatchOutputRequest"> & {
  * Use `create(WatchOutputRequestSchema)` to create a new message.
  */
 export const WatchOutputRequestSchema: GenMessage<WatchOutputRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 33);
+  messageDesc(file_callboard_v1_task_service, 37);
 
 /**
  * Output that was committed together or one after the other.
@@ -1296,7 +1430,7 @@ export type WatchOutputResponse = Message<"callboard.v1.WatchOutputResponse"> & 
  * Use `create(WatchOutputResponseSchema)` to create a new message.
  */
 export const WatchOutputResponseSchema: GenMessage<WatchOutputResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 34);
+  messageDesc(file_callboard_v1_task_service, 38);
 
 /**
  * Asks for events.
@@ -1340,7 +1474,7 @@ export type WatchEventsRequest = Message<"callboard.v1.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 35);
+  messageDesc(file_callboard_v1_task_service, 39);
 
 /**
  * Events that were committed together or one after the other.
@@ -1369,7 +1503,7 @@ export type WatchEventsResponse = Message<"callboard.v1.WatchEventsResponse"> & 
  * Use `create(WatchEventsResponseSchema)` to create a new message.
  */
 export const WatchEventsResponseSchema: GenMessage<WatchEventsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 36);
+  messageDesc(file_callboard_v1_task_service, 40);
 
 /**
  * Submitting tasks, following them, and steering them.
@@ -1409,6 +1543,21 @@ export const TaskService: GenService<{
     methodKind: "unary";
     input: typeof RunTaskRequestSchema;
     output: typeof RunTaskResponseSchema;
+  },
+  /**
+   * Does what RunTask does for many tasks over one stream, whose frames carry
+   * many of them: for who runs thousands a second. Each task is created or
+   * refused by itself. The server says something every 10 s. A stream that
+   * breaks may be opened anew, and what has no outcome asked again with the
+   * same `request_id`. The caller ends it by ending its side; a server that
+   * drains ends it with UNAVAILABLE.
+   *
+   * @generated from rpc callboard.v1.TaskService.RunTasks
+   */
+  runTasks: {
+    methodKind: "bidi_streaming";
+    input: typeof RunTasksRequestSchema;
+    output: typeof RunTasksResponseSchema;
   },
   /**
    * Gives one task, with its input and result.

@@ -66,6 +66,40 @@ class RunTaskResponse(_message.Message):
     ended: bool
     def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., ended: bool = ...) -> None: ...
 
+class RunTasksRequest(_message.Message):
+    __slots__ = ("namespace", "runs", "forgotten_ids")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    FORGOTTEN_IDS_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    runs: _containers.RepeatedCompositeFieldContainer[TaskRun]
+    forgotten_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, namespace: _Optional[str] = ..., runs: _Optional[_Iterable[_Union[TaskRun, _Mapping]]] = ..., forgotten_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class TaskRun(_message.Message):
+    __slots__ = ("request_id", "task")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    task: _task_pb2.TaskSpec
+    def __init__(self, request_id: _Optional[str] = ..., task: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ...) -> None: ...
+
+class RunTasksResponse(_message.Message):
+    __slots__ = ("outcomes",)
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[TaskOutcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[TaskOutcome, _Mapping]]] = ...) -> None: ...
+
+class TaskOutcome(_message.Message):
+    __slots__ = ("request_id", "task", "status")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    task: _task_pb2.Task
+    status: bytes
+    def __init__(self, request_id: _Optional[str] = ..., task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., status: _Optional[bytes] = ...) -> None: ...
+
 class GetTaskRequest(_message.Message):
     __slots__ = ("namespace", "task_id")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]

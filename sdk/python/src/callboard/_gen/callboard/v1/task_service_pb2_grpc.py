@@ -53,6 +53,11 @@ class TaskServiceStub(object):
                 request_serializer=callboard_dot_v1_dot_task__service__pb2.RunTaskRequest.SerializeToString,
                 response_deserializer=callboard_dot_v1_dot_task__service__pb2.RunTaskResponse.FromString,
                 _registered_method=True)
+        self.RunTasks = channel.stream_stream(
+                '/callboard.v1.TaskService/RunTasks',
+                request_serializer=callboard_dot_v1_dot_task__service__pb2.RunTasksRequest.SerializeToString,
+                response_deserializer=callboard_dot_v1_dot_task__service__pb2.RunTasksResponse.FromString,
+                _registered_method=True)
         self.GetTask = channel.unary_unary(
                 '/callboard.v1.TaskService/GetTask',
                 request_serializer=callboard_dot_v1_dot_task__service__pb2.GetTaskRequest.SerializeToString,
@@ -153,6 +158,18 @@ class TaskServiceServicer(object):
 
     def RunTask(self, request, context):
         """Creates a task and waits for its end, in one call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunTasks(self, request_iterator, context):
+        """Does what RunTask does for many tasks over one stream, whose frames carry
+        many of them: for who runs thousands a second. Each task is created or
+        refused by itself. The server says something every 10 s. A stream that
+        breaks may be opened anew, and what has no outcome asked again with the
+        same `request_id`. The caller ends it by ending its side; a server that
+        drains ends it with UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -287,6 +304,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.RunTask,
                     request_deserializer=callboard_dot_v1_dot_task__service__pb2.RunTaskRequest.FromString,
                     response_serializer=callboard_dot_v1_dot_task__service__pb2.RunTaskResponse.SerializeToString,
+            ),
+            'RunTasks': grpc.stream_stream_rpc_method_handler(
+                    servicer.RunTasks,
+                    request_deserializer=callboard_dot_v1_dot_task__service__pb2.RunTasksRequest.FromString,
+                    response_serializer=callboard_dot_v1_dot_task__service__pb2.RunTasksResponse.SerializeToString,
             ),
             'GetTask': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTask,
@@ -449,6 +471,33 @@ class TaskService(object):
             '/callboard.v1.TaskService/RunTask',
             callboard_dot_v1_dot_task__service__pb2.RunTaskRequest.SerializeToString,
             callboard_dot_v1_dot_task__service__pb2.RunTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunTasks(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/callboard.v1.TaskService/RunTasks',
+            callboard_dot_v1_dot_task__service__pb2.RunTasksRequest.SerializeToString,
+            callboard_dot_v1_dot_task__service__pb2.RunTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,
