@@ -129,6 +129,15 @@ impl TaskService for Fake {
         Ok(Response::new(tokio_stream::iter(vec![Ok(frame)])))
     }
 
+    type RunTasksStream = tokio_stream::Empty<Result<v1::RunTasksResponse, Status>>;
+
+    async fn run_tasks(
+        &self,
+        _: Request<tonic::Streaming<v1::RunTasksRequest>>,
+    ) -> Result<Response<Self::RunTasksStream>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
+
     not_scripted! {
         batch_create_tasks(BatchCreateTasksRequest) -> BatchCreateTasksResponse;
         run_task(RunTaskRequest) -> RunTaskResponse;

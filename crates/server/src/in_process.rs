@@ -4,7 +4,7 @@ use crate::drain::Drain;
 use crate::identity::{Access, Guard, Guarded};
 use crate::pages::Counts;
 use crate::server::{Failure, Server, routes};
-use crate::services::Host;
+use crate::services::{Host, Room};
 use http::{Request, Response};
 use std::convert::Infallible;
 use std::future::Future;
@@ -35,6 +35,7 @@ impl Server {
             tasks: TaskTracker::new(),
             frames: counts.frames.clone(),
             refused: counts.refused.clone(),
+            results: Room::default(),
             version: env!("CARGO_PKG_VERSION"),
         };
         let guard = Guard { access: Access::open(), engine, refused: counts.refused };

@@ -6,7 +6,7 @@ use crate::identity::{Access, Guard, IdentityFile};
 use crate::listener::Listener;
 use crate::pages::{self, Counts, PagesLayer};
 use crate::refusals::Refusals;
-use crate::services::{Admin, Agents, Host, LogControl, Messages, Namespaces, Tasks};
+use crate::services::{Admin, Agents, Host, LogControl, Messages, Namespaces, Room, Tasks};
 use callboard_core::model::Span;
 use callboard_engine::Engine;
 use callboard_proto::v1::admin_service_server::AdminServiceServer;
@@ -104,6 +104,7 @@ impl Server {
             tasks: tasks.clone(),
             frames: counts.frames.clone(),
             refused: counts.refused.clone(),
+            results: Room::default(),
             version,
         };
         let stopped = CancellationToken::new();

@@ -6,6 +6,7 @@ use callboard_core::validate::Faults;
 use callboard_engine::Error;
 use callboard_proto::v1::ErrorReason;
 use callboard_proto::{ERROR_DOMAIN, MAX_MESSAGE_BYTES};
+use prost::Message;
 use std::collections::HashMap;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -116,6 +117,23 @@ pub(crate) fn protocol(message: &str) -> Status {
 pub(crate) fn slow_reader() -> Status {
     let message = "stream: it was not read fast enough, and was ended; attach or watch again";
     plain(Code::ResourceExhausted, ErrorReason::SlowReader, message)
+}
+
+/// A stream has as many runs without an outcome as it may.
+pub(crate) fn too_many_runs(most: usize) -> Status {
+    let message = format!("runs: {most} of the stream have no outcome yet; ask again when some have");
+    let mut details = details(ErrorReason::LimitReached);
+    details.set_retry_info(Some(RETRY_SOON));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
+/// A status as the bytes of a `google.rpc.Status`, for one that goes in a message.
+pub(crate) fn to_bytes(status: &Status) -> Vec<u8> {
+    if !status.details().is_empty() {
+        return status.details().to_vec();
+    }
+    let status = tonic_types::Status { code: status.code().into(), message: status.message().into(), details: vec![] };
+    status.encode_to_vec()
 }
 
 /// A status that isn't ours: tonic's own, of a request or a frame (`what`) that never became one.

@@ -27,6 +27,7 @@ const TABLE: &[(&str, &str)] = &[
     ("TaskService/CreateTask", SUBMIT),
     ("TaskService/BatchCreateTasks", SUBMIT),
     ("TaskService/RunTask", SUBMIT),
+    ("TaskService/RunTasks", SUBMIT),
     ("TaskService/GetTask", LOOK),
     ("TaskService/ListTasks", LOOK),
     ("TaskService/WaitTask", LOOK),

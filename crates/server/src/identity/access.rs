@@ -71,6 +71,7 @@ table! {
         CreateTask(CreateTaskRequest.namespace) => SUBMIT,
         BatchCreateTasks(BatchCreateTasksRequest.namespace) => SUBMIT,
         RunTask(RunTaskRequest.namespace) => SUBMIT,
+        RunTasks(RunTasksRequest.namespace) => SUBMIT,
         GetTask(GetTaskRequest.namespace) => LOOK,
         ListTasks(ListTasksRequest.namespace) => LOOK,
         WaitTask(WaitTaskRequest.namespace) => LOOK,

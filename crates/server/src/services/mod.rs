@@ -7,6 +7,7 @@ mod children;
 mod messages;
 mod namespaces;
 mod output;
+mod run;
 mod runs;
 mod tasks;
 mod watch;
@@ -16,6 +17,7 @@ pub use admin::{LogControl, LogFault};
 pub(crate) use agents::Agents;
 pub(crate) use messages::Messages;
 pub(crate) use namespaces::Namespaces;
+pub(crate) use runs::Room;
 pub(crate) use tasks::Tasks;
 
 use crate::caller;
@@ -38,6 +40,7 @@ pub(crate) struct Host {
     pub tasks: tokio_util::task::TaskTracker,
     pub frames: Frames,
     pub refused: Refused,
+    pub results: Room,
     pub version: &'static str,
 }
 

@@ -3,12 +3,12 @@
 use super::{Answer, Host, check, open, receipts, refuse};
 use crate::convert::{event, frame, step, task, task_id, time};
 use crate::{caller, digest, page, status};
-use callboard_core::command::{Command, Envelope, Reply, TaskReceipt, TaskUpdate};
+use callboard_core::command::{Command, Envelope, TaskUpdate};
 use callboard_core::limits::{MAX_BATCH, MAX_REASON};
 use callboard_core::model::{NamespaceId, NewTask, Span, StateName, TaskId};
 use callboard_core::rejection::Rejection;
 use callboard_core::validate::Faults;
-use callboard_engine::{DependencyOutcome, Ended, Error};
+use callboard_engine::{DependencyOutcome, Error};
 use callboard_proto::v1::task_service_server::TaskService;
 use callboard_proto::{MAX_FRAME_BYTES, v1};
 use callboard_store::{TaskFilter, TaskView};
@@ -16,13 +16,12 @@ use prost::Message;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 /// How long a call waits when it doesn't say, and at most.
 const WAIT: Span = Span::seconds(30);
-const MAX_WAIT: Span = Span::seconds(300);
+pub(super) const MAX_WAIT: Span = Span::seconds(300);
 /// How many bytes of results of dependencies, or of steps, a page has.
 const RESULT_BYTES: usize = 2 << 20;
 
@@ -31,7 +30,7 @@ const RESULT_BYTES: usize = 2 << 20;
 pub(crate) struct Tasks(pub Host);
 
 /// A namespace by name and id.
-type Named = (Arc<str>, NamespaceId);
+pub(super) type Named = (Arc<str>, NamespaceId);
 
 /// Who commands, and where, taken from the request.
 struct OnTask {
@@ -47,7 +46,7 @@ impl Tasks {
     }
 
     /// Reads tasks to create.
-    async fn new_tasks(
+    pub(super) async fn new_tasks(
         &self,
         namespace: &str,
         specs: Vec<(String, Option<v1::TaskSpec>)>,
@@ -69,7 +68,7 @@ impl Tasks {
         Ok(new)
     }
 
-    async fn namespace(&self, name: &str) -> Result<Named, Status> {
+    pub(super) async fn namespace(&self, name: &str) -> Result<Named, Status> {
         let name = caller::namespace(name);
         let id = self.0.engine.namespace(&name).await.map_err(status::of_engine)?;
         Ok((name, id))
@@ -81,7 +80,12 @@ impl Tasks {
     }
 
     /// Waits for a task's end; gives the task as far as it came, and whether it ended.
-    async fn wait(&self, namespace: Named, task: TaskId, wait: Duration) -> Result<(v1::Task, bool), Status> {
+    pub(super) async fn wait(
+        &self,
+        namespace: Named,
+        task: TaskId,
+        wait: Duration,
+    ) -> Result<(v1::Task, bool), Status> {
         // Registered before it is read: an end in between is not missed.
         let end = self.0.engine.wait((namespace.1, task)).map_err(status::of_engine)?;
         let view = self.view(namespace.1, task).await?;
@@ -89,37 +93,13 @@ impl Tasks {
             return Ok((task::to_full_task(&view, &namespace.0, false), !view.task.is_live()));
         }
         match self.0.drain.unless(tokio::time::timeout(wait, end)).await? {
-            Ok(Ok(ended)) => Ok((ended_task(&ended, &namespace.0), true)),
+            Ok(Ok(ended)) => Ok((super::run::ended_task(&ended, &namespace.0), true)),
             _ => {
                 let view = self.view(namespace.1, task).await?;
                 Ok((task::to_full_task(&view, &namespace.0, false), !view.task.is_live()))
             }
         }
     }
-
-    /// The same for a task that was created just now, and whose end will be told.
-    async fn wait_for_new(
-        &self,
-        namespace: Named,
-        task: TaskId,
-        end: oneshot::Receiver<Arc<Ended>>,
-        wait: Duration,
-    ) -> Result<(v1::Task, bool), Status> {
-        match self.0.drain.unless(tokio::time::timeout(wait, end)).await? {
-            Ok(Ok(ended)) => Ok((ended_task(&ended, &namespace.0), true)),
-            // Nobody will tell.
-            Ok(Err(_)) => self.wait(namespace, task, wait).await,
-            Err(_) => self.wait(namespace, task, Duration::ZERO).await,
-        }
-    }
-}
-
-/// A task that ended just now, from memory.
-fn ended_task(ended: &Ended, namespace: &str) -> v1::Task {
-    let mut message = task::to_task(&ended.task, namespace);
-    message.result = ended.result.as_deref().map(crate::convert::payload::to_payload);
-    message.failure = ended.failure.as_deref().map(crate::convert::payload::to_failure);
-    message
 }
 
 /// Why a single task was refused. The rules know only batches; the caller has one field, `task`.
@@ -200,26 +180,16 @@ impl TaskService for Tasks {
         let wait = waiting_time(request.wait.take(), &mut faults);
         check(faults)?;
         let request_id = std::mem::take(&mut request.request_id);
-        let token = digest::token("RunTask", &request_id, &request)?;
-        let tasks = self.new_tasks(&request.namespace, vec![("task".into(), request.task)]).await?;
         let namespace = self.namespace(&request.namespace).await?;
-        let envelope = Envelope {
-            namespace: namespace.0.clone(),
-            principal,
-            request: token,
-            command: Command::CreateTasks { tasks },
-        };
-        let (reply, end) = self.0.engine.run(envelope).await.map_err(of_single)?;
-        let created: Option<TaskReceipt> = receipts(reply)?.first().copied();
-        let created = created.ok_or_else(|| super::unexpected(&Reply::Done))?;
-        let (task, ended) = self.wait_for_new(namespace, created.task, end, wait).await?;
+        let created = super::run::create(self, principal, namespace, request_id, request).await?;
+        let (task, ended) = self.0.drain.unless(created.ended_within(self, wait)).await??;
         Ok(Response::new(v1::RunTaskResponse { task: Some(task), ended }))
     }
 
     type RunTasksStream = super::runs::Outcomes;
 
     async fn run_tasks(&self, request: Request<Streaming<v1::RunTasksRequest>>) -> Answer<Self::RunTasksStream> {
-        super::runs::run(&self.0, request).await.map(Response::new)
+        super::runs::run(self, request).await.map(Response::new)
     }
 
     async fn get_task(&self, request: Request<v1::GetTaskRequest>) -> Answer<v1::GetTaskResponse> {
