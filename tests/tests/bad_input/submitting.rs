@@ -110,4 +110,9 @@ pub const CASES: &[Case] = &[
     case("RunTask", "task { type: 't' input { text: '$(x*1048577)' } }", TOO_LARGE, &["task.input"]),
     case("RunTask", "request_id: '$(x*129)' task { type: 't' }", INVALID, &["request_id"]),
     case("RunTask", "namespace: 'tight' task { type: 'stage.tight' } wait {}", LIMIT, &["max_live_tasks"]),
+    // A frame that can't be taken ends its stream. (What is refused in an outcome stands in tests/tests/runs.rs.)
+    case("RunTasks", "namespace: 'nowhere'", NO_NAMESPACE, &["nowhere"]),
+    case("RunTasks", "runs { task { type: 't' } }", INVALID, &["runs[0].request_id", "0 characters", "1 to 128"]),
+    case("RunTasks", "runs { request_id: 'r' task { type: 't' } } runs { request_id: '$(x*129)' task { type: 't' } }", INVALID, &["runs[1].request_id", "129"]),
+    case("RunTasks", "$[1001 runs { request_id: 'r#' task { type: 't' } }]", INVALID, &["runs", "1001 entries", "1000"]),
 ];
