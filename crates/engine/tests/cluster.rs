@@ -5,8 +5,7 @@
 
 use callboard_core::command::{Command, Envelope, Fence, Reply, Report, StopReason};
 use callboard_core::model::{
-    Address, AgentProfile, KeyConflict, NewMessage, NewTask, OutputBatch, Payload, Requirements, RetryPolicy, Span,
-    StateName, TaskHandler, TaskId, TaskSpec, Timeouts,
+    Address, AgentProfile, NewMessage, OutputBatch, Payload, StateName, TaskHandler, TaskId, TaskSpec,
 };
 use callboard_core::planted::{Bug, Planted};
 use callboard_engine::{
@@ -44,35 +43,7 @@ async fn two(learns: Learns) -> (Arc<MemoryStore>, Engine, Engine) {
 }
 
 fn create() -> Envelope {
-    let spec = TaskSpec {
-        task_type: "work".into(),
-        description: String::new(),
-        key: None,
-        requirements: Requirements::default(),
-        priority: Default::default(),
-        retry_policy: RetryPolicy::default(),
-        timeouts: Timeouts {
-            schedule_to_start: None,
-            start_to_close: Span::seconds(300),
-            schedule_to_close: None,
-            heartbeat: None,
-        },
-        deadline: None,
-        start_at: None,
-        tags: Default::default(),
-        metadata: Default::default(),
-        headers: Default::default(),
-        parent: None,
-    };
-    let task = NewTask {
-        spec,
-        input: Arc::new(Payload::text("")),
-        on_key_conflict: KeyConflict::UseExisting,
-        dependencies: Vec::new(),
-        start_at: None,
-        hold: false,
-    };
-    envelope(Command::CreateTasks { tasks: vec![task] })
+    envelope(Command::CreateTasks { tasks: vec![TaskSpec::of_type("work").into()] })
 }
 
 fn envelope(command: Command) -> Envelope {

@@ -5,10 +5,7 @@
 
 use callboard_core::command::{Command, Envelope, Fence, Reply, Report};
 use callboard_core::limits::{MAX_AWAITED, MAX_END_RESULT};
-use callboard_core::model::{
-    AgentProfile, KeyConflict, NewTask, Payload, Requirements, RetryPolicy, Span, StateName, TaskHandler, TaskId,
-    TaskSpec, Timeouts,
-};
+use callboard_core::model::{AgentProfile, Payload, StateName, TaskHandler, TaskId, TaskSpec};
 use callboard_engine::{
     AttachRequest, Config, Engine, Push, ReceiptStatus, ReportItem, Stream, SystemClock, SystemEntropy, TaskEnd,
 };
@@ -24,44 +21,13 @@ async fn engine() -> Engine {
     Engine::start(store, Config::default(), clock, Box::new(SystemEntropy::new())).await.unwrap()
 }
 
-fn task(task_type: &str) -> NewTask {
-    let spec = TaskSpec {
-        task_type: task_type.into(),
-        description: String::new(),
-        key: None,
-        requirements: Requirements::default(),
-        priority: Default::default(),
-        retry_policy: RetryPolicy::default(),
-        timeouts: Timeouts {
-            schedule_to_start: None,
-            start_to_close: Span::seconds(300),
-            schedule_to_close: None,
-            heartbeat: None,
-        },
-        deadline: None,
-        start_at: None,
-        tags: Default::default(),
-        metadata: Default::default(),
-        headers: Default::default(),
-        parent: None,
-    };
-    NewTask {
-        spec,
-        input: Arc::new(Payload::text("")),
-        on_key_conflict: KeyConflict::UseExisting,
-        dependencies: Vec::new(),
-        start_at: None,
-        hold: false,
-    }
-}
-
 async fn ask(engine: &Engine, command: Command) -> Reply {
     let envelope = Envelope { namespace: "default".into(), principal: "anonymous".into(), request: None, command };
     engine.submit(envelope).await.unwrap()
 }
 
 async fn create(engine: &Engine, task_type: &str) -> TaskId {
-    match ask(engine, Command::CreateTasks { tasks: vec![task(task_type)] }).await {
+    match ask(engine, Command::CreateTasks { tasks: vec![TaskSpec::of_type(task_type).into()] }).await {
         Reply::Tasks(receipts) => receipts[0].task,
         other => panic!("{other:?}"),
     }

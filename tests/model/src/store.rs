@@ -12,7 +12,7 @@ use callboard_core::dispatch::Board;
 use callboard_core::model::task::Cancelling;
 use callboard_core::model::{
     self, Agent, AgentId, AgentProfile, Failure, Lane, LaneKey, LeaseToken, Link, Namespace, NamespaceId, NotBefore,
-    Payload, Progress, RetryPolicy, Span, Task, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp, Waiting,
+    Payload, Progress, RetryPolicy, Span, Task, TaskHandler, TaskId, TaskSpec, Timestamp, Waiting,
 };
 use callboard_core::planted::{Bug, Planted};
 use callboard_core::{
@@ -384,24 +384,8 @@ pub fn registration(number: Registration) -> String {
 
 fn spec(max_attempts: u8) -> TaskSpec {
     TaskSpec {
-        task_type: "work".into(),
-        description: String::new(),
-        key: None,
-        requirements: Default::default(),
-        priority: Default::default(),
         retry_policy: RetryPolicy { max_attempts: max_attempts.into(), ..RetryPolicy::default() },
-        timeouts: Timeouts {
-            schedule_to_start: None,
-            start_to_close: Span::seconds(300),
-            schedule_to_close: None,
-            heartbeat: None,
-        },
-        deadline: None,
-        start_at: None,
-        tags: Default::default(),
-        metadata: Default::default(),
-        headers: Default::default(),
-        parent: None,
+        ..TaskSpec::of_type("work")
     }
 }
 

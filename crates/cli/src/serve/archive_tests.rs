@@ -1,7 +1,6 @@
 use super::*;
 use callboard_core::model::{
-    Event, EventKind, LaneKey, NamespaceId, Payload, Progress, Requirements, RetryPolicy, Span, StateName, Task,
-    TaskId, TaskSpec, TaskState, Timeouts,
+    Event, EventKind, LaneKey, NamespaceId, Payload, Progress, StateName, Task, TaskId, TaskSpec, TaskState,
 };
 use callboard_engine::{ArchivedTask, SystemEntropy};
 use callboard_store::{SavedPayload, TaskView};
@@ -15,26 +14,7 @@ use uuid::Uuid;
 const NOON: Timestamp = Timestamp(1_772_366_400_000_000);
 
 fn task(n: u128) -> Piece {
-    let spec = TaskSpec {
-        task_type: "research".into(),
-        description: String::new(),
-        key: None,
-        requirements: Requirements::default(),
-        priority: Default::default(),
-        retry_policy: RetryPolicy::default(),
-        timeouts: Timeouts {
-            schedule_to_start: None,
-            start_to_close: Span::seconds(300),
-            schedule_to_close: None,
-            heartbeat: None,
-        },
-        deadline: None,
-        start_at: None,
-        tags: Default::default(),
-        metadata: Default::default(),
-        headers: Default::default(),
-        parent: None,
-    };
+    let spec = TaskSpec::of_type("research");
     let task = Task {
         namespace: NamespaceId(1),
         id: TaskId(Uuid::from_u128(n)),

@@ -1,7 +1,7 @@
 //! The unit of isolation.
 
 use super::id::NamespaceId;
-use super::spec::RetryPolicy;
+use super::spec::{RetryPolicy, Timeouts};
 use super::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl Default for NamespaceSettings {
             max_lanes: 1_000,
             max_live_tasks: 1_000_000,
             retry_policy: RetryPolicy::default(),
-            start_to_close: Span::seconds(300),
+            start_to_close: Timeouts::default().start_to_close,
         }
     }
 }

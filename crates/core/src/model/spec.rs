@@ -68,7 +68,40 @@ pub struct TaskSpec {
     pub parent: Option<Box<ParentLink>>,
 }
 
+impl From<TaskSpec> for NewTask {
+    /// A task with an empty input, which nothing keeps from being ready.
+    fn from(spec: TaskSpec) -> Self {
+        Self {
+            spec,
+            input: Arc::new(Payload::text("")),
+            on_key_conflict: KeyConflict::default(),
+            dependencies: Vec::new(),
+            start_at: None,
+            hold: false,
+        }
+    }
+}
+
 impl TaskSpec {
+    /// Of a type, with every default.
+    pub fn of_type(task_type: impl Into<Arc<str>>) -> Self {
+        Self {
+            task_type: task_type.into(),
+            description: String::new(),
+            key: None,
+            requirements: Requirements::default(),
+            priority: Priority::default(),
+            retry_policy: RetryPolicy::default(),
+            timeouts: Timeouts::default(),
+            deadline: None,
+            start_at: None,
+            tags: BTreeSet::new(),
+            metadata: BTreeMap::new(),
+            headers: BTreeMap::new(),
+            parent: None,
+        }
+    }
+
     /// Roughly how much memory it takes, in bytes.
     pub fn weight(&self) -> usize {
         let maps = [&self.metadata, &self.headers];
@@ -200,6 +233,12 @@ pub struct Timeouts {
     /// Between two signs of life of the handler itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Span>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { schedule_to_start: None, start_to_close: Span::seconds(300), schedule_to_close: None, heartbeat: None }
+    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 use super::{START, World};
 use callboard_core::command::{Attached, Fence, MessageReceipt, Report};
 use callboard_core::model::{
-    Address, AgentId, AgentProfile, ChildKey, Failure, KeyConflict, MessageId, NewChild, NewMessage, NewStep, NewTask,
-    OnFailure, OnParentEnd, OutputBatch, Payload, Requirements, RetryPolicy, Span, StepKey, TaskHandler, TaskId,
-    TaskSpec, Timeouts, Timestamp,
+    Address, AgentId, AgentProfile, ChildKey, Failure, MessageId, NewChild, NewMessage, NewStep, NewTask, OnFailure,
+    OnParentEnd, OutputBatch, Payload, Span, StepKey, TaskHandler, TaskId, TaskSpec, Timestamp,
 };
 use callboard_core::rejection::Rejection;
 use callboard_core::{Command, Reply};
@@ -13,33 +12,7 @@ use std::sync::Arc;
 
 /// A task of a type, with every default.
 pub fn task(task_type: &str) -> NewTask {
-    NewTask {
-        spec: TaskSpec {
-            task_type: task_type.into(),
-            description: String::new(),
-            key: None,
-            requirements: Requirements::default(),
-            priority: Default::default(),
-            retry_policy: RetryPolicy::default(),
-            timeouts: Timeouts {
-                schedule_to_start: None,
-                start_to_close: Span::seconds(300),
-                schedule_to_close: None,
-                heartbeat: None,
-            },
-            deadline: None,
-            start_at: None,
-            tags: Default::default(),
-            metadata: Default::default(),
-            headers: Default::default(),
-            parent: None,
-        },
-        input: Arc::new(Payload::text("input")),
-        on_key_conflict: KeyConflict::UseExisting,
-        dependencies: Vec::new(),
-        start_at: None,
-        hold: false,
-    }
+    NewTask { input: Arc::new(Payload::text("input")), ..TaskSpec::of_type(task_type).into() }
 }
 
 /// With a change.

@@ -10,9 +10,7 @@ mod store;
 mod untold;
 
 use callboard_core::command::{Command, Envelope, Reply, RequestToken};
-use callboard_core::model::{
-    AgentProfile, KeyConflict, NewTask, Payload, Requirements, RetryPolicy, Span, TaskHandler, TaskSpec, Timeouts,
-};
+use callboard_core::model::{AgentProfile, Payload, Span, TaskHandler, TaskSpec};
 use callboard_core::{Entropy, Reason};
 use callboard_engine::{AttachRequest, Config, Engine, Error, Push, SystemClock, SystemEntropy};
 use callboard_store::TaskFilter;
@@ -66,39 +64,12 @@ async fn until_a_commit_waits(plan: &Plan) {
 }
 
 fn create(description: &str, request_id: Option<&str>) -> Envelope {
-    let spec = TaskSpec {
-        task_type: "work".into(),
-        description: description.into(),
-        key: None,
-        requirements: Requirements::default(),
-        priority: Default::default(),
-        retry_policy: RetryPolicy::default(),
-        timeouts: Timeouts {
-            schedule_to_start: None,
-            start_to_close: Span::seconds(300),
-            schedule_to_close: None,
-            heartbeat: None,
-        },
-        deadline: None,
-        start_at: None,
-        tags: Default::default(),
-        metadata: Default::default(),
-        headers: Default::default(),
-        parent: None,
-    };
-    let task = NewTask {
-        spec,
-        input: Arc::new(Payload::text("")),
-        on_key_conflict: KeyConflict::UseExisting,
-        dependencies: Vec::new(),
-        start_at: None,
-        hold: false,
-    };
+    let spec = TaskSpec { description: description.into(), ..TaskSpec::of_type("work") };
     Envelope {
         namespace: "default".into(),
         principal: "anonymous".into(),
         request: request_id.map(|id| RequestToken { method: "CreateTask", id: id.into(), digest: vec![1] }),
-        command: Command::CreateTasks { tasks: vec![task] },
+        command: Command::CreateTasks { tasks: vec![spec.into()] },
     }
 }
 

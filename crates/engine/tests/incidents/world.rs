@@ -4,8 +4,7 @@ use crate::store::{FaultyStore, Plan};
 use callboard_core::command::{Command, Envelope, Fence, Reply, Report};
 use callboard_core::entropy::Seeded;
 use callboard_core::model::{
-    AgentProfile, KeyConflict, NamespaceId, NewTask, Payload, Priority, Requirements, RetryPolicy, Span, StateName,
-    TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
+    AgentProfile, NamespaceId, NewTask, Payload, Span, StateName, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
 };
 use callboard_core::planted::{Bug, Planted};
 use callboard_engine::{Assignment, AttachRequest, Clock, Config, Engine, Push, ReportItem, Stream};
@@ -161,33 +160,8 @@ pub const fn seconds(n: u64) -> Duration {
 }
 
 fn task() -> NewTask {
-    NewTask {
-        spec: TaskSpec {
-            task_type: "work".into(),
-            description: String::new(),
-            key: None,
-            requirements: Requirements::default(),
-            priority: Priority::Normal,
-            retry_policy: RetryPolicy::default(),
-            timeouts: Timeouts {
-                schedule_to_start: None,
-                start_to_close: Span::seconds(3_600),
-                schedule_to_close: None,
-                heartbeat: None,
-            },
-            deadline: None,
-            start_at: None,
-            tags: Default::default(),
-            metadata: Default::default(),
-            headers: Default::default(),
-            parent: None,
-        },
-        input: Arc::new(Payload::text("")),
-        on_key_conflict: KeyConflict::UseExisting,
-        dependencies: Vec::new(),
-        start_at: None,
-        hold: false,
-    }
+    let timeouts = Timeouts { start_to_close: Span::seconds(3_600), ..Timeouts::default() };
+    TaskSpec { timeouts, ..TaskSpec::of_type("work") }.into()
 }
 
 /// A clock that is tokio's.

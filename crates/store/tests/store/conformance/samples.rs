@@ -111,26 +111,7 @@ pub fn at(seconds: i64) -> Timestamp {
 
 /// A spec with nothing special in it.
 pub fn spec() -> TaskSpec {
-    TaskSpec {
-        task_type: "research".into(),
-        description: String::new(),
-        key: None,
-        requirements: Requirements::default(),
-        priority: Priority::Normal,
-        retry_policy: RetryPolicy::default(),
-        timeouts: Timeouts {
-            schedule_to_start: None,
-            start_to_close: Span::seconds(300),
-            schedule_to_close: None,
-            heartbeat: None,
-        },
-        deadline: None,
-        start_at: None,
-        tags: Default::default(),
-        metadata: Default::default(),
-        headers: Default::default(),
-        parent: None,
-    }
+    TaskSpec::of_type("research")
 }
 
 /// A task that has been ready since a second of its own.
