@@ -167,6 +167,12 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     def RunTask(self, request: Any, context: Any) -> Any:
         return self._answer("RunTask", request, context)
 
+    def RunTasks(self, requests: Any, context: Any) -> Any:
+        """Without an answer it is a server that has no such method."""
+        if "RunTasks" not in self.answers:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "")
+        yield from self.answers["RunTasks"](requests, context)
+
     def WaitTask(self, request: Any, context: Any) -> Any:
         return self._answer("WaitTask", request, context)
 

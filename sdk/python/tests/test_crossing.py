@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from waiting import LONG
 
-from callboard.connection import Timer
 from callboard.crossing import Doorway, cross
 from callboard.loop import LoopThread
+from callboard.timer import Timer
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ class Doorway:
 _of_thread = threading.local()
 
 
-def _own_doorway() -> Doorway:
+def own_doorway() -> Doorway:
     """The way back to the loop that runs here."""
     loop = asyncio.get_running_loop()
     doorway: Doorway | None = getattr(_of_thread, "doorway", None)
@@ -70,7 +70,7 @@ class _Crossing(Generic[T]):
     def __init__(self, work: Coroutine[Any, Any, T], there: Doorway) -> None:
         self._work = work
         self._there = there
-        self._back = _own_doorway()
+        self._back = own_doorway()
         self._done: asyncio.Future[T] = self._back.loop.create_future()
         self._task: asyncio.Task[T] | None = None
         self._given_up = False

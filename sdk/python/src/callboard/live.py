@@ -102,6 +102,8 @@ class Live:
         finally:
             for follow in self._follows:
                 follow.cancel()
+            await self.client._end()
+            await self.async_client._end()
             await self._transport.close()
             if self._health is not None:
                 await self._health.close()
