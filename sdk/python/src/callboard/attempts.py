@@ -28,6 +28,7 @@ class Attempts:
         random: Callable[[], float],
         lacks: Callable[[str], bool],
         actions: list[Action],
+        hold_acceptance: float,
     ) -> None:
         self._attempts: dict[Key, Attempt] = {}
         self._outbox = Outbox(limit=max(1, slots) * 4, random=random)
@@ -38,6 +39,7 @@ class Attempts:
         self._progressing: dict[Key, Attempt] = {}
         self._lacks = lacks
         self._actions = actions
+        self._hold_acceptance = hold_acceptance
 
     def ours(self) -> list[Key]:
         """Those that run under their lease."""
@@ -87,6 +89,7 @@ class Attempts:
         attempt = self._attempts.get(key)
         if attempt is not None and attempt.is_ours():
             attempt.progress = progress
+            self._outbox.release(key)
             self._progressing[key] = attempt
 
     def refusal(self, key: Key, kind: str) -> StatusError | None:
@@ -137,7 +140,7 @@ class Attempts:
 
     # What the server says.
 
-    def assigned(self, assignment: wire.agent.Assignment, refusal: str) -> None:
+    def assigned(self, now: float, assignment: wire.agent.Assignment, refusal: str) -> None:
         """It gives an attempt; `refusal` is why it is handed back at once, if so."""
         key = key_of(assignment.attempt)
         if key in self._attempts:
@@ -148,10 +151,11 @@ class Attempts:
         if refusal:
             report.rejected.reason = refusal
             attempt.running, attempt.closed = False, True
-        else:
-            report.accepted.SetInParent()
-            self._actions.append(Start(key, assignment))
-        attempt.accepted_id = self._outbox.add(report)
+            self._outbox.add(report)
+            return
+        report.accepted.SetInParent()
+        attempt.accepted_id = self._outbox.add_held(report, now + self._hold_acceptance)
+        self._actions.append(Start(key, assignment))
 
     def receipts(self, now: float, receipts: Iterable[wire.agent.Receipt]) -> None:
         """It has decided reports."""

@@ -4,6 +4,7 @@ Without any I/O."""
 from __future__ import annotations
 
 import enum
+import itertools
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -93,8 +94,10 @@ class Outbox:
         self._settled: list[tuple[int, StatusError | None]] = []
         # The newest reports of an attempt that are committed, by their kind.
         self._committed: dict[Key, dict[str, int]] = {}
-        # Those of `_kept` that are not on their way.
+        # Those of `_kept` that are not on their way, and not held back.
         self._idle: dict[int, _Kept] = {}
+        # Those that are held back, until when: the earliest first.
+        self._held: dict[int, float] = {}
 
     def new_id(self) -> int:
         """A report id that was never used before."""
@@ -104,11 +107,31 @@ class Outbox:
     def add(self, report: wire.agent.Report, ticket: int | None = None) -> int:
         """Keeps a report and sends it when it can; gives its id. Acceptances, ends, pauses and output always
         have room: slots bound them."""
+        kept = self._keep(report, ticket)
+        self._idle[report.report_id] = kept
+        return report.report_id
+
+    def add_held(self, report: wire.agent.Report, until: float) -> int:
+        """Keeps a report that is sent then, or ahead of the next one of its attempt; until then it may be
+        recalled. `until` never falls from one to the next. Gives its id."""
+        self._keep(report, None)
+        self._held[report.report_id] = until
+        return report.report_id
+
+    def _keep(self, report: wire.agent.Report, ticket: int | None) -> _Kept:
         report_id = report.report_id = self.new_id()
         kept = _Kept(key_of(report.attempt), str(report.WhichOneof("kind")), report, ticket)
-        self._kept[report_id] = self._idle[report_id] = kept
+        self.release(kept.key)
+        self._kept[report_id] = kept
         self._of.setdefault(kept.key, {})[report_id] = kept
-        return report_id
+        return kept
+
+    def release(self, key: Key) -> None:
+        """What of an attempt is held back is sent when it can."""
+        if self._held:
+            for report_id, kept in self._of.get(key, {}).items():
+                if self._held.pop(report_id, None) is not None:
+                    self._idle[report_id] = kept
 
     def add_save(self, report: wire.agent.Report, ticket: int) -> None:
         """Keeps a checkpoint or a step when there is room, else lets it wait outside, with whoever saves
@@ -131,6 +154,7 @@ class Outbox:
         if kept is None:
             return False
         kept.in_flight = False
+        self._held.pop(report_id, None)
         self._idle[report_id] = kept
         return True
 
@@ -155,6 +179,9 @@ class Outbox:
         """The reports to send now, in one frame. An attempt's go out in their order: behind one that is to be
         repeated the others wait, and it waits for the receipts of what was sent behind it, lest an old
         checkpoint replace a new one."""
+        for report_id in [report_id for report_id, until in self._held.items() if until <= now]:
+            del self._held[report_id]
+            self._idle[report_id] = self._kept[report_id]
         batch: list[wire.agent.Report] = []
         size = 0
         for report_id in sorted(self._idle):
@@ -172,8 +199,9 @@ class Outbox:
 
     def due_at(self) -> float | None:
         """When the next report becomes due, after `take` had none."""
-        idle = self._idle.values()
-        return min((kept.not_before for kept in idle if not self._waits_behind(kept)), default=None)
+        times = [kept.not_before for kept in self._idle.values() if not self._waits_behind(kept)]
+        times += itertools.islice(self._held.values(), 1)
+        return min(times, default=None)
 
     def receipt(self, now: float, receipt: wire.agent.Receipt) -> Settled | None:
         """What a receipt makes of its report; None when it means nothing. Progress isn't kept, but can be
@@ -208,6 +236,7 @@ class Outbox:
             kept.in_flight = False
             kept.not_before = 0.0
         self._idle = dict(self._kept)
+        self._held.clear()
 
     def drop_waiting(self, key: Key, error: StatusError) -> None:
         """Forgets what of an attempt waits outside."""
@@ -236,6 +265,7 @@ class Outbox:
         self._settled += [(ticket, error) for ticket in tickets if ticket is not None]
         self._kept.clear()
         self._idle.clear()
+        self._held.clear()
         self._of.clear()
         self._committed.clear()
         self._outside.clear()
@@ -281,6 +311,7 @@ class Outbox:
         report_id = kept.report.report_id
         del self._kept[report_id]
         self._idle.pop(report_id, None)
+        self._held.pop(report_id, None)
         siblings = self._of[kept.key]
         del siblings[report_id]
         if not siblings:

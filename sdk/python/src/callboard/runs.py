@@ -144,8 +144,8 @@ class Runs:
 
     def timed_out(self, now: float, run: Run) -> StatusError:
         """The time is over of whoever asked; gives what they are told."""
-        self.give_up(now, run)
         why = "" if self._error is None else f"; the last error: {self._error}"
+        self.give_up(now, run)
         if self._stream is not None and not self._stream.opened and self._has_other_addresses:
             # Nobody answers there: those who come next are not to wait for it, too.
             self._reopen(now, Action.MOVE)

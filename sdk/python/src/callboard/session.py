@@ -35,6 +35,9 @@ Frame: TypeAlias = wire.agent.AttachRequest
 FEATURES = ("cancellation", "drain", "message_receipts", "steps", "children")
 WELCOME_WITHIN = 10.0
 """Seconds from connecting to the welcome; then the next address is tried."""
+HOLD_ACCEPTANCE = 0.005
+"""Seconds that an acceptance waits for the end of its handler, which implies it: then it is no report of its
+own, and has no receipt."""
 RECEIPTS_WITHIN = 5.0
 """Seconds that a drain waits for receipts once no handler runs."""
 
@@ -51,6 +54,7 @@ class Session:
         drain_timeout: float = 30.0,
         instance_id: str = "",
         takes_messages: bool = False,
+        hold_acceptance: float = HOLD_ACCEPTANCE,
     ) -> None:
         self._namespace = namespace
         self._profile = profile
@@ -70,7 +74,7 @@ class Session:
         self._stream = Stream(0.0, 0.0, 0.0)
         self._drain: Drain | None = None
         self._actions: list[Action] = []
-        self._attempts = Attempts(profile.slots, random, self._lacks, self._actions)
+        self._attempts = Attempts(profile.slots, random, self._lacks, self._actions, hold_acceptance)
         self._mail = Mail(random)
 
     # What happens.
@@ -101,7 +105,7 @@ class Session:
         elif self.state is State.ATTACHED:
             if kind == "assignments":
                 for assignment in frame.assignments.assignments:
-                    self._attempts.assigned(assignment, self._refusal(assignment))
+                    self._attempts.assigned(now, assignment, self._refusal(assignment))
             elif kind == "receipts":
                 self._attempts.receipts(now, frame.receipts.receipts)
             elif kind == "cancellations":
