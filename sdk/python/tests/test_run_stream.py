@@ -27,6 +27,7 @@ from callboard import (
     NotFound,
     StatusError,
     TaskFailed,
+    TaskSpec,
     Unavailable,
     aio,
     following,
@@ -402,8 +403,7 @@ def test_a_request_id_is_answered_the_same_by_stream_and_by_call(serve: Serve) -
         with pytest.raises(InvalidArgument) as reused:
             client.run("work", "y", request_id="once")
         assert reused.value.reason == "REQUEST_ID_REUSED"
-        spec = wire.task.TaskSpec(type="work", input=encode("x", "input"), key_conflict_policy=1, priority=2)
-        asked = service.TaskRun(request_id="once", task=spec)
+        asked = service.TaskRun(request_id="once", task=TaskSpec("work", "x").to_wire())
         by_call = loop.block_on(following.run(client._transport, "default", asked, None))
         (task,) = client.list(type="work")
         assert by_call.id == task.id

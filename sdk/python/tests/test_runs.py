@@ -25,7 +25,10 @@ def status(code: grpc.StatusCode, *details: Any, message: str = "no") -> bytes:
     for detail in details:
         packed.append(AnyMessage())
         packed[-1].Pack(detail)
-    return status_pb2.Status(code=code.value[0], message=message, details=packed).SerializeToString()
+    encoded: bytes = status_pb2.Status(
+        code=code.value[0], message=message, details=packed
+    ).SerializeToString()
+    return encoded
 
 
 def retry_in(seconds: int) -> error_details_pb2.RetryInfo:

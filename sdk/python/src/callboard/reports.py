@@ -4,7 +4,6 @@ Without any I/O."""
 from __future__ import annotations
 
 import enum
-import itertools
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,9 @@ MAX_BATCH = 1000
 MAX_BATCH_BYTES = 3 * 1024 * 1024 - 64 * 1024
 """A frame is at most 3 MiB; what stands around the reports fits into the rest."""
 
-_Status = wire.agent.ReceiptStatus
+_COMMITTED = wire.agent.RECEIPT_STATUS_COMMITTED
+_REFUSED = wire.agent.RECEIPT_STATUS_REFUSED
+_RETRY = wire.agent.RECEIPT_STATUS_RETRY
 
 _ENDS = frozenset({"completed", "failed", "rejected"})
 _REPLACED_BY = {
@@ -55,8 +56,8 @@ class Settled(enum.Enum):
     RETRY = "retry"
 
 
-@dataclass
-class _Kept:
+@dataclass(slots=True)
+class Kept:
     """A report that has no receipt yet."""
 
     key: Key
@@ -88,16 +89,14 @@ class Outbox:
         self._limit = limit
         self._random = random
         self._last_id = 0
-        self._kept: dict[int, _Kept] = {}
-        self._of: dict[Key, dict[int, _Kept]] = {}
+        self._kept: dict[int, Kept] = {}
+        self._of: dict[Key, dict[int, Kept]] = {}
         self._outside: deque[tuple[wire.agent.Report, int]] = deque()
         self._settled: list[tuple[int, StatusError | None]] = []
         # The newest reports of an attempt that are committed, by their kind.
         self._committed: dict[Key, dict[str, int]] = {}
-        # Those of `_kept` that are not on their way, and not held back.
-        self._idle: dict[int, _Kept] = {}
-        # Those that are held back, until when: the earliest first.
-        self._held: dict[int, float] = {}
+        # Those of `_kept` that are not on their way.
+        self._idle: dict[int, Kept] = {}
 
     def new_id(self) -> int:
         """A report id that was never used before."""
@@ -107,31 +106,11 @@ class Outbox:
     def add(self, report: wire.agent.Report, ticket: int | None = None) -> int:
         """Keeps a report and sends it when it can; gives its id. Acceptances, ends, pauses and output always
         have room: slots bound them."""
-        kept = self._keep(report, ticket)
-        self._idle[report.report_id] = kept
-        return report.report_id
-
-    def add_held(self, report: wire.agent.Report, until: float) -> int:
-        """Keeps a report that is sent then, or ahead of the next one of its attempt; until then it may be
-        recalled. `until` never falls from one to the next. Gives its id."""
-        self._keep(report, None)
-        self._held[report.report_id] = until
-        return report.report_id
-
-    def _keep(self, report: wire.agent.Report, ticket: int | None) -> _Kept:
         report_id = report.report_id = self.new_id()
-        kept = _Kept(key_of(report.attempt), str(report.WhichOneof("kind")), report, ticket)
-        self.release(kept.key)
-        self._kept[report_id] = kept
+        kept = Kept(key_of(report.attempt), str(report.WhichOneof("kind")), report, ticket)
+        self._kept[report_id] = self._idle[report_id] = kept
         self._of.setdefault(kept.key, {})[report_id] = kept
-        return kept
-
-    def release(self, key: Key) -> None:
-        """What of an attempt is held back is sent when it can."""
-        if self._held:
-            for report_id, kept in self._of.get(key, {}).items():
-                if self._held.pop(report_id, None) is not None:
-                    self._idle[report_id] = kept
+        return report_id
 
     def add_save(self, report: wire.agent.Report, ticket: int) -> None:
         """Keeps a checkpoint or a step when there is room, else lets it wait outside, with whoever saves
@@ -154,7 +133,6 @@ class Outbox:
         if kept is None:
             return False
         kept.in_flight = False
-        self._held.pop(report_id, None)
         self._idle[report_id] = kept
         return True
 
@@ -162,10 +140,9 @@ class Outbox:
         """Whether a report of this attempt has no receipt."""
         return key in self._of
 
-    def find(self, report_id: int) -> wire.agent.Report | None:
+    def find(self, report_id: int) -> Kept | None:
         """The report of this id, unless it has its receipt or never had to be kept."""
-        kept = self._kept.get(report_id)
-        return None if kept is None else kept.report
+        return self._kept.get(report_id)
 
     def empty(self) -> bool:
         """Whether every report has its receipt."""
@@ -179,9 +156,6 @@ class Outbox:
         """The reports to send now, in one frame. An attempt's go out in their order: behind one that is to be
         repeated the others wait, and it waits for the receipts of what was sent behind it, lest an old
         checkpoint replace a new one."""
-        for report_id in [report_id for report_id, until in self._held.items() if until <= now]:
-            del self._held[report_id]
-            self._idle[report_id] = self._kept[report_id]
         batch: list[wire.agent.Report] = []
         size = 0
         for report_id in sorted(self._idle):
@@ -199,27 +173,27 @@ class Outbox:
 
     def due_at(self) -> float | None:
         """When the next report becomes due, after `take` had none."""
-        times = [kept.not_before for kept in self._idle.values() if not self._waits_behind(kept)]
-        times += itertools.islice(self._held.values(), 1)
-        return min(times, default=None)
+        idle = self._idle.values()
+        return min((kept.not_before for kept in idle if not self._waits_behind(kept)), default=None)
 
     def receipt(self, now: float, receipt: wire.agent.Receipt) -> Settled | None:
         """What a receipt makes of its report; None when it means nothing. Progress isn't kept, but can be
         refused."""
         kept = self._kept.get(receipt.report_id)
-        if receipt.status == _Status.RECEIPT_STATUS_REFUSED:
+        if receipt.status == _REFUSED:
             if kept is None:
                 return Settled.REFUSED
             self._settle(kept, refused(kept.report, receipt))
             return Settled.PART_REFUSED if leaves_the_attempt(kept.report, receipt) else Settled.REFUSED
         if kept is None:
             return None
-        if receipt.status == _Status.RECEIPT_STATUS_COMMITTED:
-            committed = self._committed.setdefault(kept.key, {})
-            committed[kept.kind] = max(receipt.report_id, committed.get(kept.kind, 0))
+        if receipt.status == _COMMITTED:
+            if len(self._of[kept.key]) > 1:
+                committed = self._committed.setdefault(kept.key, {})
+                committed[kept.kind] = max(receipt.report_id, committed.get(kept.kind, 0))
             self._settle(kept, None)
             return Settled.COMMITTED
-        if receipt.status == _Status.RECEIPT_STATUS_RETRY:
+        if receipt.status == _RETRY:
             if kept.is_outdated(self._committed.get(kept.key, {})):
                 self._settle(kept, None)
                 return Settled.COMMITTED
@@ -236,7 +210,6 @@ class Outbox:
             kept.in_flight = False
             kept.not_before = 0.0
         self._idle = dict(self._kept)
-        self._held.clear()
 
     def drop_waiting(self, key: Key, error: StatusError) -> None:
         """Forgets what of an attempt waits outside."""
@@ -265,7 +238,6 @@ class Outbox:
         self._settled += [(ticket, error) for ticket in tickets if ticket is not None]
         self._kept.clear()
         self._idle.clear()
-        self._held.clear()
         self._of.clear()
         self._committed.clear()
         self._outside.clear()
@@ -280,10 +252,10 @@ class Outbox:
             report, ticket = self._outside.popleft()
             self.add(report, ticket)
 
-    def _is_due(self, kept: _Kept, now: float) -> bool:
+    def _is_due(self, kept: Kept, now: float) -> bool:
         return now >= kept.not_before and not self._waits_behind(kept)
 
-    def _waits_behind(self, kept: _Kept) -> bool:
+    def _waits_behind(self, kept: Kept) -> bool:
         """Whether another of its attempt is to be settled first: an earlier one to be repeated, a later one
         on its way."""
         for report_id, other in self._of[kept.key].items():
@@ -297,7 +269,7 @@ class Outbox:
         self._settled += [(ticket, error) for report, ticket in self._outside if wanted(report)]
         self._outside = deque(one for one in self._outside if not wanted(one[0]))
 
-    def _settle(self, kept: _Kept, error: StatusError | None) -> None:
+    def _settle(self, kept: Kept, error: StatusError | None) -> None:
         self._forget(kept, error)
         committed = self._committed.get(kept.key)
         if committed:
@@ -306,19 +278,18 @@ class Outbox:
                     self._forget(other, None)
         self._let_in()
 
-    def _forget(self, kept: _Kept, error: StatusError | None) -> None:
+    def _forget(self, kept: Kept, error: StatusError | None) -> None:
         self._release(kept, error)
         report_id = kept.report.report_id
         del self._kept[report_id]
         self._idle.pop(report_id, None)
-        self._held.pop(report_id, None)
         siblings = self._of[kept.key]
         del siblings[report_id]
         if not siblings:
             del self._of[kept.key]
             self._committed.pop(kept.key, None)
 
-    def _release(self, kept: _Kept, error: StatusError | None) -> None:
+    def _release(self, kept: Kept, error: StatusError | None) -> None:
         """Tells whoever waits for it, once."""
         if kept.ticket is not None:
             self._settled.append((kept.ticket, error))
