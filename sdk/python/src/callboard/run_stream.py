@@ -1,5 +1,5 @@
 """Moves the frames of `RunTasks`, and does what `callboard.runs` asks for. Everything here runs on the SDK's
-loop but `ask` and `give_up`, which any thread may call."""
+loop."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class RunStream:
         self._transport = transport
         self._namespace = namespace
         self._runs = Runs(namespace, random.random, transport.has_other_addresses)
-        self._events = Doorway(loop, behind=self._react)
+        self.doorway = Doorway(loop, behind=self._react)
+        """The way to `ask` and `give_up`, from any thread."""
         self._sendable = asyncio.Event()
         self._timer = Timer(lambda: self._happened(self._runs.tick))
         # Of those whose callers don't wait for ever.
@@ -47,14 +48,6 @@ class RunStream:
         self._calls: dict[Run, asyncio.Task[None]] = {}
         self._reconnecting: asyncio.Task[None] | None = None
         self._closed = False
-
-    def ask(self, run: Run) -> None:
-        """A run is asked for. Raises RuntimeError when the loop is closed."""
-        self._events.put(lambda: self._ask(run))
-
-    def give_up(self, run: Run) -> None:
-        """Whoever asked wants no outcome any more. Raises RuntimeError when the loop is closed."""
-        self._events.put(lambda: self._give_up(run))
 
     async def close(self) -> None:
         """Ends the stream; runs that are still under way fail."""
@@ -73,7 +66,8 @@ class RunStream:
 
     # What happens.
 
-    def _ask(self, run: Run) -> None:
+    def ask(self, run: Run) -> None:
+        """A run is asked for."""
         if self._closed:
             run.tell(RuntimeError("the client is closed: make another"))
             return
@@ -87,7 +81,8 @@ class RunStream:
             self._timeouts[run] = self.loop.call_at(run.deadline, self._timed_out, run)
         self._runs.ask(run.asked_at, run)
 
-    def _give_up(self, run: Run) -> None:
+    def give_up(self, run: Run) -> None:
+        """Whoever asked wants no outcome any more."""
         self._cancel_timeout(run)
         call = self._calls.get(run)
         if call is not None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from callboard import calls, loop, wire
-from callboard.crossing import own_doorway
+from callboard.crossing import hand_over, own_doorway
 from callboard.models import Task
 from callboard.payload import decode
 from callboard.promises import answer
@@ -39,18 +38,19 @@ class Running:
         back = own_doorway()
         done: asyncio.Future[wire.task.Task] = back.loop.create_future()
 
-        def tell(outcome: Outcome) -> None:
-            # The caller's loop may be gone, with whoever awaited.
-            with contextlib.suppress(RuntimeError):
-                back.put(lambda: _settle(done, outcome))
-
-        run = _run(spec, given_id, timeout, patience, tell)
+        run = _run(
+            spec,
+            given_id,
+            timeout,
+            patience,
+            lambda outcome: hand_over(back, lambda: _settle(done, outcome)),
+        )
         stream = self._stream(namespace)
-        stream.ask(run)
+        hand_over(stream.doorway, lambda: stream.ask(run))
         try:
             return result_of(await done)
         except asyncio.CancelledError:
-            stream.give_up(run)
+            hand_over(stream.doorway, lambda: stream.give_up(run))
             raise
 
     def run_blocking(
@@ -60,12 +60,12 @@ class Running:
         done = concurrent.futures.Future[wire.task.Task]()
         run = _run(spec, given_id, timeout, patience, lambda outcome: answer(done, outcome))
         stream = self._stream(namespace)
-        stream.ask(run)
+        stream.doorway.put(lambda: stream.ask(run))
         try:
             return result_of(done.result())
         except BaseException:
             if not done.done():
-                stream.give_up(run)
+                stream.doorway.put(lambda: stream.give_up(run))
             raise
 
     async def close(self) -> None:

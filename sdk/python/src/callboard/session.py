@@ -126,7 +126,9 @@ class Session:
 
     def completed(self, now: float, key: Key, result: Payload) -> None:
         """A handler ended with a result."""
-        self._attempts.ended(key, wire.agent.Report(completed=wire.agent.Completion(result=result)))
+        report = wire.agent.Report()
+        report.completed.result.CopyFrom(result)
+        self._attempts.ended(key, report)
         self.tick(now)
 
     def failed(self, now: float, key: Key, failure: WireFailure) -> None:
@@ -389,7 +391,9 @@ class Session:
             return Frame(awaits=wire.agent.TaskAwaitBatch(task_ids=awaits))
         reports = self._attempts.take_reports(now)
         if reports:
-            return Frame(reports=wire.agent.ReportBatch(reports=reports))
+            frame = Frame()
+            frame.reports.reports.extend(reports)
+            return frame
         if now >= self._stream.last_sent + self._stream.lease / 3:
             return Frame(heartbeat=wire.agent.Heartbeat())
         return None
