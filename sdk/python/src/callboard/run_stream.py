@@ -7,6 +7,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import grpc
@@ -42,6 +43,7 @@ class RunStream:
         # Of those whose callers don't wait for ever.
         self._timeouts: dict[Run, asyncio.TimerHandle] = {}
         self._stream: asyncio.Task[None] | None = None
+        self._address = 0
         # It, and those before it that are just ending.
         self._streams: set[asyncio.Task[None]] = set()
         # The runs that go by calls, and what tells when the stream may be asked for again.
@@ -54,7 +56,7 @@ class RunStream:
         self._closed = True
         closed = status_error(grpc.StatusCode.CANCELLED, "the client was closed")
         for run in [*self._runs.take_all(), *self._calls]:
-            self._tell(run, closed)
+            self._tell(run, copy(closed))
         self._timer.cancel()
         ending = {*self._streams, *self._calls.values()}
         if self._reconnecting is not None:
@@ -133,7 +135,7 @@ class RunStream:
                 self.loop.call_later(GOODBYE, stream.cancel)
             else:
                 stream.cancel()
-                self._transport.use_next_address()
+                self._transport.leave(self._address)
 
     async def _carry(self) -> None:
         """Opens a stream, and carries frames until its end."""
@@ -141,6 +143,7 @@ class RunStream:
         error: StatusError | None = None
         renewed = False
         metadata, address = self._transport.metadata(), self._transport.address
+        self._address = address
         try:
             method: Any = self._transport.channel().stream_stream(
                 f"/{PACKAGE}.TaskService/RunTasks",

@@ -73,7 +73,8 @@ class Running:
         with self._lock:
             self._closed = True
         for stream in list(self._streams.values()):
-            await stream.close()
+            if stream.loop is asyncio.get_running_loop():
+                await stream.close()
 
     def _stream(self, namespace: str) -> RunStream:
         io = loop.get()

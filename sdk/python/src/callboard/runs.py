@@ -46,7 +46,6 @@ class Action(enum.Enum):
 
     OPEN = "open one"
     FINISH = "end our side of it: nothing is left to run"
-    CUT = "cut it; its end need not be told"
     MOVE = "cut it; its end need not be told. The next one goes to the next address"
     CALL = "give all runs to calls: the server has no such stream"
 
@@ -148,7 +147,7 @@ class Runs:
         self.give_up(now, run)
         if self._stream is not None and not self._stream.opened and self._has_other_addresses:
             # Nobody answers there: those who come next are not to wait for it, too.
-            self._reopen(now, Action.MOVE)
+            self._move(now)
         message = f"the task had not ended in time{why}"
         return status_error(grpc.StatusCode.DEADLINE_EXCEEDED, message)
 
@@ -210,7 +209,7 @@ class Runs:
         stream = self._stream
         if stream is not None and now >= stream.last_heard + SILENCE:
             self._error = status_error(grpc.StatusCode.UNAVAILABLE, f"nothing was heard for {SILENCE:g} s")
-            self._reopen(now, Action.MOVE)
+            self._move(now)
         elif stream is not None and self._idle_since is not None and now >= self._idle_since + IDLE:
             self._stream = None
             self._actions.append(Action.FINISH)
@@ -268,9 +267,9 @@ class Runs:
                 self._failing_since = now
             self._actions.append(Action.OPEN)
 
-    def _reopen(self, now: float, how: Action) -> None:
-        """Leaves the stream for another one."""
-        self._actions.append(how)
+    def _move(self, now: float) -> None:
+        """Leaves the stream for another one, elsewhere if there is another address."""
+        self._actions.append(Action.MOVE)
         self._detach()
         self._open_at = now
         self._rest_if_idle(now)
@@ -355,7 +354,7 @@ class Runs:
                 self._waiting[run.request_id] = run
                 moves = moves or elsewhere
         if moves and self._stream is not None:
-            self._reopen(now, Action.MOVE)
+            self._move(now)
         elif self._waiting and self._stream is None and self._open_at is None:
             self._open_at = now
 
