@@ -357,8 +357,10 @@ def test_each_run_is_answered_once_and_has_one_task_when_the_server_is_killed(se
     drained(agent)
 
 
-def test_runs_that_are_killed_again_and_again_are_each_one_task(serve: Serve) -> None:
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_runs_whose_server_ends_again_and_again_are_each_one_task(serve: Serve, how: str) -> None:
     server = serve()
+    end = server.kill if how == "kill" else server.stop
     agent = Agent("worker", slots=16, address=server.address)
     agent.task("work")(lambda input: input)
     attached(agent)
@@ -371,7 +373,7 @@ def test_runs_that_are_killed_again_and_again_are_each_one_task(serve: Serve) ->
                 running = [asyncio.create_task(client.run("work", number)) for number in inputs]
                 # Some are done, some are on their way, some have not left.
                 await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                server.kill()
+                end()
                 server.start()
                 assert await asyncio.wait_for(asyncio.gather(*running), 3 * LONG) == inputs
             assert len([task async for task in client.list(type="work")]) == rounds * per_round
