@@ -115,12 +115,12 @@ def _cancellation_ignored() -> None:
 
 
 def _assignment_run_twice() -> None:
-    def assigned(attempts: Attempts, assignment: Any, refusal: str) -> None:
+    def assigned(attempts: Attempts, now: float, assignment: Any, refusal: str) -> None:
         key = key_of(assignment.attempt)
         if key in attempts._attempts:
             attempts._actions.append(Start(key, assignment))
         else:
-            right(attempts, assignment, refusal)
+            right(attempts, now, assignment, refusal)
 
     right = _replace(Attempts, "assigned", assigned)
 

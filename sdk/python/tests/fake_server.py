@@ -167,6 +167,12 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     def RunTask(self, request: Any, context: Any) -> Any:
         return self._answer("RunTask", request, context)
 
+    def RunTasks(self, requests: Any, context: Any) -> Any:
+        """Without an answer it is a server that has no such method."""
+        if "RunTasks" not in self.answers:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "")
+        yield from self.answers["RunTasks"](requests, context)
+
     def WaitTask(self, request: Any, context: Any) -> Any:
         return self._answer("WaitTask", request, context)
 
@@ -201,14 +207,14 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
 class FakeServer:
     """The server with its two services."""
 
-    def __init__(self, lease: float = 3.0) -> None:
+    def __init__(self, lease: float = 3.0, port: int = 0) -> None:
         self.agents = AgentService(lease)
         self.tasks = TaskService()
         self._server = grpc.server(ThreadPoolExecutor(16))
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(self.agents, self._server)  # type: ignore[no-untyped-call]
         task_service_pb2_grpc.add_TaskServiceServicer_to_server(self.tasks, self._server)  # type: ignore[no-untyped-call]
-        port = self._server.add_insecure_port("127.0.0.1:0")
-        self.address = f"http://127.0.0.1:{port}"
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        self.address = f"http://127.0.0.1:{self.port}"
         self._server.start()
 
     def stop(self) -> None:

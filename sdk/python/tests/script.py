@@ -30,13 +30,24 @@ class Script:
     """One side of a conversation. `random` is always 1: jitter leaves the whole delay."""
 
     def __init__(
-        self, slots: int = 2, addresses: str = "http://a:1", types: Sequence[str] = ("greet",)
+        self,
+        slots: int = 2,
+        addresses: str = "http://a:1",
+        types: Sequence[str] = ("greet",),
+        hold_acceptance: float = 0.0,
     ) -> None:
         profile = wire.agent.AgentProfile(
             name="agent-1", slots=slots, handles=[wire.agent.TaskHandler(type=type) for type in types]
         )
         self.now = 100.0
-        self.session = Session("default", profile, parse_addresses(addresses), lambda: 1.0, instance_id="i")
+        self.session = Session(
+            "default",
+            profile,
+            parse_addresses(addresses),
+            lambda: 1.0,
+            instance_id="i",
+            hold_acceptance=hold_acceptance,
+        )
         self.seen: list[Action] = []
 
     def actions(self) -> list[Action]:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from waiting import LONG
 
-from callboard.connection import Timer
-from callboard.crossing import Doorway, cross
+from callboard.crossing import Doorway, cross, hand_over
 from callboard.loop import LoopThread
+from callboard.timer import Timer
 
 
 @pytest.fixture
@@ -99,6 +99,29 @@ def test_jobs_of_many_threads_are_all_run_and_one_that_fails_is_told(there: Loop
         thread.join()
     assert done.wait(LONG)
     assert [type(error) for error in failed] == [KeyError]
+
+
+def test_what_one_turn_hands_over_goes_together_and_in_order(there: LoopThread) -> None:
+    turns: list[list[int]] = [[]]
+    done = threading.Event()
+    doorway = Doorway(there.get(), behind=lambda: turns.append([]))
+
+    async def main() -> None:
+        async def one(number: int) -> None:
+            hand_over(doorway, lambda: turns[-1].append(number))
+
+        await asyncio.gather(*(one(number) for number in range(100)))
+        hand_over(Doorway(closed), lambda: pytest.fail("it ran"))
+        hand_over(doorway, done.set)
+        await asyncio.sleep(0)
+
+    closed = asyncio.new_event_loop()
+    closed.close()
+    asyncio.run(main())
+    assert done.wait(LONG)
+    assert turns[0] == list(range(100))
+    with pytest.raises(RuntimeError):
+        hand_over(doorway, done.set)
 
 
 def test_a_timer_goes_off_at_its_latest_time() -> None:

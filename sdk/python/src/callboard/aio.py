@@ -32,6 +32,7 @@ from callboard.models import (
     Task,
 )
 from callboard.namespaces import AsyncNamespaces
+from callboard.running import Running
 from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_namespace
 from callboard.spec import Priority, TaskOptions, TaskSpec
 from callboard.transport import Transport
@@ -88,6 +89,7 @@ class Client:
         owned: bool,
     ) -> None:
         self._transport = transport
+        self._running = Running(transport)
         self._owned = owned
         self._interceptors = interceptors
         self.namespace = namespace
@@ -108,7 +110,13 @@ class Client:
     async def close(self) -> None:
         """Closes the connections."""
         if self._owned:
-            await loop.bridge(self._transport.close())
+            await loop.bridge(self._end())
+
+    async def _end(self) -> None:
+        """Ends what goes over the connections, and those that are its own. Runs on the SDK's loop."""
+        await self._running.close()
+        if self._owned:
+            await self._transport.close()
 
     async def create(
         self,
@@ -150,10 +158,8 @@ class Client:
         """Creates a task, waits for its end, and gives its result. Raises TaskFailed when it did not
         complete. `timeout` is for the whole; none means for ever."""
         spec = TaskSpec(type, input, **options)
-        transport, namespace = self._transport, self.namespace
-        return await self._submit(
-            spec, lambda s: loop.bridge(following.run(transport, namespace, s, request_id, timeout))
-        )
+        running, namespace, patience = self._running, self.namespace, self.timeout
+        return await self._submit(spec, lambda s: running.run(namespace, s, request_id, timeout, patience))
 
     async def get(self, task: TaskRef, *, timeout: float | None = None) -> Task:
         """Gives a task with its input and result."""

@@ -11,7 +11,7 @@ from callboard.convert import enum_name
 from callboard.errors import StatusError
 from callboard.output import Chunk, Output
 from callboard.refusals import follow_up, lease_lost, refused, takes_no, untaken
-from callboard.reports import Key, Outbox, Settled, key_of
+from callboard.reports import Kept, Key, Outbox, Settled, key_of
 from callboard.states import Attempt
 from callboard.waiting import Waiting
 
@@ -28,6 +28,7 @@ class Attempts:
         random: Callable[[], float],
         lacks: Callable[[str], bool],
         actions: list[Action],
+        hold_acceptance: float,
     ) -> None:
         self._attempts: dict[Key, Attempt] = {}
         self._outbox = Outbox(limit=max(1, slots) * 4, random=random)
@@ -38,6 +39,9 @@ class Attempts:
         self._progressing: dict[Key, Attempt] = {}
         self._lacks = lacks
         self._actions = actions
+        # Those whose acceptance is held back, until when: the earliest first.
+        self._unaccepted: dict[Key, float] = {}
+        self._hold_acceptance = hold_acceptance
 
     def ours(self) -> list[Key]:
         """Those that run under their lease."""
@@ -77,7 +81,8 @@ class Attempts:
                 self._outbox.drop_waiting(key, why)
             self._report_output(key)
             # An acceptance that has not left need not be sent: the end implies it.
-            self._outbox.recall(attempt.accepted_id)
+            if self._unaccepted.pop(key, None) is None:
+                self._outbox.recall(attempt.accepted_id)
             report.attempt.CopyFrom(attempt.lease)
             self._outbox.add(report)
         self._forget_if_done(key, attempt)
@@ -86,6 +91,7 @@ class Attempts:
         """A handler told how far it is. The latest wins."""
         attempt = self._attempts.get(key)
         if attempt is not None and attempt.is_ours():
+            self._accept(key)
             attempt.progress = progress
             self._progressing[key] = attempt
 
@@ -103,6 +109,7 @@ class Attempts:
         if refusal is not None:
             self._actions.append(ReportSettled(ticket, refusal))
             return
+        self._accept(key)
         self._report_output(key)
         save.attempt.CopyFrom(self._attempts[key].lease)
         self._outbox.add_save(save, ticket)
@@ -113,6 +120,7 @@ class Attempts:
         if refusal is not None:
             self._actions.append(ReportSettled(ticket, refusal))
             return
+        self._accept(key)
         output = self._outputs.get(key)
         if output is None:
             output = self._outputs[key] = Output(self._attempts[key].lease, self._outbox, self._given)
@@ -125,6 +133,7 @@ class Attempts:
         if attempt is None or not attempt.is_ours():
             self._actions.append(WaitSettled(ticket, lease_lost("the lease is lost")))
         else:
+            self._accept(key)
             self._waiting.begin(key, attempt.lease, task_id, ticket, calls=self._lacks("children"))
 
     def stop_waiting(self, now: float, key: Key, ticket: int) -> None:
@@ -137,30 +146,30 @@ class Attempts:
 
     # What the server says.
 
-    def assigned(self, assignment: wire.agent.Assignment, refusal: str) -> None:
+    def assigned(self, now: float, assignment: wire.agent.Assignment, refusal: str) -> None:
         """It gives an attempt; `refusal` is why it is handed back at once, if so."""
         key = key_of(assignment.attempt)
         if key in self._attempts:
             return
         attempt = Attempt(lease=assignment.attempt, has_steps=not self._lacks("steps"))
         self._attempts[key] = attempt
-        report = wire.agent.Report(attempt=attempt.lease)
         if refusal:
+            report = wire.agent.Report(attempt=attempt.lease)
             report.rejected.reason = refusal
             attempt.running, attempt.closed = False, True
-        else:
-            report.accepted.SetInParent()
-            self._actions.append(Start(key, assignment))
-        attempt.accepted_id = self._outbox.add(report)
+            self._outbox.add(report)
+            return
+        self._unaccepted[key] = now + self._hold_acceptance
+        self._actions.append(Start(key, assignment))
 
     def receipts(self, now: float, receipts: Iterable[wire.agent.Receipt]) -> None:
         """It has decided reports."""
         for receipt in receipts:
-            key = key_of(receipt.attempt)
-            report = self._outbox.find(receipt.report_id)
+            kept = self._outbox.find(receipt.report_id)
             settled = self._outbox.receipt(now, receipt)
-            if report is not None:
-                settled = self._decided(key, report, receipt, settled)
+            if kept is not None:
+                settled = self._decided(kept, receipt, settled)
+            key = key_of(receipt.attempt) if kept is None else kept.key
             attempt = self._attempts.get(key)
             if attempt is None:
                 continue
@@ -168,18 +177,16 @@ class Attempts:
                 self._close(key, attempt, receipt.message or "a report was refused")
             self._forget_if_done(key, attempt)
 
-    def _decided(
-        self, key: Key, report: wire.agent.Report, receipt: wire.agent.Receipt, settled: Settled | None
-    ) -> Settled | None:
+    def _decided(self, kept: Kept, receipt: wire.agent.Receipt, settled: Settled | None) -> Settled | None:
         """What follows from what became of a report, by its kind. Gives what it counts as."""
-        if report.HasField("completed"):
-            if settled is Settled.REFUSED and (failure := follow_up(report, receipt)) is not None:
+        if kept.kind == "completed":
+            if settled is Settled.REFUSED and (failure := follow_up(kept.report, receipt)) is not None:
                 self._outbox.add(failure)
-        elif report.HasField("resume"):
+        elif kept.kind == "resume":
             if settled is Settled.COMMITTED:
-                self._waiting.receipted(key, receipt)
-        elif report.HasField("output") and (output := self._outputs.get(key)) is not None:
-            return self._output_decided(key, output, report, receipt, settled)
+                self._waiting.receipted(kept.key, receipt)
+        elif kept.kind == "output" and (output := self._outputs.get(kept.key)) is not None:
+            return self._output_decided(kept.key, output, kept.report, receipt, settled)
         return settled
 
     def _output_decided(
@@ -313,6 +320,8 @@ class Attempts:
 
     def take_reports(self, now: float) -> list[wire.agent.Report]:
         """The reports to send now, in one frame."""
+        for key in [key for key, until in self._unaccepted.items() if until <= now]:
+            self._accept(key)
         for output in self._outputs.values():
             output.report_due(now)
         return self._outbox.take(now) + self._due_progress(now)
@@ -323,6 +332,7 @@ class Attempts:
         if not self._lacks("progress"):
             times += [attempt.progress_due for attempt in self._progressing.values()]
         times.append(self._outbox.due_at())
+        times.append(next(iter(self._unaccepted.values()), None))
         return min((time for time in times if time is not None), default=None)
 
     def _due_progress(self, now: float) -> list[wire.agent.Report]:
@@ -339,9 +349,19 @@ class Attempts:
 
     # One attempt.
 
+    def _accept(self, key: Key) -> None:
+        """Reports that an attempt was accepted, if that was held back. It goes ahead of all else that is
+        reported of it."""
+        if self._unaccepted.pop(key, None) is not None:
+            attempt = self._attempts[key]
+            report = wire.agent.Report(attempt=attempt.lease)
+            report.accepted.SetInParent()
+            attempt.accepted_id = self._outbox.add(report)
+
     def _close(self, key: Key, attempt: Attempt, why: str) -> None:
         """The attempt isn't ours any more: its handler is to stop, and nothing more is reported of it."""
         attempt.closed = True
+        self._unaccepted.pop(key, None)
         self._forget_progress(key, attempt)
         error = lease_lost(why)
         self._outbox.lose(key, error)

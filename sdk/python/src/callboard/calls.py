@@ -92,13 +92,10 @@ def create_all(namespace: str, specs: Iterable[TaskSpec], given_id: str | None) 
     )
 
 
-def run(namespace: str, spec: TaskSpec, given_id: str | None, wait: float) -> Call[wire.task.Task]:
+def run(namespace: str, run: wire.task_service.TaskRun, wait: float) -> Call[wire.task.Task]:
     """RunTask, of which mostly the result alone is wanted."""
     request = tasks.RunTaskRequest(
-        namespace=namespace,
-        task=spec.to_wire(),
-        request_id=request_id(given_id),
-        wait=convert.duration(wait),
+        namespace=namespace, task=run.task, request_id=run.request_id, wait=convert.duration(wait)
     )
     return Call("TaskService/RunTask", request, tasks.RunTaskResponse, lambda answer: answer.task)
 

@@ -29,6 +29,7 @@ from callboard.models import (
     Task,
 )
 from callboard.namespaces import Namespaces
+from callboard.running import Running
 from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_namespace
 from callboard.spec import Priority, TaskOptions, TaskSpec
 from callboard.transport import Transport
@@ -86,6 +87,7 @@ class Client:
         owned: bool,
     ) -> None:
         self._transport = transport
+        self._running = Running(transport)
         self._owned = owned
         self._interceptors = interceptors
         self.namespace = namespace
@@ -106,7 +108,13 @@ class Client:
     def close(self) -> None:
         """Closes the connections."""
         if self._owned:
-            loop.block_on(self._transport.close())
+            loop.block_on(self._end())
+
+    async def _end(self) -> None:
+        """Ends what goes over the connections, and those that are its own. Runs on the SDK's loop."""
+        await self._running.close()
+        if self._owned:
+            await self._transport.close()
 
     def create(
         self,
@@ -147,8 +155,13 @@ class Client:
         """Creates a task, waits for its end, and gives its result. Raises TaskFailed when it did not
         complete. `timeout` is for the whole; none means for ever."""
         spec = TaskSpec(type, input, **options)
-        transport, namespace = self._transport, self.namespace
-        return self._submit(spec, lambda s: following.run(transport, namespace, s, request_id, timeout))
+        running, namespace, patience = self._running, self.namespace, self.timeout
+        if not self._interceptors:
+            return running.run_blocking(namespace, spec, request_id, timeout, patience)
+        submitting = chain.submit(
+            self._interceptors, spec, lambda s: running.run(namespace, s, request_id, timeout, patience)
+        )
+        return loop.interceptors.block_on(submitting)
 
     def get(self, task: TaskRef, *, timeout: float | None = None) -> Task:
         """Gives a task with its input and result."""

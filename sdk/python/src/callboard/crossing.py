@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -28,6 +28,14 @@ class Doorway:
     def put(self, job: Job) -> None:
         """Hands a job over, from any thread. Raises RuntimeError when the loop is closed."""
         self._jobs.append(job)
+        self._wake()
+
+    def put_all(self, jobs: Iterable[Job]) -> None:
+        """Hands several over, as `put` does."""
+        self._jobs.extend(jobs)
+        self._wake()
+
+    def _wake(self) -> None:
         if self._woken:
             return
         self._woken = True
@@ -52,10 +60,45 @@ class Doorway:
             self.loop.call_exception_handler({"message": "a job failed", "exception": error})
 
 
+class _Leaving:
+    """Jobs that leave a loop for others. Those of one turn are handed over together, behind it: with the
+    first alone the other thread would be woken, and take its turn for that."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._jobs: dict[Doorway, list[Job]] = {}
+
+    def put(self, there: Doorway, job: Job) -> None:
+        if not self._jobs:
+            self.loop.call_soon(self._hand_over)
+        jobs = self._jobs.get(there)
+        if jobs is None:
+            self._jobs[there] = [job]
+        else:
+            jobs.append(job)
+
+    def _hand_over(self) -> None:
+        leaving, self._jobs = self._jobs, {}
+        for there, jobs in leaving.items():
+            # That loop may be gone, with whoever waited there.
+            with contextlib.suppress(RuntimeError):
+                there.put_all(jobs)
+
+
 _of_thread = threading.local()
 
 
-def _own_doorway() -> Doorway:
+def hand_over(there: Doorway, job: Job) -> None:
+    """Hands a job over from the loop that runs here, together with the others of this turn. Where the other
+    loop is closed the job is dropped."""
+    loop = asyncio.get_running_loop()
+    leaving: _Leaving | None = getattr(_of_thread, "leaving", None)
+    if leaving is None or leaving.loop is not loop:
+        leaving = _of_thread.leaving = _Leaving(loop)
+    leaving.put(there, job)
+
+
+def own_doorway() -> Doorway:
     """The way back to the loop that runs here."""
     loop = asyncio.get_running_loop()
     doorway: Doorway | None = getattr(_of_thread, "doorway", None)
@@ -70,7 +113,7 @@ class _Crossing(Generic[T]):
     def __init__(self, work: Coroutine[Any, Any, T], there: Doorway) -> None:
         self._work = work
         self._there = there
-        self._back = _own_doorway()
+        self._back = own_doorway()
         self._done: asyncio.Future[T] = self._back.loop.create_future()
         self._task: asyncio.Task[T] | None = None
         self._given_up = False

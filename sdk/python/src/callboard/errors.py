@@ -151,6 +151,8 @@ _KINDS: dict[grpc.StatusCode, type[StatusError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
 }
 
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
 
 def status_error(
     code: grpc.StatusCode,
@@ -179,14 +181,25 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> StatusError:
     return from_status(error.code(), error.details() or "", details)
 
 
+def from_status_bytes(details: bytes) -> StatusError:
+    """The error of a serialized `google.rpc.Status` alone; a code that nobody knows is UNKNOWN."""
+    try:
+        status = status_pb2.Status.FromString(details)
+    except DecodeError:
+        return status_error(grpc.StatusCode.UNKNOWN, "the server's status can't be read")
+    return _with_details(_CODES.get(status.code, grpc.StatusCode.UNKNOWN), status.message, status)
+
+
 def from_status(code: grpc.StatusCode, message: str, details: bytes = b"") -> StatusError:
     """The error of a status with its serialized `google.rpc.Status`; details that can't be read are left
     out."""
-    status = status_pb2.Status()
     try:
-        status.ParseFromString(details)
+        return _with_details(code, message, status_pb2.Status.FromString(details))
     except DecodeError:
         return status_error(code, message)
+
+
+def _with_details(code: grpc.StatusCode, message: str, status: status_pb2.Status) -> StatusError:
     info = error_details_pb2.ErrorInfo()
     bad_request = error_details_pb2.BadRequest()
     retry = error_details_pb2.RetryInfo()

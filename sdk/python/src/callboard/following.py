@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any
 
 import grpc
 
@@ -12,9 +11,7 @@ from callboard import calls, wire
 from callboard.calls import TaskRef, task_id_of
 from callboard.errors import DeadlineExceeded
 from callboard.models import Task
-from callboard.payload import decode
 from callboard.retry import Backoff
-from callboard.spec import TaskSpec
 from callboard.transport import Transport
 
 WAIT = 30.0
@@ -30,18 +27,13 @@ async def wait(transport: Transport, namespace: str, task: TaskRef, timeout: flo
 
 
 async def run(
-    transport: Transport, namespace: str, spec: TaskSpec, given_id: str | None, timeout: float | None
-) -> Any:
-    """Creates a task, waits for its end, and gives its result."""
-    deadline = _deadline(timeout)
+    transport: Transport, namespace: str, run: wire.task_service.TaskRun, deadline: float | None
+) -> wire.task.Task:
+    """Creates a task and waits for its end by calls; DeadlineExceeded when the deadline is over before."""
     part = _part(deadline)
-    proto = await transport.unary(calls.run(namespace, spec, given_id, part), part + MORE)
-    if proto.state == wire.task.TASK_STATE_COMPLETED:
-        return decode(proto.result)
+    proto = await transport.unary(calls.run(namespace, run, part), part + MORE)
     task = Task.from_wire(proto)
-    if not task.ended:
-        task = await _wait_until(transport, namespace, task.id, deadline)
-    return task.result()
+    return proto if task.ended else (await _wait_until(transport, namespace, task.id, deadline)).proto
 
 
 async def _wait_until(transport: Transport, namespace: str, task_id: str, deadline: float | None) -> Task:

@@ -15,7 +15,7 @@ from callboard import aio, calls, following, loop, wire
 from callboard.client import Client
 from callboard.connection import Connection
 from callboard.context import Reporter, Sent
-from callboard.crossing import Doorway
+from callboard.crossing import Doorway, hand_over
 from callboard.errors import NotFound, StatusError
 from callboard.failure import WireFailure
 from callboard.handlers import Handler, MessageHandler
@@ -102,6 +102,8 @@ class Live:
         finally:
             for follow in self._follows:
                 follow.cancel()
+            await self.client._end()
+            await self.async_client._end()
             await self._transport.close()
             if self._health is not None:
                 await self._health.close()
@@ -172,10 +174,17 @@ class Live:
         return AttemptReporter(self, key)
 
     def completed(self, key: Key, result: Payload) -> None:
-        self.post(lambda now: self.session.completed(now, key, result))
+        self._ended_handler(lambda now: self.session.completed(now, key, result))
 
     def failed(self, key: Key, failure: WireFailure) -> None:
-        self.post(lambda now: self.session.failed(now, key, failure))
+        self._ended_handler(lambda now: self.session.failed(now, key, failure))
+
+    def _ended_handler(self, event: Callable[[float], None]) -> None:
+        """Tells the session how a handler ended: those of async ones that end together are told together."""
+        try:
+            hand_over(self._events, lambda: self._connection.hear(event))
+        except RuntimeError:  # a thread without a loop
+            self.post(event)
 
     def handled(self, message_id: str, error: BaseException | None) -> None:
         if error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -111,7 +112,8 @@ def _no_constant(text: str) -> NoReturn:
 _json = json.JSONDecoder(parse_float=_to_float, parse_constant=_no_constant)
 
 
-def _media_type(content_type: str) -> tuple[str, dict[str, str]]:
+@functools.lru_cache(maxsize=64)
+def _media_type(content_type: str) -> tuple[str, Mapping[str, str]]:
     first, *rest = content_type.split(";")
     parameters = {}
     for part in rest:

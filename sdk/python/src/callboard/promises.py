@@ -36,11 +36,11 @@ class Promises(Generic[T]):
         self._futures.pop(ticket, None)
 
 
-def answer(future: concurrent.futures.Future[T], outcome: T | StatusError) -> None:
+def answer(future: concurrent.futures.Future[T], outcome: T | Exception) -> None:
     """Has a future done, unless whoever waited has given up meanwhile."""
     if not future.set_running_or_notify_cancel():
         return
-    if isinstance(outcome, StatusError):
+    if isinstance(outcome, Exception):
         future.set_exception(outcome)
     else:
         future.set_result(outcome)

@@ -18,7 +18,9 @@ MAX_BATCH = 1000
 MAX_BATCH_BYTES = 3 * 1024 * 1024 - 64 * 1024
 """A frame is at most 3 MiB; what stands around the reports fits into the rest."""
 
-_Status = wire.agent.ReceiptStatus
+_COMMITTED = wire.agent.RECEIPT_STATUS_COMMITTED
+_REFUSED = wire.agent.RECEIPT_STATUS_REFUSED
+_RETRY = wire.agent.RECEIPT_STATUS_RETRY
 
 _ENDS = frozenset({"completed", "failed", "rejected"})
 _REPLACED_BY = {
@@ -54,8 +56,8 @@ class Settled(enum.Enum):
     RETRY = "retry"
 
 
-@dataclass
-class _Kept:
+@dataclass(slots=True)
+class Kept:
     """A report that has no receipt yet."""
 
     key: Key
@@ -87,14 +89,14 @@ class Outbox:
         self._limit = limit
         self._random = random
         self._last_id = 0
-        self._kept: dict[int, _Kept] = {}
-        self._of: dict[Key, dict[int, _Kept]] = {}
+        self._kept: dict[int, Kept] = {}
+        self._of: dict[Key, dict[int, Kept]] = {}
         self._outside: deque[tuple[wire.agent.Report, int]] = deque()
         self._settled: list[tuple[int, StatusError | None]] = []
         # The newest reports of an attempt that are committed, by their kind.
         self._committed: dict[Key, dict[str, int]] = {}
         # Those of `_kept` that are not on their way.
-        self._idle: dict[int, _Kept] = {}
+        self._idle: dict[int, Kept] = {}
 
     def new_id(self) -> int:
         """A report id that was never used before."""
@@ -105,7 +107,7 @@ class Outbox:
         """Keeps a report and sends it when it can; gives its id. Acceptances, ends, pauses and output always
         have room: slots bound them."""
         report_id = report.report_id = self.new_id()
-        kept = _Kept(key_of(report.attempt), str(report.WhichOneof("kind")), report, ticket)
+        kept = Kept(key_of(report.attempt), str(report.WhichOneof("kind")), report, ticket)
         self._kept[report_id] = self._idle[report_id] = kept
         self._of.setdefault(kept.key, {})[report_id] = kept
         return report_id
@@ -138,10 +140,9 @@ class Outbox:
         """Whether a report of this attempt has no receipt."""
         return key in self._of
 
-    def find(self, report_id: int) -> wire.agent.Report | None:
+    def find(self, report_id: int) -> Kept | None:
         """The report of this id, unless it has its receipt or never had to be kept."""
-        kept = self._kept.get(report_id)
-        return None if kept is None else kept.report
+        return self._kept.get(report_id)
 
     def empty(self) -> bool:
         """Whether every report has its receipt."""
@@ -179,19 +180,20 @@ class Outbox:
         """What a receipt makes of its report; None when it means nothing. Progress isn't kept, but can be
         refused."""
         kept = self._kept.get(receipt.report_id)
-        if receipt.status == _Status.RECEIPT_STATUS_REFUSED:
+        if receipt.status == _REFUSED:
             if kept is None:
                 return Settled.REFUSED
             self._settle(kept, refused(kept.report, receipt))
             return Settled.PART_REFUSED if leaves_the_attempt(kept.report, receipt) else Settled.REFUSED
         if kept is None:
             return None
-        if receipt.status == _Status.RECEIPT_STATUS_COMMITTED:
-            committed = self._committed.setdefault(kept.key, {})
-            committed[kept.kind] = max(receipt.report_id, committed.get(kept.kind, 0))
+        if receipt.status == _COMMITTED:
+            if len(self._of[kept.key]) > 1:
+                committed = self._committed.setdefault(kept.key, {})
+                committed[kept.kind] = max(receipt.report_id, committed.get(kept.kind, 0))
             self._settle(kept, None)
             return Settled.COMMITTED
-        if receipt.status == _Status.RECEIPT_STATUS_RETRY:
+        if receipt.status == _RETRY:
             if kept.is_outdated(self._committed.get(kept.key, {})):
                 self._settle(kept, None)
                 return Settled.COMMITTED
@@ -250,10 +252,10 @@ class Outbox:
             report, ticket = self._outside.popleft()
             self.add(report, ticket)
 
-    def _is_due(self, kept: _Kept, now: float) -> bool:
+    def _is_due(self, kept: Kept, now: float) -> bool:
         return now >= kept.not_before and not self._waits_behind(kept)
 
-    def _waits_behind(self, kept: _Kept) -> bool:
+    def _waits_behind(self, kept: Kept) -> bool:
         """Whether another of its attempt is to be settled first: an earlier one to be repeated, a later one
         on its way."""
         for report_id, other in self._of[kept.key].items():
@@ -267,7 +269,7 @@ class Outbox:
         self._settled += [(ticket, error) for report, ticket in self._outside if wanted(report)]
         self._outside = deque(one for one in self._outside if not wanted(one[0]))
 
-    def _settle(self, kept: _Kept, error: StatusError | None) -> None:
+    def _settle(self, kept: Kept, error: StatusError | None) -> None:
         self._forget(kept, error)
         committed = self._committed.get(kept.key)
         if committed:
@@ -276,7 +278,7 @@ class Outbox:
                     self._forget(other, None)
         self._let_in()
 
-    def _forget(self, kept: _Kept, error: StatusError | None) -> None:
+    def _forget(self, kept: Kept, error: StatusError | None) -> None:
         self._release(kept, error)
         report_id = kept.report.report_id
         del self._kept[report_id]
@@ -287,7 +289,7 @@ class Outbox:
             del self._of[kept.key]
             self._committed.pop(kept.key, None)
 
-    def _release(self, kept: _Kept, error: StatusError | None) -> None:
+    def _release(self, kept: Kept, error: StatusError | None) -> None:
         """Tells whoever waits for it, once."""
         if kept.ticket is not None:
             self._settled.append((kept.ticket, error))

@@ -65,16 +65,17 @@ class Upstream(Link, Protocol):
         """All results of a task's dependencies. Runs on the SDK's loop."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Running:
     key: Key
     assignment: wire.agent.Assignment
-    cancelled: threading.Event = field(default_factory=threading.Event)
+    # A sync handler is not interrupted, nor what stands around it.
+    cancellable: bool
+    # It is told to stop; its context, which only some handlers have, says so, too.
+    stopping: bool = False
     reason: str = ""
     context: Context | AsyncContext | None = None
     task: asyncio.Task[None] | None = None
-    # A sync handler is not interrupted, nor what stands around it.
-    cancellable: bool = False
 
 
 @dataclass
@@ -106,7 +107,7 @@ class Runner:
     def start(self, key: Key, assignment: wire.agent.Assignment) -> None:
         """Begins a handler; returns at once."""
         handler = self._handlers.get(assignment.spec.type) or self._handlers["*"]
-        running = _Running(key, assignment, cancellable=handler.is_async)
+        running = _Running(key, assignment, handler.is_async)
         self._running[key] = running
         try:
             # Interceptors are async, whatever the handler is.
@@ -121,12 +122,13 @@ class Runner:
     def stop(self, key: Key, reason: str) -> None:
         """Tells a handler to stop; returns at once."""
         running = self._running.get(key)
-        if running is None or running.cancelled.is_set():
+        if running is None or running.stopping:
             return
         running.reason = reason
+        running.stopping = True
         if running.context is not None:
             running.context.cancel_reason = reason
-        running.cancelled.set()
+            running.context.cancelled.set()
         if self._doorway is not None and running.cancellable:
             self._doorway.put(lambda: _cancel_task(running))
 
@@ -217,7 +219,7 @@ class Runner:
         running.task = loop.create_task(self._run_async(handler, running))
         # Also told when it's cancelled before its first step.
         running.task.add_done_callback(lambda task: self._was_cancelled(task, running))
-        if running.cancelled.is_set() and running.cancellable:
+        if running.stopping and running.cancellable:
             running.task.cancel()
 
     async def _run_async(self, handler: Handler, running: _Running) -> None:
@@ -286,8 +288,11 @@ class Runner:
         self, kind: type[AnyContext], running: _Running, dependencies: Callable[[], Dependencies]
     ) -> AnyContext:
         reporter = self._upstream.reporter(running.key)
-        context = running.context = kind(running.assignment, dependencies, reporter, running.cancelled)
+        context = running.context = kind(running.assignment, dependencies, reporter, threading.Event())
+        # After it is there to be told: it may be told to stop on another thread just now.
         context.cancel_reason = running.reason
+        if running.stopping:
+            context.cancelled.set()
         return context
 
     def _completed(self, running: _Running, result: Payload) -> None:
@@ -296,7 +301,7 @@ class Runner:
 
     def _failed(self, running: _Running, error: BaseException) -> None:
         self._running.pop(running.key, None)
-        if running.cancelled.is_set() and is_cancellation(error):
+        if running.stopping and is_cancellation(error):
             self._upstream.failed(running.key, cancelled_failure())
             return
         log.warning("task %s, attempt %d failed", *running.key, exc_info=error)

@@ -35,6 +35,9 @@ Frame: TypeAlias = wire.agent.AttachRequest
 FEATURES = ("cancellation", "drain", "message_receipts", "steps", "children")
 WELCOME_WITHIN = 10.0
 """Seconds from connecting to the welcome; then the next address is tried."""
+HOLD_ACCEPTANCE = 0.005
+"""Seconds that an acceptance waits for the end of its handler, which implies it: then it is no report of its
+own, and has no receipt."""
 RECEIPTS_WITHIN = 5.0
 """Seconds that a drain waits for receipts once no handler runs."""
 
@@ -51,6 +54,7 @@ class Session:
         drain_timeout: float = 30.0,
         instance_id: str = "",
         takes_messages: bool = False,
+        hold_acceptance: float = HOLD_ACCEPTANCE,
     ) -> None:
         self._namespace = namespace
         self._profile = profile
@@ -70,7 +74,7 @@ class Session:
         self._stream = Stream(0.0, 0.0, 0.0)
         self._drain: Drain | None = None
         self._actions: list[Action] = []
-        self._attempts = Attempts(profile.slots, random, self._lacks, self._actions)
+        self._attempts = Attempts(profile.slots, random, self._lacks, self._actions, hold_acceptance)
         self._mail = Mail(random)
 
     # What happens.
@@ -101,7 +105,7 @@ class Session:
         elif self.state is State.ATTACHED:
             if kind == "assignments":
                 for assignment in frame.assignments.assignments:
-                    self._attempts.assigned(assignment, self._refusal(assignment))
+                    self._attempts.assigned(now, assignment, self._refusal(assignment))
             elif kind == "receipts":
                 self._attempts.receipts(now, frame.receipts.receipts)
             elif kind == "cancellations":
@@ -122,7 +126,9 @@ class Session:
 
     def completed(self, now: float, key: Key, result: Payload) -> None:
         """A handler ended with a result."""
-        self._attempts.ended(key, wire.agent.Report(completed=wire.agent.Completion(result=result)))
+        report = wire.agent.Report()
+        report.completed.result.CopyFrom(result)
+        self._attempts.ended(key, report)
         self.tick(now)
 
     def failed(self, now: float, key: Key, failure: WireFailure) -> None:
@@ -385,7 +391,9 @@ class Session:
             return Frame(awaits=wire.agent.TaskAwaitBatch(task_ids=awaits))
         reports = self._attempts.take_reports(now)
         if reports:
-            return Frame(reports=wire.agent.ReportBatch(reports=reports))
+            frame = Frame()
+            frame.reports.reports.extend(reports)
+            return frame
         if now >= self._stream.last_sent + self._stream.lease / 3:
             return Frame(heartbeat=wire.agent.Heartbeat())
         return None

@@ -164,8 +164,9 @@ class TaskSpec:
             start_at=convert.timestamp(self.start_at),
             hold=self.hold,
             tags=string_list(self.tags, "tags"),
-            metadata=self.metadata,
-            headers=self.headers,
+            # Setting a map costs something even when it is empty.
+            metadata=self.metadata or None,
+            headers=self.headers or None,
         )
 
     def _requirements(self) -> wire.task.Requirements | None:

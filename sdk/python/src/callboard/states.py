@@ -34,7 +34,7 @@ class State(enum.Enum):
     STOPPED = "stopped"
 
 
-@dataclass
+@dataclass(slots=True)
 class Attempt:
     """An attempt that this agent has, or whose reports have no receipt yet."""
 

@@ -68,11 +68,21 @@ class Transport:
         """What goes with every call over the current channel."""
         return self.credentials.metadata(self._addresses[self._current])
 
+    @property
+    def address(self) -> int:
+        """Which of the addresses is in use now."""
+        return self._current
+
+    @property
+    def has_other_addresses(self) -> bool:
+        """Whether there is another one to turn to."""
+        return len(self._addresses) > 1
+
     def use_next_address(self) -> None:
         """Turns to the next address, for a retry."""
         self._current = (self._current + 1) % len(self._addresses)
 
-    def _leave(self, address: int) -> None:
+    def leave(self, address: int) -> None:
         """Turns to the next address, unless another call did so meanwhile."""
         if self._current == address:
             self.use_next_address()
@@ -84,7 +94,7 @@ class Transport:
         deadline = clock() + timeout
         retries = Retries(deadline, random.random)
         while True:
-            metadata, address = self.metadata(), self._current
+            metadata, address = self.metadata(), self.address
             try:
                 return call.read(await self._attempt(call, max(0.001, deadline - clock()), metadata))
             except StatusError as error:
@@ -93,10 +103,10 @@ class Transport:
                 delay = retries.delay(error, clock())
                 if delay is None:
                     if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-                        self._leave(address)
+                        self.leave(address)
                     raise
             await asyncio.sleep(delay)
-            self._leave(address)
+            self.leave(address)
 
     async def _attempt(self, call: Call[Any], timeout: float, metadata: Metadata) -> Any:
         method = self._methods.get((self._current, call.method)) or self._method(call)
@@ -113,6 +123,13 @@ class Transport:
         )
         self._methods[self._current, call.method] = method
         return method
+
+    async def until_disconnected(self) -> None:
+        """Returns when the connection to the current address is lost: what is connected to next may be
+        another server."""
+        channel = self.channel()
+        while (state := channel.get_state()) is grpc.ChannelConnectivity.READY:
+            await channel.wait_for_state_change(state)
 
     async def close(self) -> None:
         """Closes all channels; calls that are still under way fail."""
