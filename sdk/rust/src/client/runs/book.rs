@@ -64,13 +64,7 @@ struct Run<R> {
 
 impl<R> Default for Book<R> {
     fn default() -> Self {
-        Self {
-            runs: HashMap::new(),
-            unsent: BTreeMap::new(),
-            forgotten: Vec::new(),
-            last_number: 0,
-            empty_since: None,
-        }
+        Self { runs: HashMap::new(), unsent: BTreeMap::new(), forgotten: Vec::new(), last_number: 0, empty_since: None }
     }
 }
 
@@ -157,11 +151,7 @@ impl<R> Book<R> {
     }
 
     /// Takes out the runs that were asked for at such a time.
-    pub(super) fn take_asked(
-        &mut self,
-        now: Instant,
-        at: impl Fn(Instant) -> bool,
-    ) -> Vec<(R, Box<v1::TaskSpec>)> {
+    pub(super) fn take_asked(&mut self, now: Instant, at: impl Fn(Instant) -> bool) -> Vec<(R, Box<v1::TaskSpec>)> {
         let ids: Vec<Arc<str>> =
             self.runs.iter().filter(|(_, run)| at(run.asked_at)).map(|(id, _)| id.clone()).collect();
         let taken = ids.iter().filter_map(|id| self.remove(now, id));

@@ -55,8 +55,10 @@ impl Shared {
 
 impl Drop for Runs {
     fn drop(&mut self) {
-        // The client has gone, and nobody waits any more.
-        if let Some(mover) = self.shared.lock().mover.take() {
+        // The client has gone, and nobody waits any more. The transport has the sending side: it ends by itself.
+        let mut state = self.shared.lock();
+        state.next_stream();
+        if let Some(mover) = state.mover.take() {
             mover.abort();
         }
     }
@@ -132,7 +134,10 @@ impl Client {
             match answer {
                 Answer::Ended(ended) => return Ok(ended),
                 Answer::Failed(fault) => return Err(fault.into()),
-                Answer::NotTaken(task) => return Ok(Box::new(self.run_by_calls(*task, &id, until).await?)),
+                // Boxed: it is rare, and a hundred times as large as what is kept of a run that waits for its outcome.
+                Answer::NotTaken(task) => {
+                    return Box::pin(self.run_by_calls(*task, &id, until)).await.map(Box::new);
+                }
                 Answer::Refused(refused, again) => {
                     refusals.pause_after(refused, self, until).await?;
                     task = again;
@@ -176,9 +181,9 @@ impl Refusals {
     /// The refusal, when that can't help, or the client's timeout would be over by then; that the run's own time is over.
     async fn pause_after(&mut self, refused: CallError, client: &Client, until: Option<Instant>) -> Result<()> {
         let now = Instant::now();
-        let deadline = *self.since.get_or_insert(now) + client.timeout();
+        let since = *self.since.get_or_insert(now);
         let again_at = now + self.backoff.next(refused.retry_after, entropy::fraction());
-        let is_late = again_at >= deadline || until.is_some_and(|until| until <= again_at);
+        let is_late = again_at - since >= client.timeout() || until.is_some_and(|until| until <= again_at);
         if !refused.is_retryable() || is_late {
             return Err(refused.into());
         }

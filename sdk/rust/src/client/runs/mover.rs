@@ -148,7 +148,8 @@ impl Mover {
         let now = Instant::now();
         let again_at = now + self.backoff.next(fault.retry_after, entropy::fraction());
         let unheard_since = self.unheard_since.unwrap_or(now);
-        self.shared.fail(now, &fault, |asked_at| asked_at.max(unheard_since) + client.timeout() <= again_at);
+        let waits = |asked_at: Instant| again_at.saturating_duration_since(asked_at.max(unheard_since));
+        self.shared.fail(now, &fault, |asked_at| waits(asked_at) >= client.timeout());
         drop(client);
         sleep_until(again_at).await;
     }
