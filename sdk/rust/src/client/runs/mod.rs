@@ -134,7 +134,7 @@ impl Client {
             match answer {
                 Answer::Ended(ended) => return Ok(ended),
                 Answer::Failed(fault) => return Err(fault.into()),
-                // Boxed: it is rare, and a hundred times as large as what is kept of a run that waits for its outcome.
+                // Boxed: it is rare and large, and every run would be as large.
                 Answer::NotTaken(task) => {
                     return Box::pin(self.run_by_calls(*task, &id, until)).await.map(Box::new);
                 }
