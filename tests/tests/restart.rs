@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use callboard::v1::TaskState;
+use callboard::v1::{ListTasksRequest, TaskState};
 use callboard::{Agent, Context, NewTask, TaskError};
 use callboard_tests::program::{self, Program};
 use callboard_tests::server::Server;
 use callboard_tests::wait;
+use futures::TryStreamExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn rust_handlers_outlive_three_kills() {
@@ -47,6 +49,46 @@ async fn rust_handlers_outlive_three_kills() {
         assert_eq!((result, client.get(id).await.unwrap().attempt), (n, 1));
     }
     assert_eq!(runs.load(Ordering::SeqCst), 4, "nothing ran twice");
+    agent.stop();
+}
+
+#[tokio::test]
+async fn runs_in_flight_outlive_kills_with_one_task_each() {
+    const RUNS: usize = 64;
+    let mut server = Server::start().await;
+    let client = server.client();
+    let (begun, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let (counted, opened) = (begun.clone(), gate.clone());
+    let agent = Agent::builder("slow").client(&client).slots(RUNS as i32).handle("t", move |_: Context, n: usize| {
+        let (begun, gate) = (counted.clone(), opened.clone());
+        async move {
+            begun.fetch_add(1, Ordering::SeqCst);
+            gate.acquire().await.map_err(TaskError::from)?.forget();
+            Ok::<_, TaskError>(n)
+        }
+    });
+    let agent = agent.spawn().unwrap();
+    let run = |n| {
+        let client = client.clone();
+        async move { (n, client.run::<usize>(NewTask::new("t").input(&n).unwrap()).await.unwrap()) }
+    };
+    let mut runs: JoinSet<_> = (0..RUNS).map(run).collect();
+    let mut answered = Vec::new();
+    // Killed when it has some of them, and when some have their outcome.
+    for permits in [RUNS / 2, 1_000] {
+        wait::look("a handler to begin", || async { (begun.load(Ordering::SeqCst) > 0).then_some(()) }).await;
+        server.kill_9().await;
+        server.restart().await;
+        gate.add_permits(permits);
+        answered.push(wait::soon("a result", runs.join_next()).await.unwrap().unwrap());
+    }
+    while let Some(ended) = wait::soon("a result", runs.join_next()).await {
+        answered.push(ended.unwrap());
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, (0..RUNS).map(|n| (n, n)).collect::<Vec<_>>(), "each its own, once");
+    let tasks: Vec<_> = client.list(ListTasksRequest::default()).try_collect().await.unwrap();
+    assert_eq!(tasks.len(), RUNS, "one task each");
     agent.stop();
 }
 

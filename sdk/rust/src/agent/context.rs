@@ -27,7 +27,7 @@ pub struct Context {
 #[derive(Debug)]
 struct Inner {
     handler: HandlerId,
-    assignment: v1::Assignment,
+    assignment: Box<v1::Assignment>,
     cancelled: CancellationToken,
     reason: Arc<AtomicI32>,
     progress: Arc<ProgressSlot>,
@@ -125,7 +125,7 @@ impl ProgressSlot {
 impl Context {
     pub(super) fn new(
         handler: HandlerId,
-        mut assignment: v1::Assignment,
+        mut assignment: Box<v1::Assignment>,
         has_steps: bool,
         cancellation: &Cancellation,
         link: Link,
@@ -152,7 +152,7 @@ impl Context {
     pub(crate) fn for_tests(assignment: v1::Assignment) -> Self {
         let client = Client::builder().address("http://127.0.0.1:1").build().expect("an address");
         let link = Link::for_tests(mpsc::channel(8).0, 1, client).0;
-        Self::new(HandlerId(1), assignment, true, &Cancellation::default(), link)
+        Self::new(HandlerId(1), Box::new(assignment), true, &Cancellation::default(), link)
     }
 
     pub(super) fn handler(&self) -> HandlerId {

@@ -303,7 +303,7 @@ impl Driver {
                     *status = Status { agent_id, epoch, attached: true, readiness: status.readiness };
                 });
             }
-            Action::Start { handler, assignment, has_steps } => self.start(handler, *assignment, has_steps),
+            Action::Start { handler, assignment, has_steps } => self.start(handler, assignment, has_steps),
             Action::Cancel { handler, reason } => {
                 if let Some(running) = self.running.get(&handler) {
                     running.cancellation.cancel(reason);
@@ -368,7 +368,7 @@ impl Driver {
         }
     }
 
-    fn start(&mut self, handler: HandlerId, assignment: v1::Assignment, has_steps: bool) {
+    fn start(&mut self, handler: HandlerId, assignment: Box<v1::Assignment>, has_steps: bool) {
         let task_type = assignment.spec.as_ref().map(|spec| spec.r#type.as_str()).unwrap_or_default();
         // The session starts only what the profile lists, and the profile lists only what has a handler.
         let Some(function) = self.handlers.find(task_type).cloned() else { return };

@@ -84,7 +84,7 @@ mod tests {
     fn stage() -> (Context, mpsc::Receiver<HandlerEvent>) {
         let (events, heard) = mpsc::channel(8);
         let link = Link::for_tests(events, 1, Client::connect("http://127.0.0.1:1").unwrap()).0;
-        (Context::new(HandlerId(1), v1::Assignment::default(), true, &Cancellation::default(), link), heard)
+        (Context::new(HandlerId(1), Box::default(), true, &Cancellation::default(), link), heard)
     }
 
     #[tokio::test]

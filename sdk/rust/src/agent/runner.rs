@@ -154,7 +154,7 @@ mod tests {
             checkpoint: Some(payload::to_payload(&vec!["half"]).unwrap()),
             ..Default::default()
         };
-        let context = Context::new(HandlerId(1), assignment, true, &cancellation, link);
+        let context = Context::new(HandlerId(1), Box::new(assignment), true, &cancellation, link);
         Stage { context, cancellation, abort: CancellationToken::new(), events, heard }
     }
 

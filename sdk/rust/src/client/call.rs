@@ -77,7 +77,7 @@ fn refusal(status: Status, is_late: bool) -> CallError {
     if is_late && status.code() == Code::Cancelled { out_of_time() } else { status.into() }
 }
 
-fn out_of_time() -> CallError {
+pub(super) fn out_of_time() -> CallError {
     CallError {
         code: Code::DeadlineExceeded,
         reason: String::new(),

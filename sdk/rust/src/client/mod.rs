@@ -8,6 +8,7 @@ mod messages;
 mod namespaces;
 mod output;
 mod resume;
+mod runs;
 mod tasks;
 mod unary;
 mod watch;
@@ -30,6 +31,7 @@ use crate::interceptor::{Interceptor, Interceptors};
 use crate::transport::{self, Connection};
 use crate::{Credentials, Result, settings};
 pub use output::{OutputChunk, OutputQuery, OutputStream};
+use runs::Runs;
 pub(crate) use tasks::read_result;
 pub use unary::Unary;
 pub use watch::{EventStream, Watch};
@@ -60,6 +62,7 @@ struct Inner {
     identity: Arc<Identity>,
     connector: Option<Connector>,
     interceptors: Interceptors,
+    runs: Runs,
 }
 
 #[derive(Debug)]
@@ -259,6 +262,7 @@ impl ClientBuilder {
             identity: identity.clone(),
             connector: self.connector,
             interceptors: self.interceptors,
+            runs: Runs::default(),
         };
         Ok(Client { inner: Arc::new(inner) })
     }

@@ -86,7 +86,8 @@ pub(super) fn ended_early() -> CallError {
     unavailable("the server ended the stream")
 }
 
-fn silent() -> CallError {
+/// It was not heard for too long.
+pub(super) fn silent() -> CallError {
     unavailable("the server was silent for too long")
 }
 

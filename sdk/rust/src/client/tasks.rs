@@ -7,6 +7,7 @@ use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::unary::check_spec;
 use super::{Client, Receipt};
 use crate::interceptor::Submitted;
 use crate::time::proto_duration;
@@ -72,20 +73,26 @@ impl Client {
     ///
     /// [`Error::DeadlineExceeded`] when it has not ended by the timeout; it goes on. And as [`Client::create`].
     pub async fn run_until_ended(&self, task: NewTask, timeout: Option<Duration>) -> Result<v1::Task> {
-        let run = |task| async move {
-            let ended = self.create_and_wait(task, timeout).await?;
-            Ok(Submitted::Ended(Box::new(ended)))
+        let until = timeout.map(|timeout| Instant::now() + timeout);
+        let run = |NewTask { spec, request_id }| async move {
+            check_spec("task", Some(&spec))?;
+            Ok(Submitted::Ended(self.run_task(spec, request_id, until).await?))
         };
         self.submit(task, run).await?.into_task()
     }
 
-    async fn create_and_wait(&self, task: NewTask, timeout: Option<Duration>) -> Result<v1::Task> {
-        let until = timeout.map(|timeout| Instant::now() + timeout);
-        let NewTask { spec, request_id } = task;
-        let wait = timeout.map_or(RUN_WAIT, |timeout| timeout.min(RUN_WAIT));
-        let wait = Some(proto_duration(wait));
-        let response =
-            self.call(v1::RunTaskRequest { task: Some(spec), request_id, wait, ..Default::default() }).await?;
+    /// Creates a task by RunTask, and waits for its end by WaitTask.
+    pub(super) async fn run_by_calls(
+        &self,
+        task: v1::TaskSpec,
+        request_id: &str,
+        until: Option<Instant>,
+    ) -> Result<v1::Task> {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let wait = Some(proto_duration(left.map_or(RUN_WAIT, |left| left.min(RUN_WAIT))));
+        let request_id = request_id.to_owned();
+        let request = v1::RunTaskRequest { task: Some(task), request_id, wait, ..Default::default() };
+        let response = self.call(request).await?;
         let task = response.task.ok_or_else(|| Error::missing("task"))?;
         if response.ended {
             return Ok(task);

@@ -150,7 +150,7 @@ fn check_message(message: Option<&v1::NewMessage>) -> Result<()> {
     check_payload("message.payload", message.and_then(|message| message.payload.as_ref()))
 }
 
-fn check_spec(field: &str, spec: Option<&v1::TaskSpec>) -> Result<()> {
+pub(super) fn check_spec(field: &str, spec: Option<&v1::TaskSpec>) -> Result<()> {
     check_payload(&format!("{field}.input"), spec.and_then(|spec| spec.input.as_ref()))
 }
 

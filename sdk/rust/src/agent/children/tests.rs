@@ -19,7 +19,7 @@ fn stage() -> Stage {
     let attempt = v1::Attempt { task_id: PARENT.into(), attempt: 1, lease_token: "x".into() };
     let assignment = v1::Assignment { attempt: Some(attempt), run: 1, ..Default::default() };
     let cancellation = Cancellation::default();
-    let context = Context::new(HandlerId(1), assignment, true, &cancellation, link);
+    let context = Context::new(HandlerId(1), Box::new(assignment), true, &cancellation, link);
     Stage { context, cancellation, events: heard, given_up }
 }
 

@@ -29,7 +29,7 @@ impl Session {
         match response.frame {
             Some(Frame::Welcome(welcome)) => self.on_welcome(now, welcome),
             Some(Frame::Assignments(batch)) => {
-                batch.assignments.into_iter().for_each(|assignment| self.on_assignment(assignment));
+                batch.assignments.into_iter().for_each(|assignment| self.on_assignment(Box::new(assignment)));
             }
             Some(Frame::Receipts(batch)) => {
                 batch.receipts.into_iter().for_each(|receipt| self.on_receipt(now, receipt));
@@ -114,7 +114,7 @@ impl Session {
         });
     }
 
-    fn on_assignment(&mut self, assignment: v1::Assignment) {
+    fn on_assignment(&mut self, assignment: Box<v1::Assignment>) {
         let Some(attempt) = assignment.attempt.clone() else { return };
         // What is left unanswered goes to another agent after a while.
         let is_known = self.attempts.knows(&attempt) && !planted::has(Defect::AssignmentRunTwice);
@@ -139,7 +139,7 @@ impl Session {
         let accepted_as = self.report(attempt, Kind::Accepted(v1::Accepted {}), None);
         self.attempts.note_accepted(handler, accepted_as);
         let has_steps = self.link.server_takes(STEPS);
-        self.actions.push_back(Action::Start { handler, assignment: Box::new(assignment), has_steps });
+        self.actions.push_back(Action::Start { handler, assignment, has_steps });
     }
 
     fn handles(&self, task_type: &str) -> bool {

@@ -183,6 +183,8 @@ impl Outbox {
         let mut done = vec![id];
         if let Some(later) = self.kept.get(&id)
             && let Some(line) = self.lines.get_mut(&later.key)
+            // Of an attempt that has nothing else to be told, nothing need be noted.
+            && line.ids.len() > 1
         {
             let weight = later.weight();
             let latest = line.committed.entry(weight).or_default();

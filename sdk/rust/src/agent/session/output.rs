@@ -115,12 +115,10 @@ impl Session {
 
     /// Makes one report of what waits. Whether there was anything.
     fn report_output(&mut self, now: Moment, handler: HandlerId) -> bool {
+        let given = self.outputs.handlers.get_mut(&handler).filter(|given| !given.buffer.is_empty());
+        let Some(given) = given else { return false };
         let Some(attempt) = self.attempts.reporting_attempt(handler) else { return false };
-        let Some(given) = self.outputs.handlers.get_mut(&handler) else { return false };
         let (chunks, bytes) = given.buffer.take_report();
-        if chunks.is_empty() {
-            return false;
-        }
         let batch = v1::OutputBatch { offset: given.reported, chunks };
         given.reported += i64::try_from(bytes).unwrap_or(i64::MAX);
         given.on_their_way += 1;

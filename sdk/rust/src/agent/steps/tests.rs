@@ -17,7 +17,7 @@ fn stage(
     let link = Link::for_tests(events, 2, client).0;
     let step_count = i32::try_from(recorded.len()).unwrap();
     let assignment = v1::Assignment { steps: recorded, step_count, run: 1, ..Default::default() };
-    let context = Context::new(HandlerId(1), assignment, has_steps, &Cancellation::default(), link);
+    let context = Context::new(HandlerId(1), Box::new(assignment), has_steps, &Cancellation::default(), link);
     let (seen, records) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(event) = heard.recv().await {
@@ -122,7 +122,7 @@ async fn what_did_not_come_whole_is_fetched_and_a_failure_to_do_so_is_told() {
         let mut assignment = ctx.assignment().clone();
         assignment.step_count = 2;
         let link = Link { client: client.unwrap(), ..ctx.link().clone() };
-        Context::new(HandlerId(1), assignment, true, &Cancellation::default(), link)
+        Context::new(HandlerId(1), Box::new(assignment), true, &Cancellation::default(), link)
     };
     let refused: Result<()> = ctx.step("fetch", || async { panic!("it must not run") }).await;
     assert!(matches!(refused.unwrap_err(), Error::Unavailable(_) | Error::DeadlineExceeded(_)));
