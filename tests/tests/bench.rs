@@ -33,7 +33,14 @@ fn positive(document: &Value, path: &str) -> f64 {
 fn every_part_is_measured_and_verified() {
     let figures = document(&["--quick", "--output", "json"]);
     // On a machine that is busy nothing may come of a window this short: how much is not asked.
-    for path in ["unary_64.tasks_per_s", "unary_512.tasks_per_s", "batch.tasks_per_s", "growth.unary_64.tasks_per_s"] {
+    for path in [
+        "unary_64.tasks_per_s",
+        "unary_512.tasks_per_s",
+        "stream_64.tasks_per_s",
+        "stream_512.tasks_per_s",
+        "batch.tasks_per_s",
+        "growth.unary_64.tasks_per_s",
+    ] {
         assert!(at(&figures, path).is_number(), "{path}: {figures:#}");
     }
     for path in [
@@ -54,7 +61,9 @@ fn every_part_is_measured_and_verified() {
     assert!(growth.contains_key("ratio"), "{figures:#}");
     // In a small run the memory may also shrink, and then nothing is left of it.
     assert!(figures["attached"]["bytes_per_agent"].is_u64(), "{figures:#}");
-    for part in ["unary_64", "unary_512", "batch", "idle", "attached", "dependents", "growth"] {
+    for part in
+        ["unary_64", "unary_512", "stream_64", "stream_512", "batch", "idle", "attached", "dependents", "growth"]
+    {
         let verified = positive(&figures[part], "verified_tasks");
         let measured = figures[part]["tasks"].as_f64().unwrap();
         assert!(verified >= measured, "{part}: {verified} of {measured} tasks were verified");

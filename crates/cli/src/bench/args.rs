@@ -128,12 +128,18 @@ fn sample_interval(text: &str) -> Result<Duration, String> {
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[value(rename_all = "snake_case")]
 pub enum Part {
-    /// Submit and wait, 64 in flight.
+    /// Submit and wait by a `RunTask` each, 64 in flight.
     #[value(name = "unary_64")]
     Unary64,
-    /// Submit and wait, 512 in flight.
+    /// Submit and wait by a `RunTask` each, 512 in flight.
     #[value(name = "unary_512")]
     Unary512,
+    /// Submit and wait over a stream of `RunTasks`, 64 in flight.
+    #[value(name = "stream_64")]
+    Stream64,
+    /// Submit and wait over a stream of `RunTasks`, 512 in flight.
+    #[value(name = "stream_512")]
+    Stream512,
     /// Requests of 64 tasks, four in flight.
     Batch,
     /// Submit to result known, one at a time.
@@ -150,9 +156,11 @@ pub enum Part {
 
 impl Part {
     /// All, in their order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Unary64,
         Self::Unary512,
+        Self::Stream64,
+        Self::Stream512,
         Self::Batch,
         Self::Idle,
         Self::Dispatch,
@@ -166,6 +174,8 @@ impl Part {
         match self {
             Self::Unary64 => "unary_64",
             Self::Unary512 => "unary_512",
+            Self::Stream64 => "stream_64",
+            Self::Stream512 => "stream_512",
             Self::Batch => "batch",
             Self::Idle => "idle",
             Self::Dispatch => "dispatch",

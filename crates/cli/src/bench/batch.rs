@@ -14,7 +14,7 @@ use super::args::{Amounts, BatchResults};
 use super::error::Error;
 use super::events;
 use super::figures::{Figures, Latencies};
-use super::unary::{INPUT, Window, check};
+use super::submit::{INPUT, Window, check};
 use super::verify::{Expected, Verifier};
 use super::world::{self, Usages, World};
 

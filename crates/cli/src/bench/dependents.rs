@@ -19,7 +19,7 @@ use super::args::{Amounts, Part, SetupArgs};
 use super::error::Error;
 use super::figures::{Figures, Latencies, round};
 use super::report::Report;
-use super::unary::{INPUT, check};
+use super::submit::{INPUT, check};
 use super::verify::{Expected, Verifier};
 use super::world::{self, World};
 use super::{events, fill};

@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::agent::TASK;
 use super::error::Error;
 use super::events;
-use super::unary::INPUT;
+use super::submit::INPUT;
 use super::verify::{Expected, Verified, Verifier};
 use super::world;
 

@@ -9,7 +9,7 @@ use super::agent::TASK;
 use super::args::Amounts;
 use super::error::Error;
 use super::figures::{Figures, Latencies};
-use super::unary::{INPUT, check};
+use super::submit::{INPUT, check};
 use super::verify::{Expected, Verifier};
 use super::world::{self, World};
 use super::{clock, events};

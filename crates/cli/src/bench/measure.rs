@@ -8,8 +8,9 @@ use super::args::{Amounts, MeasureArgs, Part, SetupArgs};
 use super::error::Error;
 use super::figures::Figures;
 use super::report::{self, Report};
+use super::submit::Way;
 use super::world::{Target, World};
-use super::{attached, batch, dependents, growth, latency, machine, unary};
+use super::{attached, batch, dependents, growth, latency, machine, submit};
 use crate::output::{self, Output};
 
 /// Measures what was asked for, and writes the report.
@@ -56,7 +57,9 @@ async fn take(
         Part::Attached => attached::measure(world, amounts).await?,
         Part::Dependents => dependents::measure(world, setup, amounts, report).await?,
         Part::Growth => growth::measure(world, amounts, bar, report).await?,
-        Part::Unary64 | Part::Unary512 | Part::Batch | Part::Idle => throughput(part, world, amounts).await?,
+        Part::Unary64 | Part::Unary512 | Part::Stream64 | Part::Stream512 | Part::Batch | Part::Idle => {
+            throughput(part, world, amounts).await?
+        }
     };
     report.add(part.key(), figures);
     Ok(())
@@ -65,10 +68,12 @@ async fn take(
 /// A part that needs nothing but a world.
 pub async fn throughput(part: Part, world: &World, amounts: &Amounts) -> Result<Figures, Error> {
     match part {
-        Part::Unary512 => unary::measure(world, 512, amounts).await,
+        Part::Unary512 => submit::measure(world, Way::Call, 512, amounts).await,
+        Part::Stream64 => submit::measure(world, Way::Stream, 64, amounts).await,
+        Part::Stream512 => submit::measure(world, Way::Stream, 512, amounts).await,
         Part::Batch => batch::measure(world, amounts).await,
         Part::Idle => Ok(latency::measure(world, amounts).await?.whole),
-        _ => unary::measure(world, 64, amounts).await,
+        _ => submit::measure(world, Way::Call, 64, amounts).await,
     }
 }
 

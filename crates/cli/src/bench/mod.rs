@@ -1,7 +1,7 @@
 //! `callboard bench`: throughput, latency and memory, measured through the SDK, with every task verified afterwards.
 //!
 //! `measure` takes the parts one after the other. Each has a world of its own (`world`: a server, agents, a namespace), loads it
-//! (`unary`, `batch`, `latency`, `attached`, `dependents`, `growth`), and then reads all that really happened (`events`) and
+//! (`submit`, `batch`, `latency`, `attached`, `dependents`, `growth`), and then reads all that really happened (`events`) and
 //! verifies it (`verify`). `figures` and `report` say what came out. `soak` loads a world for long, and samples it.
 
 mod agent;
@@ -21,7 +21,7 @@ mod measure;
 mod process;
 mod report;
 mod soak;
-mod unary;
+mod submit;
 mod usage;
 mod verify;
 mod world;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::agent::{FLAKY, TASK};
 use super::super::args::SoakArgs;
 use super::super::error::Error;
-use super::super::unary::{INPUT, check};
+use super::super::submit::{INPUT, check};
 use super::super::verify::Expected;
 use super::super::world;
 use super::Known;

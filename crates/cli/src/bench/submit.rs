@@ -1,8 +1,8 @@
-//! Submit and wait: each task is one `RunTask`, and so many of them are in flight.
+//! Submit and wait: so many tasks are in flight, each by a `RunTask` of its own, or all over a stream of `RunTasks`.
 
 use std::time::Duration;
 
-use callboard::v1::{Task, TaskState};
+use callboard::v1::{RunTaskRequest, Task, TaskState};
 use callboard::{Client, NewTask};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -49,13 +49,22 @@ struct Done {
     latency: Option<Duration>,
 }
 
+/// How a task is submitted and waited for.
+#[derive(Debug, Clone, Copy)]
+pub enum Way {
+    /// By a call of its own.
+    Call,
+    /// As the SDK's `run` does: over a stream.
+    Stream,
+}
+
 /// Measures it, and verifies every task.
-pub async fn measure(world: &World, in_flight: usize, amounts: &Amounts) -> Result<Figures, Error> {
+pub async fn measure(world: &World, way: Way, in_flight: usize, amounts: &Amounts) -> Result<Figures, Error> {
     let mark = events::mark(&world.client).await?;
     let window = Window::new(amounts);
     let mut submitters = JoinSet::new();
     for _ in 0..in_flight {
-        submitters.spawn(submit(world.client.clone(), window));
+        submitters.spawn(submit(world.client.clone(), way, window));
     }
     sleep_until(window.from).await;
     let before = world.usages();
@@ -75,19 +84,28 @@ pub async fn measure(world: &World, in_flight: usize, amounts: &Amounts) -> Resu
     Ok(figures.with_verified(events::verify(&world.client, &mark, verifier).await?))
 }
 
-async fn submit(client: Client, window: Window) -> Result<Vec<Done>, Error> {
+async fn submit(client: Client, way: Way, window: Window) -> Result<Vec<Done>, Error> {
     let mut seen = Vec::new();
     loop {
         let sent = Instant::now();
         if sent >= window.to {
             return Ok(seen);
         }
-        let task = client.run_until_ended(NewTask::new(TASK).input(INPUT)?, None).await?;
+        let task = run(&client, way).await?;
         let known = Instant::now();
         check(&task)?;
         let latency = window.contains(known).then(|| known - sent);
         seen.push(Done { id: world::parse(&task.id)?, latency });
     }
+}
+
+async fn run(client: &Client, way: Way) -> Result<Task, Error> {
+    let task = NewTask::new(TASK).input(INPUT)?;
+    let Way::Call = way else { return Ok(client.run_until_ended(task, None).await?) };
+    let task = Some(task.spec().clone());
+    let response = client.call(RunTaskRequest { task, ..RunTaskRequest::default() }).await?;
+    // One that has not ended by then is found out by `check`.
+    Ok(response.task.unwrap_or_default())
 }
 
 /// A task that the agents did gives the time at which its handler began.
