@@ -64,9 +64,11 @@ func newLive(a *Agent, values context.Context) (*live, error) {
 	}
 	var random [16]byte
 	fillRandom(random[:])
+	client := newClient(transport, a.namespace, defaultTimeout, a.options.Interceptors)
+	client.borrowed = true
 	l := &live{
 		agent:  a,
-		client: &Client{transport, a.namespace, defaultTimeout, true, a.options.Interceptors},
+		client: client,
 		began:  time.Now(),
 		values: values,
 		session: session.New(session.Config{
@@ -121,7 +123,7 @@ func (l *live) finish() {
 	l.streams.Wait()
 	// A handler that doesn't stop is left to itself: Go can't stop it.
 	waitFor(&l.handlers, patience)
-	_ = l.client.transport.close()
+	_ = l.client.end()
 	l.agent.health.close()
 	close(l.finished)
 }
