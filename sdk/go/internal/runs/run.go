@@ -55,9 +55,11 @@ type Run struct {
 	place   place
 	number  uint64
 	begunAt Moment
-	// refusal is the last one; refusedSince when the first of those came that followed each other, againAt when it is asked again.
+	// refusal is the last one; refusedSince when the first of those came that followed each other, and usefulThen how useful the stream
+	// had been then; againAt when it is asked again.
 	refusal      *Fault
 	refusedSince Moment
+	usefulThen   uint64
 	againAt      Moment
 	delays       backoff.Backoff
 }

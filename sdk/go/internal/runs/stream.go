@@ -74,8 +74,8 @@ type Stream struct {
 	// failure is why there is no stream, since failingSince.
 	failure      *Fault
 	failingSince Moment
-	// usefulAt is when a run had an outcome the last time that doesn't say that the server can't take it now.
-	usefulAt Moment
+	// useful counts the outcomes that don't say that the server can't take the run now.
+	useful uint64
 
 	actions []Action
 	settled []Settled
@@ -149,7 +149,7 @@ func (s *Stream) ended(now Moment, outcome *callboardv1.TaskOutcome) {
 	delete(s.asked, r.id)
 	switch what := outcome.GetOutcome().(type) {
 	case *callboardv1.TaskOutcome_Task:
-		s.isUseful(now)
+		s.isUseful()
 		s.settle(r, Outcome{Task: what.Task})
 	case *callboardv1.TaskOutcome_Status:
 		s.refused(now, r, s.config.Refusal(what.Status))
@@ -159,21 +159,21 @@ func (s *Stream) ended(now Moment, outcome *callboardv1.TaskOutcome) {
 }
 
 // isUseful: the server takes what is asked of it.
-func (s *Stream) isUseful(now Moment) {
-	s.usefulAt = now
+func (s *Stream) isUseful() {
+	s.useful++
 	s.delays.Reset()
 }
 
 // refused takes the refusal of a run. It is asked again after a while if that may help.
 func (s *Stream) refused(now Moment, r *Run, fault *Fault) {
 	if !mayRetry(fault) {
-		s.isUseful(now)
+		s.isUseful()
 		s.settle(r, Outcome{Fault: fault})
 		return
 	}
 	isRepeated := r.refusal != nil && now < r.againAt+r.patience
 	if !isRepeated {
-		r.refusedSince = now
+		r.refusedSince, r.usefulThen = now, s.useful
 		r.delays.Reset()
 	}
 	r.refusal, r.againAt = fault, now+r.delays.Next(fault.RetryAfter, s.config.Fraction())
@@ -184,7 +184,7 @@ func (s *Stream) refused(now Moment, r *Run, fault *Fault) {
 	r.place = resting
 	s.resting[r] = struct{}{}
 	s.restUntil = min(s.restUntil, r.againAt)
-	if isRepeated && fault.Code == codes.Unavailable && s.usefulAt < r.refusedSince && s.isOpen {
+	if isRepeated && fault.Code == codes.Unavailable && s.useful == r.usefulThen && s.isOpen {
 		// It has done nothing for anybody meanwhile. Another may.
 		s.do(Cut)
 		s.broken(now, fault)
