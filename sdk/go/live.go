@@ -50,6 +50,7 @@ type live struct {
 	err             error
 	streams         sync.WaitGroup
 	handlers        sync.WaitGroup
+	workers         *workers
 }
 
 type sendOutcome struct {
@@ -90,6 +91,7 @@ func newLive(a *Agent, values context.Context) (*live, error) {
 		ended:    make(chan struct{}),
 		finished: make(chan struct{}),
 	}
+	l.workers = newWorkers(a.options.Slots, l.ended)
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
 	return l, nil
@@ -164,8 +166,9 @@ func (l *live) locked(event func(now session.Moment)) {
 		l.changed = make(chan struct{})
 	}
 	l.arm()
-	if l.stream != nil {
-		l.stream.notify()
+	if s := l.stream; s != nil && (l.session.Stopped() || l.session.SendAt() < s.sleepsUntil) {
+		s.sleepsUntil = 0
+		s.notify()
 	}
 }
 
