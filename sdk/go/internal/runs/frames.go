@@ -1,6 +1,8 @@
 package runs
 
 import (
+	"slices"
+
 	"callboard.dev/sdk/go/callboardv1"
 	"google.golang.org/protobuf/proto"
 )
@@ -48,6 +50,10 @@ func (s *Stream) appendRuns(frame []byte) []byte {
 		case s.asked[r.id] != nil:
 			// Another is on its way under this id: the outcome would be the other's.
 			return putOff
+		}
+		if count == 0 {
+			// Most runs of a program are of one size.
+			frame = slices.Grow(frame, min(frameBytes, s.waiting.len()*len(r.encoded)))
 		}
 		frame = append(frame, r.encoded...)
 		r.place = asked

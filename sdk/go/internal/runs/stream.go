@@ -98,7 +98,7 @@ func (s *Stream) Ask(now Moment, r *Run) {
 	s.Tick(now)
 }
 
-// Forget: nobody waits for a run any more. It gives what stood in its way; nil when nothing did.
+// Forget takes it that nobody waits for a run any more, and gives what stood in its way; nil when nothing did.
 func (s *Stream) Forget(now Moment, r *Run) *Fault {
 	inTheWay := s.failure
 	switch r.place {
@@ -122,7 +122,7 @@ func (s *Stream) Forget(now Moment, r *Run) *Fault {
 	return inTheWay
 }
 
-// Opened: the server has taken the stream.
+// Opened takes it that the server has taken the stream.
 func (s *Stream) Opened(now Moment) {
 	s.hear(now)
 }
