@@ -166,9 +166,8 @@ func (l *live) locked(event func(now session.Moment)) {
 		l.changed = make(chan struct{})
 	}
 	l.arm()
-	if s := l.stream; s != nil && (l.session.Stopped() || l.session.SendAt() < s.sleepsUntil) {
-		s.sleepsUntil = 0
-		s.notify()
+	if l.stream != nil {
+		l.stream.notify()
 	}
 }
 

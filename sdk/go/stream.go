@@ -20,8 +20,6 @@ type stream struct {
 	cancel context.CancelFunc
 	// wake tells the writer that there may be something to send.
 	wake chan struct{}
-	// sleepsUntil is when the writer looks again by itself: what is due later need not wake it. 0 while it is awake.
-	sleepsUntil session.Moment
 }
 
 func (s *stream) notify() {
@@ -178,7 +176,6 @@ func (l *live) next(s *stream) (frame *callboardv1.AttachRequest, wait time.Dura
 		return next, 0, false
 	}
 	due := l.session.SendAt()
-	s.sleepsUntil = due
 	if due == session.Never {
 		return nil, time.Hour, false
 	}
