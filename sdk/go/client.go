@@ -32,6 +32,8 @@ type Client struct {
 	transport *transport
 	namespace string
 	timeout   time.Duration
+	// runs carries the tasks that are run, of all clients over these connections.
+	runs *runStream
 	// borrowed: the connections are another's, who closes them.
 	borrowed     bool
 	interceptors []Interceptor
@@ -64,7 +66,13 @@ func NewClient(options *ClientOptions) (*Client, error) {
 	if chosen.Timeout == 0 {
 		chosen.Timeout = defaultTimeout
 	}
-	return &Client{transport, resolveNamespace(chosen.Namespace, os.Getenv), chosen.Timeout, false, chosen.Interceptors}, nil
+	return newClient(transport, resolveNamespace(chosen.Namespace, os.Getenv), chosen.Timeout, chosen.Interceptors), nil
+}
+
+func newClient(transport *transport, namespace string, timeout time.Duration, interceptors []Interceptor) *Client {
+	return &Client{
+		transport: transport, namespace: namespace, timeout: timeout, runs: newRunStream(transport, namespace), interceptors: interceptors,
+	}
 }
 
 // Close ends the connections. Calls that are still under way fail. The client of a handler ends with its agent: closing it does nothing.
@@ -72,6 +80,12 @@ func (c *Client) Close() error {
 	if c.borrowed {
 		return nil
 	}
+	return c.end()
+}
+
+// end is Close, for the owner of the connections.
+func (c *Client) end() error {
+	c.runs.close()
 	return c.transport.close()
 }
 
@@ -82,7 +96,9 @@ func (c *Client) Namespace() string {
 
 // WithTimeout gives a client over the same connections whose calls may take so long.
 func (c *Client) WithTimeout(timeout time.Duration) *Client {
-	return &Client{c.transport, c.namespace, timeout, true, c.interceptors}
+	other := *c
+	other.timeout, other.borrowed = timeout, true
+	return &other
 }
 
 // CommandOptions are what every command takes.

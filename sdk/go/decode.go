@@ -107,6 +107,15 @@ func (k payloadKind) read(payload *Payload, target any) error {
 	if content := payload.GetBinary(); content != nil {
 		text = textOf(content, payload.GetContentType())
 	}
+	// What most take, without looking at its type.
+	switch target := target.(type) {
+	case *any:
+		*target = text
+		return nil
+	case *string:
+		*target = text
+		return nil
+	}
 	return readText(text, reflect.ValueOf(target).Elem())
 }
 

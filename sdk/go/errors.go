@@ -154,6 +154,15 @@ func fromGRPC(err error) *Error {
 	return result
 }
 
+// asError gives an error that is one of ours.
+func asError(err error) *Error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
+	return fromGRPC(err)
+}
+
 // faultOf tells the session why a stream ended.
 func faultOf(err *Error) *session.Fault {
 	if err == nil {

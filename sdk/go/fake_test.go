@@ -35,6 +35,8 @@ type fake struct {
 	watch    func(request *callboardv1.WatchEventsRequest, count int, out grpc.ServerStreamingServer[callboardv1.WatchEventsResponse]) error
 	steps    func(request *callboardv1.ListStepsRequest, count int) (*callboardv1.ListStepsResponse, error)
 	streams  chan *fakeStream
+	// runStreams has the streams of runs, when they are served.
+	runStreams chan *fakeRuns
 	// child, get, batch and output answer the call of that name.
 	child  func(request *callboardv1.CreateChildRequest) (*callboardv1.CreateChildResponse, error)
 	get    func(request *callboardv1.GetTaskRequest) (*callboardv1.GetTaskResponse, error)

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+	"unicode/utf8"
 
 	"callboard.dev/sdk/go/callboardv1"
 	"callboard.dev/sdk/go/internal/backoff"
+	"callboard.dev/sdk/go/internal/runs"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -18,6 +20,10 @@ const (
 	waitSlice = 30 * time.Second
 	// waitMargin is how much sooner than the context ends the server is to answer, so that it is the one who says how the task is.
 	waitMargin = 100 * time.Millisecond
+	// largestRun is how many bytes a run may have in a frame, which has at most 3 MiB. No task is allowed to be larger.
+	largestRun = 2 << 20
+	// longestRequestID is how many characters a request id may have.
+	longestRequestID = 128
 )
 
 // Wait waits until a task has ended, however, and gives it with its result. It waits for as long as the context lasts; if that ends
@@ -72,6 +78,39 @@ func (c *Client) runUntilEnded(ctx context.Context, task NewTask, requestID stri
 	if err != nil {
 		return nil, err
 	}
+	if !fitsStream(c.namespace, requestID) {
+		return c.runByCalls(ctx, spec, requestID)
+	}
+	run, err := runs.NewRun(requestID, spec, c.patience(ctx))
+	if err != nil {
+		return nil, &Error{Code: codes.Internal, Message: "the task can't be sent: " + err.Error()}
+	}
+	if run.Size() > largestRun {
+		return c.runByCalls(ctx, spec, requestID)
+	}
+	outcome := c.runs.run(ctx, run)
+	if outcome.ByCalls {
+		return c.runByCalls(ctx, spec, requestID)
+	}
+	return outcome.Task, errorOf(outcome.Fault)
+}
+
+// fitsStream says whether a run may go over a stream, which ends when it is sent what the protocol doesn't allow: that is refused as a
+// call is, and ends no other's run.
+func fitsStream(namespace, requestID string) bool {
+	return utf8.ValidString(namespace) && utf8.ValidString(requestID) && utf8.RuneCountInString(requestID) <= longestRequestID
+}
+
+// patience is how long the servers may fail a call, or a run.
+func (c *Client) patience(ctx context.Context) time.Duration {
+	if deadline, limited := ctx.Deadline(); limited {
+		return min(c.timeout, time.Until(deadline))
+	}
+	return c.timeout
+}
+
+// runByCalls is for servers that have no stream for it, and for what a stream doesn't take.
+func (c *Client) runByCalls(ctx context.Context, spec *callboardv1.TaskSpec, requestID string) (*Task, error) {
 	part := waitPart(ctx)
 	request := &callboardv1.RunTaskRequest{Namespace: c.namespace, Task: spec, RequestId: requestID, Wait: durationpb.New(part)}
 	response, err := call[callboardv1.RunTaskResponse](ctx, c, callboardv1.TaskService_RunTask_FullMethodName, request, part)
@@ -131,4 +170,12 @@ func waitPart(ctx context.Context) time.Duration {
 
 func notEnded(taskID, how string) error {
 	return &Error{Code: codes.DeadlineExceeded, Message: fmt.Sprintf("task %s had not ended in time%s", taskID, how)}
+}
+
+// endOfWait is why nobody waits for a run any more.
+func endOfWait(ctx context.Context, requestID string) *Error {
+	if ctx.Err() == context.DeadlineExceeded {
+		return &Error{Code: codes.DeadlineExceeded, Message: fmt.Sprintf("the task of the request %s had not ended in time: it goes on", requestID)}
+	}
+	return asError(contextError(ctx))
 }

@@ -50,6 +50,7 @@ type live struct {
 	err             error
 	streams         sync.WaitGroup
 	handlers        sync.WaitGroup
+	workers         *workers
 }
 
 type sendOutcome struct {
@@ -64,9 +65,11 @@ func newLive(a *Agent, values context.Context) (*live, error) {
 	}
 	var random [16]byte
 	fillRandom(random[:])
+	client := newClient(transport, a.namespace, defaultTimeout, a.options.Interceptors)
+	client.borrowed = true
 	l := &live{
 		agent:  a,
-		client: &Client{transport, a.namespace, defaultTimeout, true, a.options.Interceptors},
+		client: client,
 		began:  time.Now(),
 		values: values,
 		session: session.New(session.Config{
@@ -88,6 +91,7 @@ func newLive(a *Agent, values context.Context) (*live, error) {
 		ended:    make(chan struct{}),
 		finished: make(chan struct{}),
 	}
+	l.workers = newWorkers(a.options.Slots, l.ended)
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
 	return l, nil
@@ -121,7 +125,7 @@ func (l *live) finish() {
 	l.streams.Wait()
 	// A handler that doesn't stop is left to itself: Go can't stop it.
 	waitFor(&l.handlers, patience)
-	_ = l.client.transport.close()
+	_ = l.client.end()
 	l.agent.health.close()
 	close(l.finished)
 }

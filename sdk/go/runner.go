@@ -28,7 +28,8 @@ func (l *live) run(start session.Start) {
 	ctx, cancel := context.WithCancelCause(l.values)
 	task := &Context{key: key, assignment: assignment, live: l, cancel: cancel, steps: steps{known: start.HasSteps}}
 	l.running[key] = task
-	l.handlers.Go(func() {
+	l.handlers.Add(1)
+	l.workers.run(func() {
 		var end outcome
 		// Deferred, because a handler may end its goroutine.
 		defer func() {
@@ -37,6 +38,7 @@ func (l *live) run(start session.Start) {
 				end.failure = permanent(failurePanic, wentAway)
 			}
 			l.handlerEnded(key, end)
+			l.handlers.Done()
 		}()
 		end = l.attempt(ctx, found, task)
 	})

@@ -89,9 +89,7 @@ func (s *source[F]) frame(ctx context.Context) *Error {
 func (s *source[F]) open(ctx context.Context) *Error {
 	way, err := s.client.transport.route()
 	if err != nil {
-		var failed *Error
-		errors.As(err, &failed)
-		return failed
+		return asError(err)
 	}
 	streaming, cancel := context.WithCancel(withToken(ctx, way.token))
 	stream, err := s.begin(streaming, callboardv1.NewTaskServiceClient(way.connection))

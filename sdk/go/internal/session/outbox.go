@@ -21,7 +21,8 @@ type kept struct {
 	report *callboardv1.Report
 	of     *attempt
 	// ticket is its handler's, of a checkpoint or step that it waits for; else 0.
-	ticket   uint64
+	ticket uint64
+	// size is how many bytes of a frame it takes; 0 before anybody asked.
 	size     int
 	inFlight bool
 	// wasSent: it left this process at least once.
@@ -117,7 +118,7 @@ func (o *outbox) newID() int64 {
 // add keeps a report, and sends it when it can. Acceptances and ends always have room: slots bound them.
 func (o *outbox) add(a *attempt, report *callboardv1.Report, ticket uint64) *kept {
 	report.ReportId, report.Attempt = o.newID(), a.lease
-	k := &kept{report: report, of: a, ticket: ticket, size: proto.Size(report) + 8}
+	k := &kept{report: report, of: a, ticket: ticket}
 	o.kept[report.ReportId] = k
 	if k.isOutput() {
 		o.outputs++
@@ -165,6 +166,10 @@ func (o *outbox) take(now Moment) []*callboardv1.Report {
 	bytes, taken := 0, 0
 	for _, k := range o.ready {
 		if !k.settled {
+			if k.size == 0 {
+				// Not before: many an acceptance never leaves.
+				k.size = proto.Size(k.report) + 8
+			}
 			// A report by itself always fits: payloads are checked when they are made.
 			if len(batch) == maxBatch || len(batch) > 0 && bytes+k.size > batchBytes {
 				break
