@@ -14,7 +14,7 @@ use callboard_core::model::{AgentId, Span};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
 /// What a stream and the sessions share.
@@ -74,6 +74,8 @@ pub(crate) struct Live {
     pub takes_children: bool,
     /// What it is sent of its mailbox, if it takes messages.
     pub mail: Option<Window>,
+    /// How long its agent is awaited when it breaks.
+    pub grace: Span,
 }
 
 #[derive(Debug)]
@@ -184,12 +186,10 @@ impl Sessions {
     }
 
     /// A stream broke. False when the session is not the current one.
-    pub fn broke(&self, agent: AgentId, epoch: i64, now: Span, grace: Span) -> bool {
+    pub fn broke(&self, agent: AgentId, epoch: i64, now: Span) -> bool {
         match self.lock().get_mut(&agent) {
             Some(entry) if entry.epoch == epoch => {
-                if let Link::Open(_) = entry.link {
-                    entry.link = Link::Broken { since: now, grace };
-                }
+                entry.link.breaks(now);
                 true
             }
             _ => false,
@@ -275,13 +275,15 @@ impl Sessions {
         if self.is_quiet(now) {
             return;
         }
-        for entry in self.lock().values() {
-            if let Link::Open(live) = &entry.link
-                && now.0 - live.pulse.pushed.load(Ordering::Relaxed) >= every.0
-            {
-                live.pulse.pushed.store(now.0, Ordering::Relaxed);
-                // One that is full gets no heartbeat; it has enough to read.
-                let _ = live.pushes.try_send(Push::Heartbeat);
+        for entry in self.lock().values_mut() {
+            let Link::Open(live) = &entry.link else { continue };
+            if now.0 - live.pulse.pushed.load(Ordering::Relaxed) < every.0 {
+                continue;
+            }
+            live.pulse.pushed.store(now.0, Ordering::Relaxed);
+            // One that is full gets no heartbeat; it has enough to read.
+            if let Err(TrySendError::Closed(_)) = live.pushes.try_send(Push::Heartbeat) {
+                entry.link.breaks(now);
             }
         }
     }
@@ -326,9 +328,18 @@ impl Sessions {
     }
 }
 
+impl Link {
+    /// The stream broke, if it was open. Its agent is awaited.
+    fn breaks(&mut self, now: Span) {
+        if let Self::Open(live) = self {
+            *self = Self::Broken { since: now, grace: live.grace };
+        }
+    }
+}
+
 impl Entry {
-    /// Pushes to the stream, if it is open. One that doesn't take it is cut off. One that is not told a thing, since we are
-    /// quiet, is ended without a word: its agent would wait for it, a receipt say, for ever. It attaches again, and repeats what
+    /// Pushes to the stream, if it is open. One that is full is cut off; one whose writing half is gone has broken, and nobody has
+    /// told us yet: its agent is awaited as that of any other. One that is not told a thing, since we are quiet, is ended without a word: its agent would wait for it, a receipt say, for ever. It attaches again, and repeats what
     /// has no receipt.
     fn push(&mut self, push: Push, now: Span) -> bool {
         let Link::Open(live) = &self.link else { return false };
@@ -349,12 +360,15 @@ impl Entry {
             return true;
         }
         live.pulse.pushed.store(now.0, Ordering::Relaxed);
-        if live.pushes.try_send(push).is_err() {
-            live.pulse.slow.cancel();
-            self.link = Link::Broken { since: now, grace: Span(0) };
-            return false;
+        match live.pushes.try_send(push) {
+            Ok(()) => return true,
+            Err(TrySendError::Full(_)) => {
+                live.pulse.slow.cancel();
+                self.link = Link::Broken { since: now, grace: Span(0) };
+            }
+            Err(TrySendError::Closed(_)) => self.link.breaks(now),
         }
-        true
+        false
     }
 
     fn gone(&self, now: Span, lease: Span) -> Option<&'static str> {
@@ -376,6 +390,7 @@ mod tests {
     use uuid::Uuid;
 
     const LEASE: Span = Span::seconds(10);
+    const GRACE: Span = Span::seconds(3);
 
     fn live(capacity: usize) -> (Live, mpsc::Receiver<Push>, Arc<Pulse>) {
         let (pushes, receiver) = mpsc::channel(capacity);
@@ -389,6 +404,7 @@ mod tests {
             takes_message_receipts: true,
             takes_children: true,
             mail: None,
+            grace: GRACE,
         };
         (live, receiver, pulse)
     }
@@ -398,13 +414,13 @@ mod tests {
         let sessions = Sessions::new(Span::seconds(30));
         let agent = AgentId(Uuid::nil());
         let (live, _receiver, _pulse) = live(4);
-        let (silent, grace) = (Span::seconds(11), Span::seconds(3));
+        let silent = Span::seconds(11);
         let ordered = |now| sessions.gone(now, LEASE).len();
         sessions.open(agent, 1, live);
         assert_eq!(ordered(silent), 1, "its end is ordered");
         sessions.forget_gone(agent, 1, silent, LEASE);
         assert!(sessions.is_open(agent), "who decides closes a stream, and forgets it with that");
-        sessions.broke(agent, 1, silent, grace);
+        sessions.broke(agent, 1, silent);
         sessions.forget_gone(agent, 1, silent, LEASE);
         assert_eq!(sessions.count(), (0, 1), "it is awaited");
         assert_eq!(ordered(Span::seconds(15)), 1, "it did not come back");
@@ -472,6 +488,32 @@ mod tests {
     }
 
     #[test]
+    fn whose_stream_has_just_gone_is_awaited_though_something_is_pushed_to_it() {
+        let sessions = Sessions::new(Span::seconds(30));
+        let agent = AgentId(Uuid::nil());
+        let (live, receiver, pulse) = live(4);
+        sessions.open(agent, 1, live);
+        // The writing half goes first, and a receipt may be on its way before the reading half knows.
+        drop(receiver);
+        assert!(!sessions.push(agent, Some(1), Push::Receipts(Vec::new()), Span::seconds(1)));
+        assert!(sessions.gone(Span::seconds(4), LEASE).is_empty(), "its agent has the time to come back");
+        assert!(!pulse.was_slow());
+        assert_eq!(sessions.gone(Span(4_000_001), LEASE).len(), 1);
+    }
+
+    #[test]
+    fn a_stream_that_nobody_reads_any_more_is_noticed_by_its_heartbeat() {
+        let sessions = Sessions::new(Span::seconds(30));
+        let agent = AgentId(Uuid::nil());
+        let (live, receiver, _pulse) = live(4);
+        sessions.open(agent, 1, live);
+        drop(receiver);
+        sessions.beat(Span::seconds(5), Span::seconds(3));
+        assert_eq!(sessions.count(), (0, 1), "its agent is awaited");
+        assert_eq!(sessions.gone(Span(8_000_001), LEASE).len(), 1);
+    }
+
+    #[test]
     fn nothing_is_pushed_to_a_session_of_another_epoch() {
         let sessions = Sessions::new(Span::seconds(30));
         let agent = AgentId(Uuid::nil());
@@ -479,7 +521,7 @@ mod tests {
         sessions.open(agent, 2, live);
         assert!(!sessions.push(agent, Some(1), Push::Heartbeat, Span(0)));
         assert!(receiver.try_recv().is_err());
-        assert!(!sessions.broke(agent, 1, Span(0), Span(0)));
+        assert!(!sessions.broke(agent, 1, Span(0)));
         assert!(sessions.is_open(agent));
     }
 }
