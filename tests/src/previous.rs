@@ -2,6 +2,8 @@
 //!
 //! `CALLBOARD_PREVIOUS_BIN` names a binary to be taken instead, of a release, say.
 
+mod compiled;
+
 use crate::program;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -9,6 +11,8 @@ use std::sync::OnceLock;
 
 /// What serves: versions that differ elsewhere alone are the same server.
 const SERVES: [&str; 6] = ["proto", "crates/core", "crates/engine", "crates/proto", "crates/server", "crates/store"];
+/// A test that is compiled soon, and needs nothing of the server.
+const SOME_TEST: &str = "shim";
 /// How far back it is looked for.
 const COMMITS: &str = "200";
 const REMEDY: &str =
@@ -65,19 +69,34 @@ fn check_out(commit: &str, place: &Path) {
     assert!(written.status.success(), "the sources of {commit} can't be written: {}", said(&written.stderr));
 }
 
-/// Builds it in a folder of its own, and its dependencies too: cargo takes packages at the same place of two workspaces for the same
-/// one, so that in a common folder this version's binary would come to have the older one's code.
+/// Builds it in a folder of its own: cargo takes packages at the same place of two workspaces for the same one, so that in a common
+/// folder this version's binary would come to have the older one's code. What others wrote it takes from this version's build, as far as
+/// the older one wants the same of it.
 fn build(place: &Path) -> PathBuf {
     let source = place.join("source");
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--quiet", "--locked", "--package", "callboard-cli", "--bin", "callboard"]);
-    command.current_dir(&source).env("CARGO_TARGET_DIR", place).env_remove("CARGO_BUILD_BUILD_DIR");
-    command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
-    let built = command.output().expect("cargo can be run");
+    if !place.join("debug").exists() {
+        compiled::copy(&program::target().join("debug"), &place.join("debug")).expect("what is compiled can be copied");
+    }
+    // Of all packages, and with a test among them: then cargo chooses the features that it chose when it built this version.
+    let wanted = ["--workspace", "--bin", "callboard", "--test", SOME_TEST];
+    let as_here = cargo(place, &source, &wanted);
+    let built = match as_here.status.success() {
+        true => as_here,
+        // An older one may not have the test.
+        false => cargo(place, &source, &["--package", "callboard-cli", "--bin", "callboard"]),
+    };
     assert!(built.status.success(), "the version before this one can't be built: {}", said(&built.stderr));
     let binary = place.join("debug/callboard");
     assert!(binary.is_file(), "cargo did not build {}", binary.display());
     binary
+}
+
+fn cargo(place: &Path, source: &Path, wanted: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "--quiet", "--locked"]).args(wanted);
+    command.current_dir(source).env("CARGO_TARGET_DIR", place).env_remove("CARGO_BUILD_BUILD_DIR");
+    command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
+    command.output().expect("cargo can be run")
 }
 
 fn in_git() -> Command {

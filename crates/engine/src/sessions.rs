@@ -3,6 +3,8 @@
 //! Liveness is in memory alone: a heartbeat never touches the store.
 
 mod mail;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use mail::Delivered;
 
@@ -14,7 +16,7 @@ use callboard_core::model::{AgentId, Span};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
 /// What a stream and the sessions share.
@@ -74,6 +76,8 @@ pub(crate) struct Live {
     pub takes_children: bool,
     /// What it is sent of its mailbox, if it takes messages.
     pub mail: Option<Window>,
+    /// How long its agent is awaited when it breaks.
+    pub grace: Span,
 }
 
 #[derive(Debug)]
@@ -184,12 +188,10 @@ impl Sessions {
     }
 
     /// A stream broke. False when the session is not the current one.
-    pub fn broke(&self, agent: AgentId, epoch: i64, now: Span, grace: Span) -> bool {
+    pub fn broke(&self, agent: AgentId, epoch: i64, now: Span) -> bool {
         match self.lock().get_mut(&agent) {
             Some(entry) if entry.epoch == epoch => {
-                if let Link::Open(_) = entry.link {
-                    entry.link = Link::Broken { since: now, grace };
-                }
+                entry.link.breaks(now);
                 true
             }
             _ => false,
@@ -275,13 +277,15 @@ impl Sessions {
         if self.is_quiet(now) {
             return;
         }
-        for entry in self.lock().values() {
-            if let Link::Open(live) = &entry.link
-                && now.0 - live.pulse.pushed.load(Ordering::Relaxed) >= every.0
-            {
-                live.pulse.pushed.store(now.0, Ordering::Relaxed);
-                // One that is full gets no heartbeat; it has enough to read.
-                let _ = live.pushes.try_send(Push::Heartbeat);
+        for entry in self.lock().values_mut() {
+            let Link::Open(live) = &entry.link else { continue };
+            if now.0 - live.pulse.pushed.load(Ordering::Relaxed) < every.0 {
+                continue;
+            }
+            live.pulse.pushed.store(now.0, Ordering::Relaxed);
+            // One that is full gets no heartbeat; it has enough to read.
+            if let Err(TrySendError::Closed(_)) = live.pushes.try_send(Push::Heartbeat) {
+                entry.link.breaks(now);
             }
         }
     }
@@ -326,9 +330,18 @@ impl Sessions {
     }
 }
 
+impl Link {
+    /// The stream broke, if it was open. Its agent is awaited.
+    fn breaks(&mut self, now: Span) {
+        if let Self::Open(live) = self {
+            *self = Self::Broken { since: now, grace: live.grace };
+        }
+    }
+}
+
 impl Entry {
-    /// Pushes to the stream, if it is open. One that doesn't take it is cut off. One that is not told a thing, since we are
-    /// quiet, is ended without a word: its agent would wait for it, a receipt say, for ever. It attaches again, and repeats what
+    /// Pushes to the stream, if it is open. One that is full is cut off; one whose writing half is gone has broken, and nobody has
+    /// told us yet: its agent is awaited as that of any other. One that is not told a thing, since we are quiet, is ended without a word: its agent would wait for it, a receipt say, for ever. It attaches again, and repeats what
     /// has no receipt.
     fn push(&mut self, push: Push, now: Span) -> bool {
         let Link::Open(live) = &self.link else { return false };
@@ -349,12 +362,15 @@ impl Entry {
             return true;
         }
         live.pulse.pushed.store(now.0, Ordering::Relaxed);
-        if live.pushes.try_send(push).is_err() {
-            live.pulse.slow.cancel();
-            self.link = Link::Broken { since: now, grace: Span(0) };
-            return false;
+        match live.pushes.try_send(push) {
+            Ok(()) => return true,
+            Err(TrySendError::Full(_)) => {
+                live.pulse.slow.cancel();
+                self.link = Link::Broken { since: now, grace: Span(0) };
+            }
+            Err(TrySendError::Closed(_)) => self.link.breaks(now),
         }
-        true
+        false
     }
 
     fn gone(&self, now: Span, lease: Span) -> Option<&'static str> {
@@ -367,119 +383,5 @@ impl Entry {
             }
             _ => None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use uuid::Uuid;
-
-    const LEASE: Span = Span::seconds(10);
-
-    fn live(capacity: usize) -> (Live, mpsc::Receiver<Push>, Arc<Pulse>) {
-        let (pushes, receiver) = mpsc::channel(capacity);
-        let pulse = Arc::new(Pulse::default());
-        let live = Live {
-            namespace: "default".into(),
-            pushes,
-            pulse: pulse.clone(),
-            takes_drain: true,
-            takes_cancellation: true,
-            takes_message_receipts: true,
-            takes_children: true,
-            mail: None,
-        };
-        (live, receiver, pulse)
-    }
-
-    #[test]
-    fn who_is_awaited_again_when_an_end_is_decided_is_not_forgotten() {
-        let sessions = Sessions::new(Span::seconds(30));
-        let agent = AgentId(Uuid::nil());
-        let (live, _receiver, _pulse) = live(4);
-        let (silent, grace) = (Span::seconds(11), Span::seconds(3));
-        let ordered = |now| sessions.gone(now, LEASE).len();
-        sessions.open(agent, 1, live);
-        assert_eq!(ordered(silent), 1, "its end is ordered");
-        sessions.forget_gone(agent, 1, silent, LEASE);
-        assert!(sessions.is_open(agent), "who decides closes a stream, and forgets it with that");
-        sessions.broke(agent, 1, silent, grace);
-        sessions.forget_gone(agent, 1, silent, LEASE);
-        assert_eq!(sessions.count(), (0, 1), "it is awaited");
-        assert_eq!(ordered(Span::seconds(15)), 1, "it did not come back");
-        sessions.forget_gone(agent, 1, Span::seconds(15), LEASE);
-        assert_eq!(sessions.count(), (0, 0));
-    }
-
-    #[test]
-    fn a_quiet_replica_pushes_nothing_and_breaks_its_streams() {
-        let sessions = Sessions::new(Span::seconds(30));
-        let agent = AgentId(Uuid::nil());
-        let (live, mut receiver, _pulse) = live(4);
-        sessions.open(agent, 1, live);
-        sessions.quiet_at(Span::seconds(5));
-        assert!(sessions.push(agent, Some(1), Push::Heartbeat, Span::seconds(5)));
-        assert!(!sessions.push(agent, Some(1), Push::Heartbeat, Span(5_000_001)));
-        sessions.beat(Span::seconds(60), Span::seconds(1));
-        assert!(receiver.try_recv().is_ok() && receiver.try_recv().is_err());
-        assert!(sessions.is_open(agent), "it may come to itself again");
-        sessions.break_all(Span::seconds(6), Span::seconds(30));
-        assert!(matches!(receiver.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
-        assert!(sessions.gone(Span::seconds(36), LEASE).is_empty(), "its agent is awaited");
-        assert_eq!(sessions.gone(Span::seconds(37), LEASE).len(), 1);
-    }
-
-    #[test]
-    fn who_misses_a_receipt_while_we_are_quiet_attaches_again() {
-        let sessions = Sessions::new(Span::seconds(30));
-        let agent = AgentId(Uuid::nil());
-        let (live, mut receiver, _pulse) = live(4);
-        sessions.open(agent, 1, live);
-        sessions.quiet_at(Span::seconds(5));
-        assert!(!sessions.push(agent, Some(1), Push::Receipts(Vec::new()), Span::seconds(6)));
-        assert!(matches!(receiver.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)), "its stream ends");
-        assert!(sessions.gone(Span::seconds(36), LEASE).is_empty(), "its agent is awaited");
-        assert_eq!(sessions.gone(Span::seconds(37), LEASE).len(), 1);
-    }
-
-    #[test]
-    fn silence_is_counted_only_while_we_read() {
-        let sessions = Sessions::new(Span::seconds(30));
-        let agent = AgentId(Uuid::nil());
-        let (live, _receiver, pulse) = live(1);
-        sessions.open(agent, 1, live);
-        pulse.hear(Span::seconds(5));
-        assert!(sessions.gone(Span::seconds(15), LEASE).is_empty());
-        assert_eq!(sessions.gone(Span::seconds(16), LEASE).len(), 1);
-        pulse.pause(true);
-        assert!(sessions.gone(Span::seconds(60), LEASE).is_empty());
-        pulse.pause(false);
-        sessions.forgive(Span::seconds(60));
-        assert!(sessions.gone(Span::seconds(61), LEASE).is_empty());
-    }
-
-    #[test]
-    fn a_reader_that_does_not_read_is_cut_off() {
-        let sessions = Sessions::new(Span::seconds(30));
-        let agent = AgentId(Uuid::nil());
-        let (live, _receiver, pulse) = live(1);
-        sessions.open(agent, 1, live);
-        assert!(sessions.push(agent, Some(1), Push::Heartbeat, Span(0)));
-        assert!(!sessions.push(agent, Some(1), Push::Heartbeat, Span(0)));
-        assert!(pulse.was_slow());
-        assert!(!sessions.is_open(agent));
-    }
-
-    #[test]
-    fn nothing_is_pushed_to_a_session_of_another_epoch() {
-        let sessions = Sessions::new(Span::seconds(30));
-        let agent = AgentId(Uuid::nil());
-        let (live, mut receiver, _pulse) = live(1);
-        sessions.open(agent, 2, live);
-        assert!(!sessions.push(agent, Some(1), Push::Heartbeat, Span(0)));
-        assert!(receiver.try_recv().is_err());
-        assert!(!sessions.broke(agent, 1, Span(0), Span(0)));
-        assert!(sessions.is_open(agent));
     }
 }

@@ -103,6 +103,7 @@ impl Stream {
             takes_message_receipts: request.takes_message_receipts,
             takes_children: request.takes_children,
             mail: request.message_window.map(|most| Window::new(most as usize)),
+            grace: Span::from_std(shared.config.reattach_grace),
         });
         let envelope = Envelope {
             namespace: request.namespace.clone(),
@@ -297,8 +298,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         let Attached { agent, epoch, .. } = self.attached;
         let now = self.shared.clock.elapsed();
-        let grace = Span::from_std(self.shared.config.reattach_grace);
-        if !self.over && self.shared.sessions.broke(agent, epoch, now, grace) {
+        if !self.over && self.shared.sessions.broke(agent, epoch, now) {
             tracing::info!(namespace = &*self.namespace, %agent, epoch, "agent's stream broke");
             // If the queue is full, the sweep ends the session when its grace is over; until then it only looks attached.
             let _ = self.shared.queue.offer(self.item(Command::BreakSession { agent, epoch }));

@@ -1,8 +1,9 @@
 //! Runs programs. A failure carries what the program printed; a program that is missing, how to get it.
 
 use crate::Result;
-use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, Write, stdout};
+use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, Read, Write, stdout};
 use std::process::{Command, Stdio};
+use std::thread;
 
 /// Runs it. On a terminal its output is seen as it comes; elsewhere only when it fails.
 pub fn quiet(command: &mut Command) -> Result<()> {
@@ -29,15 +30,39 @@ pub fn watched(command: &mut Command, mut out: impl Write, mut see: impl FnMut(&
     let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut child = started.map_err(|error| not_started(command, &error))?;
     if let Some(pipe) = child.stdout.take() {
-        let mut lines = BufReader::new(pipe);
-        let mut bytes = Vec::new();
-        while lines.read_until(b'\n', &mut bytes)? > 0 {
-            out.write_all(&bytes)?;
-            see(String::from_utf8_lossy(&bytes).trim_end());
-            bytes.clear();
-        }
+        copy_lines(pipe, &mut out, &mut see)?;
     }
     Ok(child.wait()?.success())
+}
+
+/// The same of both outputs, each to a place of its own: the standard one, and that for errors.
+pub fn watched_apart<O: Write, E: Write + Send>(
+    command: &mut Command,
+    (mut out, mut see): (O, impl FnMut(&str)),
+    (mut errors, mut see_error): (E, impl FnMut(&str) + Send),
+) -> Result<bool> {
+    let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = started.map_err(|error| not_started(command, &error))?;
+    let (said, complained) = (child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        let beside = complained.map(|pipe| scope.spawn(move || copy_lines(pipe, &mut errors, &mut see_error)));
+        let copied = said.map_or(Ok(()), |pipe| copy_lines(pipe, &mut out, &mut see));
+        let beside = beside.map_or(Ok(()), |beside| beside.join().unwrap_or(Ok(())));
+        copied.and(beside)
+    })?;
+    Ok(child.wait()?.success())
+}
+
+/// Copies a pipe to its end, and shows each line.
+fn copy_lines(pipe: impl Read, out: &mut impl Write, see: &mut impl FnMut(&str)) -> std::io::Result<()> {
+    let mut lines = BufReader::new(pipe);
+    let mut bytes = Vec::new();
+    while lines.read_until(b'\n', &mut bytes)? > 0 {
+        out.write_all(&bytes)?;
+        see(String::from_utf8_lossy(&bytes).trim_end());
+        bytes.clear();
+    }
+    Ok(())
 }
 
 fn not_started(command: &Command, error: &std::io::Error) -> String {
@@ -94,5 +119,17 @@ mod tests {
         assert!(watched(command, &mut copy, |line| seen.push(line.to_owned())).unwrap());
         assert_eq!(copy, b"a\nb");
         assert_eq!(seen, ["a", "b"]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn both_outputs_are_seen_and_kept_apart() {
+        let (mut said, mut complained) = (Vec::new(), Vec::new());
+        let mut command = Command::new("sh");
+        let command = command.args(["-c", "echo out; echo error >&2; exit 3"]);
+        let out = (std::io::sink(), |line: &str| said.push(line.to_owned()));
+        let errors = (std::io::sink(), |line: &str| complained.push(line.to_owned()));
+        assert!(!watched_apart(command, out, errors).unwrap());
+        assert_eq!((said, complained), (vec!["out".to_owned()], vec!["error".to_owned()]));
     }
 }

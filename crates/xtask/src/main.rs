@@ -13,6 +13,7 @@ mod history;
 mod lint;
 mod python;
 mod steps;
+mod tally;
 mod test;
 mod throughput;
 mod tidy;

@@ -1,13 +1,15 @@
 //! Every check and every test, and all the set-up that they need. `.ci/run` runs this.
 
-use crate::command::{quiet, watched};
+use crate::command::{quiet, watched, watched_apart};
 use crate::steps::Steps;
+use crate::tally::{Running, Tally};
 use crate::workspace::{binary, cargo, root, target};
 use crate::{Result, buf, deploy, generate, golang, history, lint, python, tools, typescript, venv};
 use std::env;
-use std::io::stdout;
+use std::io::{stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// `cargo xtask test`. With `long`, the fault tests run their long form.
 pub fn run(long: bool) -> Result<()> {
@@ -44,6 +46,7 @@ pub fn run(long: bool) -> Result<()> {
     steps.run_with(needs.as_ref(), "cargo test", |needs| cargo_test(needs, &mut tally));
     steps.note(tally.counts());
     let verdict = steps.finish();
+    println!("{}", tally.slowest());
     // The last lines are the test runners' own: who looks only there sees what ran.
     if let Some(lacking) = lacking {
         println!("{lacking}");
@@ -89,7 +92,11 @@ fn cargo_test(needs: &Needs, tally: &mut Tally) -> Result<()> {
     if needs.long {
         command.env("CALLBOARD_LONG", "1");
     }
-    tally.succeeded = watched(&mut command, stdout(), |line| tally.see(line))?;
+    let running = Mutex::new(Running::default());
+    let locked = || running.lock().unwrap_or_else(PoisonError::into_inner);
+    let said = |line: &str| tally.see(line, &locked());
+    let succeeded = watched_apart(&mut command, (stdout(), said), (stderr(), |line: &str| locked().see(line)))?;
+    tally.succeeded = succeeded;
     if !tally.failures.is_empty() {
         return Err(format!("failed tests:\n  {}", tally.failures.join("\n  ")).into());
     }
@@ -118,65 +125,4 @@ fn without_settings(mut command: Command) -> Command {
         }
     }
     command
-}
-
-/// Adds up what the test binaries say.
-#[derive(Default)]
-struct Tally {
-    passed: u64,
-    failed: u64,
-    ignored: u64,
-    /// Names of tests that failed.
-    failures: Vec<String>,
-    /// Whether `cargo test` ended well; also false when it did not run, or could not build.
-    succeeded: bool,
-}
-
-impl Tally {
-    fn see(&mut self, line: &str) {
-        if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
-            self.failures.push(name.to_owned());
-        }
-        let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else {
-            return;
-        };
-        for count in counts.split("; ") {
-            let Some((number, what)) = count.split_once(' ') else { continue };
-            let number = number.parse().unwrap_or(0);
-            match what {
-                "passed" => self.passed += number,
-                "failed" => self.failed += number,
-                "ignored" => self.ignored += number,
-                _ => {}
-            }
-        }
-    }
-
-    fn counts(&self) -> String {
-        format!("{} passed; {} failed; {} ignored", self.passed, self.failed, self.ignored)
-    }
-
-    fn line(&self) -> String {
-        format!("test result: {}. {}", if self.succeeded { "ok" } else { "FAILED" }, self.counts())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Tally;
-
-    #[test]
-    fn results_of_all_binaries_are_added_up() {
-        let mut tally = Tally::default();
-        let lines = [
-            "running 2 tests",
-            "test rules::ends_once ... ok",
-            "test rules::a_b ... FAILED",
-            "test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
-            "test result: ok. 5 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s",
-        ];
-        lines.iter().for_each(|line| tally.see(line));
-        assert_eq!(tally.line(), "test result: FAILED. 6 passed; 1 failed; 2 ignored");
-        assert_eq!(tally.failures, ["rules::a_b"]);
-    }
 }

@@ -4,11 +4,16 @@
 
 use callboard_conformance::report::{self, Verdict};
 use callboard_conformance::run;
-use callboard_conformance::scenario;
+use callboard_conformance::scenario::{self, Scenario};
 use callboard_conformance::sdk::Sdk;
 use callboard_conformance::stage::{Stage, Store};
 use callboard_tests::program::root;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// So many of an SDK's defects at a time: what they wait for, they mostly wait for in vain.
+const BESIDE: usize = 3;
 
 /// Each defect, and a scenario that is red with it.
 const NOTICED: [(&str, &str); 8] = [
@@ -24,17 +29,31 @@ const NOTICED: [(&str, &str); 8] = [
 
 async fn are_noticed(sdk: Sdk, defects: &[(&str, &str)]) {
     let all = scenario::read_all(&root().join("tests/conformance/scenarios")).unwrap();
+    let places = Arc::new(Semaphore::new(BESIDE));
+    let mut noticing = JoinSet::new();
     for &(defect, scenario) in defects {
-        let about: Vec<_> = all.iter().filter(|known| known.name == scenario).cloned().collect();
-        let stage = Arc::new(Stage::new(Store::Sqlite, Some(defect.to_owned())));
-        let rows = run::all(stage, &about, &[sdk], 1).await;
-        let table = report::table(&[scenario.to_owned()], &[sdk], &rows);
-        assert!(table.contains("FAILED"), "{defect} in the SDK of {sdk} was not noticed:\n{table}");
-        // By its verdict: a driver that can't plant the defect would be red, too.
-        let Verdict::Failed(fault) = &rows[0].verdict else { panic!("{table}") };
-        assert!(fault.starts_with("step "), "{defect}: {fault}");
-        assert!(!fault.contains("the driver's fault") && !fault.contains("was not ready"), "{defect}: {fault}");
+        let about = all.iter().find(|known| known.name == scenario).unwrap().clone();
+        let places = places.clone();
+        noticing.spawn(async move {
+            let _place = places.acquire_owned().await;
+            is_noticed(sdk, defect, about).await;
+        });
     }
+    while let Some(noticed) = noticing.join_next().await {
+        noticed.unwrap();
+    }
+}
+
+async fn is_noticed(sdk: Sdk, defect: &str, about: Scenario) {
+    let stage = Arc::new(Stage::new(Store::Sqlite, Some(defect.to_owned())));
+    let name = about.name.clone();
+    let rows = run::all(stage, &[about], &[sdk], 1).await;
+    let table = report::table(&[name], &[sdk], &rows);
+    assert!(table.contains("FAILED"), "{defect} in the SDK of {sdk} was not noticed:\n{table}");
+    // By its verdict: a driver that can't plant the defect would be red, too.
+    let Verdict::Failed(fault) = &rows[0].verdict else { panic!("{table}") };
+    assert!(fault.starts_with("step "), "{defect}: {fault}");
+    assert!(!fault.contains("the driver's fault") && !fault.contains("was not ready"), "{defect}: {fault}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,6 +66,8 @@ pub struct Plan {
     pub short: bool,
     /// Bugs that are planted in the servers, to see that the checker finds them; separated by commas.
     pub planted: String,
+    /// It is to end violated: what is broken is not waited for as long as it would be else.
+    pub in_vain: bool,
 }
 
 /// Something bad, done in rounds to a system under load.

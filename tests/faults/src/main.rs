@@ -141,7 +141,8 @@ async fn parts(args: &Args, fault: &'static dyn Fault, goal: Goal, tree: &Tree) 
     let mut all_kept = true;
     while left > 0 {
         let rounds = left.min(fault.part());
-        let plan = Plan { seed, store: goal.store, rounds, short: false, planted: args.planted.clone() };
+        let plan =
+            Plan { seed, store: goal.store, rounds, short: false, planted: args.planted.clone(), in_vain: false };
         let line = part(fault, &plan, tree).await?;
         all_kept &= line.outcome == Outcome::Kept;
         if args.record {

@@ -6,7 +6,7 @@ use callboard_test_postgres::{Cluster, Settings};
 use callboard_tests::checker::{self, Observed};
 use callboard_tests::load::crew::Crew;
 use callboard_tests::load::history::History;
-use callboard_tests::load::{Load, Size};
+use callboard_tests::load::{HEALING, Load, Size};
 use callboard_tests::server::Server;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ const STANDSTILL: Duration = Duration::from_secs(60);
 const WATCHED: Duration = Duration::from_secs(30);
 /// By how much the times of replicas on a busy machine may be off.
 const APART: Duration = Duration::from_secs(2);
+/// How long everything may take to end when a bug keeps some of it from that: longer than any lease of the load.
+const HEALING_IN_VAIN: Duration = Duration::from_secs(20);
 /// What an agent is told whose session is over.
 const SESSION_EXPIRED: &str = "SESSION_EXPIRED";
 /// Between two looks at how much was acknowledged.
@@ -104,6 +106,8 @@ pub struct Stage {
     pub load: Load,
     /// How soon behind the end of everything those who watch must have seen it.
     pub watched_within: Duration,
+    /// How long everything may take to end behind the faults.
+    healing: Duration,
     /// Acknowledged operations when the last round began.
     before: u64,
     /// Handlers that ran when a fault fired: task and attempt.
@@ -142,7 +146,8 @@ impl Stage {
     /// The same, with other addresses for the SDK's agents.
     pub fn led_apart(plan: &Plan, system: Servers, addresses: &[String], agents: &[String], size: Size) -> Self {
         let load = Load::start_apart(addresses, agents, plan.seed, size);
-        Self { system, load, watched_within: WATCHED, before: 0, running: BTreeSet::new() }
+        let healing = if plan.in_vain { HEALING_IN_VAIN } else { HEALING };
+        Self { system, load, watched_within: WATCHED, healing, before: 0, running: BTreeSet::new() }
     }
 
     /// Waits until so many more operations were acknowledged: what was broken last works again.
@@ -238,8 +243,11 @@ impl Stage {
     /// Stops asking, waits for the end of everything, reads it, and stops the agents. What has not ended in time the checker
     /// will find.
     pub async fn heal(mut self, report: &Report) -> Healed {
-        self.load.stop_asking().await;
-        if let Err(left) = self.load.try_heal().await {
+        if let Err(waiting) = self.load.try_stop_asking().await {
+            report.broken(waiting);
+            report.violations(&[], self.system.logs());
+        }
+        if let Err(left) = self.load.try_heal(self.healing).await {
             report.broken(left);
         }
         let client = self.system.servers[0].client();

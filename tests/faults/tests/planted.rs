@@ -15,17 +15,17 @@ use tokio::sync::Mutex;
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 const ROUNDS: u32 = 4;
 
-async fn with_planted(bugs: &str, store: Store) -> Ended {
+async fn with_planted(bugs: &str, store: Store, in_vain: bool) -> Ended {
     let _one = ONE_AT_A_TIME.lock().await;
     let fault = faults::find("kill-server").unwrap();
     let seed = Seed::choose();
-    let plan = Plan { seed: seed.0, store, rounds: ROUNDS, short: true, planted: bugs.to_owned() };
+    let plan = Plan { seed: seed.0, store, rounds: ROUNDS, short: true, planted: bugs.to_owned(), in_vain };
     run::run(fault, &plan).await
 }
 
 /// Whether the run ended violated, and one of the rules told of it.
 async fn is_caught(bug: &str, store: Store, rules: &[&str]) {
-    let ended = with_planted(bug, store).await;
+    let ended = with_planted(bug, store, true).await;
     let broken = &ended.facts.broken;
     assert_eq!(ended.outcome, Outcome::Violated, "{bug} was not caught");
     let told = broken.iter().any(|what| rules.iter().any(|rule| what.starts_with(rule)));
@@ -62,6 +62,6 @@ async fn adopted_sessions_of_live_replicas_are_caught() {
 /// Hints are never needed: what none tells is found by looking, and nobody can tell from outside.
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_without_hints_keep_every_promise() {
-    let ended = with_planted("drop-every-notify", Store::Postgres).await;
+    let ended = with_planted("drop-every-notify", Store::Postgres, false).await;
     assert_eq!(ended.outcome, Outcome::Kept, "{}", ended.note);
 }

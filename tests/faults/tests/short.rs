@@ -10,7 +10,9 @@ use callboard_faults::faults::{self, PowerCut};
 use callboard_faults::report::Outcome;
 use callboard_faults::run;
 use callboard_tests::load::chance::{Seed, is_long};
+use std::io::{Write, stderr};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// Faults have the machine to themselves: two at once are a third one.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -21,10 +23,10 @@ async fn kept(name: &str, store: Store) {
     let _one = ONE_AT_A_TIME.lock().await;
     let fault = faults::find(name).unwrap();
     let rounds = fault.short_rounds() * if is_long() { 10 } else { 1 };
-    let mut tries = 1;
+    let (mut tries, began) = (1, Instant::now());
     let (seed, ended) = loop {
         let seed = Seed::choose();
-        let plan = Plan { seed: seed.0, store, rounds, short: true, planted: String::new() };
+        let plan = Plan { seed: seed.0, store, rounds, short: true, planted: String::new(), in_vain: false };
         let ended = run::run(fault, &plan).await;
         // A run in which the fault met nobody says nothing, neither good nor bad.
         if ended.outcome != Outcome::Void || tries == TRIES {
@@ -32,6 +34,8 @@ async fn kept(name: &str, store: Store) {
         }
         tries += 1;
     };
+    // Past what a test's output is kept in: how long each takes stands in the log of a run that is green, too.
+    let _ = writeln!(stderr(), "{name} on {store}: {:.1} s, tried {tries} times", began.elapsed().as_secs_f64());
     let facts = ended.facts;
     if ended.outcome != Outcome::Kept {
         panic!("{}: {}\n{}\n{}", ended.outcome, ended.note, facts.broken.join("\n"), facts.story);
@@ -194,7 +198,8 @@ async fn flipped_bytes_on_sqlite() {
 async fn a_power_cut_of_a_disk_that_lies_is_seen() {
     let _one = ONE_AT_A_TIME.lock().await;
     static LYING: PowerCut = PowerCut { lying_disk: true };
-    let plan = Plan { seed: Seed::choose().0, store: Store::Sqlite, rounds: 4, short: true, planted: String::new() };
+    let seed = Seed::choose().0;
+    let plan = Plan { seed, store: Store::Sqlite, rounds: 4, short: true, planted: String::new(), in_vain: true };
     let ended = run::run(&LYING, &plan).await;
     assert_eq!(ended.outcome, Outcome::Violated, "{:?}", ended.facts);
 }

@@ -98,7 +98,7 @@ async fn replicas_at(url: &str) -> Servers {
 }
 
 fn plan() -> Plan {
-    Plan { seed: 0, store: Store::Postgres, rounds: 0, short: false, planted: String::new() }
+    Plan { seed: 0, store: Store::Postgres, rounds: 0, short: false, planted: String::new(), in_vain: false }
 }
 
 #[cfg(test)]
