@@ -103,6 +103,7 @@ export class Duplex {
     }
     this.#stream = stream;
     this.#session = stream.session;
+    guard(stream.session);
     stream.on("response", (headers) => {
       this.#answered(headers);
     });
@@ -156,6 +157,20 @@ export class Duplex {
     this.#listener = undefined;
     this.#isWritable = false;
     listener?.ended(error);
+  }
+}
+
+/** Connections that say nothing that nobody listens to. */
+const guarded = new WeakSet<Http2Session>();
+
+/**
+ * A connection that breaks tells its streams first, and then says so itself. Who closes it when a stream has ended takes all
+ * other listeners away, and an error without one would end the program.
+ */
+function guard(session: Http2Session | undefined): void {
+  if (session !== undefined && !guarded.has(session)) {
+    guarded.add(session);
+    session.on("error", () => undefined);
   }
 }
 
