@@ -351,7 +351,7 @@ export class Session {
     switch (frame.case) {
       case "assignments":
         frame.value.assignments.forEach((assignment) => {
-          this.#attempts.assign(assignment, this.#refusal(assignment), !this.lacks("steps"));
+          this.#attempts.assign(now, assignment, this.#refusal(assignment), !this.lacks("steps"));
         });
         break;
       case "receipts":
