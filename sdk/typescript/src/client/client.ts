@@ -7,22 +7,18 @@ import { resolveCredentials } from "../credentials.js";
 import { requestIdOr } from "../ids.js";
 import { type Interceptor, submitting, submittingAll, type SubmitNext } from "../interceptors/interceptor.js";
 import {
-  childFrom,
-  type ChildInfo,
   dependencyFrom,
   type DependencyResult,
   eventFrom,
-  type OutputChunk,
   type Priority,
   type Receipt,
   receiptFrom,
   resultOf,
-  type Step,
-  stepFrom,
   Task,
   type TaskEvent,
   type TaskState,
 } from "../models.js";
+import { childFrom, type ChildInfo, type OutputChunk, type Step, stepFrom } from "../recorded.js";
 import { DEFAULT_TIMEOUT, resolveAddresses, resolveNamespace } from "../settings.js";
 import { specToWire, taskIdOf, type TaskOptions, type TaskRef, type TaskSpec } from "../spec.js";
 import { type Call, callOf, Connections } from "../transport.js";
