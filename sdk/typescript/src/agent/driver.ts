@@ -115,7 +115,7 @@ export class Driver {
     const session = this.#session;
     switch (event.kind) {
       case "completed":
-        session.completed(now, event.key, fromBinary(PayloadSchema, event.result));
+        session.completed(now, event.key, event.result);
         break;
       case "failed":
         session.failed(now, event.key, fromBinary(FailureSchema, event.failure));

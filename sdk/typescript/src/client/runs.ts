@@ -212,7 +212,7 @@ export class Runs<T> {
 
   /** When `tick` is due at the latest; undefined when only an event can change something. */
   dueAt(): number | undefined {
-    let due = Math.min(this.#nextDeadline, ...this.#later.map((run) => run.notBefore));
+    let due = this.#later.reduce((first, run) => Math.min(first, run.notBefore), this.#nextDeadline);
     if (this.#stream !== "none") {
       const idle = this.isBusy ? Infinity : this.#idleSince + IDLE;
       due = Math.min(due, this.#heardAt + SILENCE, this.#hopelessAt(), idle);
