@@ -97,7 +97,9 @@ export function errorOf({ code, message, ...details }: StatusParts): StatusError
 /** A payload that can cross as it is: bytes may be a view of much more, which would cross with them. */
 export function crossing(payload: Payload): Payload {
   const { content } = payload;
-  return content.case === "binary" ? { ...payload, content: { ...content, value: new Uint8Array(content.value) } } : payload;
+  return content.case === "binary"
+    ? { ...payload, content: { ...content, value: new Uint8Array(content.value) } }
+    : payload;
 }
 
 /** Gathers what is said in one turn of the event loop, and posts it at its end as one batch. */
