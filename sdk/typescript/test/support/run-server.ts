@@ -93,6 +93,8 @@ export class RunServer {
   readonly streams = new Told<FakeStream>();
   /** The calls of RunTask; each is answered as `complete` does. */
   readonly calls = new Told<RunTaskRequest>();
+  /** The methods of other calls: they get no answer. */
+  readonly unanswered = new Told<string>();
   readonly #server: Http2Server;
   readonly #sessions = new Set<ServerHttp2Session>();
 
@@ -104,10 +106,13 @@ export class RunServer {
     });
     server.on("stream", (stream, headers) => {
       stream.on("error", () => undefined);
-      if (headers[":path"]?.endsWith("/RunTasks") === true) {
+      const method = headers[":path"]?.split("/").at(-1) ?? "";
+      if (method === "RunTasks") {
         this.streams.tell(new FakeStream(stream));
-      } else {
+      } else if (method === "RunTask") {
         this.#call(stream);
+      } else {
+        this.unanswered.tell(method);
       }
     });
   }
