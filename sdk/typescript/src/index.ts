@@ -68,20 +68,17 @@ export type { Message, MessageOptions, MessageReceipt } from "./messages.js";
 export {
   type AgentInfo,
   type AgentState,
-  type ChildInfo,
   type DependencyResult,
   type Failure,
   type Known,
-  type OutputChunk,
   type Parent,
-  type ParentEndAction,
   type Priority,
   type Receipt,
-  type Step,
   Task,
   type TaskEvent,
   type TaskState,
 } from "./models.js";
+export type { ChildInfo, OutputChunk, ParentEndAction, Step } from "./recorded.js";
 export {
   binaryPayload,
   decode,

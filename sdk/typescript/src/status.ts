@@ -30,6 +30,21 @@ export function broken(why: string, cause?: unknown): StatusError {
   return statusError(StatusCode.UNAVAILABLE, `the connection broke: ${why}`, { cause });
 }
 
+/** Why there was no status of gRPC at the end: what the status of HTTP says of it, if there was one. */
+export function unanswered(httpStatus = 200): StatusError {
+  const why = httpStatus === 200 ? "it ended" : `the server answered HTTP ${String(httpStatus)}`;
+  switch (httpStatus) {
+    case 401:
+      return statusError(StatusCode.UNAUTHENTICATED, why);
+    case 403:
+      return statusError(StatusCode.PERMISSION_DENIED, why);
+    case 404:
+      return statusError(StatusCode.UNIMPLEMENTED, why);
+    default:
+      return broken(why);
+  }
+}
+
 /** The StatusError that trailers stand for; undefined when they say that all is well. */
 export function fromTrailers(trailers: IncomingHttpHeaders): StatusError | undefined {
   const code = Number(textIn(trailers, "grpc-status"));
@@ -37,8 +52,34 @@ export function fromTrailers(trailers: IncomingHttpHeaders): StatusError | undef
     return undefined;
   }
   const details = detailsIn(Buffer.from(textIn(trailers, "grpc-status-details-bin"), "base64"));
-  const known = Object.values(StatusCode).find((one) => one === code) ?? StatusCode.UNKNOWN;
-  return statusError(known, messageIn(textIn(trailers, "grpc-message")), readDetails(details));
+  return statusError(knownCode(code), messageIn(textIn(trailers, "grpc-message")), readDetails(details));
+}
+
+/** The StatusError of a serialized `google.rpc.Status`. */
+export function fromStatus(status: Uint8Array): StatusError {
+  try {
+    return statusError(knownCode(codeIn(status)), stringIn(status, 2), readDetails(detailsIn(status)));
+  } catch (cause) {
+    return statusError(StatusCode.INTERNAL, `the status can't be read: ${String(cause)}`, { cause });
+  }
+}
+
+function knownCode(code: number): StatusCode {
+  return Object.values(StatusCode).find((one) => one === code) ?? StatusCode.UNKNOWN;
+}
+
+function codeIn(status: Uint8Array): number {
+  const reader = new BinaryReader(status);
+  let code = 0;
+  while (reader.pos < reader.len) {
+    const [number, wireType] = reader.tag();
+    if (number === 1) {
+      code = reader.int32();
+    } else {
+      reader.skip(wireType);
+    }
+  }
+  return code;
 }
 
 function textIn(trailers: IncomingHttpHeaders, name: string): string {

@@ -1,10 +1,12 @@
 // Connections to servers, and calls over them with their retries.
 
+import type { OutgoingHttpHeaders } from "node:http2";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import {
   create,
   type DescMessage,
+  type DescMethodBiDiStreaming,
   type DescMethodUnary,
   type MessageInitShape,
   type MessageShape,
@@ -13,6 +15,7 @@ import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 
 import type { Credentials } from "./credentials.js";
+import { Duplex, type Listener } from "./duplex.js";
 import { CallboardError, StatusCode, type StatusError, statusError } from "./errors.js";
 import { type Random, Retries } from "./retry.js";
 import type { Address } from "./settings.js";
@@ -53,14 +56,14 @@ export class Connection {
     request: MessageShape<I>,
     { authorization, timeout, signal }: CallParts,
   ): Promise<MessageShape<O>> {
-    const headers = {
-      "content-type": "application/grpc+proto",
-      te: "trailers",
-      "user-agent": USER_AGENT,
-      "grpc-timeout": `${String(timeout)}m`,
-      ...(authorization !== undefined && { authorization }),
-    };
+    const headers = { ...grpcHeaders(authorization), "grpc-timeout": `${String(timeout)}m` };
     return unary(this.#manager, method, request, { headers, timeout, mostBytes: MAX_MESSAGE, signal });
+  }
+
+  /** Opens a bidirectional stream. */
+  duplex(method: DescMethodBiDiStreaming, authorization: string | undefined, listener: Listener): Duplex {
+    const path = `/${method.parent.typeName}/${method.name}`;
+    return new Duplex(this.#manager, { path, headers: grpcHeaders(authorization), mostBytes: MAX_MESSAGE }, listener);
   }
 
   /** Closes it; calls and streams that are still under way fail. */
@@ -69,7 +72,17 @@ export class Connection {
   }
 }
 
-/** What goes with a stream. */
+/** What goes with every call and stream that is made over HTTP/2 directly. */
+function grpcHeaders(authorization: string | undefined): OutgoingHttpHeaders {
+  return {
+    "content-type": "application/grpc+proto",
+    te: "trailers",
+    "user-agent": USER_AGENT,
+    ...(authorization !== undefined && { authorization }),
+  };
+}
+
+/** What goes with a stream of connect's transport. */
 export function headersFor(authorization: string | undefined): Headers {
   const headers = new Headers({ "user-agent": USER_AGENT });
   if (authorization !== undefined) {
@@ -105,6 +118,7 @@ export class Connections {
   readonly #addresses: readonly [Address, ...Address[]];
   readonly #random: Random;
   readonly #open = new Map<Address, Connection>();
+  readonly #closing: (() => void)[] = [];
   #current = 0;
   #closed = false;
 
@@ -120,11 +134,21 @@ export class Connections {
     return this.#addresses[this.#current] ?? this.#addresses[0];
   }
 
-  /** The connection to it. Throws CallboardError when the client is closed. */
-  connection(): Connection {
+  /** Throws CallboardError when the client is closed. */
+  throwIfClosed(): void {
     if (this.#closed) {
       throw new CallboardError("the client is closed: make another");
     }
+  }
+
+  /** Calls the function when the client is closed, before its connections are. */
+  onClose(listener: () => void): void {
+    this.#closing.push(listener);
+  }
+
+  /** The connection to it. Throws CallboardError when the client is closed. */
+  connection(): Connection {
+    this.throwIfClosed();
     const { address } = this;
     const open = this.#open.get(address) ?? new Connection(address, this.credentials);
     this.#open.set(address, open);
@@ -182,6 +206,9 @@ export class Connections {
   /** Closes all connections; calls that are still under way fail. */
   close(): void {
     this.#closed = true;
+    for (const listener of this.#closing) {
+      listener();
+    }
     for (const connection of this.#open.values()) {
       connection.close();
     }

@@ -1,16 +1,14 @@
 // Unary calls of gRPC over a connection's HTTP/2. The transport of `@connectrpc/connect-node` makes them too, through
-// iterators, linked signals and web headers that cost several times as much as the call: streams are worth that, calls aren't.
+// iterators, linked signals and web headers that cost several times as much as the call.
 
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http2";
 
 import { type DescMethodUnary, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import type { Http2SessionManager } from "@connectrpc/connect-node";
 
-import { StatusCode, type StatusError, statusError } from "./errors.js";
-import { broken, fromTrailers, fromTransport } from "./status.js";
-
-/** What stands before a message: whether it is compressed, and its length. */
-const PREFIX = 5;
+import { StatusCode, statusError } from "./errors.js";
+import { framed, PREFIX } from "./framing.js";
+import { broken, fromTrailers, fromTransport, unanswered } from "./status.js";
 
 /** How a call is made. */
 export interface UnaryOptions {
@@ -45,14 +43,6 @@ export function unary<I extends DescMessage, O extends DescMessage>(
     });
     call.begin(`/${method.parent.typeName}/${method.name}`, body);
   });
-}
-
-function framed(message: Uint8Array): Buffer {
-  const body = Buffer.allocUnsafe(PREFIX + message.length);
-  body.writeUInt8(0, 0);
-  body.writeUInt32BE(message.length, 1);
-  body.set(message, PREFIX);
-  return body;
 }
 
 /** What a call comes to: an error, or the bytes of its answer. */
@@ -124,7 +114,7 @@ class UnaryCall {
     });
     stream.on("close", () => {
       if (this.#done !== undefined) {
-        this.#fail(this.#unanswered());
+        this.#fail(unanswered(this.#status));
       }
     });
     stream.end(body);
@@ -154,22 +144,6 @@ class UnaryCall {
       this.#finish(undefined, new Uint8Array(body.subarray(PREFIX)));
     } else {
       this.#fail(statusError(StatusCode.INTERNAL, "the answer is not one message of gRPC"));
-    }
-  }
-
-  /** Why there was no status of gRPC at the end. */
-  #unanswered(): StatusError {
-    const status = this.#status ?? 200;
-    const why = status === 200 ? "it ended" : `the server answered HTTP ${String(status)}`;
-    switch (status) {
-      case 401:
-        return statusError(StatusCode.UNAUTHENTICATED, why);
-      case 403:
-        return statusError(StatusCode.PERMISSION_DENIED, why);
-      case 404:
-        return statusError(StatusCode.UNIMPLEMENTED, why);
-      default:
-        return broken(why);
     }
   }
 

@@ -112,6 +112,14 @@ test("a handler has its context, and its result is the task's", async (t) => {
   await drained(agent);
 });
 
+test("bytes that a handler gives may be a view of more", async (t) => {
+  const { client, agent } = await setUp(t);
+  agent.task("cut", () => Buffer.from("beginning and end").subarray(0, 9));
+  await attached(agent);
+  assert.deepEqual(await client.run("cut", "", { timeout: LONG }), new Uint8Array(Buffer.from("beginning")));
+  await drained(agent);
+});
+
 test("a checkpoint is what the next attempt begins from", async (t) => {
   const { client, agent } = await setUp(t);
   agent.task("steps", async (_, context) => {

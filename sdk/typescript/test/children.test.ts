@@ -348,7 +348,7 @@ class Stage implements Family {
       get: () => Promise.resolve(new Task(fetched)),
       wait: () => Promise.resolve(new Task(fetched)),
     } as unknown as Client;
-    this.children = new Children(new Claim(assignment), this, steps, this.stop.signal);
+    this.children = new Children(new Claim(assignment), this, steps, this.stop);
   }
 
   readonly steps: Steps;

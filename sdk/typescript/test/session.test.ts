@@ -69,6 +69,20 @@ test("an assignment is accepted and started at once", () => {
   assert.deepEqual(reports[0]?.attempt, attempt("t1"));
 });
 
+test("an acceptance waits a moment for the end that implies it", () => {
+  const s = new Script();
+  s.attach();
+  s.assign(["t1", "t2"]);
+  s.now -= 1;
+  assert.deepEqual(s.said(), []);
+  assert.equal(s.session.sendAt(), s.now + 1);
+  s.complete("t1");
+  assert.deepEqual(kinds(s.reports()), ["completed"]);
+  s.later(1);
+  const report = s.report();
+  assert.deepEqual([report.kind.case, report.attempt?.taskId], ["accepted", "t2"]);
+});
+
 test("the same attempt coming twice runs once", () => {
   const s = new Script();
   s.attach();

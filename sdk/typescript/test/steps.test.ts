@@ -15,7 +15,7 @@ import {
   ResourceExhausted,
   Unavailable,
 } from "../src/index.js";
-import type { Step } from "../src/models.js";
+import type { Step } from "../src/recorded.js";
 import { statusError, StatusCode, type StatusError } from "../src/errors.js";
 import { AssignmentSchema, StepSchema } from "../src/v1.js";
 import { attempt, FEATURES, key, kinds, Script, the } from "./support/script.js";

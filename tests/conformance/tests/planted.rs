@@ -27,7 +27,7 @@ const NOTICED: [(&str, &str); 8] = [
     ("slot-held-while-waiting", "slot-is-free-while-a-handler-waits"),
 ];
 
-async fn are_noticed(sdk: Sdk, defects: &[(&str, &str)]) {
+async fn are_noticed(sdk: Sdk, defects: &'static [(&str, &str)]) {
     let all = scenario::read_all(&root().join("tests/conformance/scenarios")).unwrap();
     let places = Arc::new(Semaphore::new(BESIDE));
     let mut noticing = JoinSet::new();
@@ -44,7 +44,7 @@ async fn are_noticed(sdk: Sdk, defects: &[(&str, &str)]) {
     }
 }
 
-async fn is_noticed(sdk: Sdk, defect: &str, about: Scenario) {
+async fn is_noticed(sdk: Sdk, defect: &'static str, about: Scenario) {
     let stage = Arc::new(Stage::new(Store::Sqlite, Some(defect.to_owned())));
     let name = about.name.clone();
     let rows = run::all(stage, &[about], &[sdk], 1).await;

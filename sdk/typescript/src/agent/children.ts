@@ -17,6 +17,7 @@ import type { TaskOptions } from "../spec.js";
 import { orCancelled } from "./cancelled.js";
 import { invalidName, Occurrences } from "./occurrences.js";
 import { isWithinStep, type Steps } from "./steps.js";
+import type { Stop } from "./stop.js";
 
 /** What a child may have beside its type and input. */
 export interface StartChildOptions extends TaskOptions, ChildOptions {}
@@ -74,14 +75,14 @@ export class Children {
   readonly #claim: Claim;
   readonly #family: Family;
   readonly #steps: Steps;
-  readonly #signal: AbortSignal;
+  readonly #stop: Pick<Stop, "signal">;
   readonly #begun = new Occurrences("child");
 
-  constructor(claim: Claim, family: Family, steps: Steps, signal: AbortSignal) {
+  constructor(claim: Claim, family: Family, steps: Steps, stop: Pick<Stop, "signal">) {
     this.#claim = claim;
     this.#family = family;
     this.#steps = steps;
-    this.#signal = signal;
+    this.#stop = stop;
   }
 
   /** Creates a child, or gives the one that is there. It is counted before this returns. */
@@ -106,7 +107,7 @@ export class Children {
   async wait(child: Child, { timeout, signal }: WaitOptions): Promise<Task> {
     const late = timeout === undefined ? undefined : AbortSignal.timeout(Math.min(timeout, 0x7fff_ffff));
     const others = [signal, late].filter((one) => one !== undefined);
-    const stop = others.length === 0 ? this.#signal : AbortSignal.any([this.#signal, ...others]);
+    const stop = others.length === 0 ? this.#stop.signal : AbortSignal.any([this.#stop.signal, ...others]);
     try {
       stop.throwIfAborted();
       return await orCancelled(stop, this.#ended(child, stop));

@@ -1,5 +1,3 @@
-import { setMaxListeners } from "node:events";
-
 import type { Assignment, Progress } from "../_gen/callboard/v1/agent_pb.js";
 import type { MessageSend } from "../_gen/callboard/v1/message_pb.js";
 import type { Client } from "../client/client.js";
@@ -13,6 +11,7 @@ import { orCancelled } from "./cancelled.js";
 import type { Child, Children, StartChildOptions } from "./children.js";
 import type { Output } from "./output.js";
 import type { StepOptions, Steps } from "./steps.js";
+import type { Stop } from "./stop.js";
 
 /** How a handler reaches the server. @internal */
 export interface Link {
@@ -38,21 +37,23 @@ export interface SendOptions extends MessageOptions {
 
 /** What the contexts of both kinds of handlers have. */
 class HandlerContext {
-  /** Aborted once the handler is to stop; its reason is a {@link Cancelled}. Pass it on to all that takes a signal. */
-  readonly signal: AbortSignal;
   readonly #link: Link;
+  readonly #stop: Stop;
 
   /** @internal */
-  constructor(link: Link, signal: AbortSignal) {
+  constructor(link: Link, stop: Stop) {
     this.#link = link;
-    this.signal = signal;
-    // A handler may well wait for a hundred things at once.
-    setMaxListeners(0, signal);
+    this.#stop = stop;
+  }
+
+  /** Aborted once the handler is to stop; its reason is a {@link Cancelled}. Pass it on to all that takes a signal. */
+  get signal(): AbortSignal {
+    return this.#stop.signal;
   }
 
   /** Whether the handler is to stop. */
   get cancelled(): boolean {
-    return this.signal.aborted;
+    return this.#stop.isAsked;
   }
 
   /** A client of the agent's server and namespace, as the agent's principal. It ends with the agent. */
@@ -115,9 +116,9 @@ export class Context extends HandlerContext {
     agent: string,
     dependencies: readonly DependencyResult[],
     voice: Voice,
-    signal: AbortSignal,
+    stop: Stop,
   ) {
-    super(voice.reporter, signal);
+    super(voice.reporter, stop);
     const { spec, attempt } = assignment;
     this.taskId = attempt?.taskId ?? "";
     this.attempt = attempt?.attempt ?? 0;

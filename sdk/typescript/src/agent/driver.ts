@@ -16,6 +16,7 @@ import { StepRecordSchema } from "../_gen/callboard/v1/step_pb.js";
 import type { Credentials } from "../credentials.js";
 import { StatusCode, StatusError, statusError } from "../errors.js";
 import type { Action } from "../session/actions.js";
+import { earliest } from "../session/frames.js";
 import { HANDLER_FEATURES } from "../session/link.js";
 import type { Session } from "../session/session.js";
 import type { Address } from "../settings.js";
@@ -27,23 +28,28 @@ const GOODBYE = 1_000;
 
 /** A stream to a server. */
 export interface Wire {
-  readonly address: Address;
-  readonly authorization: string | undefined;
-  /** What goes; each is taken when the stream can take it. */
-  readonly frames: AsyncIterable<AttachRequest>;
-  /** Cuts it. */
-  readonly signal: AbortSignal;
+  /** Whether it can take a frame now. */
+  readonly isWritable: boolean;
+  /** Sends a frame; to be asked for only while it can take one. */
+  send(frame: AttachRequest): void;
+  /** Says that nothing more will be sent. */
+  end(): void;
+  /** Ends it at once. */
+  cut(): void;
 }
 
-/** Opens a stream, and gives what comes. */
-export type Open = (wire: Wire) => AsyncIterable<AttachResponse>;
-
-/** One stream, as far as the driver knows it. */
-interface Stream {
-  readonly abort: AbortController;
-  /** Done when it has ended. */
-  ended: Promise<void>;
+/** What a stream tells. */
+export interface WireListener {
+  /** It can take frames: once it is opened, and again whenever it could not. */
+  writable(): void;
+  /** A frame came. */
+  received(frame: AttachResponse): void;
+  /** It is over, with its status unless that is OK. Nothing is told behind it. */
+  ended(error: StatusError | undefined): void;
 }
+
+/** Opens a stream. */
+export type Open = (address: Address, authorization: string | undefined, listener: WireListener) => Wire;
 
 /** The driver. */
 export class Driver {
@@ -51,9 +57,11 @@ export class Driver {
   readonly #tell: (event: ToHandlers) => void;
   readonly #open: Open;
   readonly #credentials: Credentials;
-  readonly #bell = new Bell();
   /** The stream that speaks for the session: one that was cut off is not it any more. */
-  #stream: Stream | undefined;
+  #wire: Wire | undefined;
+  /** Told when it has ended by itself. */
+  #onGone: (() => void) | undefined;
+  #isDue = false;
   #timer: { readonly at: number; readonly handle: NodeJS.Timeout } | undefined;
   #status = UNATTACHED;
   #finish!: (error: StatusError | undefined) => void;
@@ -76,15 +84,22 @@ export class Driver {
     });
     const error = await this.#finished;
     clearTimeout(this.#timer?.handle);
-    const goodbye = new Bell();
-    void this.#stream?.ended.then(() => {
-      goodbye.ring();
-    });
-    if (this.#stream !== undefined) {
-      await goodbye.wait(GOODBYE);
-    }
+    await this.#gone();
     this.#cut();
     return error;
+  }
+
+  /** Waits until the server has ended the stream, as far as it does so in time. */
+  async #gone(): Promise<void> {
+    if (this.#wire !== undefined) {
+      await new Promise<void>((resolve) => {
+        const late = setTimeout(resolve, GOODBYE);
+        this.#onGone = () => {
+          clearTimeout(late);
+          resolve();
+        };
+      });
+    }
   }
 
   /** The handlers say something. */
@@ -100,7 +115,7 @@ export class Driver {
     const session = this.#session;
     switch (event.kind) {
       case "completed":
-        session.completed(now, event.key, fromBinary(PayloadSchema, event.result));
+        session.completed(now, event.key, event.result);
         break;
       case "failed":
         session.failed(now, event.key, fromBinary(FailureSchema, event.failure));
@@ -149,8 +164,19 @@ export class Driver {
       }
     }
     this.#tellStatus();
-    this.#arm();
-    this.#bell.ring();
+    this.#stir();
+  }
+
+  /** Sends what there is at the end of this turn of the event loop: what was told in it goes together. */
+  #stir(): void {
+    if (!this.#isDue) {
+      this.#isDue = true;
+      setImmediate(() => {
+        this.#isDue = false;
+        this.#send();
+        this.#arm();
+      });
+    }
   }
 
   #perform(action: Action): void {
@@ -231,7 +257,9 @@ export class Driver {
 
   /** Sees to it that the session is asked again when something is due. A timer that comes too early does no harm. */
   #arm(): void {
-    const at = this.#session.tickAt();
+    // What can't be sent now is asked for when the stream takes frames again.
+    const sendAt = this.#wire?.isWritable === true ? this.#session.sendAt() : undefined;
+    const at = earliest(this.#session.tickAt(), sendAt);
     if (at === undefined || (this.#timer !== undefined && this.#timer.at <= at)) {
       return;
     }
@@ -246,36 +274,50 @@ export class Driver {
   }
 
   #attach(address: Address): void {
-    const stream: Stream = { abort: new AbortController(), ended: Promise.resolve() };
-    this.#stream = stream;
-    stream.ended = this.#exchange(stream, address);
+    const { authorization, refusal } = this.#authorize(address);
+    if (refusal !== undefined) {
+      setImmediate(() => {
+        this.#lost(address, refusal);
+      });
+      return;
+    }
+    const isCurrent = (): boolean => this.#wire === wire;
+    const wire = this.#open(address, authorization, {
+      writable: () => {
+        this.#stir();
+      },
+      received: (frame) => {
+        if (isCurrent()) {
+          this.#received(address, frame);
+        }
+      },
+      ended: (error) => {
+        // One that was cut off may end by itself before it notices: another has taken its place.
+        if (isCurrent()) {
+          this.#wire = undefined;
+          this.#onGone?.();
+          this.#lost(address, this.#explained(error, authorization));
+        }
+      },
+    });
+    this.#wire = wire;
   }
 
-  async #exchange(stream: Stream, address: Address): Promise<void> {
-    const authorization = this.#credentials.authorization(address);
-    let error: StatusError | undefined;
+  /** What an address is told of who we are; a refusal when it must not know: a server that drains may have named it. */
+  #authorize(address: Address): { readonly authorization?: string | undefined; readonly refusal?: StatusError } {
     try {
-      // A server that drains may have named it.
       this.#credentials.check([address]);
-      const wire = { address, authorization, frames: this.#frames(stream), signal: stream.abort.signal };
-      for await (const frame of this.#open(wire)) {
-        if (this.#stream !== stream) {
-          break;
-        }
-        this.#received(address, frame);
-      }
+      return { authorization: this.#credentials.authorization(address) };
     } catch (thrown) {
-      error = fromTransport(thrown);
-      if (this.#credentials.isRenewed(error, authorization)) {
-        error = statusError(StatusCode.UNAVAILABLE, "the token was changed: attaching with the new one");
-      }
+      return { refusal: fromTransport(thrown) };
     }
-    stream.abort.abort();
-    // One that was cut off may end by itself before it notices: another has taken its place.
-    if (this.#stream === stream) {
-      this.#stream = undefined;
-      this.#lost(address, error);
+  }
+
+  #explained(error: StatusError | undefined, authorization: string | undefined): StatusError | undefined {
+    if (error !== undefined && this.#credentials.isRenewed(error, authorization)) {
+      return statusError(StatusCode.UNAVAILABLE, "the token was changed: attaching with the new one");
     }
+    return error;
   }
 
   #received(address: Address, frame: AttachResponse): void {
@@ -296,61 +338,31 @@ export class Driver {
     });
   }
 
-  /** What goes over a stream, each frame made when the stream can take it. */
-  async *#frames(stream: Stream): AsyncGenerator<AttachRequest, void, undefined> {
-    // What one that was cut off took would be lost with it.
-    while (this.#stream === stream) {
-      const now = performance.now();
-      const frame = this.#session.nextFrame(now);
-      if (frame !== undefined) {
-        yield frame;
-        this.#happened((later) => {
-          this.#session.tick(later);
-        });
-      } else if (this.#session.state === "stopped") {
-        return;
-      } else {
-        const at = this.#session.sendAt();
-        await this.#bell.wait(at === undefined ? undefined : Math.max(0, at - now));
+  /** Sends frames, each made when the stream can take it. */
+  #send(): void {
+    const wire = this.#wire;
+    while (wire?.isWritable === true && this.#wire === wire) {
+      const frame = this.#session.nextFrame(performance.now());
+      if (frame === undefined) {
+        break;
       }
+      wire.send(frame);
+      this.#happened((now) => {
+        this.#session.tick(now);
+      });
+    }
+    if (this.#session.state === "stopped") {
+      wire?.end();
     }
   }
 
   #cut(): void {
-    const stream = this.#stream;
-    this.#stream = undefined;
-    stream?.abort.abort();
-    // Its frames wait for the bell.
-    this.#bell.ring();
+    const wire = this.#wire;
+    this.#wire = undefined;
+    wire?.cut();
   }
 
   #log(level: "debug" | "info" | "warn" | "error", text: string): void {
     this.#tell({ kind: "log", level, text });
-  }
-}
-
-/** Wakes all that wait for it. */
-class Bell {
-  #waiting: (() => void)[] = [];
-
-  ring(): void {
-    const waiting = this.#waiting;
-    if (waiting.length > 0) {
-      this.#waiting = [];
-      for (const wake of waiting) {
-        wake();
-      }
-    }
-  }
-
-  /** Waits for the next ring, at most so many milliseconds. */
-  wait(timeout: number | undefined): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = timeout === undefined ? undefined : setTimeout(resolve, timeout);
-      this.#waiting.push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
   }
 }

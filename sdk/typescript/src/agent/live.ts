@@ -37,6 +37,7 @@ import type { Logger } from "./options.js";
 import type { Outlet } from "./output.js";
 import {
   Batcher,
+  crossing,
   errorOf,
   type Status,
   type ToConnection,
@@ -262,7 +263,7 @@ export class Live implements Upstream {
   // What handlers say.
 
   completed(key: Key, result: Payload): void {
-    this.#say({ kind: "completed", key, result: toBinary(PayloadSchema, result) });
+    this.#say({ kind: "completed", key, result: crossing(result) });
   }
 
   failed(key: Key, failure: WireFailure): void {

@@ -22,6 +22,7 @@ import type { MessageHandler, Registered } from "./handlers.js";
 import type { Logger } from "./options.js";
 import { type Outlet, Output } from "./output.js";
 import { type StepRecorder, Steps } from "./steps.js";
+import { Stop } from "./stop.js";
 
 /** What a runner is made from. */
 export interface RunnerOptions {
@@ -59,7 +60,7 @@ interface Running {
   readonly key: Key;
   readonly assignment: Assignment;
   readonly hasSteps: boolean;
-  readonly abort: AbortController;
+  readonly stop: Stop;
   readonly output: Output;
   /** Once the handler was called. */
   context: Context | undefined;
@@ -71,7 +72,7 @@ export class Runner {
   readonly #upstream: Upstream;
   readonly #logger: Logger;
   readonly #running = new Map<Key, Running>();
-  #handling: AbortController | undefined;
+  #handling: Stop | undefined;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -85,7 +86,7 @@ export class Runner {
       key,
       assignment,
       hasSteps,
-      abort: new AbortController(),
+      stop: new Stop(),
       output: new Output(this.#upstream.outlet(key)),
       context: undefined,
     };
@@ -111,27 +112,27 @@ export class Runner {
 
   /** Tells a handler to stop; returns at once. */
   stop(key: Key, reason: string): void {
-    this.#running.get(key)?.abort.abort(new Cancelled(reason));
+    this.#running.get(key)?.stop.ask(new Cancelled(reason));
   }
 
   /** Begins the handler of a message; returns at once. One runs at a time. */
   handle(message: Message): void {
-    const abort = new AbortController();
-    this.#handling = abort;
+    const stop = new Stop();
+    this.#handling = stop;
     setImmediate(() => {
-      void this.#handle(message, abort.signal);
+      void this.#handle(message, stop);
     });
   }
 
   /** Tells the handler of the message to stop; returns at once. */
   stopHandling(): void {
-    this.#handling?.abort(new Cancelled("the agent stops"));
+    this.#handling?.ask(new Cancelled("the agent stops"));
   }
 
   /** Tells all to stop. */
   stopAll(reason: string): void {
-    for (const { abort } of this.#running.values()) {
-      abort.abort(new Cancelled(reason));
+    for (const { stop } of this.#running.values()) {
+      stop.ask(new Cancelled(reason));
     }
     this.stopHandling();
   }
@@ -149,8 +150,7 @@ export class Runner {
 
   /** What becomes of an attempt. Never throws: whatever a handler throws is its outcome. */
   async #outcome(running: Running): Promise<{ result: Payload } | { failure: WireFailure }> {
-    const { key, assignment } = running;
-    const { signal } = running.abort;
+    const { key, assignment, stop } = running;
     const { handlers, interceptors } = this.#options;
     const registered = handlers.get(assignment.spec?.type ?? "") ?? handlers.get("*");
     if (registered === undefined) {
@@ -163,25 +163,25 @@ export class Runner {
       return { failure: this.#logged(key, invalidInput(error), error) };
     }
     try {
-      const dependencies = await this.#dependencies(assignment, signal);
-      signal.throwIfAborted();
+      const dependencies = assignment.dependenciesTruncated
+        ? await this.#upstream.fetchDependencies(assignment.attempt?.taskId ?? "", stop.signal)
+        : assignment.dependencies.map(dependencyFrom);
+      stop.throwIfAsked();
       const context = this.#context(running, dependencies);
       running.context = context;
       const handle = handling(interceptors, context, (given) => registered.handler(given as never, context));
       return await this.#encoded(key, registered, await handle(input));
     } catch (error) {
-      return {
-        failure: isCancellation(error, signal) ? cancelledFailure() : this.#logged(key, failureOf(error), error),
-      };
+      const isCancelled = stop.isAsked && isCancellation(error, stop.signal);
+      return { failure: isCancelled ? cancelledFailure() : this.#logged(key, failureOf(error), error) };
     }
   }
 
-  #context({ key, assignment, hasSteps, abort, output }: Running, dependencies: readonly DependencyResult[]): Context {
-    const { signal } = abort;
+  #context({ key, assignment, hasSteps, stop, output }: Running, dependencies: readonly DependencyResult[]): Context {
     const steps = new Steps(assignment, hasSteps, this.#upstream.recorder(key, assignment));
-    const children = new Children(new Claim(assignment), this.#upstream.family(key), steps, signal);
+    const children = new Children(new Claim(assignment), this.#upstream.family(key), steps, stop);
     const voice = { reporter: this.#upstream.reporter(key), steps, children, output };
-    return new Context(assignment, this.#options.agent, dependencies, voice, signal);
+    return new Context(assignment, this.#options.agent, dependencies, voice, stop);
   }
 
   async #encoded(
@@ -197,21 +197,14 @@ export class Runner {
     }
   }
 
-  async #dependencies(assignment: Assignment, signal: AbortSignal): Promise<readonly DependencyResult[]> {
-    if (assignment.dependenciesTruncated) {
-      return this.#upstream.fetchDependencies(assignment.attempt?.taskId ?? "", signal);
-    }
-    return assignment.dependencies.map(dependencyFrom);
-  }
-
   #logged(key: Key, failure: WireFailure, error: unknown): WireFailure {
     this.#logger.warn(`callboard: attempt ${key} failed:`, error);
     return failure;
   }
 
-  async #handle(message: Message, signal: AbortSignal): Promise<void> {
+  async #handle(message: Message, stop: Stop): Promise<void> {
     try {
-      await this.#options.onMessage?.(message, new MessageContext(this.#upstream, signal));
+      await this.#options.onMessage?.(message, new MessageContext(this.#upstream, stop));
       this.#upstream.handled(message.id, true);
     } catch (error) {
       this.#logger.warn(`callboard: the handler of message ${message.id} failed:`, error);

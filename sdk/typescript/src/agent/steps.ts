@@ -8,7 +8,7 @@ import { create } from "@bufbuild/protobuf";
 import type { Assignment } from "../_gen/callboard/v1/agent_pb.js";
 import { type StepRecord, StepRecordSchema } from "../_gen/callboard/v1/step_pb.js";
 import { CallboardError } from "../errors.js";
-import { type Step, stepFrom } from "../models.js";
+import { type Step, stepFrom } from "../recorded.js";
 import { decode, encode, type Payload } from "../payload.js";
 import { noSteps } from "../session/saved.js";
 import { invalidName, Occurrences } from "./occurrences.js";

@@ -18,7 +18,8 @@ import { cut, date, duration, given, optionalDuration, stringList } from "../con
 import { TaskError } from "../errors.js";
 import { failureOf } from "../failure.js";
 import { requestIdOr } from "../ids.js";
-import { dependencyFrom, type DependencyResult, type Receipt, receiptFrom, type Step, stepFrom } from "../models.js";
+import { dependencyFrom, type DependencyResult, type Receipt, receiptFrom } from "../models.js";
+import { type Step, stepFrom } from "../recorded.js";
 import { decode, encode } from "../payload.js";
 import { taskIdOf, type TaskRef } from "../spec.js";
 import { type Call, callOf } from "../transport.js";

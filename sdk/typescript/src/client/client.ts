@@ -7,22 +7,18 @@ import { resolveCredentials } from "../credentials.js";
 import { requestIdOr } from "../ids.js";
 import { type Interceptor, submitting, submittingAll, type SubmitNext } from "../interceptors/interceptor.js";
 import {
-  childFrom,
-  type ChildInfo,
   dependencyFrom,
   type DependencyResult,
   eventFrom,
-  type OutputChunk,
   type Priority,
   type Receipt,
   receiptFrom,
   resultOf,
-  type Step,
-  stepFrom,
   Task,
   type TaskEvent,
   type TaskState,
 } from "../models.js";
+import { childFrom, type ChildInfo, type OutputChunk, type Step, stepFrom } from "../recorded.js";
 import { DEFAULT_TIMEOUT, resolveAddresses, resolveNamespace } from "../settings.js";
 import { specToWire, taskIdOf, type TaskOptions, type TaskRef, type TaskSpec } from "../spec.js";
 import { type Call, callOf, Connections } from "../transport.js";
@@ -46,6 +42,7 @@ import { Messages } from "./messages.js";
 import { Namespaces } from "./namespaces.js";
 import type { CallOptions, ClientOptions, CommandOptions, PageOptions, ResultOptions, WaitOptions } from "./options.js";
 import { type OutputOptions, outputPage, OutputWatch, type OutputWatchOptions } from "./output.js";
+import { RunStream } from "./run-stream.js";
 import { MORE, run, wait } from "./waiting.js";
 import { Watch, type WatchOptions } from "./watch.js";
 
@@ -107,6 +104,7 @@ export class Client {
   /** The server process that answers. */
   readonly admin: Admin;
   readonly #caller: Caller;
+  readonly #runs: RunStream;
   readonly #interceptors: readonly Interceptor[];
   readonly #isOwner: boolean;
 
@@ -125,6 +123,7 @@ export class Client {
     this.#isOwner = connections === undefined;
     this.#interceptors = [...(options.interceptors ?? [])];
     this.#caller = new Caller(own, resolveNamespace(options.namespace), timeout);
+    this.#runs = new RunStream(this.#caller);
     this.agents = new Agents(this.#caller);
     this.namespaces = new Namespaces(this.#caller);
     this.messages = new Messages(this.#caller);
@@ -186,7 +185,7 @@ export class Client {
   ): Promise<NoInfer<T>> {
     const requestId = requestIdOr(options.requestId);
     return this.#submit({ ...options, type, input }, async (spec) =>
-      resultOf(await run(this.#caller, spec, requestId, options), options),
+      resultOf(await run(this.#caller, this.#runs, spec, requestId, options), options),
     );
   }
 

@@ -8,7 +8,7 @@ import {
   WatchOutputRequestSchema,
   type WatchOutputResponse,
 } from "../_gen/callboard/v1/task_service_pb.js";
-import { type OutputChunk, outputFrom } from "../models.js";
+import { type OutputChunk, outputFrom } from "../recorded.js";
 import { contentSize } from "../payload.js";
 import { type Call, callOf } from "../transport.js";
 import type { Caller, Page } from "./caller.js";

@@ -1,5 +1,6 @@
 // Waiting for tasks to end.
 
+import type { TaskSpec as WireTaskSpec } from "../_gen/callboard/v1/task_pb.js";
 import { TaskService } from "../_gen/callboard/v1/task_service_pb.js";
 import { duration } from "../convert.js";
 import { DeadlineExceeded, StatusCode } from "../errors.js";
@@ -9,6 +10,7 @@ import { specToWire, type TaskSpec } from "../spec.js";
 import { type Call, callOf, sleepUntil } from "../transport.js";
 import type { Caller } from "./caller.js";
 import type { WaitOptions } from "./options.js";
+import type { RunStream } from "./run-stream.js";
 
 /** Milliseconds that one call waits; waits that last longer are made of several. */
 const WAIT = 30_000;
@@ -20,22 +22,32 @@ export function wait(caller: Caller, taskId: string, options: WaitOptions): Prom
   return waitUntil(caller, taskId, deadlineOf(options), options.signal);
 }
 
-/** Creates a task and waits for its end. */
-export async function run(caller: Caller, spec: TaskSpec, requestId: string, options: WaitOptions): Promise<Task> {
+/** Creates a task and waits for its end: over the stream, or by calls where that can't be. */
+export async function run(
+  caller: Caller,
+  stream: RunStream,
+  spec: TaskSpec,
+  requestId: string,
+  options: WaitOptions,
+): Promise<Task> {
   const deadline = deadlineOf(options);
+  const task = specToWire(spec);
+  const ended = await stream.run(requestId, task, deadline, options.signal);
+  return ended === undefined ? runByCalls(caller, task, requestId, deadline, options.signal) : new Task(ended);
+}
+
+async function runByCalls(
+  caller: Caller,
+  spec: WireTaskSpec,
+  requestId: string,
+  deadline: number,
+  signal: AbortSignal | undefined,
+): Promise<Task> {
   const part = partOf(deadline);
-  const call = callOf(
-    TaskService.method.runTask,
-    {
-      namespace: caller.namespace,
-      task: specToWire(spec),
-      requestId,
-      wait: duration(part, "timeout"),
-    },
-    (answer) => taskOf(answer.task),
-  );
-  const task = await caller.connections.unary(call, part + MORE, options.signal);
-  return task.ended ? task : waitUntil(caller, task.id, deadline, options.signal);
+  const request = { namespace: caller.namespace, task: spec, requestId, wait: duration(part, "timeout") };
+  const call = callOf(TaskService.method.runTask, request, (answer) => taskOf(answer.task));
+  const task = await caller.connections.unary(call, part + MORE, signal);
+  return task.ended ? task : waitUntil(caller, task.id, deadline, signal);
 }
 
 async function waitUntil(

@@ -27,7 +27,7 @@ interface Kept {
   readonly ticket: number | undefined;
   readonly backoff: Backoff;
   inFlight: boolean;
-  /** Not to be sent again before: the server could not decide it. */
+  /** Not to be sent before: the server could not decide it, or it may turn out to be needless. */
   notBefore: number;
 }
 
@@ -61,12 +61,12 @@ export class Outbox {
     return this.#lastId;
   }
 
-  /** Keeps a report and sends it when it can. Acceptances and ends always have room: slots bound them. */
-  add(report: Report, ticket?: number): void {
+  /** Keeps a report and sends it when it can, from that time on. Acceptances and ends always have room: slots bound them. */
+  add(report: Report, { ticket, notBefore = 0 }: { ticket?: number; notBefore?: number } = {}): void {
     report.reportId = this.newId();
     const key = keyOf(report.attempt);
     const size = toBinary(ReportSchema, report).length + ITEM_OVERHEAD;
-    const kept = { key, report, size, ticket, backoff: new Backoff(this.#random), inFlight: false, notBefore: 0 };
+    const kept = { key, report, size, ticket, backoff: new Backoff(this.#random), inFlight: false, notBefore };
     this.#kept.set(report.reportId, kept);
     this.#waiting += 1;
     const siblings = this.#of.get(key);
@@ -271,11 +271,11 @@ export class Outbox {
       if (next === undefined) {
         return;
       }
-      this.add(next.report, next.ticket);
+      this.add(next.report, { ticket: next.ticket });
     }
   }
 
-  /** Whether another of its attempt is to be settled first: an earlier one to be repeated, a later one on its way. */
+  /** Whether another of its attempt is to be settled first: an earlier one that has to wait, a later one on its way. */
   #waitsBehind(kept: Kept): boolean {
     for (const [reportId, other] of this.#of.get(kept.key) ?? []) {
       if (reportId < kept.report.reportId && !other.inFlight && other.notBefore > 0) {

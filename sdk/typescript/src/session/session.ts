@@ -11,13 +11,10 @@
 import { create } from "@bufbuild/protobuf";
 
 import {
-  type AgentProfile,
   type Assignment,
   type AttachRequest,
   AttachRequestSchema,
   type AttachResponse,
-  type Hello,
-  HelloSchema,
   type Progress,
   type Welcome,
 } from "../_gen/callboard/v1/agent_pb.js";
@@ -26,38 +23,21 @@ import type { Payload } from "../_gen/callboard/v1/payload_pb.js";
 import type { StepRecord } from "../_gen/callboard/v1/step_pb.js";
 import { StatusCode, type StatusError, statusError } from "../errors.js";
 import type { WireFailure } from "../failure.js";
-import type { Random } from "../retry.js";
-import type { Address } from "../settings.js";
 import type { Action } from "./actions.js";
 import { Attempts } from "./attempts.js";
 import { earliest, type Frame, frameOf, leaseLost, noOutput, type ReportInit, rejection, reportOf } from "./frames.js";
 import { type Feature, Link, type State } from "./link.js";
+import { helloOf, type SessionOptions, unhandled } from "./identity.js";
 import { Mail, noMessages } from "./mail.js";
 import { Outbox } from "./outbox.js";
 import { type Saved, SAVED, untaken } from "./saved.js";
 import { Drain, isFatal, type Key, keyOf } from "./states.js";
 
-/** What every agent lists; `messages` comes with a handler of them. */
-export const FEATURES = ["cancellation", "drain", "message_receipts", "steps", "children"] as const;
 /** How long a drain waits for receipts once no handler runs. */
 export const RECEIPTS_WITHIN = 5_000;
 
 /** How ready an agent is for tasks. */
 export type Readiness = "connecting" | "attached" | "draining" | "stopped";
-
-/** What a session is made from. */
-export interface SessionOptions {
-  readonly namespace: string;
-  readonly profile: AgentProfile;
-  readonly addresses: readonly [Address, ...Address[]];
-  readonly random: Random;
-  /** How long handlers may go on while the agent drains. */
-  readonly drainTimeout: number;
-  /** A random id of the agent's process, the same each time that it attaches. */
-  readonly instanceId: string;
-  /** Whether the agent has a handler of messages. */
-  readonly takesMessages: boolean;
-}
 
 /** The state machine. */
 export class Session {
@@ -351,7 +331,7 @@ export class Session {
     switch (frame.case) {
       case "assignments":
         frame.value.assignments.forEach((assignment) => {
-          this.#attempts.assign(assignment, this.#refusal(assignment), !this.lacks("steps"));
+          this.#attempts.assign(now, assignment, this.#refusal(assignment), !this.lacks("steps"));
         });
         break;
       case "receipts":
@@ -428,9 +408,7 @@ export class Session {
     if (this.#drain !== undefined) {
       return "drain";
     }
-    const type = assignment.spec?.type ?? "";
-    const isHandled = this.#types.has(type) || this.#types.has("*");
-    return isHandled ? undefined : `no handler takes the task type ${JSON.stringify(type)}`;
+    return unhandled(this.#types, assignment);
   }
 
   // Drain.
@@ -467,7 +445,7 @@ export class Session {
   #nextFrame(now: number): Frame | undefined {
     if (this.state === "connecting") {
       this.#link.greet();
-      return { case: "hello", value: this.#hello() };
+      return { case: "hello", value: helloOf(this.#options, this.#attempts.held(), this.#link.epoch) };
     }
     if (this.state !== "attached") {
       return undefined;
@@ -509,12 +487,5 @@ export class Session {
     const progress = this.#link.lacks("progress") ? [] : this.#attempts.takeProgress(now);
     const reports = [...this.#outbox.take(now), ...progress];
     return reports.length > 0 ? frameOf({ case: "reports", value: { reports } }) : undefined;
-  }
-
-  #hello(): Hello {
-    const { namespace, profile, instanceId, takesMessages } = this.#options;
-    const held = this.#attempts.held();
-    const features = takesMessages ? [...FEATURES, "messages"] : [...FEATURES];
-    return create(HelloSchema, { namespace, profile, held, features, previousEpoch: this.#link.epoch, instanceId });
   }
 }

@@ -8,6 +8,7 @@ import type { StatusError } from "../../src/errors.js";
 import { timestamp } from "../../src/convert.js";
 import { encode } from "../../src/payload.js";
 import type { Action } from "../../src/session/actions.js";
+import { ACCEPT_WITHIN } from "../../src/session/attempts.js";
 import { Session } from "../../src/session/session.js";
 import { parseAddresses } from "../../src/settings.js";
 import {
@@ -138,6 +139,7 @@ export class Script {
   assign(tasks: readonly string[], type = "greet"): void {
     const assignments = tasks.map((task) => ({ attempt: attempt(task), spec: { type } }));
     this.receive({ case: "assignments", value: { assignments } });
+    this.now += ACCEPT_WITHIN;
   }
 
   receipt(
