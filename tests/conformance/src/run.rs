@@ -16,16 +16,20 @@ use tokio::time::{Instant, timeout};
 
 /// More than the slowest takes.
 const LONGEST: Duration = Duration::from_secs(90);
+/// How many of those that only wait do so beside the others.
+const WAITING: usize = 16;
 
 /// Runs all scenarios with all SDKs, so many beside each other, and gives a row for each.
 pub async fn all(stage: Arc<Stage>, scenarios: &[Scenario], sdks: &[Sdk], beside: usize) -> Vec<Row> {
     let places = Arc::new(Semaphore::new(beside.max(1)));
+    let seats = Arc::new(Semaphore::new(WAITING));
     let mut running = JoinSet::new();
     let mut number = 0;
     for scenario in scenarios {
         for sdk in sdks {
             number += 1;
-            let (stage, places, scenario, sdk) = (stage.clone(), places.clone(), scenario.clone(), *sdk);
+            let places = if scenario.waits { seats.clone() } else { places.clone() };
+            let (stage, scenario, sdk) = (stage.clone(), scenario.clone(), *sdk);
             running.spawn(async move {
                 let _place = places.acquire_owned().await;
                 let began = Instant::now();
