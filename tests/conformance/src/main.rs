@@ -56,7 +56,7 @@ async fn play(args: Args) -> Result<bool, String> {
     let mut scenarios = scenario::read_all(&root().join("tests/conformance/scenarios"))?;
     scenarios.retain(|scenario| is_asked_for(scenario, &args.scenarios));
     if !args.list {
-        scenarios.retain(|scenario| scenario.is_for(args.store));
+        scenarios.retain(|scenario| scenario.is_for(args.store) && (!scenario.long || !args.scenarios.is_empty()));
     }
     if args.list {
         scenarios.iter().for_each(|scenario| println!("{:<50} {}", scenario.name, scenario.about));

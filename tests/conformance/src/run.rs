@@ -16,6 +16,8 @@ use tokio::time::{Instant, timeout};
 
 /// More than the slowest takes.
 const LONGEST: Duration = Duration::from_secs(90);
+/// The same of those that are played when they are named.
+const LONGER: Duration = Duration::from_secs(600);
 /// How many of those that only wait do so beside the others.
 const WAITING: usize = 16;
 
@@ -50,14 +52,15 @@ pub async fn all(stage: Arc<Stage>, scenarios: &[Scenario], sdks: &[Sdk], beside
 
 /// The harness of servers panics when it can't do its part: that is a failure like others.
 async fn isolated(stage: Arc<Stage>, sdk: Sdk, scenario: Scenario, number: usize) -> Verdict {
+    let limit = if scenario.long { LONGER } else { LONGEST };
     let mut alone = JoinSet::new();
     alone.spawn(async move { one(&stage, sdk, &scenario, number).await });
-    match timeout(LONGEST, alone.join_next()).await {
+    match timeout(limit, alone.join_next()).await {
         Ok(Some(Ok(Ok(())))) => Verdict::Passed,
         Ok(Some(Ok(Err(fault)))) => Verdict::Failed(fault),
         Ok(Some(Err(panic))) => Verdict::Failed(format!("the harness gave up: {panic}")),
         Ok(None) => Verdict::Failed("it was not run".to_owned()),
-        Err(_) => Verdict::Failed(format!("not done within {LONGEST:?}")),
+        Err(_) => Verdict::Failed(format!("not done within {limit:?}")),
     }
 }
 

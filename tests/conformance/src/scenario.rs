@@ -25,6 +25,9 @@ pub struct Scenario {
     /// It does little but wait, for an SDK's own limit: it takes no place of those that are played beside each other.
     #[serde(default)]
     pub waits: bool,
+    /// It takes minutes on a busy machine: it is played when it is named, and not with every change.
+    #[serde(default)]
+    pub long: bool,
     /// What happens, one after the other.
     pub steps: Vec<Map<String, Value>>,
 }
