@@ -1,5 +1,6 @@
 //! Runs scenarios: some beside each other, each in its own namespace.
 
+use crate::proxy::record::Entry;
 use crate::report::{Row, Verdict};
 use crate::scenario::{Scenario, Step};
 use crate::sdk::Sdk;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 /// More than the slowest takes.
 const LONGEST: Duration = Duration::from_secs(90);
-/// The same of those that are played when they are named.
+/// The same of those that wait for limits of their own, and of those that are played when they are named.
 const LONGER: Duration = Duration::from_secs(600);
 /// How many of those that only wait do so beside the others.
 const WAITING: usize = 16;
@@ -52,7 +53,7 @@ pub async fn all(stage: Arc<Stage>, scenarios: &[Scenario], sdks: &[Sdk], beside
 
 /// The harness of servers panics when it can't do its part: that is a failure like others.
 async fn isolated(stage: Arc<Stage>, sdk: Sdk, scenario: Scenario, number: usize) -> Verdict {
-    let limit = if scenario.long { LONGER } else { LONGEST };
+    let limit = if scenario.long || scenario.waits { LONGER } else { LONGEST };
     let mut alone = JoinSet::new();
     alone.spawn(async move { one(&stage, sdk, &scenario, number).await });
     match timeout(limit, alone.join_next()).await {
@@ -67,9 +68,10 @@ async fn isolated(stage: Arc<Stage>, sdk: Sdk, scenario: Scenario, number: usize
 async fn one(stage: &Stage, sdk: Sdk, scenario: &Scenario, number: usize) -> Result<(), String> {
     let mut world = World::set_up(stage, sdk, scenario, number).await?;
     let outcome = play(&mut world, scenario).await.map_err(|fault| {
-        let said: Vec<_> = world.wire.record.entries().into_iter().map(|entry| entry.said).collect();
-        let tail = &said[said.len().saturating_sub(30)..];
-        let lines: Vec<String> = tail.iter().map(|said| format!("  {}", short(&json!(said)))).collect();
+        let entries = world.wire.record.entries();
+        let tail = &entries[entries.len().saturating_sub(30)..];
+        let line = |entry: &Entry| format!("  {:6} ms {}", entry.at.as_millis(), short(&json!(entry.said)));
+        let lines: Vec<String> = tail.iter().map(line).collect();
         format!("{fault}\n--- the last on the wire:\n{}\n{}", lines.join("\n"), world.logs())
     });
     world.clean_up().await;

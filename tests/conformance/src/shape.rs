@@ -27,7 +27,8 @@ fn inner(schema: &Value, root: &Value, depth: usize) -> Result<Value, String> {
         return or_null(kinds.iter().filter(|kind| kind["type"] != "null"), kinds.len(), root, depth);
     }
     if let Some(names) = schema["type"].as_array() {
-        let others = names.iter().filter(|name| *name != "null").map(|name| with_type(schema, name)).collect::<Vec<_>>();
+        let others =
+            names.iter().filter(|name| *name != "null").map(|name| with_type(schema, name)).collect::<Vec<_>>();
         return or_null(others.iter(), names.len(), root, depth);
     }
     match schema["type"].as_str() {
@@ -63,7 +64,8 @@ fn object(schema: &Value, root: &Value, depth: usize) -> Result<Value, String> {
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         fields.insert(name.clone(), inner(field, root, depth + 1)?);
     }
-    let mut required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     required.sort_unstable();
     Ok(json!({ "fields": fields, "required": required }))
 }

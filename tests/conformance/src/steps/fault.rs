@@ -138,8 +138,11 @@ fn bytes(inject: Inject) -> Bytes {
     let frame = match inject {
         Inject::UnknownFrame => return unknown_field(),
         Inject::UnknownOutcome => {
-            let outcome = v1::TaskOutcome { request_id: "nobody's".into(), outcome: Some(Outcome::Task(v1::Task::default())) };
-            return [v1::RunTasksResponse { outcomes: vec![outcome] }.encode_to_vec().into(), unknown_field()].concat().into();
+            let outcome =
+                v1::TaskOutcome { request_id: "nobody's".into(), outcome: Some(Outcome::Task(v1::Task::default())) };
+            return [v1::RunTasksResponse { outcomes: vec![outcome] }.encode_to_vec().into(), unknown_field()]
+                .concat()
+                .into();
         }
         Inject::UnknownCancellation => {
             let cancellation = v1::Cancellation { attempt: Some(nobodys), reason: 99, message: "unknown".into() };

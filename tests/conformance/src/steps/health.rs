@@ -49,7 +49,8 @@ fn read(answer: &str) -> Result<Value, String> {
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("{answer:?} is no answer"))?;
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse::<u16>().ok());
-    let content_type = lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let content_type =
+        lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
     let status = status.ok_or_else(|| format!("{head:?} has no status"))?;
     Ok(json!({ "status": status, "type": content_type.map(|(_, value)| value.trim()), "body": body.trim_end() }))
 }
