@@ -17,6 +17,7 @@ from conformance.programs import Program, Stage
 from conformance.raised import Raised, of_sdk
 from conformance.running import Background, Foreground, MainThread, Running, SignalledAgent, in_thread
 from conformance.turns import Async, Blocking, MessageTurn, TaskTurn, run_blocking
+from conformance.typed import bill
 
 log = logging.getLogger("conformance")
 
@@ -30,6 +31,7 @@ _OPTIONS = (
     Option("build_id", text),
     Option("drain_timeout_ms", seconds, "drain_timeout"),
     Option("token", text),
+    Option("health", text),
     INTERCEPTORS,
 )
 _HANDLER = (
@@ -113,6 +115,12 @@ async def _status(running: Running, fields: Fields) -> Line:
         return _shown(running.agent)
 
 
+async def _health(running: Running, fields: Fields) -> Line:
+    fields.all_taken()
+    with of_sdk():
+        return {"address": running.agent.health_address}
+
+
 async def _drain(running: Running, fields: Fields) -> Line:
     fields.all_taken()
     with of_sdk():
@@ -137,6 +145,7 @@ async def _wait(running: Running, fields: Fields) -> Line:
 _ACTS: dict[str, Callable[[Running, Fields], Awaitable[Line]]] = {
     "agent.attached": _attached,
     "agent.status": _status,
+    "agent.health": _health,
     "agent.drain": _drain,
     "agent.stop": _stop,
     "agent.wait": _wait,
@@ -165,7 +174,13 @@ def _shown(agent: Agent) -> Line:
 def _handler(line: Line, stage: Stage) -> Callable[[Agent], object]:
     """What registers a handler with its agent."""
     fields = Fields(line, "the handler")
-    type, given = fields.take("type", text), fields.given(*_HANDLER)
+    type, typed = fields.take("type", text), fields.get("typed", text)
+    if typed is not None:
+        fields.all_taken()
+        if typed != "order":
+            raise Fault(f"the handler: there is no typed one `{typed}`")
+        return lambda agent: agent.task(type)(bill)
+    given = fields.given(*_HANDLER)
     program = programs.read_for_tasks(fields.take("program", items), stage)
     style = fields.get("style", text, "async")
     fields.all_taken()

@@ -31,7 +31,7 @@ class Driver:
         self._output = output
         self._gates = Gates()
         self._agents = Agents(Stage(self._gates, claims, output), main)
-        self._clients = Clients(claims)
+        self._clients = Clients(claims, self._gates)
         self._watches = Watches(self._clients)
         self._running: set[asyncio.Task[None]] = set()
 

@@ -7,6 +7,7 @@ import { interceptors, interceptorsOf } from "./interceptors.js";
 import { type Program, program } from "./programs.js";
 import { fields, flag, list, number, object, type Of, optional, type Reader, text, texts } from "./shapes.js";
 import type { Stage } from "./stage.js";
+import { addTyped } from "./typed.js";
 
 const options = fields({
   name: text,
@@ -21,12 +22,14 @@ const options = fields({
   build_id: optional(text),
   drain_timeout_ms: optional(number),
   token: optional(text),
+  health: optional(text),
   interceptors,
 });
 
 const handler = fields({
   type: text,
-  program,
+  program: optional(program),
+  typed: optional(text),
   description: optional(text),
   input_schema: optional(object),
   output_schema: optional(object),
@@ -46,7 +49,11 @@ export const started = {
 /** Starts an agent. */
 export function start(stage: Stage, given: Of<typeof started>): object {
   const agent = new Agent(given.options.agent_type, optionsOf(given.options));
-  for (const { type, program: run, description, ...schemas } of given.handlers) {
+  for (const { type, program: run, typed, description, ...schemas } of given.handlers) {
+    if (run === undefined) {
+      addTyped(agent, type, typed);
+      continue;
+    }
     const { input_schema: inputSchema, output_schema: outputSchema } = schemas;
     const handle = (input: unknown, context: Context): unknown => run(new TaskHandling(stage, context, input));
     agent.task(type, handle, { description, inputSchema, outputSchema });
@@ -65,9 +72,9 @@ export function start(stage: Stage, given: Of<typeof started>): object {
 }
 
 function optionsOf(given: ReturnType<typeof options>): AgentOptions {
-  const { name, address, namespace, role, skills, tools, labels, slots, token } = given;
+  const { name, address, namespace, role, skills, tools, labels, slots, token, health } = given;
   return {
-    ...{ name, address, namespace, role, skills, tools, labels, slots, token },
+    ...{ name, address, namespace, role, skills, tools, labels, slots, token, health },
     buildId: given.build_id,
     drainTimeout: given.drain_timeout_ms,
     interceptors: interceptorsOf(given.interceptors),

@@ -1,6 +1,16 @@
 // The instructions `client.…`: calls by a client, the driver's own or the context's of a handler.
 
-import { type AgentState, type Client, type Held, type Priority, TaskError, type TaskState } from "callboard";
+import {
+  type AgentState,
+  type Client,
+  type CommandOptions,
+  type Held,
+  type Priority,
+  TaskError,
+  type TaskSpec,
+  type TaskState,
+  type WaitOptions,
+} from "callboard";
 
 import {
   agentLine,
@@ -14,6 +24,7 @@ import {
   receiptLine,
   taskLine,
 } from "./answers.js";
+import { errorLine } from "./errors.js";
 import {
   fields,
   flag,
@@ -80,11 +91,21 @@ export const CALLS: ReadonlyMap<string, CallReader> = new Map([
   ],
   [
     "client.run",
-    call({ task: spec, request_id: optional(text), timeout_ms: optional(number) }, async (client, given) => {
-      const { type, input, ...options } = given.task;
-      const { request_id: requestId, timeout_ms: timeout } = given;
-      return { value: lineOf(await client.run(type, input, { ...options, requestId, timeout })) };
-    }),
+    call(
+      { task: spec, request_id: optional(text), timeout_ms: optional(number), give_up: optional(text) },
+      async (client, given, stage) => {
+        const { request_id: requestId, timeout_ms: timeout, give_up: gate } = given;
+        return unlessGivenUp(stage, gate, (signal) => run(client, given.task, { requestId, timeout, signal }));
+      },
+    ),
+  ],
+  [
+    "client.run_all",
+    call({ tasks: list(spec), timeout_ms: optional(number) }, async (client, { tasks, timeout_ms: timeout }) => ({
+      outcomes: await Promise.all(
+        tasks.map((task) => run(client, task, { timeout }).catch((error: unknown) => ({ error: errorLine(error) }))),
+      ),
+    })),
   ],
   ["client.get", call(task, async (client, given) => taskLine(await client.get(given.task_id)))],
   [
@@ -296,6 +317,37 @@ export const CALLS: ReadonlyMap<string, CallReader> = new Map([
     })),
   ],
 ]);
+
+async function run(client: Client, task: TaskSpec, given: WaitOptions & CommandOptions): Promise<object> {
+  const { type, input, ...options } = task;
+  return { value: lineOf(await client.run(type, input, { ...options, ...given })) };
+}
+
+/** Aborts what is under way when the gate opens first. */
+async function unlessGivenUp(
+  stage: Stage,
+  gate: string | undefined,
+  begin: (signal: AbortSignal | undefined) => Promise<object>,
+): Promise<object> {
+  if (gate === undefined) {
+    return begin(undefined);
+  }
+  const abort = new AbortController();
+  const given = { given_up: true };
+  const giveUp = async (): Promise<object> => {
+    await stage.gates.pass(gate, undefined);
+    abort.abort(given);
+    return given;
+  };
+  // What was given up rejects with what it was aborted with: it is not the call's error.
+  const running = begin(abort.signal).catch((error: unknown) => {
+    if (error === given) {
+      return given;
+    }
+    throw error;
+  });
+  return Promise.race([running, giveUp()]);
+}
 
 function claimName(taskId: string, attempt: number): string {
   return `${taskId}/${String(attempt)}`;

@@ -44,6 +44,10 @@ const INSTRUCTIONS: ReadonlyMap<string, InstructionReader> = new Map([
   ],
   ["agent.status", instruction(agent, (stage, given) => statusLine(stage.agents.get(given.agent)))],
   [
+    "agent.health",
+    instruction(agent, (stage, given) => ({ address: stage.agents.get(given.agent).healthAddress ?? null })),
+  ],
+  [
     "agent.drain",
     instruction(agent, (stage, given) => {
       stage.agents.get(given.agent).drain();

@@ -13,6 +13,7 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod sdk;
+mod shape;
 pub mod stage;
 mod steps;
 pub mod value;

@@ -55,6 +55,9 @@ async fn main() -> ExitCode {
 async fn play(args: Args) -> Result<bool, String> {
     let mut scenarios = scenario::read_all(&root().join("tests/conformance/scenarios"))?;
     scenarios.retain(|scenario| is_asked_for(scenario, &args.scenarios));
+    if !args.list {
+        scenarios.retain(|scenario| scenario.is_for(args.store) && (!scenario.long || !args.scenarios.is_empty()));
+    }
     if args.list {
         scenarios.iter().for_each(|scenario| println!("{:<50} {}", scenario.name, scenario.about));
         return Ok(true);

@@ -1,5 +1,6 @@
 //! Runs scenarios: some beside each other, each in its own namespace.
 
+use crate::proxy::record::Entry;
 use crate::report::{Row, Verdict};
 use crate::scenario::{Scenario, Step};
 use crate::sdk::Sdk;
@@ -16,16 +17,22 @@ use tokio::time::{Instant, timeout};
 
 /// More than the slowest takes.
 const LONGEST: Duration = Duration::from_secs(90);
+/// The same of those that wait for limits of their own, and of those that are played when they are named.
+const LONGER: Duration = Duration::from_secs(600);
+/// How many of those that only wait do so beside the others.
+const WAITING: usize = 16;
 
 /// Runs all scenarios with all SDKs, so many beside each other, and gives a row for each.
 pub async fn all(stage: Arc<Stage>, scenarios: &[Scenario], sdks: &[Sdk], beside: usize) -> Vec<Row> {
     let places = Arc::new(Semaphore::new(beside.max(1)));
+    let seats = Arc::new(Semaphore::new(WAITING));
     let mut running = JoinSet::new();
     let mut number = 0;
     for scenario in scenarios {
         for sdk in sdks {
             number += 1;
-            let (stage, places, scenario, sdk) = (stage.clone(), places.clone(), scenario.clone(), *sdk);
+            let places = if scenario.waits { seats.clone() } else { places.clone() };
+            let (stage, scenario, sdk) = (stage.clone(), scenario.clone(), *sdk);
             running.spawn(async move {
                 let _place = places.acquire_owned().await;
                 let began = Instant::now();
@@ -46,23 +53,25 @@ pub async fn all(stage: Arc<Stage>, scenarios: &[Scenario], sdks: &[Sdk], beside
 
 /// The harness of servers panics when it can't do its part: that is a failure like others.
 async fn isolated(stage: Arc<Stage>, sdk: Sdk, scenario: Scenario, number: usize) -> Verdict {
+    let limit = if scenario.long || scenario.waits { LONGER } else { LONGEST };
     let mut alone = JoinSet::new();
     alone.spawn(async move { one(&stage, sdk, &scenario, number).await });
-    match timeout(LONGEST, alone.join_next()).await {
+    match timeout(limit, alone.join_next()).await {
         Ok(Some(Ok(Ok(())))) => Verdict::Passed,
         Ok(Some(Ok(Err(fault)))) => Verdict::Failed(fault),
         Ok(Some(Err(panic))) => Verdict::Failed(format!("the harness gave up: {panic}")),
         Ok(None) => Verdict::Failed("it was not run".to_owned()),
-        Err(_) => Verdict::Failed(format!("not done within {LONGEST:?}")),
+        Err(_) => Verdict::Failed(format!("not done within {limit:?}")),
     }
 }
 
 async fn one(stage: &Stage, sdk: Sdk, scenario: &Scenario, number: usize) -> Result<(), String> {
     let mut world = World::set_up(stage, sdk, scenario, number).await?;
     let outcome = play(&mut world, scenario).await.map_err(|fault| {
-        let said: Vec<_> = world.wire.record.entries().into_iter().map(|entry| entry.said).collect();
-        let tail = &said[said.len().saturating_sub(30)..];
-        let lines: Vec<String> = tail.iter().map(|said| format!("  {}", short(&json!(said)))).collect();
+        let entries = world.wire.record.entries();
+        let tail = &entries[entries.len().saturating_sub(30)..];
+        let line = |entry: &Entry| format!("  {:6} ms {}", entry.at.as_millis(), short(&json!(entry.said)));
+        let lines: Vec<String> = tail.iter().map(line).collect();
         format!("{fault}\n--- the last on the wire:\n{}\n{}", lines.join("\n"), world.logs())
     });
     world.clean_up().await;

@@ -1,5 +1,6 @@
 //! Scenarios as they stand in files: `scenarios/*.yaml`, each a theme with its scenarios.
 
+use crate::stage::Store;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -18,8 +19,28 @@ pub struct Scenario {
     /// A server that nobody else uses: it will be killed.
     #[serde(default)]
     pub own_server: bool,
+    /// How many servers, 1 or 2; two are nobody else's, and have one PostgreSQL between them.
+    #[serde(default = "one")]
+    pub servers: usize,
+    /// It does little but wait, for an SDK's own limit: it takes no place of those that are played beside each other.
+    #[serde(default)]
+    pub waits: bool,
+    /// It takes minutes on a busy machine: it is played when it is named, and not with every change.
+    #[serde(default)]
+    pub long: bool,
     /// What happens, one after the other.
     pub steps: Vec<Map<String, Value>>,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Scenario {
+    /// Whether it can be played there: two servers can't have one SQLite file.
+    pub fn is_for(&self, store: Store) -> bool {
+        self.servers == 1 || store == Store::Postgres
+    }
 }
 
 /// One step: what is done, and what its answer must be.
@@ -103,6 +124,9 @@ pub fn read_all(folder: &Path) -> Result<Vec<Scenario>, String> {
 fn read(text: &str) -> Result<Vec<Scenario>, String> {
     let scenarios: Vec<Scenario> = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
     for scenario in &scenarios {
+        if !(1..=2).contains(&scenario.servers) {
+            return Err(format!("{}: {} servers", scenario.name, scenario.servers));
+        }
         for (number, step) in (1..).zip(&scenario.steps) {
             Step::read(step).map_err(|fault| format!("{}, step {number}: {fault}", scenario.name))?;
         }

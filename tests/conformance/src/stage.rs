@@ -1,6 +1,7 @@
 //! What scenarios are played on: servers and drivers, which many share.
 
 use crate::driver::Driver;
+use crate::scenario::Scenario;
 use crate::sdk::Sdk;
 use callboard_tests::server::Server;
 use std::collections::BTreeMap;
@@ -63,42 +64,42 @@ impl Stage {
         Self { store, defect, patience, servers: Mutex::default(), drivers: Mutex::default() }
     }
 
-    /// The server with these arguments: one that all share, or one for a scenario alone.
+    /// The servers of a scenario: one that all with these arguments share, or for it alone one or two.
     ///
     /// # Errors
     ///
-    /// When it can't be started.
-    pub async fn server(&self, args: &[String], own: bool) -> Result<Arc<Host>, String> {
-        if own {
-            return self.start(args).await;
+    /// When one can't be started.
+    pub async fn servers(&self, scenario: &Scenario) -> Result<Vec<Arc<Host>>, String> {
+        let args = &scenario.server;
+        if scenario.servers == 1 && !scenario.own_server {
+            return Ok(vec![self.shared(args).await?]);
         }
+        let database = self.database().await?;
+        let mut hosts = Vec::new();
+        for _ in 0..scenario.servers {
+            hosts.push(start(args, database.clone()).await?);
+        }
+        Ok(hosts)
+    }
+
+    async fn shared(&self, args: &[String]) -> Result<Arc<Host>, String> {
         let mut servers = self.servers.lock().await;
         if let Some(known) = servers.get(args) {
             return Ok(known.clone());
         }
-        let started = self.start(args).await?;
+        let started = start(args, self.database().await?).await?;
         servers.insert(args.to_vec(), started.clone());
         Ok(started)
     }
 
-    async fn start(&self, args: &[String]) -> Result<Arc<Host>, String> {
-        let mut builder = Server::builder();
-        let said = |name: &str| args.iter().any(|arg| arg == name);
-        for (name, value) in SERVER.into_iter().filter(|(name, _)| !said(name)) {
-            builder = builder.arg(name).arg(value);
+    /// A database of its own, where the store has such.
+    async fn database(&self) -> Result<Option<String>, String> {
+        if self.store == Store::Sqlite {
+            return Ok(None);
         }
-        for arg in args {
-            builder = builder.arg(arg);
-        }
-        if self.store == Store::Postgres {
-            let started = tokio::task::spawn_blocking(callboard_test_postgres::shared).await;
-            let cluster = started.map_err(|error| format!("PostgreSQL did not start: {error}"))?;
-            builder = builder.database(cluster.database().await);
-        }
-        let server = builder.try_start().await?;
-        let address = server.address().trim_start_matches("http://").parse();
-        let address = address.map_err(|error| format!("{}: {error}", server.address()))?;
-        Ok(Arc::new(Host { server: Mutex::new(server), address }))
+        let started = tokio::task::spawn_blocking(callboard_test_postgres::shared).await;
+        let cluster = started.map_err(|error| format!("PostgreSQL did not start: {error}"))?;
+        Ok(Some(cluster.database().await))
     }
 
     /// The driver of an SDK: the one that all share, started again if it has ended, or one for a scenario alone.
@@ -118,4 +119,23 @@ impl Stage {
         drivers.insert(sdk, started.clone());
         Ok(started)
     }
+}
+
+/// Starts a server. Without a database it has a file.
+async fn start(args: &[String], database: Option<String>) -> Result<Arc<Host>, String> {
+    let mut builder = Server::builder();
+    let said = |name: &str| args.iter().any(|arg| arg == name);
+    for (name, value) in SERVER.into_iter().filter(|(name, _)| !said(name)) {
+        builder = builder.arg(name).arg(value);
+    }
+    for arg in args {
+        builder = builder.arg(arg);
+    }
+    if let Some(database) = database {
+        builder = builder.database(database);
+    }
+    let server = builder.try_start().await?;
+    let address = server.address().trim_start_matches("http://").parse();
+    let address = address.map_err(|error| format!("{}: {error}", server.address()))?;
+    Ok(Arc::new(Host { server: Mutex::new(server), address }))
 }

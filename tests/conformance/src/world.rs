@@ -31,13 +31,13 @@ pub struct World<'s> {
     prefix: String,
     /// The scenario's namespace.
     pub namespace: String,
-    /// The server.
-    pub host: Arc<Host>,
-    /// What the server has.
+    /// The server, or two.
+    pub hosts: Vec<Arc<Host>>,
+    /// What the server has; of two the second, for the first is the one that goes.
     pub reader: Reader,
     /// What passed between the SDK and the server, and what is done to it.
     pub wire: Arc<Shared>,
-    /// Two addresses of the one server.
+    /// Two addresses of the one server, or one of each.
     pub proxies: [Proxy; 2],
     drivers: HashMap<String, Arc<Driver>>,
     clients: Vec<(String, String)>,
@@ -53,17 +53,22 @@ impl<'s> World<'s> {
     ///
     /// What could not be started.
     pub async fn set_up(stage: &'s Stage, sdk: Sdk, scenario: &Scenario, number: usize) -> Result<Self, String> {
-        let host = stage.server(&scenario.server, scenario.own_server).await?;
+        let hosts = stage.servers(scenario).await?;
+        let (Some(first), Some(last)) = (hosts.first(), hosts.last()) else { return Err("no server".to_owned()) };
+        let (first, last) = (first.address, last.address);
         let namespace = format!("{sdk}-{number}");
-        let reader = Reader::new(&format!("http://{}", host.address), &namespace)?;
+        let reader = Reader::new(&format!("http://{last}"), &namespace)?;
         reader.create_namespace().await.map_err(|status| format!("the namespace can't be made: {status}"))?;
         let wire = Arc::new(Shared::default());
-        let proxy = || async { Proxy::start(host.address, wire.clone()).await.map_err(|error| error.to_string()) };
-        let proxies = [proxy().await?, proxy().await?];
+        let proxy = |to| Proxy::start(to, wire.clone());
+        let proxies = [proxy(first).await, proxy(last).await];
+        let [Ok(one), Ok(other)] = proxies else { return Err(format!("no port for a proxy: {proxies:?}")) };
+        let proxies = [one, other];
         let mut known = Map::new();
         known.insert("proxy".into(), proxies[0].url().into());
         known.insert("proxy2".into(), proxies[1].url().into());
-        known.insert("server".into(), format!("http://{}", host.address).into());
+        known.insert("server".into(), format!("http://{first}").into());
+        known.insert("server2".into(), format!("http://{last}").into());
         known.insert("namespace".into(), namespace.clone().into());
         known.insert("sdk".into(), sdk.to_string().into());
         Ok(Self {
@@ -71,7 +76,7 @@ impl<'s> World<'s> {
             sdk,
             prefix: format!("s{number}."),
             namespace,
-            host,
+            hosts,
             reader,
             wire,
             proxies,
@@ -271,7 +276,7 @@ impl<'s> World<'s> {
             "watch.start" | "output.start" => &["watch", "client"],
             "watch.wait" | "watch.stop" | "output.wait" | "output.stop" => &["watch"],
             "gate.open" => &["gate"],
-            _ if verb.starts_with("client.") => &["client"],
+            _ if verb.starts_with("client.") => &["client", "give_up"],
             _ => &["agent"],
         };
         for thing in things {

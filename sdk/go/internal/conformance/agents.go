@@ -29,6 +29,7 @@ type agentOptions struct {
 	Namespace    string            `field:"namespace"`
 	DrainTimeout milliseconds      `field:"drain_timeout_ms,optional"`
 	Token        string            `field:"token,optional"`
+	Health       string            `field:"health,optional"`
 	Interceptors []interceptor     `field:"interceptors,optional"`
 }
 
@@ -38,7 +39,7 @@ func (o *agentOptions) given() *callboard.AgentOptions {
 	return &callboard.AgentOptions{
 		AgentType: o.AgentType, Name: o.Name, Role: o.Role, Skills: o.Skills, Tools: o.Tools, Labels: o.Labels, Slots: o.Slots,
 		BuildID: o.BuildID, Address: o.Address, Namespace: o.Namespace, DrainTimeout: o.DrainTimeout.duration(),
-		Credentials: credentials(o.Token), Interceptors: made(o.Interceptors),
+		Credentials: credentials(o.Token), Health: o.Health, Interceptors: made(o.Interceptors),
 	}
 }
 
@@ -51,7 +52,8 @@ func credentials(token string) *callboard.Credentials {
 
 type handlerOptions struct {
 	Type         string          `field:"type"`
-	Program      json.RawMessage `field:"program"`
+	Program      json.RawMessage `field:"program,optional"`
+	Typed        string          `field:"typed,optional"`
 	Description  string          `field:"description,optional"`
 	InputSchema  json.RawMessage `field:"input_schema,optional"`
 	OutputSchema json.RawMessage `field:"output_schema,optional"`
@@ -60,6 +62,20 @@ type handlerOptions struct {
 }
 
 func (o *handlerOptions) UnmarshalJSON(text []byte) error { return readObject(text, o) }
+
+func (o *handlerOptions) add(to *callboard.Agent, d *driver) error {
+	if o.Program == nil {
+		return addTyped(to, o.Type, o.Typed)
+	}
+	played, err := readProgram(o.Program, taskActs)
+	if err != nil {
+		return err
+	}
+	callboard.Handle(to, o.Type, d.taskHandler(played), &callboard.HandlerOptions{
+		Description: o.Description, InputSchema: string(o.InputSchema), OutputSchema: string(o.OutputSchema),
+	})
+	return nil
+}
 
 type startAgent struct {
 	Agent     string           `field:"agent"`
@@ -75,13 +91,9 @@ func (s *startAgent) begin(d *driver) (work, error) {
 		return nil, err
 	}
 	for _, one := range s.Handlers {
-		played, err := readProgram(one.Program, taskActs)
-		if err != nil {
+		if err := one.add(made, d); err != nil {
 			return nil, err
 		}
-		callboard.Handle(made, one.Type, d.taskHandler(played), &callboard.HandlerOptions{
-			Description: one.Description, InputSchema: string(one.InputSchema), OutputSchema: string(one.OutputSchema),
-		})
 	}
 	if s.OnMessage != nil {
 		played, err := readProgram(s.OnMessage, messageActs)
@@ -146,6 +158,15 @@ type askStatus struct {
 func (i *askStatus) begin(d *driver) (work, error) {
 	of, err := d.agents.get(i.Agent)
 	return func(context.Context) (any, error) { return of.status(of.Attached()), nil }, err
+}
+
+type askHealth struct {
+	Agent string `field:"agent"`
+}
+
+func (i *askHealth) begin(d *driver) (work, error) {
+	of, err := d.agents.get(i.Agent)
+	return func(context.Context) (any, error) { return object{"address": of.HealthAddress()}, nil }, err
 }
 
 type drainAgent struct {

@@ -10,6 +10,7 @@ import (
 type caller struct {
 	client *callboard.Client
 	claims *claims
+	gates  *gates
 }
 
 // operation is an instruction to a client, read.
@@ -22,6 +23,7 @@ var operations = map[string]func() operation{
 	"client.create":               func() operation { return new(createTask) },
 	"client.create_all":           func() operation { return new(createTasks) },
 	"client.run":                  func() operation { return new(runTask) },
+	"client.run_all":              func() operation { return new(runTasks) },
 	"client.get":                  func() operation { return new(getTask) },
 	"client.list":                 func() operation { return new(listTasks) },
 	"client.wait":                 func() operation { return new(awaitTask) },
@@ -66,7 +68,7 @@ func (o *openClient) begin(d *driver) (work, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.clients.put(o.Client, &caller{client, &d.claims})
+	d.clients.put(o.Client, &caller{client, &d.claims, &d.gates})
 	return done, nil
 }
 

@@ -25,6 +25,7 @@ var instructions = map[string]func() instruction{
 	"agent.start":    func() instruction { return new(startAgent) },
 	"agent.attached": func() instruction { return new(awaitAttachment) },
 	"agent.status":   func() instruction { return new(askStatus) },
+	"agent.health":   func() instruction { return new(askHealth) },
 	"agent.drain":    func() instruction { return new(drainAgent) },
 	"agent.stop":     func() instruction { return new(stopAgent) },
 	"agent.wait":     func() instruction { return new(awaitAgent) },

@@ -146,7 +146,7 @@ func (c *clientCall) UnmarshalJSON(text []byte) error {
 }
 
 func (c *callClient) carryOut(ctx context.Context, p *performance) (*ending, error) {
-	given, err := c.Call.run(ctx, &caller{p.client, &p.driver.claims})
+	given, err := c.Call.run(ctx, &caller{p.client, &p.driver.claims, &p.driver.gates})
 	outcome := answer(0, "call", given, err)
 	if text, is := outcome["fault"]; is {
 		return nil, fmt.Errorf("%v", text)

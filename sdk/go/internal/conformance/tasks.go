@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"sync"
 
 	"callboard.dev/sdk/go"
 )
@@ -45,13 +47,60 @@ type runTask struct {
 	Task      spec          `field:"task"`
 	RequestID string        `field:"request_id,optional"`
 	Timeout   *milliseconds `field:"timeout_ms,optional"`
+	// GiveUp is a gate: when it opens first, the caller gives up.
+	GiveUp string `field:"give_up,optional"`
 }
 
 func (r *runTask) run(ctx context.Context, by *caller) (any, error) {
-	limited, cancel := within(ctx, r.Timeout)
+	if r.GiveUp == "" {
+		return runOne(ctx, by, r.Task.task(), r.Timeout, r.RequestID)
+	}
+	hopeful, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-by.gates.at(r.GiveUp).opened:
+			giveUp(errGivenUp)
+		case <-over:
+		}
+	}()
+	given, err := runOne(hopeful, by, r.Task.task(), r.Timeout, r.RequestID)
+	if errors.Is(context.Cause(hopeful), errGivenUp) {
+		return object{"given_up": true}, nil
+	}
+	return given, err
+}
+
+var errGivenUp = errors.New("given up")
+
+func runOne(ctx context.Context, by *caller, task callboard.NewTask, timeout *milliseconds, requestID string) (any, error) {
+	limited, cancel := within(ctx, timeout)
 	defer cancel()
-	result, err := callboard.Run[any](limited, by.client, r.Task.task(), command(r.RequestID))
+	result, err := callboard.Run[any](limited, by.client, task, command(requestID))
 	return object{"value": show(result)}, err
+}
+
+type runTasks struct {
+	Tasks   []spec        `field:"tasks"`
+	Timeout *milliseconds `field:"timeout_ms,optional"`
+}
+
+func (r *runTasks) run(ctx context.Context, by *caller) (any, error) {
+	outcomes := make([]any, len(r.Tasks))
+	var running sync.WaitGroup
+	for at := range r.Tasks {
+		running.Go(func() {
+			given, err := runOne(ctx, by, r.Tasks[at].task(), r.Timeout, "")
+			if err != nil {
+				given = object{"error": showError(err)}
+			}
+			outcomes[at] = given
+		})
+	}
+	running.Wait()
+	return object{"outcomes": outcomes}, nil
 }
 
 type getTask struct {

@@ -4,6 +4,7 @@ use crate::defect::Defect;
 use crate::interceptors::Named;
 use crate::program::Program;
 use crate::shown;
+use crate::typed;
 use crate::value::Any;
 use callboard::{Agent, AgentBuilder, AgentHandle, Context, Credentials, Message, TaskError, v1};
 use serde::Deserialize;
@@ -45,6 +46,7 @@ struct Options {
     slots: Option<i32>,
     build_id: Option<String>,
     drain_timeout_ms: Option<u64>,
+    health: Option<String>,
     token: Option<String>,
     #[serde(default)]
     interceptors: Vec<Named>,
@@ -54,7 +56,8 @@ struct Options {
 #[serde(deny_unknown_fields)]
 struct Handler {
     r#type: String,
-    program: Vec<Map<String, Value>>,
+    program: Option<Vec<Map<String, Value>>>,
+    typed: Option<String>,
     description: Option<String>,
     input_schema: Option<Value>,
     output_schema: Option<Value>,
@@ -75,6 +78,7 @@ type Answer = oneshot::Sender<Result<Value, Value>>;
 enum Wish {
     Attached(Duration, Answer),
     Status(Answer),
+    Health(Answer),
     Drain(Answer),
     Stop(Answer),
     Wait(Duration, Answer),
@@ -139,13 +143,20 @@ impl Options {
         if let Some(token) = self.token {
             builder = builder.credentials(Credentials::new().token(token));
         }
+        if let Some(health) = self.health {
+            builder = builder.health(health);
+        }
         self.interceptors.into_iter().fold(builder, AgentBuilder::interceptor)
     }
 }
 
 impl Handler {
     fn add(self, builder: AgentBuilder) -> Result<AgentBuilder, String> {
-        let program = Arc::new(Program::read(self.program)?);
+        let program = match (self.program, self.typed.as_deref()) {
+            (Some(program), None) => Arc::new(Program::read(program)?),
+            (None, Some("order")) => return Ok(builder.handle_with_schemas(self.r#type, typed::bill)),
+            _ => return Err(format!("the handler of {} has neither a program nor a type", self.r#type)),
+        };
         let builder = if program.is_of_payloads() {
             builder.handle_payload(self.r#type.clone(), move |context: Context, input: v1::Payload| {
                 let program = program.clone();
@@ -186,6 +197,7 @@ impl Started {
             ("agent.attached", Some(_)) => Wish::Attached(limit, answer),
             ("agent.wait", Some(_)) => Wish::Wait(limit, answer),
             ("agent.status", None) => Wish::Status(answer),
+            ("agent.health", None) => Wish::Health(answer),
             ("agent.drain", None) => Wish::Drain(answer),
             ("agent.stop", None) => Wish::Stop(answer),
             _ => return Err(format!("{verb} is no instruction, or its timeout_ms is missing or too much")),
@@ -210,6 +222,10 @@ async fn keep(mut handle: AgentHandle, mut wanted: mpsc::UnboundedReceiver<Wish>
         match next {
             Next::Wish(None) => return,
             Next::Wish(Some(Wish::Status(answer))) => drop(answer.send(Ok(status(&handle)))),
+            Next::Wish(Some(Wish::Health(answer))) => {
+                let address = handle.health_address().map(|address| address.to_string());
+                drop(answer.send(Ok(json!({ "address": address }))));
+            }
             Next::Wish(Some(Wish::Drain(answer))) => {
                 handle.drain();
                 drop(answer.send(Ok(json!({}))));
@@ -293,6 +309,7 @@ impl Wish {
     fn answer(self, outcome: Result<Value, Value>) {
         let (Self::Attached(_, answer)
         | Self::Status(answer)
+        | Self::Health(answer)
         | Self::Drain(answer)
         | Self::Stop(answer)
         | Self::Wait(_, answer)) = self;

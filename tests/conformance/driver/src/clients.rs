@@ -1,10 +1,12 @@
 //! The instructions `client.…`.
 
+use crate::gates;
 use crate::program;
 use crate::shown;
 use crate::spec::{Refused, Spec, given as value_given, named};
 use crate::value::Any;
 use callboard::{Client, OutputChunk, OutputQuery, v1};
+use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -20,7 +22,9 @@ enum Call {
     #[serde(rename = "client.create_all")]
     CreateAll { tasks: Vec<Spec>, request_id: Option<String> },
     #[serde(rename = "client.run")]
-    Run { task: Spec, request_id: Option<String>, timeout_ms: Option<u64> },
+    Run { task: Spec, request_id: Option<String>, timeout_ms: Option<u64>, give_up: Option<String> },
+    #[serde(rename = "client.run_all")]
+    RunAll { tasks: Vec<Spec>, timeout_ms: Option<u64> },
     #[serde(rename = "client.get")]
     Get { task_id: String },
     #[serde(rename = "client.list")]
@@ -185,7 +189,11 @@ async fn carry_out(client: &Client, call: Call) -> Result<Value, Refused> {
             let receipts = client.create_all(tasks?).await?;
             json!({ "receipts": receipts.iter().map(shown::receipt).collect::<Vec<_>>() })
         }
-        Call::Run { task, request_id, timeout_ms } => run(client, task, request_id, limit(timeout_ms)).await?,
+        Call::Run { task, request_id, timeout_ms, give_up } => {
+            let running = run(client, with_id(task, request_id)?, limit(timeout_ms));
+            unless_given_up(give_up, running).await?
+        }
+        Call::RunAll { tasks, timeout_ms } => run_all(client, tasks, limit(timeout_ms)).await?,
         Call::Get { task_id } => shown::task(&client.get(&task_id).await?),
         Call::List(listing) => list(client, listing).await?,
         Call::Wait { task_id, timeout_ms } => shown::task(&client.wait(&task_id, limit(timeout_ms)).await?),
@@ -293,13 +301,31 @@ fn with_id(task: Spec, request_id: Option<String>) -> Result<callboard::NewTask,
     })
 }
 
-async fn run(
-    client: &Client,
-    task: Spec,
-    request_id: Option<String>,
-    limit: Option<Duration>,
+/// All at once. What became of each is its own.
+async fn run_all(client: &Client, tasks: Vec<Spec>, limit: Option<Duration>) -> Result<Value, Refused> {
+    let tasks = tasks.into_iter().map(Spec::task).collect::<Result<Vec<_>, _>>()?;
+    let outcomes = join_all(tasks.into_iter().map(|task| run(client, task, limit))).await;
+    let lines = outcomes.into_iter().map(|outcome| match outcome {
+        Err(Refused::Error(error)) => Ok(json!({ "error": shown::error(&error) })),
+        other => other,
+    });
+    Ok(json!({ "outcomes": lines.collect::<Result<Vec<_>, _>>()? }))
+}
+
+/// The call is dropped when the gate opens first.
+async fn unless_given_up(
+    gate: Option<String>,
+    running: impl Future<Output = Result<Value, Refused>>,
 ) -> Result<Value, Refused> {
-    let task = with_id(task, request_id)?;
+    let Some(gate) = gate else { return running.await };
+    tokio::select! {
+        biased;
+        outcome = running => outcome,
+        () = gates::pass(&gate) => Ok(json!({ "given_up": true })),
+    }
+}
+
+async fn run(client: &Client, task: callboard::NewTask, limit: Option<Duration>) -> Result<Value, Refused> {
     let value = match limit {
         None => client.run::<Any>(task).await?,
         Some(limit) => {

@@ -11,6 +11,7 @@ mod outputs;
 mod program;
 mod shown;
 mod spec;
+mod typed;
 mod value;
 mod watches;
 

@@ -7,7 +7,7 @@ use super::{Connection, Shared};
 use bytes::Bytes;
 use callboard_proto::v1;
 use callboard_tests::descriptors;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use prost_reflect::{DynamicMessage, ReflectMessage};
 use serde_json::{Value, json};
@@ -45,19 +45,18 @@ where
     let (parts, body) = request.into_parts();
     let body = whole(body).await?;
     let method = parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
-    let timeout = parts.headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut said = json!({ "method": method, "request_id": null, "timeout": timeout });
+    let mut said = json!({ "method": method, "request_id": null, "timeout": timeout(&parts.headers) });
     for (name, value) in asked(&method, &body) {
         said[name] = value;
     }
     let item = ("call", said);
     shared.record.add(Way::Up, 0, item.clone());
     let action = shared.rules.actions(Way::Up, 0, &item).into_iter().next();
-    match action {
-        Some(Action::Refuse) => return Ok(Status::unavailable("refused by the proxy").into_http()),
-        Some(Action::TryLater(milliseconds)) => return Ok(try_later(milliseconds).into_http()),
-        Some(Action::Delay(milliseconds)) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
-        _ => {}
+    if let Some(refused) = action.as_ref().and_then(refusal) {
+        return Ok(refused.into_http());
+    }
+    if let Some(Action::Delay(milliseconds)) = action {
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
     }
     let request = Request::from_parts(parts, tonic::body::Body::new(Once(Some(body))));
     let answered = connection.upstream.clone().oneshot(request).await;
@@ -69,7 +68,29 @@ where
     Ok(answer)
 }
 
-fn try_later(milliseconds: u64) -> Status {
+/// Records that a stream is opened. What the rules say against it.
+pub fn announce<B>(shared: &Shared, stream: u32, method: &str, request: &Request<B>) -> Option<Status> {
+    let item = ("call", json!({ "method": method, "request_id": null, "timeout": timeout(request.headers()) }));
+    shared.record.add(Way::Up, stream, item.clone());
+    shared.rules.actions(Way::Up, stream, &item).iter().find_map(refusal)
+}
+
+fn timeout(headers: &HeaderMap) -> &str {
+    headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// What is answered to a call that does not reach the server.
+fn refusal(action: &Action) -> Option<Status> {
+    match action {
+        Action::Refuse => Some(Status::unavailable("refused by the proxy")),
+        Action::TryLater(milliseconds) => Some(try_later(*milliseconds)),
+        Action::Unimplemented => Some(Status::unimplemented("the proxy says: there is no such method")),
+        _ => None,
+    }
+}
+
+/// A refusal that says when to try again.
+pub fn try_later(milliseconds: u64) -> Status {
     let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(milliseconds)));
     Status::with_error_details(Code::ResourceExhausted, "the proxy says: later", details)
 }

@@ -3,11 +3,12 @@
 //!
 //! A scenario has its own, so that its record is of nobody else.
 
-mod attach;
 mod body;
 mod calls;
 pub mod record;
 pub mod rules;
+mod runs;
+mod streams;
 
 use body::BoxError;
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use rules::Rules;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+pub use streams::Method;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -34,32 +36,50 @@ pub struct Shared {
     pub record: Record,
     /// What is done to it.
     pub rules: Rules,
-    streams: AtomicU32,
     /// What carries the streams.
     tasks: TaskTracker,
-    /// Where frames can be put into the agents' streams that are open.
-    injectors: Mutex<Vec<mpsc::Sender<Bytes>>>,
+    attachments: Streams,
+    runs: Streams,
 }
 
 impl Shared {
-    fn next_stream(&self) -> u32 {
-        self.streams.fetch_add(1, Ordering::Relaxed) + 1
+    fn streams(&self, method: Method) -> &Streams {
+        match method {
+            Method::Attach => &self.attachments,
+            Method::RunTasks => &self.runs,
+        }
     }
 
-    fn note_stream(&self, inject: mpsc::Sender<Bytes>) {
-        let mut injectors = self.injectors.lock().unwrap_or_else(PoisonError::into_inner);
-        injectors.retain(|injector| !injector.is_closed());
-        injectors.push(inject);
-    }
-
-    /// Says a frame to every agent whose stream is open, as if the server had said it. To how many.
-    pub async fn inject(&self, frame: Bytes) -> usize {
-        let injectors = self.injectors.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    /// Says a frame to everyone who has a stream of this method open, as if the server had said it. To how many.
+    pub async fn inject(&self, method: Method, frame: Bytes) -> usize {
+        let injectors = self.streams(method).open.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut reached = 0;
         for injector in injectors {
             reached += usize::from(injector.send(frame.clone()).await.is_ok());
         }
         reached
+    }
+}
+
+/// The streams of one method.
+#[derive(Debug, Default)]
+struct Streams {
+    /// How many there were.
+    count: AtomicU32,
+    /// Where frames can be put into those that are open.
+    open: Mutex<Vec<mpsc::Sender<Bytes>>>,
+}
+
+impl Streams {
+    /// The number of one that is being opened, from 1.
+    fn next(&self) -> u32 {
+        self.count.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn note(&self, inject: mpsc::Sender<Bytes>) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|injector| !injector.is_closed());
+        open.push(inject);
     }
 }
 
@@ -165,9 +185,8 @@ async fn pass(
     connection: Connection,
     shared: Arc<Shared>,
 ) -> Result<Response<tonic::body::Body>, BoxError> {
-    if request.uri().path().ends_with("/Attach") {
-        attach::carry(request, connection, shared).await
-    } else {
-        calls::carry(request, connection, shared).await
+    match Method::of(&request) {
+        Some(method) => streams::carry(method, request, connection, shared).await,
+        None => calls::carry(request, connection, shared).await,
     }
 }

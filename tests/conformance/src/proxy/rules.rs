@@ -41,10 +41,12 @@ pub enum Action {
     Skew(i64),
     /// A call is refused as unavailable, and does not reach the server.
     Refuse,
-    /// A call is carried out, and its answer lost: it is refused as unavailable.
+    /// A call is carried out, and its answer lost: it is refused as unavailable. An outcome says so in place of what it said.
     LoseAnswer,
-    /// A call is refused as exhausted, with a word to try again in so many milliseconds.
+    /// A call is refused as exhausted, with a word to try again in so many milliseconds. An outcome says so in place of what it said.
     TryLater(u64),
+    /// A call is answered as by a server that has no such method.
+    Unimplemented,
     /// A welcome doesn't list this feature: the server is one of the time before it.
     Hide(String),
 }
@@ -165,7 +167,7 @@ impl Rules {
 }
 
 /// What did not arrive, so that a scenario can wait for it.
-fn withheld((kind, mut said): Item) -> Item {
+pub fn withheld((kind, mut said): Item) -> Item {
     said["what"] = kind.into();
     ("withheld", said)
 }
@@ -178,15 +180,17 @@ fn later(time: Timestamp, milliseconds: i64) -> Timestamp {
     Timestamp { seconds: time.seconds + milliseconds / 1000, ..time }
 }
 
-fn retain<T>(items: &mut Vec<T>, keep: &[bool]) {
+/// Leaves what is kept.
+pub fn retain<T>(items: &mut Vec<T>, keep: &[bool]) {
     let mut kept = keep.iter().copied();
     items.retain(|_| kept.next().unwrap_or(true));
 }
 
 /// What the rules say of a frame as a whole.
 #[derive(Debug)]
-struct Fate {
-    changed: bool,
+pub struct Fate {
+    /// Whether the frame is otherwise than it came.
+    pub changed: bool,
     times: u32,
     delay: Duration,
     skew: i64,
@@ -201,7 +205,7 @@ impl Default for Fate {
 
 impl Fate {
     /// Takes in what is done to one item. Whether the item goes on.
-    fn see(&mut self, actions: &[Action]) -> bool {
+    pub fn see(&mut self, actions: &[Action]) -> bool {
         let mut goes_on = true;
         for action in actions {
             match action {
@@ -216,14 +220,15 @@ impl Fate {
                     self.hidden.push(feature.clone());
                     self.changed = true;
                 }
-                Action::Retry | Action::Refuse | Action::LoseAnswer | Action::TryLater(_) => {}
+                Action::Retry | Action::Refuse | Action::LoseAnswer | Action::TryLater(_) | Action::Unimplemented => {}
             }
         }
         self.changed |= !goes_on;
         goes_on
     }
 
-    fn of<F>(self, frame: F, keep: &[bool]) -> Passed<F> {
+    /// What becomes of the frame, of whose items these are kept.
+    pub fn of<F>(self, frame: F, keep: &[bool]) -> Passed<F> {
         let frame = (keep.is_empty() || keep.contains(&true)).then_some(frame);
         Passed { frame, changed: self.changed, times: self.times, delay: self.delay }
     }

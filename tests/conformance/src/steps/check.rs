@@ -1,7 +1,9 @@
 //! Verdicts: from what the server has, and from what passed on the wire.
 
+use super::health::Probe;
 use super::{history, wire};
 use crate::chunks::joined;
+use crate::shape;
 use crate::value::matches;
 use crate::world::World;
 use serde::Deserialize;
@@ -38,6 +40,16 @@ pub(super) enum Check {
     Busy { agent: String, most: usize, at_least: Option<usize> },
     /// How an agent is.
     Agent { agent: String, is: Value },
+    /// What an agent answers to a probe.
+    Health { probe: Probe, is: Value },
+    /// The shapes of the schemas that an agent lists of a task type: see [`shape::of`].
+    Schemas {
+        agent: String,
+        #[serde(rename = "type")]
+        kind: String,
+        input: Value,
+        output: Value,
+    },
     /// What waits in an agent's mailbox.
     Mailbox { agent: String, is: Value },
     /// How often something passed on the wire; and that all that passed so say the same there, or each another.
@@ -70,6 +82,14 @@ pub(super) async fn take(world: &World<'_>, check: Check) -> Result<(), String> 
         Check::Steps { task, is } => has("list of steps", reader.steps(&world.task_id(&task)?).await, &is),
         Check::Children { task, is } => has("list of children", reader.children(&world.task_id(&task)?).await, &is),
         Check::Agent { agent, is } => has("agent's", reader.agent(&agent).await, &is),
+        Check::Health { probe, is } => matches(&probe.ask().await?, &is),
+        Check::Schemas { agent, kind, input, output } => {
+            let found = reader.agent(&agent).await.map_err(said)?;
+            let listed = found["handles"].as_array().into_iter().flatten().find(|one| one["type"] == kind.as_str());
+            let listed = listed.ok_or_else(|| format!("{agent} does not handle {kind}"))?;
+            is_shape(&listed["input_schema"], &input)?;
+            is_shape(&listed["output_schema"], &output)
+        }
         Check::Mailbox { agent, is } => has("mailbox", reader.mailbox(&agent).await, &is),
         Check::Output { task, run, is } => {
             are_chunks(&reader.output(&world.task_id(&task)?, run).await.map_err(said)?, &is)
@@ -117,6 +137,11 @@ fn said(status: Status) -> String {
 
 async fn history_of(world: &World<'_>, task: &Value) -> Result<Vec<Value>, String> {
     world.reader.history(&world.task_id(task)?).await.map_err(said)
+}
+
+fn is_shape(schema: &Value, is: &Value) -> Result<(), String> {
+    let fault = |fault| format!("the schema {schema}: its shape {fault}");
+    matches(&shape::of(schema).map_err(fault)?, is).map_err(fault)
 }
 
 fn are_chunks(chunks: &[Value], is: &Value) -> Result<(), String> {

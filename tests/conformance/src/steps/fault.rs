@@ -1,10 +1,13 @@
 //! What goes wrong: on the wire, with the server, with the driver's process.
 
+use crate::proxy::Method;
 use crate::proxy::rules::Rule;
+use crate::stage::Host;
 use crate::world::World;
 use bytes::{BufMut, Bytes, BytesMut};
 use callboard_proto::v1;
 use callboard_proto::v1::attach_response::Frame;
+use callboard_proto::v1::task_outcome::Outcome;
 use callboard_tests::program;
 use prost::Message;
 use serde::Deserialize;
@@ -27,6 +30,8 @@ pub(super) enum Fault {
     Inject(Inject),
     /// Something happens to the server.
     Server(ServerFate),
+    /// Something happens to the second server.
+    Server2(ServerFate),
     /// Something happens to a process of the SDK.
     Process(ProcessFate),
 }
@@ -45,6 +50,8 @@ pub(super) enum Inject {
     Assignment(String),
     /// The server drains, and agents are to go there.
     Drain(Vec<String>),
+    /// An outcome, on the streams of runs, of a run that nobody asked for, with a field that nobody knows.
+    UnknownOutcome,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,6 +81,23 @@ enum Signal {
     Resume,
 }
 
+impl Inject {
+    fn method(&self) -> Method {
+        if matches!(self, Self::UnknownOutcome) { Method::RunTasks } else { Method::Attach }
+    }
+}
+
+impl ServerFate {
+    async fn befall(self, host: &Host) {
+        let mut server = host.server.lock().await;
+        match self {
+            Self::Kill => server.kill_9().await,
+            Self::Terminate => drop(server.terminate().await),
+            Self::Start => server.restart().await,
+        }
+    }
+}
+
 pub(super) async fn take(world: &mut World<'_>, fault: Fault) -> Result<(), String> {
     match fault {
         Fault::Cut(number) => proxy(world, number)?.cut(),
@@ -82,15 +106,15 @@ pub(super) async fn take(world: &mut World<'_>, fault: Fault) -> Result<(), Stri
         Fault::Rule(rule) => world.wire.rules.add(rule),
         Fault::Heal(name) => world.wire.rules.remove(&name),
         Fault::Inject(inject) => {
-            if world.wire.inject(bytes(inject)).await == 0 {
-                return Err("there is no agent's stream to say it to".to_owned());
+            let method = inject.method();
+            if world.wire.inject(method, bytes(inject)).await == 0 {
+                return Err("there is no stream to say it to".to_owned());
             }
         }
-        Fault::Server(ServerFate::Kill) => world.host.server.lock().await.kill_9().await,
-        Fault::Server(ServerFate::Terminate) => {
-            world.host.server.lock().await.terminate().await;
+        Fault::Server(fate) => fate.befall(&world.hosts[0]).await,
+        Fault::Server2(fate) => {
+            fate.befall(world.hosts.get(1).ok_or("there is no second server: the scenario has no `servers: 2`")?).await;
         }
-        Fault::Server(ServerFate::Start) => world.host.server.lock().await.restart().await,
         Fault::Process(ProcessFate { name, by }) => {
             let driver = world.driver(&name).await?;
             match by {
@@ -112,7 +136,14 @@ fn proxy<'w>(world: &'w World<'_>, number: usize) -> Result<&'w crate::proxy::Pr
 fn bytes(inject: Inject) -> Bytes {
     let nobodys = v1::Attempt { task_id: "nobody".into(), attempt: 7, lease_token: "nobody".into() };
     let frame = match inject {
-        Inject::UnknownFrame => return unknown_frame(),
+        Inject::UnknownFrame => return unknown_field(),
+        Inject::UnknownOutcome => {
+            let outcome =
+                v1::TaskOutcome { request_id: "nobody's".into(), outcome: Some(Outcome::Task(v1::Task::default())) };
+            return [v1::RunTasksResponse { outcomes: vec![outcome] }.encode_to_vec().into(), unknown_field()]
+                .concat()
+                .into();
+        }
         Inject::UnknownCancellation => {
             let cancellation = v1::Cancellation { attempt: Some(nobodys), reason: 99, message: "unknown".into() };
             Frame::Cancellations(v1::CancellationBatch { cancellations: vec![cancellation] })
@@ -132,7 +163,7 @@ fn bytes(inject: Inject) -> Bytes {
 }
 
 /// Field 1000 with a message in it: what a later version may say.
-fn unknown_frame() -> Bytes {
+fn unknown_field() -> Bytes {
     let mut bytes = BytesMut::new();
     prost::encoding::encode_key(1000, prost::encoding::WireType::LengthDelimited, &mut bytes);
     bytes.put_slice(b"\x02\x08\x01");

@@ -18,7 +18,7 @@ pub(super) fn is(
     for (kind, wanted) in counts.into_iter().flatten() {
         let count = found.iter().filter(|found| **found == kind.as_str()).count();
         matches(&count.into(), wanted)
-            .map_err(|fault| format!("the number of {kind} {fault}; they are {}", json!(found)))?;
+            .map_err(|fault| format!("the number of {kind} {fault}; they are {}", timed(history)))?;
     }
     let mut rest = history.iter();
     for wanted in events.unwrap_or_default() {
@@ -27,6 +27,17 @@ pub(super) fn is(
         }
     }
     Ok(())
+}
+
+/// The events with their times, in milliseconds since the first.
+fn timed(history: &[Value]) -> String {
+    let first = history.first().and_then(microseconds).unwrap_or_default();
+    let line = |event| format!("{} +{}", event_type(event), (microseconds(event).unwrap_or_default() - first) / 1000);
+    history.iter().map(line).collect::<Vec<_>>().join(", ")
+}
+
+fn event_type(event: &Value) -> &str {
+    event["type"].as_str().unwrap_or_default()
 }
 
 /// How many milliseconds lie between two events.
@@ -81,7 +92,7 @@ fn held(history: &[Value], agent: &str) -> Vec<(i64, i64)> {
     let (mut times, mut since, mut is_its) = (Vec::new(), None, false);
     for event in history {
         let at = microseconds(event);
-        match event["type"].as_str().unwrap_or_default() {
+        match event_type(event) {
             "ASSIGNED" => {
                 is_its = event["agent"] == agent;
                 since = at.filter(|_| is_its);

@@ -2,6 +2,7 @@
 
 mod check;
 mod fault;
+mod health;
 mod history;
 mod wait;
 mod wire;

@@ -1,5 +1,6 @@
 //! Waiting: for the server, for a frame, for a handler, for an answer. Each has a limit.
 
+use super::health::Probe;
 use super::read;
 use crate::news::until;
 use crate::scenario::Step;
@@ -23,6 +24,7 @@ pub(super) enum Wait {
     Gate(Gate),
     Frame(Frame),
     Agent(Agent),
+    Health(Health),
 }
 
 /// What was begun in the background.
@@ -67,6 +69,8 @@ pub(super) struct Frame {
     frame: Value,
     #[serde(default = "once")]
     count: usize,
+    /// Where that takes longer than the rest, by the SDK's own limits.
+    within_ms: Option<u64>,
 }
 
 /// Until an agent is so.
@@ -74,6 +78,14 @@ pub(super) struct Frame {
 #[serde(deny_unknown_fields)]
 pub(super) struct Agent {
     agent: String,
+    is: Value,
+}
+
+/// Until an agent's health is so.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Health {
+    health: Probe,
     is: Value,
 }
 
@@ -103,7 +115,8 @@ pub(super) async fn take(world: &mut World<'_>, step: &Step) -> Result<(), Strin
             let come = until(driver.news(), limit, || (at_gate() >= count).then_some(())).await;
             come.ok_or_else(|| format!("{} of {count} handlers came to the gate {gate}", at_gate()))
         }
-        Wait::Frame(Frame { frame, count }) => {
+        Wait::Frame(Frame { frame, count, within_ms }) => {
+            let limit = within_ms.map_or(limit, Duration::from_millis);
             let record = &world.wire.record;
             let seen = || record.entries().iter().filter(|entry| matches(&entry.said, &frame).is_ok()).count();
             let come = until(record.changed(), limit, || (seen() >= count).then_some(())).await;
@@ -114,6 +127,7 @@ pub(super) async fn take(world: &mut World<'_>, step: &Step) -> Result<(), Strin
             look(limit, || async { matches(&reader.agent(&agent).await.map_err(|status| status.to_string())?, &is) })
                 .await
         }
+        Wait::Health(Health { health, is }) => look(limit, || async { matches(&health.ask().await?, &is) }).await,
     }
 }
 
