@@ -37,8 +37,8 @@ pub(super) struct Mover {
     client: Weak<Inner>,
     shared: Arc<Shared>,
     backoff: Backoff,
-    /// Since when no server was heard on a stream.
-    unheard_since: Option<Instant>,
+    /// Since when no stream could be opened.
+    unopened_since: Option<Instant>,
 }
 
 /// What a stream was opened with.
@@ -59,7 +59,7 @@ enum Gone {
 
 impl Mover {
     pub(super) fn new(client: Weak<Inner>, shared: Arc<Shared>) -> Self {
-        Self { client, shared, backoff: Backoff::default(), unheard_since: None }
+        Self { client, shared, backoff: Backoff::default(), unopened_since: None }
     }
 
     /// Has a stream for as long as there is something to run.
@@ -99,12 +99,13 @@ impl Mover {
         opening: impl Future<Output = Result<Streaming<v1::RunTasksResponse>, Status>>,
         limit: Duration,
     ) -> Gone {
-        self.unheard_since.get_or_insert_with(Instant::now);
+        self.unopened_since.get_or_insert_with(Instant::now);
         let mut frames = match timeout(limit, opening).await {
             Ok(Ok(frames)) => frames,
             Ok(Err(status)) => return Gone::by(status),
             Err(_elapsed) => return Gone::Broken(out_of_time()),
         };
+        self.unopened_since = None;
         let mut heard_at = Instant::now();
         let mut look = pin!(sleep(IDLE));
         loop {
@@ -113,7 +114,7 @@ impl Mover {
                 frame = frames.message() => match frame {
                     Ok(Some(frame)) => {
                         heard_at = Instant::now();
-                        self.note_heard();
+                        self.backoff.reset();
                         self.shared.take(heard_at, frame);
                     }
                     Ok(None) => return Gone::Broken(ended_early()),
@@ -135,11 +136,6 @@ impl Mover {
         }
     }
 
-    fn note_heard(&mut self) {
-        self.unheard_since = None;
-        self.backoff.reset();
-    }
-
     /// Waits until a stream is to be opened again. Runs for which the client's timeout is over by then end with the fault.
     async fn pause(&mut self, opened: &Opened, fault: CallError) {
         let Some(client) = self.client() else { return };
@@ -147,8 +143,8 @@ impl Mover {
         client.leave(opened.turn);
         let now = Instant::now();
         let again_at = now + self.backoff.next(fault.retry_after, entropy::fraction());
-        let unheard_since = self.unheard_since.unwrap_or(now);
-        let waits = |asked_at: Instant| again_at.saturating_duration_since(asked_at.max(unheard_since));
+        let unopened_since = self.unopened_since.unwrap_or(now);
+        let waits = |asked_at: Instant| again_at.saturating_duration_since(asked_at.max(unopened_since));
         self.shared.fail(now, &fault, |asked_at| waits(asked_at) >= client.timeout());
         drop(client);
         sleep_until(again_at).await;

@@ -95,6 +95,9 @@ async fn a_silent_server_has_broken_the_stream_and_signs_of_life_keep_it() {
     let mut again = server.opened().await;
     assert!((30..31).contains(&silent_since.elapsed().as_secs()), "{:?}", silent_since.elapsed());
     assert_eq!(again.runs().await, ["a"]);
+    // One that is silent from its first frame on was opened: no timeout but the run's own ends that.
+    let mut again = server.opened().await;
+    assert_eq!(again.runs().await, ["a"]);
     again.complete(&strings(&["a"])).await;
     ended(runs).await;
 }
