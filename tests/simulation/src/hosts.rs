@@ -100,6 +100,7 @@ const SIZE: Size = Size {
     readers: 2,
     writers: 1,
     max_attempts: 0,
+    families: true,
     longest: 1_500,
     slowness: 12,
     cut_off: true,

@@ -3,9 +3,9 @@
 use super::{START, World};
 use callboard_core::command::{Attached, Fence, MessageReceipt, Report};
 use callboard_core::model::{
-    Address, AgentId, AgentProfile, ChildKey, Failure, KeyConflict, MessageId, NewChild, NewMessage, NewStep, NewTask,
-    OnFailure, OnParentEnd, OutputBatch, Payload, Requirements, RetryPolicy, Span, StepKey, TaskHandler, TaskId,
-    TaskSpec, Timeouts, Timestamp,
+    Address, AgentId, AgentProfile, ChildKey, Failure, KeyConflict, MessageId, NewCheckpoint, NewChild, NewMessage,
+    NewStep, NewTask, OnFailure, OnParentEnd, OutputBatch, Payload, Requirements, RetryPolicy, Span, StepKey,
+    TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
 };
 use callboard_core::rejection::Rejection;
 use callboard_core::{Command, Reply};
@@ -130,6 +130,11 @@ pub fn new_child(name: &str, occurrence: u32, task: NewTask) -> NewChild {
 pub fn step(name: &str, occurrence: u32, result: &str) -> NewStep {
     let key = StepKey { name: name.into(), occurrence };
     NewStep { key, result: Arc::new(Payload::text(result)), digest: digest(result) }
+}
+
+/// A checkpoint.
+pub fn checkpoint(text: &str) -> NewCheckpoint {
+    NewCheckpoint { data: Arc::new(Payload::text(text)), digest: digest(text) }
 }
 
 fn digest(text: &str) -> u64 {
