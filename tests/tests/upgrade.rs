@@ -95,7 +95,7 @@ async fn crosses(asked: &Server, doing: &Server) {
 async fn is_a_family(parents: &Server, doing: &Server) {
     let (parent, child) = (parent(&parents.client_in(CROSSING)).await, echoer(&doing.client_in(CROSSING)).await);
     let client = doing.client_in(CROSSING);
-    let asked = client.create(NewTask::new("parent").input(&()).unwrap().max_attempts(1)).await.unwrap();
+    let asked = client.create(NewTask::new("parent").input("down there").unwrap().max_attempts(1)).await.unwrap();
     let ended = wait::soon("the parent's end", client.wait(&asked.task_id, None)).await.unwrap();
     match ended.failure {
         None => {
@@ -117,9 +117,9 @@ async fn is_a_family(parents: &Server, doing: &Server) {
 
 async fn parent(client: &Client) -> AgentHandle {
     let agent = Agent::builder("parent").client(client).slots(1);
-    attached(agent.handle("parent", |context: Context, (): ()| async move {
+    attached(agent.handle("parent", |context: Context, text: String| async move {
         context.output("on its way").await?;
-        let child = context.run_child::<String>(NewTask::new("echo").input("down there")?);
+        let child = context.run_child::<String>(NewTask::new("echo").input(&text)?);
         Ok::<_, TaskError>(child.await?)
     }))
     .await

@@ -21,7 +21,7 @@ fn family() -> World {
     world.tell("parent", &[(E::Paused, 1), (E::Resumed, 1), (E::Completed, 1)]);
     world.tell("child", &began);
     world.tell("child", &[(E::Completed, 1)]);
-    for (id, times) in [("parent", &[1, 2, 3, 4, 10, 11][..]), ("child", &[3, 4, 5, 10])] {
+    for (id, times) in [("parent", &[1, 2, 3, 4, 10, 11][..]), ("child", &[3, 4, 5, 10][..])] {
         for (event, seconds) in world.task(id).events.iter_mut().zip(times) {
             event.agent = "sdk-9".to_owned();
             event.at = Some(prost_types::Timestamp { seconds: *seconds, nanos: 0 });
