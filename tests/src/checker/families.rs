@@ -4,7 +4,6 @@ use super::observed::{at, is_attempt_end, is_end};
 use super::{Findings, Observed, Rule, Seen};
 use crate::load::history::{HandlerRun, History};
 use crate::load::work::{Work, text_of};
-use callboard::v1;
 use callboard::v1::EventType as E;
 use std::collections::BTreeMap;
 
