@@ -4,13 +4,14 @@
 // Helpers of tests stand outside of tests.
 #![allow(clippy::unwrap_used)]
 
-use callboard::{Agent, Client, Context, NewTask, TaskError};
+use callboard::{Agent, AgentBuilder, AgentHandle, Client, Context, NewTask, OutputQuery, TaskError};
 use callboard_test_postgres::{Cluster, Settings};
 use callboard_tests::checker::{self, Observed};
 use callboard_tests::load::chance::Seed;
 use callboard_tests::load::{Load, Size};
 use callboard_tests::server::Server;
-use callboard_tests::{previous, program, wait};
+use callboard_tests::{previous, program, text_of, wait};
+use futures::TryStreamExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ async fn an_upgrade_and_a_rollback_one_server_after_the_other() {
             become_another(&mut servers[replica], version).await;
             crosses(&servers[replica], &servers[(replica + 1) % REPLICAS]).await;
             crosses(&servers[(replica + 1) % REPLICAS], &servers[replica]).await;
+            is_a_family(&servers[replica], &servers[(replica + 1) % REPLICAS]).await;
+            is_a_family(&servers[(replica + 1) % REPLICAS], &servers[replica]).await;
         }
     }
     works(&load).await;
@@ -87,9 +90,47 @@ async fn crosses(asked: &Server, doing: &Server) {
     wait::soon("the agent's end", agent.join()).await.unwrap();
 }
 
-async fn echoer(client: &Client) -> callboard::AgentHandle {
+/// A handler at one server gives output, creates a child, and waits for it without its slot; an agent at the other does the child. A
+/// version that knows none of it says so.
+async fn is_a_family(parents: &Server, doing: &Server) {
+    let (parent, child) = (parent(&parents.client_in(CROSSING)).await, echoer(&doing.client_in(CROSSING)).await);
+    let client = doing.client_in(CROSSING);
+    let asked = client.create(NewTask::new("parent").input("down there").unwrap().max_attempts(1)).await.unwrap();
+    let ended = wait::soon("the parent's end", client.wait(&asked.task_id, None)).await.unwrap();
+    match ended.failure {
+        None => {
+            let output: Vec<_> = client.output(OutputQuery::task(&asked.task_id)).try_collect().await.unwrap();
+            let given: Vec<String> = output.iter().map(|chunk| chunk.value().unwrap()).collect();
+            assert_eq!(
+                (text_of(ended.result.as_ref()).as_str(), given.concat().as_str()),
+                ("down there", "on its way")
+            );
+            assert_eq!(client.children(&asked.task_id, 0).await.unwrap().len(), 1);
+        }
+        Some(failure) => assert!(failure.message.contains("the server takes no "), "{failure:?}"),
+    }
+    for agent in [parent, child] {
+        agent.drain();
+        wait::soon("the agent's end", agent.join()).await.unwrap();
+    }
+}
+
+async fn parent(client: &Client) -> AgentHandle {
+    let agent = Agent::builder("parent").client(client).slots(1);
+    attached(agent.handle("parent", |context: Context, text: String| async move {
+        context.output("on its way").await?;
+        let child = context.run_child::<String>(NewTask::new("echo").input(&text)?);
+        Ok::<_, TaskError>(child.await?)
+    }))
+    .await
+}
+
+async fn echoer(client: &Client) -> AgentHandle {
     let agent = Agent::builder("echoer").client(client);
-    let agent = agent.handle("echo", |_: Context, text: String| async move { Ok::<_, TaskError>(text) });
+    attached(agent.handle("echo", |_: Context, text: String| async move { Ok::<_, TaskError>(text) })).await
+}
+
+async fn attached(agent: AgentBuilder) -> AgentHandle {
     let mut agent = agent.spawn().unwrap();
     wait::soon("the agent to attach", agent.attached()).await.unwrap();
     agent

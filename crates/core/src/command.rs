@@ -4,8 +4,8 @@ pub use crate::effect::{Effect, SessionEnd, StopReason};
 use crate::model::pause::remembered;
 use crate::model::{
     AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId, NamespaceSettings,
-    NewChild, NewMessage, NewStep, NewTask, OutputBatch, Payload, Priority, Progress, Span, StateName, Task, TaskId,
-    Timestamp,
+    NewCheckpoint, NewChild, NewMessage, NewStep, NewTask, OutputBatch, Payload, Priority, Progress, Span, StateName,
+    Task, TaskId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -73,7 +73,7 @@ pub enum Report {
     /// The handler goes on.
     Progress(Progress),
     /// The next attempt is to begin from here.
-    Checkpoint(Arc<Payload>),
+    Checkpoint(NewCheckpoint),
     /// A step is done; later attempts of the run are given its result.
     Step(NewStep),
     /// The handler gives something to those who watch.
@@ -277,7 +277,7 @@ pub enum Command {
         /// What the handler says.
         progress: Option<Progress>,
         /// What the next attempt is to begin from.
-        checkpoint: Option<Arc<Payload>>,
+        checkpoint: Option<NewCheckpoint>,
         /// Steps that are done.
         steps: Vec<NewStep>,
         /// Output that the handler gave.
@@ -336,6 +336,11 @@ pub enum Command {
     },
     /// One of a task's times may have come.
     Wake {
+        /// Which task.
+        task: TaskId,
+    },
+    /// Another replica gave a paused task a slot, and this one may have its agent's stream.
+    TellResumed {
         /// Which task.
         task: TaskId,
     },

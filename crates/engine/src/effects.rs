@@ -11,7 +11,7 @@ use crate::push::{Assignment, MessageReceipts, Push, Receipt, ReceiptStatus, Res
 use crate::queue::{Item, Sink};
 use crate::shared::{Ended, Shared};
 use callboard_core::WorkingSet;
-use callboard_core::command::{Command, Effect, Fence, LaneLeft, Outcome, Reply, SessionEnd};
+use callboard_core::command::{Command, Effect, Fence, LaneLeft, Outcome, Reply, Report, Reporter, SessionEnd};
 use callboard_core::model::{AgentId, NamespaceId, Span, Task, Timestamp};
 use callboard_core::working_set::ChangeSet;
 use std::collections::BTreeMap;
@@ -124,6 +124,10 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
                 }
                 None
             }
+            Command::Report { fence, reporter: Reporter::Session { agent, epoch }, report: Report::Pause } => {
+                take_back(&mut outgoing, (*agent, Some(*epoch)), fence);
+                None
+            }
             _ => None,
         };
         let mut replayed = false;
@@ -165,6 +169,13 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
     send(committer, outgoing);
     mail::committed(&shared, &changes);
     after_dispatch(committer, &left, now);
+}
+
+/// A handler that pauses again is not told of a slot that it had before: the receipt of its pause goes out first.
+fn take_back(outgoing: &mut ByAgent, agent: (AgentId, Option<i64>), fence: &Fence) {
+    if let Some(outgoing) = outgoing.get_mut(&agent) {
+        outgoing.resumptions.retain(|resumption| resumption.fence != *fence);
+    }
 }
 
 /// Tells everyone that nothing came of their commands. Agents are told to report again.

@@ -4,12 +4,13 @@
 use crate::effects::Decided;
 use crate::error::Result;
 use crate::push::{Push, Stop};
+use crate::queue::Item;
 use crate::shared::{Ended, Shared};
-use callboard_core::command::{Effect, SessionEnd, StopReason};
+use callboard_core::command::{Command, Effect, SessionEnd, StopReason};
 use callboard_core::model::{AgentId, NamespaceId, Task, TaskId};
 use callboard_core::planted::Bug;
 use callboard_core::working_set::{LaneRef, TaskRef};
-use callboard_store::cluster::{Cluster, Hint, StopHint};
+use callboard_store::cluster::{Cluster, Hint, ResumedHint, StopHint};
 use callboard_store::{Cursor, TaskView};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,6 +67,9 @@ pub(crate) fn committed(shared: &Shared, decided: &Decided, waiting: impl Iterat
                 let message = message.chars().take(MESSAGE).collect();
                 hint.stops.push(StopHint { agent: *agent, fence: *fence, reason: *reason, message });
             }
+            Effect::Resumed { agent, epoch, task } if shared.sessions.epoch_of_open(*agent) != Some(*epoch) => {
+                hint.resumed.insert(ResumedHint { agent: *agent, task: (task.namespace, task.id) });
+            }
             _ => {}
         }
     }
@@ -114,7 +118,7 @@ pub(crate) async fn hear(shared: Arc<Shared>, stop: CancellationToken) {
 
 /// Does what a hint is for.
 async fn follow(shared: &Shared, cluster: &dyn Cluster, hint: Hint) -> Result<()> {
-    let Hint { everything, tasks, output, lanes, agents, stops, .. } = hint;
+    let Hint { everything, tasks, output, lanes, agents, stops, resumed, .. } = hint;
     if everything {
         shared.names.refresh(&*shared.store).await?;
         shared.signals.tell_all();
@@ -123,6 +127,9 @@ async fn follow(shared: &Shared, cluster: &dyn Cluster, hint: Hint) -> Result<()
     }
     for stop in stops {
         push_stop(shared, stop);
+    }
+    for resumed in resumed {
+        tell_resumed(shared, resumed).await?;
     }
     if !lanes.is_empty() {
         shared.queue.lanes(lanes.into_iter().collect()).await?;
@@ -148,6 +155,15 @@ fn push_stop(shared: &Shared, stop: StopHint) {
     let push = Push::Stop(vec![Stop { fence, reason, message }]);
     // Where there is no stream, there is nobody to tell.
     shared.sessions.push(agent, None, push, shared.clock.elapsed());
+}
+
+/// Has an agent here told that its attempt goes on: by a command, so that it stands in line with what the agent reports.
+async fn tell_resumed(shared: &Shared, ResumedHint { agent, task: (namespace, task) }: ResumedHint) -> Result<()> {
+    let namespace = shared.names.name(namespace).filter(|_| shared.sessions.is_open(agent));
+    match namespace {
+        Some(namespace) => shared.queue.send(Item::system(namespace, Command::TellResumed { task })).await,
+        None => Ok(()),
+    }
 }
 
 /// Tells those that wait here for tasks that ended elsewhere.

@@ -5,7 +5,8 @@
 
 use callboard_core::command::{Command, Envelope, Fence, Reply, Report, StopReason};
 use callboard_core::model::{
-    Address, AgentProfile, NewMessage, OutputBatch, Payload, StateName, TaskHandler, TaskId, TaskSpec,
+    Address, AgentProfile, KeyConflict, NewMessage, NewTask, OutputBatch, Payload, StateName, TaskHandler, TaskId,
+    TaskSpec,
 };
 use callboard_core::planted::{Bug, Planted};
 use callboard_engine::{
@@ -46,6 +47,13 @@ fn create() -> Envelope {
     envelope(Command::CreateTasks { tasks: vec![TaskSpec::of_type("work").into()] })
 }
 
+/// That replaces the one before it.
+fn keyed(task_type: &str) -> Envelope {
+    let spec = TaskSpec { key: Some("report".into()), ..TaskSpec::of_type(task_type) };
+    let task = NewTask { on_key_conflict: KeyConflict::Replace, ..spec.into() };
+    envelope(Command::CreateTasks { tasks: vec![task] })
+}
+
 fn envelope(command: Command) -> Envelope {
     Envelope { namespace: "default".into(), principal: "anonymous".into(), request: None, command }
 }
@@ -81,6 +89,16 @@ impl Agent {
         loop {
             match soon(self.pushes.recv()).await.expect("the stream is open") {
                 Push::Assign(assignments) => return assignments[0].fence,
+                _ => continue,
+            }
+        }
+    }
+
+    /// Which attempt is told to go on.
+    async fn resumed(&mut self) -> Fence {
+        loop {
+            match soon(self.pushes.recv()).await.expect("the stream is open") {
+                Push::Resume(resumptions) => return resumptions[0].fence,
                 _ => continue,
             }
         }
@@ -190,25 +208,30 @@ async fn an_end_at_one_is_told_to_the_agent_that_awaits_it_at_another(learns: Le
     b.stop().await;
 }
 
-/// Whoever commits the end gives the slot away; the agent hears of it when it asks again, which it does each second.
+/// Whoever commits the end gives the slot away, and tells the agent, which asks again each second if it didn't hear it.
 async fn a_slot_that_one_frees_comes_back_to_the_agent_at_another(learns: Learns) {
     let (_store, a, b) = two(learns).await;
     let mut agent = Agent::attach(&b, Vec::new(), 0).await;
-    let mut ends = Vec::new();
-    let mut fences = Vec::new();
-    for _ in 0..3 {
-        ends.push(run(&a).await);
+    a.submit(create()).await.unwrap();
+    let waits = agent.assigned().await;
+    agent.report(waits, Report::Pause).await;
+    // Both of its slots are taken.
+    for task in [create(), keyed("work")] {
+        a.submit(task).await.unwrap();
         let fence = agent.assigned().await;
-        agent.report(fence, if fences.is_empty() { Report::Pause } else { Report::Accepted }).await;
-        fences.push(fence);
+        agent.report(fence, Report::Accepted).await;
     }
-    agent.report(fences[0], Report::Resume).await;
+    agent.report(waits, Report::Resume).await;
     assert_eq!(agent.state_of_last_report().await, StateName::Paused);
-    a.submit(envelope(Command::CancelTask { task: fences[1].task, reason: "not wanted".into() })).await.unwrap();
-    agent.report(fences[1], Report::Rejected { reason: "stopped".into() }).await;
-    assert_eq!(agent.state_of_last_report().await, StateName::Cancelled);
-    agent.report(fences[0], Report::Resume).await;
-    assert_eq!(agent.state_of_last_report().await, StateName::Running);
+    // Replaced by one that the agent doesn't take: that ends it here and now.
+    a.submit(keyed("other")).await.unwrap();
+    match learns {
+        Learns::ByHints => assert_eq!(agent.resumed().await, waits),
+        Learns::ByLooking => {
+            agent.report(waits, Report::Resume).await;
+            assert_eq!(agent.state_of_last_report().await, StateName::Running);
+        }
+    }
     a.stop().await;
     b.stop().await;
 }

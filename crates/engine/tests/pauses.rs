@@ -99,6 +99,16 @@ impl Agent {
         .await
     }
 
+    /// Reports in one frame, and so in one batch; the id of the last.
+    async fn reports(&mut self, reports: Vec<(Fence, Report)>) -> i64 {
+        let items = reports.into_iter().map(|(fence, report)| {
+            self.reports += 1;
+            ReportItem { report_id: self.reports, fence, report }
+        });
+        self.stream.report(items.collect()).await.unwrap();
+        self.reports
+    }
+
     async fn complete(&mut self, fence: Fence, result: Payload) {
         let report = Report::Completed { result: Arc::new(result), digest: 1 };
         assert_eq!(self.told(fence, report).await, StateName::Completed);
@@ -111,6 +121,35 @@ impl Agent {
         })
         .await
     }
+}
+
+/// Whether a push has the receipt of a report.
+fn receipts(push: &Push, report_id: i64) -> bool {
+    matches!(push, Push::Receipts(receipts) if receipts.iter().any(|receipt| receipt.report_id == report_id))
+}
+
+#[tokio::test]
+async fn who_pauses_again_is_told_nothing_of_a_slot_that_it_had_before() {
+    let engine = engine().await;
+    let mut agent = Agent::attach(&engine, Vec::new(), true).await;
+    create(&engine, "work").await;
+    let waits = agent.assigned().await;
+    assert_eq!(agent.told(waits, Report::Pause).await, StateName::Paused);
+    create(&engine, "work").await;
+    let other = agent.assigned().await;
+    assert_eq!(agent.told(other, Report::Accepted).await, StateName::Running);
+    assert_eq!(agent.told(waits, Report::Resume).await, StateName::Paused);
+    let completed = Report::Completed { result: Arc::new(Payload::text("done")), digest: 1 };
+    let paused = agent.reports(vec![(other, completed), (waits, Report::Pause)]).await;
+    agent.pick(|push| receipts(&push, paused).then_some(())).await;
+    let resumed = agent.reports(vec![(waits, Report::Resume)]).await;
+    agent
+        .pick(|push| {
+            assert!(!matches!(push, Push::Resume(_)), "it was told of its pause already");
+            receipts(&push, resumed).then_some(())
+        })
+        .await;
+    engine.stop().await;
 }
 
 #[tokio::test]

@@ -110,6 +110,15 @@ pub struct StopHint {
     pub message: String,
 }
 
+/// A paused attempt that has a slot again, wherever its agent's stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ResumedHint {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its task.
+    pub task: TaskRef,
+}
+
 /// What somebody committed, for those that wait for it elsewhere. Only a hint: a sweep finds within a second what was not heard.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hint {
@@ -128,6 +137,9 @@ pub struct Hint {
     pub agents: BTreeSet<(NamespaceId, AgentId)>,
     /// Attempts to stop.
     pub stops: Vec<StopHint>,
+    /// Attempts that go on. A version that does not know them sends none, and passes over them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub resumed: BTreeSet<ResumedHint>,
 }
 
 impl Hint {
@@ -138,7 +150,8 @@ impl Hint {
 
     /// How many entries it has.
     pub fn len(&self) -> usize {
-        self.tasks.len() + self.output.len() + self.lanes.len() + self.agents.len() + self.stops.len()
+        let sets = self.tasks.len() + self.output.len() + self.lanes.len() + self.agents.len();
+        sets + self.stops.len() + self.resumed.len()
     }
 
     /// Adds what another says. It stays bounded.
@@ -149,6 +162,7 @@ impl Hint {
         self.lanes.extend(other.lanes);
         self.agents.extend(other.agents);
         self.stops.extend(other.stops);
+        self.resumed.extend(other.resumed);
         if self.len() > MOST {
             *self = Self { from: std::mem::take(&mut self.from), everything: true, ..Self::default() };
         }
@@ -162,6 +176,8 @@ impl Hint {
             while part.len() < most {
                 if let Some(stop) = self.stops.pop() {
                     part.stops.push(stop);
+                } else if let Some(resumed) = self.resumed.pop_first() {
+                    part.resumed.insert(resumed);
                 } else if let Some(lane) = self.lanes.pop_first() {
                     part.lanes.insert(lane);
                 } else if let Some(agent) = self.agents.pop_first() {

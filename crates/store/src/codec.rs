@@ -3,8 +3,8 @@
 use crate::{Error, Result};
 use callboard_core::model::task::{Closed, Progress, TaskState};
 use callboard_core::model::{
-    AgentId, Content, LaneId, NamespaceId, OnFailure, OnParentEnd, Pause, Payload, Slot, StateName, Task, TaskId,
-    TaskSpec, Timestamp,
+    AgentId, Content, LaneId, LastCheckpoint, NamespaceId, OnFailure, OnParentEnd, Pause, Payload, Slot, StateName,
+    Task, TaskId, TaskSpec, Timestamp,
 };
 use callboard_core::working_set::{PayloadValue, PayloadWrite, TaskRef};
 use serde::de::DeserializeOwned;
@@ -218,6 +218,9 @@ struct TaskData<'a> {
     closed: Option<&'a Closed>,
     #[serde(skip_serializing_if = "is_false")]
     checkpoint: bool,
+    /// A version that does not know it drops it: then a repetition of that checkpoint is an event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_checkpoint: Option<LastCheckpoint>,
     #[serde(skip_serializing_if = "is_zero")]
     dependencies: u32,
     #[serde(skip_serializing_if = "is_false")]
@@ -253,6 +256,7 @@ struct OwnedTaskData {
     closed: Option<Closed>,
     #[serde(default)]
     checkpoint: bool,
+    last_checkpoint: Option<LastCheckpoint>,
     #[serde(default)]
     dependencies: u32,
     #[serde(default)]
@@ -308,6 +312,7 @@ pub fn task_data(task: &Task) -> Result<String> {
         progress: (task.progress != Progress::default()).then_some(&task.progress),
         closed: task.closed.as_ref(),
         checkpoint: task.has_checkpoint,
+        last_checkpoint: task.last_checkpoint,
         dependencies: task.dependencies,
         dependents: task.has_dependents,
         childless: task.has_dependents && !task.has_children,
@@ -338,6 +343,7 @@ pub fn task(columns: TaskColumns, data: &str, spec: &str) -> Result<Task> {
         progress: data.progress.unwrap_or_default(),
         closed: data.closed,
         has_checkpoint: data.checkpoint,
+        last_checkpoint: data.last_checkpoint,
         dependencies: data.dependencies,
         has_dependents: data.dependents,
         has_children: data.dependents && !data.childless,

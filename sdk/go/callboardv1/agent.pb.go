@@ -1432,7 +1432,9 @@ func (x *Progress) GetMessage() string {
 	return ""
 }
 
-// What the next attempt is to begin from. Replaces the one before.
+// What the next attempt is to begin from. Replaces the one before. One that
+// says the same as the attempt's last changes nothing and is no event: it may be
+// a repetition.
 type Checkpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The handler's own state.

@@ -590,8 +590,8 @@ type CreateChildRequest struct {
 	Occurrence int32 `protobuf:"varint,4,opt,name=occurrence,proto3" json:"occurrence,omitempty"`
 	// What the child is. Headers of the parent that it doesn't name are copied to
 	// it. A run has at most 1,000 children, and children stand at most 32 deep;
-	// more is refused with LIMIT_REACHED. A parent can't be a dependency of its
-	// child.
+	// more is refused with LIMIT_REACHED. A parent, and what waits
+	// for it, can't be a dependency of its child.
 	Task *TaskSpec `protobuf:"bytes,5,opt,name=task,proto3" json:"task,omitempty"`
 	// What becomes of the child when the parent's run ends. Default CANCEL.
 	OnParentEnd ParentEndAction `protobuf:"varint,6,opt,name=on_parent_end,json=onParentEnd,proto3,enum=callboard.v1.ParentEndAction" json:"on_parent_end,omitempty"`

@@ -57,6 +57,8 @@ fn fill(message: &mut DynamicMessage, claimed: &v1::Attempt, depth: usize) {
                 "type" => "t".into(),
                 "name" | "agent" | "agent_name" => "ann".into(),
                 "text" | "reason" | "description" => "words".into(),
+                // A run has no outcome without it.
+                "request_id" if message.descriptor().name() == "TaskRun" => "run".into(),
                 _ => continue,
             }),
             Kind::Int32 if matches!(field.name(), "attempt" | "max_tasks" | "slots") => Value::I32(1),

@@ -13,17 +13,19 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 use v1::attach_request::Frame as Said;
 use v1::attach_response::Frame;
+use v1::report::Kind;
 
 /// How many steps an input has, at most.
 const STEPS: usize = 48;
+/// The bytes of the payload that is given as output.
+const OUTPUT: i64 = 6;
 
 /// Bytes as steps of an agent, two each: what it does, and to what. In the end every task has one outcome for each run and its
 /// events without a gap, and the server still does what it is for. Gives what happened to tasks, by the names of their states.
 pub fn stream(data: &[u8]) -> BTreeSet<&'static str> {
     let mut reached = BTreeSet::new();
     run(async |world| {
-        let mut agent =
-            Agent { world: &world, open: None, attempts: Vec::new(), mail: Vec::new(), report: 0, epoch: 0 };
+        let mut agent = Agent::new(&world);
         for _ in 0..3 {
             agent.create("t").await;
         }
@@ -47,17 +49,27 @@ struct Agent<'a> {
     open: Option<(mpsc::UnboundedSender<Bytes>, Streaming<Bytes>)>,
     /// Every attempt that it ever had.
     attempts: Vec<v1::Attempt>,
+    /// The tasks whose ends it wants to be told on its stream, each as often as it said so.
+    awaited: Vec<String>,
+    /// It said something of which nobody knows what it is.
+    said_anything: bool,
     mail: Vec<String>,
     report: i64,
     epoch: i64,
 }
 
-impl Agent<'_> {
+impl<'a> Agent<'a> {
+    fn new(world: &'a World) -> Self {
+        let (attempts, mail) = (Vec::new(), Vec::new());
+        Self { world, open: None, attempts, awaited: Vec::new(), said_anything: false, mail, report: 0, epoch: 0 }
+    }
+
     /// Does one thing; gives back what of the input it did not use.
     async fn step<'d>(&mut self, what: u8, which: u8, rest: &'d [u8]) -> &'d [u8] {
         match what % 16 {
             0 => {
                 let (frame, rest) = rest.split_at(usize::from(which).min(rest.len()));
+                self.said_anything = true;
                 self.send(Bytes::copy_from_slice(frame));
                 return rest;
             }
@@ -78,6 +90,7 @@ impl Agent<'_> {
             }
             7 => self.say(Said::Slots(v1::SlotsChange { slots: i32::from(which % 8) })),
             8 if which >= 0xe0 => self.say(Said::Drain(v1::DrainRequest {})),
+            8 if which >= 0x80 => self.await_ends(which),
             8 => self.say(Said::Heartbeat(v1::Heartbeat {})),
             9 => self.post(which),
             10 => {
@@ -90,6 +103,7 @@ impl Agent<'_> {
                 self.attach(which, which.is_multiple_of(2)).await;
             }
             13 => tokio::time::sleep(Duration::from_millis(u64::from(which) * 100)).await,
+            14 if which >= 0x80 => self.create_child(which).await,
             14 => self.create("t").await,
             _ => self.steer(which).await,
         }
@@ -108,11 +122,12 @@ impl Agent<'_> {
         let hello = v1::Hello {
             profile: Some(profile("ann", &["t"])),
             held: held.map(|(_, attempt)| attempt.clone()).take(8).collect(),
-            features: ["cancellation", "drain", "messages", "message_receipts"].map(String::from).into(),
+            features: ["cancellation", "drain", "messages", "message_receipts", "children"].map(String::from).into(),
             previous_epoch: if same_process { self.epoch } else { 0 },
             instance_id: if same_process { "one" } else { "another" }.into(),
             ..v1::Hello::default()
         };
+        self.awaited.clear();
         let (sender, receiver) = mpsc::unbounded_channel();
         let first = v1::AttachRequest { frame: Some(Said::Hello(hello)) };
         let _ = sender.send(first.encode_to_vec().into());
@@ -153,16 +168,45 @@ impl Agent<'_> {
                     self.attempts.push(attempt);
                 }
             }
+            Frame::Resumptions(batch) => {
+                let known = |resumption: &v1::Resumption| {
+                    resumption.attempt.as_ref().is_some_and(|attempt| self.attempts.contains(attempt))
+                };
+                assert!(batch.resumptions.iter().all(known), "only what was assigned goes on");
+            }
+            Frame::TaskEnds(batch) => {
+                for end in batch.ends {
+                    let known = self.awaited.iter().position(|id| *id == end.task_id);
+                    assert!(known.is_some() || self.said_anything, "an end is told to who awaits it, and once");
+                    known.into_iter().for_each(|place| drop(self.awaited.swap_remove(place)));
+                }
+            }
             Frame::Messages(batch) => self.mail.extend(batch.messages.into_iter().map(|message| message.id)),
             _ => {}
         }
     }
 
     fn report(&mut self, attempt: v1::Attempt, kind: u8, times: usize) {
-        use v1::report::Kind;
         let payload =
             Some(v1::Payload { content: Some(v1::payload::Content::Text("\0 here".into())), ..v1::Payload::default() });
-        let kind = match kind % 9 {
+        let kind = match kind {
+            18..=20 => Kind::Pause(v1::Pause {}),
+            21..=23 => Kind::Resume(v1::Resume {}),
+            // What was given before, what comes next, or with a gap.
+            24..=26 => Kind::Output(v1::OutputBatch {
+                offset: i64::from(kind - 24) * OUTPUT,
+                chunks: payload.into_iter().collect(),
+            }),
+            _ => self.plain(kind, payload),
+        };
+        self.report += 1;
+        let report = v1::Report { report_id: self.report, attempt: Some(attempt), kind: Some(kind) };
+        self.say(Said::Reports(v1::ReportBatch { reports: vec![report; times] }));
+    }
+
+    /// What agents report that know no children.
+    fn plain(&self, kind: u8, payload: Option<v1::Payload>) -> Kind {
+        match kind % 9 {
             0 | 1 => Kind::Accepted(v1::Accepted {}),
             2 => Kind::Rejected(v1::Rejected { reason: "drain".into() }),
             3 => Kind::Progress(v1::Progress { fraction: Some(0.5), ..v1::Progress::default() }),
@@ -173,10 +217,30 @@ impl Agent<'_> {
             _ => Kind::Failed(v1::FailureReport {
                 failure: Some(v1::Failure { r#type: "Flaky".into(), message: "a\0b".into(), ..v1::Failure::default() }),
             }),
+        }
+    }
+
+    /// Wants to hear of tasks that it had, and of one that there isn't.
+    fn await_ends(&mut self, which: u8) {
+        let known = self.attempts.iter().map(|attempt| attempt.task_id.clone()).take(usize::from(which % 8));
+        let task_ids: Vec<String> = known.chain(["00000000-0000-0000-0000-000000000000".into()]).collect();
+        if self.open.is_some() {
+            self.awaited.extend(task_ids.iter().cloned());
+        }
+        self.say(Said::Awaits(v1::TaskAwaitBatch { task_ids }));
+    }
+
+    /// Creates a child of an attempt, current or not.
+    async fn create_child(&mut self, which: u8) {
+        let request = v1::CreateChildRequest {
+            parent: self.attempt(which),
+            name: "child".into(),
+            occurrence: i32::from(which / 8 % 4),
+            task: Some(v1::TaskSpec { r#type: "t".into(), ..v1::TaskSpec::default() }),
+            ..v1::CreateChildRequest::default()
         };
-        self.report += 1;
-        let report = v1::Report { report_id: self.report, attempt: Some(attempt), kind: Some(kind) };
-        self.say(Said::Reports(v1::ReportBatch { reports: vec![report; times] }));
+        let answer = self.world.call(method("CreateChild"), request.encode_to_vec().into()).await;
+        answer.map(drop).unwrap_or_else(|status| blameless(&status));
     }
 
     fn post(&mut self, which: u8) {
@@ -275,7 +339,7 @@ async fn history(world: &World) -> BTreeSet<&'static str> {
 
 /// Another agent is given a task, and ends it.
 async fn still_works(world: &World) {
-    let mut other = Agent { world, open: None, attempts: Vec::new(), mail: Vec::new(), report: 0, epoch: 0 };
+    let mut other = Agent::new(world);
     other.create("last").await;
     let request = v1::ClaimTasksRequest {
         profile: Some(profile("carol", &["last"])),

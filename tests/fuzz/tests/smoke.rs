@@ -77,6 +77,7 @@ fn any_bytes_as_an_agent_break_nothing() {
 #[test]
 fn the_corpus_reaches_every_state_of_a_task() {
     let reached: BTreeSet<_> = corpus("stream").iter().flat_map(|input| callboard_fuzz::stream(input)).collect();
-    let states = ["READY", "ASSIGNED", "RUNNING", "WAITING", "COMPLETED", "FAILED", "CANCELLED", "another attempt"];
+    let states =
+        ["READY", "ASSIGNED", "RUNNING", "PAUSED", "WAITING", "COMPLETED", "FAILED", "CANCELLED", "another attempt"];
     assert!(states.iter().all(|state| reached.contains(state)), "{reached:?}");
 }

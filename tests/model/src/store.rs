@@ -278,6 +278,7 @@ impl Rules {
                 digest: digest(closed.attempt.into(), closed.by),
             }),
             has_checkpoint: false,
+            last_checkpoint: None,
             dependencies: 0,
             has_dependents: false,
             has_children: false,

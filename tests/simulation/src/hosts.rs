@@ -2,6 +2,7 @@
 
 use crate::clock::{HostClock, Skew};
 use crate::net;
+use crate::plan::has_families;
 use crate::store::{FarStore, Way};
 use callboard::Client;
 use callboard_core::Settings;
@@ -100,6 +101,7 @@ const SIZE: Size = Size {
     readers: 2,
     writers: 1,
     max_attempts: 0,
+    families: false,
     longest: 1_500,
     slowness: 12,
     cut_off: true,
@@ -114,11 +116,15 @@ impl Outside {
         Reach { addresses, connector: Some(net::connector()), own_threads: false }
     }
 
+    fn size(&self) -> Size {
+        Size { families: has_families(self.seed), ..SIZE }
+    }
+
     /// A machine's agents, until it dies. They are others each time.
     pub async fn agents(self: Arc<Self>, index: usize, life: u64) -> turmoil::Result {
         let size = match index % 2 {
-            0 => Size { claimers: 0, ..SIZE },
-            _ => Size { speakers: 0, ..SIZE },
+            0 => Size { claimers: 0, ..self.size() },
+            _ => Size { speakers: 0, ..self.size() },
         };
         let part = Part::Doers { first: index as u64 * 100 + life };
         let _load = Load::start_part(&self.reach(index), self.seed, size, part, self.recorder.clone());
@@ -128,7 +134,7 @@ impl Outside {
     /// Those who ask, and who look in the end what became of it.
     pub async fn clients(self: Arc<Self>) -> turmoil::Result {
         let reach = self.reach(0);
-        let mut load = Load::start_part(&reach, self.seed, SIZE, Part::Askers, self.recorder.clone());
+        let mut load = Load::start_part(&reach, self.seed, self.size(), Part::Askers, self.recorder.clone());
         self.healed.cancelled().await;
         load.stop_asking().await;
         load.heal().await;

@@ -6,6 +6,7 @@ use crate::plan::{AGENTS, Change, Host, Plan};
 use crate::report::{Outcome, Report};
 use crate::store::Way;
 use crate::trace::{Trace, Watcher};
+use callboard::v1::EventType;
 use callboard_core::planted::{Bug, Planted};
 use callboard_store::memory::MemoryStore;
 use callboard_tests::checker::{self, Observed};
@@ -262,6 +263,14 @@ impl World {
 
     fn seen(&self, observed: Option<&Observed>) -> BTreeMap<String, u64> {
         let mut seen = self.trace.seen();
+        for task in observed.into_iter().flat_map(|observed| observed.tasks.values()) {
+            let children = u64::from(task.task.parent.is_some());
+            let pauses = task.events.iter().filter(|event| event.r#type() == EventType::Paused).count() as u64;
+            let counts = [("children", children), ("pauses", pauses), ("output", task.output.len() as u64)];
+            for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+                *seen.entry(what.to_owned()).or_default() += count;
+            }
+        }
         seen.insert("tasks".to_owned(), observed.map_or(0, |observed| observed.tasks.len() as u64));
         seen.insert(format!("replicas {}{}", self.plan.replicas, if self.plan.exclusive { " alone" } else { "" }), 1);
         seen

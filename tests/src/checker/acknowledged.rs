@@ -26,7 +26,7 @@ pub(super) fn check(history: &History, observed: &Observed, findings: &mut Findi
 /// The ids of the tasks of each creation.
 fn by_marker(observed: &Observed) -> BTreeMap<&str, Vec<&str>> {
     let mut by_marker: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (id, seen) in &observed.tasks {
+    for (id, seen) in observed.tasks.iter().filter(|(_, seen)| seen.task.parent.is_none()) {
         let marker = seen.task.spec.as_ref().and_then(|spec| spec.metadata.get(MARKER));
         by_marker.entry(marker.map_or("", String::as_str)).or_default().push(id);
     }

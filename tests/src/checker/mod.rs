@@ -4,6 +4,7 @@
 
 mod acknowledged;
 mod dependencies;
+mod families;
 mod histories;
 mod letters;
 mod living;
@@ -61,6 +62,16 @@ pub enum Rule {
     RetryHolds,
     /// A dependent runs behind its dependencies, with their results; one that ends by them has one that did not complete.
     DependentsFollow,
+    /// Under one key a run of a task has one child, which was asked for.
+    ChildOfOneKey,
+    /// When a run ends, so do its children: what still runs can only be cancelled.
+    ChildrenEnd,
+    /// An attempt pauses and goes on by turns.
+    PausesAlternate,
+    /// An agent never has more than its slots: a paused attempt keeps none.
+    SlotsHold,
+    /// Output has no gap, and is what handlers gave.
+    OutputWhole,
     /// A message that was acknowledged to its sender comes to whom it was for.
     MessageArrives,
     /// A message whose acknowledgement has its receipt never comes again.
@@ -113,6 +124,7 @@ pub fn check(history: &History, observed: &Observed) -> Vec<Violation> {
     acknowledged::check(history, observed, &mut findings);
     outcomes::check(history, observed, &mut findings);
     dependencies::check(history, observed, &mut findings);
+    families::check(history, observed, &mut findings);
     letters::check(history, &mut findings);
     watches::check(history, observed, &mut findings);
     for surprise in &history.surprises {

@@ -1,7 +1,8 @@
 //! What the server says: every task, and the whole history of each.
 
 use crate::load::history::History;
-use callboard::{Client, v1};
+use crate::load::work::Work;
+use callboard::{Client, OutputChunk, OutputQuery, v1};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +17,8 @@ pub struct Seen {
     pub task: v1::Task,
     /// Oldest first.
     pub events: Vec<v1::Event>,
+    /// The output of its latest run.
+    pub output: Vec<OutputChunk>,
 }
 
 /// Everything, by task id.
@@ -36,7 +39,11 @@ impl Observed {
         let read = |id: String| async move {
             let task = client.get(&id).await?;
             let events = client.history(&id).await?;
-            Ok::<_, callboard::Error>((id, Seen { task, events }))
+            let output = match Work::asked(task.spec.as_ref()).output {
+                0 => Vec::new(),
+                _ => client.output(OutputQuery::task(&id)).try_collect().await?,
+            };
+            Ok::<_, callboard::Error>((id, Seen { task, events, output }))
         };
         let tasks = futures::stream::iter(ids).map(read).buffer_unordered(READERS);
         Ok(Self { tasks: tasks.try_collect().await?, apart: Duration::ZERO })

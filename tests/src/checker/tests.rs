@@ -9,6 +9,8 @@ use callboard::v1;
 use callboard::v1::{EventType as E, TaskState as S};
 use std::time::Duration;
 
+mod families;
+
 /// A world in which everything was as it should be: `first` completed on its second attempt, `second` depends on it, `third`
 /// was cancelled, retried, and completed.
 struct World {
@@ -79,7 +81,7 @@ impl World {
         });
         for id in ids {
             let task = v1::Task { id: (*id).to_owned(), spec: Some(spec.clone()), run: 1, ..Default::default() };
-            self.observed.tasks.insert((*id).to_owned(), Seen { task, events: Vec::new() });
+            self.observed.tasks.insert((*id).to_owned(), Seen { task, events: Vec::new(), output: Vec::new() });
         }
     }
 
@@ -122,6 +124,7 @@ impl World {
             began: Duration::ZERO,
             ended: Some(Duration::ZERO),
             gave: Some(gave),
+            output: String::new(),
             dependencies: Vec::new(),
         });
     }

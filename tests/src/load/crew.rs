@@ -113,6 +113,7 @@ fn begun(task_id: &str, attempt: i32, agent: &str) -> HandlerRun {
         began: Duration::ZERO,
         ended: None,
         gave: None,
+        output: String::new(),
         dependencies: Vec::new(),
     }
 }

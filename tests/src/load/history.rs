@@ -1,7 +1,7 @@
 //! What a load asked, what it was answered, and what its handlers did: the facts that a checker holds the server to.
 
 use callboard::v1;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -17,6 +17,10 @@ pub struct History {
     pub retries: Vec<Steering>,
     /// Attempts that handlers ran.
     pub runs: Vec<HandlerRun>,
+    /// The slots of agents that are held to them.
+    pub slots: BTreeMap<String, i32>,
+    /// Children that handlers were given.
+    pub children: Vec<Child>,
     /// Reports whose receipts were seen.
     pub reports: Vec<Reported>,
     /// Messages that were written.
@@ -154,8 +158,23 @@ pub struct HandlerRun {
     pub ended: Option<Duration>,
     /// What it gave.
     pub gave: Option<Said>,
+    /// Its output, as far as it gave any.
+    pub output: String,
     /// The dependencies that it was shown: id, state, result.
     pub dependencies: Vec<(String, v1::TaskState, Option<String>)>,
+}
+
+/// A child that a handler was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// Of which task.
+    pub parent: String,
+    /// Of which of its runs.
+    pub run: i32,
+    /// Its place among those of the run.
+    pub occurrence: u32,
+    /// Which task it is.
+    pub task_id: String,
 }
 
 /// What a handler gives, or a report says.
@@ -268,6 +287,7 @@ impl Recorder {
             began,
             ended: None,
             gave: None,
+            output: String::new(),
             dependencies: Vec::new(),
         });
         Running { recorder: self, index: history.runs.len() - 1 }
@@ -278,6 +298,16 @@ impl Running<'_> {
     /// What the handler gives.
     pub fn gives(&self, said: Said) {
         self.recorder.history().runs[self.index].gave = Some(said);
+    }
+
+    /// The handler is about to give output.
+    pub fn outputs(&self, text: &str) {
+        self.recorder.history().runs[self.index].output.push_str(text);
+    }
+
+    /// The handler was given a child.
+    pub fn has_child(&self, child: Child) {
+        self.recorder.history().children.push(child);
     }
 
     /// What the handler was shown of its dependencies.

@@ -71,6 +71,8 @@ pub struct Size {
     pub writers: u64,
     /// Attempts that a run of a task may have; 0 for the server's default.
     pub max_attempts: i32,
+    /// Handlers of the SDK's agents create children, wait for them, and give output.
+    pub families: bool,
     /// The longest that a handler works, in milliseconds; more than 250.
     pub longest: u64,
     /// By how much those who ask are slower than 1 is.
@@ -118,6 +120,7 @@ impl Default for Size {
             readers: 2,
             writers: 2,
             max_attempts: 0,
+            families: false,
             longest: 1_500,
             slowness: 1,
             cut_off: false,

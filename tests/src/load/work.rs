@@ -29,6 +29,10 @@ pub struct Work {
     pub checkpoint: bool,
     /// It stops when it is told to.
     pub obeys: bool,
+    /// How many children it creates and waits for.
+    pub children: u32,
+    /// How many pieces of output it gives.
+    pub output: u32,
 }
 
 impl Work {
@@ -44,29 +48,54 @@ impl Work {
             3 => 5,
             _ => 0,
         };
-        Self { millis, failures, checkpoint: random.random_bool(0.1), obeys: random.random_bool(0.5) }
+        let (checkpoint, obeys) = (random.random_bool(0.1), random.random_bool(0.5));
+        Self { millis, failures, checkpoint, obeys, children: 0, output: 0 }
+    }
+
+    /// With children and output, some of it.
+    fn with_family(self, random: &mut StdRng) -> Self {
+        let children = if random.random_bool(0.25) { random.random_range(1..4) } else { 0 };
+        let output = if random.random_bool(0.25) { random.random_range(1..6) } else { 0 };
+        Self { children, output, ..self }
+    }
+
+    /// What one of its children is to do: short, now and then failing, and giving output.
+    pub fn of_child(self, occurrence: u32) -> Self {
+        let failures = u32::from(occurrence == 2);
+        Self { millis: self.millis / 4 + 10, failures, children: 0, output: occurrence, ..self }
     }
 
     /// As an input.
     pub fn to_input(self) -> v1::Payload {
-        let Self { millis, failures, checkpoint, obeys } = self;
-        let value = json!({"millis": millis, "failures": failures, "checkpoint": checkpoint, "obeys": obeys});
+        let Self { millis, failures, checkpoint, obeys, children, output } = self;
+        let mut value = json!({"millis": millis, "failures": failures, "checkpoint": checkpoint, "obeys": obeys});
+        for (name, count) in [("children", children), ("output", output)].into_iter().filter(|(_, count)| *count > 0) {
+            value[name] = count.into();
+        }
         payload("application/json", value.to_string())
     }
 
     /// From an input. What is not there is nothing to do.
     pub fn read(value: &Value) -> Self {
+        let count = |name: &str| value[name].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
         Self {
             millis: value["millis"].as_u64().unwrap_or_default(),
-            failures: value["failures"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+            failures: count("failures"),
             checkpoint: value["checkpoint"].as_bool().unwrap_or_default(),
             obeys: value["obeys"].as_bool().unwrap_or_default(),
+            children: count("children"),
+            output: count("output"),
         }
     }
 
     /// From an assignment.
     pub fn of(assignment: &v1::Assignment) -> Self {
-        let input = assignment.spec.as_ref().and_then(|spec| spec.input.as_ref());
+        Self::asked(assignment.spec.as_ref())
+    }
+
+    /// From what was asked.
+    pub fn asked(spec: Option<&v1::TaskSpec>) -> Self {
+        let input = spec.and_then(|spec| spec.input.as_ref());
         Self::read(&serde_json::from_str(text_of(input)).unwrap_or_default())
     }
 
@@ -84,10 +113,15 @@ impl Work {
 /// A random task that a load of a size can do.
 pub fn random_spec(random: &mut StdRng, size: &Size) -> v1::TaskSpec {
     let millis = |millis: i32| Some(ProtoDuration { seconds: 0, nanos: millis * 1_000_000 });
+    let task_type = random_type(random, size);
+    let mut work = Work::random(random, size.longest);
+    if size.families && task_type == SDK {
+        work = work.with_family(random);
+    }
     v1::TaskSpec {
-        r#type: random_type(random, size).to_owned(),
+        r#type: task_type.to_owned(),
         description: "a task of the load".to_owned(),
-        input: Some(Work::random(random, size.longest).to_input()),
+        input: Some(work.to_input()),
         priority: random.random_range(0..6),
         retry_policy: Some(v1::RetryPolicy {
             max_attempts: size.max_attempts,
@@ -143,7 +177,7 @@ mod tests {
     #[test]
     fn work_comes_through_an_input() {
         let mut random = StdRng::seed_from_u64(1);
-        let work = Work::random(&mut random, 1_000);
+        let work = Work { children: 2, output: 3, ..Work::random(&mut random, 1_000) };
         let spec = Some(v1::TaskSpec { input: Some(work.to_input()), ..v1::TaskSpec::default() });
         assert_eq!(Work::of(&v1::Assignment { spec, ..v1::Assignment::default() }), work);
     }

@@ -32,6 +32,7 @@ fn task(n: u128) -> Piece {
         progress: Progress::default(),
         closed: None,
         has_checkpoint: false,
+        last_checkpoint: None,
         dependencies: 0,
         has_dependents: false,
         has_children: false,

@@ -1,6 +1,7 @@
 //! What there is. States carry their data, so that an illegal state can't be written down.
 
 pub mod agent;
+pub mod checkpoint;
 pub mod child;
 pub mod edge;
 pub mod event;
@@ -18,6 +19,7 @@ pub mod task;
 pub mod time;
 
 pub use agent::{Agent, AgentProfile, Link, Session, TaskHandler};
+pub use checkpoint::{LastCheckpoint, NewCheckpoint};
 pub use child::{ChildKey, NewChild, OnParentEnd, ParentLink, TaskChild};
 pub use edge::{Edge, OnFailure};
 pub use event::{Event, EventKind};

@@ -1,5 +1,6 @@
 //! The task: what is asked, and where it is in its life.
 
+use super::checkpoint::LastCheckpoint;
 use super::child::ParentLink;
 use super::id::{AgentId, LaneId, LeaseToken, NamespaceId, TaskId};
 use super::pause::Pause;
@@ -45,6 +46,8 @@ pub struct Task {
     pub closed: Option<Closed>,
     /// There is a checkpoint for the next attempt.
     pub has_checkpoint: bool,
+    /// The one that was saved last, so that the same report is no second event.
+    pub last_checkpoint: Option<LastCheckpoint>,
     /// How many tasks it depends on.
     pub dependencies: u32,
     /// Others depend on it, or it may have children: its end is to be told.

@@ -10,7 +10,7 @@ use crate::model::{EventKind, NewChild, NewTask, OnParentEnd, ParentLink, Task, 
 use crate::rejection::{Reason, Rejection};
 use crate::rules::end::Ending;
 use crate::rules::transition::Move;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Why children are cancelled, for people.
 const PARENT_ENDED: &str = "its parent ended";
@@ -29,7 +29,7 @@ impl Step<'_, '_> {
         }
         let task = self.new_child(&parent, new)?;
         self.want_all(std::slice::from_ref(&task))?;
-        self.check_ancestors(&parent, &task)?;
+        self.check_deadlock(&parent, &task)?;
         let receipt = self.create_task(&task, 0)?;
         self.add_child(fence, new, &receipt)?;
         Ok(answer(receipt))
@@ -70,50 +70,6 @@ impl Step<'_, '_> {
         let link = ParentLink { task: parent.id, run: parent.run, key: new.key.clone(), depth };
         task.spec.parent = Some(Box::new(link));
         Ok(task)
-    }
-
-    /// Refuses what would wait for its own end: a child that depends on an ancestor, or that is one by its key.
-    fn check_ancestors(&self, parent: &Task, new: &NewTask) -> Ruled<()> {
-        let holder = match &new.spec.key {
-            Some(key) => self.ws.task_by_key(&(parent.namespace, key.clone()))?,
-            None => None,
-        };
-        if holder.is_none() && new.dependencies.is_empty() {
-            return Ok(());
-        }
-        let ancestors = self.ancestors(parent)?;
-        for (index, (source, _)) in new.dependencies.iter().enumerate() {
-            if ancestors.contains(source) {
-                let fault = format!(
-                    "task {source} is the child's parent, or further up: it may wait for the child, which would wait for it; \
-                     leave it out"
-                );
-                return Err(Rejection::field(format!("tasks[0].dependencies[{index}].task_id"), fault).into());
-            }
-        }
-        let Some(holder) = holder else { return Ok(()) };
-        if ancestors.contains(&holder) {
-            let message = format!(
-                "tasks[0].key: it is the key of live task {holder}, the child's parent or further up; use another key"
-            );
-            return Err(Rejection::new(Reason::KeyExists, message).into());
-        }
-        Ok(())
-    }
-
-    /// A task, its parent, and so on.
-    fn ancestors(&self, task: &Task) -> Ruled<BTreeSet<TaskId>> {
-        let mut found = BTreeSet::from([task.id]);
-        let mut next = task.parent().map(|link| link.task);
-        while let Some(id) = next {
-            // A task is created behind its parent, so that there is no way back; a row that says otherwise must not keep us here.
-            if !found.insert(id) {
-                break;
-            }
-            let parent = self.ws.task((task.namespace, id))?;
-            next = parent.and_then(Task::parent).map(|link| link.task);
-        }
-        Ok(found)
     }
 
     fn add_child(&mut self, fence: Fence, new: &NewChild, receipt: &TaskReceipt) -> Ruled<()> {

@@ -178,6 +178,7 @@ impl Step<'_, '_> {
             progress: Progress::default(),
             closed: None,
             has_checkpoint: false,
+            last_checkpoint: None,
             dependencies: u32::try_from(new.dependencies.len()).unwrap_or(u32::MAX),
             has_dependents: false,
             has_children: false,

@@ -5,6 +5,7 @@ mod attempt;
 mod children;
 mod claim;
 mod create;
+mod deadlock;
 mod end;
 mod messages;
 mod namespaces;
@@ -98,6 +99,7 @@ impl Step<'_, '_> {
             }
             Command::ExpireMessages { agent, messages } => self.expire_messages(*agent, messages),
             Command::Wake { task } => self.wake(*task),
+            Command::TellResumed { task } => self.tell_resumed(*task),
         }
     }
 

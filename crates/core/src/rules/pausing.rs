@@ -4,8 +4,8 @@
 //! that becomes free is given in the same decision to whoever has waited longest for one of that agent's.
 
 use super::{Ruled, Step};
-use crate::command::Effect;
-use crate::model::{AgentId, EventKind, PauseTurn, Task, TaskId, Timestamp};
+use crate::command::{Effect, Reply};
+use crate::model::{AgentId, EventKind, PauseTurn, Task, TaskId, TaskState, Timestamp};
 use crate::rejection::{Reason, Rejection};
 use crate::rules::transition::Move;
 use std::collections::BTreeSet;
@@ -71,6 +71,18 @@ impl Step<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Tells the agent of a task here that it runs again, which another replica decided. Decided anew, behind what the agent has
+    /// reported here since: a task that has paused again by now does not go on by an older word.
+    pub(super) fn tell_resumed(&mut self, id: TaskId) -> Ruled<Reply> {
+        let Some(task) = self.ws.task((self.namespace.id, id))? else { return Ok(Reply::Done) };
+        let TaskState::Running { lease, .. } = &task.state else { return Ok(Reply::Done) };
+        let (agent, epoch) = (lease.agent, lease.epoch);
+        if self.ws.agent(self.namespace.id, agent)?.is_some_and(|known| known.is_at(self.cx.replica)) {
+            self.effects.push(Effect::Resumed { agent, epoch, task: Arc::new(task.clone()) });
+        }
+        Ok(Reply::Done)
     }
 
     /// The task that has waited longest for a slot of its agent.

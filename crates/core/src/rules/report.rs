@@ -4,8 +4,8 @@ use super::{Ruled, Step};
 use crate::command::{DirectReport, Fence, Reply, Report, Reporter, TaskReceipt};
 use crate::model::task::ClaimLease;
 use crate::model::{
-    Agent, AgentId, AgentProfile, Closed, EventKind, NewStep, OutputBatch, Payload, Progress, Span, Task, TaskId,
-    TaskState,
+    Agent, AgentId, AgentProfile, Closed, EventKind, LastCheckpoint, NewCheckpoint, NewStep, OutputBatch, Payload,
+    Progress, Span, Task, TaskId, TaskState,
 };
 use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Said<'a> {
     pub progress: Option<&'a Progress>,
-    pub checkpoint: Option<&'a Arc<Payload>>,
+    pub checkpoint: Option<&'a NewCheckpoint>,
     pub steps: &'a [NewStep],
     pub output: Option<&'a OutputBatch>,
 }
@@ -167,18 +167,28 @@ impl Step<'_, '_> {
     }
 
     /// The handler itself was heard.
-    fn hear(&mut self, task: &mut Task, progress: Option<&Progress>, checkpoint: Option<&Arc<Payload>>) -> Ruled<()> {
+    fn hear(&mut self, task: &mut Task, progress: Option<&Progress>, checkpoint: Option<&NewCheckpoint>) -> Ruled<()> {
         self.step_state(task, Move::Hear(self.cx.now))?;
         if let Some(progress) = progress {
             task.progress = progress.clone();
         }
         if let Some(checkpoint) = checkpoint {
-            task.has_checkpoint = true;
-            self.ws.add_payload((task.namespace, task.id), PayloadValue::Checkpoint(checkpoint.clone()));
-            self.tell(task, EventKind::Checkpointed { step: None, child: None });
+            self.save_checkpoint(task, checkpoint);
         }
         self.write(task);
         Ok(())
+    }
+
+    /// What the attempt saved last is saved: an agent that had no receipt repeats it, and it is no second event.
+    fn save_checkpoint(&mut self, task: &mut Task, checkpoint: &NewCheckpoint) {
+        let saved = Some(LastCheckpoint { attempt: task.attempt, digest: checkpoint.digest });
+        if task.last_checkpoint == saved {
+            return;
+        }
+        task.has_checkpoint = true;
+        task.last_checkpoint = saved;
+        self.ws.add_payload((task.namespace, task.id), PayloadValue::Checkpoint(checkpoint.data.clone()));
+        self.tell(task, EventKind::Checkpointed { step: None, child: None });
     }
 
     /// Whether the report was committed before its attempt ended, or ended it: the same report gets the same receipt.

@@ -317,6 +317,13 @@ impl WorkingSet {
         }
     }
 
+    /// Asks for the edges to several tasks in one go.
+    pub fn want_dependencies(&self, targets: impl Iterator<Item = TaskRef>) -> Loaded<()> {
+        let mut want = Want::default();
+        want.dependencies.extend(targets.filter(|(_, target)| !self.batch.dependencies.contains_key(target)));
+        if want.is_empty() { Ok(()) } else { Err(Stop::NeedMore(Box::new(want))) }
+    }
+
     /// All lanes of a namespace.
     pub fn lanes(&self, namespace: NamespaceId) -> Loaded<impl Iterator<Item = &Lane>> {
         if !self.lanes_of.contains(&namespace) {

@@ -4,9 +4,8 @@ use crate::support::make::*;
 use crate::support::{Mode, World};
 use callboard_core::Command;
 use callboard_core::command::Report;
-use callboard_core::model::{Failure, Payload, Span, StateName, TaskId};
+use callboard_core::model::{Failure, Span, StateName, TaskId};
 use proptest::prelude::*;
-use std::sync::Arc;
 
 const MAX_ATTEMPTS: u32 = 4;
 const POISON_LIMIT: u32 = 5;
@@ -178,7 +177,7 @@ pub fn check(steps: &[Step]) {
 fn run(w: &mut World, id: TaskId, step: Step) {
     let report = match step {
         Step::Accept => Some(Report::Accepted),
-        Step::Checkpoint => Some(Report::Checkpoint(Arc::new(Payload::text("here")))),
+        Step::Checkpoint => Some(Report::Checkpoint(checkpoint("here"))),
         Step::Pause => Some(Report::Pause),
         Step::Resume => Some(Report::Resume),
         Step::Complete => Some(completed("done")),

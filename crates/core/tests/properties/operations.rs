@@ -396,7 +396,7 @@ fn report(w: &World, n: usize, what: u8, lie: u8) -> Option<Command> {
         0 | 1 => Report::Accepted,
         2 => rejected(),
         3 => Report::Progress(Progress { fraction: 0.5, ..Progress::default() }),
-        4 => Report::Checkpoint(Arc::new(Payload::text("here"))),
+        4 => Report::Checkpoint(checkpoint("here")),
         5 => Report::Step(step("step", n as u32 % 3, if n.is_multiple_of(5) { "other" } else { "result" })),
         6 => completed("done"),
         7 => Report::Output(output(n as u64 % 3 * 5, &["token", "s"])),

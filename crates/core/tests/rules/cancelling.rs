@@ -2,9 +2,8 @@
 
 use crate::support::{World, in_every_mode, make::*};
 use callboard_core::command::{Report, StopReason};
-use callboard_core::model::{Failure, Payload, Progress, Span, StateName, TaskId};
+use callboard_core::model::{Failure, Progress, Span, StateName, TaskId};
 use callboard_core::{Command, Effect, Reason};
-use std::sync::Arc;
 
 fn stops(w: &mut World, id: TaskId) -> Vec<StopReason> {
     let stop = |e| match e {
@@ -103,7 +102,7 @@ fn the_handler_may_go_on_talking_but_not_for_longer() {
         let holder = w.holder(id);
         w.pass(Span::seconds(15));
         w.report(id, Report::Progress(Progress::default())).unwrap();
-        w.report(id, Report::Checkpoint(Arc::new(Payload::text("half")))).unwrap();
+        w.report(id, Report::Checkpoint(checkpoint("half"))).unwrap();
         w.pass(Span(14_999_999));
         assert_eq!(w.state(id), StateName::Running);
         w.pass(Span(1));

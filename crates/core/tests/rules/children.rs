@@ -2,7 +2,7 @@
 
 use crate::support::{World, envelope, in_every_mode, make::*, receipt};
 use callboard_core::command::{DirectReport, Effect, Fence, StopReason, TaskReceipt};
-use callboard_core::limits::{MAX_CHILD_DEPTH, MAX_CHILDREN};
+use callboard_core::limits::{MAX_CHILD_DEPTH, MAX_CHILDREN, MAX_DEPENDENCIES};
 use callboard_core::model::{
     KeyConflict, NewChild, NewTask, OnFailure, OnParentEnd, Payload, Span, StateName, TaskChild, TaskId,
 };
@@ -287,6 +287,81 @@ fn a_child_waits_for_no_ancestor() {
         let fence = w.fence(middle);
         let second = try_child(&mut w, fence, new_child("second", 0, with_dependency(sibling))).unwrap();
         assert_eq!(second.state, StateName::Waiting);
+    });
+}
+
+/// A chain of tasks, each of which waits for the one before it; the last.
+fn chain(w: &mut World, first: TaskId, length: usize) -> TaskId {
+    (0..length).fold(first, |last, _| w.create(after(&[last])))
+}
+
+#[test]
+fn a_child_does_not_wait_for_an_ancestor_by_others_either() {
+    in_every_mode(|mut w| {
+        w.attach_with("manager", profile_for(&["parent", "child"], 10));
+        let top = w.start(task("parent"));
+        let middle = child(&mut w, top, "middle", 0).task;
+        w.dispatch();
+        for ancestor in [top, middle] {
+            let far = chain(&mut w, ancestor, 16);
+            let before = w.tables.clone();
+            assert_eq!(refused(&mut w, middle, new_child("bottom", 0, with_dependency(far))), Reason::InvalidField);
+            assert!(w.tables == before);
+        }
+        let other = w.create(task("other"));
+        let free = chain(&mut w, other, 3);
+        let fence = w.fence(middle);
+        let waits = try_child(&mut w, fence, new_child("bottom", 0, with_dependency(free))).unwrap();
+        assert_eq!(waits.state, StateName::Waiting, "others may be waited for");
+    });
+}
+
+/// The fault names the one that leads back.
+#[test]
+fn a_child_is_told_which_of_its_dependencies_waits_for_its_parent() {
+    in_every_mode(|mut w| {
+        let id = parent(&mut w);
+        let (free, far) = (w.create(task("other")), chain(&mut w, id, 2));
+        let new = task_with("child", |new| new.dependencies = [free, far].map(|id| (id, OnFailure::Skip)).to_vec());
+        let fence = w.fence(id);
+        let fault = try_child(&mut w, fence, new_child("bottom", 0, new)).unwrap_err();
+        assert!(fault.message.contains("tasks[0].dependencies[1].task_id"), "{}", fault.message);
+    });
+}
+
+/// Where it stops looking, the parent's own time ends what can't go on.
+#[test]
+fn what_is_too_far_away_is_not_looked_at() {
+    in_every_mode(|mut w| {
+        let id = parent(&mut w);
+        let far = chain(&mut w, id, 17);
+        let fence = w.fence(id);
+        assert!(try_child(&mut w, fence, new_child("bottom", 0, with_dependency(far))).is_ok());
+        let mut sources: Vec<TaskId> = (1..MAX_DEPENDENCIES).map(|_| w.create(task("other"))).collect();
+        sources.push(id);
+        let many = w.create(after(&sources));
+        assert_eq!(refused(&mut w, id, new_child("many", 0, with_dependency(many))), Reason::InvalidField);
+        let behind = w.create(after(&[many]));
+        assert!(try_child(&mut w, fence, new_child("behind", 0, with_dependency(behind))).is_ok());
+    });
+}
+
+/// One that has a live task's key is that task, which is waited for instead.
+#[test]
+fn a_child_is_no_task_that_waits_for_its_parent() {
+    in_every_mode(|mut w| {
+        let id = parent(&mut w);
+        let keyed = |sources: &[TaskId]| {
+            task_with("child", |new| {
+                new.spec.key = Some("report".into());
+                new.dependencies = sources.iter().map(|id| (*id, OnFailure::Skip)).collect();
+            })
+        };
+        w.create(keyed(&[id]));
+        assert_eq!(refused(&mut w, id, new_child("search", 0, keyed(&[]))), Reason::KeyExists);
+        let replacing = NewTask { on_key_conflict: KeyConflict::Replace, ..keyed(&[]) };
+        let fence = w.fence(id);
+        assert!(try_child(&mut w, fence, new_child("search", 0, replacing)).is_ok(), "it waits for nothing");
     });
 }
 

@@ -2,16 +2,15 @@
 
 use crate::support::{in_every_mode, make::*};
 use callboard_core::command::{Fence, Report, Reporter};
-use callboard_core::model::{LeaseToken, Payload, Progress, Span, StateName};
+use callboard_core::model::{LeaseToken, Progress, Span, StateName};
 use callboard_core::{Command, Reason};
-use std::sync::Arc;
 
 fn reports() -> [Report; 7] {
     [
         Report::Accepted,
         rejected(),
         Report::Progress(Progress::default()),
-        Report::Checkpoint(Arc::new(Payload::text("here"))),
+        Report::Checkpoint(checkpoint("here")),
         Report::Step(step("fetch", 0, "page")),
         completed("done"),
         failed("Broken"),
@@ -107,7 +106,7 @@ fn what_came_before_the_end_gets_its_receipt_again() {
         w.attach("worker", 1);
         let id = w.start(task("work"));
         let (fence, holder) = (w.fence(id), w.holder(id));
-        let said = [Report::Accepted, Report::Checkpoint(Arc::new(Payload::text("half"))), completed("done")];
+        let said = [Report::Accepted, Report::Checkpoint(checkpoint("half")), completed("done")];
         for report in &said {
             w.report_as(fence, holder, report.clone()).unwrap();
         }

@@ -1,10 +1,10 @@
 //! From creation to the end, and the history of it.
 
-use crate::support::{in_every_mode, make::*, receipt};
+use crate::support::{World, in_every_mode, make::*, receipt};
 use callboard_core::Command;
 use callboard_core::Effect;
 use callboard_core::command::Report;
-use callboard_core::model::{Payload, Progress, StateName};
+use callboard_core::model::{Payload, Progress, Span, StateName};
 use callboard_core::working_set::PayloadValue;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ fn a_task_is_created_assigned_accepted_and_completed() {
 fn any_report_but_a_rejection_implies_acceptance() {
     let reports = [
         Report::Progress(Progress { fraction: 0.5, phase: "executing".into(), message: "half".into() }),
-        Report::Checkpoint(Arc::new(Payload::text("here"))),
+        Report::Checkpoint(checkpoint("here")),
         completed("done"),
         failed("Broken"),
     ];
@@ -71,10 +71,8 @@ fn a_checkpoint_is_kept_for_the_next_attempt() {
     in_every_mode(|mut w| {
         w.attach("worker", 1);
         let id = w.run_task(task("work"));
-        let first = Report::Checkpoint(Arc::new(Payload::text("one")));
-        let second = Report::Checkpoint(Arc::new(Payload::text("two")));
-        w.report(id, first).unwrap();
-        w.report(id, second).unwrap();
+        w.report(id, Report::Checkpoint(checkpoint("one"))).unwrap();
+        w.report(id, Report::Checkpoint(checkpoint("two"))).unwrap();
         w.report(id, failed("Flaky")).unwrap();
         w.pass(callboard_core::model::Span::seconds(2));
         assert_eq!(w.state(id), StateName::Assigned);
@@ -84,6 +82,45 @@ fn a_checkpoint_is_kept_for_the_next_attempt() {
         let history =
             "created assigned started checkpointed checkpointed attempt_failed retry_scheduled ready assigned";
         assert_eq!(w.history(id), history);
+    });
+}
+
+/// An agent that attached again before it had the receipt repeats it.
+#[test]
+fn the_same_checkpoint_again_is_no_second_event() {
+    in_every_mode(|mut w| {
+        w.attach("worker", 1);
+        let id = w.start(task("work"));
+        let again = |w: &mut World, text| {
+            w.report(id, Report::Checkpoint(checkpoint(text))).unwrap();
+            w.events(id).len()
+        };
+        let saved = again(&mut w, "one");
+        assert_eq!(again(&mut w, "one"), saved);
+        assert_eq!(w.history(id), "created assigned started checkpointed");
+        assert_eq!(again(&mut w, "two"), saved + 1);
+        assert_eq!(again(&mut w, "one"), saved + 2, "the handler went back");
+        w.report(id, failed("Flaky")).unwrap();
+        w.pass(Span::seconds(2));
+        let before = w.events(id).len();
+        w.report(id, Report::Accepted).unwrap();
+        assert_eq!(again(&mut w, "one"), before + 2, "another attempt's is its own");
+    });
+}
+
+/// It says nothing new, but its handler was heard.
+#[test]
+fn the_same_checkpoint_again_is_a_sign_of_life() {
+    in_every_mode(|mut w| {
+        w.attach("worker", 1);
+        let mut new = task("work");
+        new.spec.timeouts.heartbeat = Some(Span::seconds(10));
+        let id = w.run_task(new);
+        for _ in 0..3 {
+            w.report(id, Report::Checkpoint(checkpoint("here"))).unwrap();
+            w.pass(Span::seconds(6));
+        }
+        assert_eq!((w.state(id), w.task(id).attempt), (StateName::Running, 1));
     });
 }
 

@@ -2,9 +2,8 @@
 
 use crate::support::{World, in_every_mode, make::*};
 use callboard_core::command::{Fence, Report, Reporter};
-use callboard_core::model::{NewTask, Payload, Progress, Slot, Span, StateName, TaskId};
+use callboard_core::model::{NewTask, Progress, Slot, Span, StateName, TaskId};
 use callboard_core::{Command, Effect, Reason};
-use std::sync::Arc;
 
 fn say(w: &mut World, id: TaskId, report: Report) -> StateName {
     w.report(id, report).expect("the holder's report is taken")
@@ -124,6 +123,37 @@ fn more_slots_are_given_to_those_that_wait() {
     });
 }
 
+/// Another replica gave it its slot; the one that has the stream tells the agent, as the task is by then.
+#[test]
+fn who_has_the_stream_tells_of_a_slot_that_another_gave() {
+    in_every_mode(|mut w| {
+        w.attach("worker", 1);
+        let id = paused(&mut w, task("work"));
+        let tell = |w: &mut World| {
+            w.take_effects();
+            let before = w.tables.clone();
+            w.run(Command::TellResumed { task: id }).unwrap();
+            assert!(w.tables == before);
+            resumed(w)
+        };
+        assert_eq!(tell(&mut w), []);
+        let other = w.run_task(task("work"));
+        say(&mut w, id, Report::Resume);
+        assert_eq!(tell(&mut w), [], "it still waits for a slot");
+        w.replica = "elsewhere";
+        say(&mut w, other, completed("done"));
+        assert_eq!(slot(&w, id), Some(Slot::Taken));
+        assert_eq!(tell(&mut w), [], "its stream is not here");
+        w.replica = "replica";
+        assert_eq!(tell(&mut w), [id]);
+        say(&mut w, id, Report::Pause);
+        assert_eq!(tell(&mut w), [], "it waits again by now");
+        say(&mut w, id, completed("done"));
+        assert_eq!(tell(&mut w), []);
+        w.run(Command::TellResumed { task: TaskId(Default::default()) }).unwrap();
+    });
+}
+
 #[test]
 fn who_drains_or_is_cordoned_still_goes_on_with_what_it_has() {
     in_every_mode(|mut w| {
@@ -171,7 +201,7 @@ fn what_a_handler_says_beside_its_wait_is_taken_and_it_waits_on() {
         let id = paused(&mut w, task("work"));
         let told = [
             Report::Progress(Progress { fraction: 0.5, ..Progress::default() }),
-            Report::Checkpoint(Arc::new(Payload::text("here"))),
+            Report::Checkpoint(checkpoint("here")),
             Report::Step(step("fetch", 0, "page")),
             Report::Accepted,
         ];

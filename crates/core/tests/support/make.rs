@@ -3,8 +3,8 @@
 use super::{START, World};
 use callboard_core::command::{Attached, Fence, MessageReceipt, Report};
 use callboard_core::model::{
-    Address, AgentId, AgentProfile, ChildKey, Failure, MessageId, NewChild, NewMessage, NewStep, NewTask, OnFailure,
-    OnParentEnd, OutputBatch, Payload, Span, StepKey, TaskHandler, TaskId, TaskSpec, Timestamp,
+    Address, AgentId, AgentProfile, ChildKey, Failure, MessageId, NewCheckpoint, NewChild, NewMessage, NewStep,
+    NewTask, OnFailure, OnParentEnd, OutputBatch, Payload, Span, StepKey, TaskHandler, TaskId, TaskSpec, Timestamp,
 };
 use callboard_core::rejection::Rejection;
 use callboard_core::{Command, Reply};
@@ -103,6 +103,11 @@ pub fn new_child(name: &str, occurrence: u32, task: NewTask) -> NewChild {
 pub fn step(name: &str, occurrence: u32, result: &str) -> NewStep {
     let key = StepKey { name: name.into(), occurrence };
     NewStep { key, result: Arc::new(Payload::text(result)), digest: digest(result) }
+}
+
+/// A checkpoint.
+pub fn checkpoint(text: &str) -> NewCheckpoint {
+    NewCheckpoint { data: Arc::new(Payload::text(text)), digest: digest(text) }
 }
 
 fn digest(text: &str) -> u64 {

@@ -3,7 +3,7 @@
 use crate::work::failure;
 use crate::world::{World, pass, seconds};
 use callboard_core::command::Report;
-use callboard_core::model::{NotBefore, Span, StateName, TaskState, Timestamp};
+use callboard_core::model::{NewCheckpoint, NotBefore, Span, StateName, TaskState, Timestamp};
 use callboard_core::planted::Bug;
 use callboard_engine::Config;
 use std::collections::BTreeSet;
@@ -93,8 +93,8 @@ async fn is_taken_for_alive(bugs: &[Bug]) -> bool {
         // Soon there is no room behind the commit that hangs.
         for _ in 0..8 {
             pass(seconds(1)).await;
-            let here = Arc::new(callboard_core::model::Payload::text("here"));
-            agent.report(fence, Report::Checkpoint(here)).await;
+            let data = Arc::new(callboard_core::model::Payload::text("here"));
+            agent.report(fence, Report::Checkpoint(NewCheckpoint { data, digest: 1 })).await;
         }
     };
     tokio::join!(release, talk);

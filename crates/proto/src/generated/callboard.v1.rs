@@ -4263,7 +4263,9 @@ pub struct Progress {
     #[prost(string, tag = "3")]
     pub message: ::prost::alloc::string::String,
 }
-/// What the next attempt is to begin from. Replaces the one before.
+/// What the next attempt is to begin from. Replaces the one before. One that
+/// says the same as the attempt's last changes nothing and is no event: it may be
+/// a repetition.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Checkpoint {
     /// The handler's own state.
@@ -4810,8 +4812,8 @@ pub struct CreateChildRequest {
     pub occurrence: i32,
     /// What the child is. Headers of the parent that it doesn't name are copied to
     /// it. A run has at most 1,000 children, and children stand at most 32 deep;
-    /// more is refused with LIMIT_REACHED. A parent can't be a dependency of its
-    /// child.
+    /// more is refused with LIMIT_REACHED. A parent, and what waits
+    /// for it, can't be a dependency of its child.
     #[prost(message, optional, tag = "5")]
     pub task: ::core::option::Option<TaskSpec>,
     /// What becomes of the child when the parent's run ends. Default CANCEL.

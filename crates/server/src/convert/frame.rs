@@ -51,7 +51,7 @@ pub(crate) fn report(message: v1::Report) -> Result<Option<(Fence, Report)>, Rej
         Kind::Rejected(rejected) => Report::Rejected { reason: cut(rejected.reason, MAX_REASON) },
         Kind::Progress(said) => Report::Progress(progress("report.progress", said, &mut faults)),
         Kind::Checkpoint(checkpoint) => {
-            Report::Checkpoint(payload::payload("report.checkpoint.data", checkpoint.data, &mut faults))
+            Report::Checkpoint(payload::checkpoint("report.checkpoint.data", checkpoint.data, &mut faults))
         }
         Kind::Step(record) => Report::Step(step::new_step("report.step", record, &mut faults)),
         Kind::Output(given) => Report::Output(output::batch("report.output", given, &mut faults)),

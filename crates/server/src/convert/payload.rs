@@ -2,7 +2,7 @@
 
 use super::{cut, time};
 use callboard_core::limits::{MAX_DELAY, MAX_FAILURE_DEPTH, MAX_FAILURE_MESSAGE, MAX_PAYLOAD};
-use callboard_core::model::{Content, Failure, Payload, Span};
+use callboard_core::model::{Content, Failure, NewCheckpoint, Payload, Span};
 use callboard_core::validate::Faults;
 use callboard_proto::v1;
 use sha2::{Digest, Sha256};
@@ -21,6 +21,16 @@ pub(crate) fn payload(field: impl Display + Copy, payload: Option<v1::Payload>, 
     let payload = Payload { content_type, metadata: message.metadata, content };
     faults.payload(field, &payload);
     Arc::new(payload)
+}
+
+/// Reads a checkpoint; unset is an empty text.
+pub(crate) fn checkpoint(
+    field: impl Display + Copy,
+    message: Option<v1::Payload>,
+    faults: &mut Faults,
+) -> NewCheckpoint {
+    let data = payload(field, message, faults);
+    NewCheckpoint { digest: digest(&data), data }
 }
 
 /// Writes a payload.

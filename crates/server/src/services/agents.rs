@@ -153,7 +153,7 @@ impl AgentService for Agents {
             faults.span("lease", lease, MIN_LEASE, MAX_LEASE);
         }
         let progress = request.progress.map(|said| frame::progress("progress", said, &mut faults));
-        let checkpoint = request.checkpoint.map(|saved| payload::payload("checkpoint", Some(saved), &mut faults));
+        let checkpoint = request.checkpoint.map(|saved| payload::checkpoint("checkpoint", Some(saved), &mut faults));
         let steps = step::new_steps(request.steps, &mut faults);
         let output = request.output.map(|given| output::batch("output", given, &mut faults));
         check(faults)?;

@@ -216,7 +216,7 @@ async fn hear(options: &PgConnectOptions, heard: &mpsc::Sender<Hint>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::StopHint;
+    use crate::cluster::{ResumedHint, StopHint};
     use callboard_core::command::{Fence, StopReason};
     use callboard_core::model::{LeaseToken, TaskId};
     use uuid::Uuid;
@@ -230,8 +230,10 @@ mod tests {
             reason: StopReason::Requested,
             message: "\u{1F600}".repeat(100),
         };
+        let resumed = |n| ResumedHint { agent: AgentId(Uuid::from_u128(n)), task: (NamespaceId(i64::MAX), task(n)) };
         let hint = Hint {
             from: "replica".into(),
+            resumed: (0..200).map(resumed).collect(),
             tasks: (0..1_000).map(|n| (NamespaceId(i64::MAX), task(n))).collect(),
             stops: (0..200).map(stop).collect(),
             ..Hint::default()
@@ -240,6 +242,6 @@ mod tests {
         assert!(payloads.iter().all(|payload| payload.len() <= NOTIFICATION));
         let mut all = Hint { from: "replica".into(), ..Hint::default() };
         payloads.iter().for_each(|payload| all.merge(from_json(payload, "a hint").unwrap()));
-        assert!(all.tasks == hint.tasks && all.stops.len() == 200);
+        assert!(all.tasks == hint.tasks && all.stops.len() == 200 && all.resumed == hint.resumed);
     }
 }

@@ -27,6 +27,7 @@ const FOR_THE_CREW: Size = Size {
     readers: 1,
     writers: 1,
     max_attempts: 30,
+    families: false,
     longest: 500,
     slowness: 1,
     cut_off: false,

@@ -36,6 +36,7 @@ const PATIENT: Size = Size {
     readers: 1,
     writers: 1,
     max_attempts: 30,
+    families: false,
     longest: 4_000,
     slowness: 1,
     cut_off: false,

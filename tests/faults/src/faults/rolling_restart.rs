@@ -32,6 +32,7 @@ const SIZE: Size = Size {
     readers: 2,
     writers: 2,
     max_attempts: 0,
+    families: false,
     longest: 2_500,
     slowness: 1,
     cut_off: false,

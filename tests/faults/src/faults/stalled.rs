@@ -46,6 +46,7 @@ const STEADY: Size = Size {
     readers: 0,
     writers: 0,
     max_attempts: 0,
+    families: false,
     longest: 500,
     slowness: 1,
     cut_off: false,

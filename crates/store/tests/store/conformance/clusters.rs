@@ -6,7 +6,7 @@ use callboard_core::model::task::{Cancelling, TaskState};
 use callboard_core::model::{LeaseToken, Timestamp};
 use callboard_core::working_set::ChangeSet;
 use callboard_store::Cursor;
-use callboard_store::cluster::{Cluster, Hint, SessionNow, StopHint};
+use callboard_store::cluster::{Cluster, Hint, ResumedHint, SessionNow, StopHint};
 use std::collections::BTreeSet;
 
 fn cluster(fixture: &Fixture) -> &dyn Cluster {
@@ -108,6 +108,7 @@ pub async fn hints_are_heard(fixture: Fixture) {
         tasks: tasks.clone(),
         agents: [(NAMESPACE, agent_id(1))].into(),
         stops: vec![stop.clone()],
+        resumed: [ResumedHint { agent: agent_id(1), task: (NAMESPACE, task_id(2)) }].into(),
         ..Hint::default()
     };
     for listener in &mut listeners {
@@ -122,7 +123,7 @@ pub async fn hints_are_heard(fixture: Fixture) {
                 heard.merge(more);
             }
         }
-        assert_eq!(heard.agents, hint.agents);
+        assert_eq!((&heard.agents, &heard.resumed), (&hint.agents, &hint.resumed));
         assert_eq!(heard.stops.first(), Some(&stop));
     }
 }

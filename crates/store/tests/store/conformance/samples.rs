@@ -3,9 +3,10 @@
 use callboard_core::Settings;
 use callboard_core::model::task::{ClaimLease, Closed, ClosedBy, Progress, TaskState, Waiting};
 use callboard_core::model::{
-    Agent, AgentId, AgentProfile, ChildKey, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, Lease, LeaseToken,
-    Link, Namespace, NamespaceId, NamespaceSettings, OnFailure, ParentLink, Pause, Payload, Priority, Requirements,
-    RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
+    Agent, AgentId, AgentProfile, ChildKey, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, LastCheckpoint,
+    Lease, LeaseToken, Link, Namespace, NamespaceId, NamespaceSettings, OnFailure, ParentLink, Pause, Payload,
+    Priority, Requirements, RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Timeouts,
+    Timestamp,
 };
 use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, PayloadWrite, Rows, TaskRef, Want};
 use callboard_store::{Result, Store};
@@ -138,6 +139,7 @@ pub fn task_with(n: u32, spec: TaskSpec) -> Task {
         progress: Progress::default(),
         closed: None,
         has_checkpoint: false,
+        last_checkpoint: None,
         dependencies: 0,
         has_dependents: false,
         has_children: false,
@@ -234,6 +236,7 @@ pub fn full_task(n: u32) -> Task {
         progress: Progress { fraction: 0.1 + 0.2, phase: TEXT.into(), message: TEXT.into() },
         closed: Some(Closed { attempt: 9, token: LeaseToken(0), by: ClosedBy::HandBack, digest: u64::MAX }),
         has_checkpoint: true,
+        last_checkpoint: Some(LastCheckpoint { attempt: u32::MAX, digest: u64::MAX }),
         dependencies: u32::MAX,
         has_dependents: true,
         has_children: true,

@@ -710,7 +710,9 @@ export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/
   messageDesc(file_callboard_v1_agent, 11);
 
 /**
- * What the next attempt is to begin from. Replaces the one before.
+ * What the next attempt is to begin from. Replaces the one before. One that
+ * says the same as the attempt's last changes nothing and is no event: it may be
+ * a repetition.
  *
  * @generated from message callboard.v1.Checkpoint
  */

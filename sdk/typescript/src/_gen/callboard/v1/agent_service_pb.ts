@@ -377,8 +377,8 @@ export type CreateChildRequest = Message<"callboard.v1.CreateChildRequest"> & {
   /**
    * What the child is. Headers of the parent that it doesn't name are copied to
    * it. A run has at most 1,000 children, and children stand at most 32 deep;
-   * more is refused with LIMIT_REACHED. A parent can't be a dependency of its
-   * child.
+   * more is refused with LIMIT_REACHED. A parent, and what waits
+   * for it, can't be a dependency of its child.
    *
    * @generated from field: callboard.v1.TaskSpec task = 5;
    */
