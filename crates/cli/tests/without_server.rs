@@ -9,7 +9,7 @@ const NOWHERE: &str = "http://127.0.0.1:1";
 
 fn callboard(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_callboard"));
-    command.args(arguments).env("CALLBOARD_ADDRESS", NOWHERE).env("CALLBOARD_TIMEOUT", "300ms");
+    command.args(arguments).env("CALLBOARD_ADDRESS", NOWHERE).env("CALLBOARD_TIMEOUT", "1s");
     for variable in ["CALLBOARD_NAMESPACE", "CALLBOARD_OUTPUT", "CALLBOARD_LOG", "RUST_LOG"] {
         command.env_remove(variable);
     }

@@ -52,7 +52,8 @@ class Clients:
         """Cancels the call when the gate opens first."""
         asking = asyncio.ensure_future(asked)
         passing = asyncio.wrap_future(self._gates.passing(gate))
-        await asyncio.wait([asking, passing], return_when=asyncio.FIRST_COMPLETED)
+        both: list[asyncio.Future[Any]] = [asking, passing]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if asking.done():
             passing.cancel()
             return asking.result()
