@@ -221,6 +221,16 @@ def test_runs_end_with_the_last_status_when_no_stream_could_be_opened_for_so_lon
     assert s.runs.due_at() is None, "nothing is left to do"
 
 
+def test_a_break_that_lasts_is_no_server_whatever_the_transport_calls_it() -> None:
+    s, broken = Script(), status_error(grpc.StatusCode.INTERNAL, "Internal error from Core")
+    s.ask("a")
+    s.broke(broken)
+    while not (told := s.told()):
+        s.wait()
+        s.broke(broken)
+    assert isinstance(told["a"], Unavailable) and "Internal error from Core" in str(told["a"])
+
+
 def test_runs_end_also_when_nobody_says_anything() -> None:
     s = Script()
     s.ask("a")

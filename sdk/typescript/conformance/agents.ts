@@ -46,8 +46,11 @@ export const started = {
   signals: optional(flag),
 };
 
+/** Milliseconds between two looks at whether probes are answered. */
+const LOOK = 5;
+
 /** Starts an agent. */
-export function start(stage: Stage, given: Of<typeof started>): object {
+export async function start(stage: Stage, given: Of<typeof started>): Promise<object> {
   const agent = new Agent(given.options.agent_type, optionsOf(given.options));
   for (const { type, program: run, typed, description, ...schemas } of given.handlers) {
     if (run === undefined) {
@@ -67,8 +70,18 @@ export function start(stage: Stage, given: Of<typeof started>): object {
     agent.run().catch(() => undefined);
   } else {
     agent.start();
+    if (given.options.health !== undefined) {
+      await answersProbes(agent);
+    }
   }
   return {};
+}
+
+/** Waits until it listens for probes. Throws when it can't: that ends it. */
+async function answersProbes(agent: Agent): Promise<void> {
+  while (agent.healthAddress === undefined) {
+    await agent.waitAttached(LOOK);
+  }
 }
 
 function optionsOf(given: ReturnType<typeof options>): AgentOptions {

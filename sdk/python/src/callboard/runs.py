@@ -187,7 +187,7 @@ class Runs:
             self._failing_since = self._error = None
             self._fail(now, error, list(self._waiting.values()))
         else:
-            self._error = error
+            self._error = _of_break(error)
             if self._failing_since is None:
                 self._failing_since = now
             delay = self._backoff.delay(error.retry_delay)
@@ -379,6 +379,13 @@ class Runs:
         for run in runs:
             # Each caller raises one of their own.
             self._settle(now, run, copy(error))
+
+
+def _of_break(error: StatusError) -> StatusError:
+    """What callers are told of a break: whatever the transport calls it, no server was there."""
+    if error.code is grpc.StatusCode.UNAVAILABLE:
+        return error
+    return status_error(grpc.StatusCode.UNAVAILABLE, f"the stream of runs broke: {error}")
 
 
 def _is_refusal(error: StatusError) -> bool:
