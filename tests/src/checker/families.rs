@@ -41,13 +41,15 @@ fn one_child_of_a_key(observed: &Observed, findings: &mut Findings) {
     }
 }
 
-/// A child's cancellation is in the commit that ends its parent.
+/// A child's cancellation is in the commit that ends its parent. Who opens another run of it behind that has it go on by itself.
 fn ends_with_its_parent(id: &str, seen: &Seen, observed: &Observed, findings: &mut Findings) {
     let Some(link) = &seen.task.parent else { return };
-    let over = observed.tasks.get(&link.task_id).and_then(|parent| parent.end_of(link.run));
+    let Some(over) = observed.tasks.get(&link.task_id).and_then(|parent| parent.end_of(link.run)) else { return };
     for end in seen.ends().filter(|end| end.r#type() != E::Cancelled) {
-        let before = over.is_none_or(|over| observed.is_before(at(end), at(over)));
-        findings.demand(before, Rule::ChildrenEnd, id, || {
+        let mut opened = seen.events.iter().filter(|event| event.r#type() == E::RunOpened && event.run == end.run);
+        let fits =
+            observed.is_before(at(end), at(over)) || opened.any(|opened| observed.is_before(at(over), at(opened)));
+        findings.demand(fits, Rule::ChildrenEnd, id, || {
             format!("it ended {:?} behind run {} of its parent {}", end.state(), link.run, link.task_id)
         });
     }

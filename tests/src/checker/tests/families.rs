@@ -76,6 +76,22 @@ fn a_child_that_went_on_behind_its_parent() {
 }
 
 #[test]
+fn a_child_that_somebody_retried_behind_its_parent_goes_on() {
+    let mut world = family();
+    let events = &mut world.task("child").events;
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let opened = v1::Event { r#type: E::RunOpened.into(), run: 2, at: at(12), ..events[3].clone() };
+    (events[3].run, events[3].at) = (2, at(13));
+    events.insert(3, opened);
+    assert!(!world.broken().contains(&Rule::ChildrenEnd));
+    world.task("child").events[3].at = at(10);
+    assert!(
+        world.broken().contains(&Rule::ChildrenEnd),
+        "a run that was open when the parent ended had to end with it"
+    );
+}
+
+#[test]
 fn a_pause_in_a_pause_and_a_resumption_of_what_ran() {
     red(Rule::PausesAlternate, |world| world.task("parent").events[4].r#type = E::Paused.into());
     red(Rule::PausesAlternate, |world| world.task("parent").events[3].r#type = E::Resumed.into());
