@@ -19,7 +19,7 @@ pub const CASES: &[Case] = &[
     case("CreateChild", "parent { $lease } name: 'n' task { type: 't' input { text: '$(x*1048577)' } }", TOO_LARGE, &["task.input", "1048577"]),
     case("CreateChild", "parent { $lease } name: 'n' task { type: 't' $[33 headers { key: 'k#' value: 'v' }] }", INVALID, &["task.headers", "33 entries"]),
     case("CreateChild", "parent { $lease } name: 'n' task { type: 't' dependencies { task_id: '$nobody' } }", INVALID, &["task.dependencies[0].task_id", "$nobody"]),
-    case("CreateChild", "parent { $lease } name: 'n' task { type: 't' dependencies { task_id: '$claimed' } }", INVALID, &["task.dependencies[0].task_id", "$claimed", "leave it out"]),
+    case("CreateChild", "parent { $lease } name: 'n' task { type: 't' dependencies { task_id: '$claimed' } }", INVALID, &["task.dependencies[0].task_id", "$claimed", "leave the dependency out"]),
     case("CreateChild", "parent { $lease } name: 'child' task { type: 'other' }", CHILD_EXISTS, &["name", "child", "stage.child", "otherwise"]),
     case("CreateChild", "parent { $lease } name: 'other' task { type: 'stage.child' } request_id: 'stage.child'", REUSED, &["request_id", "stage.child"]),
     case("CreateChild", "parent { $lease } name: 'n' task { type: 't' } request_id: '$(x*129)'", INVALID, &["request_id"]),
