@@ -341,8 +341,8 @@ impl Link {
 
 impl Entry {
     /// Pushes to the stream, if it is open. One that is full is cut off; one whose writing half is gone has broken, and nobody has
-    /// told us yet: its agent is awaited as that of any other. One that is not told a thing, since we are quiet, is ended without a word: its agent would wait for it, a receipt say, for ever. It attaches again, and repeats what
-    /// has no receipt.
+    /// told us yet: its agent is awaited as that of any other. One that is not told a thing, since we are quiet, is ended without a
+    /// word: its agent would wait for it, a receipt say, for ever. It attaches again, and repeats what has no receipt.
     fn push(&mut self, push: Push, now: Span) -> bool {
         let Link::Open(live) = &self.link else { return false };
         if self.quiet.has_begun(now) {
