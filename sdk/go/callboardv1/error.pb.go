@@ -119,6 +119,9 @@ const (
 	// The run has a child of this name and occurrence, of another type.
 	// ALREADY_EXISTS.
 	ErrorReason_ERROR_REASON_CHILD_EXISTS ErrorReason = 61
+	// A server of an older version shares the store, and would not understand what
+	// was asked for. FAILED_PRECONDITION. Finish the upgrade, then repeat.
+	ErrorReason_ERROR_REASON_UPGRADE_UNFINISHED ErrorReason = 70
 )
 
 // Enum value maps for ErrorReason.
@@ -159,6 +162,7 @@ var (
 		50: "ERROR_REASON_CURSOR_FORGOTTEN",
 		60: "ERROR_REASON_STEP_EXISTS",
 		61: "ERROR_REASON_CHILD_EXISTS",
+		70: "ERROR_REASON_UPGRADE_UNFINISHED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":         0,
@@ -196,6 +200,7 @@ var (
 		"ERROR_REASON_CURSOR_FORGOTTEN":    50,
 		"ERROR_REASON_STEP_EXISTS":         60,
 		"ERROR_REASON_CHILD_EXISTS":        61,
+		"ERROR_REASON_UPGRADE_UNFINISHED":  70,
 	}
 )
 
@@ -230,7 +235,7 @@ var File_callboard_v1_error_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_error_proto_rawDesc = "" +
 	"\n" +
-	"\x18callboard/v1/error.proto\x12\fcallboard.v1*\x96\t\n" +
+	"\x18callboard/v1/error.proto\x12\fcallboard.v1*\xbb\t\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\"\n" +
@@ -267,7 +272,8 @@ const file_callboard_v1_error_proto_rawDesc = "" +
 	"\x1eERROR_REASON_DEADLINE_EXCEEDED\x10)\x12!\n" +
 	"\x1dERROR_REASON_CURSOR_FORGOTTEN\x102\x12\x1c\n" +
 	"\x18ERROR_REASON_STEP_EXISTS\x10<\x12\x1d\n" +
-	"\x19ERROR_REASON_CHILD_EXISTS\x10=BB\n" +
+	"\x19ERROR_REASON_CHILD_EXISTS\x10=\x12#\n" +
+	"\x1fERROR_REASON_UPGRADE_UNFINISHED\x10FBB\n" +
 	"\x10dev.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3"
 
 var (

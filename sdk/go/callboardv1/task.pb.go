@@ -148,7 +148,149 @@ func (KeyConflictPolicy) EnumDescriptor() ([]byte, []int) {
 	return file_callboard_v1_task_proto_rawDescGZIP(), []int{1}
 }
 
-// What becomes of a task when one that it depends on does not complete.
+// How a task must end that another depends on.
+type DependencyCondition int32
+
+const (
+	// COMPLETED.
+	DependencyCondition_DEPENDENCY_CONDITION_UNSPECIFIED DependencyCondition = 0
+	// With a result.
+	DependencyCondition_DEPENDENCY_CONDITION_COMPLETED DependencyCondition = 1
+	// FAILED: for a fallback. One that was cancelled or skipped has not failed.
+	DependencyCondition_DEPENDENCY_CONDITION_FAILED DependencyCondition = 2
+	// FAILED, CANCELLED or SKIPPED: to undo what was done before it.
+	DependencyCondition_DEPENDENCY_CONDITION_NOT_COMPLETED DependencyCondition = 3
+	// In any way: to clean up.
+	DependencyCondition_DEPENDENCY_CONDITION_ENDED DependencyCondition = 4
+)
+
+// Enum value maps for DependencyCondition.
+var (
+	DependencyCondition_name = map[int32]string{
+		0: "DEPENDENCY_CONDITION_UNSPECIFIED",
+		1: "DEPENDENCY_CONDITION_COMPLETED",
+		2: "DEPENDENCY_CONDITION_FAILED",
+		3: "DEPENDENCY_CONDITION_NOT_COMPLETED",
+		4: "DEPENDENCY_CONDITION_ENDED",
+	}
+	DependencyCondition_value = map[string]int32{
+		"DEPENDENCY_CONDITION_UNSPECIFIED":   0,
+		"DEPENDENCY_CONDITION_COMPLETED":     1,
+		"DEPENDENCY_CONDITION_FAILED":        2,
+		"DEPENDENCY_CONDITION_NOT_COMPLETED": 3,
+		"DEPENDENCY_CONDITION_ENDED":         4,
+	}
+)
+
+func (x DependencyCondition) Enum() *DependencyCondition {
+	p := new(DependencyCondition)
+	*p = x
+	return p
+}
+
+func (x DependencyCondition) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DependencyCondition) Descriptor() protoreflect.EnumDescriptor {
+	return file_callboard_v1_task_proto_enumTypes[2].Descriptor()
+}
+
+func (DependencyCondition) Type() protoreflect.EnumType {
+	return &file_callboard_v1_task_proto_enumTypes[2]
+}
+
+func (x DependencyCondition) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DependencyCondition.Descriptor instead.
+func (DependencyCondition) EnumDescriptor() ([]byte, []int) {
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{2}
+}
+
+// How a value is compared with another. Numbers are compared as numbers (whole
+// ones exactly, others as IEEE 754 doubles), texts by their Unicode code points;
+// with LESS to GREATER_OR_EQUAL two numbers or two texts are compared, anything
+// else does not hold.
+type ResultComparison int32
+
+const (
+	// Not allowed.
+	ResultComparison_RESULT_COMPARISON_UNSPECIFIED ResultComparison = 0
+	// The same JSON value; objects in any order.
+	ResultComparison_RESULT_COMPARISON_EQUAL ResultComparison = 1
+	// There is a value, and it is another.
+	ResultComparison_RESULT_COMPARISON_NOT_EQUAL ResultComparison = 2
+	// Less.
+	ResultComparison_RESULT_COMPARISON_LESS ResultComparison = 3
+	// Less, or the same.
+	ResultComparison_RESULT_COMPARISON_LESS_OR_EQUAL ResultComparison = 4
+	// Greater.
+	ResultComparison_RESULT_COMPARISON_GREATER ResultComparison = 5
+	// Greater, or the same.
+	ResultComparison_RESULT_COMPARISON_GREATER_OR_EQUAL ResultComparison = 6
+	// There is a value, `null` too.
+	ResultComparison_RESULT_COMPARISON_EXISTS ResultComparison = 7
+	// There is none.
+	ResultComparison_RESULT_COMPARISON_NOT_EXISTS ResultComparison = 8
+)
+
+// Enum value maps for ResultComparison.
+var (
+	ResultComparison_name = map[int32]string{
+		0: "RESULT_COMPARISON_UNSPECIFIED",
+		1: "RESULT_COMPARISON_EQUAL",
+		2: "RESULT_COMPARISON_NOT_EQUAL",
+		3: "RESULT_COMPARISON_LESS",
+		4: "RESULT_COMPARISON_LESS_OR_EQUAL",
+		5: "RESULT_COMPARISON_GREATER",
+		6: "RESULT_COMPARISON_GREATER_OR_EQUAL",
+		7: "RESULT_COMPARISON_EXISTS",
+		8: "RESULT_COMPARISON_NOT_EXISTS",
+	}
+	ResultComparison_value = map[string]int32{
+		"RESULT_COMPARISON_UNSPECIFIED":      0,
+		"RESULT_COMPARISON_EQUAL":            1,
+		"RESULT_COMPARISON_NOT_EQUAL":        2,
+		"RESULT_COMPARISON_LESS":             3,
+		"RESULT_COMPARISON_LESS_OR_EQUAL":    4,
+		"RESULT_COMPARISON_GREATER":          5,
+		"RESULT_COMPARISON_GREATER_OR_EQUAL": 6,
+		"RESULT_COMPARISON_EXISTS":           7,
+		"RESULT_COMPARISON_NOT_EXISTS":       8,
+	}
+)
+
+func (x ResultComparison) Enum() *ResultComparison {
+	p := new(ResultComparison)
+	*p = x
+	return p
+}
+
+func (x ResultComparison) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ResultComparison) Descriptor() protoreflect.EnumDescriptor {
+	return file_callboard_v1_task_proto_enumTypes[3].Descriptor()
+}
+
+func (ResultComparison) Type() protoreflect.EnumType {
+	return &file_callboard_v1_task_proto_enumTypes[3]
+}
+
+func (x ResultComparison) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ResultComparison.Descriptor instead.
+func (ResultComparison) EnumDescriptor() ([]byte, []int) {
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{3}
+}
+
+// What becomes of a task when one that it depends on ends otherwise than its
+// condition says.
 type DependencyFailureAction int32
 
 const (
@@ -185,11 +327,11 @@ func (x DependencyFailureAction) String() string {
 }
 
 func (DependencyFailureAction) Descriptor() protoreflect.EnumDescriptor {
-	return file_callboard_v1_task_proto_enumTypes[2].Descriptor()
+	return file_callboard_v1_task_proto_enumTypes[4].Descriptor()
 }
 
 func (DependencyFailureAction) Type() protoreflect.EnumType {
-	return &file_callboard_v1_task_proto_enumTypes[2]
+	return &file_callboard_v1_task_proto_enumTypes[4]
 }
 
 func (x DependencyFailureAction) Number() protoreflect.EnumNumber {
@@ -198,7 +340,7 @@ func (x DependencyFailureAction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DependencyFailureAction.Descriptor instead.
 func (DependencyFailureAction) EnumDescriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{2}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{4}
 }
 
 // Where a task is in its life.
@@ -223,7 +365,8 @@ const (
 	TaskState_TASK_STATE_FAILED TaskState = 7
 	// Ended because someone cancelled it.
 	TaskState_TASK_STATE_CANCELLED TaskState = 8
-	// Ended because a task that it depends on did not complete.
+	// Ended because a task that it depends on ended otherwise than its condition
+	// says.
 	TaskState_TASK_STATE_SKIPPED TaskState = 9
 )
 
@@ -266,11 +409,11 @@ func (x TaskState) String() string {
 }
 
 func (TaskState) Descriptor() protoreflect.EnumDescriptor {
-	return file_callboard_v1_task_proto_enumTypes[3].Descriptor()
+	return file_callboard_v1_task_proto_enumTypes[5].Descriptor()
 }
 
 func (TaskState) Type() protoreflect.EnumType {
-	return &file_callboard_v1_task_proto_enumTypes[3]
+	return &file_callboard_v1_task_proto_enumTypes[5]
 }
 
 func (x TaskState) Number() protoreflect.EnumNumber {
@@ -279,7 +422,7 @@ func (x TaskState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TaskState.Descriptor instead.
 func (TaskState) EnumDescriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{3}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{5}
 }
 
 // Why a WAITING task is not eligible.
@@ -327,11 +470,11 @@ func (x WaitReason) String() string {
 }
 
 func (WaitReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_callboard_v1_task_proto_enumTypes[4].Descriptor()
+	return file_callboard_v1_task_proto_enumTypes[6].Descriptor()
 }
 
 func (WaitReason) Type() protoreflect.EnumType {
-	return &file_callboard_v1_task_proto_enumTypes[4]
+	return &file_callboard_v1_task_proto_enumTypes[6]
 }
 
 func (x WaitReason) Number() protoreflect.EnumNumber {
@@ -340,7 +483,7 @@ func (x WaitReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WaitReason.Descriptor instead.
 func (WaitReason) EnumDescriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{4}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{6}
 }
 
 // Why a task is PAUSED.
@@ -380,11 +523,11 @@ func (x PauseReason) String() string {
 }
 
 func (PauseReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_callboard_v1_task_proto_enumTypes[5].Descriptor()
+	return file_callboard_v1_task_proto_enumTypes[7].Descriptor()
 }
 
 func (PauseReason) Type() protoreflect.EnumType {
-	return &file_callboard_v1_task_proto_enumTypes[5]
+	return &file_callboard_v1_task_proto_enumTypes[7]
 }
 
 func (x PauseReason) Number() protoreflect.EnumNumber {
@@ -393,7 +536,7 @@ func (x PauseReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PauseReason.Descriptor instead.
 func (PauseReason) EnumDescriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{5}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{7}
 }
 
 // What a task is asked to be. Callers write it; the server keeps it, and changes
@@ -678,14 +821,24 @@ func (x *Requirements) GetAffinity() map[string]string {
 	return nil
 }
 
-// A task that must end first.
+// A task that must end first. A task is eligible when every one that it depends
+// on has ended as its condition says; as soon as one ended otherwise, it ends
+// itself.
 type Dependency struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id, in the same namespace.
 	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
-	// What becomes of this task when that one ends in any state but COMPLETED.
-	// Default SKIP.
-	OnFailure     DependencyFailureAction `protobuf:"varint,2,opt,name=on_failure,json=onFailure,proto3,enum=callboard.v1.DependencyFailureAction" json:"on_failure,omitempty"`
+	// What becomes of this task when that one ends otherwise than `condition`
+	// says. Default SKIP.
+	OnFailure DependencyFailureAction `protobuf:"varint,2,opt,name=on_failure,json=onFailure,proto3,enum=callboard.v1.DependencyFailureAction" json:"on_failure,omitempty"`
+	// How that one must end. Default COMPLETED.
+	Condition DependencyCondition `protobuf:"varint,3,opt,name=condition,proto3,enum=callboard.v1.DependencyCondition" json:"condition,omitempty"`
+	// What its result must be, besides. Only with COMPLETED.
+	Result *ResultCondition `protobuf:"bytes,4,opt,name=result,proto3" json:"result,omitempty"`
+	// What this task's handler calls it: its result comes with this name. Empty
+	// means none; else 1 to 128 characters, letters, digits and `-_./:`, each
+	// name once.
+	Name          string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -734,6 +887,95 @@ func (x *Dependency) GetOnFailure() DependencyFailureAction {
 	return DependencyFailureAction_DEPENDENCY_FAILURE_ACTION_UNSPECIFIED
 }
 
+func (x *Dependency) GetCondition() DependencyCondition {
+	if x != nil {
+		return x.Condition
+	}
+	return DependencyCondition_DEPENDENCY_CONDITION_UNSPECIFIED
+}
+
+func (x *Dependency) GetResult() *ResultCondition {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Dependency) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// What a result must be: a value in it, compared with another. A result of
+// text is a JSON string; of bytes, or of JSON that can't be parsed, there is no
+// value.
+type ResultCondition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where in the result the value is, as a JSON Pointer (RFC 6901): `/score`.
+	// Empty means the whole result. At most 1 KiB.
+	Pointer string `protobuf:"bytes,1,opt,name=pointer,proto3" json:"pointer,omitempty"`
+	// How it is compared. Required.
+	Comparison ResultComparison `protobuf:"varint,2,opt,name=comparison,proto3,enum=callboard.v1.ResultComparison" json:"comparison,omitempty"`
+	// What it is compared with, as JSON: `0.8`, `"en"`. Not with EXISTS and
+	// NOT_EXISTS. At most 4 KiB.
+	Value         string `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResultCondition) Reset() {
+	*x = ResultCondition{}
+	mi := &file_callboard_v1_task_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResultCondition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResultCondition) ProtoMessage() {}
+
+func (x *ResultCondition) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResultCondition.ProtoReflect.Descriptor instead.
+func (*ResultCondition) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ResultCondition) GetPointer() string {
+	if x != nil {
+		return x.Pointer
+	}
+	return ""
+}
+
+func (x *ResultCondition) GetComparison() ResultComparison {
+	if x != nil {
+		return x.Comparison
+	}
+	return ResultComparison_RESULT_COMPARISON_UNSPECIFIED
+}
+
+func (x *ResultCondition) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 // When and how often a failed attempt is followed by another.
 type RetryPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -755,7 +997,7 @@ type RetryPolicy struct {
 
 func (x *RetryPolicy) Reset() {
 	*x = RetryPolicy{}
-	mi := &file_callboard_v1_task_proto_msgTypes[3]
+	mi := &file_callboard_v1_task_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +1009,7 @@ func (x *RetryPolicy) String() string {
 func (*RetryPolicy) ProtoMessage() {}
 
 func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[3]
+	mi := &file_callboard_v1_task_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +1022,7 @@ func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryPolicy.ProtoReflect.Descriptor instead.
 func (*RetryPolicy) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{3}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RetryPolicy) GetMaxAttempts() int32 {
@@ -837,7 +1079,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_callboard_v1_task_proto_msgTypes[4]
+	mi := &file_callboard_v1_task_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -849,7 +1091,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[4]
+	mi := &file_callboard_v1_task_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -862,7 +1104,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{4}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Timeouts) GetScheduleToStart() *durationpb.Duration {
@@ -954,7 +1196,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_callboard_v1_task_proto_msgTypes[5]
+	mi := &file_callboard_v1_task_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1208,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[5]
+	mi := &file_callboard_v1_task_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1221,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{5}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Task) GetId() string {
@@ -1176,7 +1418,7 @@ type ParentLink struct {
 
 func (x *ParentLink) Reset() {
 	*x = ParentLink{}
-	mi := &file_callboard_v1_task_proto_msgTypes[6]
+	mi := &file_callboard_v1_task_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1430,7 @@ func (x *ParentLink) String() string {
 func (*ParentLink) ProtoMessage() {}
 
 func (x *ParentLink) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[6]
+	mi := &file_callboard_v1_task_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1443,7 @@ func (x *ParentLink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParentLink.ProtoReflect.Descriptor instead.
 func (*ParentLink) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{6}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ParentLink) GetTaskId() string {
@@ -1259,7 +1501,7 @@ type TaskReceipt struct {
 
 func (x *TaskReceipt) Reset() {
 	*x = TaskReceipt{}
-	mi := &file_callboard_v1_task_proto_msgTypes[7]
+	mi := &file_callboard_v1_task_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +1513,7 @@ func (x *TaskReceipt) String() string {
 func (*TaskReceipt) ProtoMessage() {}
 
 func (x *TaskReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[7]
+	mi := &file_callboard_v1_task_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +1526,7 @@ func (x *TaskReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReceipt.ProtoReflect.Descriptor instead.
 func (*TaskReceipt) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{7}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TaskReceipt) GetTaskId() string {
@@ -1360,12 +1602,21 @@ const file_callboard_v1_task_proto_rawDesc = "" +
 	"\baffinity\x18\x06 \x03(\v2(.callboard.v1.Requirements.AffinityEntryR\baffinity\x1a;\n" +
 	"\rAffinityEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"k\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf7\x01\n" +
 	"\n" +
 	"Dependency\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12D\n" +
 	"\n" +
-	"on_failure\x18\x02 \x01(\x0e2%.callboard.v1.DependencyFailureActionR\tonFailure\"\x80\x02\n" +
+	"on_failure\x18\x02 \x01(\x0e2%.callboard.v1.DependencyFailureActionR\tonFailure\x12?\n" +
+	"\tcondition\x18\x03 \x01(\x0e2!.callboard.v1.DependencyConditionR\tcondition\x125\n" +
+	"\x06result\x18\x04 \x01(\v2\x1d.callboard.v1.ResultConditionR\x06result\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\"\x81\x01\n" +
+	"\x0fResultCondition\x12\x18\n" +
+	"\apointer\x18\x01 \x01(\tR\apointer\x12>\n" +
+	"\n" +
+	"comparison\x18\x02 \x01(\x0e2\x1e.callboard.v1.ResultComparisonR\n" +
+	"comparison\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\"\x80\x02\n" +
 	"\vRetryPolicy\x12!\n" +
 	"\fmax_attempts\x18\x01 \x01(\x05R\vmaxAttempts\x12B\n" +
 	"\x0finitial_backoff\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x0einitialBackoff\x12\x1e\n" +
@@ -1438,7 +1689,23 @@ const file_callboard_v1_task_proto_rawDesc = "" +
 	"\x1fKEY_CONFLICT_POLICY_UNSPECIFIED\x10\x00\x12$\n" +
 	" KEY_CONFLICT_POLICY_USE_EXISTING\x10\x01\x12\x1c\n" +
 	"\x18KEY_CONFLICT_POLICY_FAIL\x10\x02\x12\x1f\n" +
-	"\x1bKEY_CONFLICT_POLICY_REPLACE\x10\x03*\x8c\x01\n" +
+	"\x1bKEY_CONFLICT_POLICY_REPLACE\x10\x03*\xc8\x01\n" +
+	"\x13DependencyCondition\x12$\n" +
+	" DEPENDENCY_CONDITION_UNSPECIFIED\x10\x00\x12\"\n" +
+	"\x1eDEPENDENCY_CONDITION_COMPLETED\x10\x01\x12\x1f\n" +
+	"\x1bDEPENDENCY_CONDITION_FAILED\x10\x02\x12&\n" +
+	"\"DEPENDENCY_CONDITION_NOT_COMPLETED\x10\x03\x12\x1e\n" +
+	"\x1aDEPENDENCY_CONDITION_ENDED\x10\x04*\xbb\x02\n" +
+	"\x10ResultComparison\x12!\n" +
+	"\x1dRESULT_COMPARISON_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17RESULT_COMPARISON_EQUAL\x10\x01\x12\x1f\n" +
+	"\x1bRESULT_COMPARISON_NOT_EQUAL\x10\x02\x12\x1a\n" +
+	"\x16RESULT_COMPARISON_LESS\x10\x03\x12#\n" +
+	"\x1fRESULT_COMPARISON_LESS_OR_EQUAL\x10\x04\x12\x1d\n" +
+	"\x19RESULT_COMPARISON_GREATER\x10\x05\x12&\n" +
+	"\"RESULT_COMPARISON_GREATER_OR_EQUAL\x10\x06\x12\x1c\n" +
+	"\x18RESULT_COMPARISON_EXISTS\x10\a\x12 \n" +
+	"\x1cRESULT_COMPARISON_NOT_EXISTS\x10\b*\x8c\x01\n" +
 	"\x17DependencyFailureAction\x12)\n" +
 	"%DEPENDENCY_FAILURE_ACTION_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1eDEPENDENCY_FAILURE_ACTION_SKIP\x10\x01\x12\"\n" +
@@ -1479,69 +1746,75 @@ func file_callboard_v1_task_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_task_proto_rawDescData
 }
 
-var file_callboard_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_callboard_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_callboard_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_callboard_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_callboard_v1_task_proto_goTypes = []any{
 	(Priority)(0),                 // 0: callboard.v1.Priority
 	(KeyConflictPolicy)(0),        // 1: callboard.v1.KeyConflictPolicy
-	(DependencyFailureAction)(0),  // 2: callboard.v1.DependencyFailureAction
-	(TaskState)(0),                // 3: callboard.v1.TaskState
-	(WaitReason)(0),               // 4: callboard.v1.WaitReason
-	(PauseReason)(0),              // 5: callboard.v1.PauseReason
-	(*TaskSpec)(nil),              // 6: callboard.v1.TaskSpec
-	(*Requirements)(nil),          // 7: callboard.v1.Requirements
-	(*Dependency)(nil),            // 8: callboard.v1.Dependency
-	(*RetryPolicy)(nil),           // 9: callboard.v1.RetryPolicy
-	(*Timeouts)(nil),              // 10: callboard.v1.Timeouts
-	(*Task)(nil),                  // 11: callboard.v1.Task
-	(*ParentLink)(nil),            // 12: callboard.v1.ParentLink
-	(*TaskReceipt)(nil),           // 13: callboard.v1.TaskReceipt
-	nil,                           // 14: callboard.v1.TaskSpec.MetadataEntry
-	nil,                           // 15: callboard.v1.TaskSpec.HeadersEntry
-	nil,                           // 16: callboard.v1.Requirements.AffinityEntry
-	(*Payload)(nil),               // 17: callboard.v1.Payload
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
-	(*Failure)(nil),               // 20: callboard.v1.Failure
+	(DependencyCondition)(0),      // 2: callboard.v1.DependencyCondition
+	(ResultComparison)(0),         // 3: callboard.v1.ResultComparison
+	(DependencyFailureAction)(0),  // 4: callboard.v1.DependencyFailureAction
+	(TaskState)(0),                // 5: callboard.v1.TaskState
+	(WaitReason)(0),               // 6: callboard.v1.WaitReason
+	(PauseReason)(0),              // 7: callboard.v1.PauseReason
+	(*TaskSpec)(nil),              // 8: callboard.v1.TaskSpec
+	(*Requirements)(nil),          // 9: callboard.v1.Requirements
+	(*Dependency)(nil),            // 10: callboard.v1.Dependency
+	(*ResultCondition)(nil),       // 11: callboard.v1.ResultCondition
+	(*RetryPolicy)(nil),           // 12: callboard.v1.RetryPolicy
+	(*Timeouts)(nil),              // 13: callboard.v1.Timeouts
+	(*Task)(nil),                  // 14: callboard.v1.Task
+	(*ParentLink)(nil),            // 15: callboard.v1.ParentLink
+	(*TaskReceipt)(nil),           // 16: callboard.v1.TaskReceipt
+	nil,                           // 17: callboard.v1.TaskSpec.MetadataEntry
+	nil,                           // 18: callboard.v1.TaskSpec.HeadersEntry
+	nil,                           // 19: callboard.v1.Requirements.AffinityEntry
+	(*Payload)(nil),               // 20: callboard.v1.Payload
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*Failure)(nil),               // 23: callboard.v1.Failure
 }
 var file_callboard_v1_task_proto_depIdxs = []int32{
-	17, // 0: callboard.v1.TaskSpec.input:type_name -> callboard.v1.Payload
+	20, // 0: callboard.v1.TaskSpec.input:type_name -> callboard.v1.Payload
 	1,  // 1: callboard.v1.TaskSpec.key_conflict_policy:type_name -> callboard.v1.KeyConflictPolicy
-	7,  // 2: callboard.v1.TaskSpec.requirements:type_name -> callboard.v1.Requirements
+	9,  // 2: callboard.v1.TaskSpec.requirements:type_name -> callboard.v1.Requirements
 	0,  // 3: callboard.v1.TaskSpec.priority:type_name -> callboard.v1.Priority
-	8,  // 4: callboard.v1.TaskSpec.dependencies:type_name -> callboard.v1.Dependency
-	9,  // 5: callboard.v1.TaskSpec.retry_policy:type_name -> callboard.v1.RetryPolicy
-	10, // 6: callboard.v1.TaskSpec.timeouts:type_name -> callboard.v1.Timeouts
-	18, // 7: callboard.v1.TaskSpec.deadline:type_name -> google.protobuf.Timestamp
-	18, // 8: callboard.v1.TaskSpec.start_at:type_name -> google.protobuf.Timestamp
-	14, // 9: callboard.v1.TaskSpec.metadata:type_name -> callboard.v1.TaskSpec.MetadataEntry
-	15, // 10: callboard.v1.TaskSpec.headers:type_name -> callboard.v1.TaskSpec.HeadersEntry
-	16, // 11: callboard.v1.Requirements.affinity:type_name -> callboard.v1.Requirements.AffinityEntry
-	2,  // 12: callboard.v1.Dependency.on_failure:type_name -> callboard.v1.DependencyFailureAction
-	19, // 13: callboard.v1.RetryPolicy.initial_backoff:type_name -> google.protobuf.Duration
-	19, // 14: callboard.v1.RetryPolicy.max_backoff:type_name -> google.protobuf.Duration
-	19, // 15: callboard.v1.Timeouts.schedule_to_start:type_name -> google.protobuf.Duration
-	19, // 16: callboard.v1.Timeouts.start_to_close:type_name -> google.protobuf.Duration
-	19, // 17: callboard.v1.Timeouts.schedule_to_close:type_name -> google.protobuf.Duration
-	19, // 18: callboard.v1.Timeouts.heartbeat:type_name -> google.protobuf.Duration
-	6,  // 19: callboard.v1.Task.spec:type_name -> callboard.v1.TaskSpec
-	3,  // 20: callboard.v1.Task.state:type_name -> callboard.v1.TaskState
-	4,  // 21: callboard.v1.Task.waiting_for:type_name -> callboard.v1.WaitReason
-	17, // 22: callboard.v1.Task.result:type_name -> callboard.v1.Payload
-	20, // 23: callboard.v1.Task.failure:type_name -> callboard.v1.Failure
-	18, // 24: callboard.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	18, // 25: callboard.v1.Task.ready_at:type_name -> google.protobuf.Timestamp
-	18, // 26: callboard.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	18, // 27: callboard.v1.Task.ended_at:type_name -> google.protobuf.Timestamp
-	18, // 28: callboard.v1.Task.next_at:type_name -> google.protobuf.Timestamp
-	12, // 29: callboard.v1.Task.parent:type_name -> callboard.v1.ParentLink
-	5,  // 30: callboard.v1.Task.paused_for:type_name -> callboard.v1.PauseReason
-	3,  // 31: callboard.v1.TaskReceipt.state:type_name -> callboard.v1.TaskState
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	10, // 4: callboard.v1.TaskSpec.dependencies:type_name -> callboard.v1.Dependency
+	12, // 5: callboard.v1.TaskSpec.retry_policy:type_name -> callboard.v1.RetryPolicy
+	13, // 6: callboard.v1.TaskSpec.timeouts:type_name -> callboard.v1.Timeouts
+	21, // 7: callboard.v1.TaskSpec.deadline:type_name -> google.protobuf.Timestamp
+	21, // 8: callboard.v1.TaskSpec.start_at:type_name -> google.protobuf.Timestamp
+	17, // 9: callboard.v1.TaskSpec.metadata:type_name -> callboard.v1.TaskSpec.MetadataEntry
+	18, // 10: callboard.v1.TaskSpec.headers:type_name -> callboard.v1.TaskSpec.HeadersEntry
+	19, // 11: callboard.v1.Requirements.affinity:type_name -> callboard.v1.Requirements.AffinityEntry
+	4,  // 12: callboard.v1.Dependency.on_failure:type_name -> callboard.v1.DependencyFailureAction
+	2,  // 13: callboard.v1.Dependency.condition:type_name -> callboard.v1.DependencyCondition
+	11, // 14: callboard.v1.Dependency.result:type_name -> callboard.v1.ResultCondition
+	3,  // 15: callboard.v1.ResultCondition.comparison:type_name -> callboard.v1.ResultComparison
+	22, // 16: callboard.v1.RetryPolicy.initial_backoff:type_name -> google.protobuf.Duration
+	22, // 17: callboard.v1.RetryPolicy.max_backoff:type_name -> google.protobuf.Duration
+	22, // 18: callboard.v1.Timeouts.schedule_to_start:type_name -> google.protobuf.Duration
+	22, // 19: callboard.v1.Timeouts.start_to_close:type_name -> google.protobuf.Duration
+	22, // 20: callboard.v1.Timeouts.schedule_to_close:type_name -> google.protobuf.Duration
+	22, // 21: callboard.v1.Timeouts.heartbeat:type_name -> google.protobuf.Duration
+	8,  // 22: callboard.v1.Task.spec:type_name -> callboard.v1.TaskSpec
+	5,  // 23: callboard.v1.Task.state:type_name -> callboard.v1.TaskState
+	6,  // 24: callboard.v1.Task.waiting_for:type_name -> callboard.v1.WaitReason
+	20, // 25: callboard.v1.Task.result:type_name -> callboard.v1.Payload
+	23, // 26: callboard.v1.Task.failure:type_name -> callboard.v1.Failure
+	21, // 27: callboard.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	21, // 28: callboard.v1.Task.ready_at:type_name -> google.protobuf.Timestamp
+	21, // 29: callboard.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	21, // 30: callboard.v1.Task.ended_at:type_name -> google.protobuf.Timestamp
+	21, // 31: callboard.v1.Task.next_at:type_name -> google.protobuf.Timestamp
+	15, // 32: callboard.v1.Task.parent:type_name -> callboard.v1.ParentLink
+	7,  // 33: callboard.v1.Task.paused_for:type_name -> callboard.v1.PauseReason
+	5,  // 34: callboard.v1.TaskReceipt.state:type_name -> callboard.v1.TaskState
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_task_proto_init() }
@@ -1555,8 +1828,8 @@ func file_callboard_v1_task_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_task_proto_rawDesc), len(file_callboard_v1_task_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   11,
+			NumEnums:      8,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1936,7 +1936,9 @@ type DependencyResult struct {
 	// What it gave, when COMPLETED.
 	Result *Payload `protobuf:"bytes,5,opt,name=result,proto3" json:"result,omitempty"`
 	// How it failed, when FAILED.
-	Failure       *Failure `protobuf:"bytes,6,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure *Failure `protobuf:"bytes,6,opt,name=failure,proto3" json:"failure,omitempty"`
+	// What the dependent calls it; empty means nothing.
+	Name          string `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2011,6 +2013,13 @@ func (x *DependencyResult) GetFailure() *Failure {
 		return x.Failure
 	}
 	return nil
+}
+
+func (x *DependencyResult) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 // Asks for a page of a run's steps.
@@ -2852,14 +2861,15 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"\x81\x01\n" +
 	"\x1dListDependencyResultsResponse\x128\n" +
 	"\aresults\x18\x01 \x03(\v2\x1e.callboard.v1.DependencyResultR\aresults\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe0\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf4\x01\n" +
 	"\x10DependencyResult\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\tR\x03key\x12-\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x17.callboard.v1.TaskStateR\x05state\x12-\n" +
 	"\x06result\x18\x05 \x01(\v2\x15.callboard.v1.PayloadR\x06result\x12/\n" +
-	"\afailure\x18\x06 \x01(\v2\x15.callboard.v1.FailureR\afailure\"\x97\x01\n" +
+	"\afailure\x18\x06 \x01(\v2\x15.callboard.v1.FailureR\afailure\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\"\x97\x01\n" +
 	"\x10ListStepsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x17\n" +
 	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12\x10\n" +

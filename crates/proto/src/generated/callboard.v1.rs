@@ -514,6 +514,9 @@ pub enum ErrorReason {
     /// The run has a child of this name and occurrence, of another type.
     /// ALREADY_EXISTS.
     ChildExists = 61,
+    /// A server of an older version shares the store, and would not understand what
+    /// was asked for. FAILED_PRECONDITION. Finish the upgrade, then repeat.
+    UpgradeUnfinished = 70,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -557,6 +560,7 @@ impl ErrorReason {
             Self::CursorForgotten => "ERROR_REASON_CURSOR_FORGOTTEN",
             Self::StepExists => "ERROR_REASON_STEP_EXISTS",
             Self::ChildExists => "ERROR_REASON_CHILD_EXISTS",
+            Self::UpgradeUnfinished => "ERROR_REASON_UPGRADE_UNFINISHED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -597,6 +601,7 @@ impl ErrorReason {
             "ERROR_REASON_CURSOR_FORGOTTEN" => Some(Self::CursorForgotten),
             "ERROR_REASON_STEP_EXISTS" => Some(Self::StepExists),
             "ERROR_REASON_CHILD_EXISTS" => Some(Self::ChildExists),
+            "ERROR_REASON_UPGRADE_UNFINISHED" => Some(Self::UpgradeUnfinished),
             _ => None,
         }
     }
@@ -995,16 +1000,46 @@ pub struct Requirements {
         ::prost::alloc::string::String,
     >,
 }
-/// A task that must end first.
+/// A task that must end first. A task is eligible when every one that it depends
+/// on has ended as its condition says; as soon as one ended otherwise, it ends
+/// itself.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Dependency {
     /// Its id, in the same namespace.
     #[prost(string, tag = "1")]
     pub task_id: ::prost::alloc::string::String,
-    /// What becomes of this task when that one ends in any state but COMPLETED.
-    /// Default SKIP.
+    /// What becomes of this task when that one ends otherwise than `condition`
+    /// says. Default SKIP.
     #[prost(enumeration = "DependencyFailureAction", tag = "2")]
     pub on_failure: i32,
+    /// How that one must end. Default COMPLETED.
+    #[prost(enumeration = "DependencyCondition", tag = "3")]
+    pub condition: i32,
+    /// What its result must be, besides. Only with COMPLETED.
+    #[prost(message, optional, tag = "4")]
+    pub result: ::core::option::Option<ResultCondition>,
+    /// What this task's handler calls it: its result comes with this name. Empty
+    /// means none; else 1 to 128 characters, letters, digits and `-_./:`, each
+    /// name once.
+    #[prost(string, tag = "5")]
+    pub name: ::prost::alloc::string::String,
+}
+/// What a result must be: a value in it, compared with another. A result of
+/// text is a JSON string; of bytes, or of JSON that can't be parsed, there is no
+/// value.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResultCondition {
+    /// Where in the result the value is, as a JSON Pointer (RFC 6901): `/score`.
+    /// Empty means the whole result. At most 1 KiB.
+    #[prost(string, tag = "1")]
+    pub pointer: ::prost::alloc::string::String,
+    /// How it is compared. Required.
+    #[prost(enumeration = "ResultComparison", tag = "2")]
+    pub comparison: i32,
+    /// What it is compared with, as JSON: `0.8`, `"en"`. Not with EXISTS and
+    /// NOT_EXISTS. At most 4 KiB.
+    #[prost(string, tag = "3")]
+    pub value: ::prost::alloc::string::String,
 }
 /// When and how often a failed attempt is followed by another.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1250,7 +1285,109 @@ impl KeyConflictPolicy {
         }
     }
 }
-/// What becomes of a task when one that it depends on does not complete.
+/// How a task must end that another depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DependencyCondition {
+    /// COMPLETED.
+    Unspecified = 0,
+    /// With a result.
+    Completed = 1,
+    /// FAILED: for a fallback. One that was cancelled or skipped has not failed.
+    Failed = 2,
+    /// FAILED, CANCELLED or SKIPPED: to undo what was done before it.
+    NotCompleted = 3,
+    /// In any way: to clean up.
+    Ended = 4,
+}
+impl DependencyCondition {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DEPENDENCY_CONDITION_UNSPECIFIED",
+            Self::Completed => "DEPENDENCY_CONDITION_COMPLETED",
+            Self::Failed => "DEPENDENCY_CONDITION_FAILED",
+            Self::NotCompleted => "DEPENDENCY_CONDITION_NOT_COMPLETED",
+            Self::Ended => "DEPENDENCY_CONDITION_ENDED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DEPENDENCY_CONDITION_UNSPECIFIED" => Some(Self::Unspecified),
+            "DEPENDENCY_CONDITION_COMPLETED" => Some(Self::Completed),
+            "DEPENDENCY_CONDITION_FAILED" => Some(Self::Failed),
+            "DEPENDENCY_CONDITION_NOT_COMPLETED" => Some(Self::NotCompleted),
+            "DEPENDENCY_CONDITION_ENDED" => Some(Self::Ended),
+            _ => None,
+        }
+    }
+}
+/// How a value is compared with another. Numbers are compared as numbers (whole
+/// ones exactly, others as IEEE 754 doubles), texts by their Unicode code points;
+/// with LESS to GREATER_OR_EQUAL two numbers or two texts are compared, anything
+/// else does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ResultComparison {
+    /// Not allowed.
+    Unspecified = 0,
+    /// The same JSON value; objects in any order.
+    Equal = 1,
+    /// There is a value, and it is another.
+    NotEqual = 2,
+    /// Less.
+    Less = 3,
+    /// Less, or the same.
+    LessOrEqual = 4,
+    /// Greater.
+    Greater = 5,
+    /// Greater, or the same.
+    GreaterOrEqual = 6,
+    /// There is a value, `null` too.
+    Exists = 7,
+    /// There is none.
+    NotExists = 8,
+}
+impl ResultComparison {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RESULT_COMPARISON_UNSPECIFIED",
+            Self::Equal => "RESULT_COMPARISON_EQUAL",
+            Self::NotEqual => "RESULT_COMPARISON_NOT_EQUAL",
+            Self::Less => "RESULT_COMPARISON_LESS",
+            Self::LessOrEqual => "RESULT_COMPARISON_LESS_OR_EQUAL",
+            Self::Greater => "RESULT_COMPARISON_GREATER",
+            Self::GreaterOrEqual => "RESULT_COMPARISON_GREATER_OR_EQUAL",
+            Self::Exists => "RESULT_COMPARISON_EXISTS",
+            Self::NotExists => "RESULT_COMPARISON_NOT_EXISTS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RESULT_COMPARISON_UNSPECIFIED" => Some(Self::Unspecified),
+            "RESULT_COMPARISON_EQUAL" => Some(Self::Equal),
+            "RESULT_COMPARISON_NOT_EQUAL" => Some(Self::NotEqual),
+            "RESULT_COMPARISON_LESS" => Some(Self::Less),
+            "RESULT_COMPARISON_LESS_OR_EQUAL" => Some(Self::LessOrEqual),
+            "RESULT_COMPARISON_GREATER" => Some(Self::Greater),
+            "RESULT_COMPARISON_GREATER_OR_EQUAL" => Some(Self::GreaterOrEqual),
+            "RESULT_COMPARISON_EXISTS" => Some(Self::Exists),
+            "RESULT_COMPARISON_NOT_EXISTS" => Some(Self::NotExists),
+            _ => None,
+        }
+    }
+}
+/// What becomes of a task when one that it depends on ends otherwise than its
+/// condition says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum DependencyFailureAction {
@@ -1305,7 +1442,8 @@ pub enum TaskState {
     Failed = 7,
     /// Ended because someone cancelled it.
     Cancelled = 8,
-    /// Ended because a task that it depends on did not complete.
+    /// Ended because a task that it depends on ended otherwise than its condition
+    /// says.
     Skipped = 9,
 }
 impl TaskState {
@@ -2056,6 +2194,9 @@ pub struct DependencyResult {
     /// How it failed, when FAILED.
     #[prost(message, optional, tag = "6")]
     pub failure: ::core::option::Option<Failure>,
+    /// What the dependent calls it; empty means nothing.
+    #[prost(string, tag = "7")]
+    pub name: ::prost::alloc::string::String,
 }
 /// Asks for a page of a run's steps.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callboard/v1/task.proto.
  */
 export const file_callboard_v1_task: GenFile = /*@__PURE__*/
-  fileDesc("ChdjYWxsYm9hcmQvdjEvdGFzay5wcm90bxIMY2FsbGJvYXJkLnYxIswFCghUYXNrU3BlYxIMCgR0eXBlGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEiQKBWlucHV0GAMgASgLMhUuY2FsbGJvYXJkLnYxLlBheWxvYWQSCwoDa2V5GAQgASgJEjwKE2tleV9jb25mbGljdF9wb2xpY3kYBSABKA4yHy5jYWxsYm9hcmQudjEuS2V5Q29uZmxpY3RQb2xpY3kSMAoMcmVxdWlyZW1lbnRzGAYgASgLMhouY2FsbGJvYXJkLnYxLlJlcXVpcmVtZW50cxIoCghwcmlvcml0eRgHIAEoDjIWLmNhbGxib2FyZC52MS5Qcmlvcml0eRIuCgxkZXBlbmRlbmNpZXMYCCADKAsyGC5jYWxsYm9hcmQudjEuRGVwZW5kZW5jeRIvCgxyZXRyeV9wb2xpY3kYCSABKAsyGS5jYWxsYm9hcmQudjEuUmV0cnlQb2xpY3kSKAoIdGltZW91dHMYCiABKAsyFi5jYWxsYm9hcmQudjEuVGltZW91dHMSLAoIZGVhZGxpbmUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCHN0YXJ0X2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRob2xkGA0gASgIEgwKBHRhZ3MYDiADKAkSNgoIbWV0YWRhdGEYDyADKAsyJC5jYWxsYm9hcmQudjEuVGFza1NwZWMuTWV0YWRhdGFFbnRyeRI0CgdoZWFkZXJzGBAgAygLMiMuY2FsbGJvYXJkLnYxLlRhc2tTcGVjLkhlYWRlcnNFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi0wEKDFJlcXVpcmVtZW50cxIOCgZza2lsbHMYASADKAkSDQoFdG9vbHMYAiADKAkSDAoEcm9sZRgDIAEoCRIQCghhc3NpZ25lZRgEIAEoCRIXCg9wcmVmZXJyZWRfYWdlbnQYBSABKAkSOgoIYWZmaW5pdHkYBiADKAsyKC5jYWxsYm9hcmQudjEuUmVxdWlyZW1lbnRzLkFmZmluaXR5RW50cnkaLwoNQWZmaW5pdHlFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlgKCkRlcGVuZGVuY3kSDwoHdGFza19pZBgBIAEoCRI5Cgpvbl9mYWlsdXJlGAIgASgOMiUuY2FsbGJvYXJkLnYxLkRlcGVuZGVuY3lGYWlsdXJlQWN0aW9uIrgBCgtSZXRyeVBvbGljeRIUCgxtYXhfYXR0ZW1wdHMYASABKAUSMgoPaW5pdGlhbF9iYWNrb2ZmGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCm11bHRpcGxpZXIYAyABKAESLgoLbWF4X2JhY2tvZmYYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGwoTbm9uX3JldHJ5YWJsZV90eXBlcxgFIAMoCSLXAQoIVGltZW91dHMSNAoRc2NoZWR1bGVfdG9fc3RhcnQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMQoOc3RhcnRfdG9fY2xvc2UYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNAoRc2NoZWR1bGVfdG9fY2xvc2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLAoJaGVhcnRiZWF0GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIo0GCgRUYXNrEgoKAmlkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIkCgRzcGVjGAMgASgLMhYuY2FsbGJvYXJkLnYxLlRhc2tTcGVjEiYKBXN0YXRlGAQgASgOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRItCgt3YWl0aW5nX2ZvchgFIAMoDjIYLmNhbGxib2FyZC52MS5XYWl0UmVhc29uEhoKEnVubWV0X2RlcGVuZGVuY2llcxgGIAEoBRILCgNydW4YByABKAUSDwoHYXR0ZW1wdBgIIAEoBRIVCg1hdHRlbXB0c191c2VkGAkgASgFEg0KBWFnZW50GAogASgJEg0KBXBoYXNlGAsgASgJEhAKCHByb2dyZXNzGAwgASgBEhgKEHByb2dyZXNzX21lc3NhZ2UYDSABKAkSGAoQY2FuY2VsX3JlcXVlc3RlZBgOIAEoCBIlCgZyZXN1bHQYDyABKAsyFS5jYWxsYm9hcmQudjEuUGF5bG9hZBImCgdmYWlsdXJlGBAgASgLMhUuY2FsbGJvYXJkLnYxLkZhaWx1cmUSLgoKY3JlYXRlZF9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIcmVhZHlfYXQYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0ZWRfYXQYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgduZXh0X2F0GBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjcmVhdGVkX2J5GBYgASgJEg8KB3ZlcnNpb24YFyABKAMSKAoGcGFyZW50GBggASgLMhguY2FsbGJvYXJkLnYxLlBhcmVudExpbmsSLQoKcGF1c2VkX2ZvchgZIAEoDjIZLmNhbGxib2FyZC52MS5QYXVzZVJlYXNvbiJbCgpQYXJlbnRMaW5rEg8KB3Rhc2tfaWQYASABKAkSCwoDcnVuGAIgASgFEgwKBG5hbWUYAyABKAkSEgoKb2NjdXJyZW5jZRgEIAEoBRINCgVkZXB0aBgFIAEoBSJ2CgtUYXNrUmVjZWlwdBIPCgd0YXNrX2lkGAEgASgJEiYKBXN0YXRlGAIgASgOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRILCgNydW4YAyABKAUSDwoHdmVyc2lvbhgEIAEoAxIQCghleGlzdGluZxgFIAEoCCqKAQoIUHJpb3JpdHkSGAoUUFJJT1JJVFlfVU5TUEVDSUZJRUQQABIQCgxQUklPUklUWV9MT1cQARITCg9QUklPUklUWV9OT1JNQUwQAhIRCg1QUklPUklUWV9ISUdIEAMSEwoPUFJJT1JJVFlfVVJHRU5UEAQSFQoRUFJJT1JJVFlfQ1JJVElDQUwQBSqdAQoRS2V5Q29uZmxpY3RQb2xpY3kSIwofS0VZX0NPTkZMSUNUX1BPTElDWV9VTlNQRUNJRklFRBAAEiQKIEtFWV9DT05GTElDVF9QT0xJQ1lfVVNFX0VYSVNUSU5HEAESHAoYS0VZX0NPTkZMSUNUX1BPTElDWV9GQUlMEAISHwobS0VZX0NPTkZMSUNUX1BPTElDWV9SRVBMQUNFEAMqjAEKF0RlcGVuZGVuY3lGYWlsdXJlQWN0aW9uEikKJURFUEVOREVOQ1lfRkFJTFVSRV9BQ1RJT05fVU5TUEVDSUZJRUQQABIiCh5ERVBFTkRFTkNZX0ZBSUxVUkVfQUNUSU9OX1NLSVAQARIiCh5ERVBFTkRFTkNZX0ZBSUxVUkVfQUNUSU9OX0ZBSUwQAiqAAgoJVGFza1N0YXRlEhoKFlRBU0tfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJUQVNLX1NUQVRFX1dBSVRJTkcQARIUChBUQVNLX1NUQVRFX1JFQURZEAISFwoTVEFTS19TVEFURV9BU1NJR05FRBADEhYKElRBU0tfU1RBVEVfUlVOTklORxAEEhUKEVRBU0tfU1RBVEVfUEFVU0VEEAUSGAoUVEFTS19TVEFURV9DT01QTEVURUQQBhIVChFUQVNLX1NUQVRFX0ZBSUxFRBAHEhgKFFRBU0tfU1RBVEVfQ0FOQ0VMTEVEEAgSFgoSVEFTS19TVEFURV9TS0lQUEVEEAkqlgEKCldhaXRSZWFzb24SGwoXV0FJVF9SRUFTT05fVU5TUEVDSUZJRUQQABIcChhXQUlUX1JFQVNPTl9ERVBFTkRFTkNJRVMQARIUChBXQUlUX1JFQVNPTl9IT0xEEAISGgoWV0FJVF9SRUFTT05fU1RBUlRfVElNRRADEhsKF1dBSVRfUkVBU09OX1JFVFJZX0RFTEFZEAQqXQoLUGF1c2VSZWFzb24SHAoYUEFVU0VfUkVBU09OX1VOU1BFQ0lGSUVEEAASGQoVUEFVU0VfUkVBU09OX0NISUxEUkVOEAESFQoRUEFVU0VfUkVBU09OX1NMT1QQAkJCChBkZXYuY2FsbGJvYXJkLnYxUAFaLGNhbGxib2FyZC5kZXYvc2RrL2dvL2NhbGxib2FyZHYxO2NhbGxib2FyZHYxYgZwcm90bzM", [file_callboard_v1_payload, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChdjYWxsYm9hcmQvdjEvdGFzay5wcm90bxIMY2FsbGJvYXJkLnYxIswFCghUYXNrU3BlYxIMCgR0eXBlGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEiQKBWlucHV0GAMgASgLMhUuY2FsbGJvYXJkLnYxLlBheWxvYWQSCwoDa2V5GAQgASgJEjwKE2tleV9jb25mbGljdF9wb2xpY3kYBSABKA4yHy5jYWxsYm9hcmQudjEuS2V5Q29uZmxpY3RQb2xpY3kSMAoMcmVxdWlyZW1lbnRzGAYgASgLMhouY2FsbGJvYXJkLnYxLlJlcXVpcmVtZW50cxIoCghwcmlvcml0eRgHIAEoDjIWLmNhbGxib2FyZC52MS5Qcmlvcml0eRIuCgxkZXBlbmRlbmNpZXMYCCADKAsyGC5jYWxsYm9hcmQudjEuRGVwZW5kZW5jeRIvCgxyZXRyeV9wb2xpY3kYCSABKAsyGS5jYWxsYm9hcmQudjEuUmV0cnlQb2xpY3kSKAoIdGltZW91dHMYCiABKAsyFi5jYWxsYm9hcmQudjEuVGltZW91dHMSLAoIZGVhZGxpbmUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCHN0YXJ0X2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRob2xkGA0gASgIEgwKBHRhZ3MYDiADKAkSNgoIbWV0YWRhdGEYDyADKAsyJC5jYWxsYm9hcmQudjEuVGFza1NwZWMuTWV0YWRhdGFFbnRyeRI0CgdoZWFkZXJzGBAgAygLMiMuY2FsbGJvYXJkLnYxLlRhc2tTcGVjLkhlYWRlcnNFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi0wEKDFJlcXVpcmVtZW50cxIOCgZza2lsbHMYASADKAkSDQoFdG9vbHMYAiADKAkSDAoEcm9sZRgDIAEoCRIQCghhc3NpZ25lZRgEIAEoCRIXCg9wcmVmZXJyZWRfYWdlbnQYBSABKAkSOgoIYWZmaW5pdHkYBiADKAsyKC5jYWxsYm9hcmQudjEuUmVxdWlyZW1lbnRzLkFmZmluaXR5RW50cnkaLwoNQWZmaW5pdHlFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIssBCgpEZXBlbmRlbmN5Eg8KB3Rhc2tfaWQYASABKAkSOQoKb25fZmFpbHVyZRgCIAEoDjIlLmNhbGxib2FyZC52MS5EZXBlbmRlbmN5RmFpbHVyZUFjdGlvbhI0Cgljb25kaXRpb24YAyABKA4yIS5jYWxsYm9hcmQudjEuRGVwZW5kZW5jeUNvbmRpdGlvbhItCgZyZXN1bHQYBCABKAsyHS5jYWxsYm9hcmQudjEuUmVzdWx0Q29uZGl0aW9uEgwKBG5hbWUYBSABKAkiZQoPUmVzdWx0Q29uZGl0aW9uEg8KB3BvaW50ZXIYASABKAkSMgoKY29tcGFyaXNvbhgCIAEoDjIeLmNhbGxib2FyZC52MS5SZXN1bHRDb21wYXJpc29uEg0KBXZhbHVlGAMgASgJIrgBCgtSZXRyeVBvbGljeRIUCgxtYXhfYXR0ZW1wdHMYASABKAUSMgoPaW5pdGlhbF9iYWNrb2ZmGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCm11bHRpcGxpZXIYAyABKAESLgoLbWF4X2JhY2tvZmYYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGwoTbm9uX3JldHJ5YWJsZV90eXBlcxgFIAMoCSLXAQoIVGltZW91dHMSNAoRc2NoZWR1bGVfdG9fc3RhcnQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMQoOc3RhcnRfdG9fY2xvc2UYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNAoRc2NoZWR1bGVfdG9fY2xvc2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLAoJaGVhcnRiZWF0GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIo0GCgRUYXNrEgoKAmlkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIkCgRzcGVjGAMgASgLMhYuY2FsbGJvYXJkLnYxLlRhc2tTcGVjEiYKBXN0YXRlGAQgASgOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRItCgt3YWl0aW5nX2ZvchgFIAMoDjIYLmNhbGxib2FyZC52MS5XYWl0UmVhc29uEhoKEnVubWV0X2RlcGVuZGVuY2llcxgGIAEoBRILCgNydW4YByABKAUSDwoHYXR0ZW1wdBgIIAEoBRIVCg1hdHRlbXB0c191c2VkGAkgASgFEg0KBWFnZW50GAogASgJEg0KBXBoYXNlGAsgASgJEhAKCHByb2dyZXNzGAwgASgBEhgKEHByb2dyZXNzX21lc3NhZ2UYDSABKAkSGAoQY2FuY2VsX3JlcXVlc3RlZBgOIAEoCBIlCgZyZXN1bHQYDyABKAsyFS5jYWxsYm9hcmQudjEuUGF5bG9hZBImCgdmYWlsdXJlGBAgASgLMhUuY2FsbGJvYXJkLnYxLkZhaWx1cmUSLgoKY3JlYXRlZF9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIcmVhZHlfYXQYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0ZWRfYXQYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgduZXh0X2F0GBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjcmVhdGVkX2J5GBYgASgJEg8KB3ZlcnNpb24YFyABKAMSKAoGcGFyZW50GBggASgLMhguY2FsbGJvYXJkLnYxLlBhcmVudExpbmsSLQoKcGF1c2VkX2ZvchgZIAEoDjIZLmNhbGxib2FyZC52MS5QYXVzZVJlYXNvbiJbCgpQYXJlbnRMaW5rEg8KB3Rhc2tfaWQYASABKAkSCwoDcnVuGAIgASgFEgwKBG5hbWUYAyABKAkSEgoKb2NjdXJyZW5jZRgEIAEoBRINCgVkZXB0aBgFIAEoBSJ2CgtUYXNrUmVjZWlwdBIPCgd0YXNrX2lkGAEgASgJEiYKBXN0YXRlGAIgASgOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRILCgNydW4YAyABKAUSDwoHdmVyc2lvbhgEIAEoAxIQCghleGlzdGluZxgFIAEoCCqKAQoIUHJpb3JpdHkSGAoUUFJJT1JJVFlfVU5TUEVDSUZJRUQQABIQCgxQUklPUklUWV9MT1cQARITCg9QUklPUklUWV9OT1JNQUwQAhIRCg1QUklPUklUWV9ISUdIEAMSEwoPUFJJT1JJVFlfVVJHRU5UEAQSFQoRUFJJT1JJVFlfQ1JJVElDQUwQBSqdAQoRS2V5Q29uZmxpY3RQb2xpY3kSIwofS0VZX0NPTkZMSUNUX1BPTElDWV9VTlNQRUNJRklFRBAAEiQKIEtFWV9DT05GTElDVF9QT0xJQ1lfVVNFX0VYSVNUSU5HEAESHAoYS0VZX0NPTkZMSUNUX1BPTElDWV9GQUlMEAISHwobS0VZX0NPTkZMSUNUX1BPTElDWV9SRVBMQUNFEAMqyAEKE0RlcGVuZGVuY3lDb25kaXRpb24SJAogREVQRU5ERU5DWV9DT05ESVRJT05fVU5TUEVDSUZJRUQQABIiCh5ERVBFTkRFTkNZX0NPTkRJVElPTl9DT01QTEVURUQQARIfChtERVBFTkRFTkNZX0NPTkRJVElPTl9GQUlMRUQQAhImCiJERVBFTkRFTkNZX0NPTkRJVElPTl9OT1RfQ09NUExFVEVEEAMSHgoaREVQRU5ERU5DWV9DT05ESVRJT05fRU5ERUQQBCq7AgoQUmVzdWx0Q29tcGFyaXNvbhIhCh1SRVNVTFRfQ09NUEFSSVNPTl9VTlNQRUNJRklFRBAAEhsKF1JFU1VMVF9DT01QQVJJU09OX0VRVUFMEAESHwobUkVTVUxUX0NPTVBBUklTT05fTk9UX0VRVUFMEAISGgoWUkVTVUxUX0NPTVBBUklTT05fTEVTUxADEiMKH1JFU1VMVF9DT01QQVJJU09OX0xFU1NfT1JfRVFVQUwQBBIdChlSRVNVTFRfQ09NUEFSSVNPTl9HUkVBVEVSEAUSJgoiUkVTVUxUX0NPTVBBUklTT05fR1JFQVRFUl9PUl9FUVVBTBAGEhwKGFJFU1VMVF9DT01QQVJJU09OX0VYSVNUUxAHEiAKHFJFU1VMVF9DT01QQVJJU09OX05PVF9FWElTVFMQCCqMAQoXRGVwZW5kZW5jeUZhaWx1cmVBY3Rpb24SKQolREVQRU5ERU5DWV9GQUlMVVJFX0FDVElPTl9VTlNQRUNJRklFRBAAEiIKHkRFUEVOREVOQ1lfRkFJTFVSRV9BQ1RJT05fU0tJUBABEiIKHkRFUEVOREVOQ1lfRkFJTFVSRV9BQ1RJT05fRkFJTBACKoACCglUYXNrU3RhdGUSGgoWVEFTS19TVEFURV9VTlNQRUNJRklFRBAAEhYKElRBU0tfU1RBVEVfV0FJVElORxABEhQKEFRBU0tfU1RBVEVfUkVBRFkQAhIXChNUQVNLX1NUQVRFX0FTU0lHTkVEEAMSFgoSVEFTS19TVEFURV9SVU5OSU5HEAQSFQoRVEFTS19TVEFURV9QQVVTRUQQBRIYChRUQVNLX1NUQVRFX0NPTVBMRVRFRBAGEhUKEVRBU0tfU1RBVEVfRkFJTEVEEAcSGAoUVEFTS19TVEFURV9DQU5DRUxMRUQQCBIWChJUQVNLX1NUQVRFX1NLSVBQRUQQCSqWAQoKV2FpdFJlYXNvbhIbChdXQUlUX1JFQVNPTl9VTlNQRUNJRklFRBAAEhwKGFdBSVRfUkVBU09OX0RFUEVOREVOQ0lFUxABEhQKEFdBSVRfUkVBU09OX0hPTEQQAhIaChZXQUlUX1JFQVNPTl9TVEFSVF9USU1FEAMSGwoXV0FJVF9SRUFTT05fUkVUUllfREVMQVkQBCpdCgtQYXVzZVJlYXNvbhIcChhQQVVTRV9SRUFTT05fVU5TUEVDSUZJRUQQABIZChVQQVVTRV9SRUFTT05fQ0hJTERSRU4QARIVChFQQVVTRV9SRUFTT05fU0xPVBACQkIKEGRldi5jYWxsYm9hcmQudjFQAVosY2FsbGJvYXJkLmRldi9zZGsvZ28vY2FsbGJvYXJkdjE7Y2FsbGJvYXJkdjFiBnByb3RvMw", [file_callboard_v1_payload, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * What a task is asked to be. Callers write it; the server keeps it, and changes
@@ -209,7 +209,9 @@ export const RequirementsSchema: GenMessage<Requirements> = /*@__PURE__*/
   messageDesc(file_callboard_v1_task, 1);
 
 /**
- * A task that must end first.
+ * A task that must end first. A task is eligible when every one that it depends
+ * on has ended as its condition says; as soon as one ended otherwise, it ends
+ * itself.
  *
  * @generated from message callboard.v1.Dependency
  */
@@ -222,12 +224,35 @@ export type Dependency = Message<"callboard.v1.Dependency"> & {
   taskId: string;
 
   /**
-   * What becomes of this task when that one ends in any state but COMPLETED.
-   * Default SKIP.
+   * What becomes of this task when that one ends otherwise than `condition`
+   * says. Default SKIP.
    *
    * @generated from field: callboard.v1.DependencyFailureAction on_failure = 2;
    */
   onFailure: DependencyFailureAction;
+
+  /**
+   * How that one must end. Default COMPLETED.
+   *
+   * @generated from field: callboard.v1.DependencyCondition condition = 3;
+   */
+  condition: DependencyCondition;
+
+  /**
+   * What its result must be, besides. Only with COMPLETED.
+   *
+   * @generated from field: callboard.v1.ResultCondition result = 4;
+   */
+  result?: ResultCondition;
+
+  /**
+   * What this task's handler calls it: its result comes with this name. Empty
+   * means none; else 1 to 128 characters, letters, digits and `-_./:`, each
+   * name once.
+   *
+   * @generated from field: string name = 5;
+   */
+  name: string;
 };
 
 /**
@@ -236,6 +261,45 @@ export type Dependency = Message<"callboard.v1.Dependency"> & {
  */
 export const DependencySchema: GenMessage<Dependency> = /*@__PURE__*/
   messageDesc(file_callboard_v1_task, 2);
+
+/**
+ * What a result must be: a value in it, compared with another. A result of
+ * text is a JSON string; of bytes, or of JSON that can't be parsed, there is no
+ * value.
+ *
+ * @generated from message callboard.v1.ResultCondition
+ */
+export type ResultCondition = Message<"callboard.v1.ResultCondition"> & {
+  /**
+   * Where in the result the value is, as a JSON Pointer (RFC 6901): `/score`.
+   * Empty means the whole result. At most 1 KiB.
+   *
+   * @generated from field: string pointer = 1;
+   */
+  pointer: string;
+
+  /**
+   * How it is compared. Required.
+   *
+   * @generated from field: callboard.v1.ResultComparison comparison = 2;
+   */
+  comparison: ResultComparison;
+
+  /**
+   * What it is compared with, as JSON: `0.8`, `"en"`. Not with EXISTS and
+   * NOT_EXISTS. At most 4 KiB.
+   *
+   * @generated from field: string value = 3;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message callboard.v1.ResultCondition.
+ * Use `create(ResultConditionSchema)` to create a new message.
+ */
+export const ResultConditionSchema: GenMessage<ResultCondition> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task, 3);
 
 /**
  * When and how often a failed attempt is followed by another.
@@ -286,7 +350,7 @@ export type RetryPolicy = Message<"callboard.v1.RetryPolicy"> & {
  * Use `create(RetryPolicySchema)` to create a new message.
  */
 export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task, 3);
+  messageDesc(file_callboard_v1_task, 4);
 
 /**
  * How long things may take. Unset means the default; each at most ten years.
@@ -330,7 +394,7 @@ export type Timeouts = Message<"callboard.v1.Timeouts"> & {
  * Use `create(TimeoutsSchema)` to create a new message.
  */
 export const TimeoutsSchema: GenMessage<Timeouts> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task, 4);
+  messageDesc(file_callboard_v1_task, 5);
 
 /**
  * A task as it is now.
@@ -521,7 +585,7 @@ export type Task = Message<"callboard.v1.Task"> & {
  * Use `create(TaskSchema)` to create a new message.
  */
 export const TaskSchema: GenMessage<Task> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task, 5);
+  messageDesc(file_callboard_v1_task, 6);
 
 /**
  * Whose child a task is.
@@ -570,7 +634,7 @@ export type ParentLink = Message<"callboard.v1.ParentLink"> & {
  * Use `create(ParentLinkSchema)` to create a new message.
  */
 export const ParentLinkSchema: GenMessage<ParentLink> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task, 6);
+  messageDesc(file_callboard_v1_task, 7);
 
 /**
  * What a command did to a task: small, and the same when the command is
@@ -620,7 +684,7 @@ export type TaskReceipt = Message<"callboard.v1.TaskReceipt"> & {
  * Use `create(TaskReceiptSchema)` to create a new message.
  */
 export const TaskReceiptSchema: GenMessage<TaskReceipt> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task, 7);
+  messageDesc(file_callboard_v1_task, 8);
 
 /**
  * How urgent a task is. Each step counts as a minute of waiting (NORMAL to HIGH:
@@ -722,7 +786,135 @@ export const KeyConflictPolicySchema: GenEnum<KeyConflictPolicy> = /*@__PURE__*/
   enumDesc(file_callboard_v1_task, 1);
 
 /**
- * What becomes of a task when one that it depends on does not complete.
+ * How a task must end that another depends on.
+ *
+ * @generated from enum callboard.v1.DependencyCondition
+ */
+export enum DependencyCondition {
+  /**
+   * COMPLETED.
+   *
+   * @generated from enum value: DEPENDENCY_CONDITION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * With a result.
+   *
+   * @generated from enum value: DEPENDENCY_CONDITION_COMPLETED = 1;
+   */
+  COMPLETED = 1,
+
+  /**
+   * FAILED: for a fallback. One that was cancelled or skipped has not failed.
+   *
+   * @generated from enum value: DEPENDENCY_CONDITION_FAILED = 2;
+   */
+  FAILED = 2,
+
+  /**
+   * FAILED, CANCELLED or SKIPPED: to undo what was done before it.
+   *
+   * @generated from enum value: DEPENDENCY_CONDITION_NOT_COMPLETED = 3;
+   */
+  NOT_COMPLETED = 3,
+
+  /**
+   * In any way: to clean up.
+   *
+   * @generated from enum value: DEPENDENCY_CONDITION_ENDED = 4;
+   */
+  ENDED = 4,
+}
+
+/**
+ * Describes the enum callboard.v1.DependencyCondition.
+ */
+export const DependencyConditionSchema: GenEnum<DependencyCondition> = /*@__PURE__*/
+  enumDesc(file_callboard_v1_task, 2);
+
+/**
+ * How a value is compared with another. Numbers are compared as numbers (whole
+ * ones exactly, others as IEEE 754 doubles), texts by their Unicode code points;
+ * with LESS to GREATER_OR_EQUAL two numbers or two texts are compared, anything
+ * else does not hold.
+ *
+ * @generated from enum callboard.v1.ResultComparison
+ */
+export enum ResultComparison {
+  /**
+   * Not allowed.
+   *
+   * @generated from enum value: RESULT_COMPARISON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The same JSON value; objects in any order.
+   *
+   * @generated from enum value: RESULT_COMPARISON_EQUAL = 1;
+   */
+  EQUAL = 1,
+
+  /**
+   * There is a value, and it is another.
+   *
+   * @generated from enum value: RESULT_COMPARISON_NOT_EQUAL = 2;
+   */
+  NOT_EQUAL = 2,
+
+  /**
+   * Less.
+   *
+   * @generated from enum value: RESULT_COMPARISON_LESS = 3;
+   */
+  LESS = 3,
+
+  /**
+   * Less, or the same.
+   *
+   * @generated from enum value: RESULT_COMPARISON_LESS_OR_EQUAL = 4;
+   */
+  LESS_OR_EQUAL = 4,
+
+  /**
+   * Greater.
+   *
+   * @generated from enum value: RESULT_COMPARISON_GREATER = 5;
+   */
+  GREATER = 5,
+
+  /**
+   * Greater, or the same.
+   *
+   * @generated from enum value: RESULT_COMPARISON_GREATER_OR_EQUAL = 6;
+   */
+  GREATER_OR_EQUAL = 6,
+
+  /**
+   * There is a value, `null` too.
+   *
+   * @generated from enum value: RESULT_COMPARISON_EXISTS = 7;
+   */
+  EXISTS = 7,
+
+  /**
+   * There is none.
+   *
+   * @generated from enum value: RESULT_COMPARISON_NOT_EXISTS = 8;
+   */
+  NOT_EXISTS = 8,
+}
+
+/**
+ * Describes the enum callboard.v1.ResultComparison.
+ */
+export const ResultComparisonSchema: GenEnum<ResultComparison> = /*@__PURE__*/
+  enumDesc(file_callboard_v1_task, 3);
+
+/**
+ * What becomes of a task when one that it depends on ends otherwise than its
+ * condition says.
  *
  * @generated from enum callboard.v1.DependencyFailureAction
  */
@@ -753,7 +945,7 @@ export enum DependencyFailureAction {
  * Describes the enum callboard.v1.DependencyFailureAction.
  */
 export const DependencyFailureActionSchema: GenEnum<DependencyFailureAction> = /*@__PURE__*/
-  enumDesc(file_callboard_v1_task, 2);
+  enumDesc(file_callboard_v1_task, 4);
 
 /**
  * Where a task is in its life.
@@ -825,7 +1017,8 @@ export enum TaskState {
   CANCELLED = 8,
 
   /**
-   * Ended because a task that it depends on did not complete.
+   * Ended because a task that it depends on ended otherwise than its condition
+   * says.
    *
    * @generated from enum value: TASK_STATE_SKIPPED = 9;
    */
@@ -836,7 +1029,7 @@ export enum TaskState {
  * Describes the enum callboard.v1.TaskState.
  */
 export const TaskStateSchema: GenEnum<TaskState> = /*@__PURE__*/
-  enumDesc(file_callboard_v1_task, 3);
+  enumDesc(file_callboard_v1_task, 5);
 
 /**
  * Why a WAITING task is not eligible.
@@ -884,7 +1077,7 @@ export enum WaitReason {
  * Describes the enum callboard.v1.WaitReason.
  */
 export const WaitReasonSchema: GenEnum<WaitReason> = /*@__PURE__*/
-  enumDesc(file_callboard_v1_task, 4);
+  enumDesc(file_callboard_v1_task, 6);
 
 /**
  * Why a task is PAUSED.
@@ -918,5 +1111,5 @@ export enum PauseReason {
  * Describes the enum callboard.v1.PauseReason.
  */
 export const PauseReasonSchema: GenEnum<PauseReason> = /*@__PURE__*/
-  enumDesc(file_callboard_v1_task, 5);
+  enumDesc(file_callboard_v1_task, 7);
 

@@ -25,6 +25,26 @@ class KeyConflictPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KEY_CONFLICT_POLICY_FAIL: _ClassVar[KeyConflictPolicy]
     KEY_CONFLICT_POLICY_REPLACE: _ClassVar[KeyConflictPolicy]
 
+class DependencyCondition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DEPENDENCY_CONDITION_UNSPECIFIED: _ClassVar[DependencyCondition]
+    DEPENDENCY_CONDITION_COMPLETED: _ClassVar[DependencyCondition]
+    DEPENDENCY_CONDITION_FAILED: _ClassVar[DependencyCondition]
+    DEPENDENCY_CONDITION_NOT_COMPLETED: _ClassVar[DependencyCondition]
+    DEPENDENCY_CONDITION_ENDED: _ClassVar[DependencyCondition]
+
+class ResultComparison(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RESULT_COMPARISON_UNSPECIFIED: _ClassVar[ResultComparison]
+    RESULT_COMPARISON_EQUAL: _ClassVar[ResultComparison]
+    RESULT_COMPARISON_NOT_EQUAL: _ClassVar[ResultComparison]
+    RESULT_COMPARISON_LESS: _ClassVar[ResultComparison]
+    RESULT_COMPARISON_LESS_OR_EQUAL: _ClassVar[ResultComparison]
+    RESULT_COMPARISON_GREATER: _ClassVar[ResultComparison]
+    RESULT_COMPARISON_GREATER_OR_EQUAL: _ClassVar[ResultComparison]
+    RESULT_COMPARISON_EXISTS: _ClassVar[ResultComparison]
+    RESULT_COMPARISON_NOT_EXISTS: _ClassVar[ResultComparison]
+
 class DependencyFailureAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DEPENDENCY_FAILURE_ACTION_UNSPECIFIED: _ClassVar[DependencyFailureAction]
@@ -67,6 +87,20 @@ KEY_CONFLICT_POLICY_UNSPECIFIED: KeyConflictPolicy
 KEY_CONFLICT_POLICY_USE_EXISTING: KeyConflictPolicy
 KEY_CONFLICT_POLICY_FAIL: KeyConflictPolicy
 KEY_CONFLICT_POLICY_REPLACE: KeyConflictPolicy
+DEPENDENCY_CONDITION_UNSPECIFIED: DependencyCondition
+DEPENDENCY_CONDITION_COMPLETED: DependencyCondition
+DEPENDENCY_CONDITION_FAILED: DependencyCondition
+DEPENDENCY_CONDITION_NOT_COMPLETED: DependencyCondition
+DEPENDENCY_CONDITION_ENDED: DependencyCondition
+RESULT_COMPARISON_UNSPECIFIED: ResultComparison
+RESULT_COMPARISON_EQUAL: ResultComparison
+RESULT_COMPARISON_NOT_EQUAL: ResultComparison
+RESULT_COMPARISON_LESS: ResultComparison
+RESULT_COMPARISON_LESS_OR_EQUAL: ResultComparison
+RESULT_COMPARISON_GREATER: ResultComparison
+RESULT_COMPARISON_GREATER_OR_EQUAL: ResultComparison
+RESULT_COMPARISON_EXISTS: ResultComparison
+RESULT_COMPARISON_NOT_EXISTS: ResultComparison
 DEPENDENCY_FAILURE_ACTION_UNSPECIFIED: DependencyFailureAction
 DEPENDENCY_FAILURE_ACTION_SKIP: DependencyFailureAction
 DEPENDENCY_FAILURE_ACTION_FAIL: DependencyFailureAction
@@ -163,12 +197,28 @@ class Requirements(_message.Message):
     def __init__(self, skills: _Optional[_Iterable[str]] = ..., tools: _Optional[_Iterable[str]] = ..., role: _Optional[str] = ..., assignee: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., affinity: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Dependency(_message.Message):
-    __slots__ = ("task_id", "on_failure")
+    __slots__ = ("task_id", "on_failure", "condition", "result", "name")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ON_FAILURE_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     on_failure: DependencyFailureAction
-    def __init__(self, task_id: _Optional[str] = ..., on_failure: _Optional[_Union[DependencyFailureAction, str]] = ...) -> None: ...
+    condition: DependencyCondition
+    result: ResultCondition
+    name: str
+    def __init__(self, task_id: _Optional[str] = ..., on_failure: _Optional[_Union[DependencyFailureAction, str]] = ..., condition: _Optional[_Union[DependencyCondition, str]] = ..., result: _Optional[_Union[ResultCondition, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class ResultCondition(_message.Message):
+    __slots__ = ("pointer", "comparison", "value")
+    POINTER_FIELD_NUMBER: _ClassVar[int]
+    COMPARISON_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    pointer: str
+    comparison: ResultComparison
+    value: str
+    def __init__(self, pointer: _Optional[str] = ..., comparison: _Optional[_Union[ResultComparison, str]] = ..., value: _Optional[str] = ...) -> None: ...
 
 class RetryPolicy(_message.Message):
     __slots__ = ("max_attempts", "initial_backoff", "multiplier", "max_backoff", "non_retryable_types")

@@ -301,20 +301,22 @@ class ListDependencyResultsResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[DependencyResult, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class DependencyResult(_message.Message):
-    __slots__ = ("task_id", "type", "key", "state", "result", "failure")
+    __slots__ = ("task_id", "type", "key", "state", "result", "failure", "name")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     type: str
     key: str
     state: _task_pb2.TaskState
     result: _payload_pb2.Payload
     failure: _payload_pb2.Failure
-    def __init__(self, task_id: _Optional[str] = ..., type: _Optional[str] = ..., key: _Optional[str] = ..., state: _Optional[_Union[_task_pb2.TaskState, str]] = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ...) -> None: ...
+    name: str
+    def __init__(self, task_id: _Optional[str] = ..., type: _Optional[str] = ..., key: _Optional[str] = ..., state: _Optional[_Union[_task_pb2.TaskState, str]] = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
 
 class ListStepsRequest(_message.Message):
     __slots__ = ("namespace", "task_id", "run", "page_size", "page_token")
