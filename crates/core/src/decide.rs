@@ -17,6 +17,8 @@ pub struct Context<'a> {
     pub grace_until: Timestamp,
     /// The replica that decides. It speaks for the streams alone that it has: others may know better about theirs.
     pub replica: &'a str,
+    /// Every replica that shares the store knows what this version knows, so that rows may say it.
+    pub all_current: bool,
     /// Chance.
     pub entropy: &'a mut dyn Entropy,
     /// What the operator chose.

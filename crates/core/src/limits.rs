@@ -8,6 +8,14 @@ pub const MAX_PAYLOAD: usize = 1 << 20;
 pub const MAX_BATCH: usize = 1_000;
 /// The most dependencies of a task.
 pub const MAX_DEPENDENCIES: usize = 1_000;
+/// The most conditions on results in a command: their results are read to decide it.
+pub const MAX_RESULT_CONDITIONS: usize = 1_000;
+/// The largest result that conditions look at, in bytes; a larger one has no value to them.
+pub const MAX_CONDITION_RESULT: usize = 64 << 10;
+/// The longest JSON Pointer of a condition, in bytes.
+pub const MAX_POINTER: usize = 1 << 10;
+/// The longest value that a condition compares with, in bytes.
+pub const MAX_COMPARED: usize = 4 << 10;
 /// The longest name of a task type or agent, in bytes.
 pub const MAX_NAME: usize = 128;
 /// The longest skill, tool, role, tag or label, in bytes.

@@ -56,6 +56,7 @@ pub enum Reason {
     ChildExists,
     NotYourAgent,
     NotYourLease,
+    UpgradeUnfinished,
 }
 
 impl Rejection {

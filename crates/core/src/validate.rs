@@ -2,11 +2,12 @@
 
 use crate::command::TaskUpdate;
 use crate::limits::{
-    MAX_CHILD_NAME, MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_HEADER_BYTES, MAX_HEADERS, MAX_KEY,
-    MAX_MESSAGE_TTL, MAX_NAME, MAX_PAYLOAD, MAX_PROFILE, MAX_SLOTS, MAX_STEP_NAME, MAX_TIMEOUT, MAX_WORD,
+    MAX_CHILD_NAME, MAX_COMPARED, MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_HEADER_BYTES, MAX_HEADERS, MAX_KEY,
+    MAX_MESSAGE_TTL, MAX_NAME, MAX_PAYLOAD, MAX_POINTER, MAX_PROFILE, MAX_SLOTS, MAX_STEP_NAME, MAX_TIMEOUT, MAX_WORD,
 };
 use crate::model::{
-    Address, AgentProfile, NamespaceSettings, NewMessage, NewTask, Payload, RetryPolicy, Span, Timestamp,
+    Address, AgentProfile, Condition, NamespaceSettings, NewDependency, NewMessage, NewTask, Payload, ResultCondition,
+    RetryPolicy, Span, Timestamp,
 };
 use crate::rejection::{Reason, Rejection, Violation};
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,6 +168,7 @@ impl Faults {
         self.check(dependencies <= MAX_DEPENDENCIES, field("dependencies"), || {
             format!("has {dependencies} entries; at most {MAX_DEPENDENCIES}")
         });
+        self.dependencies(at, &new.dependencies);
         self.retry_policy(field("retry_policy"), &spec.retry_policy);
         self.timeouts(at, new);
         self.deadline(field("deadline"), spec.deadline, now);
@@ -176,6 +178,38 @@ impl Faults {
         self.tags(field("tags"), &spec.tags);
         self.map(field("metadata"), &spec.metadata, 64, 16 << 10);
         self.map(field("headers"), &spec.headers, MAX_HEADERS, MAX_HEADER_BYTES);
+    }
+
+    /// What a new task asks of those that it depends on; whether they exist is seen by the rules.
+    fn dependencies(&mut self, at: impl Display + Copy, dependencies: &[NewDependency]) {
+        let mut names = BTreeSet::new();
+        for (index, dependency) in dependencies.iter().enumerate() {
+            if let Some(name) = &dependency.terms.name {
+                let field = format_args!("{at}.dependencies[{index}].name");
+                self.name(field, name);
+                self.check(names.insert(name), field, || format!("{name:?} is another one's; give each its own"));
+            }
+            if let Condition::Result(condition) = &dependency.terms.condition {
+                self.result_condition(format_args!("{at}.dependencies[{index}].result"), condition);
+            }
+        }
+    }
+
+    fn result_condition(&mut self, at: impl Display + Copy, condition: &ResultCondition) {
+        let (field, pointer) = (Within(at, "pointer"), &condition.pointer);
+        self.text(field, pointer, MAX_POINTER);
+        self.check(pointer.is_empty() || pointer.starts_with('/'), field, || {
+            format!("is {pointer:?}; a JSON Pointer begins with '/', or is empty for the whole result")
+        });
+        let escapes_nothing = |part: &str| !part.starts_with(['0', '1']);
+        self.check(!pointer.split('~').skip(1).any(escapes_nothing), field, || {
+            "has a '~' that escapes nothing; write ~0 for '~', and ~1 for '/' in a name".into()
+        });
+        if let Some(value) = condition.test.value() {
+            self.text(Within(at, "value"), value.as_str(), MAX_COMPARED);
+            let ordered = !condition.test.is_ordering() || value.has_order();
+            self.check(ordered, Within(at, "value"), || "has no order; give a number or a text".into());
+        }
     }
 
     fn timeouts(&mut self, at: impl Display + Copy, new: &NewTask) {

@@ -320,6 +320,7 @@ fn context<'a>(
         now,
         grace_until: shared.grace_until(),
         replica,
+        all_current: shared.all_current(),
         entropy: &mut **entropy,
         settings: &shared.config.rules,
         board,

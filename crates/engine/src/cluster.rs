@@ -68,6 +68,7 @@ impl Member {
         self.renewed = sent;
         self.watched.clear();
         self.push_until_quiet(sent);
+        self.heed_versions(&within(cluster.registrations()).await?);
         Ok(())
     }
 
@@ -172,12 +173,19 @@ impl Member {
         }
     }
 
+    /// While a replica of an older version lives, nothing is written that it would not understand. One that comes later is refused by
+    /// the store, from the first row on that it must not see.
+    fn heed_versions(&self, registrations: &[Registration]) {
+        self.shared.set_all_current(registrations.iter().all(|known| known.dead || known.current));
+    }
+
     /// Declares dead who is, and adopts their sessions.
     async fn look_after_others(&mut self, cluster: &dyn Cluster, now: Span) -> Result<()> {
         let own = self.shared.registration();
         let registrations = within(cluster.registrations()).await?;
+        self.heed_versions(&registrations);
         self.watched.retain(|name, _| registrations.iter().any(|known| known.name == *name));
-        for Registration { name, beat, dead } in registrations.into_iter().filter(|other| *other.name != *own) {
+        for Registration { name, beat, dead, .. } in registrations.into_iter().filter(|other| *other.name != *own) {
             let seen = self.watched.entry(name.clone()).or_insert((beat, now));
             if seen.0 != beat {
                 *seen = (beat, now);

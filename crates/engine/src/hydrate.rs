@@ -6,7 +6,7 @@ use crate::push::{Assignment, DependencyOutcome, Push};
 use crate::shared::Shared;
 use callboard_core::command::Fence;
 use callboard_core::model::{AgentId, Failure, NamespaceId, Payload, Task, TaskId};
-use callboard_store::{StepPage, TaskView};
+use callboard_store::{DependencyView, StepPage, TaskView};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,7 +139,8 @@ pub(crate) async fn claimed(
 fn weight(assignment: &Assignment) -> usize {
     let dependencies = assignment.dependencies.iter().map(|outcome| {
         let key = outcome.key.as_ref().map_or(0, String::len);
-        256 + key + of_payload(outcome.result.as_deref()) + of_failure(outcome.failure.as_deref())
+        let name = outcome.name.as_ref().map_or(0, |name| name.len());
+        256 + key + name + of_payload(outcome.result.as_deref()) + of_failure(outcome.failure.as_deref())
     });
     let steps = assignment.steps.iter().map(|step| 64 + step.key.name.len() + of_payload(Some(&step.result)));
     assignment.task.spec.weight()
@@ -165,10 +166,11 @@ fn unknown(task: TaskId) -> Error {
     Error::Internal(format!("claimed task {task} is gone"))
 }
 
-impl From<(u32, TaskView)> for DependencyOutcome {
-    fn from((ordinal, view): (u32, TaskView)) -> Self {
+impl From<DependencyView> for DependencyOutcome {
+    fn from(DependencyView { ordinal, name, view }: DependencyView) -> Self {
         Self {
             ordinal,
+            name,
             task: view.task.id,
             task_type: view.task.spec.task_type.clone(),
             key: view.task.spec.key.clone(),

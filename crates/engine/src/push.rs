@@ -59,6 +59,8 @@ pub struct Assignment {
 pub struct DependencyOutcome {
     /// Its place among the dependencies.
     pub ordinal: u32,
+    /// What the dependent calls it.
+    pub name: Option<Arc<str>>,
     /// Its id.
     pub task: TaskId,
     /// Its type.

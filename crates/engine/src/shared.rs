@@ -70,6 +70,7 @@ pub(crate) struct Shared {
     /// There were sessions when we started.
     expects: AtomicBool,
     grace_until: AtomicI64,
+    all_current: AtomicBool,
     sweep_at: AtomicI64,
     /// When the last sweep that did all of its work ended.
     swept_at: AtomicI64,
@@ -113,6 +114,7 @@ impl Shared {
             look_again: Mutex::default(),
             expects: AtomicBool::new(false),
             grace_until: AtomicI64::new(0),
+            all_current: AtomicBool::new(true),
             sweep_at: AtomicI64::new(i64::MAX),
             sooner: Notify::new(),
             draining: AtomicBool::new(false),
@@ -147,6 +149,16 @@ impl Shared {
     /// Nothing new is to be begun.
     pub fn begin_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether every replica that shares the store knows what this version knows.
+    pub fn all_current(&self) -> bool {
+        self.all_current.load(Ordering::Relaxed)
+    }
+
+    /// What is known of that.
+    pub fn set_all_current(&self, all: bool) {
+        self.all_current.store(all, Ordering::Relaxed);
     }
 
     /// Until when nobody's silence counts.

@@ -37,6 +37,7 @@ pub(crate) fn reason(reason: Reason) -> (Code, ErrorReason) {
         Reason::LimitReached => (Code::ResourceExhausted, ErrorReason::LimitReached),
         Reason::StepExists => (Code::AlreadyExists, ErrorReason::StepExists),
         Reason::ChildExists => (Code::AlreadyExists, ErrorReason::ChildExists),
+        Reason::UpgradeUnfinished => (Code::FailedPrecondition, ErrorReason::UpgradeUnfinished),
         Reason::NotYourAgent => (Code::PermissionDenied, ErrorReason::NotYourAgent),
         Reason::NotYourLease => (Code::PermissionDenied, ErrorReason::NotYourLease),
     }

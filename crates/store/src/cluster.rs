@@ -21,6 +21,8 @@ pub struct Registration {
     pub beat: i64,
     /// Another declared it dead, or it resigned: it never comes back.
     pub dead: bool,
+    /// It knows what this version knows.
+    pub current: bool,
 }
 
 /// An agent's session.

@@ -3,8 +3,8 @@
 use crate::{Error, Result};
 use callboard_core::model::task::{Closed, Progress, TaskState};
 use callboard_core::model::{
-    AgentId, Content, LaneId, LastCheckpoint, NamespaceId, OnFailure, OnParentEnd, Pause, Payload, Slot, StateName,
-    Task, TaskId, TaskSpec, Timestamp,
+    AgentId, Condition, Content, Edge, LaneId, LastCheckpoint, NamespaceId, OnFailure, OnParentEnd, Pause, Payload,
+    Slot, StateName, Task, TaskId, TaskSpec, Timestamp,
 };
 use callboard_core::working_set::{PayloadValue, PayloadWrite, TaskRef};
 use serde::de::DeserializeOwned;
@@ -16,14 +16,38 @@ use std::sync::Arc;
 /// The newest version of a row's own data that this program reads, and the one that it writes.
 pub const FORMAT: i64 = 1;
 
+/// The same of an edge that has a condition.
+pub const CONDITION_FORMAT: i64 = 2;
+
 /// Refuses a row that a newer program wrote.
 pub fn readable(format: i64, what: &str) -> Result<()> {
-    if format <= FORMAT {
+    readable_up_to(FORMAT, format, what)
+}
+
+/// Refuses an edge that a newer program wrote.
+pub fn readable_edge(format: i64) -> Result<()> {
+    readable_up_to(CONDITION_FORMAT, format, "edges")
+}
+
+fn readable_up_to(known: i64, format: i64, what: &str) -> Result<()> {
+    if format <= known {
         return Ok(());
     }
-    let text =
-        format!("a row of {what} has format {format}, this version of callboard reads {FORMAT}; use a newer one");
+    let text = format!("a row of {what} has format {format}, this version of callboard reads {known}; use a newer one");
     Err(Error::Corrupt(text))
+}
+
+/// The format of an edge, and its condition as its row has it.
+pub fn condition_columns(edge: &Edge) -> Result<(i64, Option<String>)> {
+    match &edge.terms.condition {
+        Condition::Completed => Ok((FORMAT, None)),
+        condition => Ok((CONDITION_FORMAT, Some(to_json(condition)?))),
+    }
+}
+
+/// Whether any of these edges has a condition that older versions don't know.
+pub fn have_conditions(edges: &[Edge]) -> bool {
+    edges.iter().any(|edge| edge.terms.condition != Condition::Completed)
 }
 
 /// Writes JSON.

@@ -17,8 +17,9 @@ pub mod sqlite;
 
 pub use error::{Error, Result};
 pub use read::{
-    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, LaneDepth,
-    MailDepth, MailPage, NewMail, OutputPage, Sample, SavedPayload, StepPage, TaskFilter, TaskPage, TaskView,
+    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Hydrated,
+    LaneDepth, MailDepth, MailPage, NewMail, OutputPage, Sample, SavedPayload, StepPage, TaskFilter, TaskPage,
+    TaskView,
 };
 
 use async_trait::async_trait;
@@ -75,7 +76,7 @@ pub trait Store: Send + Sync + 'static {
         after: Option<u32>,
         limit: usize,
         max_bytes: usize,
-    ) -> Result<Vec<(u32, TaskView)>>;
+    ) -> Result<Vec<DependencyView>>;
 
     /// The steps of a run by their ordinals, behind `after` (0: from the first), until their results reach `max_bytes` (at least
     /// one is given) or `limit`.

@@ -19,6 +19,17 @@ pub struct TaskView {
     pub saved: SavedPayload,
 }
 
+/// How a task ended that another depends on, without its input and checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DependencyView {
+    /// Its place among the dependencies.
+    pub ordinal: u32,
+    /// What the dependent calls it.
+    pub name: Option<Arc<str>>,
+    /// The task.
+    pub view: TaskView,
+}
+
 /// What is kept beside a task.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SavedPayload {

@@ -1,13 +1,14 @@
 //! Rows from columns: which columns stand where, and what they mean.
 
-use crate::codec::{self, TaskColumns, from_json, on_failure_of, on_parent_end_of, readable};
+use crate::codec::{self, TaskColumns, from_json, on_failure_of, on_parent_end_of, readable, readable_edge};
 use crate::columns::Columns;
 use crate::{Error, Result, SavedPayload};
 use callboard_core::model::{
     Agent, ChildKey, Content, Edge, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
-    Payload, RequestKey, RequestRecord, Sender, StepKey, StepTotals, Task, TaskChild, TaskId, TaskStep, Timestamp,
+    Payload, RequestKey, RequestRecord, Sender, StepKey, StepTotals, Task, TaskChild, TaskId, TaskStep, Terms,
+    Timestamp,
 };
-use callboard_core::working_set::{ChildRef, MailboxRef, RunRef, StepRef};
+use callboard_core::working_set::{ChildRef, MailboxRef, RunRef, StepRef, TaskRef};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -43,6 +44,11 @@ pub fn payload(row: &impl Columns, first: usize) -> Result<Option<Arc<Payload>>>
     let Some(content_type) = row.text_or_null(first)? else { return Ok(None) };
     let content = row.content(first + 2)?.ok_or_else(|| Error::Corrupt("a payload has no content".into()))?;
     codec::payload(content_type.into_owned(), row.json_or_null(first + 1)?, content).map(Some)
+}
+
+/// A task by the first two columns.
+pub fn task_ref(row: &impl Columns) -> Result<TaskRef> {
+    Ok((row.namespace_id(0)?, row.task_id(1)?))
 }
 
 /// A failure's columns, which are a payload's.
@@ -126,20 +132,25 @@ pub fn lane(row: &impl Columns) -> Result<Lane> {
 /// The columns of [`edge`], of `edges AS e`.
 macro_rules! edge_columns {
     () => {
-        "e.namespace, e.source, e.target, e.ordinal, e.on_failure, e.resolved, e.format"
+        "e.namespace, e.source, e.target, e.ordinal, e.on_failure, e.resolved, e.format, e.condition, e.name"
     };
 }
 pub(crate) use edge_columns;
 
 /// An edge.
 pub fn edge(row: &impl Columns) -> Result<Edge> {
-    readable(row.number(6)?, "edges")?;
+    readable_edge(row.number(6)?)?;
+    let condition = row.json_or_null(7)?.map(|text| from_json(text, "a condition")).transpose()?;
     Ok(Edge {
         namespace: row.namespace_id(0)?,
         source: row.task_id(1)?,
         target: row.task_id(2)?,
         ordinal: row.small(3)?,
-        on_failure: on_failure_of(row.number(4)?)?,
+        terms: Terms {
+            condition: condition.unwrap_or_default(),
+            on_failure: on_failure_of(row.number(4)?)?,
+            name: row.text_or_null(8)?.map(Arc::from),
+        },
         resolved: row.flag(5)?,
     })
 }

@@ -172,8 +172,15 @@ impl Rules {
             Timer::Retry => NOON + Span::seconds(60),
             Timer::Stop => NOON + self.settings.cancel_grace,
         };
-        let mut cx =
-            Context { now, grace_until: NOON, replica, entropy: &mut entropy, settings: &self.settings, board };
+        let mut cx = Context {
+            now,
+            grace_until: NOON,
+            replica,
+            all_current: true,
+            entropy: &mut entropy,
+            settings: &self.settings,
+            board,
+        };
         let envelope =
             Envelope { namespace: self.namespace.name.clone(), principal: "model".into(), request: None, command };
         match decide(&mut ws, &envelope, &mut cx) {

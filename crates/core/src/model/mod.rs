@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod checkpoint;
 pub mod child;
+pub mod condition;
 pub mod edge;
 pub mod event;
 pub mod id;
@@ -21,7 +22,8 @@ pub mod time;
 pub use agent::{Agent, AgentProfile, Link, Session, TaskHandler};
 pub use checkpoint::{LastCheckpoint, NewCheckpoint};
 pub use child::{ChildKey, NewChild, OnParentEnd, ParentLink, TaskChild};
-pub use edge::{Edge, OnFailure};
+pub use condition::{Condition, JsonText, Outcome, ResultCondition, Test};
+pub use edge::{Edge, NewDependency, OnFailure, Terms};
 pub use event::{Event, EventKind};
 pub use id::{AgentId, LaneId, LeaseToken, MessageId, NamespaceId, TaskId};
 pub use lane::{Lane, LaneKey};

@@ -1,8 +1,7 @@
 //! What a task is asked to be.
 
 use super::child::ParentLink;
-use super::edge::OnFailure;
-use super::id::TaskId;
+use super::edge::NewDependency;
 use super::payload::Payload;
 use super::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -18,8 +17,8 @@ pub struct NewTask {
     pub input: Arc<Payload>,
     /// What to do when a live task has its key.
     pub on_key_conflict: KeyConflict,
-    /// What must end first: task and what becomes of this one if that does not complete.
-    pub dependencies: Vec<(TaskId, OnFailure)>,
+    /// What must end first.
+    pub dependencies: Vec<NewDependency>,
     /// Not before this time.
     pub start_at: Option<Timestamp>,
     /// Keep it waiting until it is released.

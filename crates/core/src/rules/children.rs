@@ -29,6 +29,7 @@ impl Step<'_, '_> {
         }
         let task = self.new_child(&parent, new)?;
         self.want_all(std::slice::from_ref(&task))?;
+        self.check_conditions(std::slice::from_ref(&task))?;
         self.check_deadlock(&parent, &task)?;
         let receipt = self.create_task(&task, 0)?;
         self.add_child(fence, new, &receipt)?;

@@ -3,8 +3,8 @@
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, StopReason, TaskReceipt};
 use crate::model::{
-    Edge, EventKind, KeyConflict, Lane, LaneId, LaneKey, NewTask, NotBefore, OnFailure, Progress, Span, StateName,
-    Task, TaskId, TaskSpec, TaskState, Waiting,
+    Edge, EventKind, KeyConflict, Lane, LaneId, LaneKey, NewDependency, NewTask, NotBefore, Progress, Span, Task,
+    TaskId, TaskSpec, TaskState, Waiting,
 };
 use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
@@ -17,17 +17,19 @@ const SMALL_INPUT: usize = 4 << 10;
 
 /// What is known of a new task's dependencies.
 #[derive(Default)]
-struct Dependencies {
-    edges: Vec<(TaskId, OnFailure, bool)>,
+struct Dependencies<'a> {
+    /// Each with whether it has ended.
+    all: Vec<(&'a NewDependency, bool)>,
     unmet: u32,
-    /// The first that has already ended otherwise than completed.
-    failed: Option<(TaskId, OnFailure)>,
+    /// What the task ends by: the first that has already ended otherwise than asked.
+    ending: Option<Ending>,
 }
 
 impl Step<'_, '_> {
     /// Creates tasks, all or none.
     pub(super) fn create_tasks(&mut self, tasks: &[NewTask]) -> Ruled<Reply> {
         self.want_all(tasks)?;
+        self.check_conditions(tasks)?;
         let mut receipts = Vec::with_capacity(tasks.len());
         for (index, new) in tasks.iter().enumerate() {
             receipts.push(self.create_task(new, index)?);
@@ -39,8 +41,9 @@ impl Step<'_, '_> {
     pub(super) fn want_all(&self, tasks: &[NewTask]) -> Ruled<()> {
         let namespace = self.namespace.id;
         let keys = tasks.iter().filter_map(|new| new.spec.key.clone()).map(|key| (namespace, key));
-        let sources = tasks.iter().flat_map(|new| &new.dependencies).map(|(source, _)| (namespace, *source));
-        self.ws.want_loaded(keys, sources)
+        let dependencies = || tasks.iter().flat_map(|new| &new.dependencies);
+        self.ws.want_loaded(keys, dependencies().map(|dependency| (namespace, dependency.source)))?;
+        self.want_results(dependencies().map(|dependency| (dependency.source, &dependency.terms)))
     }
 
     pub(super) fn create_task(&mut self, new: &NewTask, index: usize) -> Ruled<TaskReceipt> {
@@ -52,14 +55,11 @@ impl Step<'_, '_> {
         let dependencies = self.examine_dependencies(new, index)?;
         let task = self.insert(new, lane, &dependencies);
         self.connect(task.id, &dependencies)?;
-        match dependencies.failed {
-            Some((dependency, on_failure)) => {
-                let mut task = task;
-                self.end(&mut task, Ending::of_dependency(dependency, on_failure))?;
-                Ok(TaskReceipt::of(&task))
-            }
-            None => Ok(TaskReceipt::of(&task)),
+        let mut task = task;
+        if let Some(ending) = dependencies.ending {
+            self.end(&mut task, ending)?;
         }
+        Ok(TaskReceipt::of(&task))
     }
 
     /// Whether the namespace may have one more live task.
@@ -126,10 +126,11 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    fn examine_dependencies(&mut self, new: &NewTask, index: usize) -> Ruled<Dependencies> {
+    fn examine_dependencies<'a>(&mut self, new: &'a NewTask, index: usize) -> Ruled<Dependencies<'a>> {
         let mut found = Dependencies::default();
         let mut seen = BTreeSet::new();
-        for (place, (source, on_failure)) in new.dependencies.iter().enumerate() {
+        for (place, dependency) in new.dependencies.iter().enumerate() {
+            let source = &dependency.source;
             let field = || format!("tasks[{index}].dependencies[{place}].task_id");
             if !seen.insert(*source) {
                 return Err(Rejection::field(field(), format!("task {source} stands here twice; name it once")).into());
@@ -139,24 +140,26 @@ impl Step<'_, '_> {
                 return Err(Rejection::field(field(), fault).into());
             };
             let state = task.state.name();
-            found.edges.push((*source, *on_failure, state.is_final()));
+            found.all.push((dependency, state.is_final()));
             if !state.is_final() {
                 found.unmet += 1;
-            } else if state != StateName::Completed && found.failed.is_none() {
-                found.failed = Some((*source, *on_failure));
+            } else if found.ending.is_none() {
+                let outcome = self.outcome(*source, state, std::iter::once(&dependency.terms))?;
+                let holds = dependency.terms.condition.holds(&outcome);
+                found.ending = (!holds).then(|| Ending::of_dependency(*source, state, &dependency.terms));
             }
         }
         Ok(found)
     }
 
-    fn insert(&mut self, new: &NewTask, lane: LaneId, dependencies: &Dependencies) -> Task {
+    fn insert(&mut self, new: &NewTask, lane: LaneId, dependencies: &Dependencies<'_>) -> Task {
         let now = self.cx.now;
         let waiting = Waiting {
             unmet: dependencies.unmet,
             held: new.hold,
             not_before: new.start_at.filter(|at| *at > now).map(NotBefore::Start),
         };
-        let ready = waiting.over() && dependencies.failed.is_none();
+        let ready = waiting.over() && dependencies.ending.is_none();
         let since = match self.cx.settings.planted.has(Bug::LetLowStarve) {
             false => now,
             true => now + Span::seconds(-10_000 * new.spec.priority.weight()),
@@ -203,18 +206,18 @@ impl Step<'_, '_> {
     }
 
     /// Writes the edges, and marks their sources.
-    fn connect(&mut self, target: TaskId, dependencies: &Dependencies) -> Ruled<()> {
-        for (ordinal, (source, on_failure, resolved)) in dependencies.edges.iter().enumerate() {
+    fn connect(&mut self, target: TaskId, dependencies: &Dependencies<'_>) -> Ruled<()> {
+        for (ordinal, (dependency, resolved)) in dependencies.all.iter().enumerate() {
             self.ws.add_edge(Edge {
                 namespace: self.namespace.id,
-                source: *source,
+                source: dependency.source,
                 target,
                 ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX),
-                on_failure: *on_failure,
+                terms: dependency.terms.clone(),
                 resolved: *resolved,
             });
             // Writing the source also makes a completion of it at the same time, elsewhere, see this edge or wait for it.
-            let mut source = self.task(*source)?;
+            let mut source = self.task(dependency.source)?;
             if !resolved && !source.has_dependents {
                 source.has_dependents = true;
                 self.write(&mut source);

@@ -4,7 +4,7 @@
 //! created, on tasks that are there; so a way back to an ancestor is there when the child is created, or never.
 
 use super::{Ruled, Step};
-use crate::model::{KeyConflict, NewTask, Task, TaskId, TaskState};
+use crate::model::{KeyConflict, NewDependency, NewTask, Task, TaskId, TaskState};
 use crate::rejection::{Reason, Rejection};
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ impl Step<'_, '_> {
             return Ok(());
         }
         let ancestors = self.ancestors(parent)?;
-        for (index, (source, _)) in new.dependencies.iter().enumerate() {
+        for (index, NewDependency { source, .. }) in new.dependencies.iter().enumerate() {
             if ancestors.contains(source) {
                 return Err(waits_for_ancestor(index, *source, "is the child's parent, or further up").into());
             }
@@ -33,7 +33,7 @@ impl Step<'_, '_> {
             return Err(is_ancestor(holder, "the child's parent or further up").into());
         }
         let adopted = holder.filter(|_| new.on_key_conflict == KeyConflict::UseExisting);
-        let starts: Vec<TaskId> = new.dependencies.iter().map(|(source, _)| *source).chain(adopted).collect();
+        let starts: Vec<TaskId> = new.dependencies.iter().map(|dependency| dependency.source).chain(adopted).collect();
         self.ws.want_loaded(std::iter::empty(), starts.iter().map(|id| (parent.namespace, *id)))?;
         match self.way_back(parent, &starts, &ancestors)? {
             None => Ok(()),

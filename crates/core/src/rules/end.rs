@@ -3,7 +3,10 @@
 use super::{Ruled, Step};
 use crate::command::Effect;
 use crate::model::payload::SystemFailure;
-use crate::model::{Edge, EventKind, Failure, OnFailure, Payload, StateName, Task, TaskId, TaskState, Waiting};
+use crate::model::{
+    Condition, Edge, EventKind, Failure, OnFailure, Outcome, Payload, StateName, Task, TaskId, TaskState, Terms,
+    Waiting,
+};
 use crate::planted::Bug;
 use crate::rules::transition::Move;
 use crate::working_set::PayloadValue;
@@ -29,12 +32,16 @@ impl Ending {
         Self::Failed { failure: Arc::new(Failure::system(kind, message)) }
     }
 
-    /// What a dependent wants when its dependency did not complete.
-    pub fn of_dependency(dependency: TaskId, on_failure: OnFailure) -> Self {
-        match on_failure {
-            OnFailure::Skip => Self::Skipped { dependency },
-            OnFailure::Fail => {
-                let message = format!("dependency {dependency} did not complete");
+    /// What a dependent wants when its dependency ended so, otherwise than its condition says.
+    pub fn of_dependency(dependency: TaskId, ended: StateName, terms: &Terms) -> Self {
+        match (terms.on_failure, &terms.condition) {
+            (OnFailure::Skip, _) => Self::Skipped { dependency },
+            (OnFailure::Fail, Condition::Completed) => {
+                Self::system(SystemFailure::DependencyFailed, format!("dependency {dependency} did not complete"))
+            }
+            (OnFailure::Fail, condition) => {
+                let (ended, asked) = (ended.as_str(), condition.name());
+                let message = format!("dependency {dependency} is {ended}, and had to be {asked}");
                 Self::system(SystemFailure::DependencyFailed, message)
             }
         }
@@ -98,8 +105,9 @@ impl Step<'_, '_> {
             let source = self.task(id)?;
             let (edges, more) = self.ws.pending_edges((source.namespace, id), budget)?;
             budget -= edges.len();
+            let outcome = self.outcome(id, source.state.name(), edges.iter().map(|edge| &edge.terms))?;
             for edge in edges {
-                if let Some(next) = self.release_edge(source.state.name(), &edge)? {
+                if let Some(next) = self.release_edge(&outcome, &edge)? {
                     ended.push_back(next);
                 }
             }
@@ -116,14 +124,14 @@ impl Step<'_, '_> {
     }
 
     /// Tells one dependent. Gives it back when it ended by that, and others wait for it.
-    fn release_edge(&mut self, source: StateName, edge: &Edge) -> Ruled<Option<TaskId>> {
+    fn release_edge(&mut self, source: &Outcome, edge: &Edge) -> Ruled<Option<TaskId>> {
         self.ws.resolve_edge(edge);
         let mut target = self.task(edge.target)?;
         let TaskState::Waiting(waiting) = &target.state else {
             return Ok(None);
         };
-        if source != StateName::Completed {
-            self.end_one(&mut target, Ending::of_dependency(edge.source, edge.on_failure))?;
+        if !edge.terms.condition.holds(source) {
+            self.end_one(&mut target, Ending::of_dependency(edge.source, source.state, &edge.terms))?;
             return Ok(target.releasing.then_some(target.id));
         }
         let left = Waiting { unmet: waiting.unmet.saturating_sub(1), ..waiting.clone() };

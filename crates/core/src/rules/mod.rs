@@ -4,6 +4,7 @@ mod agents;
 mod attempt;
 mod children;
 mod claim;
+mod conditions;
 mod create;
 mod deadlock;
 mod end;

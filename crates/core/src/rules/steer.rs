@@ -168,25 +168,32 @@ impl Step<'_, '_> {
             let remedy = "what it depended on has been forgotten since; create a new task";
             return Err(Rejection::task_state(task.id, task.state.name(), remedy).into());
         }
+        self.want_results(edges.iter().map(|edge| (edge.source, &edge.terms)))?;
         let mut unmet = 0;
         for edge in edges {
             let mut source = self.task(edge.source)?;
-            match source.state.name() {
-                // One that is still being told of later would count as met twice.
-                StateName::Completed if source.releasing => self.ws.resolve_edge(&edge),
-                StateName::Completed => {}
-                ended if ended.is_final() => {
-                    let remedy = format!("its dependency {} is {}; retry that first", edge.source, ended.as_str());
-                    return Err(Rejection::task_state(task.id, task.state.name(), &remedy).into());
+            let state = source.state.name();
+            if !state.is_final() {
+                unmet += 1;
+                self.ws.reopen_edge(&edge);
+                if !source.has_dependents {
+                    source.has_dependents = true;
+                    self.write(&mut source);
                 }
-                _ => {
-                    unmet += 1;
-                    self.ws.reopen_edge(&edge);
-                    if !source.has_dependents {
-                        source.has_dependents = true;
-                        self.write(&mut source);
-                    }
-                }
+                continue;
+            }
+            let outcome = self.outcome(edge.source, state, std::iter::once(&edge.terms))?;
+            if !edge.terms.condition.holds(&outcome) {
+                let remedy = match state {
+                    StateName::Completed => "its condition is not for that; create a new task",
+                    _ => "retry that first",
+                };
+                let remedy = format!("its dependency {} is {}; {remedy}", edge.source, state.as_str());
+                return Err(Rejection::task_state(task.id, task.state.name(), &remedy).into());
+            }
+            // One that is still being told of later would count as met twice.
+            if source.releasing {
+                self.ws.resolve_edge(&edge);
             }
         }
         Ok(unmet)

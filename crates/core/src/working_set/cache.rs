@@ -29,6 +29,7 @@ impl WorkingSet {
             self.batch.requests.entry(record.key.clone()).or_insert(Some(record));
         }
         self.absorb_edges(want, rows.edges);
+        self.absorb_results(want, rows.results);
         for lane in rows.lanes {
             self.lanes.entry((lane.namespace, lane.id)).or_insert(lane);
         }

@@ -10,6 +10,7 @@ mod children;
 mod leases;
 mod mail;
 mod output;
+mod results;
 mod steps;
 mod table;
 mod want;
@@ -62,6 +63,8 @@ struct Batch {
     requests_are_new: bool,
     edges: HashMap<TaskId, SourceEdges>,
     dependencies: HashMap<TaskId, Vec<Edge>>,
+    /// What completed tasks gave, as far as conditions asked for it.
+    results: HashMap<TaskRef, Option<Arc<crate::model::Payload>>>,
     lanes_in_use: HashMap<NamespaceId, BTreeSet<LaneRef>>,
     /// How many ready tasks of a lane were asked for.
     fetched: HashMap<LaneRef, usize>,

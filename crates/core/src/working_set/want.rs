@@ -48,6 +48,8 @@ pub struct Want {
     pub pending_edges: BTreeMap<TaskRef, usize>,
     /// All edges to these targets, in their order, with their sources' tasks.
     pub dependencies: BTreeSet<TaskRef>,
+    /// What these completed tasks gave, if it is no larger than [`crate::limits::MAX_CONDITION_RESULT`].
+    pub results: BTreeSet<TaskRef>,
     /// All lanes of these namespaces.
     pub lanes: BTreeSet<NamespaceId>,
     /// Which lanes of these namespaces have live tasks.
@@ -92,6 +94,7 @@ impl Want {
             *known = limit.max(*known);
         }
         self.dependencies.extend(other.dependencies);
+        self.results.extend(other.results);
         self.lanes.extend(other.lanes);
         self.lanes_in_use.extend(other.lanes_in_use);
         self.live_counts.extend(other.live_counts);
@@ -125,6 +128,8 @@ pub struct Rows {
     pub requests: Vec<RequestRecord>,
     /// Edges of wanted sources and targets.
     pub edges: Vec<Edge>,
+    /// Results.
+    pub results: Vec<(TaskRef, Arc<Payload>)>,
     /// Lanes of wanted namespaces.
     pub lanes: Vec<Lane>,
     /// Lanes with live tasks, of wanted namespaces.

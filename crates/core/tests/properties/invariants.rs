@@ -1,7 +1,7 @@
 //! What must be true of the rows behind every command.
 
 use crate::support::table::Tables;
-use callboard_core::model::{AgentId, LaneKey, OnParentEnd, Slot, StateName, Task, TaskState};
+use callboard_core::model::{AgentId, Condition, LaneKey, OnParentEnd, Slot, StateName, Task, TaskState, Test};
 use std::collections::BTreeSet;
 
 /// Checks the rows, and the step from those before.
@@ -27,6 +27,7 @@ pub fn check(before: &Tables, after: &Tables) {
     }
     for task in after.tasks.values() {
         children(task, before, after);
+        released(task, before, after);
     }
     for agent in after.agents.values() {
         let taken = slots(after, agent.id, Slot::Taken);
@@ -99,6 +100,30 @@ fn waits(task: &Task, tables: &Tables) {
     assert!(!waiting.over(), "a task waits for nothing");
     let to = tables.edges.values().filter(|edge| edge.target == task.id && !edge.resolved);
     assert_eq!(waiting.unmet as usize, to.count(), "unmet dependencies of {}", task.id);
+}
+
+/// A dependent is told of an end once, and goes on only if every end was as it asked: told here without the rules.
+fn released(task: &Task, before: &Tables, after: &Tables) {
+    let waited = before.tasks.get(&task.id).is_none_or(|was| was.state.name() == StateName::Waiting);
+    let told = after.edges.values().filter(|edge| edge.target == task.id && edge.resolved);
+    let told = told.filter(|edge| !before.edges.get(&(edge.source, edge.target)).is_some_and(|was| was.resolved));
+    let mut refused = told.filter(|edge| {
+        let source = &after.tasks[&edge.source];
+        assert!(!source.is_live(), "{} was told of an end that {} has not", task.id, edge.source);
+        let completed = source.state.name() == StateName::Completed;
+        !match &edge.terms.condition {
+            Condition::Completed => completed,
+            Condition::Failed => source.state.name() == StateName::Failed,
+            Condition::NotCompleted => !completed,
+            Condition::Ended => true,
+            // Every result here is a text.
+            Condition::Result(condition) => completed && condition.test == Test::Exists,
+        }
+    });
+    let refused = refused.next().is_some();
+    assert!(!refused || !task.is_live(), "{} goes on, and a condition does not hold", task.id);
+    let skipped = waited && task.state.name() == StateName::Skipped;
+    assert!(!skipped || refused, "{} is skipped, and every condition holds", task.id);
 }
 
 /// Sequences have no gaps, every state has its event, and a run ends once.

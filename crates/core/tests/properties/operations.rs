@@ -4,8 +4,8 @@ use crate::support::make::*;
 use crate::support::{World, envelope, with_request};
 use callboard_core::command::{DirectReport, Fence, Report, Reporter, TaskUpdate};
 use callboard_core::model::{
-    Agent, AgentId, ChildKey, Failure, KeyConflict, LeaseToken, NewChild, NewTask, OnFailure, OnParentEnd, Payload,
-    Priority, Progress, Span, StateName, Task, TaskId, TaskState,
+    Agent, AgentId, ChildKey, Condition, Failure, KeyConflict, LeaseToken, NewChild, NewDependency, NewTask, OnFailure,
+    OnParentEnd, Payload, Priority, Progress, ResultCondition, Span, StateName, Task, TaskId, TaskState, Terms, Test,
 };
 use callboard_core::{Command, Envelope, Reply};
 use proptest::prelude::*;
@@ -58,6 +58,7 @@ pub struct Wish {
     start_in: Option<i64>,
     dependencies: Vec<usize>,
     fails: bool,
+    condition: u8,
     max_attempts: u32,
     priority: u8,
     prefers: Option<usize>,
@@ -110,8 +111,12 @@ fn operation() -> impl Strategy<Value = Op> {
 
 fn wish() -> impl Strategy<Value = Wish> {
     let first = (0..TYPES.len(), prop::option::weighted(0.2, 0..2u8), 0..3u8, prop::bool::weighted(0.1));
-    let second =
-        (prop::option::weighted(0.1, 0..60i64), prop::collection::vec(0..12usize, 0..4), any::<bool>(), 1..4u32);
+    let second = (
+        prop::option::weighted(0.1, 0..60i64),
+        prop::collection::vec(0..12usize, 0..4),
+        (any::<bool>(), 0..12u8),
+        1..4u32,
+    );
     let third = (0..5u8, prop::option::weighted(0.2, 0..STREAMS.len()), 0..16u8);
     (first, second, third).prop_map(|(first, second, third)| Wish {
         task_type: first.0,
@@ -120,7 +125,8 @@ fn wish() -> impl Strategy<Value = Wish> {
         hold: first.3,
         start_in: second.0,
         dependencies: second.1,
-        fails: second.2,
+        fails: second.2.0,
+        condition: second.2.1,
         max_attempts: second.3,
         priority: third.0,
         prefers: third.1,
@@ -322,6 +328,19 @@ fn agents_command(w: &World, op: &Op) -> Option<Command> {
     })
 }
 
+/// Mostly that of those who say nothing.
+fn condition(n: u8) -> Condition {
+    let result = |test| Condition::Result(Arc::new(ResultCondition { pointer: String::new(), test }));
+    match n {
+        0 => Condition::Failed,
+        1 => Condition::NotCompleted,
+        2 => Condition::Ended,
+        3 => result(Test::Exists),
+        4 => result(Test::NotExists),
+        _ => Condition::Completed,
+    }
+}
+
 fn new_task(w: &World, wish: &Wish) -> NewTask {
     task_with(TYPES[wish.task_type], |new| {
         new.spec.key = wish.key.map(|key| key.to_string());
@@ -332,7 +351,9 @@ fn new_task(w: &World, wish: &Wish) -> NewTask {
         let mut sources: Vec<TaskId> = wish.dependencies.iter().filter_map(|n| nth(w, *n)).collect();
         sources.sort_unstable();
         sources.dedup();
-        new.dependencies = sources.into_iter().map(|source| (source, on_failure)).collect();
+        let terms = Terms { condition: condition(wish.condition), on_failure, name: None };
+        let dependency = |source| NewDependency { source, terms: terms.clone() };
+        new.dependencies = sources.into_iter().map(dependency).collect();
         new.spec.retry_policy.max_attempts = wish.max_attempts;
         new.spec.priority = priority(wish.priority);
         new.spec.requirements.preferred_agent = wish.prefers.map(|who| STREAMS[who].to_owned());

@@ -4,7 +4,7 @@ use crate::support::{World, envelope, in_every_mode, make::*, receipt};
 use callboard_core::command::{DirectReport, Effect, Fence, StopReason, TaskReceipt};
 use callboard_core::limits::{MAX_CHILD_DEPTH, MAX_CHILDREN, MAX_DEPENDENCIES};
 use callboard_core::model::{
-    KeyConflict, NewChild, NewTask, OnFailure, OnParentEnd, Payload, Span, StateName, TaskChild, TaskId,
+    KeyConflict, NewChild, NewDependency, NewTask, OnFailure, OnParentEnd, Payload, Span, StateName, TaskChild, TaskId,
 };
 use callboard_core::rejection::{Reason, Rejection};
 use callboard_core::{Command, Envelope};
@@ -45,7 +45,7 @@ fn parent_with(w: &mut World, change: impl FnOnce(&mut NewTask)) -> TaskId {
 }
 
 fn with_dependency(source: TaskId) -> NewTask {
-    task_with("child", |new| new.dependencies = vec![(source, OnFailure::Skip)])
+    task_with("child", |new| new.dependencies = vec![NewDependency::on(source, OnFailure::Skip)])
 }
 
 fn detached(name: &str) -> NewChild {
@@ -322,7 +322,9 @@ fn a_child_is_told_which_of_its_dependencies_waits_for_its_parent() {
     in_every_mode(|mut w| {
         let id = parent(&mut w);
         let (free, far) = (w.create(task("other")), chain(&mut w, id, 2));
-        let new = task_with("child", |new| new.dependencies = [free, far].map(|id| (id, OnFailure::Skip)).to_vec());
+        let new = task_with("child", |new| {
+            new.dependencies = [free, far].map(|id| NewDependency::on(id, OnFailure::Skip)).to_vec()
+        });
         let fence = w.fence(id);
         let fault = try_child(&mut w, fence, new_child("bottom", 0, new)).unwrap_err();
         assert!(fault.message.contains("tasks[0].dependencies[1].task_id"), "{}", fault.message);
@@ -354,7 +356,7 @@ fn a_child_is_no_task_that_waits_for_its_parent() {
         let keyed = |sources: &[TaskId]| {
             task_with("child", |new| {
                 new.spec.key = Some("report".into());
-                new.dependencies = sources.iter().map(|id| (*id, OnFailure::Skip)).collect();
+                new.dependencies = sources.iter().map(|id| NewDependency::on(*id, OnFailure::Skip)).collect();
             })
         };
         w.create(keyed(&[id]));

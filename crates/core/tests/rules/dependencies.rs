@@ -2,7 +2,7 @@
 
 use crate::support::{in_every_mode, make::*};
 use callboard_core::command::Report;
-use callboard_core::model::{OnFailure, StateName, TaskId};
+use callboard_core::model::{NewDependency, OnFailure, StateName, TaskId};
 use callboard_core::{Command, Reason};
 use uuid::Uuid;
 
@@ -67,11 +67,11 @@ fn a_held_or_later_task_waits_on_when_its_dependencies_are_done() {
     in_every_mode(|mut w| {
         let source = w.create(task("source"));
         let held = w.create(crate::support::make::task_with("work", |new| {
-            new.dependencies = vec![(source, OnFailure::Skip)];
+            new.dependencies = vec![NewDependency::on(source, OnFailure::Skip)];
             new.hold = true;
         }));
         let later = w.create(crate::support::make::task_with("work", |new| {
-            new.dependencies = vec![(source, OnFailure::Skip)];
+            new.dependencies = vec![NewDependency::on(source, OnFailure::Skip)];
             new.start_at = Some(second(60));
         }));
         w.complete(source);

@@ -7,6 +7,7 @@ mod batches;
 mod cancelling;
 mod children;
 mod claims;
+mod conditions;
 mod dependencies;
 mod dispatching;
 mod fencing;

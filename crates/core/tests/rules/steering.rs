@@ -2,7 +2,7 @@
 
 use crate::support::{in_every_mode, make::*};
 use callboard_core::command::TaskUpdate;
-use callboard_core::model::{OnFailure, Priority, Span, StateName, TaskId};
+use callboard_core::model::{NewDependency, OnFailure, Priority, Span, StateName, TaskId};
 use callboard_core::{Command, Reason};
 use uuid::Uuid;
 
@@ -78,7 +78,7 @@ fn a_hold_keeps_the_other_waits() {
     in_every_mode(|mut w| {
         let source = w.create(task("source"));
         let id = w.create(task_with("work", |new| {
-            new.dependencies = vec![(source, OnFailure::Skip)];
+            new.dependencies = vec![NewDependency::on(source, OnFailure::Skip)];
             new.start_at = Some(second(30));
         }));
         w.run(hold(id)).unwrap();

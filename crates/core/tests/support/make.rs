@@ -3,8 +3,9 @@
 use super::{START, World};
 use callboard_core::command::{Attached, Fence, MessageReceipt, Report};
 use callboard_core::model::{
-    Address, AgentId, AgentProfile, ChildKey, Failure, MessageId, NewCheckpoint, NewChild, NewMessage, NewStep,
-    NewTask, OnFailure, OnParentEnd, OutputBatch, Payload, Span, StepKey, TaskHandler, TaskId, TaskSpec, Timestamp,
+    Address, AgentId, AgentProfile, ChildKey, Failure, MessageId, NewCheckpoint, NewChild, NewDependency, NewMessage,
+    NewStep, NewTask, OnFailure, OnParentEnd, OutputBatch, Payload, Span, StepKey, TaskHandler, TaskId, TaskSpec,
+    Timestamp,
 };
 use callboard_core::rejection::Rejection;
 use callboard_core::{Command, Reply};
@@ -28,7 +29,9 @@ pub fn after(sources: &[TaskId]) -> NewTask {
 }
 
 pub fn after_or(sources: &[TaskId], on_failure: OnFailure) -> NewTask {
-    task_with("work", |new| new.dependencies = sources.iter().map(|source| (*source, on_failure)).collect())
+    task_with("work", |new| {
+        new.dependencies = sources.iter().map(|source| NewDependency::on(*source, on_failure)).collect()
+    })
 }
 
 /// That begins at a time.

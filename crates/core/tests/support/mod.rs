@@ -58,6 +58,8 @@ pub struct World {
     pub mode: Mode,
     /// The replica that decides.
     pub replica: &'static str,
+    /// Whether every replica knows what this version knows.
+    pub all_current: bool,
     pub now: Timestamp,
     pub grace_until: Timestamp,
     pub settings: Settings,
@@ -92,6 +94,7 @@ impl World {
         Self {
             mode,
             replica: "replica",
+            all_current: true,
             now: START,
             grace_until: START,
             settings: Settings::default(),
@@ -161,6 +164,7 @@ impl World {
                 now: self.now,
                 grace_until: self.grace_until,
                 replica: self.replica,
+                all_current: self.all_current,
                 entropy: &mut entropy,
                 settings: &self.settings,
                 board: &mut self.board,

@@ -1,8 +1,9 @@
 //! Rows in memory: answers a wish, applies a change, checks versions. Nothing clever, so that it is obviously right.
 
+use callboard_core::limits::MAX_CONDITION_RESULT;
 use callboard_core::model::{
     Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, OnParentEnd, OutputChunk,
-    OutputTotals, RequestKey, RequestRecord, StateName, StepTotals, Task, TaskChild, TaskId, TaskStep,
+    OutputTotals, Payload, RequestKey, RequestRecord, StateName, StepTotals, Task, TaskChild, TaskId, TaskStep,
 };
 use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, Rows, RunRef, Want};
 use std::collections::BTreeMap;
@@ -67,6 +68,7 @@ impl Tables {
                 rows.edges.push(edge.clone());
             }
         }
+        rows.results = want.results.iter().filter_map(|task| Some((*task, self.small_result(task.1)?))).collect();
         rows.lanes = self.lanes.values().filter(|lane| want.lanes.contains(&lane.namespace)).cloned().collect();
         let live = self.live().filter(|task| want.lanes_in_use.contains(&task.namespace));
         rows.lanes_in_use = live.map(|task| (task.namespace, task.lane)).collect();
@@ -244,6 +246,11 @@ impl Tables {
         let mut ready: Vec<&Task> = here.collect();
         ready.sort_by_key(|task| (task.rank(), task.id));
         ready
+    }
+
+    fn small_result(&self, id: TaskId) -> Option<Arc<Payload>> {
+        let Some(PayloadValue::Result(result)) = self.payloads.get(&(id, "result")) else { return None };
+        (result.len() <= MAX_CONDITION_RESULT).then(|| result.clone())
     }
 
     fn task(&self, namespace: NamespaceId, id: TaskId) -> Option<Task> {

@@ -179,7 +179,7 @@ impl Store for FaultyStore {
         after: Option<u32>,
         limit: usize,
         max_bytes: usize,
-    ) -> Result<Vec<(u32, TaskView)>> {
+    ) -> Result<Vec<DependencyView>> {
         self.inner.dependency_results(task, after, limit, max_bytes).await
     }
     async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {

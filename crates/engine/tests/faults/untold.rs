@@ -4,7 +4,7 @@
 use super::*;
 use callboard_core::Settings;
 use callboard_core::command::Report;
-use callboard_core::model::{OnFailure, TaskId};
+use callboard_core::model::{NewDependency, OnFailure, TaskId};
 use callboard_engine::{Assignment, Push, ReportItem, Stream};
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc::Receiver;
@@ -126,7 +126,7 @@ async fn awaited_longer(slow: Slow) {
 fn dependent(on: TaskId) -> Envelope {
     let mut envelope = create("second", None);
     if let Command::CreateTasks { tasks } = &mut envelope.command {
-        tasks[0].dependencies.push((on, OnFailure::Fail));
+        tasks[0].dependencies.push(NewDependency::on(on, OnFailure::Fail));
     }
     envelope
 }

@@ -2,7 +2,7 @@
 
 use crate::world::{World, envelope, pass, profile, seconds};
 use callboard_core::command::{Command, Report};
-use callboard_core::model::{Failure, OnFailure, Priority, Span, StateName};
+use callboard_core::model::{Failure, NewDependency, OnFailure, Priority, Span, StateName};
 use callboard_core::planted::Bug;
 use std::sync::Arc;
 
@@ -79,8 +79,8 @@ async fn a_task_parked_when_the_last_agent_disconnects() {
 async fn children_end(bugs: &[Bug]) -> bool {
     let world = World::start(bugs).await;
     let parent = world.create(|task| task.spec.retry_policy.max_attempts = 1).await;
-    let child = world.create(|task| task.dependencies = vec![(parent, OnFailure::Skip)]).await;
-    let grandchild = world.create(|task| task.dependencies = vec![(child, OnFailure::Fail)]).await;
+    let child = world.create(|task| task.dependencies = vec![NewDependency::on(parent, OnFailure::Skip)]).await;
+    let grandchild = world.create(|task| task.dependencies = vec![NewDependency::on(child, OnFailure::Fail)]).await;
     let mut agent = world.attach("ann", 1).await;
     let fence = agent.assigned(seconds(1)).await[0].fence;
     agent.report(fence, Report::Failed { failure: Arc::new(failure("it broke")), digest: 1 }).await;

@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod child;
+mod dependency;
 pub(crate) mod ends;
 pub(crate) mod event;
 pub(crate) mod frame;

@@ -1,10 +1,10 @@
 //! Tasks.
 
-use super::{child, namespace, payload, some, task_id, time};
+use super::{child, dependency, namespace, payload, some, time};
 use callboard_core::command::TaskReceipt;
 use callboard_core::model::{
-    Edge, KeyConflict, NamespaceSettings, NewTask, NotBefore, OnFailure, Pause, Payload, Priority, Requirements,
-    StateName, Task, TaskSpec, TaskState, Timeouts, Timestamp, WaitReason,
+    Edge, KeyConflict, NamespaceSettings, NewTask, NotBefore, Pause, Payload, Priority, Requirements, StateName, Task,
+    TaskSpec, TaskState, Timeouts, Timestamp, WaitReason,
 };
 use callboard_core::validate::{Faults, Within};
 use callboard_proto::v1;
@@ -22,9 +22,7 @@ pub(crate) fn new_task(
     let message = spec.unwrap_or_default();
     let field = |name: &'static str| Within(at, name);
     let dependencies = message.dependencies.into_iter().enumerate().map(|(index, dependency)| {
-        let at = format_args!("{at}.dependencies[{index}]");
-        let id = task_id(format_args!("{at}.task_id"), &dependency.task_id, faults);
-        (id, on_failure(format_args!("{at}.on_failure"), dependency.on_failure, faults))
+        dependency::new_dependency(format_args!("{at}.dependencies[{index}]"), dependency, faults)
     });
     let dependencies = dependencies.collect();
     let start_at = time::timestamp(field("start_at"), message.start_at, faults);
@@ -111,18 +109,6 @@ fn key_conflict(field: impl Display + Copy, value: i32, faults: &mut Faults) -> 
         Err(_) => {
             faults.add(field, format!("{value} is not a policy; use USE_EXISTING (1), FAIL (2) or REPLACE (3)"));
             KeyConflict::UseExisting
-        }
-    }
-}
-
-fn on_failure(field: impl Display + Copy, value: i32, faults: &mut Faults) -> OnFailure {
-    use v1::DependencyFailureAction as Action;
-    match Action::try_from(value) {
-        Ok(Action::Unspecified | Action::Skip) => OnFailure::Skip,
-        Ok(Action::Fail) => OnFailure::Fail,
-        Err(_) => {
-            faults.add(field, format!("{value} is not an action; use SKIP (1) or FAIL (2)"));
-            OnFailure::Skip
         }
     }
 }
@@ -296,18 +282,9 @@ pub(crate) fn to_full_task(view: &TaskView, namespace: &str, with_input: bool) -
 pub(crate) fn to_whole_task(view: &TaskView, dependencies: &[Edge], namespace: &str) -> v1::Task {
     let mut task = to_full_task(view, namespace, true);
     if let Some(spec) = &mut task.spec {
-        spec.dependencies = dependencies.iter().map(to_dependency).collect();
+        spec.dependencies = dependencies.iter().map(dependency::to_dependency).collect();
     }
     task
-}
-
-/// Writes a dependency.
-fn to_dependency(edge: &Edge) -> v1::Dependency {
-    let action = match edge.on_failure {
-        OnFailure::Skip => v1::DependencyFailureAction::Skip,
-        OnFailure::Fail => v1::DependencyFailureAction::Fail,
-    };
-    v1::Dependency { task_id: edge.source.to_string(), on_failure: action.into() }
 }
 
 /// Writes a count.

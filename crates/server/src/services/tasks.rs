@@ -357,7 +357,7 @@ impl TaskService for Tasks {
         let store = self.0.engine.store();
         let found =
             store.dependency_results((namespace, id), after, size, RESULT_BYTES).await.map_err(status::of_store)?;
-        let last = found.last().map(|(ordinal, _)| *ordinal).filter(|ordinal| ordinal + 1 < total);
+        let last = found.last().map(|one| one.ordinal).filter(|ordinal| ordinal + 1 < total);
         let results = found.into_iter().map(DependencyOutcome::from).map(|outcome| frame::to_dependency(&outcome));
         Ok(Response::new(v1::ListDependencyResultsResponse {
             results: results.collect(),

@@ -37,7 +37,7 @@ impl Cluster for MemoryStore {
         if registered.contains_key(name) {
             return Err(Error::Conflict(format!("a replica is registered as {name:?} already")));
         }
-        registered.insert(name.to_owned(), Registration { name: name.to_owned(), beat: 1, dead: false });
+        registered.insert(name.to_owned(), Registration { name: name.to_owned(), beat: 1, dead: false, current: true });
         Ok(())
     }
 

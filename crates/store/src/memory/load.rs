@@ -1,9 +1,11 @@
 //! What rules want to see.
 
 use super::tables::Tables;
-use callboard_core::model::TaskId;
+use callboard_core::limits::MAX_CONDITION_RESULT;
+use callboard_core::model::{Payload, TaskId};
 use callboard_core::working_set::{LaneRef, Rows, TaskRef, Want};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use uuid::Uuid;
 
 impl Tables {
@@ -36,8 +38,15 @@ impl Tables {
         self.mail.load(want, &mut rows);
         self.steps.load(want, &mut rows);
         self.output.load(want, &mut rows);
+        rows.results = want.results.iter().filter_map(|task| Some((*task, self.small_result(*task)?))).collect();
         self.children.load(want, &mut rows);
         rows
+    }
+
+    /// What a task gave, if conditions look at it.
+    fn small_result(&self, task: TaskRef) -> Option<Arc<Payload>> {
+        let result = self.view(task)?.saved.result?;
+        (result.len() <= MAX_CONDITION_RESULT).then_some(result)
     }
 
     fn load_namespaces(&self, want: &Want, rows: &mut Rows) {

@@ -16,8 +16,9 @@ mod tables;
 
 use crate::cluster::Cluster;
 use crate::{
-    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage,
-    NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, Error, EventPage, EventScope, Forgotten,
+    Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
+    Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::Settings;
@@ -114,7 +115,7 @@ impl Store for MemoryStore {
         after: Option<u32>,
         limit: usize,
         max_bytes: usize,
-    ) -> Result<Vec<(u32, TaskView)>> {
+    ) -> Result<Vec<DependencyView>> {
         Ok(self.read().dependency_results(task, after, limit, max_bytes))
     }
 

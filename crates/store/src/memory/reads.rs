@@ -2,8 +2,8 @@
 
 use super::tables::{Tables, TaskRow};
 use crate::{
-    AgentFilter, AgentPage, Cursor, Due, EventPage, EventScope, Hydrated, LaneDepth, Sample, SavedPayload, TaskFilter,
-    TaskPage, TaskView,
+    AgentFilter, AgentPage, Cursor, DependencyView, Due, EventPage, EventScope, Hydrated, LaneDepth, Sample,
+    SavedPayload, TaskFilter, TaskPage, TaskView,
 };
 use callboard_core::model::{
     Agent, AgentId, Event, Lane, Namespace, NamespaceId, Payload, StateName, Task, TaskId, Timestamp,
@@ -58,7 +58,7 @@ impl Tables {
         after: Option<u32>,
         limit: usize,
         max_bytes: usize,
-    ) -> Vec<(u32, TaskView)> {
+    ) -> Vec<DependencyView> {
         let edges = self.edges_to(task).filter(|edge| after.is_none_or(|after| edge.ordinal > after));
         let mut found = Vec::new();
         let mut bytes = 0;
@@ -72,7 +72,8 @@ impl Tables {
                 break;
             }
             let saved = SavedPayload { checkpoint: None, ..view.saved };
-            found.push((edge.ordinal, TaskView { input: Arc::new(Payload::default()), saved, ..view }));
+            let view = TaskView { input: Arc::new(Payload::default()), saved, ..view };
+            found.push(DependencyView { ordinal: edge.ordinal, name: edge.terms.name.clone(), view });
         }
         found
     }

@@ -28,12 +28,12 @@ const HEARD: usize = 256;
 /// How long to wait before LISTEN is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
 
-const REGISTER: &str = "INSERT INTO registrations (name, beat, dead) VALUES ($1, 1, false)";
+const REGISTER: &str = "INSERT INTO registrations (name, beat, dead, schema) VALUES ($1, 1, false, $2)";
 /// Also which version the database needs by now: a newer one may have changed it meanwhile.
 const RENEW: &str = "UPDATE registrations SET beat = beat + 1 WHERE name = $1 AND NOT dead \
      RETURNING coalesce((SELECT value FROM callboard_meta WHERE name = 'min_version'), 0)";
 const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
-const REGISTRATIONS: &str = "SELECT name, beat, dead FROM registrations ORDER BY name";
+const REGISTRATIONS: &str = "SELECT name, beat, dead, coalesce(schema, 0) >= $1 FROM registrations ORDER BY name";
 const DECLARE_DEAD: &str =
     "UPDATE registrations SET dead = true WHERE name = $1 AND (dead OR beat = $2) RETURNING beat";
 const RESIGN: &str = "UPDATE registrations SET dead = true WHERE name = $1";
@@ -62,7 +62,7 @@ const NOTIFY: &str = "SELECT pg_notify($1, p) FROM unnest($2::text[]) AS p";
 #[async_trait]
 impl Cluster for PostgresStore {
     async fn register(&self, name: &str) -> Result<()> {
-        self.change(REGISTER, || Values::default().text(name)).await.map(drop)
+        self.change(REGISTER, || Values::default().text(name).one(schema::SCHEMA_VERSION)).await.map(drop)
     }
 
     async fn renew(&self, name: &str) -> Result<bool> {
@@ -79,11 +79,13 @@ impl Cluster for PostgresStore {
     }
 
     async fn registrations(&self) -> Result<Vec<Registration>> {
-        let found = self.shared.read(Sql::Fixed(REGISTRATIONS), Values::default).await?;
-        let read = found
-            .iter()
-            .map(|row| Ok(Registration { name: row.text(0)?.into_owned(), beat: row.number(1)?, dead: row.flag(2)? }));
-        read.collect()
+        let found =
+            self.shared.read(Sql::Fixed(REGISTRATIONS), || Values::default().one(schema::SCHEMA_VERSION)).await?;
+        let read = |row: &PgRow| {
+            let (name, beat) = (row.text(0)?.into_owned(), row.number(1)?);
+            Ok(Registration { name, beat, dead: row.flag(2)?, current: row.flag(3)? })
+        };
+        found.iter().map(read).collect()
     }
 
     async fn declare_dead(&self, name: &str, beat: i64) -> Result<bool> {

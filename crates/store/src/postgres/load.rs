@@ -86,6 +86,7 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> 
     super::mail::load(transaction, want, &mut rows).await?;
     super::steps::load(transaction, want, &mut rows).await?;
     super::output::load(transaction, want, &mut rows).await?;
+    super::results::load(transaction, want, &mut rows).await?;
     super::children::load(transaction, want, &mut rows).await?;
     Ok(rows)
 }

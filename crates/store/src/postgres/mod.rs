@@ -19,6 +19,7 @@ mod mail;
 mod open;
 mod output;
 mod reads;
+mod results;
 mod sample;
 mod save;
 mod schema;

@@ -5,7 +5,7 @@ use super::store::{Shared, Sql, rows_at_most};
 use crate::codec::column_state;
 use crate::columns::Columns;
 use crate::rows::{self, AGENT_COLUMNS, TASK_COLUMNS, agent_columns, edge_columns, namespace_columns, task_columns};
-use crate::{AgentFilter, AgentPage, Due, Error, Hydrated, Result, TaskView};
+use crate::{AgentFilter, AgentPage, DependencyView, Due, Error, Hydrated, Result, TaskView};
 use callboard_core::model::{
     Agent, AgentId, Edge, LaneId, Namespace, NamespaceId, Payload, StateName, Task, TaskId, Timestamp,
 };
@@ -35,14 +35,14 @@ const ROW: &str = concat!(
 /// How dependencies ended, without input and checkpoint, and the ordinal. The sizes are added up first: PostgreSQL knows them
 /// without reading the content.
 const ENDS: &str = concat!(
-    "WITH d AS MATERIALIZED (SELECT e.ordinal, e.source, sum(coalesce(octet_length(r.content), 0)) OVER w AS up_to, \
-     row_number() OVER w AS nth FROM (SELECT ordinal, source FROM edges WHERE namespace = $1 AND target = $2 AND ordinal > $3 \
+    "WITH d AS MATERIALIZED (SELECT e.ordinal, e.name, e.source, sum(coalesce(octet_length(r.content), 0)) OVER w AS up_to, \
+     row_number() OVER w AS nth FROM (SELECT ordinal, name, source FROM edges WHERE namespace = $1 AND target = $2 AND ordinal > $3 \
      AND EXISTS (SELECT 1 FROM tasks AS o WHERE o.namespace = $1 AND o.id = source) ORDER BY ordinal, source LIMIT $4) AS e \
      LEFT JOIN payloads AS r ON r.namespace = $1 AND r.task = e.source AND r.kind = 0 \
      WINDOW w AS (ORDER BY e.ordinal, e.source)) SELECT ",
     task_columns!(),
     ", NULL::text, NULL::text, NULL::bytea, NULL::bool, r.content_type, r.metadata, r.content, r.is_text, \
-     NULL::text, NULL::text, NULL::bytea, NULL::bool, f.content_type, f.metadata, f.content, f.is_text, d.ordinal FROM d \
+     NULL::text, NULL::text, NULL::bytea, NULL::bool, f.content_type, f.metadata, f.content, f.is_text, d.ordinal, d.name FROM d \
      JOIN tasks AS t ON t.namespace = $1 AND t.id = d.source \
      JOIN task_specs AS s ON s.namespace = t.namespace AND s.task = t.id \
      LEFT JOIN payloads AS r ON r.namespace = t.namespace AND r.task = t.id AND r.kind = 0 \
@@ -151,13 +151,17 @@ pub async fn dependency_results(
     after: Option<u32>,
     limit: usize,
     max_bytes: usize,
-) -> Result<Vec<(u32, TaskView)>> {
+) -> Result<Vec<DependencyView>> {
     let values = || {
         let values = Values::default().one(namespace.0).one(task.0).one(after.map_or(-1, i64::from));
         values.one(rows_at_most(limit)).one(rows_at_most(max_bytes))
     };
     let found = shared.read(Sql::Fixed(ENDS), values).await?;
-    let read = |row: &PgRow| Ok((row.small(ORDINAL)?, TaskView { input: Arc::new(Payload::default()), ..view(row)? }));
+    let read = |row: &PgRow| {
+        let view = TaskView { input: Arc::new(Payload::default()), ..view(row)? };
+        let name = row.text_or_null(ORDINAL + 1)?.map(Arc::from);
+        Ok(DependencyView { ordinal: row.small(ORDINAL)?, name, view })
+    };
     found.iter().map(read).collect()
 }
 

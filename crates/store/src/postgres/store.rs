@@ -6,8 +6,8 @@ use super::transaction::PgTransaction;
 use super::{children, events, forget, list, mail, output, reads, sample, steps};
 use crate::cluster::Cluster;
 use crate::{
-    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage,
-    NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Hydrated,
+    MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::model::{
@@ -142,7 +142,7 @@ impl Store for PostgresStore {
         after: Option<u32>,
         limit: usize,
         max_bytes: usize,
-    ) -> Result<Vec<(u32, TaskView)>> {
+    ) -> Result<Vec<DependencyView>> {
         reads::dependency_results(&self.shared, task, after, limit, max_bytes).await
     }
 

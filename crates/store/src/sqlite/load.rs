@@ -96,6 +96,7 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want) -> Result<Rows
     rows.tasks = load_tasks(connection, tasks).await?;
     super::steps::load(connection, want, &mut rows).await?;
     super::output::load(connection, want, &mut rows).await?;
+    super::results::load(connection, want, &mut rows).await?;
     super::children::load(connection, want, &mut rows).await?;
     Ok(rows)
 }

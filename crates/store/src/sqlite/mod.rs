@@ -25,6 +25,7 @@ mod readers;
 #[cfg(test)]
 mod readers_tests;
 mod reads;
+mod results;
 
 mod output;
 mod save;

@@ -1,6 +1,6 @@
 //! No statement reads a whole table: SQLite's plans, as text.
 
-use super::{SqliteOptions, SqliteStore, children, events, forget, load, mail, output, reads, save, steps};
+use super::{SqliteOptions, SqliteStore, children, events, forget, load, mail, output, reads, results, save, steps};
 use crate::Store;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
@@ -28,6 +28,7 @@ async fn no_statement_over_many_rows_reads_a_whole_table() {
         mail::statements(),
         steps::statements(),
         output::statements(),
+        results::statements(),
         children::statements(),
         forget::statements(),
     ]

@@ -6,7 +6,7 @@ use super::many::{Binds, Many};
 use crate::codec::column_state;
 use crate::columns::Columns;
 use crate::rows::{self, AGENT_COLUMNS, TASK_COLUMNS, agent_columns, task_columns};
-use crate::{AgentFilter, AgentPage, Due, Error, Hydrated, Result, TaskView};
+use crate::{AgentFilter, AgentPage, DependencyView, Due, Error, Hydrated, Result, TaskView};
 use callboard_core::model::{Agent, AgentId, LaneId, NamespaceId, Payload, StateName, TaskId, Timestamp};
 use callboard_core::working_set::{LaneRef, TaskRef};
 use sqlx::sqlite::SqliteRow;
@@ -119,28 +119,28 @@ pub async fn dependency_results(
     after: Option<u32>,
     limit: usize,
     max_bytes: usize,
-) -> Result<Vec<(u32, TaskView)>> {
+) -> Result<Vec<DependencyView>> {
     // The sizes alone first: SQLite knows them without reading the content.
-    let sql = "SELECT e.ordinal, e.source, ifnull(octet_length(r.content), 0) FROM edges AS e INDEXED BY edges_target \
+    let sql = "SELECT e.ordinal, e.source, ifnull(octet_length(r.content), 0), e.name FROM edges AS e INDEXED BY edges_target \
          CROSS JOIN tasks AS t ON t.namespace = e.namespace AND t.id = e.source \
          LEFT JOIN payloads AS r ON r.namespace = e.namespace AND r.task = e.source AND r.kind = 0 \
          WHERE e.namespace = ? AND e.target = ? AND e.ordinal > ? ORDER BY e.ordinal, e.source LIMIT ?";
     let query = sqlx::query(sql).bind(namespace.0).bind(task.0.as_bytes().to_vec());
     let query = query.bind(after.map_or(-1, i64::from)).bind(rows_at_most(limit));
-    let mut page: Vec<(u32, TaskRef)> = Vec::new();
+    let mut page: Vec<(u32, Option<Arc<str>>, TaskRef)> = Vec::new();
     let mut bytes = 0_usize;
     for row in &query.fetch_all(&mut *connection).await.map_err(sqlite_error)? {
         bytes = bytes.saturating_add(row.small(2)? as usize);
         if bytes > max_bytes && !page.is_empty() {
             break;
         }
-        page.push((row.small(0)?, (namespace, row.task_id(1)?)));
+        page.push((row.small(0)?, row.text_or_null(3)?.map(Arc::from), (namespace, row.task_id(1)?)));
     }
     let mut views = HashMap::new();
     ENDS.fetch(
         connection,
         &page,
-        |binds, (_, task)| bind_task(binds, task),
+        |binds, (_, _, task)| bind_task(binds, task),
         |row| {
             let view = TaskView { input: Arc::new(Payload::default()), ..view(row)? };
             views.insert((view.task.namespace, view.task.id), view);
@@ -148,7 +148,11 @@ pub async fn dependency_results(
         },
     )
     .await?;
-    Ok(page.into_iter().filter_map(|(ordinal, task)| views.remove(&task).map(|view| (ordinal, view))).collect())
+    let ended = page.into_iter().filter_map(|(ordinal, name, task)| {
+        let view = views.remove(&task)?;
+        Some(DependencyView { ordinal, name, view })
+    });
+    Ok(ended.collect())
 }
 
 const LEASES: &str = "(SELECT count(*) FROM tasks AS t INDEXED BY tasks_leased WHERE t.namespace = a.namespace AND t.agent = a.id AND t.agent IS NOT NULL)";

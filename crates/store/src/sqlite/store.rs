@@ -5,8 +5,8 @@ use super::readers::Readers;
 use super::writer::{Writer, log_of};
 use super::{children, events, forget, list, load, mail, output, reads, steps, upkeep};
 use crate::{
-    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, EventPage, EventScope, Forgotten, Hydrated, MailPage,
-    NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Hydrated,
+    MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
 };
 use async_trait::async_trait;
 use callboard_core::model::{
@@ -91,7 +91,7 @@ impl Store for SqliteStore {
         after: Option<u32>,
         limit: usize,
         max_bytes: usize,
-    ) -> Result<Vec<(u32, TaskView)>> {
+    ) -> Result<Vec<DependencyView>> {
         self.readers
             .snapshot(async |connection| reads::dependency_results(connection, task, after, limit, max_bytes).await)
             .await

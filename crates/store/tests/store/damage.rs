@@ -219,7 +219,10 @@ async fn of_before(original: &Original) -> PathBuf {
     sqlx::raw_sql(AssertSqlSafe(attach)).execute(&mut old).await.unwrap();
     let tables = "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT IN ('meta', 'sqlite_sequence')";
     for table in sqlx::query_scalar::<_, String>(tables).fetch_all(&mut old).await.unwrap() {
-        let copy = format!("INSERT INTO main.{table} SELECT * FROM n.{table}");
+        // Later versions added columns at the end.
+        let columns = "SELECT group_concat(name) FROM pragma_table_info(?, 'main')";
+        let columns: String = sqlx::query_scalar(columns).bind(&table).fetch_one(&mut old).await.unwrap();
+        let copy = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM n.{table}");
         sqlx::raw_sql(AssertSqlSafe(copy)).execute(&mut old).await.unwrap();
     }
     old.close().await.unwrap();

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::conformance::samples::*;
+use callboard_core::model::{Condition, Edge, Terms};
 use callboard_core::working_set::ChangeSet;
 use callboard_store::sqlite::{SqliteOptions, SqliteStore};
 use callboard_store::{Error, EventScope, Result, Store, TaskFilter};
@@ -100,6 +101,15 @@ async fn sql_in_store(path: &Path, sql: &'static str) {
     run(sqlx::sqlite::SqliteConnectOptions::new().filename(path).vfs(callboard_sqlite_checksum::vfs()), sql).await;
 }
 
+/// The number that a query gives.
+async fn number_in_store(path: &Path, sql: &'static str) -> i64 {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).vfs(callboard_sqlite_checksum::vfs());
+    let mut connection = options.connect().await.unwrap();
+    let number = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    number
+}
+
 async fn run(options: sqlx::sqlite::SqliteConnectOptions, sql: &'static str) {
     let mut connection = options.connect().await.unwrap();
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
@@ -119,6 +129,23 @@ async fn a_store_that_needs_a_newer_version_is_refused_and_one_that_does_not_is_
     sql_in_store(&path, "UPDATE meta SET value = 99 WHERE name = 'min_version'").await;
     let Err(Error::Unusable(text)) = open(&path).await else { panic!("opened") };
     assert!(text.contains("99") && text.contains("newer version"), "{text}");
+}
+
+#[tokio::test]
+async fn the_first_condition_makes_older_versions_refuse_the_file() {
+    let folder = Folder::new();
+    let path = folder.path("a.db");
+    let fixture = filled(&path).await;
+    let needed = "SELECT value FROM meta WHERE name = 'min_version'";
+    assert!(number_in_store(&path, needed).await < 8);
+    let rows = [task(401), task(402)];
+    let plain = edge(401, 402, 0);
+    fixture.save(ChangeSet { edges: vec![plain.clone()], ..new_tasks(&rows) }).await;
+    assert!(number_in_store(&path, needed).await < 8, "an edge that older versions know");
+    let rows = [task(403), task(404)];
+    let terms = Terms { condition: Condition::Ended, ..Terms::default() };
+    fixture.save(ChangeSet { edges: vec![Edge { terms, ..edge(403, 404, 0) }], ..new_tasks(&rows) }).await;
+    assert_eq!(number_in_store(&path, needed).await, 8);
 }
 
 #[tokio::test]

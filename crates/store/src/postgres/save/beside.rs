@@ -3,15 +3,18 @@
 use super::super::convert::Values;
 use super::super::transaction::PgTransaction;
 use crate::Result;
-use crate::codec::{on_failure_code, to_json};
+use crate::codec::{condition_columns, have_conditions, on_failure_code, to_json};
 use callboard_core::Settings;
 use callboard_core::model::{Content, NamespaceId, Payload, RequestRecord, TaskId};
 use callboard_core::working_set::{ChangeSet, PayloadValue, TaskRef};
 
 use std::borrow::Cow;
 
-const NEW_EDGES: &str = "INSERT INTO edges (namespace, source, target, ordinal, on_failure, resolved) \
-     SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bool[])";
+const NEW_EDGES: &str = "INSERT INTO edges (namespace, source, target, ordinal, on_failure, resolved, \
+     format, condition, name) SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bool[], \
+     $7::bigint[], $8::text[], $9::text[])";
+/// From the first edge with a condition on, older programs are refused.
+const NEEDED: &str = "UPDATE callboard_meta SET value = 6 WHERE name = 'min_version' AND value < 6";
 const RESOLVED: &str = "UPDATE edges AS e SET resolved = $4 FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) \
      AS v (namespace, source, target) WHERE e.namespace = v.namespace AND e.source = v.source AND e.target = v.target";
 
@@ -20,13 +23,20 @@ const RESOLVED: &str = "UPDATE edges AS e SET resolved = $4 FROM unnest($1::bigi
 pub async fn save_edges(transaction: &mut PgTransaction, changes: &ChangeSet) -> Result<()> {
     let new = &changes.edges;
     if !new.is_empty() {
+        if have_conditions(new) {
+            transaction.execute(NEEDED, Values::default()).await?;
+        }
+        let conditions: Vec<(i64, Option<String>)> = new.iter().map(condition_columns).collect::<Result<_>>()?;
         let values = Values::default()
             .each(new, |edge| edge.namespace.0)
             .each(new, |edge| edge.source.0)
             .each(new, |edge| edge.target.0)
             .each(new, |edge| i64::from(edge.ordinal))
-            .each(new, |edge| on_failure_code(edge.on_failure))
-            .each(new, |edge| edge.resolved);
+            .each(new, |edge| on_failure_code(edge.terms.on_failure))
+            .each(new, |edge| edge.resolved)
+            .each(&conditions, |(format, _)| *format)
+            .each_text_or_null(&conditions, |(_, condition)| condition.as_deref())
+            .each_text_or_null(new, |edge| edge.terms.name.as_deref());
         transaction.execute(NEW_EDGES, values).await?;
     }
     for (edges, resolved) in [(&changes.resolved_edges, true), (&changes.reopened_edges, false)] {

@@ -2,7 +2,8 @@
 
 use super::tasks::bind_payload;
 use crate::Result;
-use crate::codec::{LastPayload, on_failure_code, to_json};
+use crate::codec::{LastPayload, condition_columns, have_conditions, on_failure_code, to_json};
+use crate::sqlite::error::sqlite_error;
 use crate::sqlite::load::bind_task;
 use crate::sqlite::many::{Binds, Many};
 use crate::sqlite::script::Script;
@@ -18,10 +19,12 @@ static NEW_LANES: Many = Many::values(
 );
 static OLD_LANE: Many = Many::single("DELETE FROM lanes WHERE namespace = ? AND id = ?");
 static NEW_EDGES: Many = Many::values(
-    "INSERT OR ROLLBACK INTO edges (namespace, source, target, ordinal, on_failure, resolved) SELECT * FROM (VALUES ",
-    "(?,?,?,?,?,?)",
+    "INSERT OR ROLLBACK INTO edges (namespace, source, target, ordinal, on_failure, resolved, format, condition, name) SELECT * FROM (VALUES ",
+    "(?,?,?,?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL",
 );
+/// From the first edge with a condition on, older programs are refused.
+const NEEDED: &str = "UPDATE OR ROLLBACK meta SET value = 8 WHERE name = 'min_version' AND value < 8";
 static RESOLVED: Many = Many::values(
     "UPDATE OR ROLLBACK edges SET resolved = 1 FROM (VALUES ",
     "(?,?,?)",
@@ -74,9 +77,16 @@ pub async fn save_edges(connection: &mut SqliteConnection, changes: &ChangeSet) 
     let bind = |binds: &mut Binds, edge: &Edge| {
         bind_edge(binds, &(edge.namespace, edge.source, edge.target))?;
         binds.add(edge.ordinal)?;
-        binds.add(on_failure_code(edge.on_failure))?;
-        binds.add(edge.resolved)
+        binds.add(on_failure_code(edge.terms.on_failure))?;
+        binds.add(edge.resolved)?;
+        let (format, condition) = condition_columns(edge)?;
+        binds.add(format)?;
+        binds.add(condition)?;
+        binds.add(edge.terms.name.clone())
     };
+    if have_conditions(&changes.edges) {
+        sqlx::query(NEEDED).execute(&mut *connection).await.map_err(sqlite_error)?;
+    }
     NEW_EDGES.execute(connection, &changes.edges, bind).await?;
     RESOLVED.execute(connection, &changes.resolved_edges, bind_edge).await?;
     REOPENED.execute(connection, &changes.reopened_edges, bind_edge).await?;

@@ -21,6 +21,7 @@ pub async fn who_renews_is_not_declared_dead(fixture: Fixture) {
     assert!(cluster.register("a").await.is_err(), "a name is used once");
     let seen = cluster.registrations().await.unwrap();
     assert_eq!(seen.iter().map(|r| (&*r.name, r.dead)).collect::<Vec<_>>(), [("a", false), ("b", false)]);
+    assert!(seen.iter().all(|registration| registration.current), "they are of this version");
     assert!(cluster.renew("a").await.unwrap());
     assert!(!cluster.declare_dead("a", seen[0].beat).await.unwrap(), "it renewed since");
     assert!(cluster.declare_dead("b", seen[1].beat).await.unwrap());

@@ -82,7 +82,7 @@ pub async fn dependency_results_come_in_pages(fixture: Fixture) {
     fixture.save(ChangeSet { edges, payloads, ..new_tasks(&rows) }).await;
     let page = async |after, limit, bytes| {
         let found = fixture.store.dependency_results((NAMESPACE, task_id(6)), after, limit, bytes).await.unwrap();
-        found.iter().map(|(ordinal, _)| *ordinal).collect::<Vec<_>>()
+        found.iter().map(|found| found.ordinal).collect::<Vec<_>>()
     };
     assert_eq!(page(None, 100, 1 << 20).await, [0, 1, 2, 3, 9]);
     assert_eq!(page(None, 2, 1 << 20).await, [0, 1]);
@@ -93,9 +93,9 @@ pub async fn dependency_results_come_in_pages(fixture: Fixture) {
     assert_eq!(page(Some(2), 100, 10).await, [3, 9]);
     assert!(page(Some(9), 100, 10).await.is_empty());
     let found = fixture.store.dependency_results((NAMESPACE, task_id(6)), None, 9, 1 << 20).await.unwrap();
-    assert_eq!(found[0].1.task, rows[2]);
-    assert_eq!(found[1].1.saved.result.as_ref().map(|result| result.len()), Some(600));
-    assert_eq!(found[1].1.saved.checkpoint, None);
-    assert_eq!(*found[1].1.input, Payload::default());
-    assert_eq!(found[3].1.saved.failure, Some(Arc::new(failure(1))));
+    assert_eq!(found[0].view.task, rows[2]);
+    assert_eq!(found[1].view.saved.result.as_ref().map(|result| result.len()), Some(600));
+    assert_eq!(found[1].view.saved.checkpoint, None);
+    assert_eq!(*found[1].view.input, Payload::default());
+    assert_eq!(found[3].view.saved.failure, Some(Arc::new(failure(1))));
 }

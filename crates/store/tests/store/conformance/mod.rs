@@ -14,6 +14,7 @@
 pub mod agents;
 pub mod children;
 pub mod clusters;
+pub mod conditions;
 pub mod dependencies;
 pub mod events;
 pub mod lists;
@@ -51,6 +52,7 @@ macro_rules! conformance {
                 pending_edges_come_by_target, resolved_and_reopened, dependencies_come_in_their_order,
                 dependency_results_come_in_pages,
             }
+            conditions::{ every_condition, small_results }
             events::{
                 in_the_order_of_commits, a_cursor_never_skips, of_one_task, the_latest_tells_its_time, the_end_is_behind_everything,
                 pages_that_nobody_waits_for_leave_room_for_other_reads,

@@ -124,7 +124,7 @@ pub async fn what_a_live_task_depends_on_stays(fixture: Fixture) {
     assert!(known(&fixture, 1).await && !known(&fixture, 2).await && !known(&fixture, 3).await);
     let results = fixture.store.dependency_results((NAMESPACE, task_id(9)), None, 10, 1 << 20).await.unwrap();
     assert_eq!(results.len(), 1);
-    assert!(results[0].1.saved.result.is_some());
+    assert!(results[0].view.saved.result.is_some());
     end(&fixture, &target, 200).await;
     assert_eq!(forget(&fixture, 100).await, 1);
     assert!(!known(&fixture, 1).await && known(&fixture, 9).await);

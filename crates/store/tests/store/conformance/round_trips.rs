@@ -276,7 +276,7 @@ pub async fn requests(fixture: Fixture) {
 pub async fn edges(fixture: Fixture) {
     let target = task(9);
     let mut rows = [edge(1, 9, 0), edge(2, 9, 1), edge(3, 9, u32::MAX)];
-    rows[1].on_failure = OnFailure::Fail;
+    rows[1].terms.on_failure = OnFailure::Fail;
     rows[2].resolved = true;
     let changes = ChangeSet { edges: rows.to_vec(), ..new_tasks([&task(1), &task(2), &task(3), &target]) };
     fixture.save(changes).await;

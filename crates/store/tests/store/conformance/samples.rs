@@ -4,8 +4,8 @@ use callboard_core::Settings;
 use callboard_core::model::task::{ClaimLease, Closed, ClosedBy, Progress, TaskState, Waiting};
 use callboard_core::model::{
     Agent, AgentId, AgentProfile, ChildKey, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, LastCheckpoint,
-    Lease, LeaseToken, Link, Namespace, NamespaceId, NamespaceSettings, OnFailure, ParentLink, Pause, Payload,
-    Priority, Requirements, RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Timeouts,
+    Lease, LeaseToken, Link, Namespace, NamespaceId, NamespaceSettings, ParentLink, Pause, Payload, Priority,
+    Requirements, RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Terms, Timeouts,
     Timestamp,
 };
 use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, PayloadWrite, Rows, TaskRef, Want};
@@ -364,7 +364,7 @@ pub fn edge(source: u32, target: u32, ordinal: u32) -> Edge {
         source: task_id(source),
         target: task_id(target),
         ordinal,
-        on_failure: OnFailure::Skip,
+        terms: Terms::default(),
         resolved: false,
     }
 }

@@ -1,6 +1,7 @@
 //! What a database must be, and how it becomes ours.
 
 use super::*;
+use callboard_core::model::{Condition, Edge, Terms};
 use callboard_store::Error;
 use tokio::task::JoinSet;
 
@@ -39,7 +40,7 @@ async fn a_replica_waits_for_another_that_migrates() {
 }
 
 /// The newest schema.
-const KNOWN: i64 = 5;
+const KNOWN: i64 = 6;
 
 #[tokio::test]
 async fn a_database_that_needs_a_newer_version_is_refused_and_one_that_does_not_is_used() {
@@ -67,6 +68,33 @@ async fn a_replica_learns_that_the_database_needs_a_newer_version_by_now() {
     database.run("UPDATE callboard_meta SET value = 99 WHERE name = 'min_version'").await;
     let renewed = cluster.renew("a").await;
     assert!(matches!(&renewed, Err(Error::Unusable(text)) if text.contains("newer version")), "{renewed:?}");
+}
+
+#[tokio::test]
+async fn the_first_condition_makes_older_versions_refuse_the_database() {
+    let database = Database::new().await;
+    let fixture = database.fixture().await;
+    let needed = "SELECT value FROM callboard_meta WHERE name = 'min_version'";
+    let plain = edge(1, 2, 0);
+    fixture.save(ChangeSet { edges: vec![plain], ..new_tasks([&task(1), &task(2)]) }).await;
+    assert!(database.number(needed).await < 6, "an edge that older versions know");
+    let terms = Terms { condition: Condition::Ended, ..Terms::default() };
+    let edges = vec![Edge { terms, ..edge(3, 4, 0) }];
+    fixture.save(ChangeSet { edges, ..new_tasks([&task(3), &task(4)]) }).await;
+    assert_eq!(database.number(needed).await, 6);
+}
+
+#[tokio::test]
+async fn a_replica_of_a_version_before_conditions_is_known_as_one() {
+    let database = Database::new().await;
+    let store = database.open().await.unwrap();
+    let cluster = store.cluster().unwrap();
+    cluster.register("new").await.unwrap();
+    // As that version registers.
+    database.run("INSERT INTO registrations (name, beat, dead) VALUES ('old', 1, false)").await;
+    let seen = cluster.registrations().await.unwrap();
+    let seen: Vec<_> = seen.iter().map(|registration| (&*registration.name, registration.current)).collect();
+    assert_eq!(seen, [("new", true), ("old", false)]);
 }
 
 #[tokio::test]

@@ -62,6 +62,12 @@ impl Database {
         callboard_test_postgres::shared().run(self.name(), script).await;
     }
 
+    /// The number that a query gives.
+    async fn number(&self, sql: &'static str) -> i64 {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+    }
+
     /// Waits until a transaction of this database waits for another's lock.
     async fn somebody_waits(&self) {
         let mut connection = PgConnection::connect(&self.url).await.unwrap();
