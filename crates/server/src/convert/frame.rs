@@ -107,6 +107,7 @@ pub(crate) fn to_dependency(outcome: &DependencyOutcome) -> v1::DependencyResult
         state: task::to_state(outcome.state).into(),
         result: outcome.result.as_deref().map(payload::to_payload),
         failure: outcome.failure.as_deref().map(payload::to_failure),
+        ..Default::default()
     }
 }
 

@@ -307,7 +307,7 @@ fn to_dependency(edge: &Edge) -> v1::Dependency {
         OnFailure::Skip => v1::DependencyFailureAction::Skip,
         OnFailure::Fail => v1::DependencyFailureAction::Fail,
     };
-    v1::Dependency { task_id: edge.source.to_string(), on_failure: action.into() }
+    v1::Dependency { task_id: edge.source.to_string(), on_failure: action.into(), ..Default::default() }
 }
 
 /// Writes a count.
