@@ -68,24 +68,6 @@ func (c *Context) Deadline() (time.Time, bool) {
 	return deadline.AsTime(), deadline != nil
 }
 
-// Dependencies gives how the tasks ended that this one depends on, in their order. They are fetched when they didn't fit into the
-// assignment; then the errors are those of every call. Read their values with [Decode]:
-//
-//	summary, err := callboard.Decode[string](dependency.GetResult())
-func (c *Context) Dependencies(ctx context.Context) ([]*DependencyResult, error) {
-	if !c.assignment.GetDependenciesTruncated() {
-		return c.assignment.GetDependencies(), nil
-	}
-	var results []*DependencyResult
-	for result, err := range c.Client().DependencyResults(ctx, c.TaskID()) {
-		if err != nil {
-			return nil, err
-		}
-		results = append(results, result)
-	}
-	return results, nil
-}
-
 // Checkpoint gives what the last attempt saved with [Context.SaveCheckpoint], as a T: see [Decode]. False when it saved nothing.
 func Checkpoint[T any](task *Context) (T, bool, error) {
 	saved := task.CheckpointPayload()

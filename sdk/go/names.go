@@ -20,6 +20,12 @@ type (
 	Payload = callboardv1.Payload
 	// DependencyResult is how a task that another depends on ended.
 	DependencyResult = callboardv1.DependencyResult
+	// DependencyCondition says how a task must end that another depends on.
+	DependencyCondition = callboardv1.DependencyCondition
+	// DependencyFailureAction says what becomes of a task when one that it depends on ends otherwise than it must.
+	DependencyFailureAction = callboardv1.DependencyFailureAction
+	// ResultComparison says how a value in a result is compared with another.
+	ResultComparison = callboardv1.ResultComparison
 	// Priority says how urgent a task is.
 	Priority = callboardv1.Priority
 	// OutputChunk is a piece of a run's output.
@@ -37,6 +43,40 @@ const (
 	PriorityHigh     = callboardv1.Priority_PRIORITY_HIGH
 	PriorityUrgent   = callboardv1.Priority_PRIORITY_URGENT
 	PriorityCritical = callboardv1.Priority_PRIORITY_CRITICAL
+)
+
+// How a task must end that another depends on. The zero value is [DependencyCompleted].
+const (
+	// DependencyCompleted: COMPLETED.
+	DependencyCompleted = callboardv1.DependencyCondition_DEPENDENCY_CONDITION_COMPLETED
+	// DependencyFailed: FAILED, for a fallback. One that was cancelled or skipped has not failed.
+	DependencyFailed = callboardv1.DependencyCondition_DEPENDENCY_CONDITION_FAILED
+	// DependencyNotCompleted: FAILED, CANCELLED or SKIPPED, to undo what was done before it.
+	DependencyNotCompleted = callboardv1.DependencyCondition_DEPENDENCY_CONDITION_NOT_COMPLETED
+	// DependencyEnded: in any way, to clean up.
+	DependencyEnded = callboardv1.DependencyCondition_DEPENDENCY_CONDITION_ENDED
+)
+
+// What becomes of a task when one that it depends on ends otherwise than it must. The zero value is [OnFailureSkip].
+const (
+	// OnFailureSkip: it is SKIPPED.
+	OnFailureSkip = callboardv1.DependencyFailureAction_DEPENDENCY_FAILURE_ACTION_SKIP
+	// OnFailureFail: it is FAILED.
+	OnFailureFail = callboardv1.DependencyFailureAction_DEPENDENCY_FAILURE_ACTION_FAIL
+)
+
+// How a value in a result is compared with another. Numbers and texts have an order; anything else is only equal or not.
+const (
+	ResultEqual          = callboardv1.ResultComparison_RESULT_COMPARISON_EQUAL
+	ResultNotEqual       = callboardv1.ResultComparison_RESULT_COMPARISON_NOT_EQUAL
+	ResultLess           = callboardv1.ResultComparison_RESULT_COMPARISON_LESS
+	ResultLessOrEqual    = callboardv1.ResultComparison_RESULT_COMPARISON_LESS_OR_EQUAL
+	ResultGreater        = callboardv1.ResultComparison_RESULT_COMPARISON_GREATER
+	ResultGreaterOrEqual = callboardv1.ResultComparison_RESULT_COMPARISON_GREATER_OR_EQUAL
+	// ResultExists: there is a value, null too.
+	ResultExists = callboardv1.ResultComparison_RESULT_COMPARISON_EXISTS
+	// ResultNotExists: there is none.
+	ResultNotExists = callboardv1.ResultComparison_RESULT_COMPARISON_NOT_EXISTS
 )
 
 // What becomes of a child that has not ended when its parent's run ends. The zero value is [ParentEndCancel].

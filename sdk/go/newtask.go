@@ -31,7 +31,7 @@ type NewTask struct {
 	Affinity map[string]string
 	// Priority says how urgent it is. Default [PriorityNormal].
 	Priority Priority
-	// DependsOn is what must end first: see [After].
+	// DependsOn is what must end first, each task once: see [Dependency] and [After].
 	DependsOn []Dependency
 	// Retry says how failures are retried. What is zero takes the namespace's default.
 	Retry RetryPolicy
@@ -77,23 +77,6 @@ type Timeouts struct {
 	Heartbeat time.Duration
 }
 
-// Dependency is a task that must end first.
-type Dependency struct {
-	// TaskID is its id, in the same namespace.
-	TaskID string
-	// OnFailure says what becomes of the dependent when that one ends in any state but COMPLETED. Default: it is SKIPPED.
-	OnFailure callboardv1.DependencyFailureAction
-}
-
-// After gives dependencies on these tasks: if one of them does not complete, the dependent is SKIPPED.
-func After(taskIDs ...string) []Dependency {
-	dependencies := make([]Dependency, len(taskIDs))
-	for at, id := range taskIDs {
-		dependencies[at].TaskID = id
-	}
-	return dependencies
-}
-
 // spec gives it as it goes over the wire.
 func (t NewTask) spec() (*callboardv1.TaskSpec, error) {
 	given := t.Input
@@ -104,9 +87,9 @@ func (t NewTask) spec() (*callboardv1.TaskSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	dependencies := make([]*callboardv1.Dependency, len(t.DependsOn))
-	for at, one := range t.DependsOn {
-		dependencies[at] = &callboardv1.Dependency{TaskId: one.TaskID, OnFailure: one.OnFailure}
+	dependencies, err := protoDependencies(t.DependsOn)
+	if err != nil {
+		return nil, err
 	}
 	return &callboardv1.TaskSpec{
 		Type:              t.Type,

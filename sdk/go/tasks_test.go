@@ -74,7 +74,7 @@ func TestEveryOptionOfATaskArrives(t *testing.T) {
 		Skills: []string{"s"}, Tools: []string{"t"}, Role: "lead", Assignee: "ann", PreferredAgent: "ann", Affinity: map[string]string{"zone": "a"},
 		Priority: callboard.PriorityHigh,
 		DependsOn: []callboard.Dependency{{
-			TaskID: first.GetTaskId(), OnFailure: callboardv1.DependencyFailureAction_DEPENDENCY_FAILURE_ACTION_FAIL,
+			TaskID: first.GetTaskId(), OnFailure: callboard.OnFailureFail,
 		}},
 		Retry: callboard.RetryPolicy{
 			MaxAttempts: 5, InitialBackoff: 2 * time.Second, Multiplier: 3, MaxBackoff: 30 * time.Second, NonRetryableTypes: []string{"Fatal"},

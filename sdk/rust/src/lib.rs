@@ -23,7 +23,7 @@
 //!
 //! # Where to look
 //!
-//! - Tasks: [`NewTask`] describes one, [`Client`] creates, runs, watches ([`Watch`]) and steers them. [`Error`] says what went wrong.
+//! - Tasks: [`NewTask`] describes one, [`NewDependency`] what it depends on; [`Client`] creates, runs, watches ([`Watch`]) and steers them. [`Error`] says what went wrong.
 //! - Agents: [`AgentBuilder`] describes one; [`AgentHandle`] steers it in the background. A handler gets its input and a [`Context`],
 //!   and fails with a [`TaskError`].
 //! - Work that survives its agent: [`Context::save_checkpoint`], [`Context::step`].
@@ -56,6 +56,7 @@ mod entropy;
 mod error;
 mod interceptor;
 mod new_child;
+mod new_dependency;
 mod new_message;
 mod new_task;
 #[cfg(feature = "opentelemetry")]
@@ -79,6 +80,7 @@ pub use credentials::Credentials;
 pub use error::{CallError, Error, FieldViolation};
 pub use interceptor::{BoxFuture, HandleNext, Interceptor, Logging, SubmitNext, Submitted};
 pub use new_child::NewChild;
+pub use new_dependency::{NewDependency, ResultCondition};
 pub use new_message::NewMessage;
 pub use new_task::NewTask;
 pub use payload::{Bytes, from_payload, to_payload};

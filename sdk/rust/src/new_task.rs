@@ -7,7 +7,7 @@ use callboard_proto::v1;
 use serde::Serialize;
 
 use crate::time::{proto_duration, proto_timestamp};
-use crate::{Result, payload};
+use crate::{NewDependency, Result, payload};
 
 /// A task to be created. Everything but the type is optional.
 #[derive(Debug, Clone, Default)]
@@ -110,16 +110,18 @@ impl NewTask {
         self
     }
 
-    /// A task that must end first; if it does not complete, this one is skipped.
+    /// A task that must end first: an id, a receipt or a task, or a [`NewDependency`] that says more. If it does not
+    /// complete (or end as the dependency says), this one is skipped.
     #[must_use]
-    pub fn depends_on(self, task_id: impl Into<String>) -> Self {
-        self.dependency(task_id.into(), v1::DependencyFailureAction::Skip)
+    pub fn depends_on(mut self, dependency: impl Into<NewDependency>) -> Self {
+        self.spec.dependencies.push(dependency.into().dependency);
+        self
     }
 
-    /// A task that must end first; if it does not complete, this one fails.
+    /// The same; if it does not complete, this one fails.
     #[must_use]
-    pub fn depends_on_or_fail(self, task_id: impl Into<String>) -> Self {
-        self.dependency(task_id.into(), v1::DependencyFailureAction::Fail)
+    pub fn depends_on_or_fail(self, dependency: impl Into<NewDependency>) -> Self {
+        self.depends_on(dependency.into().or_fail())
     }
 
     /// Attempts in a run, the first included.
@@ -233,11 +235,6 @@ impl NewTask {
     fn timeouts(&mut self) -> &mut v1::Timeouts {
         self.spec.timeouts.get_or_insert_default()
     }
-
-    fn dependency(mut self, task_id: String, action: v1::DependencyFailureAction) -> Self {
-        self.spec.dependencies.push(v1::Dependency { task_id, on_failure: action.into() });
-        self
-    }
 }
 
 impl From<v1::TaskSpec> for NewTask {
@@ -268,8 +265,12 @@ mod tests {
         let requirements = spec.requirements.as_ref().unwrap();
         assert_eq!(requirements.skills, ["web", "pdf"]);
         assert_eq!(requirements.role, "lead");
-        assert_eq!(spec.dependencies[0].on_failure(), v1::DependencyFailureAction::Skip);
-        assert_eq!(spec.dependencies[1].on_failure(), v1::DependencyFailureAction::Fail);
+        let dependencies: Vec<_> =
+            spec.dependencies.iter().map(|one| (one.task_id.as_str(), one.on_failure())).collect();
+        assert_eq!(
+            dependencies,
+            [("t1", v1::DependencyFailureAction::Unspecified), ("t2", v1::DependencyFailureAction::Fail)]
+        );
         assert_eq!(spec.retry_policy.as_ref().unwrap().max_attempts, 5);
         let limit = spec.timeouts.as_ref().unwrap().start_to_close.unwrap();
         assert_eq!((limit.seconds, limit.nanos), (1, 500_000_000));

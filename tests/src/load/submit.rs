@@ -133,6 +133,7 @@ fn some_dependencies(worker: &mut Worker) -> Vec<v1::Dependency> {
     let depend_on = |task_id: &String| v1::Dependency {
         task_id: task_id.clone(),
         on_failure: actions.choose(&mut worker.random).copied().unwrap_or_default().into(),
+        ..v1::Dependency::default()
     };
     chosen.into_iter().map(depend_on).collect()
 }

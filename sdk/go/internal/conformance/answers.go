@@ -90,7 +90,7 @@ func showDependency(dependency *callboard.DependencyResult) (object, error) {
 	value, err := showPayload(dependency.GetResult())
 	return object{
 		"task_id": dependency.GetTaskId(), "type": dependency.GetType(), "key": dependency.GetKey(),
-		"state": nameOf(dependency.GetState()), "value": value,
+		"name": dependency.GetName(), "state": nameOf(dependency.GetState()), "value": value,
 	}, err
 }
 

@@ -42,11 +42,22 @@ type spec struct {
 func (s *spec) UnmarshalJSON(text []byte) error { return readObject(text, s) }
 
 type dependency struct {
-	TaskID    string                                     `field:"task_id"`
-	OnFailure named[callboardv1.DependencyFailureAction] `field:"on_failure,optional"`
+	TaskID    string                                   `field:"task_id"`
+	OnFailure named[callboard.DependencyFailureAction] `field:"on_failure,optional"`
+	Condition named[callboard.DependencyCondition]     `field:"condition,optional"`
+	Result    *resultCondition                         `field:"result,optional"`
+	Name      string                                   `field:"name,optional"`
 }
 
 func (d *dependency) UnmarshalJSON(text []byte) error { return readObject(text, d) }
+
+type resultCondition struct {
+	Pointer    string                            `field:"pointer,optional"`
+	Comparison named[callboard.ResultComparison] `field:"comparison,optional"`
+	Value      value                             `field:"value,optional"`
+}
+
+func (c *resultCondition) UnmarshalJSON(text []byte) error { return readObject(text, c) }
 
 func (s *spec) task() callboard.NewTask {
 	task := callboard.NewTask{
@@ -64,9 +75,19 @@ func (s *spec) task() callboard.NewTask {
 		},
 	}
 	for _, one := range s.DependsOn {
-		task.DependsOn = append(task.DependsOn, callboard.Dependency{TaskID: one.TaskID, OnFailure: one.OnFailure.is})
+		task.DependsOn = append(task.DependsOn, callboard.Dependency{
+			TaskID: one.TaskID, Condition: one.Condition.is, Result: one.Result.condition(), OnFailure: one.OnFailure.is, Name: one.Name,
+		})
 	}
 	return task
+}
+
+// condition: none is nil.
+func (c *resultCondition) condition() *callboard.ResultCondition {
+	if c == nil {
+		return nil
+	}
+	return callboard.ResultIs(c.Pointer, c.Comparison.is, c.Value.orNull())
 }
 
 // timeOrNone gives a point in time where the SDK takes nil for what is not to change.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +91,28 @@ func TestWhatIsNotGivenIsNotPassed(t *testing.T) {
 	if string(task.Input.(json.RawMessage)) != "null" || !task.StartAt.Equal(time.UnixMilli(1500)) ||
 		task.KeyConflict != callboardv1.KeyConflictPolicy_KEY_CONFLICT_POLICY_REPLACE {
 		t.Error(task)
+	}
+}
+
+func TestADependencyIsPassedAsItIsSaid(t *testing.T) {
+	var read spec
+	line := `{"type":"t","depends_on":[{"task_id":"a"},{"task_id":"b","on_failure":"FAIL","condition":"ENDED","name":"draft"},` +
+		`{"task_id":"c","result":{"pointer":"/a","comparison":"NOT_EQUAL","value":null}},{"task_id":"d","result":{"comparison":"EXISTS"}}]}`
+	if err := json.Unmarshal([]byte(line), &read); err != nil {
+		t.Fatal(err)
+	}
+	want := []callboard.Dependency{
+		{TaskID: "a"},
+		{TaskID: "b", OnFailure: callboard.OnFailureFail, Condition: callboard.DependencyEnded, Name: "draft"},
+		{TaskID: "c", Result: callboard.ResultIs("/a", callboard.ResultNotEqual, json.RawMessage("null"))},
+		{TaskID: "d", Result: callboard.ResultIs("", callboard.ResultExists, nil)},
+	}
+	if got := read.task().DependsOn; !reflect.DeepEqual(got, want) {
+		t.Error(got)
+	}
+	shown, err := showDependency(&callboard.DependencyResult{Name: "draft", State: callboard.StateSkipped})
+	if err != nil || shown["name"] != "draft" || shown["value"] != nil {
+		t.Error(shown, err)
 	}
 }
 

@@ -248,21 +248,6 @@ impl Context {
         self.spec().input.as_ref().unwrap_or(&EMPTY)
     }
 
-    /// How the tasks that this one depends on ended, in their order.
-    ///
-    /// # Errors
-    ///
-    /// What every call may give, when the results did not fit into the assignment and have to be fetched.
-    pub async fn dependencies(&self) -> Result<Vec<Dependency>> {
-        let assignment = &self.inner.assignment;
-        let results = if assignment.dependencies_truncated {
-            self.inner.link.client.dependency_results(self.task_id()).await?
-        } else {
-            assignment.dependencies.clone()
-        };
-        Ok(results.into_iter().map(|result| Dependency { result }).collect())
-    }
-
     /// What the last attempt saved with [`Context::save_checkpoint`]; `None` when it saved nothing.
     ///
     /// # Errors
@@ -351,52 +336,5 @@ impl Context {
     /// A client of the same server and namespace.
     pub fn client(&self) -> &Client {
         &self.inner.link.client
-    }
-}
-
-/// How a task that another depends on ended.
-#[derive(Debug, Clone)]
-pub struct Dependency {
-    result: v1::DependencyResult,
-}
-
-impl Dependency {
-    /// Its id.
-    pub fn task_id(&self) -> &str {
-        &self.result.task_id
-    }
-
-    /// Its type.
-    pub fn task_type(&self) -> &str {
-        &self.result.r#type
-    }
-
-    /// Its key; empty when it has none.
-    pub fn key(&self) -> &str {
-        &self.result.key
-    }
-
-    /// Its state.
-    pub fn state(&self) -> v1::TaskState {
-        self.result.state()
-    }
-
-    /// What it gave, decoded.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Decode`] when the result is no `T`.
-    pub fn value<T: DeserializeOwned>(&self) -> Result<T> {
-        payload::from_optional(self.result.result.as_ref())
-    }
-
-    /// What it gave, as it came.
-    pub fn payload(&self) -> Option<&v1::Payload> {
-        self.result.result.as_ref()
-    }
-
-    /// How it failed, when it did.
-    pub fn failure(&self) -> Option<&v1::Failure> {
-        self.result.failure.as_ref()
     }
 }

@@ -7,6 +7,7 @@ mod builder;
 mod children;
 mod connection;
 mod context;
+mod dependency;
 mod driver;
 mod handle;
 mod handlers;
@@ -23,7 +24,8 @@ mod steps;
 
 pub use builder::AgentBuilder;
 pub use children::Child;
-pub use context::{Context, Dependency};
+pub use context::Context;
+pub use dependency::Dependency;
 pub use handle::AgentHandle;
 pub(crate) use handlers::Handler;
 pub use message::Message;

@@ -5,6 +5,7 @@ mod shape;
 
 use callboard_proto::{MAX_PAYLOAD_BYTES, v1};
 use serde::de::DeserializeOwned;
+use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tonic::Code;
 use v1::payload::Content;
@@ -33,6 +34,16 @@ pub fn to_payload<T: Serialize + ?Sized>(value: &T) -> Result<v1::Payload> {
         v1::Payload { content_type: content_type.to_owned(), content: Some(content), ..v1::Payload::default() };
     check("payload", &payload)?;
     Ok(payload)
+}
+
+/// JSON of a value, also of a string; bytes have none.
+pub(crate) fn to_json<T: Serialize + ?Sized>(field: &str, value: &T) -> Result<String> {
+    let json = match shape::of(value) {
+        Ok(Shape::Bytes(_)) => Err(serde_json::Error::custom("JSON has no bytes")),
+        Ok(Shape::Text(_) | Shape::Other) => serde_json::to_string(value),
+        Err(error) => Err(error),
+    };
+    json.map_err(|error| Error::invalid(field, format!("{field} can't be made of this value: {error}")))
 }
 
 /// Reads a payload as a value: `text/*` is a string, JSON is parsed, anything else is bytes (or a string when it came as
