@@ -2,11 +2,15 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 import { Client, InvalidArgument, StatusCode, StatusError, Unavailable } from "../src/index.js";
+import { TaskState } from "../src/v1.js";
 import { type FakeStream, type RunServer, runServer } from "./support/run-server.js";
 import { serve } from "./support/server.js";
 import { agentOf, all, attached, gate, LONG } from "./support/waiting.js";
@@ -70,6 +74,34 @@ test("a refusal is what a call's would be, and one with RetryInfo is asked again
     assert.deepEqual([error.message, error.violations.map(({ field }) => field)], ["no", ["task.type"]]);
     return true;
   });
+});
+
+test("a run that is refused for a token that was changed goes again with the new one, and others are not touched", async (t) => {
+  const server = await runServer(t);
+  const folder = await mkdtemp(join(tmpdir(), "callboard-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const tokenFile = join(folder, "token");
+  await writeFile(tokenFile, "old");
+  const client = new Client({ address: server.address, timeout: LONG, tokenFile });
+  t.after(() => {
+    client.close();
+  });
+  const refused = { case: "status", value: status(16, "ErrorInfo", Buffer.from([])) } as const;
+  const { stream, results } = await begun(server, client, "a", "b", "c");
+  assert.equal(stream.authorization, "Bearer old");
+  await writeFile(tokenFile, "new");
+  stream.tell(
+    { requestId: "a", outcome: refused },
+    { requestId: "b", outcome: { case: "task", value: { state: TaskState.COMPLETED } } },
+  );
+  const next = (await server.streams.next()).open();
+  assert.equal(next.authorization, "Bearer new");
+  assert.deepEqual((await next.frames.next()).runs.map((run) => run.requestId), ["a", "c"]); // prettier-ignore
+  await stream.gone();
+  next.complete("c");
+  // That one is no good either, and there is no other.
+  next.tell({ requestId: "a", outcome: refused });
+  await assert.rejects(results, (error) => error instanceof StatusError && error.code === StatusCode.UNAUTHENTICATED);
 });
 
 test("however a stream breaks, what has no outcome is asked again, and each is answered once", async (t) => {

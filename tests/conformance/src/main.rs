@@ -55,15 +55,18 @@ async fn main() -> ExitCode {
 async fn play(args: Args) -> Result<bool, String> {
     let mut scenarios = scenario::read_all(&root().join("tests/conformance/scenarios"))?;
     scenarios.retain(|scenario| is_asked_for(scenario, &args.scenarios));
-    if !args.list {
-        scenarios.retain(|scenario| scenario.is_for(args.store) && (!scenario.long || !args.scenarios.is_empty()));
-    }
     if args.list {
         scenarios.iter().for_each(|scenario| println!("{:<50} {}", scenario.name, scenario.about));
         return Ok(true);
     }
     if scenarios.is_empty() {
         return Err(format!("no scenario is called like {}: --list names them", args.scenarios.join(", ")));
+    }
+    for scenario in scenarios.extract_if(.., |scenario| !scenario.is_for(args.store)) {
+        println!("left out: {} needs two servers with one database: --store postgres", scenario.name);
+    }
+    if scenarios.is_empty() {
+        return Err(format!("nothing of it can be played on {}", args.store));
     }
     let stage = Arc::new(Stage::new(args.store, args.defect));
     let rows = run::all(stage, &scenarios, &args.sdk, args.beside).await;

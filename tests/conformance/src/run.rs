@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 /// More than the slowest takes.
 const LONGEST: Duration = Duration::from_secs(90);
-/// The same of those that wait for limits of their own, and of those that are played when they are named.
+/// The same of those that wait for limits of their own, and of those that do more than others.
 const LONGER: Duration = Duration::from_secs(600);
 /// How many of those that only wait do so beside the others.
 const WAITING: usize = 16;

@@ -25,7 +25,7 @@ pub struct Scenario {
     /// It does little but wait, for an SDK's own limit: it takes no place of those that are played beside each other.
     #[serde(default)]
     pub waits: bool,
-    /// It takes minutes on a busy machine: it is played when it is named, and not with every change.
+    /// It does more than the others: it is given longer before it is given up.
     #[serde(default)]
     pub long: bool,
     /// What happens, one after the other.

@@ -29,7 +29,7 @@ async fn all_pass(store: Store) {
     static TURN: Mutex<()> = Mutex::const_new(());
     let _turn = TURN.lock().await;
     let mut scenarios = scenario::read_all(&root().join("tests/conformance/scenarios")).unwrap();
-    scenarios.retain(|scenario| scenario.is_for(store) && !scenario.long);
+    scenarios.retain(|scenario| scenario.is_for(store));
     assert!(scenarios.len() >= 40, "there are {} scenarios only", scenarios.len());
     let sdks = [Sdk::Rust, Sdk::Python, Sdk::Typescript, Sdk::Go];
     let stage = Arc::new(Stage::new(store, None));

@@ -11,8 +11,9 @@ use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows
 use callboard_store::cluster::{Cluster, Hint, News, Registration, SessionNow};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
-    AgentFilter, AgentPage, ChildPage, Cursor, Due, Ended, Error, EventPage, EventScope, Forgotten, Hydrated, MailPage,
-    NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, Error, EventPage, EventScope, Forgotten,
+    Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
+    Transaction,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -204,7 +205,7 @@ far! {
     fn hydrate(tasks: &[TaskRef]) -> Vec<Hydrated>;
     fn states(tasks: &[TaskRef]) -> Vec<(TaskRef, StateName)>;
     fn dependencies(task: TaskRef) -> Vec<Edge>;
-    fn dependency_results(task: TaskRef, after: Option<u32>, limit: usize, max_bytes: usize) -> Vec<(u32, TaskView)>;
+    fn dependency_results(task: TaskRef, after: Option<u32>, limit: usize, max_bytes: usize) -> Vec<DependencyView>;
     fn steps(run: RunRef, after: u32, limit: usize, max_bytes: usize) -> StepPage;
     fn output(run: RunRef, offset: u64, limit: usize, max_bytes: usize) -> OutputPage;
     fn children(run: RunRef, after: u32, limit: usize) -> ChildPage;

@@ -1,7 +1,9 @@
 //! What must be true of the rows behind every command.
 
 use crate::support::table::Tables;
-use callboard_core::model::{AgentId, Condition, LaneKey, OnParentEnd, Slot, StateName, Task, TaskState, Test};
+use callboard_core::model::{
+    AgentId, Condition, EventKind, LaneKey, OnParentEnd, PauseTurn, Slot, StateName, Task, TaskState, Test,
+};
 use std::collections::BTreeSet;
 
 /// Checks the rows, and the step from those before.
@@ -11,6 +13,7 @@ pub fn check(before: &Tables, after: &Tables) {
         one_task(task, after);
         waits(task, after);
         history(task, after);
+        attempt_times(task, after);
         if let Some(key) = task.spec.key.as_ref().filter(|_| task.is_live()) {
             assert!(keys.insert((task.namespace, key)), "the key {key:?} has two live tasks");
         }
@@ -139,6 +142,24 @@ fn history(task: &Task, tables: &Tables) {
         let opened = next.run == one.run + 1;
         assert!(next.run == one.run || opened);
         assert_eq!(one.state.is_final(), opened, "a run ends once, and nothing follows but the next");
+    }
+}
+
+/// An attempt times out when it has had its whole time beside its pauses, and not before.
+fn attempt_times(task: &Task, tables: &Tables) {
+    let (mut ran, mut since) = (0, None);
+    for event in &tables.events[&task.id] {
+        let running = since.map_or(0, |since| event.at.0 - since);
+        match &event.kind {
+            EventKind::Assigned { .. } => (ran, since) = (0, Some(event.at.0)),
+            EventKind::Started { pause: Some(PauseTurn::Began), .. } => (ran, since) = (ran + running, None),
+            EventKind::Started { pause: Some(PauseTurn::Ended), .. } => since = Some(event.at.0),
+            EventKind::AttemptTimedOut { failure, .. } if failure.kind == "callboard.start_to_close_timeout" => {
+                let had = ran + running;
+                assert!(had >= task.spec.timeouts.start_to_close.0, "an attempt timed out after {had} us");
+            }
+            _ => {}
+        }
     }
 }
 

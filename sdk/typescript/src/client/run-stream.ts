@@ -8,7 +8,7 @@ import { isRetryable } from "../retry.js";
 import type { Address } from "../settings.js";
 import type { Connections } from "../transport.js";
 import { decodeFrame, encodeRun } from "./run-frames.js";
-import { type Outcome, Runs } from "./runs.js";
+import { type Outcome, Runs, type Told } from "./runs.js";
 
 /** Characters of a request id at most. A frame with a longer one would be refused whole. */
 const MOST_ID = 128;
@@ -183,8 +183,7 @@ export class RunStream {
       },
       received: (message) => {
         if (isCurrent()) {
-          this.#runs.received(performance.now(), decodeFrame(message));
-          this.#stir();
+          this.#received(decodeFrame(message), authorization);
         }
       },
       ended: (error) => {
@@ -194,6 +193,25 @@ export class RunStream {
       },
     });
     this.#current = { duplex, address };
+  }
+
+  /** Takes outcomes. A run that is refused for a token that was changed since goes again with the new one: over another stream. */
+  #received(told: readonly Told<WireTask>[], authorization: string | undefined): void {
+    const now = performance.now();
+    const refusal = told.map(unauthenticated).find((error) => error !== undefined);
+    if (refusal !== undefined && this.#connections.credentials.isRenewed(refusal, authorization)) {
+      this.#runs.received(
+        now,
+        told.filter((one) => unauthenticated(one) === undefined),
+      );
+      const left = this.#current;
+      this.#current = undefined;
+      left?.duplex.cut();
+      this.#runs.broken(now, refusal, true);
+    } else {
+      this.#runs.received(now, told);
+    }
+    this.#stir();
   }
 
   #ended(error: StatusError, authorization: string | undefined): void {
@@ -239,4 +257,9 @@ export class RunStream {
     clearTimeout(this.#timer?.handle);
     this.#timer = undefined;
   }
+}
+
+/** Why a run was refused, if that is for who asked. */
+function unauthenticated({ outcome }: Told<WireTask>): StatusError | undefined {
+  return outcome.kind === "failed" && outcome.error.code === StatusCode.UNAUTHENTICATED ? outcome.error : undefined;
 }

@@ -26,10 +26,13 @@ type OutcomeInit = MessageInitShape<typeof TaskOutcomeSchema>;
 export class FakeStream {
   /** The frames that come. */
   readonly frames = new Told<RunTasksRequest>();
+  /** What it was opened with. */
+  readonly authorization: string | undefined;
   readonly #stream: ServerHttp2Stream;
 
-  constructor(stream: ServerHttp2Stream) {
+  constructor(stream: ServerHttp2Stream, authorization: string | undefined) {
     this.#stream = stream;
+    this.authorization = authorization;
     const unframer = new Unframer(4 * 1024 * 1024);
     stream.on("data", (chunk: Buffer) => {
       for (const message of unframer.push(chunk)) {
@@ -108,7 +111,7 @@ export class RunServer {
       stream.on("error", () => undefined);
       const method = headers[":path"]?.split("/").at(-1) ?? "";
       if (method === "RunTasks") {
-        this.streams.tell(new FakeStream(stream));
+        this.streams.tell(new FakeStream(stream, headers.authorization));
       } else if (method === "RunTask") {
         this.#call(stream);
       } else {

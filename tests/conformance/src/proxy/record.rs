@@ -70,6 +70,14 @@ impl Record {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Shows what was said behind the first `known` entries, and gives how many there are now: who waits looks at each once, not at all of
+    /// them whenever one comes.
+    pub fn behind(&self, known: usize, mut show: impl FnMut(&Entry)) -> usize {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().skip(known).for_each(&mut show);
+        entries.len()
+    }
+
     /// Told of by [`Record::add`].
     pub fn changed(&self) -> &Notify {
         &self.changed

@@ -118,9 +118,13 @@ pub(super) async fn take(world: &mut World<'_>, step: &Step) -> Result<(), Strin
         Wait::Frame(Frame { frame, count, within_ms }) => {
             let limit = within_ms.map_or(limit, Duration::from_millis);
             let record = &world.wire.record;
-            let seen = || record.entries().iter().filter(|entry| matches(&entry.said, &frame).is_ok()).count();
-            let come = until(record.changed(), limit, || (seen() >= count).then_some(())).await;
-            come.ok_or_else(|| format!("{} of {count} passed like {frame}", seen()))
+            let (mut known, mut seen) = (0, 0);
+            let look = || {
+                known = record.behind(known, |entry| seen += usize::from(matches(&entry.said, &frame).is_ok()));
+                (seen >= count).then_some(())
+            };
+            let come = until(record.changed(), limit, look).await;
+            come.ok_or_else(|| format!("{seen} of {count} passed like {frame}"))
         }
         Wait::Agent(Agent { agent, is }) => {
             let reader = &world.reader;

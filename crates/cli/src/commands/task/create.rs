@@ -56,7 +56,11 @@ async fn dependencies(session: &Session, given: &[DependsOn]) -> Result<Vec<Depe
     for dependency in given {
         let on_failure =
             if dependency.fail { DependencyFailureAction::Fail } else { DependencyFailureAction::Skip }.into();
-        dependencies.push(Dependency { task_id: ids::resolve(&session.client, &dependency.id).await?, on_failure });
+        dependencies.push(Dependency {
+            task_id: ids::resolve(&session.client, &dependency.id).await?,
+            on_failure,
+            ..Dependency::default()
+        });
     }
     Ok(dependencies)
 }
