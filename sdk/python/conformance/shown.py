@@ -127,6 +127,7 @@ def dependency(result: DependencyResult) -> Line:
         "task_id": result.task_id,
         "type": result.type,
         "key": result.key,
+        "name": result.name,
         "state": result.state,
         "value": values.shown(result.value),
     }

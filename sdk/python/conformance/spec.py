@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from callboard import Dependency, RetryPolicy, TaskSpec, Timeouts
+from callboard import Dependency, ResultCondition, RetryPolicy, TaskSpec, Timeouts
 from conformance.fields import (
     Fields,
     Option,
     flag,
+    item,
     items,
     number,
     seconds,
@@ -53,6 +54,11 @@ _TIMEOUTS = (
     Option("schedule_to_close_ms", seconds, "schedule_to_close"),
     Option("heartbeat_ms", seconds, "heartbeat"),
 )
+_DEPENDENCY = (
+    Option("on_failure", text),
+    Option("condition", text),
+    Option("name", text),
+)
 
 
 def arguments(line: Line) -> dict[str, Any]:
@@ -77,6 +83,18 @@ def task(line: Line) -> TaskSpec:
 
 def _dependency(line: Line) -> Dependency:
     fields = Fields(line, "the dependency")
-    given = {"task_id": fields.take("task_id", text), **fields.given(Option("on_failure", text))}
+    given = {"task_id": fields.take("task_id", text), **fields.given(*_DEPENDENCY)}
+    result = fields.get("result", item)
+    if result is not None:
+        given["result"] = _result_condition(result)
     fields.all_taken()
     return Dependency(**given)
+
+
+def _result_condition(line: Line) -> ResultCondition:
+    fields = Fields(line, "the condition of the result")
+    pointer = fields.get("pointer", text, "")
+    comparison = fields.take("comparison", text)
+    compared = fields.given(Option("value", value))
+    fields.all_taken()
+    return ResultCondition(pointer, comparison, **compared)

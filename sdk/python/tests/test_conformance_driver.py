@@ -21,10 +21,13 @@ import pytest
 from callboard import (
     AsyncContext,
     Context,
+    Dependency,
+    DependencyResult,
     FieldViolation,
     InvalidArgument,
     NotFound,
     Payload,
+    ResultCondition,
     StatusError,
     Task,
     TaskFailed,
@@ -166,6 +169,15 @@ def test_unknown_fields_are_faults_wherever_they_are() -> None:
         ("client.create", {"task": task}),
         ("client.create_all", {"tasks": [task]}),
         ("client.create", {"task": {"type": "w", "depends_on": [{"task_id": "t", "much": 1}]}}),
+        (
+            "client.create",
+            {
+                "task": {
+                    "type": "w",
+                    "depends_on": [{"task_id": "t", "result": {"comparison": "EQUAL", "much": 1}}],
+                }
+            },
+        ),
         ("client.get_much", {}),
     ):
         with pytest.raises(Fault, match="much"):
@@ -194,6 +206,30 @@ def test_a_spec_gives_the_sdk_just_what_the_line_says() -> None:
     assert (given["input"], given["retry"].max_attempts, given["timeouts"].heartbeat) == (b"", 2, 0.25)
     at = spec.arguments({"type": "work", "deadline_at_ms": 1_700_000_000_123})["deadline"]
     assert shown.at_ms(at) == 1_700_000_000_123
+
+
+def test_a_spec_gives_the_sdk_just_what_the_line_says_of_dependencies() -> None:
+    result = {"pointer": "/a", "comparison": "EQUAL", "value": None}
+    full = {"task_id": "t", "on_failure": "FAIL", "condition": "COMPLETED", "result": result, "name": "n"}
+    exists = {"task_id": "u", "result": {"comparison": "EXISTS"}}
+    given = spec.arguments({"type": "work", "depends_on": [full, exists, {"task_id": "v"}]})["depends_on"]
+    assert given == [
+        Dependency("t", "FAIL", "COMPLETED", ResultCondition("/a", "EQUAL", None), "n"),
+        Dependency("u", result=ResultCondition("", "EXISTS")),
+        Dependency("v"),
+    ]
+
+
+def test_a_dependency_is_shown_with_all_that_is_told_of_it() -> None:
+    result = DependencyResult("t", "work", "k", "n", "COMPLETED", Payload(text="done"), None)
+    assert shown.dependency(result) == {
+        "task_id": "t",
+        "type": "work",
+        "key": "k",
+        "name": "n",
+        "state": "COMPLETED",
+        "value": "done",
+    }
 
 
 @pytest.mark.parametrize("kind", [AsyncContext, Context])

@@ -106,16 +106,30 @@ def test_the_client(server: Server, start: Callable[[str], subprocess.Popen[str]
     drained(agent)
 
 
+def test_the_dependencies(server: Server, start: Callable[[str], subprocess.Popen[str]]) -> None:
+    agent = Agent("newsroom", slots=2, address=server.address)
+    agent.task("review")(lambda input: {"file": input["file"], "score": 0.9})
+    agent.task("clean-up")(lambda input: None)
+
+    @agent.task("publish")
+    def publish(input: Any, ctx: Context) -> str:
+        return f"published {ctx.dependencies[0].value['file']}"
+
+    attached(agent)
+    assert said(start(blocks("sdk/python/README.md")[3])) == "published main.py\n"
+    drained(agent)
+
+
 def test_the_error() -> None:
     with pytest.raises(TaskError) as raised:
-        exec(blocks("sdk/python/README.md")[3], {})
+        exec(blocks("sdk/python/README.md")[4], {})
     assert (raised.value.type, raised.value.retryable) == ("NoAccess", False)
 
 
 def test_the_types(server: Server) -> None:
     agent = Agent("shop", address=server.address)
     # A dataclass looks for its module by its name.
-    exec(blocks("sdk/python/README.md")[4], {"agent": agent, "__name__": __name__})
+    exec(blocks("sdk/python/README.md")[5], {"agent": agent, "__name__": __name__})
     attached(agent)
     with Client(server.address) as client:
         assert client.run("ship", {"id": "7", "notes": ["fragile"]}, timeout=LONG) == ["7: fragile"]
@@ -139,7 +153,7 @@ def test_the_steps(server: Server) -> None:
             raise ConnectionError("away")
 
     names = {"agent": agent, "fetch": fetch, "publish": publish, "ask_model": " ".join}
-    exec(blocks("sdk/python/README.md")[5], names)
+    exec(blocks("sdk/python/README.md")[6], names)
     attached(agent)
     with Client(server.address) as client:
         client.run("report", {"urls": ["a", "b"]}, retry=RetryPolicy(initial_backoff=0.001), timeout=LONG)
@@ -149,7 +163,7 @@ def test_the_steps(server: Server) -> None:
 
 def test_the_children(server: Server) -> None:
     agent = Agent("supervisor", address=server.address)
-    exec(blocks("sdk/python/README.md")[6], {"agent": agent})
+    exec(blocks("sdk/python/README.md")[7], {"agent": agent})
     agent.task("research")(lambda topic: topic.upper())
     agent.task("summarize")(" and ".join)
     attached(agent)
@@ -172,7 +186,7 @@ def test_the_output(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     attached(agent)
     with Client(server.address) as client:
         task = client.create("tell", "once upon a time")
-        exec(blocks("sdk/python/README.md")[7], {"client": client, "task": task})
+        exec(blocks("sdk/python/README.md")[8], {"client": client, "task": task})
     assert capsys.readouterr().out == "once upon a time "
     drained(agent)
 
@@ -182,7 +196,7 @@ def test_the_interceptors(
 ) -> None:
     monkeypatch.setenv("CALLBOARD_ADDRESS", server.address)
     names: dict[str, Any] = {}
-    exec(blocks("sdk/python/README.md")[8], names)
+    exec(blocks("sdk/python/README.md")[9], names)
     names["agent"].task("work")(lambda input: input)
     attached(names["agent"])
     with Client() as client:

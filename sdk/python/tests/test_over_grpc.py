@@ -363,7 +363,8 @@ def test_a_broken_stream_loses_neither_attempts_nor_reports(server: FakeServer) 
 
 def test_truncated_dependencies_are_fetched(server: FakeServer) -> None:
     def answer(request: Any, _: Any) -> Any:
-        result = tasks.DependencyResult(state="TASK_STATE_COMPLETED", result=text(request.page_token or "0"))
+        page = request.page_token or "0"
+        result = tasks.DependencyResult(name=f"part-{page}", state="TASK_STATE_COMPLETED", result=text(page))
         return tasks.ListDependencyResultsResponse(
             results=[result], next_page_token="" if request.page_token else "1"
         )
@@ -373,11 +374,11 @@ def test_truncated_dependencies_are_fetched(server: FakeServer) -> None:
 
     @agent.task("sync")
     def sync(input: Any, ctx: Context) -> Any:
-        return [one.value for one in ctx.dependencies]
+        return [ctx.dependency("part-1").value, *(one.value for one in ctx.dependencies)]
 
     @agent.task("async")
     async def async_(input: Any, ctx: AsyncContext) -> Any:
-        return [one.value for one in ctx.dependencies]
+        return [ctx.dependency("part-1").value, *(one.value for one in ctx.dependencies)]
 
     agent.start()
     stream = server.agents.stream()
@@ -388,7 +389,39 @@ def test_truncated_dependencies_are_fetched(server: FakeServer) -> None:
             dependencies_truncated=True,
         )
         stream.send(assignments=wire.agent.AssignmentBatch(assignments=[assignment]))
-        assert server.agents.report("completed").completed.result.text == '["0","1"]'
+        assert server.agents.report("completed").completed.result.text == '["1","0","1"]'
+    agent.stop()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["review", "", "test"], "no dependency is called 'build': there are 'review', 'test'"),
+        ([""], "no dependency is called 'build': none has a name"),
+        ([], "no dependency is called 'build': none has a name"),
+    ],
+)
+def test_a_dependency_that_is_not_there_is_an_error_that_names_those_that_are(
+    server: FakeServer, names: list[str], message: str
+) -> None:
+    agent = Agent("publisher", address=server.address)
+
+    @agent.task("publish")
+    def publish(input: Any, ctx: Context) -> Any:
+        with pytest.raises(LookupError, match="no dependency is called ''"):
+            ctx.dependency("")
+        assert [ctx.dependency(name).task_id for name in names if name] == [name for name in names if name]
+        ctx.dependency("build")
+
+    agent.start()
+    assignment = wire.agent.Assignment(
+        attempt=wire.agent.Attempt(task_id="t1", attempt=1),
+        spec=wire.task.TaskSpec(type="publish"),
+        dependencies=[tasks.DependencyResult(task_id=name, name=name) for name in names],
+    )
+    server.agents.stream().send(assignments=wire.agent.AssignmentBatch(assignments=[assignment]))
+    failure = server.agents.report("failed").failed.failure
+    assert (failure.type, failure.message) == ("LookupError", message)
     agent.stop()
 
 

@@ -17,6 +17,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 
 from callboard import (
+    UNSET,
     Agent,
     Cancelled,
     Client,
@@ -24,6 +25,7 @@ from callboard import (
     Dependency,
     InvalidArgument,
     Receipt,
+    ResultCondition,
     RetryPolicy,
     StatusError,
     TaskError,
@@ -34,6 +36,7 @@ from callboard import (
     aio,
     calls,
     convert,
+    text_payload,
     wire,
 )
 from callboard.claims import progress
@@ -311,7 +314,68 @@ def test_a_task_goes_over_the_wire() -> None:
     assert sent.deadline.ToDatetime(dt.timezone.utc) == spec.deadline
 
 
+def test_a_dependency_goes_over_the_wire() -> None:
+    condition = ResultCondition("/score", "GREATER_OR_EQUAL", 0.8)
+    spec = TaskSpec(
+        "publish", depends_on=[Dependency("id-0", "FAIL", result=condition, name="review"), "id-1"]
+    )
+    full, plain = spec.to_wire().dependencies
+    assert full == wire.task.Dependency(
+        task_id="id-0",
+        on_failure=wire.task.DEPENDENCY_FAILURE_ACTION_FAIL,
+        condition=wire.task.DEPENDENCY_CONDITION_COMPLETED,
+        result=wire.task.ResultCondition(
+            pointer="/score", comparison=wire.task.RESULT_COMPARISON_GREATER_OR_EQUAL, value="0.8"
+        ),
+        name="review",
+    )
+    assert (plain.condition, plain.name) == (wire.task.DEPENDENCY_CONDITION_COMPLETED, "")
+    assert not plain.HasField("result")
+
+
+@pytest.mark.parametrize("name", wire.task.DependencyCondition.keys()[1:])
+def test_every_condition_of_a_dependency_has_its_name(name: str) -> None:
+    condition: Any = name.removeprefix("DEPENDENCY_CONDITION_")
+    (sent,) = TaskSpec("t", depends_on=[Dependency("id-0", condition=condition)]).to_wire().dependencies
+    assert sent.condition == wire.task.DependencyCondition.Value(name)
+
+
+@pytest.mark.parametrize("name", wire.task.ResultComparison.keys()[1:])
+def test_every_comparison_of_a_result_has_its_name(name: str) -> None:
+    comparison: Any = name.removeprefix("RESULT_COMPARISON_")
+    sent = ResultCondition("", comparison, 1).to_wire("result")
+    assert sent.comparison == wire.task.ResultComparison.Value(name)
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("en", '"en"'),
+        ("", '""'),
+        (None, "null"),
+        (True, "true"),
+        (12345678901234567890, "12345678901234567890"),
+        ({"ä": [1, 0.5]}, '{"ä":[1,0.5]}'),
+        (UNSET, ""),
+    ],
+)
+def test_what_a_result_is_compared_with_is_json(value: Any, sent: str) -> None:
+    assert ResultCondition("", "EQUAL", value).to_wire("result").value == sent
+
+
+@pytest.mark.parametrize("value", [b"bytes", text_payload("text"), float("nan"), object(), "\ud800"])
+def test_what_is_no_json_is_compared_with_no_result(value: Any) -> None:
+    condition = ResultCondition("/a", "EQUAL", value)
+    with pytest.raises(InvalidArgument, match="is not JSON") as raised:
+        TaskSpec("t", depends_on=["id-0", Dependency("id-1", result=condition)]).to_wire()
+    assert [violation.field for violation in raised.value.violations] == ["depends_on[1].result.value"]
+
+
 def test_wrong_options_are_named() -> None:
+    with pytest.raises(ValueError, match=r"depends_on\[0\].condition 'DONE' is unknown: .* NOT_COMPLETED"):
+        TaskSpec("t", depends_on=[Dependency("id-0", condition="DONE")]).to_wire()  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"result\.comparison 'LIKE'"):
+        ResultCondition("", "LIKE", 1).to_wire("result")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="priority 'SOON'"):
         TaskSpec("t", priority="SOON").to_wire()  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="time zone"):
@@ -331,7 +395,7 @@ def test_every_command_has_a_request_id_that_is_kept() -> None:
 
 def test_an_update_masks_what_is_given() -> None:
     call = calls.update(
-        "default", "id", priority=calls.UNSET, assignee="", deadline=None, tags=["a"], given_id=None
+        "default", "id", priority=UNSET, assignee="", deadline=None, tags=["a"], given_id=None
     )
     request: Any = call.request
     assert list(request.update_mask.paths) == ["assignee", "deadline", "tags"]

@@ -4,7 +4,6 @@ from callboard import aio
 from callboard._version import __version__
 from callboard.admin import LogFilterChange
 from callboard.agent import Agent
-from callboard.calls import UNSET
 from callboard.children import AsyncChild, Child
 from callboard.claims import Claim, Lease, StepRecord
 from callboard.client import Client
@@ -42,7 +41,16 @@ from callboard.models import (
     TaskState,
 )
 from callboard.payload import Payload, binary_payload, text_payload
-from callboard.spec import Dependency, Namespace, NamespaceSettings, RetryPolicy, TaskSpec, Timeouts
+from callboard.spec import (
+    Dependency,
+    Namespace,
+    NamespaceSettings,
+    ResultCondition,
+    RetryPolicy,
+    TaskSpec,
+    Timeouts,
+)
+from callboard.unset import UNSET
 from callboard.watches import OutputWatch, Watch
 
 __all__ = [
@@ -85,6 +93,7 @@ __all__ = [
     "PermissionDenied",
     "Receipt",
     "ResourceExhausted",
+    "ResultCondition",
     "RetryPolicy",
     "StatusError",
     "Step",

@@ -14,7 +14,7 @@ from callboard import calls, claims, following, loop
 from callboard import interceptors as chain
 from callboard.admin import AsyncAdmin
 from callboard.agents import AsyncAgents
-from callboard.calls import UNSET, Call, TaskRef, Unset
+from callboard.calls import Call, TaskRef
 from callboard.children import OnParentEnd
 from callboard.claims import Claim, Held, Lease, StepRecord
 from callboard.convert import Seconds, seconds
@@ -36,6 +36,7 @@ from callboard.running import Running
 from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_namespace
 from callboard.spec import Priority, TaskOptions, TaskSpec
 from callboard.transport import Transport
+from callboard.unset import UNSET, Unset
 from callboard.watches import AsyncOutputWatch, AsyncWatch
 from callboard.watching import EventStream, OutputStream
 

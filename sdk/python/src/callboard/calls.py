@@ -27,6 +27,7 @@ from callboard.models import (
     Task,
 )
 from callboard.spec import Namespace, NamespaceSettings, TaskSpec
+from callboard.unset import Unset
 
 TaskRef: TypeAlias = "str | Receipt | Task"
 """A task by its id, or by what a call answered."""
@@ -175,17 +176,6 @@ def release(namespace: str, task: TaskRef, given_id: str | None) -> Call[Receipt
         namespace=namespace, task_id=task_id_of(task), request_id=request_id(given_id)
     )
     return Call("TaskService/ReleaseTask", request, tasks.ReleaseTaskResponse, read_receipt)
-
-
-class Unset:
-    """The type of `UNSET`."""
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-
-UNSET = Unset()
-"""Leave this field as it is."""
 
 
 def update(

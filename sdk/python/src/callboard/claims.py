@@ -17,6 +17,7 @@ from callboard.failure import cut, failure_of
 from callboard.models import DependencyResult, Receipt, Step
 from callboard.payload import decode, encode
 from callboard.spec import TaskSpec
+from callboard.unset import Unset
 
 _agents = wire.agent_service
 
@@ -169,7 +170,7 @@ def heartbeat(
     )
     if fraction is not None or phase or message:
         request.progress.CopyFrom(progress(fraction, phase, message))
-    if checkpoint is not calls.UNSET:
+    if not isinstance(checkpoint, Unset):
         request.checkpoint.CopyFrom(encode(checkpoint, "checkpoint"))
     request.steps.extend(step.to_wire() for step in steps)
     return Call(

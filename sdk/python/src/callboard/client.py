@@ -11,7 +11,7 @@ from callboard import calls, claims, following, loop
 from callboard import interceptors as chain
 from callboard.admin import Admin
 from callboard.agents import Agents
-from callboard.calls import UNSET, Call, TaskRef, Unset
+from callboard.calls import Call, TaskRef
 from callboard.children import OnParentEnd
 from callboard.claims import Claim, Held, Lease, StepRecord
 from callboard.convert import Seconds, seconds
@@ -33,6 +33,7 @@ from callboard.running import Running
 from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_namespace
 from callboard.spec import Priority, TaskOptions, TaskSpec
 from callboard.transport import Transport
+from callboard.unset import UNSET, Unset
 from callboard.watches import OutputWatch, Watch
 from callboard.watching import EventStream, OutputStream
 

@@ -158,6 +158,20 @@ class BaseContext:
         """How the tasks ended that this one depends on, in order."""
         return self._dependencies()
 
+    def dependency(self, name: str) -> DependencyResult:
+        """How the task ended that this one depends on by this name. Raises LookupError, naming those that
+        there are, when none is called so."""
+        if name in self._named_dependencies:
+            return self._named_dependencies[name]
+        known = ", ".join(map(repr, self._named_dependencies))
+        raise LookupError(
+            f"no dependency is called {name!r}: " + (f"there are {known}" if known else "none has a name")
+        )
+
+    @cached_property
+    def _named_dependencies(self) -> Mapping[str, DependencyResult]:
+        return {one.name: one for one in self.dependencies if one.name}
+
     @cached_property
     def checkpoint(self) -> Any:
         """What the last attempt saved, decoded; None if it saved nothing."""

@@ -235,6 +235,8 @@ class DependencyResult:
     task_id: str
     type: str
     key: str
+    name: str
+    """What the dependent calls it; empty if it has no name."""
     state: str
     payload: Payload = field(repr=False)
     failure: Failure | None
@@ -250,6 +252,7 @@ class DependencyResult:
             task_id=result.task_id,
             type=result.type,
             key=result.key,
+            name=result.name,
             state=task_state(result.state),
             payload=result.result,
             failure=Failure.from_wire(result.failure) if result.HasField("failure") else None,

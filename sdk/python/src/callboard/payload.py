@@ -48,6 +48,14 @@ def encode(value: Any, field: str) -> Payload:
     return payload
 
 
+def json_text(value: Any, field: str) -> str:
+    """The JSON of a value. Raises InvalidArgument, naming the field, when it has none."""
+    try:
+        return _json_text(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid_argument(field, f"{field} is not JSON: {error}") from error
+
+
 def _encode(value: Any) -> Payload:
     if isinstance(value, Payload):
         return value
@@ -56,9 +64,13 @@ def _encode(value: Any) -> Payload:
         return Payload(content_type=TEXT, text=value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return Payload(content_type=BINARY, binary=bytes(value))
+    return Payload(content_type=JSON, text=_json_text(value))
+
+
+def _json_text(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
     _check_unicode(text)
-    return Payload(content_type=JSON, text=text)
+    return text
 
 
 def _check_unicode(text: str) -> None:

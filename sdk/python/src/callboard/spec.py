@@ -10,13 +10,25 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 from callboard import convert, wire
 from callboard.convert import Seconds
 from callboard.models import Receipt, Task
-from callboard.payload import encode
+from callboard.payload import encode, json_text
+from callboard.unset import UNSET, Unset
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
 Priority: TypeAlias = Literal["LOW", "NORMAL", "HIGH", "URGENT", "CRITICAL"]
 KeyConflict: TypeAlias = Literal["USE_EXISTING", "FAIL", "REPLACE"]
+DependencyCondition: TypeAlias = Literal["COMPLETED", "FAILED", "NOT_COMPLETED", "ENDED"]
+ResultComparison: TypeAlias = Literal[
+    "EQUAL",
+    "NOT_EQUAL",
+    "LESS",
+    "LESS_OR_EQUAL",
+    "GREATER",
+    "GREATER_OR_EQUAL",
+    "EXISTS",
+    "NOT_EXISTS",
+]
 
 
 @dataclass(frozen=True)
@@ -63,16 +75,66 @@ class Timeouts:
 
 
 @dataclass(frozen=True)
+class ResultCondition:
+    """What a result must be: a value in it, compared with another, as in
+    `ResultCondition("/score", "GREATER_OR_EQUAL", 0.8)`. Text is a value like any of JSON; in bytes there is
+    none."""
+
+    pointer: str
+    """Where in the result the value is, as a JSON Pointer (RFC 6901). Empty means the whole result."""
+    comparison: ResultComparison
+    """How it is compared. Numbers are compared as numbers and text by its code points; what is neither two
+    numbers nor two texts is not less or greater."""
+    value: Any = UNSET
+    """What it is compared with: anything that JSON has, None being null. Not with EXISTS and NOT_EXISTS."""
+
+    def to_wire(self, field: str) -> wire.task.ResultCondition:
+        given = not isinstance(self.value, Unset)
+        return wire.task.ResultCondition(
+            pointer=self.pointer,
+            comparison=_number(
+                wire.task.ResultComparison, self.comparison, "RESULT_COMPARISON_", f"{field}.comparison"
+            ),
+            value=json_text(self.value, f"{field}.value") if given else "",
+        )
+
+
+@dataclass(frozen=True)
 class Dependency:
-    """A task that must end first."""
+    """A task that must end first, and how."""
 
     task_id: str
+    """Its id."""
     on_failure: Literal["SKIP", "FAIL"] = "SKIP"
-    """What becomes of the dependent when that one ends in any state but COMPLETED."""
+    """What becomes of the dependent when that one ends otherwise than `condition` and `result` say."""
+    condition: DependencyCondition = "COMPLETED"
+    """How it must end: COMPLETED; FAILED, for a fallback (one that was cancelled or skipped has not failed);
+    NOT_COMPLETED, to undo what was done before it; ENDED, in any way, to clean up."""
+    result: ResultCondition | None = None
+    """What its result must be, besides. Only with COMPLETED."""
+    name: str = ""
+    """What the dependent's handler calls it: `ctx.dependency(name)` finds how it ended."""
+
+    def to_wire(self, field: str) -> wire.task.Dependency:
+        return wire.task.Dependency(
+            task_id=self.task_id,
+            on_failure=_number(
+                wire.task.DependencyFailureAction,
+                self.on_failure,
+                "DEPENDENCY_FAILURE_ACTION_",
+                f"{field}.on_failure",
+            ),
+            condition=_number(
+                wire.task.DependencyCondition, self.condition, "DEPENDENCY_CONDITION_", f"{field}.condition"
+            ),
+            result=self.result.to_wire(f"{field}.result") if self.result else None,
+            name=self.name,
+        )
 
 
 DependsOn: TypeAlias = "str | Receipt | Task | Dependency"
-"""A task to depend on: its id, what `create` answered, or a Dependency that says what its failure means."""
+"""A task to depend on: the id, or what `create` answered, of one that must complete; or a Dependency that
+says how it must end, what happens otherwise, and its name."""
 
 
 class TaskOptions(TypedDict, total=False):
@@ -157,7 +219,9 @@ class TaskSpec:
             ),
             requirements=self._requirements(),
             priority=_number(wire.task.Priority, self.priority, "PRIORITY_", "priority"),
-            dependencies=[_dependency(one) for one in self.depends_on],
+            dependencies=[
+                _dependency(one).to_wire(f"depends_on[{index}]") for index, one in enumerate(self.depends_on)
+            ],
             retry_policy=self.retry.to_wire() if self.retry else None,
             timeouts=self.timeouts.to_wire() if self.timeouts else None,
             deadline=convert.timestamp(self.deadline),
@@ -253,14 +317,11 @@ def string_list(values: Sequence[str], field_name: str) -> list[str]:
     return list(values)
 
 
-def _dependency(one: DependsOn) -> wire.task.Dependency:
+def _dependency(one: DependsOn) -> Dependency:
     if isinstance(one, Task):
-        one = Dependency(one.id)
-    elif isinstance(one, Receipt):
-        one = Dependency(one.task_id)
-    elif isinstance(one, str):
-        one = Dependency(one)
-    action = _number(
-        wire.task.DependencyFailureAction, one.on_failure, "DEPENDENCY_FAILURE_ACTION_", "on_failure"
-    )
-    return wire.task.Dependency(task_id=one.task_id, on_failure=action)
+        return Dependency(one.id)
+    if isinstance(one, Receipt):
+        return Dependency(one.task_id)
+    if isinstance(one, str):
+        return Dependency(one)
+    return one
