@@ -237,6 +237,8 @@ struct TaskData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     avoid: Option<AgentId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    failed_at: Option<AgentId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<&'a Progress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     closed: Option<&'a Closed>,
@@ -276,6 +278,7 @@ struct OwnedTaskData {
     #[serde(default)]
     handed_back: u32,
     avoid: Option<AgentId>,
+    failed_at: Option<AgentId>,
     progress: Option<Progress>,
     closed: Option<Closed>,
     #[serde(default)]
@@ -333,6 +336,7 @@ pub fn task_data(task: &Task) -> Result<String> {
         lost: task.lost_in_row,
         handed_back: task.handed_back,
         avoid: task.avoid,
+        failed_at: task.failed_at,
         progress: (task.progress != Progress::default()).then_some(&task.progress),
         closed: task.closed.as_ref(),
         checkpoint: task.has_checkpoint,
@@ -363,6 +367,7 @@ pub fn task(columns: TaskColumns, data: &str, spec: &str) -> Result<Task> {
         lost_in_row: data.lost,
         handed_back: data.handed_back,
         avoid: data.avoid,
+        failed_at: data.failed_at,
         agent_name: columns.agent_name.map(Into::into),
         progress: data.progress.unwrap_or_default(),
         closed: data.closed,

@@ -740,7 +740,7 @@ type Requirements struct {
 	// exist yet.
 	Assignee string `protobuf:"bytes,4,opt,name=assignee,proto3" json:"assignee,omitempty"`
 	// The agent that should have it, by name: it has a head start of 2 s while
-	// it is attached.
+	// it is attached, unless the last attempt failed there.
 	PreferredAgent string `protobuf:"bytes,5,opt,name=preferred_agent,json=preferredAgent,proto3" json:"preferred_agent,omitempty"`
 	// Labels that the agent should have: each that matches raises its score. At
 	// most 16.
@@ -976,7 +976,9 @@ func (x *ResultCondition) GetValue() string {
 	return ""
 }
 
-// When and how often a failed attempt is followed by another.
+// When and how often a failed attempt is followed by another. The next one goes
+// to another agent than the one that failed, timed out or was lost, if one that
+// fits is free.
 type RetryPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Attempts in a run, the first included. Lost attempts count, handed-back

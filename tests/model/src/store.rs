@@ -276,6 +276,8 @@ impl Rules {
             lost_in_row: row.lost.into(),
             handed_back: row.handed_back.into(),
             avoid: row.avoid.map(agent_id),
+            // A preference among agents that are free, which only makes more states.
+            failed_at: None,
             agent_name: None,
             progress: Progress::default(),
             closed: row.closed.map(|closed| model::Closed {

@@ -51,7 +51,8 @@ pub fn score(task: &Task, agent: &Agent, free: usize) -> Score {
     }
 }
 
-/// Chooses an agent for a task: the preferred one; else the best of those that did not just hand it back; else any.
+/// Chooses an agent for a task: the preferred one, unless its last attempt failed there; else the best of those that neither handed it
+/// back nor failed at it last; else any.
 pub(super) fn choose<'a>(
     task: &Task,
     open: impl Iterator<Item = &'a Open> + Clone,
@@ -59,8 +60,9 @@ pub(super) fn choose<'a>(
     now: Timestamp,
     head_start: Span,
 ) -> Choice {
-    if let Some(preferred) = &task.spec.requirements.preferred_agent {
-        if let Some(open) = open.clone().find(|open| *open.agent.name == **preferred) {
+    let failed_there = |name: &str| task.failed_at.is_some() && task.agent_name.as_deref() == Some(name);
+    if let Some(preferred) = task.spec.requirements.preferred_agent.as_deref().filter(|name| !failed_there(name)) {
+        if let Some(open) = open.clone().find(|open| *open.agent.name == *preferred) {
             return Choice::Agent(open.agent.id);
         }
         if let TaskState::Ready { since } = task.state
@@ -70,10 +72,11 @@ pub(super) fn choose<'a>(
             return Choice::Later(since + head_start);
         }
     }
+    // Who just handed it back comes last, and before it who failed at it.
+    let reluctance = |agent: AgentId| (task.avoid == Some(agent), task.failed_at == Some(agent));
     let best = open
         .take(SCORED)
-        .map(|open| (task.avoid == Some(open.agent.id), open.agent.id, score(task, &open.agent, open.free).total()))
-        // One that just handed it back comes behind all others.
+        .map(|open| (reluctance(open.agent.id), open.agent.id, score(task, &open.agent, open.free).total()))
         .min_by(|a, b| a.0.cmp(&b.0).then(b.2.total_cmp(&a.2)));
     best.map_or(Choice::Nobody, |(_, id, _)| Choice::Agent(id))
 }

@@ -38,6 +38,9 @@ pub struct Task {
     pub handed_back: u32,
     /// The agent that handed it back last, and should not get it at once again.
     pub avoid: Option<AgentId>,
+    /// The agent at which an attempt of this run failed last, ran out of time or was lost: the next goes to another that is free, if
+    /// there is one.
+    pub failed_at: Option<AgentId>,
     /// The agent that has it, or had it last, by name.
     pub agent_name: Option<Arc<str>>,
     /// What the handler last said.

@@ -83,6 +83,7 @@ impl Step<'_, '_> {
         }
         if accepted && !matches!(end, AttemptEnd::HandedBack { .. }) {
             self.count_failure(holder)?;
+            task.failed_at = holder;
         }
         if let Some(reason) = cancelling {
             return self.end(task, Ending::Cancelled { reason });

@@ -177,6 +177,7 @@ impl Step<'_, '_> {
             lost_in_row: 0,
             handed_back: 0,
             avoid: None,
+            failed_at: None,
             agent_name: None,
             progress: Progress::default(),
             closed: None,

@@ -206,6 +206,7 @@ impl Step<'_, '_> {
         task.lost_in_row = 0;
         task.handed_back = 0;
         task.avoid = None;
+        task.failed_at = None;
         task.progress = Default::default();
         task.has_children = false;
     }

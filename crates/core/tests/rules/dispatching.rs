@@ -1,6 +1,7 @@
 //! Which agent gets which task, and when.
 
 use crate::support::{World, in_every_mode, make::*};
+use callboard_core::command::Report;
 use callboard_core::model::{AgentProfile, NewTask, Priority, Span, StateName, TaskId};
 
 fn labelled(slots: u32, zone: &str) -> AgentProfile {
@@ -255,5 +256,74 @@ fn a_preferred_agent_is_found_among_very_many() {
             let id = w.start(task_with("work", |new| new.spec.requirements.preferred_agent = Some(dear.clone())));
             assert_eq!(w.has(id), Some(dear));
         }
+    });
+}
+
+/// The next attempt's agent, when it is free.
+fn retried_at(w: &mut World, id: TaskId) -> Option<String> {
+    w.pass_delay(id);
+    w.dispatch();
+    w.has(id)
+}
+
+#[test]
+fn the_next_attempt_goes_to_another_than_the_one_that_failed() {
+    in_every_mode(|mut w| {
+        w.attach("first", 4);
+        let id = w.start(task("work"));
+        w.report(id, Report::Accepted).unwrap();
+        w.report(id, failed("Flaky")).unwrap();
+        // Alone, it gets it again.
+        assert_eq!(retried_at(&mut w, id).as_deref(), Some("first"));
+        w.attach("second", 1);
+        // Of less success, and still another.
+        let worse = w.start(task_with("work", |new| new.spec.requirements.assignee = Some("second".into())));
+        w.report(worse, failed("Flaky")).unwrap();
+        w.cancel(worse);
+        w.report(id, Report::Accepted).unwrap();
+        w.report(id, failed("Flaky")).unwrap();
+        assert_eq!(retried_at(&mut w, id).as_deref(), Some("second"));
+    });
+}
+
+#[test]
+fn a_preferred_agent_that_failed_is_not_preferred_for_the_next_attempt() {
+    in_every_mode(|mut w| {
+        w.attach("first", 1);
+        w.attach("second", 1);
+        let id = w.start(task_with("work", |new| new.spec.requirements.preferred_agent = Some("second".into())));
+        assert_eq!(w.has(id).as_deref(), Some("second"));
+        w.report(id, Report::Accepted).unwrap();
+        w.report(id, failed("Flaky")).unwrap();
+        assert_eq!(retried_at(&mut w, id).as_deref(), Some("first"));
+        w.report(id, failed("Flaky")).unwrap();
+        assert_eq!(retried_at(&mut w, id).as_deref(), Some("second"));
+    });
+}
+
+#[test]
+fn who_handed_it_back_comes_behind_who_failed_at_it() {
+    in_every_mode(|mut w| {
+        w.attach("first", 1);
+        let id = w.start(task("work"));
+        w.report(id, failed("Flaky")).unwrap();
+        w.attach("second", 1);
+        assert_eq!(retried_at(&mut w, id).as_deref(), Some("second"));
+        w.report(id, rejected()).unwrap();
+        w.dispatch();
+        assert_eq!(w.has(id).as_deref(), Some("first"));
+    });
+}
+
+#[test]
+fn a_new_run_goes_to_anybody() {
+    in_every_mode(|mut w| {
+        w.attach("first", 1);
+        let id = w.start(task_with("work", |new| new.spec.requirements.preferred_agent = Some("first".into())));
+        w.attach("second", 1);
+        w.report(id, failed_with(callboard_core::model::Failure { retryable: false, ..failure("Broken") })).unwrap();
+        w.run(callboard_core::Command::RetryTask { task: id }).unwrap();
+        w.dispatch();
+        assert_eq!(w.has(id).as_deref(), Some("first"));
     });
 }

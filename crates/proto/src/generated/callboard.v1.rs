@@ -989,7 +989,7 @@ pub struct Requirements {
     #[prost(string, tag = "4")]
     pub assignee: ::prost::alloc::string::String,
     /// The agent that should have it, by name: it has a head start of 2 s while
-    /// it is attached.
+    /// it is attached, unless the last attempt failed there.
     #[prost(string, tag = "5")]
     pub preferred_agent: ::prost::alloc::string::String,
     /// Labels that the agent should have: each that matches raises its score. At
@@ -1041,7 +1041,9 @@ pub struct ResultCondition {
     #[prost(string, tag = "3")]
     pub value: ::prost::alloc::string::String,
 }
-/// When and how often a failed attempt is followed by another.
+/// When and how often a failed attempt is followed by another. The next one goes
+/// to another agent than the one that failed, timed out or was lost, if one that
+/// fits is free.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RetryPolicy {
     /// Attempts in a run, the first included. Lost attempts count, handed-back

@@ -186,7 +186,7 @@ export type Requirements = Message<"callboard.v1.Requirements"> & {
 
   /**
    * The agent that should have it, by name: it has a head start of 2 s while
-   * it is attached.
+   * it is attached, unless the last attempt failed there.
    *
    * @generated from field: string preferred_agent = 5;
    */
@@ -302,7 +302,9 @@ export const ResultConditionSchema: GenMessage<ResultCondition> = /*@__PURE__*/
   messageDesc(file_callboard_v1_task, 3);
 
 /**
- * When and how often a failed attempt is followed by another.
+ * When and how often a failed attempt is followed by another. The next one goes
+ * to another agent than the one that failed, timed out or was lost, if one that
+ * fits is free.
  *
  * @generated from message callboard.v1.RetryPolicy
  */
