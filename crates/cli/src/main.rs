@@ -8,6 +8,7 @@ mod commands;
 mod credentials;
 #[cfg(unix)]
 mod demo;
+mod dependency;
 mod error;
 mod exit;
 mod ids;

@@ -1,4 +1,4 @@
-//! Parsers of option values: durations, times, pairs, dependencies. Each error names what is accepted.
+//! Parsers of option values: durations, times, pairs. Each error names what is accepted.
 
 use std::time::Duration;
 
@@ -59,29 +59,6 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// A task that must end first, as given on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DependsOn {
-    /// Its id or short id.
-    pub id: String,
-    /// The dependent fails, rather than being skipped, when this one does not complete.
-    pub fail: bool,
-}
-
-/// Parses `ID`, `ID:skip` or `ID:fail`.
-pub fn depends_on(text: &str) -> Result<DependsOn, String> {
-    let (id, action) = text.split_once(':').unwrap_or((text, "skip"));
-    let fail = match action {
-        "skip" => false,
-        "fail" => true,
-        _ => return Err("write `ID`, `ID:skip` or `ID:fail`".to_owned()),
-    };
-    if id.is_empty() {
-        return Err("write `ID`, `ID:skip` or `ID:fail`".to_owned());
-    }
-    Ok(DependsOn { id: id.to_owned(), fail })
-}
-
 /// The present time, for ages in tables and for times given as a duration from now.
 pub fn now() -> Timestamp {
     Timestamp::now()
@@ -126,13 +103,5 @@ mod tests {
         assert_eq!(pair("a="), Ok(("a".into(), String::new())));
         assert!(pair("=b").is_err());
         assert!(pair("ab").is_err());
-    }
-
-    #[test]
-    fn dependencies_skip_unless_told_to_fail() {
-        assert_eq!(depends_on("abc").unwrap(), DependsOn { id: "abc".into(), fail: false });
-        assert_eq!(depends_on("abc:fail").unwrap(), DependsOn { id: "abc".into(), fail: true });
-        assert!(depends_on("abc:explode").is_err());
-        assert!(depends_on(":fail").is_err());
     }
 }

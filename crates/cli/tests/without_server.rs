@@ -37,6 +37,9 @@ fn a_wrong_command_line_is_2() {
     let output = callboard(&["task", "create", "x", "--type", "t", "--input", "{oops"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("--text"), "{}", stderr(&output));
+    let output = callboard(&["task", "create", "x", "--type", "t", "--depends-on", "abcdef,condition=done"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("write one of completed, failed, not-completed"), "{}", stderr(&output));
 }
 
 #[test]

@@ -175,6 +175,7 @@ fn assignment() -> v1::Assignment {
             task_id: "d".into(),
             state: v1::TaskState::Completed.into(),
             result: Some(text("application/json", "[1.50]")),
+            name: "draft".into(),
             ..v1::DependencyResult::default()
         }],
         ..v1::Assignment::default()
@@ -201,6 +202,7 @@ fn a_program_does_a_task_and_sigterm_drains() {
     let Some(Content::Text(output)) = result.content else { panic!("no text") };
     assert!(output.starts_with(&format!("HELLO {TASK} 2\n{{\"page\":3}}[{{")), "{output}");
     assert!(output.contains(r#""state":"completed""#) && output.contains(r#""value":[1.50]"#), "{output}");
+    assert!(output.contains(r#""name":"draft""#), "{output}");
 
     work.signal(Signal::TERM);
     assert!(work.child.wait().unwrap().success());

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use callboard::v1::Dependency;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Limit;
+use crate::dependency;
 use crate::input::InputKind;
-use crate::values::{self, DependsOn, Moment};
+use crate::values::{self, Moment};
 
 /// What can be done with tasks. Every ID is an id, or the short id of a table (six or more last hexadecimal digits).
 #[derive(Debug, Subcommand)]
@@ -63,9 +65,9 @@ pub struct CreateArgs {
     /// How urgent it is.
     #[arg(long, short = 'p', value_name = "PRIORITY", default_value = "normal")]
     pub priority: PriorityName,
-    /// A task that must end first; `ID:fail` fails this one, rather than skipping it, when that one doesn't complete.
-    #[arg(long, value_name = "ID[:fail]", value_parser = values::depends_on)]
-    pub depends_on: Vec<DependsOn>,
+    /// A task that must end first, and how: `ID,condition=failed`, say; see --help. May be repeated.
+    #[arg(long, value_name = "ID[,…]", value_parser = dependency::parse, long_help = dependency::HELP)]
+    pub depends_on: Vec<Dependency>,
     /// Keep it waiting until `task release`.
     #[arg(long)]
     pub hold: bool,

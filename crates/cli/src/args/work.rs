@@ -27,7 +27,8 @@ Its environment:
   CALLBOARD_INPUT_TYPE         the media type of the input
   CALLBOARD_CHECKPOINT_FILE    a file with the last attempt's checkpoint, if there is one
   CALLBOARD_DEPENDENCIES_FILE  a file with a JSON array, if there are any: task_id, type, key,
-                               state, content_type, value (bytes as base64) and failure of each
+                               name, state, content_type, value (bytes as base64) and failure of
+                               each
   CALLBOARD_METADATA_<KEY>     the task's metadata; the key in capitals, _ for what is no letter or
                                digit
   TRACEPARENT, TRACESTATE      from the task's headers

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::table::{agent_state, state_of, step_name};
 use super::text::visible;
 use super::{json, names, time};
+use crate::dependency;
 
 /// The most of a payload that is shown; `--output json` and `--result` give all of it.
 const SHOWN: usize = 4 * 1024;
@@ -58,14 +59,7 @@ fn attempt(task: &Task, spec: &TaskSpec) -> String {
 fn asked(spec: &TaskSpec) -> Rows {
     let requirements = spec.requirements.clone().unwrap_or_default();
     let timeouts = spec.timeouts.unwrap_or_default();
-    let dependencies: Vec<String> = spec
-        .dependencies
-        .iter()
-        .map(|dependency| match dependency.on_failure() {
-            callboard::v1::DependencyFailureAction::Fail => format!("{}:fail", dependency.task_id),
-            _ => dependency.task_id.clone(),
-        })
-        .collect();
+    let dependencies: Vec<String> = spec.dependencies.iter().map(dependency::written).collect();
     let limit = |limit: Option<prost_types::Duration>| limit.as_ref().map(time::human).unwrap_or_default();
     vec![
         ("key", spec.key.clone()),

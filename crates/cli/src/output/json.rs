@@ -11,7 +11,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use callboard::v1::{
     Agent, AgentProfile, Child, Dependency, Event, Failure, Message, Namespace, NamespaceSettings, ParentLink, Payload,
-    Requirements, RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, address::To, payload::Content,
+    Requirements, ResultCondition, RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, address::To,
+    payload::Content,
 };
 use serde_json::{Value, json};
 
@@ -84,6 +85,18 @@ fn dependency(dependency: &Dependency) -> Value {
     json!({
         "task_id": dependency.task_id,
         "on_failure": names::dependency_failure_action(dependency.on_failure),
+        "condition": names::dependency_condition(dependency.condition),
+        "result": optional(&dependency.result, result_condition),
+        "name": dependency.name,
+    })
+}
+
+/// The value is parsed; `null` when there is none to compare with.
+fn result_condition(condition: &ResultCondition) -> Value {
+    json!({
+        "pointer": condition.pointer,
+        "comparison": names::result_comparison(condition.comparison),
+        "value": serde_json::from_str(&condition.value).unwrap_or(Value::Null),
     })
 }
 

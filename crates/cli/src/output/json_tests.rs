@@ -1,4 +1,4 @@
-use callboard::v1::TaskState;
+use callboard::v1::{DependencyCondition, ResultComparison, TaskState};
 
 use super::*;
 
@@ -34,6 +34,29 @@ fn every_field_of_a_task_is_there() {
     assert_eq!(value["created_at"], "2026-01-01T00:00:00.5Z");
     assert_eq!((&value["ended_at"], &value["result"], &value["spec"]), (&Value::Null, &Value::Null, &Value::Null));
     assert_eq!(value.as_object().map(serde_json::Map::len), Some(25));
+}
+
+#[test]
+fn a_dependency_has_its_condition_result_and_name() {
+    let condition = ResultCondition {
+        pointer: "/score".into(),
+        comparison: ResultComparison::GreaterOrEqual.into(),
+        value: "0.80".into(),
+    };
+    let given = Dependency {
+        task_id: "id".into(),
+        condition: DependencyCondition::NotCompleted.into(),
+        result: Some(condition),
+        name: "draft".into(),
+        ..Dependency::default()
+    };
+    assert_eq!(
+        dependency(&given).to_string(),
+        r#"{"condition":"not_completed","name":"draft","on_failure":"unspecified","result":{"comparison":"greater_or_equal","pointer":"/score","value":0.80},"task_id":"id"}"#
+    );
+    assert_eq!(dependency(&Dependency::default())["result"], Value::Null);
+    let exists = ResultCondition { comparison: ResultComparison::Exists.into(), ..ResultCondition::default() };
+    assert_eq!(result_condition(&exists), json!({ "pointer": "", "comparison": "exists", "value": null }));
 }
 
 #[test]

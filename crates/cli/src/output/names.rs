@@ -1,8 +1,8 @@
 //! The names of enum values: those of the protocol, in small letters and without their prefix.
 
 use callboard::v1::{
-    AgentState, DependencyFailureAction, EventType, KeyConflictPolicy, ParentEndAction, PauseReason, Priority,
-    TaskState, WaitReason,
+    AgentState, DependencyCondition, DependencyFailureAction, EventType, KeyConflictPolicy, ParentEndAction,
+    PauseReason, Priority, ResultComparison, TaskState, WaitReason,
 };
 
 /// `TASK_STATE_COMPLETED` is `completed`. A value that this version doesn't know is its number.
@@ -31,6 +31,10 @@ name_of! {
     priority: Priority, "PRIORITY_";
     /// The name of a conflict policy.
     key_conflict_policy: KeyConflictPolicy, "KEY_CONFLICT_POLICY_";
+    /// The name of how a dependency must end.
+    dependency_condition: DependencyCondition, "DEPENDENCY_CONDITION_";
+    /// The name of how a value in a result is compared.
+    result_comparison: ResultComparison, "RESULT_COMPARISON_";
     /// The name of what becomes of a dependent.
     dependency_failure_action: DependencyFailureAction, "DEPENDENCY_FAILURE_ACTION_";
     /// The name of what becomes of a child.

@@ -113,6 +113,16 @@ fn a_task_in_full_leaves_out_what_is_not_there() {
 }
 
 #[test]
+fn a_dependency_is_shown_as_it_is_said() {
+    let mut task = task("id", TaskState::Waiting, "Look");
+    let said = ["abc", "def,condition=failed,on-failure=fail", "ghi,name=draft,result=/score>=0.8"];
+    let dependencies = said.iter().map(|text| crate::dependency::parse(text).unwrap()).collect();
+    task.spec.get_or_insert_default().dependencies = dependencies;
+    let (_, shown) = details::task(&task, now()).into_iter().find(|(name, _)| *name == "depends on").unwrap();
+    assert_eq!(shown.lines().collect::<Vec<_>>(), said);
+}
+
+#[test]
 fn the_steps_of_a_run() {
     let text = |text: &str| Some(Payload { content: Some(Content::Text(text.into())), ..Payload::default() });
     let bytes = Some(Payload { content: Some(Content::Binary(vec![0; 3].into())), ..Payload::default() });

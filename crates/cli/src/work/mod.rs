@@ -202,6 +202,7 @@ fn dependency(dependency: &Dependency) -> Value {
         "task_id": dependency.task_id(),
         "type": dependency.task_type(),
         "key": dependency.key(),
+        "name": dependency.name(),
         "state": names::task_state(dependency.state().into()),
         "content_type": payload.as_ref().and_then(|payload| payload.get("content_type")),
         "value": value,

@@ -2,8 +2,8 @@
 
 use callboard::NewTask;
 use callboard::v1::{
-    Dependency, DependencyFailureAction, KeyConflictPolicy, Payload, Priority, Requirements, RetryPolicy, Task,
-    TaskReceipt, TaskSpec, TaskState, Timeouts,
+    Dependency, KeyConflictPolicy, Payload, Priority, Requirements, RetryPolicy, Task, TaskReceipt, TaskSpec,
+    TaskState, Timeouts,
 };
 
 use super::{Session, follow, future};
@@ -11,7 +11,6 @@ use crate::args::task::{CreateArgs, InputArgs, LimitArgs, OnConflict, Requiremen
 use crate::error::Error;
 use crate::output::time::duration_to_proto;
 use crate::output::{json, note};
-use crate::values::DependsOn;
 use crate::{ids, input};
 
 /// Creates it; prints its id, or waits and prints its result.
@@ -51,16 +50,12 @@ async fn create(session: &Session, args: CreateArgs) -> Result<TaskReceipt, Erro
     Ok(session.client.create(NewTask::from(spec).request_id(request_id)).await?)
 }
 
-async fn dependencies(session: &Session, given: &[DependsOn]) -> Result<Vec<Dependency>, Error> {
+/// With whole ids.
+async fn dependencies(session: &Session, given: &[Dependency]) -> Result<Vec<Dependency>, Error> {
     let mut dependencies = Vec::with_capacity(given.len());
     for dependency in given {
-        let on_failure =
-            if dependency.fail { DependencyFailureAction::Fail } else { DependencyFailureAction::Skip }.into();
-        dependencies.push(Dependency {
-            task_id: ids::resolve(&session.client, &dependency.id).await?,
-            on_failure,
-            ..Dependency::default()
-        });
+        let task_id = ids::resolve(&session.client, &dependency.task_id).await?;
+        dependencies.push(Dependency { task_id, ..dependency.clone() });
     }
     Ok(dependencies)
 }
