@@ -16,6 +16,7 @@ use callboard_core::model::{AgentId, NamespaceId, Span, Task, Timestamp};
 use callboard_core::working_set::ChangeSet;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// How long a task with very many dependents waits between two steps of releasing them.
 const RELEASE_EVERY: Span = Span::millis(16);
@@ -156,6 +157,11 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
             }
             // Nobody will tell of the end of a task that may have ended long ago.
             Sink::Runner { reply, .. } if replayed => answers.push((Sink::Caller(reply), result)),
+            // Before its end, which another of this batch may have brought.
+            Sink::Runner { reply, ended, namespace } => {
+                let result = result.and_then(|reply| await_end(&shared, reply, &namespace, ended));
+                answers.push((Sink::Caller(reply), result));
+            }
             sink => answers.push((sink, result)),
         }
     }
@@ -266,6 +272,17 @@ fn let_go(shared: &Shared, (namespace, agent, epoch): (NamespaceId, AgentId, i64
     let _ = shared.queue.offer(Item::system(namespace, command));
 }
 
+/// Has a caller told how the task that it created ends; of one that has ended already nobody tells.
+fn await_end(shared: &Shared, reply: Reply, namespace: &str, ended: oneshot::Sender<Arc<Ended>>) -> Result<Reply> {
+    if let Reply::Tasks(receipts) = &reply
+        && let Some(created) = receipts.first().filter(|receipt| !receipt.state.is_final())
+        && let Some(namespace) = shared.names.met(namespace)
+    {
+        shared.waiters.add((namespace, created.task), ended)?;
+    }
+    Ok(reply)
+}
+
 fn answer(committer: &Committer, sink: Sink, result: Result<Reply>, outgoing: &mut ByAgent) {
     let shared = &committer.shared;
     if let Ok(Reply::Namespace(namespace)) = &result {
@@ -278,21 +295,7 @@ fn answer(committer: &Committer, sink: Sink, result: Result<Reply>, outgoing: &m
             }
         }
         // A caller that has gone needs no answer.
-        Sink::Caller(reply) | Sink::Attach { reply, .. } => drop(reply.send(result)),
-        Sink::Runner { reply, ended, namespace } => {
-            let waiting = match &result {
-                Ok(Reply::Tasks(receipts)) => {
-                    let live = receipts.first().filter(|receipt| !receipt.state.is_final());
-                    let at = live.and_then(|receipt| Some((shared.names.met(&namespace)?, receipt.task)));
-                    at.map(|task| shared.waiters.add(task, ended))
-                }
-                _ => None,
-            };
-            drop(reply.send(match waiting {
-                Some(Err(error)) => Err(error),
-                _ => result,
-            }));
-        }
+        Sink::Caller(reply) | Sink::Runner { reply, .. } | Sink::Attach { reply, .. } => drop(reply.send(result)),
         Sink::Send { agent, epoch, request_id } => {
             let status = match result {
                 Ok(Reply::Sent(receipt)) => SendStatus::Committed(receipt),

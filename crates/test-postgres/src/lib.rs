@@ -238,6 +238,8 @@ impl Place {
         server.envs(self.environment.iter().map(|(name, value)| (name, value)));
         server.arg("-D").arg(self.data()).arg("-k").arg(&self.folder).args(["-c", "listen_addresses="]);
         server.args(["-c", "max_connections=200", "-c", "shared_buffers=32MB", "-c", "log_min_messages=warning"]);
+        // Who has a lock that another waits for is gone when that gives up.
+        server.args(["-c", "log_lock_waits=on", "-c", "log_line_prefix=%m [%p] %a "]);
         server.args(["-c", &format!("fsync={}", on(settings.fsync))]);
         server.args(["-c", &format!("autovacuum={}", on(settings.autovacuum))]);
         // The watcher ends it; a signal to the test's process group, by the keyboard say, must not before.

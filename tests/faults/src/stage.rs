@@ -69,10 +69,11 @@ impl Servers {
         self.servers.iter().map(Server::address).collect()
     }
 
-    /// What they have logged, for whoever looks for a reason.
+    /// What they and their database have logged, for whoever looks for a reason.
     pub fn logs(&self) -> String {
         let tell = |server: &Server| format!("--- log of {}\n{}", server.address(), server.logs());
-        self.servers.iter().map(tell).collect()
+        let of_cluster = self.cluster.as_ref().map(|cluster| format!("--- log of PostgreSQL\n{}", cluster.log()));
+        self.servers.iter().map(tell).chain(of_cluster).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who is awaited, and what is pushed to whom.
 
 use super::*;
+use callboard_core::model::{Message, MessageId, NamespaceId, Payload, Sender, Timestamp};
 use uuid::Uuid;
 
 const LEASE: Span = Span::seconds(10);
@@ -71,6 +72,38 @@ fn who_misses_a_receipt_while_we_are_quiet_attaches_again() {
     assert!(matches!(receiver.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)), "its stream ends");
     assert!(sessions.gone(Span::seconds(36), LEASE).is_empty(), "its agent is awaited");
     assert_eq!(sessions.gone(Span::seconds(37), LEASE).len(), 1);
+}
+
+/// What it would have been pushed counts as pushed by then: a stream that went on would never get it, and would get what comes
+/// behind it.
+#[test]
+fn who_misses_a_message_while_we_are_quiet_attaches_again() {
+    let sessions = Sessions::new(Span::seconds(30));
+    let agent = AgentId(Uuid::nil());
+    let letter = |sequence| [Arc::new(message(agent, sequence))];
+    let (live, mut receiver, _pulse) = live(4);
+    let mut window = Window::new(10);
+    window.take_page(0, &[], 0, false);
+    sessions.open(agent, 1, Live { mail: Some(window), ..live });
+    sessions.quiet_at(Span::seconds(5));
+    assert_eq!(sessions.deliver_new(agent, &letter(1), Span::seconds(6)), Delivered::default());
+    sessions.quiet_at(Span::seconds(11));
+    assert_eq!(sessions.deliver_new(agent, &letter(2), Span::seconds(7)), Delivered::default());
+    assert!(matches!(receiver.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)), "its stream ends");
+}
+
+fn message(recipient: AgentId, sequence: i64) -> Message {
+    Message {
+        namespace: NamespaceId(1),
+        id: MessageId(Uuid::from_u128(sequence as u128)),
+        recipient,
+        sequence,
+        sender: Sender { principal: "anonymous".into(), agent: None },
+        payload: Arc::new(Payload::text("hello")),
+        headers: Default::default(),
+        sent_at: Timestamp(0),
+        expires_at: Timestamp(1),
+    }
 }
 
 #[test]

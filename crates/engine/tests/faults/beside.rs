@@ -3,7 +3,7 @@
 
 use super::*;
 use callboard_core::command::Report;
-use callboard_core::model::{StateName, TaskId, Timestamp};
+use callboard_core::model::{KeyConflict, StateName, TaskId, Timestamp};
 use callboard_engine::{Assignment, Push, ReceiptStatus, ReportItem};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -255,5 +255,36 @@ async fn under_load_and_faults_acknowledgements_are_true() {
         let view = engine.store().task((namespace, task)).await.unwrap().unwrap();
         assert_eq!(view.task.state.name(), StateName::Completed, "its report was receipted");
     }
+    engine.stop().await;
+}
+
+/// The one that is replaced ends in the batch that creates it.
+fn replacing(description: &str) -> Envelope {
+    let mut envelope = create(description, None);
+    if let Command::CreateTasks { tasks } = &mut envelope.command {
+        tasks[0].spec.key = Some("report".into());
+        tasks[0].on_key_conflict = KeyConflict::Replace;
+    }
+    envelope
+}
+
+#[tokio::test]
+async fn who_runs_a_task_is_told_that_another_of_its_batch_replaced_it() {
+    let (engine, plan) = start().await;
+    plan.begins.forget_permits(usize::MAX >> 3);
+    plan.beginning.forget_permits(usize::MAX >> 3);
+    let mut calls = JoinSet::from_iter([{
+        let engine = engine.clone();
+        async move { engine.submit(with_key(create("asks for its key", None))).await }
+    }]);
+    plan.beginning.acquire().await.unwrap().forget();
+    // While the store is asked, these gather: they make one batch.
+    let release = async { plan.begins.add_permits(1_000_000) };
+    let (run, another, ()) = tokio::join!(engine.run(replacing("one")), engine.submit(replacing("another")), release);
+    let (_, end) = run.unwrap();
+    another.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), end).await.expect("it is told of the end").unwrap();
+    assert_eq!(ended.task.state.name(), StateName::Cancelled);
+    calls.join_next().await.unwrap().unwrap().unwrap();
     engine.stop().await;
 }

@@ -12,10 +12,12 @@ use crate::{Cursor, Error, Result};
 use async_trait::async_trait;
 use callboard_core::model::{AgentId, NamespaceId, Task, Timestamp};
 use callboard_core::working_set::TaskRef;
+use sqlx::Executor as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow};
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 /// The channel of notifications.
 const CHANNEL: &str = "callboard";
@@ -27,6 +29,10 @@ const ENTRIES: usize = 128;
 const HEARD: usize = 256;
 /// How long to wait before LISTEN is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// So long behind the last notification the server is asked whether it is there, and how long it may take to say so. A way that
+/// is cut off without a word looks as if nothing were said, for ever.
+const ASK: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(5);
 
 const REGISTER: &str = "INSERT INTO registrations (name, beat, dead, schema) VALUES ($1, 1, false, $2)";
 /// Also which version the database needs by now: a newer one may have changed it meanwhile.
@@ -203,6 +209,10 @@ async fn hear(options: &PgConnectOptions, heard: &mpsc::Sender<Hint>) -> Result<
         let notification = tokio::select! {
             notification = listener.try_recv() => notification.map_err(pg_error)?,
             () = heard.closed() => return Ok(()),
+            () = tokio::time::sleep(ASK) => {
+                ask(&mut listener).await?;
+                continue;
+            }
         };
         let Some(notification) = notification else {
             return Err(Error::Unavailable("the connection broke".into()));
@@ -212,6 +222,14 @@ async fn hear(options: &PgConnectOptions, heard: &mpsc::Sender<Hint>) -> Result<
             // A newer version may say something that we don't know.
             Err(_) => missed = true,
         }
+    }
+}
+
+/// Whether the server still is at the other end. What it tells meanwhile is kept.
+async fn ask(listener: &mut PgListener) -> Result<()> {
+    match timeout(ANSWER, listener.execute("SELECT 1")).await {
+        Ok(answered) => answered.map(drop).map_err(pg_error),
+        Err(_) => Err(Error::Unavailable(format!("PostgreSQL did not answer within {} s", ANSWER.as_secs()))),
     }
 }
 

@@ -29,6 +29,18 @@ const ANSWER: Duration = Duration::from_secs(20);
 /// The same for what changes the schema, which takes as long as it takes.
 const SCHEMA_ANSWER: Duration = Duration::from_secs(24 * 3600);
 
+/// How long a transaction may stand still between two statements, in milliseconds; the server ends it. Its locks go with it: whoever waits
+/// for one ([`IN_ORDER`]) must still get it when the replica that has it was stopped, or its machine is gone without a word.
+const STANDS_STILL: &str = "4000";
+
+/// When PostgreSQL notices that the machine at the other end is gone without a word: by itself it takes two hours, in which it
+/// keeps the session. On TCP alone; ignored elsewhere.
+const NOTICED: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "20000"),
+];
 const PLAIN: [(&str, &str); 1] = [("statement_timeout", statement_timeout!())];
 /// What holds for every statement of a batch. Statistics of tables that grow fast are always old, so the planner
 /// is told what is known: rows are found by their indexes. Plans are made once for all values: for values in arrays PostgreSQL
@@ -36,7 +48,7 @@ const PLAIN: [(&str, &str); 1] = [("statement_timeout", statement_timeout!())];
 const BATCH: [(&str, &str); 8] = [
     ("lock_timeout", IN_ORDER),
     ("statement_timeout", statement_timeout!()),
-    ("idle_in_transaction_session_timeout", "60000"),
+    ("idle_in_transaction_session_timeout", STANDS_STILL),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
@@ -201,7 +213,7 @@ impl Connections {
     async fn connect(&self, purpose: Purpose) -> Result<PgConnection> {
         let mut options = self.options.clone();
         if self.prepared {
-            options = options.options(purpose.settings().iter().copied());
+            options = options.options(NOTICED.iter().chain(purpose.settings()).copied());
         }
         match timeout(CONNECT, options.connect()).await {
             Ok(connected) => connected.map_err(pg_error),

@@ -34,6 +34,24 @@ async fn who_loads_a_task_that_another_has_waits_and_sees_what_it_did() {
     assert_eq!(fixture.task(task_id(1)).await.unwrap().version, 3);
 }
 
+/// A replica that is stopped in the middle of a transaction, or whose machine is gone without a word: it says nothing more.
+#[tokio::test]
+async fn who_waits_for_one_that_says_nothing_more_gets_its_lock() {
+    let database = Database::new().await;
+    let fixture = database.fixture().await;
+    fixture.save(new_tasks([&task(1)])).await;
+    let mut stopped = Steps::begin(&fixture).await;
+    let row = stopped.load(want([1])).await.unwrap().tasks.remove(0);
+    let mut second = Steps::begin(&fixture).await;
+    let seen = second.load(want([1])).await.expect("the lock").tasks.remove(0);
+    second.save(tasks([changed(&step(&seen, running(1)))])).await;
+    second.commit().await;
+    // It goes on, and nothing of it happens.
+    let saved = stopped.0.save(&tasks([changed(&step(&row, completed(1)))]), &fixture.settings).await;
+    assert!(matches!(saved, Err(Error::Unavailable(_))), "{saved:?}");
+    assert_eq!(fixture.task(task_id(1)).await.unwrap().state, running(1));
+}
+
 /// A save of what was read elsewhere is refused: its version is not the row's.
 #[tokio::test]
 async fn what_was_decided_on_an_old_row_is_a_conflict() {

@@ -61,25 +61,43 @@ async fn connections_that_stay_dumb_are_given_up_at_once() {
         transaction.commit().await;
     }
     assert!(fixture.task(task_id(1)).await.is_some());
-    let pids = "(SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE datname = current_database() \
-         AND application_name = 'callboard')";
-    let signal = |name| {
-        format!(
-            "CREATE TEMP TABLE nothing (); DO $$ BEGIN EXECUTE format('COPY nothing FROM PROGRAM %L', 'kill -{name} ' || {pids} || ' || true'); END $$"
-        )
-    };
-    database.run(&signal("STOP")).await;
+    database.run(&signal("STOP", "true")).await;
     let used = async {
         // In the middle of a transaction nobody can try again.
         let loaded = cut.load(want([1])).await;
         (loaded, fixture.store.namespaces().await, fixture.task(task_id(1)).await, Steps::begin(&fixture).await)
     };
     let used = tokio::time::timeout(std::time::Duration::from_secs(35), used).await;
-    database.run(&signal("CONT")).await;
+    database.run(&signal("CONT", "true")).await;
     let (loaded, namespaces, found, _) = used.expect("they were tried one after the other");
     assert!(matches!(loaded, Err(Error::Unavailable(_))), "{loaded:?}");
     assert!(namespaces.unwrap().is_empty());
     assert_eq!(found, Some(task(1)));
+}
+
+/// Whoever listens hears nothing on such a connection, and there is nothing to notice: it asks.
+#[tokio::test]
+async fn who_listens_where_nobody_speaks_any_more_listens_anew() {
+    let database = Database::new().await;
+    let store = database.store().await;
+    let mut hints = store.cluster().unwrap().listen().await.unwrap();
+    let patience = std::time::Duration::from_secs(40);
+    let mut heard = async || tokio::time::timeout(patience, hints.recv()).await.expect("it is heard").expect("a hint");
+    assert!(heard().await.everything, "it begins to listen");
+    database.run(&signal("STOP", "query = 'LISTEN \"callboard\"'")).await;
+    assert!(heard().await.everything, "it listens anew, and may have missed something");
+    database.run(&signal("CONT", "true")).await;
+}
+
+/// Sends a signal to the servers of some of the store's connections.
+fn signal(name: &str, which: &str) -> String {
+    let pids = format!(
+        "(SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE datname = current_database() \
+         AND application_name = 'callboard' AND {which})"
+    );
+    format!(
+        "CREATE TEMP TABLE nothing (); DO $$ BEGIN EXECUTE format('COPY nothing FROM PROGRAM %L', 'kill -{name} ' || {pids} || ' || true'); END $$"
+    )
 }
 
 /// A future that is dropped half-way leaves nothing open: not a transaction, and no locks.
