@@ -24,6 +24,7 @@ pub mod effect;
 pub mod entropy;
 pub mod limits;
 pub mod model;
+pub mod plan;
 pub mod planted;
 pub mod rejection;
 pub mod rules;

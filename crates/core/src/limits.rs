@@ -16,6 +16,12 @@ pub const MAX_CONDITION_RESULT: usize = 64 << 10;
 pub const MAX_POINTER: usize = 1 << 10;
 /// The longest value that a condition compares with, in bytes.
 pub const MAX_COMPARED: usize = 4 << 10;
+/// The most tasks of a workflow that are created at once.
+pub const MAX_PLAN_TASKS: usize = 10_000;
+/// The most dependencies among them.
+pub const MAX_PLAN_DEPENDENCIES: usize = 50_000;
+/// The most of them behind each other.
+pub const MAX_PLAN_DEPTH: usize = 1_000;
 /// The longest name of a task type or agent, in bytes.
 pub const MAX_NAME: usize = 128;
 /// The longest skill, tool, role, tag or label, in bytes.
