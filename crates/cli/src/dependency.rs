@@ -6,23 +6,25 @@ use serde::de::IgnoredAny;
 
 use crate::output::names;
 
-/// What `--help` says of it.
+/// What `--help` says of it, in lines that an indentation of ten leaves whole.
 pub const HELP: &str = "\
 A task that must end first. May be repeated.
 
 ID is its id or short id. It must complete, unless more is said behind it, in any order:
 
-  condition=HOW      how it must end: completed, failed, not-completed (failed, cancelled or
-                     skipped), ended (in any way)
-  result=WHAT        what its result must be besides, when it must complete: a JSON Pointer, one
-                     of = != < <= > >=, a JSON value: /score>=0.8, /lang=\"en\", =\"yes\" (all of
-                     it); /draft alone: there is a value; !/draft: there is none
-  on-failure=ACTION  what becomes of this task when it ends otherwise: skip (the default), fail
+  condition=HOW      how it must end: completed, failed, not-completed (failed, cancelled
+                     or skipped), ended (in any way)
+  result=WHAT        what its result must be besides, when it must complete: a JSON
+                     Pointer, one of = != < <= > >=, and a JSON value: /score>=0.8,
+                     /lang=\"en\", =\"yes\" (all of it); or /draft: there is a value;
+                     !/draft: there is none
+  on-failure=ACTION  what becomes of this task when it ends otherwise: skip (the
+                     default), fail
   name=NAME          what this task's handler calls it: its result comes with this name
 
 Quote it, for < and > and \" mean something to a shell:
 
-  --depends-on '0aabbccdd,name=review,result=/score>=0.8,on-failure=fail'
+  --depends-on '0aabbccd,name=review,result=/score>=0.8,on-failure=fail'
 
 ID:fail is short for ID,on-failure=fail. A pointer can't have any of ,=!<> here.";
 
@@ -202,6 +204,11 @@ mod tests {
         let dependency = parse(&format!("abc,result={text}")).unwrap();
         let condition = dependency.result.unwrap();
         (condition.pointer.clone(), condition.comparison(), condition.value)
+    }
+
+    #[test]
+    fn the_help_is_not_wrapped() {
+        assert!(HELP.lines().all(|line| line.chars().count() <= 90), "{HELP}");
     }
 
     #[test]

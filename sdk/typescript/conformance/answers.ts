@@ -80,8 +80,8 @@ export function messageLine({ id, sequence, to, agent, body, headers }: Message)
   return { message_id: id, sequence, to, from_agent: agent, body: lineOf(body), headers };
 }
 
-export function dependencyLine({ taskId, type, key, state, value }: DependencyResult): object {
-  return { task_id: taskId, type, key, state, value: lineOf(value) };
+export function dependencyLine({ taskId, type, key, name, state, value }: DependencyResult): object {
+  return { task_id: taskId, type, key, name, state, value: lineOf(value) };
 }
 
 /** What an iterable of the SDK's gives in all, each as a line. */

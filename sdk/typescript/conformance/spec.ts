@@ -1,11 +1,23 @@
 // A SPEC: the task that is asked for.
 
-import type { Priority, TaskSpec } from "callboard";
+import type { Dependency, Priority, ResultCondition, TaskSpec } from "callboard";
 
 import { fields, flag, list, number, optional, type Reader, text, texts, time } from "./shapes.js";
 import { value } from "./values.js";
 
-const dependency = fields({ task_id: text, on_failure: optional(text as Reader<"SKIP" | "FAIL">) });
+const dependency = fields({
+  task_id: text,
+  on_failure: optional(text as Reader<Dependency["onFailure"]>),
+  condition: optional(text as Reader<Dependency["condition"]>),
+  result: optional(
+    fields({
+      pointer: optional(text),
+      comparison: text as Reader<ResultCondition["comparison"]>,
+      value: optional(value),
+    }),
+  ),
+  name: optional(text),
+});
 
 const readSpec = fields({
   type: text,
@@ -61,7 +73,11 @@ export function spec(line: unknown, place: string): TaskSpec {
     ...{ hold, tags, metadata, headers },
     keyConflict: given.key_conflict,
     preferredAgent: given.preferred_agent,
-    dependsOn: given.depends_on?.map((one) => ({ taskId: one.task_id, onFailure: one.on_failure })),
+    dependsOn: given.depends_on?.map(({ task_id: taskId, on_failure: onFailure, ...rest }) => ({
+      taskId,
+      onFailure,
+      ...rest,
+    })),
     retry: ifAny(retry),
     timeouts: ifAny(timeouts),
     deadline: given.deadline_at_ms,

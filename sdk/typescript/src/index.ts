@@ -89,5 +89,14 @@ export {
   textPayload,
 } from "./payload.js";
 export type { StandardIssue, StandardResult, StandardSchema } from "./schema.js";
-export type { Dependency, DependsOn, RetryPolicy, TaskOptions, TaskRef, TaskSpec, Timeouts } from "./spec.js";
+export type {
+  Dependency,
+  DependsOn,
+  ResultCondition,
+  RetryPolicy,
+  TaskOptions,
+  TaskRef,
+  TaskSpec,
+  Timeouts,
+} from "./spec.js";
 export { VERSION } from "./version.js";

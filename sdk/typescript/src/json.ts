@@ -160,13 +160,19 @@ function writeObject(value: object, place: string, inside: Set<object>): string 
   if (inside.has(value)) {
     throw wrong(place, "contains itself");
   }
-  if (value instanceof Map || value instanceof Set || value instanceof Promise || ArrayBuffer.isView(value)) {
+  if (isOpaque(value)) {
     throw wrong(place, `is a ${value.constructor.name}: make an array, an object or a string of it`);
   }
   inside.add(value);
   const text = Array.isArray(value) ? writeArray(value, place, inside) : writeProperties(value, place, inside);
   inside.delete(value);
   return text;
+}
+
+/** Whether JSON would show little or nothing of what is in it. */
+function isOpaque(value: object): boolean {
+  const isBytes = value instanceof ArrayBuffer || ArrayBuffer.isView(value);
+  return isBytes || value instanceof Map || value instanceof Set || value instanceof Promise;
 }
 
 function writeArray(values: readonly unknown[], place: string, inside: Set<object>): string {

@@ -314,6 +314,8 @@ export interface DependencyResult {
   readonly type: string;
   /** Its key; empty if it has none. */
   readonly key: string;
+  /** What the dependent calls it; empty if it has no name. */
+  readonly name: string;
   /** Its state. */
   readonly state: TaskState;
   /** What it gave, as it came. */
@@ -326,11 +328,12 @@ export interface DependencyResult {
 
 /** @internal */
 export function dependencyFrom(wire: WireDependencyResult): DependencyResult {
-  const { taskId, type, key, result } = wire;
+  const { taskId, type, key, name, result } = wire;
   return {
     taskId,
     type,
     key,
+    name,
     state: taskState(wire.state),
     payload: result,
     get value(): unknown {

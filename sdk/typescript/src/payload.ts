@@ -58,6 +58,24 @@ export function encode(value: unknown, field: string): Payload {
   return payload;
 }
 
+/**
+ * The JSON text of a value.
+ *
+ * @throws InvalidArgument, naming the field, when it has none.
+ * @internal
+ */
+export function jsonText(value: unknown, field: string): string {
+  try {
+    if (isMessage(value, PayloadSchema)) {
+      throw new TypeError("the value is a payload");
+    }
+    return stringifyJson(value);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw invalid(field, `${field} is not JSON: ${why}`, "INVALID_FIELD", error);
+  }
+}
+
 function payloadOf(value: unknown): Payload {
   if (isMessage(value, PayloadSchema)) {
     return value;

@@ -9,12 +9,16 @@ import { test } from "node:test";
 
 import { FailedPrecondition, StatusCode, StatusError } from "callboard";
 
+import { dependencyLine } from "../conformance/answers.js";
 import { Driver } from "../conformance/driver.js";
 import { isDefect, NAMES, patched } from "../conformance/defects.js";
 import { errorLine } from "../conformance/errors.js";
 import { parseJson, writeJson } from "../conformance/json.js";
 import { linesOf } from "../conformance/lines.js";
+import { spec } from "../conformance/spec.js";
 import { lineOf, value } from "../conformance/values.js";
+import { specToWire } from "../src/spec.js";
+import { DependencyCondition, DependencyFailureAction, ResultComparison } from "../src/v1.js";
 import { environment, REPOSITORY } from "./support/server.js";
 
 const SDK = join(REPOSITORY, "sdk/typescript");
@@ -64,6 +68,33 @@ test("values are what a user passes and gets", () => {
   ]) {
     assert.throws(() => value(wrong, "v"), { name: "Fault" });
   }
+});
+
+test("a task's dependencies are what the line says, and no more", () => {
+  const result = { pointer: "/a", comparison: "EQUAL", value: null };
+  const full = { task_id: "t", on_failure: "FAIL", condition: "COMPLETED", result, name: "n" };
+  const exists = { task_id: "u", result: { comparison: "EXISTS" } };
+  const read = spec({ type: "w", depends_on: [full, exists, { task_id: "v" }] }, "task");
+  const told = specToWire(read).dependencies.map(({ taskId, onFailure, condition, name, result: of }) => {
+    return [taskId, onFailure, condition, name, of && [of.pointer, of.comparison, of.value]];
+  });
+  assert.deepEqual(told, [
+    ["t", DependencyFailureAction.FAIL, DependencyCondition.COMPLETED, "n", ["/a", ResultComparison.EQUAL, "null"]],
+    ["u", DependencyFailureAction.SKIP, DependencyCondition.COMPLETED, "", ["", ResultComparison.EXISTS, ""]],
+    ["v", DependencyFailureAction.SKIP, DependencyCondition.COMPLETED, "", undefined],
+  ]);
+  const unknown = { task_id: "t", result: { comparison: "EQUAL", much: 1 } };
+  for (const one of [unknown, { task_id: "t", result: {} }, { task_id: "t", name: 1 }, { task_id: "t", much: 1 }]) {
+    assert.throws(() => spec({ type: "w", depends_on: [one] }, "task"), { name: "Fault" });
+  }
+});
+
+test("a dependency's line has all that is told of it", () => {
+  const line = dependencyLine({
+    ...{ taskId: "t", type: "w", key: "k", name: "n", state: "COMPLETED", value: "done" },
+    ...{ payload: undefined, failure: undefined },
+  });
+  assert.deepEqual(line, { task_id: "t", type: "w", key: "k", name: "n", state: "COMPLETED", value: "done" });
 });
 
 test("lines end with a line feed alone, also when they come in pieces", async () => {

@@ -43,7 +43,7 @@ test("the package installs into an empty directory, and its documents work there
   t.after(() => {
     client.close();
   });
-  const [agent = "", submit = "", review = "", failing = ""] = blocks("sdk/typescript/README.md");
+  const [agent = "", submit = "", review = "", dependent = "", failing = ""] = blocks("sdk/typescript/README.md");
   const example = readFileSync(join(SDK, "examples/hello.mjs"), "utf8");
   for (const script of [agent, example]) {
     const running = spawn(process.execPath, [write(script)], { env, stdio: ["ignore", "inherit", "inherit"] });
@@ -65,6 +65,14 @@ test("the package installs into an empty directory, and its documents work there
   assert.match(lines[0] ?? "", /^1 CREATED/);
   assert.deepEqual(lines.at(-1), "reviewed main.py");
   await drained(reviewer);
+  const newsroom = agentOf(t, server.address, { slots: 2 });
+  newsroom.task("review", (input: { file: string }) => ({ ...input, score: 0.9 }));
+  newsroom.task("publish", (_, context) => `published ${(context.dependencies[0]?.value as { file: string }).file}`);
+  newsroom.task("clean-up", () => null);
+  await attached(newsroom);
+  const published = await run(process.execPath, [write(dependent)], { env });
+  assert.deepEqual([published.stdout, published.stderr], ["published main.py\n", ""]);
+  await drained(newsroom);
   await assert.rejects(run(process.execPath, [write(failing)], { env }), /the repository is private/);
   // What the package says of its types is what its users' compiler reads.
   writeFileSync(

@@ -71,6 +71,7 @@ test("what JSON has no words for is refused, and the place is named", () => {
     ["\ud800", /Unicode/],
     [{ a: "\udfff" }, /\.a is not valid Unicode/],
     [{ a: new Uint8Array(1) }, /Uint8Array/],
+    [[new ArrayBuffer(1)], /\[0\] is a ArrayBuffer/],
     [Symbol("s"), /symbol/],
     [loop, /contains itself/],
   ];

@@ -28,6 +28,7 @@ fn task(n: u128) -> Piece {
         lost_in_row: 0,
         handed_back: 0,
         avoid: None,
+        failed_at: None,
         agent_name: Some("ann".into()),
         progress: Progress::default(),
         closed: None,

@@ -147,6 +147,22 @@ export class Context extends HandlerContext {
     this.#deadline = deadline;
   }
 
+  /**
+   * How the task ended that this one depends on by this name.
+   *
+   * @throws RangeError, naming those that there are, when none is called so.
+   */
+  dependency(name: string): DependencyResult {
+    const named = this.dependencies.filter((one) => one.name !== "");
+    const found = named.find((one) => one.name === name);
+    if (found === undefined) {
+      const names = named.map((one) => JSON.stringify(one.name)).join(", ");
+      const known = names === "" ? "none has a name" : `there are ${names}`;
+      throw new RangeError(`no dependency is called ${JSON.stringify(name)}: ${known}`);
+    }
+    return found;
+  }
+
   /** What the last attempt saved, decoded; undefined if it saved nothing. */
   get checkpoint(): unknown {
     return this.#checkpoint === undefined ? undefined : decode(this.#checkpoint);

@@ -423,7 +423,7 @@ async fn look(context: &Context, input: &Any, name: &str) -> Result<Value, TaskE
                     None => Value::Null,
                 };
                 list.push(json!({ "task_id": one.task_id(), "type": one.task_type(), "key": one.key(),
-                                  "state": shown::bare(one.state().as_str_name(), "TASK_STATE_"), "value": value }));
+                                  "name": one.name(), "state": shown::bare(one.state().as_str_name(), "TASK_STATE_"), "value": value }));
             }
             list.into()
         }

@@ -138,7 +138,7 @@ pub fn dependency(result: &v1::DependencyResult) -> callboard::Result<Value> {
         None => Value::Null,
     };
     Ok(
-        json!({ "task_id": result.task_id, "type": result.r#type, "key": result.key, "state": state(result.state()), "value": value }),
+        json!({ "task_id": result.task_id, "type": result.r#type, "key": result.key, "name": result.name, "state": state(result.state()), "value": value }),
     )
 }
 

@@ -1,7 +1,7 @@
 //! A SPEC of a line, as the SDK's `NewTask`.
 
 use crate::value::Any;
-use callboard::{Error, NewTask, v1};
+use callboard::{Error, NewDependency, NewTask, ResultCondition, v1};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -56,6 +56,19 @@ pub struct Spec {
 struct DependsOn {
     task_id: String,
     on_failure: Option<String>,
+    condition: Option<String>,
+    result: Option<ResultIs>,
+    name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResultIs {
+    #[serde(default)]
+    pointer: String,
+    comparison: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    value: Option<Value>,
 }
 
 /// Null is a value, too.
@@ -107,11 +120,7 @@ impl Spec {
             }
         }
         for one in &self.depends_on {
-            task = match one.on_failure.as_deref() {
-                None | Some("SKIP") => task.depends_on(&one.task_id),
-                Some("FAIL") => task.depends_on_or_fail(&one.task_id),
-                Some(other) => return Err(Refused::Fault(format!("on_failure: {other}"))),
-            };
+            task = task.depends_on(one.dependency()?);
         }
         if let Some(name) = &self.priority {
             task = task.priority(named(name, "PRIORITY_", v1::Priority::from_str_name)?);
@@ -169,6 +178,49 @@ impl Spec {
         task = self.tags.into_iter().fold(task, NewTask::tag);
         task = self.metadata.into_iter().fold(task, |task, (name, value)| task.metadata(name, value));
         self.headers.into_iter().fold(task, |task, (name, value)| task.header(name, value))
+    }
+}
+
+impl DependsOn {
+    fn dependency(&self) -> Result<NewDependency, Refused> {
+        let mut dependency = NewDependency::on(&self.task_id);
+        dependency = match self.on_failure.as_deref() {
+            None | Some("SKIP") => dependency,
+            Some("FAIL") => dependency.or_fail(),
+            Some(other) => return Err(Refused::Fault(format!("on_failure: {other}"))),
+        };
+        if let Some(name) = &self.condition {
+            let condition = named(name, "DEPENDENCY_CONDITION_", v1::DependencyCondition::from_str_name)?;
+            dependency = dependency.condition(condition);
+        }
+        if let Some(result) = &self.result {
+            dependency = dependency.result(result.condition()?);
+        }
+        Ok(match &self.name {
+            Some(name) => dependency.named(name),
+            None => dependency,
+        })
+    }
+}
+
+impl ResultIs {
+    fn condition(&self) -> Result<ResultCondition, Refused> {
+        let comparison = match &self.comparison {
+            Some(name) => named(name, "RESULT_COMPARISON_", v1::ResultComparison::from_str_name)?,
+            None => v1::ResultComparison::Unspecified,
+        };
+        match &self.value {
+            Some(value) => {
+                let value = Any::read(value.clone()).map_err(Refused::Fault)?;
+                Ok(ResultCondition::new(&self.pointer, comparison, &value)?)
+            }
+            // The comparison may need one: the server says so.
+            None => {
+                let pointer = self.pointer.clone();
+                let without = v1::ResultCondition { pointer, comparison: comparison.into(), value: String::new() };
+                Ok(without.into())
+            }
+        }
     }
 }
 
