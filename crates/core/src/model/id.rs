@@ -34,6 +34,10 @@ uuid_id! {
     AgentId
 }
 uuid_id! {
+    /// A workflow. A UUIDv7.
+    WorkflowId
+}
+uuid_id! {
     /// A message. A UUIDv7.
     MessageId
 }

@@ -18,6 +18,7 @@ pub mod spec;
 pub mod step;
 pub mod task;
 pub mod time;
+pub mod workflow;
 
 pub use agent::{Agent, AgentProfile, Link, Session, TaskHandler};
 pub use checkpoint::{LastCheckpoint, NewCheckpoint};
@@ -25,7 +26,7 @@ pub use child::{ChildKey, NewChild, OnParentEnd, ParentLink, TaskChild};
 pub use condition::{Condition, JsonText, Outcome, ResultCondition, Test};
 pub use edge::{Edge, NewDependency, OnFailure, Terms};
 pub use event::{Event, EventKind};
-pub use id::{AgentId, LaneId, LeaseToken, MessageId, NamespaceId, TaskId};
+pub use id::{AgentId, LaneId, LeaseToken, MessageId, NamespaceId, TaskId, WorkflowId};
 pub use lane::{Lane, LaneKey};
 pub use message::{Address, Mailbox, Message, MessageStub, NewMessage, Sender};
 pub use namespace::{Namespace, NamespaceSettings};
@@ -37,3 +38,4 @@ pub use spec::{KeyConflict, NewTask, Priority, Requirements, RetryPolicy, TaskSp
 pub use step::{NewStep, StepKey, StepTotals, TaskStep};
 pub use task::{Closed, ClosedBy, Lease, NotBefore, Progress, StateName, Task, TaskState, WaitReason, Waiting};
 pub use time::{Span, Timestamp};
+pub use workflow::{NewWorkflow, NewWorkflowTask, Tally, Workflow, WorkflowLink, WorkflowSpec, WorkflowState};

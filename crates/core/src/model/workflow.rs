@@ -1,0 +1,247 @@
+//! Workflows: tasks that were created together, and what has become of them so far.
+
+use super::edge::Terms;
+use super::id::{NamespaceId, WorkflowId};
+use super::spec::NewTask;
+use super::task::{Cancelling, StateName};
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What a caller asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewWorkflow {
+    /// What it is to be.
+    pub spec: WorkflowSpec,
+    /// Its tasks. Those that depend on others of it stand behind them: see [`crate::plan::order`].
+    pub tasks: Vec<NewWorkflowTask>,
+}
+
+/// A task of a workflow that is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewWorkflowTask {
+    /// What it is called within the workflow.
+    pub name: Arc<str>,
+    /// What it is; what it waits for outside of the workflow stands there.
+    pub task: NewTask,
+    /// What it waits for within the workflow: places in the list of tasks, and what is asked of each.
+    pub depends_on: Vec<(usize, Terms)>,
+    /// The workflow may complete although it failed.
+    pub allow_failure: bool,
+    /// How much of the workflow's work it is.
+    pub weight: u32,
+}
+
+/// What a workflow is asked to be. Written once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkflowSpec {
+    /// What it is called.
+    pub name: Arc<str>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// To find it by.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// What an application keeps with it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A workflow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workflow {
+    /// Its namespace.
+    pub namespace: NamespaceId,
+    /// Its id.
+    pub id: WorkflowId,
+    /// What it is asked to be.
+    pub spec: Arc<WorkflowSpec>,
+    /// What has become of its tasks.
+    pub tally: Tally,
+    /// Its cancellation was asked for.
+    pub cancelling: Option<Cancelling>,
+    /// Who created it.
+    pub created_by: Arc<str>,
+    /// When.
+    pub created_at: Timestamp,
+    /// When the last of its tasks ended; none while one lives.
+    pub ended_at: Option<Timestamp>,
+    /// Rises with every change; 0 is never stored.
+    pub version: i64,
+}
+
+/// What workflow a task is of. Part of its spec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkflowLink {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// What the task is called there; none for a child.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Arc<str>>,
+    /// The workflow may complete although it failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_failure: bool,
+    /// How much of the workflow's work it is.
+    pub weight: u32,
+}
+
+/// How many of a workflow's tasks came to which end, and how much of its work that is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// All of them.
+    pub tasks: u32,
+    /// With a result.
+    #[serde(default)]
+    pub completed: u32,
+    /// With a failure.
+    #[serde(default)]
+    pub failed: u32,
+    /// Cancelled.
+    #[serde(default)]
+    pub cancelled: u32,
+    /// Skipped.
+    #[serde(default)]
+    pub skipped: u32,
+    /// Failed or cancelled, of those that may not.
+    #[serde(default)]
+    pub faults: u32,
+    /// The weights of all of them.
+    pub weight: u64,
+    /// The weights of those that have ended.
+    #[serde(default)]
+    pub done: u64,
+}
+
+/// Where a workflow is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkflowState {
+    /// Some of its tasks live.
+    Running,
+    /// All have ended well, or might fail.
+    Completed,
+    /// One did not.
+    Failed,
+    /// Its cancellation was asked for, and all have ended.
+    Cancelled,
+}
+
+impl Tally {
+    /// How many have not ended.
+    pub fn open(&self) -> u32 {
+        self.tasks - (self.completed + self.failed + self.cancelled + self.skipped)
+    }
+
+    /// How much of the work is done, 0 to 1.
+    pub fn progress(&self) -> f64 {
+        if self.weight == 0 { 0.0 } else { self.done as f64 / self.weight as f64 }
+    }
+
+    /// One more.
+    pub fn add(&mut self, link: &WorkflowLink) {
+        self.tasks += 1;
+        self.weight += u64::from(link.weight);
+    }
+
+    /// One has ended so.
+    pub fn end(&mut self, link: &WorkflowLink, state: StateName) {
+        self.count(link, state, |count| *count += 1);
+        self.done += u64::from(link.weight);
+    }
+
+    /// One that had ended so lives again.
+    pub fn reopen(&mut self, link: &WorkflowLink, state: StateName) {
+        self.count(link, state, |count| *count = count.saturating_sub(1));
+        self.done = self.done.saturating_sub(u64::from(link.weight));
+    }
+
+    fn count(&mut self, link: &WorkflowLink, state: StateName, change: impl Fn(&mut u32)) {
+        let is_fault = matches!(state, StateName::Failed | StateName::Cancelled) && !link.allow_failure;
+        match state {
+            StateName::Completed => change(&mut self.completed),
+            StateName::Failed => change(&mut self.failed),
+            StateName::Cancelled => change(&mut self.cancelled),
+            StateName::Skipped => change(&mut self.skipped),
+            StateName::Waiting | StateName::Ready | StateName::Assigned | StateName::Running | StateName::Paused => {}
+        }
+        if is_fault {
+            change(&mut self.faults);
+        }
+    }
+}
+
+impl Workflow {
+    /// Where it is in its life.
+    pub fn state(&self) -> WorkflowState {
+        match (self.tally.open(), &self.cancelling) {
+            (1.., _) => WorkflowState::Running,
+            (0, Some(_)) => WorkflowState::Cancelled,
+            (0, None) if self.tally.faults > 0 => WorkflowState::Failed,
+            (0, None) => WorkflowState::Completed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn link(weight: u32, allow_failure: bool) -> WorkflowLink {
+        WorkflowLink { workflow: WorkflowId(Uuid::nil()), name: None, allow_failure, weight }
+    }
+
+    fn workflow(tally: Tally) -> Workflow {
+        let spec = WorkflowSpec {
+            name: "report".into(),
+            description: String::new(),
+            tags: BTreeSet::new(),
+            metadata: BTreeMap::new(),
+        };
+        Workflow {
+            namespace: NamespaceId(1),
+            id: WorkflowId(Uuid::nil()),
+            spec: Arc::new(spec),
+            tally,
+            cancelling: None,
+            created_by: "anonymous".into(),
+            created_at: Timestamp(0),
+            ended_at: None,
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn a_workflow_ends_with_the_last_of_its_tasks_as_they_ended() {
+        let (plain, may_fail) = (link(3, false), link(1, true));
+        let mut tally = Tally::default();
+        tally.add(&plain);
+        tally.add(&may_fail);
+        assert_eq!((workflow(tally).state(), tally.progress()), (WorkflowState::Running, 0.0));
+        tally.end(&may_fail, StateName::Failed);
+        assert_eq!((workflow(tally).state(), tally.progress()), (WorkflowState::Running, 0.25));
+        let mut other = tally;
+        tally.end(&plain, StateName::Completed);
+        assert_eq!((workflow(tally).state(), tally.progress()), (WorkflowState::Completed, 1.0));
+        other.end(&plain, StateName::Cancelled);
+        assert_eq!(workflow(other).state(), WorkflowState::Failed);
+        let cancelling = Some(Cancelling { since: Timestamp(0), reason: String::new() });
+        assert_eq!(Workflow { cancelling, ..workflow(other) }.state(), WorkflowState::Cancelled);
+    }
+
+    #[test]
+    fn what_lives_again_is_open_again() {
+        let plain = link(2, false);
+        let mut tally = Tally::default();
+        tally.add(&plain);
+        let before = tally;
+        for state in [StateName::Failed, StateName::Cancelled, StateName::Skipped] {
+            tally.end(&plain, state);
+            assert_eq!(tally.open(), 0);
+            tally.reopen(&plain, state);
+            assert_eq!(tally, before);
+        }
+    }
+}
