@@ -172,3 +172,15 @@ const fn count(text: &str, what: u8) -> usize {
     }
     n
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twice_and_four_times_a_size_of_a_script_is_one_that_statements_are_made_for() {
+        for size in SIZES.into_iter().filter(|size| *size <= 64) {
+            assert_eq!([size_for(size * 2), size_for(size * 4)], [size * 2, size * 4]);
+        }
+    }
+}
