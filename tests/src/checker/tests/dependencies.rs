@@ -33,13 +33,9 @@ fn ended_by_third(condition: Condition, asked: Action, done: E) -> World {
     world.tell("second", &[(done, 0)]);
     let end = world.task("second").events.last_mut().unwrap();
     end.at.as_mut().unwrap().seconds = 110;
-    end.failure =
-        (done == E::Failed).then(|| v1::Failure { r#type: "callboard.dependency_failed".into(), ..asked_to_fail() });
+    let by_dependency = v1::Failure { r#type: "callboard.dependency_failed".to_owned(), ..Default::default() };
+    end.failure = (done == E::Failed).then_some(by_dependency);
     world
-}
-
-fn asked_to_fail() -> v1::Failure {
-    v1::Failure { message: "a dependency ended otherwise".to_owned(), ..v1::Failure::default() }
 }
 
 #[track_caller]
