@@ -357,6 +357,28 @@ func TestAStreamOfRunsIsOpenedAnewWithATokenThatWasChanged(t *testing.T) {
 	expect(t, reasonOf(err) == "CREDENTIALS_INVALID", "refused", err)
 }
 
+func TestARunThatIsRefusedForATokenThatWasChangedGoesAgainWithTheNewOne(t *testing.T) {
+	server := runsServer(t)
+	file := filepath.Join(t.TempDir(), "token")
+	check(t, os.WriteFile(file, []byte("callboard_old\n"), 0o600))
+	client := newClient(t, &callboard.ClientOptions{Address: server.address, Credentials: &callboard.Credentials{TokenFile: file}})
+	came := running(limited(t), client, "a", nil)
+	stream := receive(t, server.runStreams)
+	id := stream.run(t).GetRequestId()
+	check(t, os.WriteFile(file, []byte("callboard_new\n"), 0o600))
+	unauthenticated, err := proto.Marshal(status.Convert(refuse(codes.Unauthenticated, "CREDENTIALS_INVALID")).Proto())
+	check(t, err)
+	refused := &callboardv1.TaskOutcome{RequestId: id, Outcome: &callboardv1.TaskOutcome_Status{Status: unauthenticated}}
+	stream.tells(t, refused)
+	stream = receive(t, server.runStreams)
+	expect(t, stream.token == "Bearer callboard_new", "the new one", stream.token)
+	expect(t, stream.run(t).GetRequestId() == id, "the same run", id)
+	// That one is no good either, and there is no other.
+	stream.tells(t, refused)
+	err = receive(t, came).err
+	expect(t, reasonOf(err) == "CREDENTIALS_INVALID", "refused", err)
+}
+
 func TestAnOutcomeThatCanNotBeReadIsTheRunsError(t *testing.T) {
 	server := runsServer(t)
 	client := newClient(t, &callboard.ClientOptions{Address: server.address})

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -215,7 +216,7 @@ func (s *runStream) exchange(f *runFrames) *Error {
 	shape := grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
 	stream, err := way.connection.NewStream(withToken(f.ctx, way.token), &shape, method, grpc.ForceCodecV2(newFrameCodec()))
 	if err == nil {
-		err = s.readAndWrite(f, stream)
+		err = s.readAndWrite(f, stream, way.token)
 	}
 	if errors.Is(err, io.EOF) {
 		return &Error{Code: codes.Unavailable, Message: "the server ended the stream"}
@@ -230,7 +231,7 @@ func (s *runStream) exchange(f *runFrames) *Error {
 	return failed
 }
 
-func (s *runStream) readAndWrite(f *runFrames, stream grpc.ClientStream) error {
+func (s *runStream) readAndWrite(f *runFrames, stream grpc.ClientStream, token string) error {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -249,8 +250,29 @@ func (s *runStream) readAndWrite(f *runFrames, stream grpc.ClientStream) error {
 		if err := stream.RecvMsg(frame); err != nil {
 			return err
 		}
+		refused := s.withoutRenewed(frame, token)
 		s.heard(f, func(now runs.Moment) { s.state.Received(now, frame) })
+		if refused != nil {
+			return refused
+		}
 	}
+}
+
+// withoutRenewed takes runs out of a frame that were refused for a token that has been changed since, and gives such a refusal. They stay
+// on the stream, to be asked again on one with the new token.
+func (s *runStream) withoutRenewed(frame *callboardv1.RunTasksResponse, token string) error {
+	var refused error
+	frame.Outcomes = slices.DeleteFunc(frame.GetOutcomes(), func(outcome *callboardv1.TaskOutcome) bool {
+		said := &spb.Status{}
+		if proto.Unmarshal(outcome.GetStatus(), said) != nil || codes.Code(said.GetCode()) != codes.Unauthenticated {
+			return false
+		}
+		if refused == nil && s.transport.identity.isRenewed(fromGRPC(status.ErrorProto(said)), token) {
+			refused = status.ErrorProto(said)
+		}
+		return refused != nil
+	})
+	return refused
 }
 
 // heard is happened for what comes over a stream, unless that has been let go of.

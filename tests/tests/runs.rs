@@ -189,6 +189,29 @@ async fn a_run_that_is_forgotten_goes_on_untold() {
 }
 
 #[tokio::test]
+async fn of_two_runs_of_one_id_the_end_of_one_does_not_keep_the_other_from_being_forgotten() {
+    let server = Server::start().await;
+    let client = server.client();
+    let mut runs = Runs::open(&server).await;
+    runs.ask([ask("twice", "t")]).await;
+    let id = wait::look("the task", || async {
+        client.list_page(Default::default()).await.unwrap().tasks.first().map(|task| task.id.clone())
+    })
+    .await;
+    // Not the same request: it is refused, and the first goes on.
+    runs.ask([ask("twice", "other")]).await;
+    refusal(&status(&runs.outcomes(1).await["twice"]), Code::InvalidArgument, "REQUEST_ID_REUSED");
+    runs.forget("twice").await;
+    runs.ask([ask("last", "t")]).await;
+    work(&client, 2).await;
+    let told = runs.outcomes(1).await;
+    assert_ne!(task(&told["last"]).id, id);
+    drop(runs.said);
+    let mut heard = runs.heard;
+    assert_eq!(wait::soon("the end", heard.message()).await.unwrap(), None, "nobody hears of what was forgotten");
+}
+
+#[tokio::test]
 async fn one_run_too_many_is_refused_and_may_be_asked_again() {
     let server = Server::start().await;
     let mut runs = Runs::open(&server).await;

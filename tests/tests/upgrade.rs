@@ -4,7 +4,11 @@
 // Helpers of tests stand outside of tests.
 #![allow(clippy::unwrap_used)]
 
-use callboard::{Agent, AgentBuilder, AgentHandle, Client, Context, NewTask, OutputQuery, TaskError};
+use callboard::v1::{DependencyCondition, ResultComparison};
+use callboard::{
+    Agent, AgentBuilder, AgentHandle, Client, Context, NewDependency, NewTask, OutputQuery, Receipt, ResultCondition,
+    TaskError,
+};
 use callboard_test_postgres::{Cluster, Settings};
 use callboard_tests::checker::{self, Observed};
 use callboard_tests::load::chance::Seed;
@@ -14,6 +18,7 @@ use callboard_tests::{previous, program, text_of, wait};
 use futures::TryStreamExt;
 use std::path::Path;
 use std::time::Duration;
+use tonic::Code;
 
 const SETTINGS: &str = "--stream-lease 5s --reattach-grace 3s --restart-grace 10s --cancel-grace 5s --log warn";
 const REPLICAS: usize = 3;
@@ -38,7 +43,9 @@ async fn an_upgrade_and_a_rollback_one_server_after_the_other() {
     }
     servers[0].client().create_namespace(CROSSING, Default::default()).await.unwrap();
     let addresses: Vec<String> = servers.iter().map(Server::address).collect();
-    let mut load = Load::start_on(&addresses, Seed::choose().0, Size::default());
+    // With the first condition the way back would be closed.
+    let size = Size { conditions: false, ..Size::default() };
+    let mut load = Load::start_on(&addresses, Seed::choose().0, size);
     for version in [&newer, &older] {
         for replica in 0..REPLICAS {
             works(&load).await;
@@ -62,6 +69,61 @@ async fn an_upgrade_and_a_rollback_one_server_after_the_other() {
     let history = load.stop().await.history().clone();
     checker::assert_kept(&history, &observed);
     checker::assert_none_taken(&history, &observed);
+}
+
+/// The version before conditions knows neither what they ask nor the rows that they are kept in: there is none while a server of it lives,
+/// and none of it comes back behind the first. It is played by its registration: which version the one before this is changes with every
+/// commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_waits_until_every_server_knows_it() {
+    let cluster = tokio::task::spawn_blocking(|| Cluster::start(Settings { fsync: true, autovacuum: true }));
+    let cluster = cluster.await.unwrap();
+    let url = cluster.database().await;
+    let name = url.rsplit('/').next().unwrap();
+    let mut server = Server::builder().args(SETTINGS).database(&url).start().await;
+    assert!(server.terminate().await.success());
+    cluster.run(name, OLDER_REGISTERS).await;
+    server.restart().await;
+    let client = server.client();
+    let first = client.create(NewTask::new("echo").hold()).await.unwrap();
+    let renewals = async {
+        loop {
+            cluster.run(name, OLDER_RENEWS).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let refused = async {
+        for dependency in conditions(&first) {
+            let refused = client.create(NewTask::new("echo").depends_on(dependency)).await.unwrap_err();
+            assert_eq!((refused.reason(), refused.code()), ("UPGRADE_UNFINISHED", Some(Code::FailedPrecondition)));
+        }
+        let plain = NewTask::new("echo").depends_on(NewDependency::on(&first).or_fail().named("first"));
+        client.create(plain).await.unwrap();
+    };
+    tokio::select! { () = renewals => {}, () = refused => {} }
+    cluster.run(name, OLDER_MAY_START).await;
+    cluster.run(name, OLDER_RESIGNS).await;
+    for dependency in conditions(&first) {
+        let task = NewTask::new("echo").depends_on(dependency);
+        let taken = || async { client.create(task.clone()).await.ok() };
+        wait::look("a condition that is taken, since every server knows it", taken).await;
+    }
+    cluster.run(name, OLDER_MAY_NOT_START).await;
+}
+
+/// A version starts unless the database needs a newer schema than the newest that it knows, which is 5 of the one before conditions.
+const OLDER_MAY_START: &str =
+    "DO $$ BEGIN ASSERT (SELECT value <= 5 FROM callboard_meta WHERE name = 'min_version'); END $$";
+const OLDER_MAY_NOT_START: &str =
+    "DO $$ BEGIN ASSERT (SELECT value > 5 FROM callboard_meta WHERE name = 'min_version'); END $$";
+/// As that version registers, renews its registration, and gives it up.
+const OLDER_REGISTERS: &str = "INSERT INTO registrations (name, beat, dead) VALUES ('older', 1, false)";
+const OLDER_RENEWS: &str = "UPDATE registrations SET beat = beat + 1 WHERE name = 'older'";
+const OLDER_RESIGNS: &str = "UPDATE registrations SET dead = true WHERE name = 'older'";
+
+fn conditions(on: &Receipt) -> [NewDependency; 2] {
+    let good = ResultCondition::new("/score", ResultComparison::GreaterOrEqual, &0.8).unwrap();
+    [NewDependency::on(on).condition(DependencyCondition::Ended), NewDependency::on(on).result(good)]
 }
 
 /// The load gets on, whichever versions there are.

@@ -135,6 +135,7 @@ impl Committer {
                 Err(error) => return Err(Failed { items, error }),
             }
             self.shared.store_took(Span(self.shared.clock.elapsed().0 - asked.0));
+            self.asked = Want::default();
         }
         // Almost every request id is new. The store refuses the batch when one is not; then it is decided again with care.
         if self.careful == 0 {
@@ -143,6 +144,14 @@ impl Committer {
         self.replica = self.shared.registration();
         let decided = Decided::new(self.shared.clock.now(), items.len());
         Ok(Batch { items, decided, took: None, transaction })
+    }
+
+    /// Locks what is named before anything else, in the order that is common to all replicas.
+    pub async fn lock_first(&mut self, batch: &mut Batch, want: &Want) -> Stored<()> {
+        match want.is_empty() {
+            true => Ok(()),
+            false => self.load(&mut batch.transaction, want).await,
+        }
     }
 
     /// Decides so many more of a batch's commands.
@@ -247,6 +256,9 @@ impl Committer {
             *open = Some(self.shared.store.begin().await?);
         }
         if let Some(transaction) = open {
+            if !self.shared.store.is_exclusive() {
+                self.asked.merge(want.locks());
+            }
             let rows = transaction.load(want).await?;
             self.ws.absorb(want, rows);
         }

@@ -17,7 +17,7 @@ use crate::shared::Shared;
 use callboard_core::command::Command;
 use callboard_core::dispatch::Board;
 use callboard_core::working_set::LaneRef;
-use callboard_core::{Entropy, WorkingSet};
+use callboard_core::{Entropy, Want, WorkingSet};
 use callboard_store::Error as StoreError;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -48,6 +48,8 @@ pub(crate) struct Committer {
     pub failed: Option<Failed>,
     /// By which name this batch is decided.
     pub replica: Arc<str>,
+    /// What this batch asked a shared store to lock: when it meets another writer, it asks for all of that first.
+    pub asked: Want,
 }
 
 /// What was taken from the queue at once.

@@ -21,7 +21,7 @@ use callboard_core::command::{Command, Envelope, Fence, Reply, Report, Reporter,
 use callboard_core::model::id::DEFAULT_NAMESPACE;
 use callboard_core::model::{AgentProfile, Link, Message, NamespaceId, NamespaceSettings, Span, TaskId, Timestamp};
 use callboard_core::working_set::{MailboxRef, TaskRef};
-use callboard_core::{Entropy, WorkingSet};
+use callboard_core::{Entropy, Want, WorkingSet};
 use callboard_store::{EventScope, Store};
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -117,6 +117,7 @@ impl Engine {
             flight: None,
             failed: None,
             replica: shared.registration(),
+            asked: Want::default(),
         };
         if let Some(member) = member {
             engine.tasks.spawn(member.run(engine.stop_committing.clone()));

@@ -9,6 +9,7 @@
 //! programs do with SQLite's own means can be told from damage: pages that they write (by `VACUUM`, or when they copy the log into the
 //! file) have zeros there, and damage has not, but for one that hits just these eight bytes, and is refused too.
 
+mod frames;
 pub mod page;
 mod vfs;
 

@@ -2,8 +2,11 @@
 //!
 //! A file that it opens is a file of the layer below, which gets it in every call: only the table of its methods is another, in which
 //! reading and writing are ours and the rest is as it was. The table, and the one below, lie behind the file, in room that SQLite
-//! allocates with it.
+//! allocates with it. So it is with databases, whose pages get checksums, and with write-ahead logs, whose frames are gathered.
 
+mod log;
+
+use crate::frames::Frames;
 use crate::page::{self, Page, RESERVED, RESERVED_AT, SIZE, Verdict};
 use libsqlite3_sys as ffi;
 use sqlx::sqlite::LockedSqliteHandle;
@@ -42,6 +45,8 @@ struct Behind {
     methods: ffi::sqlite3_io_methods,
     below: *const ffi::sqlite3_io_methods,
     name: *const c_char,
+    /// Of a log.
+    frames: Frames,
 }
 
 /// Where it lies: so many bytes behind the beginning of a file. Set before the first file is opened.
@@ -66,7 +71,7 @@ fn register() -> c_int {
     unsafe { ffi::sqlite3_vfs_register(Box::leak(Box::new(ours)), 0) }
 }
 
-/// Opens a file by the layer below, and puts our methods in front if it is a database.
+/// Opens a file by the layer below, and puts our methods in front if it is a database or a write-ahead log.
 unsafe extern "C" fn open(
     vfs: *mut ffi::sqlite3_vfs,
     name: *const c_char,
@@ -79,21 +84,28 @@ unsafe extern "C" fn open(
         let below = (*vfs).pAppData.cast::<ffi::sqlite3_vfs>();
         let Some(open) = (*below).xOpen else { return ffi::SQLITE_CANTOPEN };
         let code = open(below, name, file, flags, flags_out);
-        if code != ffi::SQLITE_OK || flags & ffi::SQLITE_OPEN_MAIN_DB == 0 {
+        if code != ffi::SQLITE_OK || flags & (ffi::SQLITE_OPEN_MAIN_DB | ffi::SQLITE_OPEN_WAL) == 0 {
             return code;
         }
         let below = (*file).pMethods;
-        let methods = ffi::sqlite3_io_methods {
-            xRead: Some(read),
-            xWrite: Some(write),
-            xDeviceCharacteristics: Some(characteristics),
-            xFetch: Some(fetch),
-            ..*below
+        let methods = match flags & ffi::SQLITE_OPEN_WAL {
+            0 => of_database(&*below),
+            _ => log::methods(&*below),
         };
         let behind = file.cast::<u8>().add(OFFSET.load(Ordering::Acquire)).cast::<Behind>();
-        behind.write(Behind { methods, below, name });
+        behind.write(Behind { methods, below, name, frames: Frames::default() });
         (*file).pMethods = &raw const (*behind).methods;
         ffi::SQLITE_OK
+    }
+}
+
+fn of_database(below: &ffi::sqlite3_io_methods) -> ffi::sqlite3_io_methods {
+    ffi::sqlite3_io_methods {
+        xRead: Some(read),
+        xWrite: Some(write),
+        xDeviceCharacteristics: Some(characteristics),
+        xFetch: Some(fetch),
+        ..*below
     }
 }
 

@@ -15,6 +15,7 @@ from callboard.connection import Connection
 from callboard.pausing import Pausing
 from callboard.reports import Outbox, key_of
 from callboard.runner import Runner
+from callboard.runs import Runs
 from callboard.session import Frame, Session
 from callboard.states import State
 from callboard.wire import agent
@@ -137,6 +138,17 @@ def _slot_held_while_waiting() -> None:
     _replace(Pausing, "pause", lambda pausing: [])
 
 
+def _runs_not_asked_again() -> None:
+    """What was on a stream that broke counts as being on the next."""
+
+    def detach(runs: Runs) -> None:
+        sent, runs._sent = runs._sent, {}
+        right(runs)
+        runs._sent = sent
+
+    right = _replace(Runs, "_detach", detach)
+
+
 def _no_reattach() -> None:
     def disconnected(session: Session, now: float, error: Any) -> None:
         if session.state is State.ATTACHED:
@@ -155,6 +167,7 @@ _DEFECTS: dict[str, Callable[[], None]] = {
     "assignment-run-twice": _assignment_run_twice,
     "child-key-per-attempt": _child_key_per_attempt,
     "slot-held-while-waiting": _slot_held_while_waiting,
+    "runs-not-asked-again": _runs_not_asked_again,
     "no-reattach": _no_reattach,
 }
 

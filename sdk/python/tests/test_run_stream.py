@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -46,6 +47,7 @@ class Streams:
     def __init__(self, server: FakeServer) -> None:
         self.server = server
         self.opened: queue.Queue[int] = queue.Queue()
+        self.authorizations: list[str] = []
         self.ended: queue.Queue[int] = queue.Queue()
         self.frames: queue.Queue[service.RunTasksRequest] = queue.Queue()
         self.runs: queue.Queue[tuple[int, service.TaskRun]] = queue.Queue()
@@ -72,6 +74,7 @@ class Streams:
         self._count += 1
         number, outgoing = self._count, queue.Queue[Any]()
         self._outgoing = outgoing
+        self.authorizations += [str(v) for k, v in context.invocation_metadata() if k == "authorization"]
         context.send_initial_metadata([])
         self.opened.put(number)
 
@@ -190,6 +193,31 @@ def test_a_stream_that_is_refused_refuses_its_runs(server: FakeServer) -> None:
         for _ in range(2):
             with pytest.raises(NotFound, match="there is no such namespace"):
                 client.run("work")
+
+
+def test_a_run_that_is_refused_for_a_token_that_was_changed_goes_again_with_the_new_one(
+    streams: Streams, tmp_path: Path
+) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("old")
+
+    def refuse_the_old(number: int) -> service.TaskOutcome:
+        token_file.write_text("new")
+        if number == 1:
+            return service.TaskOutcome(status=status(grpc.StatusCode.UNAUTHENTICATED))
+        return completed("known by now")
+
+    streams.answers |= {
+        "x": refuse_the_old,
+        "never": lambda _: service.TaskOutcome(status=status(grpc.StatusCode.UNAUTHENTICATED)),
+    }
+    with Client(streams.server.address, token_file=str(token_file)) as client:
+        assert client.run("work", "x") == "known by now"
+        assert streams.authorizations == ["Bearer old", "Bearer new"]
+        with pytest.raises(StatusError) as raised:
+            client.run("work", "never")
+        assert raised.value.code is grpc.StatusCode.UNAUTHENTICATED
+    assert len(streams.authorizations) == 2
 
 
 def test_runs_end_with_the_last_status_when_nobody_is_there() -> None:

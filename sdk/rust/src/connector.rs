@@ -5,12 +5,16 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::codegen::Service;
 use tonic::transport::{Channel, Endpoint, Uri};
+
+use crate::transport::CONNECT_TIMEOUT;
 
 /// What carries bytes both ways.
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -77,6 +81,64 @@ pub(crate) fn channel(endpoint: &Endpoint, connector: Option<&Connector>) -> Cha
     match connector {
         Some(connector) => endpoint.connect_with_connector_lazy(Dial(connector.clone())),
         None => endpoint.connect_lazy(),
+    }
+}
+
+/// The same for whoever wants to know how often it connects.
+pub(crate) fn counted_channel(endpoint: &Endpoint, connector: Option<&Connector>, connected: &Connected) -> Channel {
+    let connected = connected.clone();
+    match connector {
+        Some(connector) => {
+            endpoint.connect_with_connector_lazy(Counted { connector: Dial(connector.clone()), connected })
+        }
+        None => endpoint.connect_with_connector_lazy(Counted { connector: tcp(), connected }),
+    }
+}
+
+/// As tonic makes it.
+fn tcp() -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    tcp
+}
+
+/// How often connections were made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Connected(Arc<AtomicU64>);
+
+impl Connected {
+    pub(crate) fn times(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A connector that counts.
+struct Counted<C> {
+    connector: C,
+    connected: Connected,
+}
+
+impl<C> Service<Uri> for Counted<C>
+where
+    C: Service<Uri, Future: Send + 'static>,
+{
+    type Response = C::Response;
+    type Error = C::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, C::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+        self.connector.poll_ready(cx)
+    }
+
+    fn call(&mut self, address: Uri) -> Self::Future {
+        let (connecting, connected) = (self.connector.call(address), self.connected.clone());
+        Box::pin(async move {
+            let made = connecting.await?;
+            connected.0.fetch_add(1, Ordering::Relaxed);
+            Ok(made)
+        })
     }
 }
 

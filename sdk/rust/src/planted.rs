@@ -22,6 +22,8 @@ pub enum Defect {
     ChildKeyPerAttempt,
     /// A handler that waits for children is not paused.
     SlotHeldWhileWaiting,
+    /// Runs whose stream broke are not asked again.
+    RunsNotAskedAgain,
 }
 
 #[cfg(all(feature = "planted", debug_assertions))]

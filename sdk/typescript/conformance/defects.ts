@@ -91,6 +91,13 @@ const DEFECTS: Readonly<Record<string, readonly Patch[]>> = {
       to: "#report({ lease }, kind) { if (kind === 'pause') { return 0n; }",
     },
   ],
+  "runs-not-asked-again": [
+    {
+      file: "client/runs.js",
+      from: "#sendAllAgain() {",
+      to: "#sendAllAgain() { return;",
+    },
+  ],
   "no-reattach": [
     {
       file: "session/session.js",

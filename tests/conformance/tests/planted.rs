@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 const BESIDE: usize = 3;
 
 /// Each defect, and a scenario that is red with it.
-const NOTICED: [(&str, &str); 8] = [
+const NOTICED: [(&str, &str); 9] = [
     ("heartbeat-on-handlers-thread", "burning-handler-keeps-its-lease"),
     ("receipt-ignored", "checkpoint-waits-for-its-receipt"),
     ("report-forgotten", "checkpoint-waits-for-its-receipt"),
@@ -25,6 +25,7 @@ const NOTICED: [(&str, &str); 8] = [
     ("no-reattach", "reattach-behind-a-cut"),
     ("child-key-per-attempt", "rerun-parent-finds-its-children"),
     ("slot-held-while-waiting", "slot-is-free-while-a-handler-waits"),
+    ("runs-not-asked-again", "runs-behind-a-cut"),
 ];
 
 async fn are_noticed(sdk: Sdk, defects: &'static [(&str, &str)]) {

@@ -31,20 +31,53 @@ pub fn requests(data: &[u8]) {
     });
 }
 
-/// The inputs that fuzzing of requests begins with: one for each method, which makes sense, by its name.
+/// The inputs that fuzzing of requests begins with: one for each method, which makes sense, by its name; and one with every field of a
+/// dependency and every value of each, which no single one can have.
 pub fn seeds() -> Vec<(String, Vec<u8>)> {
     let mut seeds = Vec::new();
     run(async |world| {
         let claimed = prepare(&world).await;
-        for (number, method) in (0u8..).zip(methods()) {
+        for method in methods() {
             let mut message = DynamicMessage::new(method.input());
             fill(&mut message, &claimed, 0);
-            let message = message.encode_to_vec();
-            let length = u16::try_from(message.len()).expect("seeds are short").to_le_bytes();
-            seeds.push((method.name().to_owned(), [&[number], length.as_slice(), &message].concat()));
+            seeds.push((method.name().to_owned(), input(method.name(), &message.encode_to_vec())));
         }
+        let conditions = conditions(&claimed).encode_to_vec();
+        world.call(method("BatchCreateTasks"), conditions.clone().into()).await.expect("the conditions are taken");
+        seeds.push(("BatchCreateTasks_conditions".to_owned(), input("BatchCreateTasks", &conditions)));
     });
     seeds
+}
+
+/// A call as [`requests`] reads it.
+fn input(name: &str, message: &[u8]) -> Vec<u8> {
+    let number = methods().iter().position(|method| method.name() == name).expect("there is the method");
+    let number = u8::try_from(number).expect("there are fewer methods");
+    let length = u16::try_from(message.len()).expect("seeds are short").to_le_bytes();
+    [&[number], length.as_slice(), message].concat()
+}
+
+/// A task for each condition, of a task's end and of its result, with a name; each fails when it does not hold.
+fn conditions(claimed: &v1::Attempt) -> v1::BatchCreateTasksRequest {
+    use v1::{DependencyCondition as Condition, ResultComparison as Comparison};
+    let ends = [Condition::Completed, Condition::Failed, Condition::NotCompleted, Condition::Ended];
+    let of_result = (Comparison::Equal as i32..=Comparison::NotExists as i32).map(|comparison| v1::ResultCondition {
+        pointer: "/a~1b/0".into(),
+        comparison,
+        value: if comparison < Comparison::Exists as i32 { "0.8" } else { "" }.into(),
+    });
+    let on = |condition: Condition, result: Option<v1::ResultCondition>| v1::Dependency {
+        task_id: claimed.task_id.clone(),
+        on_failure: v1::DependencyFailureAction::Fail.into(),
+        condition: condition.into(),
+        result,
+        name: "draft".into(),
+    };
+    let dependencies = ends.map(|end| on(end, None)).into_iter();
+    let dependencies = dependencies.chain(of_result.map(|result| on(Condition::Completed, Some(result))));
+    let task =
+        |dependency| v1::TaskSpec { r#type: "t".into(), dependencies: vec![dependency], ..v1::TaskSpec::default() };
+    v1::BatchCreateTasksRequest { tasks: dependencies.map(task).collect(), ..v1::BatchCreateTasksRequest::default() }
 }
 
 /// Fills a message with what exists.
@@ -57,11 +90,15 @@ fn fill(message: &mut DynamicMessage, claimed: &v1::Attempt, depth: usize) {
                 "type" => "t".into(),
                 "name" | "agent" | "agent_name" => "ann".into(),
                 "text" | "reason" | "description" => "words".into(),
+                "pointer" => "/score".into(),
+                "value" if message.descriptor().name() == "ResultCondition" => "1".into(),
                 // A run has no outcome without it.
                 "request_id" if message.descriptor().name() == "TaskRun" => "run".into(),
                 _ => continue,
             }),
             Kind::Int32 if matches!(field.name(), "attempt" | "max_tasks" | "slots") => Value::I32(1),
+            // Equal: a result is compared somehow.
+            Kind::Enum(_) if field.name() == "comparison" => Value::EnumNumber(1),
             Kind::Message(of) if !of.full_name().starts_with("google.") && of != message.descriptor() => {
                 let mut inner = DynamicMessage::new(of);
                 fill(&mut inner, claimed, depth + 1);

@@ -2,7 +2,7 @@
 
 use crate::clock::{HostClock, Skew};
 use crate::net;
-use crate::plan::has_families;
+use crate::plan::{has_conditions, has_families};
 use crate::store::{FarStore, Way};
 use callboard::Client;
 use callboard_core::Settings;
@@ -102,6 +102,7 @@ const SIZE: Size = Size {
     writers: 1,
     max_attempts: 0,
     families: false,
+    conditions: false,
     longest: 1_500,
     slowness: 12,
     cut_off: true,
@@ -117,7 +118,8 @@ impl Outside {
     }
 
     fn size(&self) -> Size {
-        Size { families: has_families(self.seed), ..SIZE }
+        let (families, conditions) = (has_families(self.seed), has_conditions(self.seed));
+        Size { families, conditions, ..SIZE }
     }
 
     /// A machine's agents, until it dies. They are others each time.

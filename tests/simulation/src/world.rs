@@ -6,7 +6,7 @@ use crate::plan::{AGENTS, Change, Host, Plan};
 use crate::report::{Outcome, Report};
 use crate::store::Way;
 use crate::trace::{Trace, Watcher};
-use callboard::v1::EventType;
+use callboard::v1::{DependencyCondition, EventType};
 use callboard_core::planted::{Bug, Planted};
 use callboard_store::memory::MemoryStore;
 use callboard_tests::checker::{self, Observed};
@@ -266,7 +266,14 @@ impl World {
         for task in observed.into_iter().flat_map(|observed| observed.tasks.values()) {
             let children = u64::from(task.task.parent.is_some());
             let pauses = task.events.iter().filter(|event| event.r#type() == EventType::Paused).count() as u64;
-            let counts = [("children", children), ("pauses", pauses), ("output", task.output.len() as u64)];
+            let asked = task.task.spec.iter().flat_map(|spec| &spec.dependencies);
+            let conditions = asked.filter(|asked| asked.condition() != DependencyCondition::Completed).count() as u64;
+            let counts = [
+                ("children", children),
+                ("pauses", pauses),
+                ("output", task.output.len() as u64),
+                ("conditions", conditions),
+            ];
             for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
                 *seen.entry(what.to_owned()).or_default() += count;
             }

@@ -54,13 +54,21 @@ fn acknowledged_tasks(creation: &Creation, observed: &Observed, findings: &mut F
 
 /// Whether a task is what was asked, in all that nobody changes and no default fills.
 fn as_asked(kept: &v1::TaskSpec, asked: &v1::TaskSpec) -> bool {
-    let sources = |spec: &v1::TaskSpec| spec.dependencies.iter().map(|d| d.task_id.clone()).collect::<Vec<_>>();
     kept.r#type == asked.r#type
         && kept.description == asked.description
         && kept.input == asked.input
         && kept.key == asked.key
         && kept.metadata == asked.metadata
-        && sources(kept) == sources(asked)
+        && kept.dependencies.iter().map(in_full).eq(asked.dependencies.iter().map(in_full))
+}
+
+/// A dependency with what goes without saying.
+fn in_full(dependency: &v1::Dependency) -> v1::Dependency {
+    use v1::{DependencyCondition as C, DependencyFailureAction as Action};
+    let condition = if dependency.condition() == C::Unspecified { C::Completed } else { dependency.condition() };
+    let on_failure =
+        if dependency.on_failure() == Action::Unspecified { Action::Skip } else { dependency.on_failure() };
+    v1::Dependency { condition: condition.into(), on_failure: on_failure.into(), ..dependency.clone() }
 }
 
 /// All answers to one request are the same.

@@ -60,7 +60,8 @@ pub enum Rule {
     CancelHolds,
     /// A retried task has the run that its receipt names.
     RetryHolds,
-    /// A dependent runs behind its dependencies, with their results; one that ends by them has one that did not complete.
+    /// A dependent runs behind its dependencies, each ended as its condition says, with their results; one that ends by them has one that
+    /// ended otherwise, and ends as was asked for then.
     DependentsFollow,
     /// Under one key a run of a task has one child, which was asked for.
     ChildOfOneKey,

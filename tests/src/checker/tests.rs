@@ -6,9 +6,10 @@ use crate::load::history::{
 };
 use crate::load::work::payload;
 use callboard::v1;
-use callboard::v1::{EventType as E, TaskState as S};
+use callboard::v1::{DependencyCondition as Condition, EventType as E, TaskState as S};
 use std::time::Duration;
 
+mod dependencies;
 mod families;
 
 /// A world in which everything was as it should be: `first` completed on its second attempt, `second` depends on it, `third`
@@ -192,6 +193,7 @@ fn an_acknowledged_task_that_is_gone() {
 #[test]
 fn a_task_that_is_not_what_was_asked() {
     red(Rule::NothingLost, |world| world.history.creations[0].specs[0].description = "another".to_owned());
+    red(Rule::NothingLost, |world| world.history.creations[1].specs[0].dependencies[0].set_condition(Condition::Ended));
 }
 
 #[test]
@@ -357,29 +359,6 @@ fn a_cancellation_without_effect() {
 fn a_retry_without_a_run() {
     red(Rule::RetryHolds, |world| world.history.retries.push(steering("third", S::Ready, 3)));
     red(Rule::RetryHolds, |world| world.history.retries.push(steering("third", S::Ready, 2)));
-}
-
-#[test]
-fn a_dependent_that_was_too_early() {
-    red(Rule::DependentsFollow, |world| {
-        for event in &mut world.task("second").events {
-            event.at.as_mut().unwrap().seconds -= 95;
-        }
-    });
-}
-
-#[test]
-fn a_dependent_that_saw_something_else() {
-    red(Rule::DependentsFollow, |world| world.history.runs[2].dependencies[0].2 = Some("another".to_owned()));
-    red(Rule::DependentsFollow, |world| world.history.runs[2].dependencies.clear());
-}
-
-#[test]
-fn a_dependent_that_ended_without_cause() {
-    red(Rule::DependentsFollow, |world| {
-        world.task("second").events.truncate(1);
-        world.tell("second", &[(E::Skipped, 0)]);
-    });
 }
 
 #[test]

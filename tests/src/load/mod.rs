@@ -73,6 +73,8 @@ pub struct Size {
     pub max_attempts: i32,
     /// Handlers of the SDK's agents create children, wait for them, and give output.
     pub families: bool,
+    /// Dependencies have conditions. (A store that has one is no longer a version's that knows none.)
+    pub conditions: bool,
     /// The longest that a handler works, in milliseconds; more than 250.
     pub longest: u64,
     /// By how much those who ask are slower than 1 is.
@@ -121,6 +123,7 @@ impl Default for Size {
             writers: 2,
             max_attempts: 0,
             families: false,
+            conditions: true,
             longest: 1_500,
             slowness: 1,
             cut_off: false,

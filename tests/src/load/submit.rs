@@ -129,13 +129,20 @@ fn some_dependencies(worker: &mut Worker) -> Vec<v1::Dependency> {
     let mut chosen = recent.iter().choose_multiple(&mut worker.random, count);
     chosen.sort_unstable();
     chosen.dedup();
+    chosen.into_iter().map(|task_id| dependency_on(task_id, worker)).collect()
+}
+
+/// Most wait for a result; some for whatever else may become of a task.
+fn dependency_on(task_id: &str, worker: &mut Worker) -> v1::Dependency {
+    use v1::DependencyCondition as C;
     let actions = [v1::DependencyFailureAction::Skip, v1::DependencyFailureAction::Fail];
-    let depend_on = |task_id: &String| v1::Dependency {
-        task_id: task_id.clone(),
-        on_failure: actions.choose(&mut worker.random).copied().unwrap_or_default().into(),
-        ..v1::Dependency::default()
+    let on_failure = actions.choose(&mut worker.random).copied().unwrap_or_default().into();
+    let condition = match worker.size.conditions && worker.random.random_bool(0.4) {
+        true => [C::Failed, C::NotCompleted, C::Ended].choose(&mut worker.random).copied().unwrap_or_default(),
+        false => C::Completed,
     };
-    chosen.into_iter().map(depend_on).collect()
+    let task_id = task_id.to_owned();
+    v1::Dependency { task_id, on_failure, condition: condition.into(), ..v1::Dependency::default() }
 }
 
 fn marked(mut spec: v1::TaskSpec, marker: &str) -> v1::TaskSpec {

@@ -136,7 +136,7 @@ pub enum EventKind {
     },
     /// It ended skipped.
     Skipped {
-        /// The dependency that did not complete.
+        /// The dependency that ended otherwise than its condition says.
         dependency: TaskId,
     },
     /// The next run was opened.

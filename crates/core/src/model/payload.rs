@@ -120,7 +120,7 @@ pub enum SystemFailure {
     Poisoned,
     /// Agents kept handing it back.
     HandedBackTooOften,
-    /// A dependency did not complete.
+    /// A dependency ended otherwise than its condition says.
     DependencyFailed,
 }
 

@@ -127,7 +127,7 @@ pub enum TaskState {
         /// When.
         at: Timestamp,
     },
-    /// Ended because a dependency did not complete.
+    /// Ended because a dependency ended otherwise than its condition says.
     Skipped {
         /// When.
         at: Timestamp,

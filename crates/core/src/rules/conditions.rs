@@ -31,7 +31,7 @@ impl Step<'_, '_> {
             let ended = self.ws.loaded_task(*source).map(|task| task.state.name());
             ended.is_some_and(|state| terms.condition.asks_for_result(state))
         });
-        Ok(self.ws.want_results(of_ended.map(|(source, _)| (self.namespace.id, source)))?)
+        self.ws.want_results(of_ended.map(|(source, _)| (self.namespace.id, source)))
     }
 
     /// How a task ended, with its result if any of these terms asks for it.

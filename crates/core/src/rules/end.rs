@@ -22,7 +22,7 @@ pub(crate) enum Ending {
     Failed { failure: Arc<Failure> },
     /// Because someone cancelled it.
     Cancelled { reason: String },
-    /// Because a dependency did not complete.
+    /// Because a dependency ended otherwise than its condition says.
     Skipped { dependency: TaskId },
 }
 

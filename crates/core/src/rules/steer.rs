@@ -157,7 +157,7 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    /// Looks at the dependencies again: those that are live are waited for; one that did not complete must be retried first.
+    /// Looks at the dependencies again: those that are live are waited for; one that ended otherwise than its condition says must be retried first.
     fn wait_again(&mut self, task: &Task) -> Ruled<u32> {
         if task.dependencies == 0 {
             return Ok(0);

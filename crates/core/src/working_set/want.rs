@@ -80,6 +80,18 @@ impl Want {
         *self == Self::default()
     }
 
+    /// Of what is named in it the rows that a shared store locks.
+    pub fn locks(&self) -> Want {
+        Want {
+            agents: self.agents.clone(),
+            agents_by_id: self.agents_by_id.clone(),
+            tasks: self.tasks.clone(),
+            mailboxes: self.mailboxes.clone(),
+            messages: self.messages.clone(),
+            ..Want::default()
+        }
+    }
+
     /// Adds what another wants.
     pub fn merge(&mut self, other: Want) {
         self.namespaces.extend(other.namespaces);

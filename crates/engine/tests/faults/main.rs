@@ -6,6 +6,7 @@
 
 mod archive;
 mod beside;
+mod crossing;
 mod store;
 mod untold;
 

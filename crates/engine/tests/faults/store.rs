@@ -35,6 +35,8 @@ pub struct Plan {
     pub begins: Semaphore,
     /// Says that a transaction is to begin.
     pub beginning: Semaphore,
+    /// Another writer has the agents: who asks for them out of order, that is not first, meets it. How often that was.
+    pub crossed: Mutex<Option<usize>>,
 }
 
 /// How a commit fails.
@@ -79,6 +81,7 @@ impl FaultyStore {
             damaged: Mutex::default(),
             begins: Semaphore::new(Semaphore::MAX_PERMITS),
             beginning: Semaphore::new(0),
+            crossed: Mutex::default(),
         };
         let plan = Arc::new(plan);
         (Arc::new(Self { inner, plan: plan.clone() }), plan)
@@ -87,12 +90,22 @@ impl FaultyStore {
 
 struct Faulty {
     inner: Box<dyn Transaction>,
+    /// It has loaded something.
+    loaded: bool,
     plan: Arc<Plan>,
 }
 
 #[async_trait]
 impl Transaction for Faulty {
     async fn load(&mut self, want: &Want) -> Result<Rows> {
+        let asks = !want.agents.is_empty() || !want.agents_by_id.is_empty();
+        if std::mem::replace(&mut self.loaded, true)
+            && asks
+            && let Some(times) = self.plan.crossed.lock().unwrap().as_mut()
+        {
+            *times += 1;
+            return Err(Error::Conflict("another has the agent".into()));
+        }
         self.inner.load(want).await
     }
 
@@ -139,7 +152,7 @@ impl Store for FaultyStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>> {
         self.plan.beginning.add_permits(1);
         self.plan.begins.acquire().await.unwrap().forget();
-        Ok(Box::new(Faulty { inner: self.inner.begin().await?, plan: self.plan.clone() }))
+        Ok(Box::new(Faulty { inner: self.inner.begin().await?, loaded: false, plan: self.plan.clone() }))
     }
     async fn namespaces(&self) -> Result<Vec<Namespace>> {
         self.inner.namespaces().await

@@ -74,7 +74,7 @@ fn tell(kind: &EventKind) -> (Type, Told<'_>) {
         EventKind::Failed { failure } => (Type::Failed, Told { failure: Some(failure), ..Told::default() }),
         EventKind::Cancelled { reason } => (Type::Cancelled, because(reason)),
         EventKind::Skipped { dependency } => {
-            (Type::Skipped, because(&format!("dependency {dependency} did not complete")))
+            (Type::Skipped, because(&format!("dependency {dependency} ended otherwise than its condition says")))
         }
         EventKind::RunOpened => (Type::RunOpened, Told::default()),
     }

@@ -7,6 +7,7 @@ mod children;
 mod messages;
 mod namespaces;
 mod output;
+mod reading;
 mod run;
 mod runs;
 mod tasks;

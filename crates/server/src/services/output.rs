@@ -1,5 +1,6 @@
 //! `ListOutput` and `WatchOutput`: the store has the output; a signal says when to look.
 
+use super::reading::{self, Reading};
 use super::{Answer, Host, check};
 use crate::convert::{output, task_id};
 use crate::{caller, page, status};
@@ -9,7 +10,6 @@ use callboard_core::validate::Faults;
 use callboard_core::working_set::TaskRef;
 use callboard_engine::Watch;
 use callboard_proto::v1;
-use futures::stream;
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -127,29 +127,20 @@ pub(super) async fn watch(host: &Host, request: v1::WatchOutputRequest) -> Resul
         over: false,
     };
     watching.tell(Vec::new());
-    Ok(Box::pin(stream::unfold(watching, Watching::next)))
+    Ok(Box::pin(reading::to_end(watching)))
 }
 
-impl Watching {
-    async fn next(mut self) -> Option<(Result<v1::WatchOutputResponse, Status>, Self)> {
-        loop {
-            if let Some(message) = self.ready.take() {
-                return Some((Ok(message), self));
-            }
-            if self.over {
-                return None;
-            }
-            // The transport asks for more before it sends what it has. Behind what fills the reader's window it then asks no more, and
-            // a read that had begun would keep one of the store's few readers for as long as nobody reads.
-            tokio::task::yield_now().await;
-            if let Err(status) = self.advance().await {
-                self.over = true;
-                return Some((Err(status), self));
-            }
-        }
+impl Reading for Watching {
+    type Message = v1::WatchOutputResponse;
+
+    fn take(&mut self) -> Option<Self::Message> {
+        self.ready.take()
     }
 
-    /// Reads more output; waits when there is none.
+    fn is_over(&self) -> bool {
+        self.over
+    }
+
     async fn advance(&mut self) -> Result<(), Status> {
         let run = (self.task.0, self.task.1, self.run);
         let found = self.host.engine.store().output(run, self.offset, READ, BYTES).await.map_err(status::of_store)?;
@@ -175,7 +166,9 @@ impl Watching {
         }
         Ok(())
     }
+}
 
+impl Watching {
     /// Whether nothing more can come of the run: the task has ended, or is in a later one. Fails when the task was forgotten.
     async fn has_ended(&self) -> Result<bool, Status> {
         let task = row(&self.host, self.task).await?;

@@ -17,7 +17,7 @@ use callboard_proto::v1::task_outcome::Outcome as Told;
 use futures::future::{AbortHandle, Abortable, Aborted, BoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use prost::Message;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +75,8 @@ pub(super) async fn run(tasks: &Tasks, request: Request<Streaming<v1::RunTasksRe
         tasks: tasks.clone(),
         principal: caller.principal(),
         under_way: FuturesUnordered::new(),
-        forget: HashMap::new(),
+        last_run: 0,
+        forget: BTreeMap::new(),
         ready: VecDeque::new(),
     };
     running.take(first)?;
@@ -83,9 +84,12 @@ pub(super) async fn run(tasks: &Tasks, request: Request<Streaming<v1::RunTasksRe
     Ok(Box::pin(ReceiverStream::new(outcomes)))
 }
 
+/// Which run of a stream: its id, and a number, for an id may be asked for again while it is under way.
+type RunKey = (String, u64);
+
 /// What became of a run.
 struct Ended {
-    request_id: String,
+    run: RunKey,
     outcome: Result<(TaskId, v1::Task), Status>,
 }
 
@@ -105,7 +109,9 @@ struct Running {
     /// As it was asked: what a repetition is compared by has the request as it came.
     asked_namespace: String,
     under_way: FuturesUnordered<Abortable<BoxFuture<'static, Ended>>>,
-    forget: HashMap<String, AbortHandle>,
+    last_run: u64,
+    /// What ends each run that is under way, and wanted.
+    forget: BTreeMap<RunKey, AbortHandle>,
     ready: VecDeque<Ready>,
 }
 
@@ -153,10 +159,8 @@ impl Running {
     /// Takes a frame in: all of its runs, or none if it can't be read.
     fn take(&mut self, frame: v1::RunTasksRequest) -> Result<(), Status> {
         check_frame(&frame)?;
-        for request_id in &frame.forgotten_ids {
-            if let Some(run) = self.forget.remove(request_id) {
-                run.abort();
-            }
+        for request_id in frame.forgotten_ids {
+            self.forget_all(request_id);
         }
         for v1::TaskRun { request_id, task } in frame.runs {
             if self.under_way.len() >= MAX_UNDER_WAY {
@@ -165,31 +169,40 @@ impl Running {
                 continue;
             }
             let (abort, registration) = AbortHandle::new_pair();
-            self.forget.insert(request_id.clone(), abort);
-            self.under_way.push(Abortable::new(self.until_ended(request_id, task), registration));
+            self.last_run += 1;
+            let run = (request_id, self.last_run);
+            self.forget.insert(run.clone(), abort);
+            self.under_way.push(Abortable::new(self.until_ended(run, task), registration));
         }
         Ok(())
     }
 
+    /// Nobody wants the outcomes any more of what was asked for under this id till now.
+    fn forget_all(&mut self, request_id: String) {
+        let all = (request_id.clone(), 0)..=(request_id, u64::MAX);
+        self.forget.extract_if(all, |_, _| true).for_each(|(_, run)| run.abort());
+    }
+
     /// Creates a task and waits for its end.
-    fn until_ended(&self, request_id: String, task: Option<v1::TaskSpec>) -> BoxFuture<'static, Ended> {
+    fn until_ended(&self, run: RunKey, task: Option<v1::TaskSpec>) -> BoxFuture<'static, Ended> {
         let (tasks, principal, namespace) = (self.tasks.clone(), self.principal.clone(), self.namespace.clone());
         // As RunTask has it: the same run may be asked for by either.
         let request = v1::RunTaskRequest { namespace: self.asked_namespace.clone(), task, ..Default::default() };
         Box::pin(async move {
-            let created = run::create(&tasks, principal, namespace, request_id.clone(), request).await;
+            let created = run::create(&tasks, principal, namespace, run.0.clone(), request).await;
             let outcome = match created {
                 Ok(created) => created.ended(&tasks).await,
                 Err(status) => Err(status),
             };
-            Ended { request_id, outcome }
+            Ended { run, outcome }
         })
     }
 
     fn note(&mut self, ended: Result<Ended, Aborted>) {
         // Nobody wants to know of one that was forgotten.
-        let Ok(Ended { request_id, outcome }) = ended else { return };
-        self.forget.remove(&request_id);
+        let Ok(Ended { run, outcome }) = ended else { return };
+        self.forget.remove(&run);
+        let (request_id, _) = run;
         let ready = match outcome {
             Err(status) => Ready::Kept(refused(request_id, &status).into(), None),
             Ok((id, task)) => match self.tasks.0.results.take(task.encoded_len()) {

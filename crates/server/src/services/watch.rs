@@ -1,5 +1,6 @@
 //! `WatchEvents`: the store has the events; a signal says when to look.
 
+use super::reading::{self, Reading};
 use super::{Host, check, refuse};
 use crate::convert::{event, task_id};
 use crate::{caller, page, status};
@@ -8,7 +9,6 @@ use callboard_core::validate::Faults;
 use callboard_engine::Watch;
 use callboard_proto::v1;
 use callboard_store::{Cursor, EventScope};
-use futures::stream;
 use prost::Message;
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -75,29 +75,20 @@ pub(super) async fn watch(host: &Host, mut request: v1::WatchEventsRequest) -> R
     let mut watching =
         Watching { host: host.clone(), scope, query, signal, cursor, read: READ, until_ended, ready, over: false };
     watching.tell_cursor();
-    Ok(Box::pin(stream::unfold(watching, Watching::next)))
+    Ok(Box::pin(reading::to_end(watching)))
 }
 
-impl Watching {
-    async fn next(mut self) -> Option<(Result<v1::WatchEventsResponse, Status>, Self)> {
-        loop {
-            if let Some(message) = self.ready.pop_front() {
-                return Some((Ok(message), self));
-            }
-            if self.over {
-                return None;
-            }
-            // The transport asks for more before it sends what it has. Behind what fills the reader's window it then asks no more, and
-            // a read that had begun would keep one of the store's few readers for as long as nobody reads.
-            tokio::task::yield_now().await;
-            if let Err(status) = self.advance().await {
-                self.over = true;
-                return Some((Err(status), self));
-            }
-        }
+impl Reading for Watching {
+    type Message = v1::WatchEventsResponse;
+
+    fn take(&mut self) -> Option<Self::Message> {
+        self.ready.pop_front()
     }
 
-    /// Reads more events; waits when there are none.
+    fn is_over(&self) -> bool {
+        self.over
+    }
+
     async fn advance(&mut self) -> Result<(), Status> {
         // Asked before the events are read: then all events of an ended task are among them.
         let ended = self.until_ended && self.has_ended().await?;
@@ -134,7 +125,9 @@ impl Watching {
         }
         Ok(())
     }
+}
 
+impl Watching {
     /// Nothing more will come of a task that was forgotten.
     async fn check_task(&self) -> Result<(), Status> {
         let EventScope::Task(namespace, task) = self.scope else { return Ok(()) };

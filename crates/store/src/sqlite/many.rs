@@ -7,9 +7,19 @@ use sqlx::{Arguments, AssertSqlSafe, Encode, Sqlite, SqliteConnection, Type};
 use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
-/// The row counts that statements are made for. SQLite takes 32,766 values at most, so 256 rows may have 127 columns.
-const SIZES: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, LARGEST];
+/// The row counts that statements are made for. SQLite takes 32,766 values at most, so 256 rows may have 127 columns. Twice and four
+/// times each of them up to 64 is one of them, too.
+const SIZES: [usize; 14] = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, LARGEST];
 const LARGEST: usize = 256;
+
+/// The least of them that has room for so many rows.
+pub(super) fn size_for(rows: usize) -> usize {
+    SIZES[place_for(rows)]
+}
+
+fn place_for(rows: usize) -> usize {
+    SIZES.iter().position(|size| *size >= rows).unwrap_or(SIZES.len() - 1)
+}
 
 /// A statement over many rows: `head`, then `row` for each, then `tail`.
 ///
@@ -53,7 +63,7 @@ impl Many {
 
     /// The SQL for at least so many rows, which are at most the largest size.
     pub(super) fn sql(&self, rows: usize) -> Arc<str> {
-        let place = SIZES.iter().position(|size| *size >= rows).unwrap_or(SIZES.len() - 1);
+        let place = place_for(rows);
         let make = || {
             let rows = vec![self.row; SIZES[place]].join(self.separator);
             [self.head, &rows, self.tail].concat().into()
@@ -67,6 +77,7 @@ impl Many {
 
     fn bind<T>(&self, items: &[T], bind: impl Fn(&mut Binds, &T) -> Result<()>) -> Result<SqliteArguments> {
         let mut binds = Binds::default();
+        binds.reserve(items.len() * self.columns);
         self.bind_to(&mut binds, items, bind)?;
         Ok(binds.0)
     }
@@ -83,7 +94,6 @@ impl Many {
         items: &[T],
         bind: impl Fn(&mut Binds, &T) -> Result<()>,
     ) -> Result<()> {
-        binds.0.reserve(items.len() * self.columns, 0);
         items.iter().try_for_each(|item| bind(binds, item))
     }
 
@@ -137,9 +147,13 @@ impl Binds {
         self.add(id.as_bytes().to_vec())
     }
 
+    /// Makes room for so many values.
+    pub fn reserve(&mut self, count: usize) {
+        self.0.reserve(count, 0);
+    }
+
     /// Adds so many times nothing.
     pub fn nulls(&mut self, count: usize) -> Result<()> {
-        self.0.reserve(count, 0);
         (0..count).try_for_each(|_| self.add(None::<i64>))
     }
 
@@ -157,4 +171,16 @@ const fn count(text: &str, what: u8) -> usize {
         place += 1;
     }
     n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twice_and_four_times_a_size_of_a_script_is_one_that_statements_are_made_for() {
+        for size in SIZES.into_iter().filter(|size| *size <= 64) {
+            assert_eq!([size_for(size * 2), size_for(size * 4)], [size * 2, size * 4]);
+        }
+    }
 }

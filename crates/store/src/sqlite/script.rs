@@ -2,11 +2,12 @@
 //!
 //! A statement that is handed to that thread costs two switches of threads, whatever its rows: some 25 to 50 µs, which in a
 //! small batch is more than its rows cost. So the statements of a small batch go as one text. It is made for a few row counts
-//! only, the same for each of its statements, so that the statement cache finds it again; places that are too many are NULL, and
-//! passed over. In a large batch each statement goes by itself, and the values of the next are bound while it runs.
+//! only, one for nearly all of its statements, so that the statement cache finds it again; places that are too many are NULL, and
+//! passed over, which costs nearly what a value does. In a large batch each statement goes by itself, and the values of the next are
+//! bound while it runs.
 
 use super::error::{commit_error, sqlite_error};
-use super::many::{Binds, Many};
+use super::many::{Binds, Many, size_for};
 use crate::{Error, Result};
 use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
 use sqlx::{AssertSqlSafe, Either, Executor, SqliteConnection};
@@ -38,7 +39,7 @@ pub enum Saved {
 
 /// Statements that are saved together.
 pub struct Script<'a> {
-    /// For how many rows each statement is made; `None` where each goes by itself.
+    /// For how many rows most statements are made; `None` where each goes by itself.
     rows: Option<usize>,
     begin: bool,
     parts: Vec<Part<'a>>,
@@ -65,7 +66,7 @@ struct Bound {
 impl<'a> Script<'a> {
     /// A script whose statements have at most so many rows each. It begins the transaction, if none has begun.
     pub fn new(most: usize, begin: bool) -> Self {
-        let rows = (most <= LARGEST).then(|| most.next_power_of_two());
+        let rows = (most <= LARGEST).then(|| size_for(most));
         Self { rows, begin, parts: Vec::new() }
     }
 
@@ -99,11 +100,11 @@ impl<'a> Script<'a> {
             texts.push(BEGIN.into());
         }
         let mut binds = Binds::default();
+        binds.reserve(self.parts.iter().map(|part| part.rows(rows) * part.many.columns() + 1).sum());
         // Values of the statement before that are too few; the last statement needs none.
         let mut missing = 0;
         for part in &self.parts {
-            // Some have several rows for each of the others.
-            let rows = if part.count > rows { rows * 4 } else { rows };
+            let rows = part.rows(rows);
             binds.nulls(missing)?;
             (part.bind)(&mut binds, 0..part.count)?;
             missing = rows.saturating_sub(part.count) * part.many.columns();
@@ -157,6 +158,18 @@ impl<'a> Script<'a> {
 }
 
 impl Part<'_> {
+    /// For how many rows it is made beside others of so many: few kinds, and those that differ much from the others.
+    fn rows(&self, others: usize) -> usize {
+        match self.count {
+            // Tasks are many, and their agents few.
+            1 => 1,
+            count if count <= others => others,
+            // Some have several rows for each of the others.
+            count if count <= others * 2 => others * 2,
+            _ => others * 4,
+        }
+    }
+
     fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let (count, largest) = (self.count, self.many.largest);
         (0..count).step_by(largest).map(move |first| first..count.min(first + largest))
@@ -165,6 +178,7 @@ impl Part<'_> {
     fn bound(&self, rows: Range<usize>) -> Result<Bound> {
         let sql = self.many.sql(rows.len());
         let mut binds = Binds::default();
+        binds.reserve(rows.len() * self.many.columns());
         (self.bind)(&mut binds, rows)?;
         Ok(Bound { sql, binds })
     }

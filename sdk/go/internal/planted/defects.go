@@ -23,6 +23,8 @@ const (
 	ChildKeyPerAttempt Defect = "child-key-per-attempt"
 	// SlotHeldWhileWaiting: a handler that waits for a child sends no pause.
 	SlotHeldWhileWaiting Defect = "slot-held-while-waiting"
+	// RunsNotAskedAgain: what was on a stream of runs that broke is not asked again.
+	RunsNotAskedAgain Defect = "runs-not-asked-again"
 	// NoReattach: the agent ends when its stream broke.
 	NoReattach Defect = "no-reattach"
 )

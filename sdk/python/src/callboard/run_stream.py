@@ -13,9 +13,10 @@ from typing import Any
 import grpc
 
 from callboard import following, wire
+from callboard.credentials import Metadata
 from callboard.crossing import Doorway
 from callboard.errors import StatusError, from_rpc_error, status_error
-from callboard.runs import Action, Run, Runs
+from callboard.runs import Action, Run, Runs, unauthenticated
 from callboard.timer import Timer
 from callboard.transport import PACKAGE, Transport
 
@@ -149,7 +150,8 @@ class RunStream:
                 f"/{PACKAGE}.TaskService/RunTasks",
                 response_deserializer=_service.RunTasksResponse.FromString,
             )
-            await self._exchange(method(metadata=metadata), stream)
+            error = await self._exchange(method(metadata=metadata), stream, metadata)
+            renewed = error is not None
         except grpc.aio.AioRpcError as failed:
             error = from_rpc_error(failed)
             renewed = self._transport.credentials.renewed(error, metadata)
@@ -167,20 +169,33 @@ class RunStream:
         self._transport.leave(address)
         self._happened(lambda now: self._runs.broke(now, error))
 
-    async def _exchange(self, call: Any, stream: asyncio.Task[None] | None) -> None:
+    async def _exchange(
+        self, call: Any, stream: asyncio.Task[None] | None, metadata: Metadata
+    ) -> StatusError | None:
+        """Moves frames until the stream's end. Gives the refusal of a run, if the token was changed since."""
         writer = self.loop.create_task(self._write(call, stream))
         try:
             await call.initial_metadata()
             if not call.done() and self._stream is stream:
                 self._happened(self._runs.opened)
             while (frame := await call.read()) is not grpc.aio.EOF and self._stream is stream:
-                self._received(frame)
+                if (refusal := self._received(frame, metadata)) is not None:
+                    return refusal
+            return None
         finally:
             writer.cancel()
             call.cancel()
 
-    def _received(self, frame: wire.task_service.RunTasksResponse) -> None:
-        self._happened(lambda now: self._runs.received(now, frame.outcomes))
+    def _received(self, frame: wire.task_service.RunTasksResponse, metadata: Metadata) -> StatusError | None:
+        """Takes outcomes. A run that was refused for a token that has been changed since is left for a stream
+        with the new one: then this gives its refusal."""
+        refused = next((error for one in frame.outcomes if (error := unauthenticated(one))), None)
+        if refused is None or not self._transport.credentials.renewed(refused, metadata):
+            self._happened(lambda now: self._runs.received(now, frame.outcomes))
+            return None
+        others = [one for one in frame.outcomes if unauthenticated(one) is None]
+        self._happened(lambda now: self._runs.received(now, others))
+        return refused
 
     async def _write(self, call: Any, stream: asyncio.Task[None] | None) -> None:
         try:

@@ -381,6 +381,14 @@ class Runs:
             self._settle(now, run, copy(error))
 
 
+def unauthenticated(outcome: wire.task_service.TaskOutcome) -> StatusError | None:
+    """Why a run was refused, if that is for who asked."""
+    if not outcome.HasField("status"):
+        return None
+    error = from_status_bytes(outcome.status)
+    return error if error.code is grpc.StatusCode.UNAUTHENTICATED else None
+
+
 def _of_break(error: StatusError) -> StatusError:
     """What callers are told of a break: whatever the transport calls it, no server was there."""
     if error.code is grpc.StatusCode.UNAVAILABLE:

@@ -25,7 +25,7 @@ use callboard_proto::v1::task_service_client::TaskServiceClient;
 use callboard_proto::{MAX_MESSAGE_BYTES, v1};
 use tonic::transport::Endpoint;
 
-use crate::connector::{self, Connector};
+use crate::connector::{self, Connected, Connector};
 use crate::credentials::Identity;
 use crate::interceptor::{Interceptor, Interceptors};
 use crate::transport::{self, Connection};
@@ -71,6 +71,15 @@ struct Address {
     endpoint: Endpoint,
     /// Made at the first use: that needs a runtime, which the caller of a constructor may not have yet.
     connection: OnceLock<Connection>,
+    /// How often it was connected to. Connections that broke are made anew below the channel, unheard.
+    connected: Connected,
+}
+
+/// What calls go over, to tell whether it is still the same.
+#[derive(Debug, PartialEq, Eq)]
+struct ConnectionInUse {
+    turn: usize,
+    connected: u64,
 }
 
 impl Client {
@@ -159,9 +168,14 @@ impl Client {
 
     fn channel_in_turn(&self, turn: usize) -> Connection {
         let address = &self.inner.addresses[turn % self.inner.addresses.len()];
-        let channel = || connector::channel(&address.endpoint, self.connector());
+        let channel = || connector::counted_channel(&address.endpoint, self.connector(), &address.connected);
         let connect = || Connection::new(channel(), self.inner.identity.clone());
         address.connection.get_or_init(connect).clone()
+    }
+
+    fn connection_in_use(&self, turn: usize) -> ConnectionInUse {
+        let address = &self.inner.addresses[turn % self.inner.addresses.len()];
+        ConnectionInUse { turn, connected: address.connected.times() }
     }
 
     fn turn(&self) -> usize {
@@ -252,7 +266,8 @@ impl ClientBuilder {
         let identity = self.identity.map_or_else(|| self.credentials.resolve(), Ok)?;
         let addresses = addresses.iter().map(|uri| {
             let endpoint = transport::endpoint(uri, &identity)?;
-            Ok(Address { url: uri.to_string(), endpoint, connection: OnceLock::new() })
+            let connection = OnceLock::new();
+            Ok(Address { url: uri.to_string(), endpoint, connection, connected: Connected::default() })
         });
         let inner = Inner {
             addresses: addresses.collect::<Result<_>>()?,

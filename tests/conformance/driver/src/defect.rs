@@ -29,6 +29,7 @@ impl Defect {
             "no-reattach" => InSdk::NoReattach,
             "child-key-per-attempt" => InSdk::ChildKeyPerAttempt,
             "slot-held-while-waiting" => InSdk::SlotHeldWhileWaiting,
+            "runs-not-asked-again" => InSdk::RunsNotAskedAgain,
             _ => return Err(format!("CALLBOARD_DEFECT: there is no defect `{name}`")),
         };
         planted::plant(in_sdk);

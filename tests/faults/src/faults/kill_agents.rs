@@ -28,6 +28,7 @@ const FOR_THE_CREW: Size = Size {
     writers: 1,
     max_attempts: 30,
     families: false,
+    conditions: true,
     longest: 500,
     slowness: 1,
     cut_off: false,

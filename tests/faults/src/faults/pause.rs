@@ -37,6 +37,7 @@ const PATIENT: Size = Size {
     writers: 1,
     max_attempts: 30,
     families: false,
+    conditions: true,
     longest: 4_000,
     slowness: 1,
     cut_off: false,

@@ -33,6 +33,7 @@ const SIZE: Size = Size {
     writers: 2,
     max_attempts: 0,
     families: false,
+    conditions: true,
     longest: 2_500,
     slowness: 1,
     cut_off: false,

@@ -47,6 +47,7 @@ const STEADY: Size = Size {
     writers: 0,
     max_attempts: 0,
     families: false,
+    conditions: true,
     longest: 500,
     slowness: 1,
     cut_off: false,

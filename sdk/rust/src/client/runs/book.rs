@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use v1::task_outcome::Outcome;
 
 use crate::error::CallError;
+use crate::planted::{self, Defect};
 
 /// The most runs, and the most ids of forgotten ones, in a frame.
 const MAX_RUNS: usize = 1_000;
@@ -147,6 +148,9 @@ impl<R> Book<R> {
     /// The stream is gone: what was on it is to be sent again, in its old place.
     pub(super) fn send_again(&mut self) {
         self.forgotten.clear();
+        if planted::has(Defect::RunsNotAskedAgain) {
+            return;
+        }
         self.unsent = self.runs.iter().map(|(id, run)| (run.number, id.clone())).collect();
     }
 
@@ -179,6 +183,12 @@ impl<R> Book<R> {
         }
         Some(run)
     }
+}
+
+/// Why a run was refused, if that is for who asked.
+pub(super) fn unauthenticated(outcome: &v1::TaskOutcome) -> Option<CallError> {
+    let Some(Outcome::Status(status)) = &outcome.outcome else { return None };
+    Some(refusal(status.clone())).filter(|fault| fault.code == Code::Unauthenticated)
 }
 
 /// The status of a refused run, as a call would have had it.

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Status;
 
-use super::Client;
+use super::{Client, ConnectionInUse};
 use crate::error::CallError;
 use crate::retry::Backoff;
 use crate::{Error, Result, entropy};
@@ -43,8 +43,8 @@ struct State {
     sender: Option<Waker>,
     /// Who opens streams, while there is something to run.
     mover: Option<JoinHandle<()>>,
-    /// The client's turn at which the server had no such streams. It is asked again when the client has gone on.
-    without_at: Option<usize>,
+    /// The connection whose server has no such streams. It is asked again when the client has connected anew, or gone on.
+    without: Option<ConnectionInUse>,
 }
 
 impl Shared {
@@ -151,8 +151,11 @@ impl Client {
         let shared = &self.inner.runs.shared;
         let (reply, answer) = oneshot::channel();
         let mut state = shared.lock();
-        if state.without_at == Some(self.turn()) {
+        if state.without.as_ref().is_some_and(|connection| *connection == self.connection_in_use(self.turn())) {
             return Err(task);
+        }
+        if state.without.take().is_some() {
+            tracing::info!("the client has connected anew: the server is asked for streams of runs again");
         }
         let number = state.book.ask(Instant::now(), id, task, reply)?;
         state.wake_sender();

@@ -13,11 +13,11 @@ use tonic::codegen::http::HeaderValue;
 use tonic::{Code, Status, Streaming};
 
 use super::Shared;
-use super::book::Answer;
+use super::book::{Answer, unauthenticated};
 use super::outgoing::Outgoing;
 use crate::client::call::out_of_time;
 use crate::client::resume::{ended_early, silent};
-use crate::client::{Client, Inner};
+use crate::client::{Client, ConnectionInUse, Inner};
 use crate::entropy;
 use crate::error::{CallError, reason_name};
 use crate::retry::Backoff;
@@ -68,7 +68,7 @@ impl Mover {
             let opened = Opened { turn: client.turn(), authorization: client.identity().authorization() };
             let (opening, limit) = (self.open(&client, opened.turn), client.timeout());
             drop(client);
-            let gone = self.serve(opening, limit).await;
+            let gone = self.serve(&opened, opening, limit).await;
             self.shared.end_stream();
             match gone {
                 Gone::Idle => {}
@@ -96,6 +96,7 @@ impl Mover {
     /// Hands out outcomes until the stream is gone.
     async fn serve(
         &mut self,
+        opened: &Opened,
         opening: impl Future<Output = Result<Streaming<v1::RunTasksResponse>, Status>>,
         limit: Duration,
     ) -> Gone {
@@ -115,7 +116,9 @@ impl Mover {
                     Ok(Some(frame)) => {
                         heard_at = Instant::now();
                         self.backoff.reset();
-                        self.shared.take(heard_at, frame);
+                        if let Some(fault) = self.take(opened, heard_at, frame) {
+                            return Gone::Refused(fault);
+                        }
                     }
                     Ok(None) => return Gone::Broken(ended_early()),
                     Err(status) => return Gone::by(status),
@@ -136,6 +139,22 @@ impl Mover {
         }
     }
 
+    /// Hands out the outcomes of a frame. A run that was refused for a token that has been changed since stays, for a stream with the new
+    /// one: then this gives why.
+    fn take(&self, opened: &Opened, now: Instant, mut frame: v1::RunTasksResponse) -> Option<CallError> {
+        let refused = frame.outcomes.iter().find_map(unauthenticated).filter(|fault| self.is_renewed(opened, fault));
+        if refused.is_some() {
+            frame.outcomes.retain(|outcome| unauthenticated(outcome).is_none());
+        }
+        self.shared.take(now, frame);
+        refused
+    }
+
+    /// Whether there is another token now than the stream was opened with.
+    fn is_renewed(&self, opened: &Opened, fault: &CallError) -> bool {
+        self.client().is_some_and(|client| client.identity().is_renewed(fault, opened.authorization.as_ref()))
+    }
+
     /// Waits until a stream is to be opened again. Runs for which the client's timeout is over by then end with the fault.
     async fn pause(&mut self, opened: &Opened, fault: CallError) {
         let Some(client) = self.client() else { return };
@@ -153,11 +172,12 @@ impl Mover {
     /// Ends the runs, unless the server is to be asked again with another token.
     fn give_up(&self, opened: &Opened, fault: CallError) {
         let Some(client) = self.client() else { return };
-        if client.identity().is_renewed(&fault, opened.authorization.as_ref()) {
+        if self.is_renewed(opened, &fault) {
             return;
         }
         if fault.code == Code::Unimplemented {
-            self.shared.hand_back(Instant::now(), opened.turn);
+            tracing::info!("the server takes no streams of runs: they are run by calls");
+            self.shared.hand_back(Instant::now(), client.connection_in_use(opened.turn));
         } else {
             self.shared.fail(Instant::now(), &fault, |_| true);
         }
@@ -242,10 +262,10 @@ impl Shared {
         }
     }
 
-    /// The server of this turn has no such streams.
-    fn hand_back(&self, now: Instant, turn: usize) {
+    /// The server of this connection has no such streams.
+    fn hand_back(&self, now: Instant, connection: ConnectionInUse) {
         let mut state = self.lock();
-        state.without_at = Some(turn);
+        state.without = Some(connection);
         let runs = state.book.take_asked(now, |_| true);
         drop(state);
         for (reply, task) in runs {

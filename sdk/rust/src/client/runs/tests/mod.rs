@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{Client, Error, NewTask, Result};
+use crate::{Client, Credentials, Error, NewTask, Result};
 use server::{Server, Stream};
 
 /// Runs a task of this request id, and gives the task's id.
@@ -148,6 +148,50 @@ async fn a_server_without_streams_is_called_and_asked_again_when_the_client_goes
     let mut stream = server.opened().await;
     complete_next(&mut stream).await;
     assert_eq!(ended(runs).await, ["task of d"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_streams_is_asked_again_when_its_connection_was_made_anew() {
+    let mut server = Server::start();
+    server.has_streams.store(false, Ordering::SeqCst);
+    assert_eq!(ended(begin(&server, &["a"])).await, ["called a"]);
+    server.has_streams.store(true, Ordering::SeqCst);
+    let turn = server.client.turn();
+    server.hang_up().await;
+    // While the client asks nothing, it does not connect. Nothing fails either: only the connection tells.
+    while server.client.connection_in_use(turn).connected < 2 {
+        let _ = server.client.get("t").await;
+    }
+    let runs = begin(&server, &["b"]);
+    let mut stream = server.opened().await;
+    complete_next(&mut stream).await;
+    assert_eq!(ended(runs).await, ["task of b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_refused_for_a_token_that_was_changed_goes_again_with_the_new_one() {
+    let file = std::env::temp_dir().join(format!("callboard-runs-token-{}", std::process::id()));
+    std::fs::write(&file, "old").unwrap();
+    let mut server = Server::start_for(Client::builder().credentials(Credentials::new().token_file(&file)));
+    let (mut refused, others) = (begin(&server, &["a"]), begin(&server, &["b"]));
+    let mut stream = server.opened().await;
+    assert_eq!(stream.authorization, "Bearer old");
+    stream.runs().await;
+    std::fs::write(&file, "new").unwrap();
+    let unauthenticated = Status::with_error_details(Code::Unauthenticated, "who is it?", ErrorDetails::new());
+    stream.refuse("a", &unauthenticated).await;
+    let mut again = server.opened().await;
+    assert_eq!(again.authorization, "Bearer new");
+    let mut asked = again.runs().await;
+    asked.sort();
+    assert_eq!(asked, ["a", "b"]);
+    again.complete(&strings(&["b"])).await;
+    assert_eq!(ended(others).await, ["task of b"]);
+    // That one is no good either, and there is no other.
+    again.refuse("a", &unauthenticated).await;
+    let error = refused.join_next().await.unwrap().unwrap().unwrap_err();
+    assert!(error.to_string().contains("who is it?"), "{error:?}");
+    std::fs::remove_file(&file).unwrap();
 }
 
 #[tokio::test(start_paused = true)]

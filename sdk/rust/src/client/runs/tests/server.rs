@@ -1,20 +1,20 @@
 //! A server in memory whose streams of runs are told by the test what to say.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use callboard_proto::v1;
 use callboard_proto::v1::task_service_server::{TaskService, TaskServiceServer};
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{DuplexStream, copy_bidirectional, duplex};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 use v1::task_outcome::Outcome;
 
-use crate::{Client, Connector};
+use crate::{Client, ClientBuilder, Connector};
 
 /// A server, and a client of it with a timeout of 30 s.
 pub(super) struct Server {
@@ -22,17 +22,25 @@ pub(super) struct Server {
     /// Whether it has streams of runs.
     pub(super) has_streams: Arc<AtomicBool>,
     opened: mpsc::UnboundedReceiver<Stream>,
+    /// Between the client and the server, each carrying a connection.
+    wires: Arc<Mutex<JoinSet<()>>>,
     _serving: JoinSet<()>,
 }
 
 /// A stream that the client opened.
 pub(super) struct Stream {
+    /// What it was opened with.
+    pub(super) authorization: String,
     heard: Streaming<v1::RunTasksRequest>,
     said: mpsc::Sender<Result<v1::RunTasksResponse, Status>>,
 }
 
 impl Server {
     pub(super) fn start() -> Self {
+        Self::start_for(Client::builder())
+    }
+
+    pub(super) fn start_for(client: ClientBuilder) -> Self {
         let (dialled, connections) = mpsc::unbounded_channel::<Result<DuplexStream, std::io::Error>>();
         let (streams, opened) = mpsc::unbounded_channel();
         let has_streams = Arc::new(AtomicBool::new(true));
@@ -42,14 +50,26 @@ impl Server {
             let server = tonic::transport::Server::builder().add_service(TaskServiceServer::new(script));
             server.serve_with_incoming(UnboundedReceiverStream::new(connections)).await.unwrap();
         });
+        let wires: Arc<Mutex<JoinSet<()>>> = Arc::default();
+        let carrying = wires.clone();
         let connector = Connector::new(move |_| {
-            let (ours, theirs) = duplex(1 << 16);
+            let ((ours, mut near), (mut far, theirs)) = (duplex(1 << 16), duplex(1 << 16));
             dialled.send(Ok(theirs)).unwrap();
+            carrying.lock().unwrap().spawn(async move {
+                // It ends when either side does.
+                let _ = copy_bidirectional(&mut near, &mut far).await;
+            });
             async { Ok(ours) }
         });
-        let client = Client::builder().address("http://in.memory").namespace("n").connector(connector);
+        let client = client.address("http://localhost").namespace("n").connector(connector);
         let client = client.timeout(Duration::from_secs(30)).build().unwrap();
-        Self { client, has_streams, opened, _serving: serving }
+        Self { client, has_streams, opened, wires, _serving: serving }
+    }
+
+    /// Breaks all connections, and waits until they are.
+    pub(super) async fn hang_up(&self) {
+        let mut broken = std::mem::take(&mut *self.wires.lock().unwrap());
+        broken.shutdown().await;
     }
 
     /// The next stream that the client opens.
@@ -138,7 +158,9 @@ impl TaskService for Script {
             return Err(Status::unimplemented("this server has no streams of runs"));
         }
         let (said, saying) = mpsc::channel(16);
-        self.streams.send(Stream { heard: request.into_inner(), said }).unwrap();
+        let authorization = request.metadata().get("authorization").map(|token| token.to_str().unwrap().to_owned());
+        let authorization = authorization.unwrap_or_default();
+        self.streams.send(Stream { authorization, heard: request.into_inner(), said }).unwrap();
         Ok(Response::new(ReceiverStream::new(saying)))
     }
 
