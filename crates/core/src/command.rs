@@ -4,8 +4,8 @@ pub use crate::effect::{Effect, SessionEnd, StopReason};
 use crate::model::pause::remembered;
 use crate::model::{
     AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId, NamespaceSettings,
-    NewCheckpoint, NewChild, NewMessage, NewStep, NewTask, OutputBatch, Payload, Priority, Progress, Span, StateName,
-    Task, TaskId, Timestamp,
+    NewCheckpoint, NewChild, NewMessage, NewStep, NewTask, NewWorkflow, OutputBatch, Payload, Priority, Progress, Span,
+    StateName, Task, TaskId, Timestamp, WorkflowId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -162,6 +162,23 @@ pub enum Command {
         fence: Fence,
         /// The child.
         child: Box<NewChild>,
+    },
+    /// A workflow with its tasks, all or none.
+    CreateWorkflow {
+        /// The workflow.
+        workflow: Box<NewWorkflow>,
+    },
+    /// The end of a workflow, whatever its tasks do.
+    CancelWorkflow {
+        /// Which.
+        workflow: WorkflowId,
+        /// Why.
+        reason: String,
+    },
+    /// The next step of a workflow's cancellation.
+    GoOnCancelling {
+        /// Which.
+        workflow: WorkflowId,
     },
     /// The end of a task, whatever it does.
     CancelTask {
@@ -413,6 +430,13 @@ pub enum Reply {
     Sent(MessageReceipt),
     /// So many messages went out of their mailbox.
     Taken(usize),
+    /// A workflow was created.
+    Workflow {
+        /// The workflow.
+        workflow: WorkflowId,
+        /// What became of its tasks, in their order.
+        tasks: Vec<TaskReceipt>,
+    },
 }
 
 /// Where a message is.

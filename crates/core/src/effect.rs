@@ -1,7 +1,7 @@
 //! What is to be done when a command is committed.
 
 use crate::command::Fence;
-use crate::model::{AgentId, Failure, LaneId, NamespaceId, Payload, Task, TaskId};
+use crate::model::{AgentId, Failure, LaneId, NamespaceId, Payload, Task, TaskId, Workflow, WorkflowId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -51,6 +51,18 @@ pub enum Effect {
     Releasing {
         /// The task.
         task: TaskId,
+    },
+    /// Wake those who wait for the workflow.
+    WorkflowEnded {
+        /// The workflow as it ended.
+        workflow: Arc<Workflow>,
+    },
+    /// A workflow has more tasks than were asked to cancel in one step: go on.
+    CancellingWorkflow {
+        /// The namespace.
+        namespace: NamespaceId,
+        /// The workflow.
+        workflow: WorkflowId,
     },
     /// A session's agent is known, and may be given tasks.
     SessionChanged {

@@ -1,6 +1,6 @@
 //! Why a command is refused.
 
-use crate::model::{StateName, TaskId};
+use crate::model::{StateName, TaskId, WorkflowId};
 use crate::validate::Faults;
 use std::fmt::Write as _;
 use thiserror::Error;
@@ -41,6 +41,7 @@ pub enum Reason {
     PayloadTooLarge,
     NamespaceNotFound,
     TaskNotFound,
+    WorkflowNotFound,
     AgentNotFound,
     NamespaceExists,
     KeyExists,
@@ -127,6 +128,14 @@ impl Rejection {
         Self::new(
             Reason::TaskNotFound,
             format!("task_id: there is no task {task} in this namespace; check the id and the namespace"),
+        )
+    }
+
+    /// The workflow does not exist.
+    pub fn workflow_not_found(workflow: WorkflowId) -> Self {
+        Self::new(
+            Reason::WorkflowNotFound,
+            format!("workflow_id: there is no workflow {workflow} in this namespace; check the id and the namespace"),
         )
     }
 

@@ -4,6 +4,7 @@ use super::child::ParentLink;
 use super::edge::NewDependency;
 use super::payload::Payload;
 use super::time::{Span, Timestamp};
+use super::workflow::WorkflowLink;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -65,6 +66,9 @@ pub struct TaskSpec {
     /// it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Box<ParentLink>>,
+    /// What workflow it is of, if it is of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<Box<WorkflowLink>>,
 }
 
 impl From<TaskSpec> for NewTask {
@@ -98,6 +102,7 @@ impl TaskSpec {
             metadata: BTreeMap::new(),
             headers: BTreeMap::new(),
             parent: None,
+            workflow: None,
         }
     }
 

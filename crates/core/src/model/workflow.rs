@@ -1,7 +1,7 @@
 //! Workflows: tasks that were created together, and what has become of them so far.
 
 use super::edge::Terms;
-use super::id::{NamespaceId, WorkflowId};
+use super::id::{NamespaceId, TaskId, WorkflowId};
 use super::spec::NewTask;
 use super::task::{Cancelling, StateName};
 use super::time::Timestamp;
@@ -14,8 +14,10 @@ use std::sync::Arc;
 pub struct NewWorkflow {
     /// What it is to be.
     pub spec: WorkflowSpec,
-    /// Its tasks. Those that depend on others of it stand behind them: see [`crate::plan::order`].
+    /// Its tasks.
     pub tasks: Vec<NewWorkflowTask>,
+    /// Their places, each behind those that it waits for: see [`crate::plan::order`].
+    pub order: Vec<usize>,
 }
 
 /// A task of a workflow that is asked for.
@@ -62,6 +64,8 @@ pub struct Workflow {
     pub tally: Tally,
     /// Its cancellation was asked for.
     pub cancelling: Option<Cancelling>,
+    /// The ordinal of the first task that is still to be asked to cancel.
+    pub cancel_next: Option<u32>,
     /// Who created it.
     pub created_by: Arc<str>,
     /// When.
@@ -70,6 +74,21 @@ pub struct Workflow {
     pub ended_at: Option<Timestamp>,
     /// Rises with every change; 0 is never stored.
     pub version: i64,
+}
+
+/// A task of a workflow, by its ordinal. It never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkflowTask {
+    /// The namespace of both.
+    pub namespace: NamespaceId,
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// Its place among the workflow's tasks, from 0.
+    pub ordinal: u32,
+    /// The task.
+    pub task: TaskId,
+    /// What it is called there; none for a child.
+    pub name: Option<Arc<str>>,
 }
 
 /// What workflow a task is of. Part of its spec.
@@ -206,6 +225,7 @@ mod tests {
             spec: Arc::new(spec),
             tally,
             cancelling: None,
+            cancel_next: None,
             created_by: "anonymous".into(),
             created_at: Timestamp(0),
             ended_at: None,

@@ -64,8 +64,14 @@ impl Step<'_, '_> {
 
     /// Whether the namespace may have one more live task.
     pub(super) fn check_room(&self) -> Ruled<()> {
+        self.check_room_for(1)
+    }
+
+    /// Whether it may have so many more.
+    pub(super) fn check_room_for(&self, more: usize) -> Ruled<()> {
         let limit = self.namespace.settings.max_live_tasks;
-        if self.ws.live_count(self.namespace.id)? >= limit {
+        let more = i64::try_from(more).unwrap_or(i64::MAX);
+        if self.ws.live_count(self.namespace.id)?.saturating_add(more) > limit {
             let remedy = "wait for live tasks to end, or raise it in the namespace's settings";
             return Err(Rejection::limit("max_live_tasks", limit, remedy).into());
         }

@@ -84,6 +84,7 @@ impl Step<'_, '_> {
             self.ws.put_key((task.namespace, key.clone()), None);
         }
         self.ws.add_live(task.namespace, -1);
+        self.tally_end(task)?;
         self.effects.push(Effect::Ended { task: Arc::new(task.clone()), result, failure: failed });
         Ok(())
     }

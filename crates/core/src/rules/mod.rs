@@ -18,6 +18,7 @@ mod steer;
 mod steps;
 pub mod transition;
 mod wake;
+mod workflows;
 
 use crate::command::{Command, Effect, Envelope, Outcome, Reply};
 use crate::decide::{Context, Stop};
@@ -64,6 +65,9 @@ impl Step<'_, '_> {
             Command::CreateNamespace { .. } | Command::Dispatch { .. } => Ok(Reply::Done),
             Command::UpdateNamespace { settings } => Ok(self.update_namespace(settings)),
             Command::CreateTasks { tasks } => self.create_tasks(tasks),
+            Command::CreateWorkflow { workflow } => self.create_workflow(workflow),
+            Command::CancelWorkflow { workflow, reason } => self.cancel_workflow(*workflow, reason),
+            Command::GoOnCancelling { workflow } => self.go_on_cancelling(*workflow).map(|()| Reply::Done),
             Command::CreateChild { fence, child } => self.create_child(*fence, child),
             Command::CancelTask { task, reason } => self.cancel_task(*task, reason),
             Command::RetryTask { task } => self.retry_task(*task),

@@ -127,6 +127,7 @@ impl Step<'_, '_> {
         }
         self.check_retry_limits(&task)?;
         let unmet = self.wait_again(&task)?;
+        self.tally_reopen(&task)?;
         // Without live tasks its lane may have been given to another.
         task.lane = self.lane_of(&task.spec)?;
         self.reset(&mut task);

@@ -52,6 +52,7 @@ impl WorkingSet {
         self.output.absorb(&want.output, rows.output);
         self.children.absorb(&want.children, rows.children, rows.child_counts);
         self.absorb_run_children(want, rows.run_children);
+        self.absorb_workflows(want, rows.workflows, rows.workflow_tasks);
         self.absorb_absences(want);
     }
 

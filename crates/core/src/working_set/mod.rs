@@ -14,14 +14,16 @@ mod results;
 mod steps;
 mod table;
 mod want;
+mod workflows;
 
 pub use want::{
     AgentKey, ChangeSet, Changed, ChangedTask, ChildRef, LaneRef, MailboxRef, MessageRef, PayloadValue, PayloadWrite,
-    Rows, RunRef, StepRef, TaskKey, TaskRef, Want,
+    Rows, RunRef, StepRef, TaskKey, TaskRef, Want, WorkflowRef,
 };
 
 use crate::model::{
     Agent, AgentId, Edge, Lane, Mailbox, MessageStub, Namespace, NamespaceId, RequestKey, RequestRecord, Task, TaskId,
+    Workflow,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -77,6 +79,8 @@ struct Batch {
     mailboxes: Table<MailboxRef, Mailbox>,
     /// Messages that wait, without what they say.
     stubs: Table<MessageRef, MessageStub>,
+    workflows: Table<WorkflowRef, Workflow>,
+    workflow_tasks: HashMap<WorkflowRef, workflows::KnownTasks>,
     /// Children that are to be cancelled when their parents' runs end, as the store has them.
     run_children: HashMap<RunRef, BTreeSet<TaskId>>,
     /// Tasks that have ended or don't exist: not worth keeping behind the batch.
@@ -131,6 +135,7 @@ struct Marks {
     steps: usize,
     output: usize,
     children: usize,
+    workflow_tasks: usize,
 }
 
 impl WorkingSet {
@@ -141,6 +146,7 @@ impl WorkingSet {
         self.agents.keep();
         self.batch.mailboxes.keep();
         self.batch.stubs.keep();
+        self.batch.workflows.keep();
         self.steps.keep();
         self.output.keep();
         self.children.keep();
@@ -159,6 +165,7 @@ impl WorkingSet {
         while self.agents.undo_one().is_some() {}
         while self.batch.mailboxes.undo_one().is_some() {}
         while self.batch.stubs.undo_one().is_some() {}
+        while self.batch.workflows.undo_one().is_some() {}
         self.steps.roll_back();
         self.output.roll_back();
         self.children.roll_back();
@@ -247,6 +254,10 @@ impl WorkingSet {
             changes.mailboxes.extend(self.batch.mailboxes.row(&at).map(|row| Changed { row: row.clone(), expected }));
         }
         changes.mailboxes.sort_by_key(|mailbox| mailbox.row.agent);
+        for (at, expected) in self.batch.workflows.take_dirty() {
+            changes.workflows.extend(self.batch.workflows.row(&at).map(|row| Changed { row: row.clone(), expected }));
+        }
+        changes.workflows.sort_by_key(|workflow| workflow.row.id);
         changes
     }
 
@@ -292,6 +303,7 @@ impl Marks {
             steps: changes.steps.len(),
             output: changes.output.len(),
             children: changes.children.len(),
+            workflow_tasks: changes.workflow_tasks.len(),
         }
     }
 
@@ -310,5 +322,6 @@ impl Marks {
         changes.steps.truncate(self.steps);
         changes.output.truncate(self.output);
         changes.children.truncate(self.children);
+        changes.workflow_tasks.truncate(self.workflow_tasks);
     }
 }

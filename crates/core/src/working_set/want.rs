@@ -3,9 +3,10 @@
 use crate::model::{
     Agent, AgentId, ChildKey, Edge, Event, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
     NamespaceId, OutputChunk, OutputTotals, Payload, RequestKey, RequestRecord, Slot, StepKey, StepTotals, Task,
-    TaskChild, TaskId, TaskStep,
+    TaskChild, TaskId, TaskStep, Workflow, WorkflowId, WorkflowTask,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The name of an agent, with its namespace.
@@ -24,6 +25,8 @@ pub type StepRef = (RunRef, StepKey);
 pub type ChildRef = (RunRef, ChildKey);
 /// An agent's mailbox, with its namespace.
 pub type MailboxRef = (NamespaceId, AgentId);
+/// A workflow, with its namespace.
+pub type WorkflowRef = (NamespaceId, WorkflowId);
 /// A message, with its namespace.
 pub type MessageRef = (NamespaceId, MessageId);
 
@@ -72,6 +75,10 @@ pub struct Want {
     /// All children of these runs that are cancelled when they end, with the tasks of those that are live. The parents are loaded
     /// before them.
     pub run_children: BTreeSet<RunRef>,
+    /// Workflows.
+    pub workflows: BTreeSet<WorkflowRef>,
+    /// Tasks of workflows with these ordinals, each with its task unless that was forgotten.
+    pub workflow_tasks: BTreeMap<WorkflowRef, Range<u32>>,
 }
 
 impl Want {
@@ -120,6 +127,11 @@ impl Want {
         self.output.extend(other.output);
         self.children.extend(other.children);
         self.run_children.extend(other.run_children);
+        self.workflows.extend(other.workflows);
+        for (workflow, ordinals) in other.workflow_tasks {
+            let known = self.workflow_tasks.entry(workflow).or_insert(ordinals.clone());
+            *known = known.start.min(ordinals.start)..known.end.max(ordinals.end);
+        }
     }
 }
 
@@ -166,6 +178,10 @@ pub struct Rows {
     pub child_counts: Vec<(RunRef, u32)>,
     /// Children that are cancelled when their parents' runs end.
     pub run_children: Vec<(RunRef, TaskId)>,
+    /// Workflows.
+    pub workflows: Vec<Workflow>,
+    /// Tasks of workflows.
+    pub workflow_tasks: Vec<WorkflowTask>,
 }
 
 /// A row that changes: what it is to be, and the version that it must have before (0: it must not exist).
@@ -216,6 +232,10 @@ pub struct ChangeSet {
     pub output: Vec<OutputChunk>,
     /// Children that were created, in order for each run.
     pub children: Vec<TaskChild>,
+    /// Workflows, new and changed.
+    pub workflows: Vec<Changed<Workflow>>,
+    /// New tasks of workflows.
+    pub workflow_tasks: Vec<WorkflowTask>,
 }
 
 impl ChangeSet {
@@ -239,6 +259,8 @@ impl ChangeSet {
             && self.steps.is_empty()
             && self.output.is_empty()
             && self.children.is_empty()
+            && self.workflows.is_empty()
+            && self.workflow_tasks.is_empty()
     }
 }
 

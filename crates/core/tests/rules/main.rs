@@ -29,3 +29,4 @@ mod steps;
 mod support;
 mod timeouts;
 mod transitions;
+mod workflows;

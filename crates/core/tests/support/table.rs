@@ -4,8 +4,9 @@ use callboard_core::limits::MAX_CONDITION_RESULT;
 use callboard_core::model::{
     Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, OnParentEnd, OutputChunk,
     OutputTotals, Payload, RequestKey, RequestRecord, StateName, StepTotals, Task, TaskChild, TaskId, TaskStep,
+    Workflow, WorkflowTask,
 };
-use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, Rows, RunRef, Want};
+use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, Rows, RunRef, Want, WorkflowRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub struct Tables {
     pub steps: BTreeMap<RunRef, Vec<TaskStep>>,
     pub output: BTreeMap<RunRef, Vec<OutputChunk>>,
     pub children: BTreeMap<RunRef, Vec<TaskChild>>,
+    pub workflows: BTreeMap<WorkflowRef, Workflow>,
+    pub workflow_tasks: BTreeMap<(WorkflowRef, u32), WorkflowTask>,
 }
 
 impl Tables {
@@ -66,6 +69,13 @@ impl Tables {
             for edge in self.edges.values().filter(|e| e.namespace == *namespace && e.target == *target) {
                 rows.tasks.extend(self.task(*namespace, edge.source));
                 rows.edges.push(edge.clone());
+            }
+        }
+        rows.workflows = want.workflows.iter().filter_map(|at| self.workflows.get(at).cloned()).collect();
+        for (at, ordinals) in &want.workflow_tasks {
+            for row in self.workflow_tasks.range((*at, ordinals.start)..(*at, ordinals.end)).map(|(_, row)| row) {
+                rows.tasks.extend(self.task(at.0, row.task));
+                rows.workflow_tasks.push(row.clone());
             }
         }
         rows.results = want.results.iter().filter_map(|task| Some((*task, self.small_result(task.1)?))).collect();
@@ -157,6 +167,15 @@ impl Tables {
         }
         for (_, source, target) in changes.resolved_edges {
             self.edges.get_mut(&(source, target)).expect("a resolved edge exists").resolved = true;
+        }
+        for changed in changes.workflows {
+            let at = (changed.row.namespace, changed.row.id);
+            check(&at, self.workflows.get(&at).map(|row| row.version), changed.expected);
+            self.workflows.insert(at, changed.row);
+        }
+        for row in changes.workflow_tasks {
+            let twice = self.workflow_tasks.insert(((row.namespace, row.workflow), row.ordinal), row);
+            assert_eq!(twice, None, "a task of a workflow is created once");
         }
         for write in changes.payloads {
             let kind = match write.value {

@@ -1,0 +1,72 @@
+//! How rules read and write workflows. They are known for one batch alone.
+
+use super::access::{Loaded, missing};
+use super::{Want, WorkflowRef, WorkingSet};
+use crate::model::{TaskId, Workflow, WorkflowTask};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Tasks of a workflow by their ordinals, as the store has them.
+#[derive(Debug, Default)]
+pub(super) struct KnownTasks {
+    /// Which were asked for.
+    asked: Range<u32>,
+    found: BTreeMap<u32, TaskId>,
+}
+
+impl WorkingSet {
+    /// A workflow.
+    pub fn workflow(&self, at: WorkflowRef) -> Loaded<Option<&Workflow>> {
+        match self.batch.workflows.get(&at) {
+            Some(row) => Ok(row),
+            None => missing(|want| {
+                want.workflows.insert(at);
+            }),
+        }
+    }
+
+    /// Writes a workflow.
+    pub fn put_workflow(&mut self, mut row: Workflow) {
+        let stored = row.version;
+        row.version += 1;
+        self.batch.workflows.put((row.namespace, row.id), Some(row), stored);
+    }
+
+    /// A new task of a workflow.
+    pub fn add_workflow_task(&mut self, row: WorkflowTask) {
+        self.batch.changes.workflow_tasks.push(row);
+    }
+
+    /// Tasks of a workflow with these ordinals, each loaded unless it was forgotten.
+    pub fn workflow_tasks(&self, at: WorkflowRef, ordinals: Range<u32>) -> Loaded<Vec<TaskId>> {
+        let known = self.batch.workflow_tasks.get(&at);
+        let Some(known) = known.filter(|known| known.asked.start <= ordinals.start && ordinals.end <= known.asked.end)
+        else {
+            return missing(|want| {
+                want.workflow_tasks.insert(at, ordinals);
+            });
+        };
+        let stored = known.found.range(ordinals.clone()).map(|(ordinal, task)| (*ordinal, *task));
+        let new = self.batch.changes.workflow_tasks.iter();
+        let new = new.filter(|row| (row.namespace, row.workflow) == at && ordinals.contains(&row.ordinal));
+        let all: BTreeMap<u32, TaskId> = stored.chain(new.map(|row| (row.ordinal, row.task))).collect();
+        Ok(all.into_values().collect())
+    }
+
+    /// Takes in what a store found. What was wanted and not found is known to be absent.
+    pub(super) fn absorb_workflows(&mut self, want: &Want, rows: Vec<Workflow>, tasks: Vec<WorkflowTask>) {
+        for row in rows {
+            self.batch.workflows.absorb((row.namespace, row.id), Some(row));
+        }
+        for at in &want.workflows {
+            self.batch.workflows.absorb(*at, None);
+        }
+        for (at, asked) in &want.workflow_tasks {
+            self.batch.workflow_tasks.insert(*at, KnownTasks { asked: asked.clone(), found: BTreeMap::new() });
+        }
+        for row in tasks {
+            let known = self.batch.workflow_tasks.entry((row.namespace, row.workflow)).or_default();
+            known.found.insert(row.ordinal, row.task);
+        }
+    }
+}

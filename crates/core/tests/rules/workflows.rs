@@ -1,0 +1,195 @@
+//! Workflows: their tasks are created together, and their ends are theirs.
+
+use crate::support::{World, in_every_mode, make::*};
+use callboard_core::model::{
+    Condition, NewWorkflow, NewWorkflowTask, OnFailure, StateName, TaskId, Terms, Workflow, WorkflowId, WorkflowSpec,
+    WorkflowState,
+};
+use callboard_core::plan::{self, Planned};
+use callboard_core::validate::Faults;
+use callboard_core::{Command, Effect, Reason, Reply};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A workflow of tasks by name, each with what it waits for.
+fn workflow(tasks: &[(&str, &[(&str, Condition)])]) -> NewWorkflow {
+    let names: Vec<Vec<&str>> =
+        tasks.iter().map(|(_, depends_on)| depends_on.iter().map(|(name, _)| *name).collect()).collect();
+    let planned: Vec<Planned<'_>> =
+        tasks.iter().zip(&names).map(|((name, _), depends_on)| Planned { name, depends_on }).collect();
+    let mut faults = Faults::default();
+    let order = plan::order("tasks", &planned, &mut faults).expect("a plan without a fault");
+    let place = |name: &str| tasks.iter().position(|(other, _)| *other == name).expect("a name");
+    let tasks = tasks.iter().map(|(name, depends_on)| NewWorkflowTask {
+        name: (*name).into(),
+        task: task("work"),
+        depends_on: depends_on
+            .iter()
+            .map(|(name, condition)| {
+                let terms =
+                    Terms { condition: condition.clone(), on_failure: OnFailure::Skip, name: Some((*name).into()) };
+                (place(name), terms)
+            })
+            .collect(),
+        allow_failure: false,
+        weight: 1,
+    });
+    let spec = WorkflowSpec {
+        name: "report".into(),
+        description: String::new(),
+        tags: BTreeSet::new(),
+        metadata: BTreeMap::new(),
+    };
+    NewWorkflow { spec, tasks: tasks.collect(), order }
+}
+
+struct Created {
+    id: WorkflowId,
+    tasks: Vec<TaskId>,
+}
+
+fn create(w: &mut World, workflow: NewWorkflow) -> Created {
+    let outcome = w.run(Command::CreateWorkflow { workflow: Box::new(workflow) }).unwrap();
+    let Reply::Workflow { workflow, tasks } = outcome.reply else { panic!("a workflow is answered by its tasks") };
+    Created { id: workflow, tasks: tasks.into_iter().map(|receipt| receipt.task).collect() }
+}
+
+fn row(w: &World, created: &Created) -> Workflow {
+    w.tables.workflows.values().find(|row| row.id == created.id).expect("the workflow is stored").clone()
+}
+
+const COMPLETED: Condition = Condition::Completed;
+
+#[test]
+fn tasks_are_created_together_and_wait_for_each_other_by_name() {
+    in_every_mode(|mut w| {
+        // The last in the request is the first to run.
+        let new = workflow(&[("publish", &[("draft", COMPLETED), ("logo", COMPLETED)]), ("logo", &[]), ("draft", &[])]);
+        let created = create(&mut w, new);
+        let [publish, logo, draft] = created.tasks[..] else { panic!("three tasks") };
+        assert_eq!(w.state(publish), StateName::Waiting);
+        let edges: BTreeMap<_, _> =
+            w.tables.edges.values().map(|edge| (edge.source, edge.terms.name.clone().unwrap().to_string())).collect();
+        assert_eq!(edges, BTreeMap::from([(draft, "draft".to_owned()), (logo, "logo".to_owned())]));
+        let link = w.task(draft).spec.workflow.clone().unwrap();
+        assert_eq!((link.workflow, link.name.as_deref()), (created.id, Some("draft")));
+        let ordinals: Vec<_> = w.tables.workflow_tasks.values().map(|row| (row.ordinal, row.task)).collect();
+        assert_eq!(ordinals, [(0, publish), (1, logo), (2, draft)]);
+        for (id, open) in [(draft, 2), (logo, 1)] {
+            w.complete(id);
+            assert_eq!(row(&w, &created).tally.open(), open);
+        }
+        w.take_effects();
+        w.complete(publish);
+        let ended = row(&w, &created);
+        assert_eq!((ended.state(), ended.ended_at), (WorkflowState::Completed, Some(w.now)));
+        let told = |effect: &Effect| matches!(effect, Effect::WorkflowEnded { workflow } if workflow.id == created.id);
+        assert_eq!(w.take_effects().iter().filter(|effect| told(effect)).count(), 1);
+    });
+}
+
+#[test]
+fn a_failure_fails_the_workflow_unless_it_may_fail() {
+    for (allow_failure, expected) in [(false, WorkflowState::Failed), (true, WorkflowState::Completed)] {
+        in_every_mode(|mut w| {
+            let mut new = workflow(&[
+                ("primary", &[]),
+                ("fallback", &[("primary", Condition::Failed)]),
+                ("polish", &[("primary", COMPLETED)]),
+            ]);
+            new.tasks[0].allow_failure = allow_failure;
+            let created = create(&mut w, new);
+            w.fail(created.tasks[0]);
+            assert_eq!(w.state(created.tasks[2]), StateName::Skipped);
+            assert_eq!(row(&w, &created).state(), WorkflowState::Running);
+            w.complete(created.tasks[1]);
+            let tally = row(&w, &created).tally;
+            assert_eq!((tally.completed, tally.failed, tally.skipped), (1, 1, 1));
+            assert_eq!(row(&w, &created).state(), expected);
+        });
+    }
+}
+
+#[test]
+fn what_waits_in_vain_from_the_beginning_ends_with_its_creation() {
+    in_every_mode(|mut w| {
+        let broken = w.create(task("source"));
+        w.fail(broken);
+        let mut new = workflow(&[("a", &[]), ("b", &[("a", COMPLETED)])]);
+        new.tasks[0].task.dependencies = vec![callboard_core::model::NewDependency::on(broken, OnFailure::Skip)];
+        let created = create(&mut w, new);
+        assert_eq!((w.state(created.tasks[0]), w.state(created.tasks[1])), (StateName::Skipped, StateName::Skipped));
+        let ended = row(&w, &created);
+        assert_eq!((ended.state(), ended.tally.skipped, ended.ended_at.is_some()), (WorkflowState::Completed, 2, true));
+    });
+}
+
+#[test]
+fn a_retried_task_opens_its_workflow_again() {
+    in_every_mode(|mut w| {
+        let created = create(&mut w, workflow(&[("a", &[]), ("b", &[("a", COMPLETED)])]));
+        w.fail(created.tasks[0]);
+        assert_eq!(row(&w, &created).state(), WorkflowState::Failed);
+        w.run(Command::RetryTask { task: created.tasks[0] }).unwrap();
+        w.run(Command::RetryTask { task: created.tasks[1] }).unwrap();
+        let again = row(&w, &created);
+        assert_eq!((again.state(), again.ended_at, again.tally.open()), (WorkflowState::Running, None, 2));
+        w.complete(created.tasks[0]);
+        w.complete(created.tasks[1]);
+        assert_eq!(row(&w, &created).state(), WorkflowState::Completed);
+    });
+}
+
+#[test]
+fn a_cancellation_reaches_every_task_in_bounded_steps() {
+    in_every_mode(|mut w| {
+        w.settings.release_step = 2;
+        w.attach("worker", 1);
+        let names: Vec<String> = (0..5).map(|n| format!("t{n}")).collect();
+        let plan: Vec<(&str, &[(&str, Condition)])> = names.iter().map(|name| (&**name, &[][..])).collect();
+        let created = create(&mut w, workflow(&plan));
+        w.dispatch();
+        let running = *created.tasks.iter().find(|id| w.has(**id).is_some()).expect("one has the slot");
+        w.report(running, callboard_core::command::Report::Accepted).unwrap();
+        w.run(Command::CancelWorkflow { workflow: created.id, reason: "enough".into() }).unwrap();
+        assert_eq!(row(&w, &created).cancel_next, Some(2));
+        for left in [Some(4), None] {
+            let goes_on = |effect: &Effect| matches!(effect, Effect::CancellingWorkflow { .. });
+            assert!(w.take_effects().iter().any(goes_on), "the engine is told to go on");
+            w.run(Command::GoOnCancelling { workflow: created.id }).unwrap();
+            assert_eq!(row(&w, &created).cancel_next, left);
+        }
+        let state = row(&w, &created).state();
+        assert_eq!(
+            (row(&w, &created).tally.open(), state),
+            (1, WorkflowState::Running),
+            "one runs until its agent stops"
+        );
+        w.report(running, completed("too late")).unwrap();
+        assert_eq!(w.state(running), StateName::Cancelled);
+        assert_eq!(row(&w, &created).state(), WorkflowState::Cancelled);
+        // Once more changes nothing.
+        let before = row(&w, &created);
+        w.run(Command::CancelWorkflow { workflow: created.id, reason: String::new() }).unwrap();
+        assert_eq!(row(&w, &created), before);
+    });
+}
+
+#[test]
+fn nothing_is_created_by_halves() {
+    in_every_mode(|mut w| {
+        let nobody = WorkflowId(uuid::Uuid::from_u128(7));
+        assert_eq!(
+            w.refused(Command::CancelWorkflow { workflow: nobody, reason: String::new() }),
+            Reason::WorkflowNotFound
+        );
+        let new = || Box::new(workflow(&[("a", &[]), ("b", &[])]));
+        w.all_current = false;
+        assert_eq!(w.refused(Command::CreateWorkflow { workflow: new() }), Reason::UpgradeUnfinished);
+        w.all_current = true;
+        let mut unknown = new();
+        let source = TaskId(uuid::Uuid::from_u128(8));
+        unknown.tasks[1].task.dependencies = vec![callboard_core::model::NewDependency::on(source, OnFailure::Skip)];
+        assert_eq!(w.refused(Command::CreateWorkflow { workflow: unknown }), Reason::InvalidField);
+        assert!(w.tables.tasks.is_empty() && w.tables.workflows.is_empty());
+    });
+}
