@@ -14,6 +14,7 @@ pub mod postgres;
 mod read;
 mod rows;
 pub mod sqlite;
+mod workflow_rows;
 
 pub use error::{Error, Result};
 pub use read::{

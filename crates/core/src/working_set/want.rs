@@ -95,6 +95,7 @@ impl Want {
             tasks: self.tasks.clone(),
             mailboxes: self.mailboxes.clone(),
             messages: self.messages.clone(),
+            workflows: self.workflows.clone(),
             ..Want::default()
         }
     }

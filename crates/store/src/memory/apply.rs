@@ -44,6 +44,7 @@ impl Tables {
         self.steps.apply(changes)?;
         self.output.apply(changes)?;
         self.children.apply(changes)?;
+        self.workflows.apply(changes)?;
         self.mail.apply(changes)
     }
 
@@ -138,6 +139,7 @@ impl Tables {
         self.mail.restore(&committed.mail, changes);
         self.steps.restore(&committed.steps, changes);
         self.output.restore(&committed.output, changes);
+        self.workflows.restore(&committed.workflows, changes);
         self.children.restore(&committed.children, changes);
         self.truncate_events(committed.last_event);
     }

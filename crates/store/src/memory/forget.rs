@@ -63,6 +63,7 @@ impl Tables {
         self.saved.remove(&task);
         self.steps.forget(task);
         self.output.forget(task);
+        self.workflows.forget(task);
         self.children.forget(task);
         let edges: Vec<_> = self.edges_from(task).collect();
         let incoming = self.edges_to(task).map(|edge| (edge.namespace, edge.source, edge.target));

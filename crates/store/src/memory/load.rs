@@ -24,6 +24,7 @@ impl Tables {
         rows.requests = want.requests.iter().filter_map(|key| self.requests.get(key).cloned()).collect();
         self.load_edges(want, &mut rows, &mut tasks);
         self.load_run_children(want, &mut rows, &mut tasks);
+        self.workflows.load(want, &mut rows, &mut tasks);
         for namespace in &want.lanes {
             rows.lanes.extend(self.lanes.values().filter(|lane| lane.namespace == *namespace).cloned());
         }

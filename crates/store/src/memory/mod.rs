@@ -13,6 +13,7 @@ mod output;
 mod reads;
 mod steps;
 mod tables;
+mod workflows;
 
 use crate::cluster::Cluster;
 use crate::{

@@ -49,6 +49,7 @@ pub(super) struct Tables {
     pub steps: super::steps::Steps,
     pub output: super::output::Output,
     pub children: super::children::Children,
+    pub workflows: super::workflows::Workflows,
 }
 
 pub(super) fn conflict(what: &str, id: impl std::fmt::Display) -> Error {

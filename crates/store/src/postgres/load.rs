@@ -77,10 +77,12 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> 
     let mut second = BTreeSet::new();
     load_edges(transaction, want, &mut rows, &mut second).await?;
     super::children::load_of_runs(transaction, want, &mut rows, &mut second).await?;
+    super::workflows::load_tasks(transaction, want, &mut rows, &mut second).await?;
     load_ready(transaction, want, &mut rows, &mut second).await?;
     second.retain(|task| !first.contains(task));
     found.append(&mut load_tasks(transaction, &second).await?);
     rows.tasks = found;
+    super::workflows::load(transaction, want, &mut rows).await?;
     load_requests(transaction, want, &mut rows).await?;
     load_lanes(transaction, want, &mut rows).await?;
     super::mail::load(transaction, want, &mut rows).await?;

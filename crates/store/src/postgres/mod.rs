@@ -29,6 +29,7 @@ mod store;
 mod text;
 mod transaction;
 mod url;
+mod workflows;
 
 pub use open::{Inspection, PostgresOptions};
 pub use store::PostgresStore;

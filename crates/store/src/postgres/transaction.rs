@@ -29,6 +29,8 @@ pub enum Table {
     Agents,
     /// Tasks.
     Tasks,
+    /// Workflows.
+    Workflows,
     /// Mailboxes.
     Mailboxes,
     /// Messages.

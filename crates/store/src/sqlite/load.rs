@@ -90,6 +90,7 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want) -> Result<Rows
     load_keys(connection, want, &mut rows, &mut tasks).await?;
     load_edges(connection, want, &mut rows, &mut tasks).await?;
     super::children::load_of_runs(connection, want, &mut rows, &mut tasks).await?;
+    super::workflows::load(connection, want, &mut rows, &mut tasks).await?;
     load_lanes(connection, want, &mut rows).await?;
     load_ready(connection, want, &mut rows, &mut tasks).await?;
     super::mail::load(connection, want, &mut rows).await?;

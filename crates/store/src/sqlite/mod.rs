@@ -34,6 +34,7 @@ mod script;
 mod steps;
 mod store;
 mod upkeep;
+mod workflows;
 mod writer;
 
 pub use inspect::Inspection;

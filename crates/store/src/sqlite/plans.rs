@@ -1,6 +1,8 @@
 //! No statement reads a whole table: SQLite's plans, as text.
 
-use super::{SqliteOptions, SqliteStore, children, events, forget, load, mail, output, reads, results, save, steps};
+use super::{
+    SqliteOptions, SqliteStore, children, events, forget, load, mail, output, reads, results, save, steps, workflows,
+};
 use crate::Store;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
@@ -31,6 +33,7 @@ async fn no_statement_over_many_rows_reads_a_whole_table() {
         results::statements(),
         children::statements(),
         forget::statements(),
+        workflows::statements(),
     ]
     .concat();
     assert!(all.len() > 30);

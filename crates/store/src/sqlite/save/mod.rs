@@ -87,7 +87,8 @@ pub async fn save(
         && !beside::has_edges(changes)
         && !super::mail::has_mail(changes)
         && changes.steps.is_empty()
-        && changes.children.is_empty();
+        && changes.children.is_empty()
+        && !super::workflows::has_workflows(changes);
     if script.run(connection, commit && last).await? == Saved::Committed {
         return Ok(Saved::Committed);
     }
@@ -96,6 +97,7 @@ pub async fn save(
     super::mail::save(connection, changes).await?;
     super::steps::save(connection, &changes.steps).await?;
     super::children::save(connection, &changes.children).await?;
+    super::workflows::save(connection, changes).await?;
     Ok(Saved::Open)
 }
 

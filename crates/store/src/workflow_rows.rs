@@ -1,0 +1,71 @@
+//! What rows of workflows mean, whichever database gave them.
+
+use crate::codec::{from_json, readable, to_json};
+use crate::columns::Columns;
+use crate::{Error, Result};
+use callboard_core::model::task::Cancelling;
+use callboard_core::model::{Tally, Timestamp, Workflow, WorkflowId, WorkflowState, WorkflowTask};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What of a workflow changes, and is looked for by nothing.
+#[derive(Serialize, Deserialize)]
+struct Data {
+    tally: Tally,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cancelling: Option<Cancelling>,
+}
+
+/// The columns of [`workflow`], of `workflows AS w`.
+macro_rules! workflow_columns {
+    () => {
+        "w.namespace, w.id, w.version, w.created_by, w.created_at, w.ended_at, w.cancel_next, w.spec, w.data, w.format"
+    };
+}
+pub(crate) use workflow_columns;
+
+/// A workflow.
+pub fn workflow(row: &impl Columns) -> Result<Workflow> {
+    readable(row.number(9)?, "workflows")?;
+    let Data { tally, cancelling } = from_json(row.json(8)?, "a workflow")?;
+    let next = row.number_or_null(6)?.map(u32::try_from).transpose();
+    Ok(Workflow {
+        namespace: row.namespace_id(0)?,
+        id: WorkflowId(row.uuid(1)?),
+        spec: Arc::new(from_json(row.json(7)?, "a workflow")?),
+        tally,
+        cancelling,
+        cancel_next: next.map_err(|_| Error::Corrupt("a workflow's next task is no ordinal".into()))?,
+        created_by: row.text(3)?.into(),
+        created_at: row.time(4)?,
+        ended_at: row.number_or_null(5)?.map(Timestamp),
+        version: row.number(2)?,
+    })
+}
+
+/// What changes of a workflow, as its row has it.
+pub fn data(workflow: &Workflow) -> Result<String> {
+    to_json(&Data { tally: workflow.tally, cancelling: workflow.cancelling.clone() })
+}
+
+/// The number of a state.
+pub fn state_code(state: WorkflowState) -> i64 {
+    match state {
+        WorkflowState::Running => 0,
+        WorkflowState::Completed => 1,
+        WorkflowState::Failed => 2,
+        WorkflowState::Cancelled => 3,
+    }
+}
+
+/// A task of a workflow: namespace, workflow, ordinal, task, name, format.
+pub fn workflow_task(row: &impl Columns) -> Result<WorkflowTask> {
+    readable(row.number(5)?, "workflow_tasks")?;
+    Ok(WorkflowTask {
+        namespace: row.namespace_id(0)?,
+        workflow: WorkflowId(row.uuid(1)?),
+        ordinal: row.small(2)?,
+        task: row.task_id(3)?,
+        name: row.text_or_null(4)?.map(Arc::from),
+    })
+}
