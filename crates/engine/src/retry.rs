@@ -92,7 +92,10 @@ impl Committer {
             tracing::debug!(why, "a batch met another writer, or a repeated request; deciding it again");
             self.careful = CAREFUL;
             let asked = std::mem::take(&mut self.asked);
-            tokio::time::sleep(PARTED.mul_f64(self.entropy.unit() * f64::from(1_u32 << tried))).await;
+            // Who has the store alone met only an answer that it gave before.
+            if !self.shared.store.is_exclusive() {
+                tokio::time::sleep(PARTED.mul_f64(self.entropy.unit() * f64::from(1_u32 << tried))).await;
+            }
             self.prime().await?;
             match self.commit(failed.items, &asked).await {
                 Ok(landed) => {
