@@ -88,7 +88,7 @@ fn children(parent: &Task, before: &Tables, after: &Tables) {
         let own =
             child.parent().is_some_and(|link| (link.task, link.run, &link.key) == (row.parent, row.run, &row.key));
         assert!(own || row.on_parent_end == OnParentEnd::Detach, "a child of a run knows it");
-        let stops = !child.is_live() || matches!(&child.state, TaskState::Running { cancelling: Some(_), .. });
+        let stops = !child.is_live() || child.state.cancelling().is_some();
         assert!(
             !was_told_now || row.on_parent_end == OnParentEnd::Detach || stops,
             "{} outlives its parent",
