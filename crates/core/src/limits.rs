@@ -20,6 +20,8 @@ pub const MAX_COMPARED: usize = 4 << 10;
 pub const MAX_PLAN_TASKS: usize = 10_000;
 /// The most dependencies among them.
 pub const MAX_PLAN_DEPENDENCIES: usize = 50_000;
+/// The greatest weight of a task in its workflow.
+pub const MAX_WEIGHT: u32 = 1_000_000;
 /// The most of them behind each other.
 pub const MAX_PLAN_DEPTH: usize = 1_000;
 /// The longest name of a task type or agent, in bytes.

@@ -189,9 +189,14 @@ impl Faults {
                 self.name(field, name);
                 self.check(names.insert(name), field, || format!("{name:?} is another one's; give each its own"));
             }
-            if let Condition::Result(condition) = &dependency.terms.condition {
-                self.result_condition(format_args!("{at}.dependencies[{index}].result"), condition);
-            }
+            self.condition(format_args!("{at}.dependencies[{index}]"), &dependency.terms.condition);
+        }
+    }
+
+    /// How a dependency must end.
+    pub fn condition(&mut self, at: impl Display + Copy, condition: &Condition) {
+        if let Condition::Result(condition) = condition {
+            self.result_condition(Within(at, "result"), condition);
         }
     }
 

@@ -19,8 +19,10 @@ use crate::sweep::Sweep;
 use crate::watch::Watch;
 use callboard_core::command::{Command, Envelope, Fence, Reply, Report, Reporter, RequestToken};
 use callboard_core::model::id::DEFAULT_NAMESPACE;
-use callboard_core::model::{AgentProfile, Link, Message, NamespaceId, NamespaceSettings, Span, TaskId, Timestamp};
-use callboard_core::working_set::{MailboxRef, TaskRef};
+use callboard_core::model::{
+    AgentProfile, Link, Message, NamespaceId, NamespaceSettings, Span, TaskId, Timestamp, Workflow,
+};
+use callboard_core::working_set::{MailboxRef, TaskRef, WorkflowRef};
 use callboard_core::{Entropy, Want, WorkingSet};
 use callboard_store::{EventScope, Store};
 use std::collections::BTreeSet;
@@ -31,6 +33,9 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How often a workflow is looked at again by who waits for it.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How many assignments may wait to be read; more are given out again when they are not accepted in time.
 const HYDRATE: usize = 4_096;
@@ -242,6 +247,27 @@ impl Engine {
     /// What tells of a task's end. Register before you read whether it has ended already.
     pub fn wait(&self, task: TaskRef) -> Result<oneshot::Receiver<Arc<Ended>>> {
         self.shared.waiters.wait(task)
+    }
+
+    /// A workflow, when it has ended or the time is over; none, if there is none.
+    pub async fn wait_workflow(&self, workflow: WorkflowRef, wait: Duration) -> Result<Option<Workflow>> {
+        let until = tokio::time::Instant::now() + wait;
+        loop {
+            let told = self.shared.workflow_waiters.of(workflow.1);
+            let mut end = std::pin::pin!(told.notified());
+            end.as_mut().enable();
+            let found = self.shared.store.workflow(workflow).await?;
+            let goes_on = found.as_ref().is_some_and(|found| found.ended_at.is_none());
+            if !goes_on || tokio::time::Instant::now() >= until {
+                return Ok(found);
+            }
+            // Another replica may bring its end about, and tells nobody.
+            let again = until.min(tokio::time::Instant::now() + LOOK_AGAIN);
+            tokio::select! {
+                () = end => {}
+                () = tokio::time::sleep_until(again) => {}
+            }
+        }
     }
 
     /// Attaches an agent's stream.

@@ -47,6 +47,7 @@ mod sweep;
 mod waiters;
 mod watch;
 mod window;
+mod workflows;
 
 pub use archive::{Archive, ArchivedTask, Piece};
 pub use clock::{Clock, SystemClock};

@@ -13,6 +13,7 @@ use crate::sessions::Sessions;
 use crate::steady::SteadyClock;
 use crate::waiters::Waiters;
 use crate::watch::Signals;
+use crate::workflows::WorkflowWaiters;
 use callboard_core::model::{Failure, LaneId, NamespaceId, Payload, Span, Task, Timestamp};
 use callboard_core::working_set::LaneRef;
 use callboard_store::Store;
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     pub queue: Queue,
     pub sessions: Sessions,
     pub waiters: Waiters,
+    pub workflow_waiters: WorkflowWaiters,
     pub claims: Claims,
     pub mail: Mail,
     pub signals: Signals,
@@ -103,6 +105,7 @@ impl Shared {
             queue,
             sessions: Sessions::new(Span::from_std(config.restart_grace)),
             waiters: Waiters::new(config.waiters),
+            workflow_waiters: WorkflowWaiters::default(),
             claims: Claims::new(config.waiters),
             mail: Mail::new(config.waiters),
             signals: Signals::default(),

@@ -126,6 +126,7 @@ impl Sweep {
         self.end_sessions(now, lease).await?;
         self.write_progress(now, false).await?;
         self.wake_due(now).await?;
+        self.cancel_workflows().await?;
         let again = self.shared.lanes_to_look_at(now);
         if !again.is_empty() {
             self.shared.queue.lanes(again).await?;
@@ -201,6 +202,16 @@ impl Sweep {
             match due.tasks.last() {
                 Some((at, (_, task))) if due.tasks.len() == PAGE && !only_first => after = Some((*at, *task)),
                 _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancellations of workflows go on, a step each.
+    async fn cancel_workflows(&self) -> Result<()> {
+        for (namespace, workflow) in self.shared.store.cancelling_workflows(PAGE).await? {
+            if let Some(name) = self.shared.names.name(namespace) {
+                self.shared.queue.send(Item::system(name, Command::GoOnCancelling { workflow })).await?;
             }
         }
         Ok(())

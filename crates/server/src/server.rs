@@ -6,7 +6,7 @@ use crate::identity::{Access, Guard, IdentityFile};
 use crate::listener::Listener;
 use crate::pages::{self, Counts, PagesLayer};
 use crate::refusals::Refusals;
-use crate::services::{Admin, Agents, Host, LogControl, Messages, Namespaces, Room, Tasks};
+use crate::services::{Admin, Agents, Host, LogControl, Messages, Namespaces, Room, Tasks, Workflows};
 use callboard_core::model::Span;
 use callboard_engine::Engine;
 use callboard_proto::v1::admin_service_server::AdminServiceServer;
@@ -14,6 +14,7 @@ use callboard_proto::v1::agent_service_server::AgentServiceServer;
 use callboard_proto::v1::message_service_server::MessageServiceServer;
 use callboard_proto::v1::namespace_service_server::NamespaceServiceServer;
 use callboard_proto::v1::task_service_server::TaskServiceServer;
+use callboard_proto::v1::workflow_service_server::WorkflowServiceServer;
 use callboard_proto::{DESCRIPTORS, MAX_MESSAGE_BYTES};
 use std::convert::Infallible;
 use std::future::Future;
@@ -189,6 +190,7 @@ pub(crate) async fn routes(host: Host, log: Arc<dyn LogControl>) -> Result<tonic
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<TaskServiceServer<Tasks>>().await;
     health.set_serving::<AgentServiceServer<Agents>>().await;
+    health.set_serving::<WorkflowServiceServer<Workflows>>().await;
     health.set_serving::<MessageServiceServer<Messages>>().await;
     health.set_serving::<NamespaceServiceServer<Namespaces>>().await;
     health.set_serving::<AdminServiceServer<Admin>>().await;
@@ -201,11 +203,15 @@ pub(crate) async fn routes(host: Host, log: Arc<dyn LogControl>) -> Result<tonic
     };
     let tasks = TaskServiceServer::new(Tasks(host.clone()));
     let agents = AgentServiceServer::new(Agents(host.clone()));
+    let workflows = WorkflowServiceServer::new(Workflows(host.clone()));
     let messages = MessageServiceServer::new(Messages(host.clone()));
     let namespaces = NamespaceServiceServer::new(Namespaces(host));
     let admin = AdminServiceServer::new(Admin(log));
     Ok(tonic::service::Routes::default()
         .add_service(tasks.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(
+            workflows.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES),
+        )
         .add_service(agents.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(messages.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(

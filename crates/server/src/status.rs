@@ -24,6 +24,7 @@ pub(crate) fn reason(reason: Reason) -> (Code, ErrorReason) {
         Reason::PayloadTooLarge => (Code::InvalidArgument, ErrorReason::PayloadTooLarge),
         Reason::NamespaceNotFound => (Code::NotFound, ErrorReason::NamespaceNotFound),
         Reason::TaskNotFound => (Code::NotFound, ErrorReason::TaskNotFound),
+        Reason::WorkflowNotFound => (Code::NotFound, ErrorReason::WorkflowNotFound),
         Reason::AgentNotFound => (Code::NotFound, ErrorReason::AgentNotFound),
         Reason::NamespaceExists => (Code::AlreadyExists, ErrorReason::NamespaceExists),
         Reason::KeyExists => (Code::AlreadyExists, ErrorReason::KeyExists),

@@ -20,14 +20,15 @@ pub use error::{Error, Result};
 pub use read::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Hydrated,
     LaneDepth, MailDepth, MailPage, NewMail, OutputPage, Sample, SavedPayload, StepPage, TaskFilter, TaskPage,
-    TaskView,
+    TaskView, WorkflowPage,
 };
 
 use async_trait::async_trait;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp, Workflow,
+    WorkflowId,
 };
-use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
+use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef};
 
 /// Where everything durable is.
 ///
@@ -89,6 +90,28 @@ pub trait Store: Send + Sync + 'static {
 
     /// Children of a run by their ordinals, behind `after` (0: from the first), at most so many.
     async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage>;
+
+    /// A workflow.
+    async fn workflow(&self, workflow: WorkflowRef) -> Result<Option<Workflow>>;
+
+    /// Workflows of a namespace, newest first, before `before`, at most so many; only those of this name, if one is given.
+    async fn workflows(
+        &self,
+        namespace: NamespaceId,
+        name: Option<&str>,
+        before: Option<WorkflowId>,
+        limit: usize,
+    ) -> Result<Vec<Workflow>>;
+
+    /// Tasks of a workflow by their ordinals, from `from` on, at most so many, and all edges to them. Those that were forgotten are
+    /// left out.
+    async fn workflow_page(&self, workflow: WorkflowRef, from: u32, limit: usize) -> Result<WorkflowPage>;
+
+    /// Workflows of which tasks are still to be asked to cancel, at most so many.
+    async fn cancelling_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>>;
+
+    /// Forgets workflows that ended before a time and have no tasks any more, at most so many; says how many.
+    async fn purge_workflows(&self, before: Timestamp, limit: usize) -> Result<usize>;
 
     /// Events of a task behind a sequence number, in order.
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>>;

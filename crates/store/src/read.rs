@@ -1,8 +1,8 @@
 //! What reads give that decide nothing.
 
 use callboard_core::model::{
-    Agent, Event, Failure, Message, NamespaceId, OutputChunk, Payload, StateName, Task, TaskChild, TaskId, TaskStep,
-    Timestamp,
+    Agent, Edge, Event, Failure, Message, NamespaceId, OutputChunk, Payload, StateName, Task, TaskChild, TaskId,
+    TaskStep, Timestamp, WorkflowTask,
 };
 use callboard_core::working_set::{MailboxRef, TaskRef};
 use std::collections::BTreeMap;
@@ -72,6 +72,17 @@ pub struct OutputPage {
 
 /// Some children of a run by their ordinals, each with its task, unless that was forgotten.
 pub type ChildPage = Vec<(TaskChild, Option<Task>)>;
+
+/// Some tasks of a workflow by their ordinals.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WorkflowPage {
+    /// Each with its place.
+    pub tasks: Vec<(WorkflowTask, Task)>,
+    /// All edges to them, by target and ordinal.
+    pub edges: Vec<Edge>,
+    /// The ordinal behind the last place that was looked at; none if there are no more.
+    pub next: Option<u32>,
+}
 
 /// Which tasks a list has; all conditions hold.
 #[derive(Clone, Debug, Default, PartialEq)]

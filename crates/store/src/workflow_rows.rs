@@ -2,10 +2,12 @@
 
 use crate::codec::{from_json, readable, to_json};
 use crate::columns::Columns;
-use crate::{Error, Result};
+use crate::{Error, Result, WorkflowPage};
 use callboard_core::model::task::Cancelling;
-use callboard_core::model::{Tally, Timestamp, Workflow, WorkflowId, WorkflowState, WorkflowTask};
+use callboard_core::model::{Edge, Tally, Task, TaskId, Timestamp, Workflow, WorkflowId, WorkflowState, WorkflowTask};
+use callboard_core::working_set::WorkflowRef;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What of a workflow changes, and is looked for by nothing.
@@ -58,14 +60,39 @@ pub fn state_code(state: WorkflowState) -> i64 {
     }
 }
 
-/// A task of a workflow: namespace, workflow, ordinal, task, name, format.
-pub fn workflow_task(row: &impl Columns) -> Result<WorkflowTask> {
-    readable(row.number(5)?, "workflow_tasks")?;
+/// The columns of [`workflow_task`], of `workflow_tasks AS p`.
+macro_rules! place_columns {
+    () => {
+        "p.namespace, p.workflow, p.ordinal, p.task, p.name, p.format"
+    };
+}
+pub(crate) use place_columns;
+
+/// A task of a workflow, its columns from `first` on.
+pub fn workflow_task(row: &impl Columns, first: usize) -> Result<WorkflowTask> {
+    readable(row.number(first + 5)?, "workflow_tasks")?;
     Ok(WorkflowTask {
-        namespace: row.namespace_id(0)?,
-        workflow: WorkflowId(row.uuid(1)?),
-        ordinal: row.small(2)?,
-        task: row.task_id(3)?,
-        name: row.text_or_null(4)?.map(Arc::from),
+        namespace: row.namespace_id(first)?,
+        workflow: WorkflowId(row.uuid(first + 1)?),
+        ordinal: row.small(first + 2)?,
+        task: row.task_id(first + 3)?,
+        name: row.text_or_null(first + 4)?.map(Arc::from),
     })
+}
+
+/// A workflow by its namespace and id.
+pub fn workflow_ref(row: &impl Columns) -> Result<WorkflowRef> {
+    Ok((row.namespace_id(0)?, WorkflowId(row.uuid(1)?)))
+}
+
+/// A page from its places, which may be more than were asked for by one: that there is another.
+pub fn page(mut tasks: Vec<(WorkflowTask, Task)>, limit: usize, edges: Vec<Edge>) -> WorkflowPage {
+    let more = tasks.len() > limit;
+    tasks.truncate(limit);
+    let next = tasks.last().filter(|_| more).map(|(place, _)| place.ordinal.saturating_add(1));
+    let of_page: BTreeSet<TaskId> = tasks.iter().map(|(place, _)| place.task).collect();
+    let mut edges = edges;
+    edges.retain(|edge| of_page.contains(&edge.target));
+    edges.sort_by_key(|edge| (edge.target, edge.ordinal));
+    WorkflowPage { tasks, edges, next }
 }

@@ -122,6 +122,8 @@ const (
 	// A server of an older version shares the store, and would not understand what
 	// was asked for. FAILED_PRECONDITION. Finish the upgrade, then repeat.
 	ErrorReason_ERROR_REASON_UPGRADE_UNFINISHED ErrorReason = 70
+	// The workflow does not exist in this namespace. NOT_FOUND.
+	ErrorReason_ERROR_REASON_WORKFLOW_NOT_FOUND ErrorReason = 80
 )
 
 // Enum value maps for ErrorReason.
@@ -163,6 +165,7 @@ var (
 		60: "ERROR_REASON_STEP_EXISTS",
 		61: "ERROR_REASON_CHILD_EXISTS",
 		70: "ERROR_REASON_UPGRADE_UNFINISHED",
+		80: "ERROR_REASON_WORKFLOW_NOT_FOUND",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":         0,
@@ -201,6 +204,7 @@ var (
 		"ERROR_REASON_STEP_EXISTS":         60,
 		"ERROR_REASON_CHILD_EXISTS":        61,
 		"ERROR_REASON_UPGRADE_UNFINISHED":  70,
+		"ERROR_REASON_WORKFLOW_NOT_FOUND":  80,
 	}
 )
 
@@ -235,7 +239,7 @@ var File_callboard_v1_error_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_error_proto_rawDesc = "" +
 	"\n" +
-	"\x18callboard/v1/error.proto\x12\fcallboard.v1*\xbb\t\n" +
+	"\x18callboard/v1/error.proto\x12\fcallboard.v1*\xe0\t\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\"\n" +
@@ -273,7 +277,8 @@ const file_callboard_v1_error_proto_rawDesc = "" +
 	"\x1dERROR_REASON_CURSOR_FORGOTTEN\x102\x12\x1c\n" +
 	"\x18ERROR_REASON_STEP_EXISTS\x10<\x12\x1d\n" +
 	"\x19ERROR_REASON_CHILD_EXISTS\x10=\x12#\n" +
-	"\x1fERROR_REASON_UPGRADE_UNFINISHED\x10FBB\n" +
+	"\x1fERROR_REASON_UPGRADE_UNFINISHED\x10F\x12#\n" +
+	"\x1fERROR_REASON_WORKFLOW_NOT_FOUND\x10PBB\n" +
 	"\x10dev.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3"
 
 var (

@@ -1191,7 +1191,9 @@ type Task struct {
 	// Whose child it is, if it is one.
 	Parent *ParentLink `protobuf:"bytes,24,opt,name=parent,proto3" json:"parent,omitempty"`
 	// Why it is PAUSED.
-	PausedFor     PauseReason `protobuf:"varint,25,opt,name=paused_for,json=pausedFor,proto3,enum=callboard.v1.PauseReason" json:"paused_for,omitempty"`
+	PausedFor PauseReason `protobuf:"varint,25,opt,name=paused_for,json=pausedFor,proto3,enum=callboard.v1.PauseReason" json:"paused_for,omitempty"`
+	// What workflow it is of, if it is of one.
+	Workflow      *WorkflowLink `protobuf:"bytes,26,opt,name=workflow,proto3" json:"workflow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1401,6 +1403,86 @@ func (x *Task) GetPausedFor() PauseReason {
 	return PauseReason_PAUSE_REASON_UNSPECIFIED
 }
 
+func (x *Task) GetWorkflow() *WorkflowLink {
+	if x != nil {
+		return x.Workflow
+	}
+	return nil
+}
+
+// What workflow a task is of.
+type WorkflowLink struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The workflow.
+	WorkflowId string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	// What the task is called there; empty for a child, which has no name there.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The workflow may complete although this task failed.
+	AllowFailure bool `protobuf:"varint,3,opt,name=allow_failure,json=allowFailure,proto3" json:"allow_failure,omitempty"`
+	// How much of the workflow's work it is.
+	Weight        int32 `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkflowLink) Reset() {
+	*x = WorkflowLink{}
+	mi := &file_callboard_v1_task_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkflowLink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkflowLink) ProtoMessage() {}
+
+func (x *WorkflowLink) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkflowLink.ProtoReflect.Descriptor instead.
+func (*WorkflowLink) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *WorkflowLink) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *WorkflowLink) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WorkflowLink) GetAllowFailure() bool {
+	if x != nil {
+		return x.AllowFailure
+	}
+	return false
+}
+
+func (x *WorkflowLink) GetWeight() int32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
 // Whose child a task is.
 type ParentLink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1420,7 +1502,7 @@ type ParentLink struct {
 
 func (x *ParentLink) Reset() {
 	*x = ParentLink{}
-	mi := &file_callboard_v1_task_proto_msgTypes[7]
+	mi := &file_callboard_v1_task_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1514,7 @@ func (x *ParentLink) String() string {
 func (*ParentLink) ProtoMessage() {}
 
 func (x *ParentLink) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[7]
+	mi := &file_callboard_v1_task_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1527,7 @@ func (x *ParentLink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParentLink.ProtoReflect.Descriptor instead.
 func (*ParentLink) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{7}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ParentLink) GetTaskId() string {
@@ -1503,7 +1585,7 @@ type TaskReceipt struct {
 
 func (x *TaskReceipt) Reset() {
 	*x = TaskReceipt{}
-	mi := &file_callboard_v1_task_proto_msgTypes[8]
+	mi := &file_callboard_v1_task_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +1597,7 @@ func (x *TaskReceipt) String() string {
 func (*TaskReceipt) ProtoMessage() {}
 
 func (x *TaskReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[8]
+	mi := &file_callboard_v1_task_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1528,7 +1610,7 @@ func (x *TaskReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReceipt.ProtoReflect.Descriptor instead.
 func (*TaskReceipt) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{8}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TaskReceipt) GetTaskId() string {
@@ -1632,7 +1714,7 @@ const file_callboard_v1_task_proto_rawDesc = "" +
 	"\x11schedule_to_start\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x0fscheduleToStart\x12?\n" +
 	"\x0estart_to_close\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\fstartToClose\x12E\n" +
 	"\x11schedule_to_close\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x0fscheduleToClose\x127\n" +
-	"\theartbeat\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"\x86\b\n" +
+	"\theartbeat\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"\xbe\b\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12*\n" +
@@ -1664,7 +1746,14 @@ const file_callboard_v1_task_proto_rawDesc = "" +
 	"\aversion\x18\x17 \x01(\x03R\aversion\x120\n" +
 	"\x06parent\x18\x18 \x01(\v2\x18.callboard.v1.ParentLinkR\x06parent\x128\n" +
 	"\n" +
-	"paused_for\x18\x19 \x01(\x0e2\x19.callboard.v1.PauseReasonR\tpausedFor\"\x81\x01\n" +
+	"paused_for\x18\x19 \x01(\x0e2\x19.callboard.v1.PauseReasonR\tpausedFor\x126\n" +
+	"\bworkflow\x18\x1a \x01(\v2\x1a.callboard.v1.WorkflowLinkR\bworkflow\"\x80\x01\n" +
+	"\fWorkflowLink\x12\x1f\n" +
+	"\vworkflow_id\x18\x01 \x01(\tR\n" +
+	"workflowId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12#\n" +
+	"\rallow_failure\x18\x03 \x01(\bR\fallowFailure\x12\x16\n" +
+	"\x06weight\x18\x04 \x01(\x05R\x06weight\"\x81\x01\n" +
 	"\n" +
 	"ParentLink\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x10\n" +
@@ -1749,7 +1838,7 @@ func file_callboard_v1_task_proto_rawDescGZIP() []byte {
 }
 
 var file_callboard_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_callboard_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_callboard_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_callboard_v1_task_proto_goTypes = []any{
 	(Priority)(0),                 // 0: callboard.v1.Priority
 	(KeyConflictPolicy)(0),        // 1: callboard.v1.KeyConflictPolicy
@@ -1766,57 +1855,59 @@ var file_callboard_v1_task_proto_goTypes = []any{
 	(*RetryPolicy)(nil),           // 12: callboard.v1.RetryPolicy
 	(*Timeouts)(nil),              // 13: callboard.v1.Timeouts
 	(*Task)(nil),                  // 14: callboard.v1.Task
-	(*ParentLink)(nil),            // 15: callboard.v1.ParentLink
-	(*TaskReceipt)(nil),           // 16: callboard.v1.TaskReceipt
-	nil,                           // 17: callboard.v1.TaskSpec.MetadataEntry
-	nil,                           // 18: callboard.v1.TaskSpec.HeadersEntry
-	nil,                           // 19: callboard.v1.Requirements.AffinityEntry
-	(*Payload)(nil),               // 20: callboard.v1.Payload
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
-	(*Failure)(nil),               // 23: callboard.v1.Failure
+	(*WorkflowLink)(nil),          // 15: callboard.v1.WorkflowLink
+	(*ParentLink)(nil),            // 16: callboard.v1.ParentLink
+	(*TaskReceipt)(nil),           // 17: callboard.v1.TaskReceipt
+	nil,                           // 18: callboard.v1.TaskSpec.MetadataEntry
+	nil,                           // 19: callboard.v1.TaskSpec.HeadersEntry
+	nil,                           // 20: callboard.v1.Requirements.AffinityEntry
+	(*Payload)(nil),               // 21: callboard.v1.Payload
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
+	(*Failure)(nil),               // 24: callboard.v1.Failure
 }
 var file_callboard_v1_task_proto_depIdxs = []int32{
-	20, // 0: callboard.v1.TaskSpec.input:type_name -> callboard.v1.Payload
+	21, // 0: callboard.v1.TaskSpec.input:type_name -> callboard.v1.Payload
 	1,  // 1: callboard.v1.TaskSpec.key_conflict_policy:type_name -> callboard.v1.KeyConflictPolicy
 	9,  // 2: callboard.v1.TaskSpec.requirements:type_name -> callboard.v1.Requirements
 	0,  // 3: callboard.v1.TaskSpec.priority:type_name -> callboard.v1.Priority
 	10, // 4: callboard.v1.TaskSpec.dependencies:type_name -> callboard.v1.Dependency
 	12, // 5: callboard.v1.TaskSpec.retry_policy:type_name -> callboard.v1.RetryPolicy
 	13, // 6: callboard.v1.TaskSpec.timeouts:type_name -> callboard.v1.Timeouts
-	21, // 7: callboard.v1.TaskSpec.deadline:type_name -> google.protobuf.Timestamp
-	21, // 8: callboard.v1.TaskSpec.start_at:type_name -> google.protobuf.Timestamp
-	17, // 9: callboard.v1.TaskSpec.metadata:type_name -> callboard.v1.TaskSpec.MetadataEntry
-	18, // 10: callboard.v1.TaskSpec.headers:type_name -> callboard.v1.TaskSpec.HeadersEntry
-	19, // 11: callboard.v1.Requirements.affinity:type_name -> callboard.v1.Requirements.AffinityEntry
+	22, // 7: callboard.v1.TaskSpec.deadline:type_name -> google.protobuf.Timestamp
+	22, // 8: callboard.v1.TaskSpec.start_at:type_name -> google.protobuf.Timestamp
+	18, // 9: callboard.v1.TaskSpec.metadata:type_name -> callboard.v1.TaskSpec.MetadataEntry
+	19, // 10: callboard.v1.TaskSpec.headers:type_name -> callboard.v1.TaskSpec.HeadersEntry
+	20, // 11: callboard.v1.Requirements.affinity:type_name -> callboard.v1.Requirements.AffinityEntry
 	4,  // 12: callboard.v1.Dependency.on_failure:type_name -> callboard.v1.DependencyFailureAction
 	2,  // 13: callboard.v1.Dependency.condition:type_name -> callboard.v1.DependencyCondition
 	11, // 14: callboard.v1.Dependency.result:type_name -> callboard.v1.ResultCondition
 	3,  // 15: callboard.v1.ResultCondition.comparison:type_name -> callboard.v1.ResultComparison
-	22, // 16: callboard.v1.RetryPolicy.initial_backoff:type_name -> google.protobuf.Duration
-	22, // 17: callboard.v1.RetryPolicy.max_backoff:type_name -> google.protobuf.Duration
-	22, // 18: callboard.v1.Timeouts.schedule_to_start:type_name -> google.protobuf.Duration
-	22, // 19: callboard.v1.Timeouts.start_to_close:type_name -> google.protobuf.Duration
-	22, // 20: callboard.v1.Timeouts.schedule_to_close:type_name -> google.protobuf.Duration
-	22, // 21: callboard.v1.Timeouts.heartbeat:type_name -> google.protobuf.Duration
+	23, // 16: callboard.v1.RetryPolicy.initial_backoff:type_name -> google.protobuf.Duration
+	23, // 17: callboard.v1.RetryPolicy.max_backoff:type_name -> google.protobuf.Duration
+	23, // 18: callboard.v1.Timeouts.schedule_to_start:type_name -> google.protobuf.Duration
+	23, // 19: callboard.v1.Timeouts.start_to_close:type_name -> google.protobuf.Duration
+	23, // 20: callboard.v1.Timeouts.schedule_to_close:type_name -> google.protobuf.Duration
+	23, // 21: callboard.v1.Timeouts.heartbeat:type_name -> google.protobuf.Duration
 	8,  // 22: callboard.v1.Task.spec:type_name -> callboard.v1.TaskSpec
 	5,  // 23: callboard.v1.Task.state:type_name -> callboard.v1.TaskState
 	6,  // 24: callboard.v1.Task.waiting_for:type_name -> callboard.v1.WaitReason
-	20, // 25: callboard.v1.Task.result:type_name -> callboard.v1.Payload
-	23, // 26: callboard.v1.Task.failure:type_name -> callboard.v1.Failure
-	21, // 27: callboard.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	21, // 28: callboard.v1.Task.ready_at:type_name -> google.protobuf.Timestamp
-	21, // 29: callboard.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	21, // 30: callboard.v1.Task.ended_at:type_name -> google.protobuf.Timestamp
-	21, // 31: callboard.v1.Task.next_at:type_name -> google.protobuf.Timestamp
-	15, // 32: callboard.v1.Task.parent:type_name -> callboard.v1.ParentLink
+	21, // 25: callboard.v1.Task.result:type_name -> callboard.v1.Payload
+	24, // 26: callboard.v1.Task.failure:type_name -> callboard.v1.Failure
+	22, // 27: callboard.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	22, // 28: callboard.v1.Task.ready_at:type_name -> google.protobuf.Timestamp
+	22, // 29: callboard.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	22, // 30: callboard.v1.Task.ended_at:type_name -> google.protobuf.Timestamp
+	22, // 31: callboard.v1.Task.next_at:type_name -> google.protobuf.Timestamp
+	16, // 32: callboard.v1.Task.parent:type_name -> callboard.v1.ParentLink
 	7,  // 33: callboard.v1.Task.paused_for:type_name -> callboard.v1.PauseReason
-	5,  // 34: callboard.v1.TaskReceipt.state:type_name -> callboard.v1.TaskState
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	15, // 34: callboard.v1.Task.workflow:type_name -> callboard.v1.WorkflowLink
+	5,  // 35: callboard.v1.TaskReceipt.state:type_name -> callboard.v1.TaskState
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_task_proto_init() }
@@ -1831,7 +1922,7 @@ func file_callboard_v1_task_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_task_proto_rawDesc), len(file_callboard_v1_task_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -5,15 +5,16 @@ use crate::trace::Trace;
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp, Workflow,
+    WorkflowId,
 };
-use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
+use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef};
 use callboard_store::cluster::{Cluster, Hint, News, Registration, SessionNow};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, Error, EventPage, EventScope, Forgotten,
     Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
-    Transaction,
+    Transaction, WorkflowPage,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -209,6 +210,11 @@ far! {
     fn steps(run: RunRef, after: u32, limit: usize, max_bytes: usize) -> StepPage;
     fn output(run: RunRef, offset: u64, limit: usize, max_bytes: usize) -> OutputPage;
     fn children(run: RunRef, after: u32, limit: usize) -> ChildPage;
+    fn workflow(workflow: WorkflowRef) -> Option<Workflow>;
+    fn workflows(namespace: NamespaceId, name: Option<&str>, before: Option<WorkflowId>, limit: usize) -> Vec<Workflow>;
+    fn workflow_page(workflow: WorkflowRef, from: u32, limit: usize) -> WorkflowPage;
+    fn cancelling_workflows(limit: usize) -> Vec<WorkflowRef>;
+    fn purge_workflows(before: Timestamp, limit: usize) -> usize;
     fn task_events(task: TaskRef, after: i64, limit: usize) -> Vec<Event>;
     fn events(scope: EventScope, after: Option<Cursor>, limit: usize) -> EventPage;
     fn end_of_events() -> Cursor;

@@ -3,14 +3,15 @@
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp, Workflow,
+    WorkflowId,
 };
-use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
+use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, Error, EventPage, EventScope, Forgotten,
     Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
-    Transaction,
+    Transaction, WorkflowPage,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -204,6 +205,27 @@ impl Store for FaultyStore {
     }
     async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage> {
         self.inner.children(run, after, limit).await
+    }
+    async fn workflow(&self, workflow: WorkflowRef) -> Result<Option<Workflow>> {
+        self.inner.workflow(workflow).await
+    }
+    async fn workflows(
+        &self,
+        namespace: NamespaceId,
+        name: Option<&str>,
+        before: Option<WorkflowId>,
+        limit: usize,
+    ) -> Result<Vec<Workflow>> {
+        self.inner.workflows(namespace, name, before, limit).await
+    }
+    async fn workflow_page(&self, workflow: WorkflowRef, from: u32, limit: usize) -> Result<WorkflowPage> {
+        self.inner.workflow_page(workflow, from, limit).await
+    }
+    async fn cancelling_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {
+        self.inner.cancelling_workflows(limit).await
+    }
+    async fn purge_workflows(&self, before: Timestamp, limit: usize) -> Result<usize> {
+        self.inner.purge_workflows(before, limit).await
     }
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {
         self.inner.task_events(task, after, limit).await

@@ -517,6 +517,8 @@ pub enum ErrorReason {
     /// A server of an older version shares the store, and would not understand what
     /// was asked for. FAILED_PRECONDITION. Finish the upgrade, then repeat.
     UpgradeUnfinished = 70,
+    /// The workflow does not exist in this namespace. NOT_FOUND.
+    WorkflowNotFound = 80,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -561,6 +563,7 @@ impl ErrorReason {
             Self::StepExists => "ERROR_REASON_STEP_EXISTS",
             Self::ChildExists => "ERROR_REASON_CHILD_EXISTS",
             Self::UpgradeUnfinished => "ERROR_REASON_UPGRADE_UNFINISHED",
+            Self::WorkflowNotFound => "ERROR_REASON_WORKFLOW_NOT_FOUND",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -602,6 +605,7 @@ impl ErrorReason {
             "ERROR_REASON_STEP_EXISTS" => Some(Self::StepExists),
             "ERROR_REASON_CHILD_EXISTS" => Some(Self::ChildExists),
             "ERROR_REASON_UPGRADE_UNFINISHED" => Some(Self::UpgradeUnfinished),
+            "ERROR_REASON_WORKFLOW_NOT_FOUND" => Some(Self::WorkflowNotFound),
             _ => None,
         }
     }
@@ -1162,6 +1166,25 @@ pub struct Task {
     /// Why it is PAUSED.
     #[prost(enumeration = "PauseReason", tag = "25")]
     pub paused_for: i32,
+    /// What workflow it is of, if it is of one.
+    #[prost(message, optional, tag = "26")]
+    pub workflow: ::core::option::Option<WorkflowLink>,
+}
+/// What workflow a task is of.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkflowLink {
+    /// The workflow.
+    #[prost(string, tag = "1")]
+    pub workflow_id: ::prost::alloc::string::String,
+    /// What the task is called there; empty for a child, which has no name there.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// The workflow may complete although this task failed.
+    #[prost(bool, tag = "3")]
+    pub allow_failure: bool,
+    /// How much of the workflow's work it is.
+    #[prost(int32, tag = "4")]
+    pub weight: i32,
 }
 /// Whose child a task is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -7393,6 +7416,1055 @@ pub mod namespace_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "callboard.v1.NamespaceService";
     impl<T> tonic::server::NamedService for NamespaceServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// What a workflow is asked to be: tasks that are created together, and what
+/// they wait for among each other.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WorkflowSpec {
+    /// What it is called; many may have the same name. 1 to 128 characters:
+    /// letters, digits and `-_./:`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What it is about, for people. At most 4 KiB.
+    #[prost(string, tag = "2")]
+    pub description: ::prost::alloc::string::String,
+    /// 1 to 10,000, together at most 3 MiB, with at most 50,000 dependencies in
+    /// all, at most 1,000 of them behind each other, and no cycle.
+    #[prost(message, repeated, tag = "3")]
+    pub tasks: ::prost::alloc::vec::Vec<WorkflowTask>,
+    /// To find it by. At most 32, of 1 to 128 bytes each.
+    #[prost(string, repeated, tag = "4")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What an application wants to keep with it. At most 64 entries and 16 KiB.
+    #[prost(btree_map = "string, string", tag = "5")]
+    pub metadata: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Given to each of its tasks that doesn't have one of the same name. At most
+    /// 32 entries and 8 KiB.
+    #[prost(btree_map = "string, string", tag = "6")]
+    pub headers: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
+/// A task of a workflow.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WorkflowTask {
+    /// What it is called within the workflow, once. 1 to 128 characters: letters,
+    /// digits and `-_./:`. Those that depend on it get its result by this name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What the task is. It has no `key`: the workflow and the name are.
+    /// `dependencies` may name tasks outside of the workflow.
+    #[prost(message, optional, tag = "2")]
+    pub task: ::core::option::Option<TaskSpec>,
+    /// What must end first, within the workflow.
+    #[prost(message, repeated, tag = "3")]
+    pub depends_on: ::prost::alloc::vec::Vec<WorkflowDependency>,
+    /// The workflow may complete although this task failed: it is an attempt of
+    /// something that has a fallback, or matters little.
+    #[prost(bool, tag = "4")]
+    pub allow_failure: bool,
+    /// How much of the workflow's work it is, compared with the others. Default
+    /// 1; at most 1,000,000.
+    #[prost(int32, tag = "5")]
+    pub weight: i32,
+}
+/// What a task of a workflow waits for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkflowDependency {
+    /// The name of another task of the workflow.
+    #[prost(string, tag = "1")]
+    pub task: ::prost::alloc::string::String,
+    /// As in Dependency.
+    #[prost(enumeration = "DependencyFailureAction", tag = "2")]
+    pub on_failure: i32,
+    /// As in Dependency.
+    #[prost(enumeration = "DependencyCondition", tag = "3")]
+    pub condition: i32,
+    /// As in Dependency.
+    #[prost(message, optional, tag = "4")]
+    pub result: ::core::option::Option<ResultCondition>,
+}
+/// A workflow as it is now.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Workflow {
+    /// Its id, a UUIDv7.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Its namespace.
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    /// What it is called.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// What it is about.
+    #[prost(string, tag = "4")]
+    pub description: ::prost::alloc::string::String,
+    /// Where it is in its life.
+    #[prost(enumeration = "WorkflowState", tag = "5")]
+    pub state: i32,
+    /// How many tasks it has, those that were added since included.
+    #[prost(int32, tag = "6")]
+    pub tasks: i32,
+    /// How many of them have not ended.
+    #[prost(int32, tag = "7")]
+    pub open_tasks: i32,
+    /// How many completed.
+    #[prost(int32, tag = "8")]
+    pub completed_tasks: i32,
+    /// How many failed, those that may included.
+    #[prost(int32, tag = "9")]
+    pub failed_tasks: i32,
+    /// How many were cancelled.
+    #[prost(int32, tag = "10")]
+    pub cancelled_tasks: i32,
+    /// How many were skipped.
+    #[prost(int32, tag = "11")]
+    pub skipped_tasks: i32,
+    /// How much of the work is done, 0 to 1: the weights of the tasks that have
+    /// ended, of those of all.
+    #[prost(double, tag = "12")]
+    pub progress: f64,
+    /// Its cancellation was asked for.
+    #[prost(bool, tag = "13")]
+    pub cancel_requested: bool,
+    /// To find it by.
+    #[prost(string, repeated, tag = "14")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What an application keeps with it.
+    #[prost(btree_map = "string, string", tag = "15")]
+    pub metadata: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// When it was created.
+    #[prost(message, optional, tag = "16")]
+    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the last of its tasks ended; unset while some have not.
+    #[prost(message, optional, tag = "17")]
+    pub ended_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Who created it: a principal.
+    #[prost(string, tag = "18")]
+    pub created_by: ::prost::alloc::string::String,
+    /// Rises with every change.
+    #[prost(int64, tag = "19")]
+    pub version: i64,
+}
+/// Where a workflow is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum WorkflowState {
+    /// Never sent; in a filter: any.
+    Unspecified = 0,
+    /// Some of its tasks have not ended.
+    Running = 1,
+    /// All have ended, and none FAILED or CANCELLED but those that may. A task that
+    /// was SKIPPED counts neither way: what it waited for tells.
+    Completed = 2,
+    /// All have ended, and one that may not FAILED or was CANCELLED by itself.
+    Failed = 3,
+    /// All have ended, and its cancellation was asked for.
+    Cancelled = 4,
+}
+impl WorkflowState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "WORKFLOW_STATE_UNSPECIFIED",
+            Self::Running => "WORKFLOW_STATE_RUNNING",
+            Self::Completed => "WORKFLOW_STATE_COMPLETED",
+            Self::Failed => "WORKFLOW_STATE_FAILED",
+            Self::Cancelled => "WORKFLOW_STATE_CANCELLED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "WORKFLOW_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "WORKFLOW_STATE_RUNNING" => Some(Self::Running),
+            "WORKFLOW_STATE_COMPLETED" => Some(Self::Completed),
+            "WORKFLOW_STATE_FAILED" => Some(Self::Failed),
+            "WORKFLOW_STATE_CANCELLED" => Some(Self::Cancelled),
+            _ => None,
+        }
+    }
+}
+/// Asks for a workflow.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateWorkflowRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// What it is.
+    #[prost(message, optional, tag = "2")]
+    pub workflow: ::core::option::Option<WorkflowSpec>,
+    /// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The workflow created.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateWorkflowResponse {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub workflow_id: ::prost::alloc::string::String,
+    /// Its tasks, in the order of the request.
+    #[prost(message, repeated, tag = "2")]
+    pub receipts: ::prost::alloc::vec::Vec<TaskReceipt>,
+}
+/// Asks for one workflow.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetWorkflowRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Its id.
+    #[prost(string, tag = "2")]
+    pub workflow_id: ::prost::alloc::string::String,
+}
+/// One workflow.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetWorkflowResponse {
+    /// As it is now.
+    #[prost(message, optional, tag = "1")]
+    pub workflow: ::core::option::Option<Workflow>,
+}
+/// Asks for a page of workflows. Filters are combined by AND.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListWorkflowsRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Any of these states; empty means all.
+    #[prost(enumeration = "WorkflowState", repeated, tag = "2")]
+    pub states: ::prost::alloc::vec::Vec<i32>,
+    /// Of this name; empty means any.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Created at or after this time.
+    #[prost(message, optional, tag = "4")]
+    pub created_after: ::core::option::Option<::prost_types::Timestamp>,
+    /// Created before this time.
+    #[prost(message, optional, tag = "5")]
+    pub created_before: ::core::option::Option<::prost_types::Timestamp>,
+    /// Whose id ends with these hexadecimal digits, hyphens left out: what the
+    /// CLI shows as a short id. At least 6.
+    #[prost(string, tag = "6")]
+    pub id_suffix: ::prost::alloc::string::String,
+    /// At most this many. Default 100; at most 1,000.
+    #[prost(int32, tag = "7")]
+    pub page_size: i32,
+    /// The `next_page_token` of the page before, for the same filters.
+    #[prost(string, tag = "8")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of workflows.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListWorkflowsResponse {
+    /// Newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub workflows: ::prost::alloc::vec::Vec<Workflow>,
+    /// Gives the next page; empty on the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Asks for a page of a workflow's tasks.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListWorkflowTasksRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The workflow's id.
+    #[prost(string, tag = "2")]
+    pub workflow_id: ::prost::alloc::string::String,
+    /// At most this many. Default 100; at most 1,000.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// The `next_page_token` of the page before, for the same workflow.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of a workflow's tasks.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListWorkflowTasksResponse {
+    /// In the order of the request that created them; children behind them. The
+    /// link of each says what it is called, `spec.dependencies` what it waits for.
+    #[prost(message, repeated, tag = "1")]
+    pub tasks: ::prost::alloc::vec::Vec<Task>,
+    /// Gives the next page; empty on the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Asks to wait for a workflow's end.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WaitWorkflowRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Its id.
+    #[prost(string, tag = "2")]
+    pub workflow_id: ::prost::alloc::string::String,
+    /// How long. Default 30 s; at most 300 s. Zero answers at once.
+    #[prost(message, optional, tag = "3")]
+    pub wait: ::core::option::Option<::prost_types::Duration>,
+}
+/// The workflow, ended or as far as it came.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WaitWorkflowResponse {
+    /// As it is now.
+    #[prost(message, optional, tag = "1")]
+    pub workflow: ::core::option::Option<Workflow>,
+    /// It has ended. If not, wait again.
+    #[prost(bool, tag = "2")]
+    pub ended: bool,
+}
+/// Asks to cancel a workflow.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelWorkflowRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Its id.
+    #[prost(string, tag = "2")]
+    pub workflow_id: ::prost::alloc::string::String,
+    /// Why, for the history and the agents. At most 1 KiB.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// What the cancellation did.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CancelWorkflowResponse {
+    /// As it is behind the command; its tasks may end later.
+    #[prost(message, optional, tag = "1")]
+    pub workflow: ::core::option::Option<Workflow>,
+}
+/// Generated client implementations.
+pub mod workflow_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Submitting workflows, following them, and steering them. Their tasks are
+    /// tasks as others are: TaskService shows and steers each.
+    ///
+    /// An OK means committed and fsynced. A command that carries a `request_id` can
+    /// be repeated safely: it gives the same answer for 24 h.
+    #[derive(Debug, Clone)]
+    pub struct WorkflowServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl WorkflowServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> WorkflowServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> WorkflowServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            WorkflowServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Creates a workflow with its tasks, all or none. Every fault of the request
+        /// is named at once.
+        pub async fn create_workflow(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateWorkflowResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.WorkflowService/CreateWorkflow",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.WorkflowService", "CreateWorkflow"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives one workflow.
+        pub async fn get_workflow(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetWorkflowResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.WorkflowService/GetWorkflow",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("callboard.v1.WorkflowService", "GetWorkflow"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists workflows, newest first.
+        pub async fn list_workflows(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListWorkflowsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListWorkflowsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.WorkflowService/ListWorkflows",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.WorkflowService", "ListWorkflows"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the tasks of a workflow by their places, without inputs and results;
+        /// with what they depend on, so that the graph can be drawn.
+        pub async fn list_workflow_tasks(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListWorkflowTasksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListWorkflowTasksResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.WorkflowService/ListWorkflowTasks",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.WorkflowService", "ListWorkflowTasks"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Waits until a workflow has ended, or the time is over.
+        pub async fn wait_workflow(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WaitWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WaitWorkflowResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.WorkflowService/WaitWorkflow",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("callboard.v1.WorkflowService", "WaitWorkflow"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Cancels a workflow: all of its tasks that have not ended, as CancelTask
+        /// does. Cancelling one that has ended is OK and changes nothing.
+        pub async fn cancel_workflow(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CancelWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelWorkflowResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.WorkflowService/CancelWorkflow",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.WorkflowService", "CancelWorkflow"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod workflow_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with WorkflowServiceServer.
+    #[async_trait]
+    pub trait WorkflowService: std::marker::Send + std::marker::Sync + 'static {
+        /// Creates a workflow with its tasks, all or none. Every fault of the request
+        /// is named at once.
+        async fn create_workflow(
+            &self,
+            request: tonic::Request<super::CreateWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateWorkflowResponse>,
+            tonic::Status,
+        >;
+        /// Gives one workflow.
+        async fn get_workflow(
+            &self,
+            request: tonic::Request<super::GetWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetWorkflowResponse>,
+            tonic::Status,
+        >;
+        /// Lists workflows, newest first.
+        async fn list_workflows(
+            &self,
+            request: tonic::Request<super::ListWorkflowsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListWorkflowsResponse>,
+            tonic::Status,
+        >;
+        /// Lists the tasks of a workflow by their places, without inputs and results;
+        /// with what they depend on, so that the graph can be drawn.
+        async fn list_workflow_tasks(
+            &self,
+            request: tonic::Request<super::ListWorkflowTasksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListWorkflowTasksResponse>,
+            tonic::Status,
+        >;
+        /// Waits until a workflow has ended, or the time is over.
+        async fn wait_workflow(
+            &self,
+            request: tonic::Request<super::WaitWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WaitWorkflowResponse>,
+            tonic::Status,
+        >;
+        /// Cancels a workflow: all of its tasks that have not ended, as CancelTask
+        /// does. Cancelling one that has ended is OK and changes nothing.
+        async fn cancel_workflow(
+            &self,
+            request: tonic::Request<super::CancelWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelWorkflowResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Submitting workflows, following them, and steering them. Their tasks are
+    /// tasks as others are: TaskService shows and steers each.
+    ///
+    /// An OK means committed and fsynced. A command that carries a `request_id` can
+    /// be repeated safely: it gives the same answer for 24 h.
+    #[derive(Debug)]
+    pub struct WorkflowServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> WorkflowServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for WorkflowServiceServer<T>
+    where
+        T: WorkflowService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/callboard.v1.WorkflowService/CreateWorkflow" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateWorkflowSvc<T: WorkflowService>(pub Arc<T>);
+                    impl<
+                        T: WorkflowService,
+                    > tonic::server::UnaryService<super::CreateWorkflowRequest>
+                    for CreateWorkflowSvc<T> {
+                        type Response = super::CreateWorkflowResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateWorkflowRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkflowService>::create_workflow(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateWorkflowSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.WorkflowService/GetWorkflow" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetWorkflowSvc<T: WorkflowService>(pub Arc<T>);
+                    impl<
+                        T: WorkflowService,
+                    > tonic::server::UnaryService<super::GetWorkflowRequest>
+                    for GetWorkflowSvc<T> {
+                        type Response = super::GetWorkflowResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetWorkflowRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkflowService>::get_workflow(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetWorkflowSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.WorkflowService/ListWorkflows" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListWorkflowsSvc<T: WorkflowService>(pub Arc<T>);
+                    impl<
+                        T: WorkflowService,
+                    > tonic::server::UnaryService<super::ListWorkflowsRequest>
+                    for ListWorkflowsSvc<T> {
+                        type Response = super::ListWorkflowsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListWorkflowsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkflowService>::list_workflows(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListWorkflowsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.WorkflowService/ListWorkflowTasks" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListWorkflowTasksSvc<T: WorkflowService>(pub Arc<T>);
+                    impl<
+                        T: WorkflowService,
+                    > tonic::server::UnaryService<super::ListWorkflowTasksRequest>
+                    for ListWorkflowTasksSvc<T> {
+                        type Response = super::ListWorkflowTasksResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListWorkflowTasksRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkflowService>::list_workflow_tasks(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListWorkflowTasksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.WorkflowService/WaitWorkflow" => {
+                    #[allow(non_camel_case_types)]
+                    struct WaitWorkflowSvc<T: WorkflowService>(pub Arc<T>);
+                    impl<
+                        T: WorkflowService,
+                    > tonic::server::UnaryService<super::WaitWorkflowRequest>
+                    for WaitWorkflowSvc<T> {
+                        type Response = super::WaitWorkflowResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WaitWorkflowRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkflowService>::wait_workflow(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WaitWorkflowSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.WorkflowService/CancelWorkflow" => {
+                    #[allow(non_camel_case_types)]
+                    struct CancelWorkflowSvc<T: WorkflowService>(pub Arc<T>);
+                    impl<
+                        T: WorkflowService,
+                    > tonic::server::UnaryService<super::CancelWorkflowRequest>
+                    for CancelWorkflowSvc<T> {
+                        type Response = super::CancelWorkflowResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CancelWorkflowRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkflowService>::cancel_workflow(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CancelWorkflowSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for WorkflowServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "callboard.v1.WorkflowService";
+    impl<T> tonic::server::NamedService for WorkflowServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -10,12 +10,16 @@ use std::sync::Arc;
 /// Reads a dependency of a task to create.
 pub(super) fn new_dependency(at: impl Display + Copy, message: v1::Dependency, faults: &mut Faults) -> NewDependency {
     let source = task_id(Within(at, "task_id"), &message.task_id, faults);
-    let terms = Terms {
+    NewDependency { source, terms: terms(at, message, faults) }
+}
+
+/// What is asked of a dependency, whichever it is.
+pub(super) fn terms(at: impl Display + Copy, message: v1::Dependency, faults: &mut Faults) -> Terms {
+    Terms {
         condition: condition(at, message.condition, message.result, faults),
         on_failure: on_failure(Within(at, "on_failure"), message.on_failure, faults),
         name: some(message.name).map(Arc::from),
-    };
-    NewDependency { source, terms }
+    }
 }
 
 fn condition(

@@ -13,6 +13,7 @@ pub(crate) mod payload;
 pub(crate) mod step;
 pub(crate) mod task;
 pub(crate) mod time;
+pub(crate) mod workflow;
 
 use callboard_core::model::TaskId;
 use callboard_core::rejection::readable;

@@ -1,6 +1,6 @@
 //! Tasks.
 
-use super::{child, dependency, namespace, payload, some, time};
+use super::{child, dependency, namespace, payload, some, time, workflow};
 use callboard_core::command::TaskReceipt;
 use callboard_core::model::{
     Edge, KeyConflict, NamespaceSettings, NewTask, NotBefore, Pause, Payload, Priority, Requirements, StateName, Task,
@@ -51,6 +51,7 @@ pub(crate) fn new_task(
             metadata: message.metadata,
             headers: message.headers,
             parent: None,
+            workflow: None,
         },
     };
     faults.new_task(at, &new, now);
@@ -261,6 +262,7 @@ pub(crate) fn to_task(task: &Task, namespace: &str) -> v1::Task {
         created_by: task.created_by.to_string(),
         version: task.version,
         parent: task.parent().map(child::to_parent_link),
+        workflow: task.spec.workflow.as_deref().map(workflow::to_link),
         paused_for: to_pause_reason(&task.state).into(),
     }
 }
@@ -275,6 +277,15 @@ pub(crate) fn to_full_task(view: &TaskView, namespace: &str, with_input: bool) -
     let completed = view.task.state.name() == StateName::Completed;
     task.result = view.saved.result.as_deref().filter(|_| completed).map(payload::to_payload);
     task.failure = view.saved.failure.as_deref().filter(|_| !completed).map(payload::to_failure);
+    task
+}
+
+/// Writes a task with what it depends on.
+pub(crate) fn to_task_with(row: &Task, dependencies: &[Edge], namespace: &str) -> v1::Task {
+    let mut task = to_task(row, namespace);
+    if let Some(spec) = &mut task.spec {
+        spec.dependencies = dependencies.iter().map(dependency::to_dependency).collect();
+    }
     task
 }
 

@@ -101,6 +101,14 @@ table! {
         UncordonAgent(UncordonAgentRequest.namespace) => OPERATE,
         RemoveAgent(RemoveAgentRequest.namespace) => OPERATE,
     }
+    WorkflowService {
+        CreateWorkflow(CreateWorkflowRequest.namespace) => SUBMIT,
+        GetWorkflow(GetWorkflowRequest.namespace) => LOOK,
+        ListWorkflows(ListWorkflowsRequest.namespace) => LOOK,
+        ListWorkflowTasks(ListWorkflowTasksRequest.namespace) => LOOK,
+        WaitWorkflow(WaitWorkflowRequest.namespace) => LOOK,
+        CancelWorkflow(CancelWorkflowRequest.namespace) => SUBMIT,
+    }
     MessageService {
         SendMessage(SendMessageRequest.namespace) => TALK,
         FetchMessages(FetchMessagesRequest.namespace) => READ_MAIL,

@@ -12,6 +12,7 @@ mod run;
 mod runs;
 mod tasks;
 mod watch;
+mod workflows;
 
 pub(crate) use admin::Admin;
 pub use admin::{LogControl, LogFault};
@@ -20,6 +21,7 @@ pub(crate) use messages::Messages;
 pub(crate) use namespaces::Namespaces;
 pub(crate) use runs::Room;
 pub(crate) use tasks::Tasks;
+pub(crate) use workflows::Workflows;
 
 use crate::caller;
 use crate::drain::Drain;

@@ -116,13 +116,13 @@ pub(super) fn of_single(mut error: Error) -> Status {
 }
 
 /// How long a call waits.
-fn waiting_time(wait: Option<prost_types::Duration>, faults: &mut Faults) -> Duration {
+pub(super) fn waiting_time(wait: Option<prost_types::Duration>, faults: &mut Faults) -> Duration {
     let span = time::span("wait", wait, faults).unwrap_or(WAIT);
     faults.span("wait", span, Span(0), MAX_WAIT);
     span.to_std()
 }
 
-fn reason(reason: &str, faults: &mut Faults) {
+pub(super) fn reason(reason: &str, faults: &mut Faults) {
     faults.text("reason", reason, MAX_REASON);
 }
 
@@ -429,11 +429,7 @@ fn task_filter(request: v1::ListTasksRequest) -> Result<TaskFilter, Status> {
     if request.tags.len() > 8 {
         faults.add("tags", format!("has {} entries; at most 8", request.tags.len()));
     }
-    let suffix = request.id_suffix.to_ascii_lowercase();
-    let short_id = (6..=32).contains(&suffix.len()) && suffix.bytes().all(|b| b.is_ascii_hexdigit());
-    if !suffix.is_empty() && !short_id {
-        faults.add("id_suffix", "must be 6 to 32 hexadecimal digits: the end of an id, hyphens left out");
-    }
+    let suffix = id_suffix(&request.id_suffix, &mut faults);
     let filter = TaskFilter {
         states,
         task_type: crate::convert::some(request.r#type),
@@ -446,6 +442,16 @@ fn task_filter(request: v1::ListTasksRequest) -> Result<TaskFilter, Status> {
     };
     check(faults)?;
     Ok(filter)
+}
+
+/// The end of an id, in small letters; empty means any.
+pub(super) fn id_suffix(given: &str, faults: &mut Faults) -> String {
+    let suffix = given.to_ascii_lowercase();
+    let short_id = (6..=32).contains(&suffix.len()) && suffix.bytes().all(|b| b.is_ascii_hexdigit());
+    if !suffix.is_empty() && !short_id {
+        faults.add("id_suffix", "must be 6 to 32 hexadecimal digits: the end of an id, hyphens left out");
+    }
+    suffix
 }
 
 fn task_update(request: &v1::UpdateTaskRequest, faults: &mut Faults) -> TaskUpdate {

@@ -19,14 +19,15 @@ use crate::cluster::Cluster;
 use crate::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, Error, EventPage, EventScope, Forgotten,
     Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
-    Transaction,
+    Transaction, WorkflowPage,
 };
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp, Workflow,
+    WorkflowId,
 };
-use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want};
+use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tables::Tables;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -130,6 +131,35 @@ impl Store for MemoryStore {
 
     async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage> {
         Ok(self.read().child_page(run, after, limit))
+    }
+
+    async fn workflow(&self, workflow: WorkflowRef) -> Result<Option<Workflow>> {
+        Ok(self.read().workflows.one(workflow))
+    }
+
+    async fn workflows(
+        &self,
+        namespace: NamespaceId,
+        name: Option<&str>,
+        before: Option<WorkflowId>,
+        limit: usize,
+    ) -> Result<Vec<Workflow>> {
+        Ok(self.read().workflows.list(namespace, name, before, limit))
+    }
+
+    async fn workflow_page(&self, workflow: WorkflowRef, from: u32, limit: usize) -> Result<WorkflowPage> {
+        Ok(self.read().workflow_page(workflow, from, limit))
+    }
+
+    async fn cancelling_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {
+        Ok(self.read().workflows.cancelling(limit))
+    }
+
+    async fn purge_workflows(&self, before: Timestamp, limit: usize) -> Result<usize> {
+        let mut working = self.working.lock().await;
+        let mut committed = write(&self.committed);
+        committed.workflows.purge(before, limit);
+        Ok(working.workflows.purge(before, limit))
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {

@@ -1,10 +1,11 @@
 //! Workflows in memory.
 
-use super::tables::conflict;
-use crate::Result;
-use callboard_core::model::{Workflow, WorkflowTask};
+use super::tables::{Tables, conflict};
+use crate::{Result, WorkflowPage, workflow_rows};
+use callboard_core::model::{NamespaceId, Task, Timestamp, Workflow, WorkflowId, WorkflowTask};
 use callboard_core::working_set::{ChangeSet, Rows, TaskRef, Want, WorkflowRef};
 use std::collections::{BTreeMap, BTreeSet};
+use uuid::Uuid;
 
 /// All workflows.
 #[derive(Debug, Default)]
@@ -74,5 +75,54 @@ impl Workflows {
         if let Some(place) = self.places.remove(&task) {
             self.tasks.remove(&place);
         }
+    }
+
+    /// A workflow.
+    pub fn one(&self, at: WorkflowRef) -> Option<Workflow> {
+        self.rows.get(&at).cloned()
+    }
+
+    /// Workflows, newest first.
+    pub fn list(
+        &self,
+        namespace: NamespaceId,
+        name: Option<&str>,
+        before: Option<WorkflowId>,
+        limit: usize,
+    ) -> Vec<Workflow> {
+        let (nil, end) = (WorkflowId(Uuid::nil()), before.unwrap_or(WorkflowId(Uuid::max())));
+        let rows = self.rows.range((namespace, nil)..(namespace, end)).rev().map(|(_, row)| row);
+        rows.filter(|row| name.is_none_or(|name| *row.spec.name == *name)).take(limit).cloned().collect()
+    }
+
+    /// Those of which tasks are still to be asked to cancel.
+    pub fn cancelling(&self, limit: usize) -> Vec<WorkflowRef> {
+        let rows = self.rows.iter().filter(|(_, row)| row.cancel_next.is_some());
+        rows.map(|(at, _)| *at).take(limit).collect()
+    }
+
+    /// Forgets those that have ended, and have no tasks any more.
+    pub fn purge(&mut self, before: Timestamp, limit: usize) -> usize {
+        let has_tasks = |at: WorkflowRef| self.tasks.range((at, 0)..=(at, u32::MAX)).next().is_some();
+        let ended = self.rows.iter().filter(|(_, row)| row.ended_at.is_some_and(|ended| ended < before));
+        let gone: Vec<WorkflowRef> = ended.map(|(at, _)| *at).filter(|at| !has_tasks(*at)).take(limit).collect();
+        for at in &gone {
+            self.rows.remove(at);
+        }
+        gone.len()
+    }
+}
+
+impl Tables {
+    /// Tasks of a workflow, and the edges to them.
+    pub fn workflow_page(&self, at: WorkflowRef, from: u32, limit: usize) -> WorkflowPage {
+        let places = self.workflows.tasks.range((at, from)..=(at, u32::MAX)).map(|(_, place)| place);
+        let found = places.filter_map(|place| {
+            let row = self.tasks.get(&(place.namespace, place.task))?;
+            Some((place.clone(), row.task.clone()))
+        });
+        let tasks: Vec<(WorkflowTask, Task)> = found.take(limit.saturating_add(1)).collect();
+        let edges = tasks.iter().flat_map(|(place, _)| self.edges_to((place.namespace, place.task))).cloned().collect();
+        workflow_rows::page(tasks, limit, edges)
     }
 }

@@ -3,17 +3,19 @@
 use super::connections::{Connections, Lent, Purpose, statement_timeout};
 use super::convert::Values;
 use super::transaction::PgTransaction;
-use super::{children, events, forget, list, mail, output, reads, sample, steps};
+use super::{children, events, forget, list, mail, output, reads, sample, steps, workflows};
 use crate::cluster::Cluster;
 use crate::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Hydrated,
     MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    WorkflowPage,
 };
 use async_trait::async_trait;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp, Workflow,
+    WorkflowId,
 };
-use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef};
+use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef, WorkflowRef};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
@@ -156,6 +158,32 @@ impl Store for PostgresStore {
 
     async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage> {
         children::page(&self.shared, run, after, limit).await
+    }
+
+    async fn workflow(&self, workflow: WorkflowRef) -> Result<Option<Workflow>> {
+        workflows::one(&self.shared, workflow).await
+    }
+
+    async fn workflows(
+        &self,
+        namespace: NamespaceId,
+        name: Option<&str>,
+        before: Option<WorkflowId>,
+        limit: usize,
+    ) -> Result<Vec<Workflow>> {
+        workflows::list(&self.shared, namespace, name, before, limit).await
+    }
+
+    async fn workflow_page(&self, workflow: WorkflowRef, from: u32, limit: usize) -> Result<WorkflowPage> {
+        workflows::page(&self.shared, workflow, from, limit).await
+    }
+
+    async fn cancelling_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {
+        workflows::cancelling(&self.shared, limit).await
+    }
+
+    async fn purge_workflows(&self, before: Timestamp, limit: usize) -> Result<usize> {
+        workflows::purge(&self.shared, before, limit).await
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {

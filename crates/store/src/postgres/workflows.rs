@@ -2,23 +2,31 @@
 
 use super::convert::Values;
 use super::save::check;
+use super::store::{Shared, Sql, rows_at_most};
 use super::transaction::{PgTransaction, Table};
-use crate::Result;
 use crate::codec::to_json;
-use crate::workflow_rows::{self, state_code, workflow_columns};
-use callboard_core::model::Workflow;
+use crate::rows::{self, TASK_COLUMNS, edge_columns, task_columns};
+use crate::workflow_rows::{self, place_columns, state_code, workflow_columns};
+use crate::{Result, WorkflowPage};
+use callboard_core::model::{NamespaceId, Timestamp, Workflow, WorkflowId};
 use callboard_core::working_set::{ChangeSet, Changed, Rows, TaskRef, Want, WorkflowRef};
+use sqlx::postgres::PgRow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use uuid::Uuid;
 
 const WORKFLOWS: &str = concat!(
     "SELECT ",
     workflow_columns!(),
     " FROM workflows AS w WHERE w.namespace = ANY($1) AND w.id = ANY($2) ORDER BY w.namespace, w.id FOR UPDATE"
 );
-const TASKS: &str = "SELECT w.namespace, w.workflow, w.ordinal, w.task, w.name, w.format \
-     FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[]) AS v (namespace, workflow, first, behind) \
-     JOIN workflow_tasks AS w ON w.namespace = v.namespace AND w.workflow = v.workflow \
-     AND w.ordinal >= v.first AND w.ordinal < v.behind";
+const TASKS: &str = concat!(
+    "SELECT ",
+    place_columns!(),
+    " FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[]) AS v (namespace, workflow, first, behind) \
+     JOIN workflow_tasks AS p ON p.namespace = v.namespace AND p.workflow = v.workflow \
+     AND p.ordinal >= v.first AND p.ordinal < v.behind"
+);
 const NEW_WORKFLOWS: &str = "INSERT INTO workflows (namespace, id, version, state, ended_at, cancel_next, data, name, created_by, \
      created_at, spec) SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
      $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[])";
@@ -31,6 +39,37 @@ const NEW_TASKS: &str = "INSERT INTO workflow_tasks (namespace, workflow, ordina
      SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[])";
 /// From the first workflow on, older programs are refused.
 const NEEDED: &str = "UPDATE callboard_meta SET value = 7 WHERE name = 'min_version' AND value < 7";
+
+const ONE: &str = concat!("SELECT ", workflow_columns!(), " FROM workflows AS w WHERE w.namespace = $1 AND w.id = $2");
+const LIST: &str = concat!(
+    "SELECT ",
+    workflow_columns!(),
+    " FROM workflows AS w WHERE w.namespace = $1 AND w.id < $2 ORDER BY w.id DESC LIMIT $3"
+);
+const NAMED: &str = concat!(
+    "SELECT ",
+    workflow_columns!(),
+    " FROM workflows AS w WHERE w.namespace = $1 AND w.id < $2 AND w.name = $4 ORDER BY w.id DESC LIMIT $3"
+);
+const PAGE: &str = concat!(
+    "SELECT ",
+    task_columns!(),
+    ", ",
+    place_columns!(),
+    " FROM (SELECT * FROM workflow_tasks WHERE namespace = $1 AND workflow = $2 AND ordinal >= $3 ORDER BY ordinal LIMIT $4) AS p \
+     JOIN tasks AS t ON t.namespace = p.namespace AND t.id = p.task \
+     JOIN task_specs AS s ON s.namespace = p.namespace AND s.task = p.task ORDER BY p.ordinal"
+);
+const EDGES: &str = concat!(
+    "SELECT ",
+    edge_columns!(),
+    " FROM workflow_tasks AS p JOIN edges AS e ON e.namespace = p.namespace AND e.target = p.task \
+     WHERE p.namespace = $1 AND p.workflow = $2 AND p.ordinal >= $3 AND p.ordinal <= $4"
+);
+const CANCELLING: &str = "SELECT namespace, id FROM workflows WHERE cancel_next IS NOT NULL ORDER BY id LIMIT $1";
+const PURGED: &str = "DELETE FROM workflows WHERE (namespace, id) IN (SELECT w.namespace, w.id FROM workflows AS w \
+     WHERE w.ended_at IS NOT NULL AND w.ended_at < $1 AND NOT EXISTS (SELECT 1 FROM workflow_tasks AS p \
+     WHERE p.namespace = w.namespace AND p.workflow = w.id) ORDER BY w.ended_at, w.id LIMIT $2 FOR UPDATE SKIP LOCKED)";
 
 /// Tasks of workflows, which are added to `tasks`, to be locked with the others.
 pub async fn load_tasks(
@@ -49,7 +88,7 @@ pub async fn load_tasks(
         .each(&wanted, |(_, ordinals)| i64::from(ordinals.start))
         .each(&wanted, |(_, ordinals)| i64::from(ordinals.end));
     let found = transaction.fetch(TASKS, values).await?;
-    rows.workflow_tasks = found.iter().map(workflow_rows::workflow_task).collect::<Result<_>>()?;
+    rows.workflow_tasks = found.iter().map(|row| workflow_rows::workflow_task(row, 0)).collect::<Result<_>>()?;
     tasks.extend(rows.workflow_tasks.iter().map(|task| (task.namespace, task.task)));
     Ok(())
 }
@@ -109,4 +148,58 @@ fn changing(rows: &[&Changed<Workflow>]) -> Values {
         .each(rows, |changed| changed.row.ended_at.map(|at| at.0))
         .each(rows, |changed| changed.row.cancel_next.map(i64::from))
         .each_made(rows, |changed| workflow_rows::data(&changed.row))
+}
+
+/// A workflow.
+pub async fn one(shared: &Shared, (namespace, id): WorkflowRef) -> Result<Option<Workflow>> {
+    let found = shared.read(Sql::Fixed(ONE), || Values::default().one(namespace.0).one(id.0)).await?;
+    found.first().map(workflow_rows::workflow).transpose()
+}
+
+/// Workflows, newest first.
+pub async fn list(
+    shared: &Shared,
+    namespace: NamespaceId,
+    name: Option<&str>,
+    before: Option<WorkflowId>,
+    limit: usize,
+) -> Result<Vec<Workflow>> {
+    let values = || {
+        let before = before.map_or(Uuid::max(), |before| before.0);
+        let values = Values::default().one(namespace.0).one(before).one(rows_at_most(limit));
+        match name {
+            Some(name) => values.text(name),
+            None => values,
+        }
+    };
+    let sql = if name.is_some() { NAMED } else { LIST };
+    let found = shared.read(Sql::Fixed(sql), values).await?;
+    found.iter().map(workflow_rows::workflow).collect()
+}
+
+/// Tasks of a workflow, and the edges to them.
+pub async fn page(shared: &Shared, (namespace, id): WorkflowRef, from: u32, limit: usize) -> Result<WorkflowPage> {
+    let of_workflow = || Values::default().one(namespace.0).one(id.0).one(i64::from(from));
+    let values = || of_workflow().one(rows_at_most(limit.saturating_add(1)));
+    let found = shared.read(Sql::Fixed(PAGE), values).await?;
+    let place = |row: &PgRow| Ok((workflow_rows::workflow_task(row, TASK_COLUMNS)?, rows::task(row)?));
+    let tasks = found.iter().map(place).collect::<Result<Vec<_>>>()?;
+    let last = tasks.last().map_or(from, |(place, _)| place.ordinal);
+    let edges = shared.read(Sql::Fixed(EDGES), || of_workflow().one(i64::from(last))).await?;
+    let edges = edges.iter().map(rows::edge).collect::<Result<Vec<_>>>()?;
+    Ok(workflow_rows::page(tasks, limit, edges))
+}
+
+/// Workflows of which tasks are still to be asked to cancel.
+pub async fn cancelling(shared: &Shared, limit: usize) -> Result<Vec<WorkflowRef>> {
+    let found = shared.read(Sql::Fixed(CANCELLING), || Values::default().one(rows_at_most(limit))).await?;
+    found.iter().map(workflow_rows::workflow_ref).collect()
+}
+
+/// Forgets workflows that have ended, and have no tasks any more.
+pub async fn purge(shared: &Arc<Shared>, before: Timestamp, limit: usize) -> Result<usize> {
+    let mut transaction = PgTransaction::begin(shared).await?;
+    let purged = transaction.execute(PURGED, Values::default().one(before.0).one(rows_at_most(limit))).await?;
+    transaction.finish().await?;
+    Ok(usize::try_from(purged).unwrap_or(limit))
 }

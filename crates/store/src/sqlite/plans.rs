@@ -54,6 +54,7 @@ async fn no_statement_over_many_rows_reads_a_whole_table() {
         .chain(steps::QUERIES)
         .chain(output::QUERIES)
         .chain(children::QUERIES)
+        .chain(workflows::QUERIES)
         .chain(events::queries())
     {
         let explain = format!("EXPLAIN QUERY PLAN {sql}");

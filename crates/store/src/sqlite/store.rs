@@ -3,16 +3,18 @@
 use super::lock::Lock;
 use super::readers::Readers;
 use super::writer::{Writer, log_of};
-use super::{children, events, forget, list, load, mail, output, reads, steps, upkeep};
+use super::{children, events, forget, list, load, mail, output, reads, steps, upkeep, workflows};
 use crate::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Hydrated,
     MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
+    WorkflowPage,
 };
 use async_trait::async_trait;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp,
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp, Workflow,
+    WorkflowId,
 };
-use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef};
+use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef, WorkflowRef};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -107,6 +109,35 @@ impl Store for SqliteStore {
 
     async fn children(&self, run: RunRef, after: u32, limit: usize) -> Result<ChildPage> {
         self.readers.read(async |connection| children::page(connection, run, after, limit).await).await
+    }
+
+    async fn workflow(&self, workflow: WorkflowRef) -> Result<Option<Workflow>> {
+        self.readers.read(async |connection| workflows::one(connection, workflow).await).await
+    }
+
+    async fn workflows(
+        &self,
+        namespace: NamespaceId,
+        name: Option<&str>,
+        before: Option<WorkflowId>,
+        limit: usize,
+    ) -> Result<Vec<Workflow>> {
+        self.readers.read(async |connection| workflows::list(connection, namespace, name, before, limit).await).await
+    }
+
+    async fn workflow_page(&self, workflow: WorkflowRef, from: u32, limit: usize) -> Result<WorkflowPage> {
+        self.readers.snapshot(async |connection| workflows::page(connection, workflow, from, limit).await).await
+    }
+
+    async fn cancelling_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {
+        self.readers.read(async |connection| workflows::cancelling(connection, limit).await).await
+    }
+
+    async fn purge_workflows(&self, before: Timestamp, limit: usize) -> Result<usize> {
+        let mut transaction = self.writer.begin().await?;
+        let purged = workflows::purge(transaction.connection().await?, before, limit).await?;
+        Box::new(transaction).commit().await?;
+        Ok(purged)
     }
 
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>> {

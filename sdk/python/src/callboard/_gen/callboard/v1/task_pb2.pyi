@@ -247,7 +247,7 @@ class Timeouts(_message.Message):
     def __init__(self, schedule_to_start: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., start_to_close: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., schedule_to_close: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., heartbeat: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("id", "namespace", "spec", "state", "waiting_for", "unmet_dependencies", "run", "attempt", "attempts_used", "agent", "phase", "progress", "progress_message", "cancel_requested", "result", "failure", "created_at", "ready_at", "started_at", "ended_at", "next_at", "created_by", "version", "parent", "paused_for")
+    __slots__ = ("id", "namespace", "spec", "state", "waiting_for", "unmet_dependencies", "run", "attempt", "attempts_used", "agent", "phase", "progress", "progress_message", "cancel_requested", "result", "failure", "created_at", "ready_at", "started_at", "ended_at", "next_at", "created_by", "version", "parent", "paused_for", "workflow")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -273,6 +273,7 @@ class Task(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FOR_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     id: str
     namespace: str
     spec: TaskSpec
@@ -298,7 +299,20 @@ class Task(_message.Message):
     version: int
     parent: ParentLink
     paused_for: PauseReason
-    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., spec: _Optional[_Union[TaskSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., waiting_for: _Optional[_Iterable[_Union[WaitReason, str]]] = ..., unmet_dependencies: _Optional[int] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., attempts_used: _Optional[int] = ..., agent: _Optional[str] = ..., phase: _Optional[str] = ..., progress: _Optional[float] = ..., progress_message: _Optional[str] = ..., cancel_requested: bool = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ready_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., next_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., version: _Optional[int] = ..., parent: _Optional[_Union[ParentLink, _Mapping]] = ..., paused_for: _Optional[_Union[PauseReason, str]] = ...) -> None: ...
+    workflow: WorkflowLink
+    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., spec: _Optional[_Union[TaskSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., waiting_for: _Optional[_Iterable[_Union[WaitReason, str]]] = ..., unmet_dependencies: _Optional[int] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., attempts_used: _Optional[int] = ..., agent: _Optional[str] = ..., phase: _Optional[str] = ..., progress: _Optional[float] = ..., progress_message: _Optional[str] = ..., cancel_requested: bool = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ready_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., next_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., version: _Optional[int] = ..., parent: _Optional[_Union[ParentLink, _Mapping]] = ..., paused_for: _Optional[_Union[PauseReason, str]] = ..., workflow: _Optional[_Union[WorkflowLink, _Mapping]] = ...) -> None: ...
+
+class WorkflowLink(_message.Message):
+    __slots__ = ("workflow_id", "name", "allow_failure", "weight")
+    WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_FAILURE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    workflow_id: str
+    name: str
+    allow_failure: bool
+    weight: int
+    def __init__(self, workflow_id: _Optional[str] = ..., name: _Optional[str] = ..., allow_failure: bool = ..., weight: _Optional[int] = ...) -> None: ...
 
 class ParentLink(_message.Message):
     __slots__ = ("task_id", "run", "name", "occurrence", "depth")

@@ -1,0 +1,206 @@
+//! `WorkflowService`.
+
+use super::tasks::{reason, waiting_time};
+use super::{Answer, Host, check, open, unexpected};
+use crate::convert::{task, time, workflow};
+use crate::{caller, digest, page, status};
+use callboard_core::command::{Command, Reply};
+use callboard_core::model::{Edge, NamespaceId, Task, Workflow, WorkflowId};
+use callboard_core::rejection::Rejection;
+use callboard_core::validate::Faults;
+use callboard_proto::MAX_FRAME_BYTES;
+use callboard_proto::v1;
+use callboard_proto::v1::workflow_service_server::WorkflowService;
+use prost::Message;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::{Request, Response, Status};
+
+/// How many workflows one read of a list looks at, fitting or not, and how many reads make a page at most.
+const SCAN: usize = 1_000;
+const READS: usize = 16;
+
+/// The service.
+#[derive(Clone, Debug)]
+pub(crate) struct Workflows(pub Host);
+
+impl Workflows {
+    async fn namespace(&self, name: &str) -> Result<(Arc<str>, NamespaceId), Status> {
+        let name = caller::namespace(name);
+        let id = self.0.engine.namespace(&name).await.map_err(status::of_engine)?;
+        Ok((name, id))
+    }
+
+    /// A workflow that must exist, when it has ended or the time is over.
+    async fn workflow(&self, namespace: NamespaceId, id: WorkflowId, wait: Duration) -> Result<Workflow, Status> {
+        let found = self.0.engine.wait_workflow((namespace, id), wait).await.map_err(status::of_engine)?;
+        found.ok_or_else(|| status::of_rejection(Rejection::workflow_not_found(id)))
+    }
+}
+
+#[tonic::async_trait]
+impl WorkflowService for Workflows {
+    async fn create_workflow(&self, request: Request<v1::CreateWorkflowRequest>) -> Answer<v1::CreateWorkflowResponse> {
+        let (principal, mut request) = open(request)?;
+        let mut faults = Faults::default();
+        let bytes = request.encoded_len();
+        if bytes > MAX_FRAME_BYTES {
+            let remedy = "store what is large elsewhere and pass where it is, or create several workflows";
+            faults.too_large("workflow", format!("has {bytes} bytes; at most {MAX_FRAME_BYTES} (3 MiB): {remedy}"));
+            check(faults)?;
+            return Err(Status::internal("a fault of size was not told"));
+        }
+        let request_id = std::mem::take(&mut request.request_id);
+        let token = digest::token("CreateWorkflow", &request_id, &request)?;
+        let name = caller::namespace(&request.namespace);
+        let settings = self.0.engine.settings(&name).await.map_err(status::of_engine)?;
+        let now = self.0.engine.now();
+        let spec = request.workflow.unwrap_or_default();
+        let new = workflow::new_workflow("workflow", spec, &settings, now, &mut faults);
+        check(faults)?;
+        let command = Command::CreateWorkflow { workflow: Box::new(new) };
+        match self.0.command(principal, &request.namespace, token, command).await? {
+            Reply::Workflow { workflow, tasks } => Ok(Response::new(v1::CreateWorkflowResponse {
+                workflow_id: workflow.to_string(),
+                receipts: tasks.iter().map(task::to_receipt).collect(),
+            })),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn get_workflow(&self, request: Request<v1::GetWorkflowRequest>) -> Answer<v1::GetWorkflowResponse> {
+        let (_, request) = open(request)?;
+        let mut faults = Faults::default();
+        let id = workflow::workflow_id("workflow_id", &request.workflow_id, &mut faults);
+        check(faults)?;
+        let (name, namespace) = self.namespace(&request.namespace).await?;
+        let row = self.workflow(namespace, id, Duration::ZERO).await?;
+        Ok(Response::new(v1::GetWorkflowResponse { workflow: Some(workflow::to_workflow(&row, &name)) }))
+    }
+
+    async fn list_workflows(&self, request: Request<v1::ListWorkflowsRequest>) -> Answer<v1::ListWorkflowsResponse> {
+        let (_, mut request) = open(request)?;
+        let size = page::size(std::mem::take(&mut request.page_size))?;
+        let token = std::mem::take(&mut request.page_token);
+        let query = page::Query::of("ListWorkflows", &request);
+        let mut before: Option<WorkflowId> = query.place("page_token", &token)?;
+        let (name, namespace) = self.namespace(&request.namespace).await?;
+        let filter = Filter::of(&request)?;
+        let of_name = Some(&*request.name).filter(|name| !name.is_empty());
+        let (mut workflows, mut room) = (Vec::new(), page::Room::new());
+        'reads: for _ in 0..READS {
+            let store = self.0.engine.store();
+            let found = store.workflows(namespace, of_name, before, SCAN).await.map_err(status::of_store)?;
+            for row in &found {
+                if filter.fits(row) {
+                    let message = workflow::to_workflow(row, &name);
+                    if workflows.len() == size || !room.takes(&message) {
+                        break 'reads;
+                    }
+                    workflows.push(message);
+                }
+                before = Some(row.id);
+            }
+            if found.len() < SCAN {
+                before = None;
+                break;
+            }
+        }
+        let next_page_token = before.map(|before| query.token(&before)).unwrap_or_default();
+        Ok(Response::new(v1::ListWorkflowsResponse { workflows, next_page_token }))
+    }
+
+    async fn list_workflow_tasks(
+        &self,
+        request: Request<v1::ListWorkflowTasksRequest>,
+    ) -> Answer<v1::ListWorkflowTasksResponse> {
+        let (_, mut request) = open(request)?;
+        let size = page::size(std::mem::take(&mut request.page_size))?;
+        let token = std::mem::take(&mut request.page_token);
+        let query = page::Query::of("ListWorkflowTasks", &request);
+        let from: u32 = query.place("page_token", &token)?.unwrap_or_default();
+        let mut faults = Faults::default();
+        let id = workflow::workflow_id("workflow_id", &request.workflow_id, &mut faults);
+        check(faults)?;
+        let (name, namespace) = self.namespace(&request.namespace).await?;
+        self.workflow(namespace, id, Duration::ZERO).await?;
+        let store = self.0.engine.store();
+        let page = store.workflow_page((namespace, id), from, size).await.map_err(status::of_store)?;
+        let (mut tasks, mut next, mut room) = (Vec::new(), page.next, page::Room::new());
+        for (place, row) in &page.tasks {
+            let message = with_dependencies(row, &page.edges, &name);
+            if !room.takes(&message) {
+                next = Some(place.ordinal);
+                break;
+            }
+            tasks.push(message);
+        }
+        let next_page_token = next.map(|next| query.token(&next)).unwrap_or_default();
+        Ok(Response::new(v1::ListWorkflowTasksResponse { tasks, next_page_token }))
+    }
+
+    async fn wait_workflow(&self, request: Request<v1::WaitWorkflowRequest>) -> Answer<v1::WaitWorkflowResponse> {
+        let (_, request) = open(request)?;
+        let mut faults = Faults::default();
+        let id = workflow::workflow_id("workflow_id", &request.workflow_id, &mut faults);
+        let wait = waiting_time(request.wait, &mut faults);
+        check(faults)?;
+        let (name, namespace) = self.namespace(&request.namespace).await?;
+        let row = self.workflow(namespace, id, wait).await?;
+        let ended = row.ended_at.is_some();
+        Ok(Response::new(v1::WaitWorkflowResponse { workflow: Some(workflow::to_workflow(&row, &name)), ended }))
+    }
+
+    async fn cancel_workflow(&self, request: Request<v1::CancelWorkflowRequest>) -> Answer<v1::CancelWorkflowResponse> {
+        let (principal, mut request) = open(request)?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let token = digest::token("CancelWorkflow", &request_id, &request)?;
+        let mut faults = Faults::default();
+        let id = workflow::workflow_id("workflow_id", &request.workflow_id, &mut faults);
+        reason(&request.reason, &mut faults);
+        check(faults)?;
+        let command = Command::CancelWorkflow { workflow: id, reason: request.reason };
+        self.0.command(principal, &request.namespace, token, command).await?;
+        let (name, namespace) = self.namespace(&request.namespace).await?;
+        let row = self.workflow(namespace, id, Duration::ZERO).await?;
+        Ok(Response::new(v1::CancelWorkflowResponse { workflow: Some(workflow::to_workflow(&row, &name)) }))
+    }
+}
+
+/// A task with what it depends on: edges by target.
+fn with_dependencies(row: &Task, edges: &[Edge], namespace: &str) -> v1::Task {
+    let first = edges.partition_point(|edge| edge.target < row.id);
+    let own = edges[first..].iter().take_while(|edge| edge.target == row.id);
+    let own: Vec<Edge> = own.cloned().collect();
+    task::to_task_with(row, &own, namespace)
+}
+
+/// Which workflows a list has, besides their name.
+struct Filter {
+    states: Vec<callboard_core::model::WorkflowState>,
+    from: Option<callboard_core::model::Timestamp>,
+    before: Option<callboard_core::model::Timestamp>,
+    suffix: String,
+}
+
+impl Filter {
+    fn of(request: &v1::ListWorkflowsRequest) -> Result<Self, Status> {
+        let mut faults = Faults::default();
+        let states = request.states.iter().enumerate();
+        let states =
+            states.filter_map(|(at, state)| workflow::state(format_args!("states[{at}]"), *state, &mut faults));
+        let states = states.collect();
+        let from = time::timestamp("created_after", request.created_after, &mut faults);
+        let before = time::timestamp("created_before", request.created_before, &mut faults);
+        let suffix = super::tasks::id_suffix(&request.id_suffix, &mut faults);
+        check(faults)?;
+        Ok(Self { states, from, before, suffix })
+    }
+
+    fn fits(&self, row: &Workflow) -> bool {
+        (self.states.is_empty() || self.states.contains(&row.state()))
+            && self.from.is_none_or(|from| row.created_at >= from)
+            && self.before.is_none_or(|before| row.created_at < before)
+            && row.id.0.simple().to_string().ends_with(&self.suffix)
+    }
+}
