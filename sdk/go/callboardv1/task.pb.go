@@ -978,7 +978,7 @@ func (x *ResultCondition) GetValue() string {
 
 // When and how often a failed attempt is followed by another. The next one goes
 // to another agent than the one that failed, timed out or was lost, if one that
-// fits is free.
+// fits is free; an agent that claims gets what is first in any case.
 type RetryPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Attempts in a run, the first included. Lost attempts count, handed-back

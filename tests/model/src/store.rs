@@ -276,7 +276,6 @@ impl Rules {
             lost_in_row: row.lost.into(),
             handed_back: row.handed_back.into(),
             avoid: row.avoid.map(agent_id),
-            // A preference among agents that are free, which only makes more states.
             failed_at: None,
             agent_name: None,
             progress: Progress::default(),
@@ -452,7 +451,8 @@ fn read_agent(agent: &Agent) -> AgentRow {
     AgentRow { epoch: small(agent.epoch), session }
 }
 
-/// Without times, versions and what only people read.
+/// Without times, versions and what only people read; and without the agent at which it failed last, since here a task is given to
+/// each agent that may have it.
 fn plain_task(mut task: Task) -> Task {
     task.state = match task.state {
         model::TaskState::Waiting(waiting) => {
@@ -471,7 +471,7 @@ fn plain_task(mut task: Task) -> Task {
         model::TaskState::Cancelled { .. } => model::TaskState::Cancelled { at: NOON },
         model::TaskState::Skipped { .. } => model::TaskState::Skipped { at: NOON },
     };
-    Task { agent_name: None, started_at: None, last_event: 1, version: 1, ..task }
+    Task { agent_name: None, failed_at: None, started_at: None, last_event: 1, version: 1, ..task }
 }
 
 fn plain_agent(mut agent: Agent) -> Agent {

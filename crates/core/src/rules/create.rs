@@ -53,9 +53,8 @@ impl Step<'_, '_> {
         self.check_room()?;
         let lane = self.lane_of(&new.spec)?;
         let dependencies = self.examine_dependencies(new, index)?;
-        let task = self.insert(new, lane, &dependencies);
+        let mut task = self.insert(new, lane, &dependencies);
         self.connect(task.id, &dependencies)?;
-        let mut task = task;
         if let Some(ending) = dependencies.ending {
             self.end(&mut task, ending)?;
         }

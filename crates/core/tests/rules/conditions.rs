@@ -1,13 +1,13 @@
 //! How a dependency must end: conditions, and what becomes of a dependent when one does not hold.
 
-use crate::support::{World, in_every_mode, make::*};
+use crate::support::{World, envelope, in_every_mode, make::*};
 use callboard_core::command::DirectReport;
 use callboard_core::limits::{MAX_CONDITION_RESULT, MAX_RESULT_CONDITIONS};
 use callboard_core::model::{
     Condition, Content, JsonText, NewDependency, NewTask, OnFailure, OnParentEnd, Payload, ResultCondition, StateName,
     TaskId, Terms, Test,
 };
-use callboard_core::{Command, Reason};
+use callboard_core::{Command, Reason, Reply};
 use std::sync::Arc;
 
 /// A task that waits for another to end so.
@@ -202,5 +202,29 @@ fn a_command_reads_so_many_results_and_no_more() {
         w.run(Command::CreateTasks { tasks: tasks(MAX_RESULT_CONDITIONS) }).unwrap();
         let refused = w.refused(Command::CreateTasks { tasks: tasks(MAX_RESULT_CONDITIONS + 1) });
         assert_eq!(refused, Reason::InvalidField);
+    });
+}
+
+#[test]
+fn a_batch_that_looks_at_more_results_than_are_kept_decides_all() {
+    in_every_mode(|mut w| {
+        let tasks = |from: &[TaskId]| {
+            let conditions = from.iter().map(|source| when(*source, score(Test::Exists)));
+            Command::CreateTasks { tasks: conditions.collect() }
+        };
+        let sources: Vec<TaskId> = (0..2_500)
+            .map(|_| {
+                let source = w.create(task("source"));
+                gave(&mut w, source, r#"{"score": 1}"#);
+                source
+            })
+            .collect();
+        // The third asks for some that the first did, of which not all may be here any more.
+        let asked = [&sources[..1_000], &sources[1_000..2_000], &sources[500..1_500], &sources[1_500..]];
+        let commands: Vec<_> = asked.iter().map(|from| envelope(tasks(from))).collect();
+        for outcome in w.run_batch(&commands) {
+            let Reply::Tasks(receipts) = outcome.unwrap().reply else { panic!("tasks are answered by receipts") };
+            assert!(receipts.iter().all(|receipt| receipt.state == StateName::Ready));
+        }
     });
 }

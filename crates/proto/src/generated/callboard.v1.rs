@@ -1047,7 +1047,7 @@ pub struct ResultCondition {
 }
 /// When and how often a failed attempt is followed by another. The next one goes
 /// to another agent than the one that failed, timed out or was lost, if one that
-/// fits is free.
+/// fits is free; an agent that claims gets what is first in any case.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RetryPolicy {
     /// Attempts in a run, the first included. Lost attempts count, handed-back

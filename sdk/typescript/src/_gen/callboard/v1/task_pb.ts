@@ -304,7 +304,7 @@ export const ResultConditionSchema: GenMessage<ResultCondition> = /*@__PURE__*/
 /**
  * When and how often a failed attempt is followed by another. The next one goes
  * to another agent than the one that failed, timed out or was lost, if one that
- * fits is free.
+ * fits is free; an agent that claims gets what is first in any case.
  *
  * @generated from message callboard.v1.RetryPolicy
  */
