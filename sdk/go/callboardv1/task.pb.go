@@ -1415,7 +1415,8 @@ type WorkflowLink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The workflow.
 	WorkflowId string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
-	// What the task is called there; empty for a child, which has no name there.
+	// What the task is called there; empty for a child of one of its tasks, which
+	// has no name there. It may fail, and has no weight: its parent tells.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// The workflow may complete although this task failed.
 	AllowFailure bool `protobuf:"varint,3,opt,name=allow_failure,json=allowFailure,proto3" json:"allow_failure,omitempty"`

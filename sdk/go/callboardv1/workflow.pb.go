@@ -35,7 +35,7 @@ const (
 	WorkflowState_WORKFLOW_STATE_COMPLETED WorkflowState = 2
 	// All have ended, and one that may not FAILED or was CANCELLED by itself.
 	WorkflowState_WORKFLOW_STATE_FAILED WorkflowState = 3
-	// All have ended, and its cancellation was asked for.
+	// All have ended, and its cancellation was asked for. A retry takes that back.
 	WorkflowState_WORKFLOW_STATE_CANCELLED WorkflowState = 4
 )
 
@@ -351,7 +351,8 @@ type Workflow struct {
 	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
 	// Where it is in its life.
 	State WorkflowState `protobuf:"varint,5,opt,name=state,proto3,enum=callboard.v1.WorkflowState" json:"state,omitempty"`
-	// How many tasks it has, those that were added since included.
+	// How many tasks it has, with the children that its tasks created, but those
+	// that outlive their parents.
 	Tasks int32 `protobuf:"varint,6,opt,name=tasks,proto3" json:"tasks,omitempty"`
 	// How many of them have not ended.
 	OpenTasks int32 `protobuf:"varint,7,opt,name=open_tasks,json=openTasks,proto3" json:"open_tasks,omitempty"`

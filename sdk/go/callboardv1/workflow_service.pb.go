@@ -484,8 +484,9 @@ func (x *ListWorkflowTasksRequest) GetPageToken() string {
 // A page of a workflow's tasks.
 type ListWorkflowTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In the order of the request that created them; children behind them. The
-	// link of each says what it is called, `spec.dependencies` what it waits for.
+	// Each behind those of the workflow that it waits for, and as the request had
+	// them where that allows it; children behind them. The link of each says what
+	// it is called, `spec.dependencies` what it waits for.
 	Tasks []*Task `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// Gives the next page; empty on the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
@@ -775,6 +776,116 @@ func (x *CancelWorkflowResponse) GetWorkflow() *Workflow {
 	return nil
 }
 
+// Asks to retry a workflow from its failed tasks.
+type RetryWorkflowRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace; empty means `default`.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Its id.
+	WorkflowId string `protobuf:"bytes,2,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryWorkflowRequest) Reset() {
+	*x = RetryWorkflowRequest{}
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryWorkflowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryWorkflowRequest) ProtoMessage() {}
+
+func (x *RetryWorkflowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryWorkflowRequest.ProtoReflect.Descriptor instead.
+func (*RetryWorkflowRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_workflow_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RetryWorkflowRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *RetryWorkflowRequest) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *RetryWorkflowRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// What the retry did.
+type RetryWorkflowResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it is behind the command; some of its tasks may get their run later.
+	Workflow      *Workflow `protobuf:"bytes,1,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryWorkflowResponse) Reset() {
+	*x = RetryWorkflowResponse{}
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryWorkflowResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryWorkflowResponse) ProtoMessage() {}
+
+func (x *RetryWorkflowResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryWorkflowResponse.ProtoReflect.Descriptor instead.
+func (*RetryWorkflowResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_workflow_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RetryWorkflowResponse) GetWorkflow() *Workflow {
+	if x != nil {
+		return x.Workflow
+	}
+	return nil
+}
+
 var File_callboard_v1_workflow_service_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_workflow_service_proto_rawDesc = "" +
@@ -834,14 +945,23 @@ const file_callboard_v1_workflow_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tR\trequestId\"L\n" +
 	"\x16CancelWorkflowResponse\x122\n" +
-	"\bworkflow\x18\x01 \x01(\v2\x16.callboard.v1.WorkflowR\bworkflow2\xb6\x04\n" +
+	"\bworkflow\x18\x01 \x01(\v2\x16.callboard.v1.WorkflowR\bworkflow\"t\n" +
+	"\x14RetryWorkflowRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
+	"\vworkflow_id\x18\x02 \x01(\tR\n" +
+	"workflowId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\"K\n" +
+	"\x15RetryWorkflowResponse\x122\n" +
+	"\bworkflow\x18\x01 \x01(\v2\x16.callboard.v1.WorkflowR\bworkflow2\x90\x05\n" +
 	"\x0fWorkflowService\x12[\n" +
 	"\x0eCreateWorkflow\x12#.callboard.v1.CreateWorkflowRequest\x1a$.callboard.v1.CreateWorkflowResponse\x12R\n" +
 	"\vGetWorkflow\x12 .callboard.v1.GetWorkflowRequest\x1a!.callboard.v1.GetWorkflowResponse\x12X\n" +
 	"\rListWorkflows\x12\".callboard.v1.ListWorkflowsRequest\x1a#.callboard.v1.ListWorkflowsResponse\x12d\n" +
 	"\x11ListWorkflowTasks\x12&.callboard.v1.ListWorkflowTasksRequest\x1a'.callboard.v1.ListWorkflowTasksResponse\x12U\n" +
 	"\fWaitWorkflow\x12!.callboard.v1.WaitWorkflowRequest\x1a\".callboard.v1.WaitWorkflowResponse\x12[\n" +
-	"\x0eCancelWorkflow\x12#.callboard.v1.CancelWorkflowRequest\x1a$.callboard.v1.CancelWorkflowResponseBB\n" +
+	"\x0eCancelWorkflow\x12#.callboard.v1.CancelWorkflowRequest\x1a$.callboard.v1.CancelWorkflowResponse\x12X\n" +
+	"\rRetryWorkflow\x12\".callboard.v1.RetryWorkflowRequest\x1a#.callboard.v1.RetryWorkflowResponseBB\n" +
 	"\x10dev.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3"
 
 var (
@@ -856,7 +976,7 @@ func file_callboard_v1_workflow_service_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_workflow_service_proto_rawDescData
 }
 
-var file_callboard_v1_workflow_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_callboard_v1_workflow_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_callboard_v1_workflow_service_proto_goTypes = []any{
 	(*CreateWorkflowRequest)(nil),     // 0: callboard.v1.CreateWorkflowRequest
 	(*CreateWorkflowResponse)(nil),    // 1: callboard.v1.CreateWorkflowResponse
@@ -870,43 +990,48 @@ var file_callboard_v1_workflow_service_proto_goTypes = []any{
 	(*WaitWorkflowResponse)(nil),      // 9: callboard.v1.WaitWorkflowResponse
 	(*CancelWorkflowRequest)(nil),     // 10: callboard.v1.CancelWorkflowRequest
 	(*CancelWorkflowResponse)(nil),    // 11: callboard.v1.CancelWorkflowResponse
-	(*WorkflowSpec)(nil),              // 12: callboard.v1.WorkflowSpec
-	(*TaskReceipt)(nil),               // 13: callboard.v1.TaskReceipt
-	(*Workflow)(nil),                  // 14: callboard.v1.Workflow
-	(WorkflowState)(0),                // 15: callboard.v1.WorkflowState
-	(*timestamppb.Timestamp)(nil),     // 16: google.protobuf.Timestamp
-	(*Task)(nil),                      // 17: callboard.v1.Task
-	(*durationpb.Duration)(nil),       // 18: google.protobuf.Duration
+	(*RetryWorkflowRequest)(nil),      // 12: callboard.v1.RetryWorkflowRequest
+	(*RetryWorkflowResponse)(nil),     // 13: callboard.v1.RetryWorkflowResponse
+	(*WorkflowSpec)(nil),              // 14: callboard.v1.WorkflowSpec
+	(*TaskReceipt)(nil),               // 15: callboard.v1.TaskReceipt
+	(*Workflow)(nil),                  // 16: callboard.v1.Workflow
+	(WorkflowState)(0),                // 17: callboard.v1.WorkflowState
+	(*timestamppb.Timestamp)(nil),     // 18: google.protobuf.Timestamp
+	(*Task)(nil),                      // 19: callboard.v1.Task
+	(*durationpb.Duration)(nil),       // 20: google.protobuf.Duration
 }
 var file_callboard_v1_workflow_service_proto_depIdxs = []int32{
-	12, // 0: callboard.v1.CreateWorkflowRequest.workflow:type_name -> callboard.v1.WorkflowSpec
-	13, // 1: callboard.v1.CreateWorkflowResponse.receipts:type_name -> callboard.v1.TaskReceipt
-	14, // 2: callboard.v1.GetWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
-	15, // 3: callboard.v1.ListWorkflowsRequest.states:type_name -> callboard.v1.WorkflowState
-	16, // 4: callboard.v1.ListWorkflowsRequest.created_after:type_name -> google.protobuf.Timestamp
-	16, // 5: callboard.v1.ListWorkflowsRequest.created_before:type_name -> google.protobuf.Timestamp
-	14, // 6: callboard.v1.ListWorkflowsResponse.workflows:type_name -> callboard.v1.Workflow
-	17, // 7: callboard.v1.ListWorkflowTasksResponse.tasks:type_name -> callboard.v1.Task
-	18, // 8: callboard.v1.WaitWorkflowRequest.wait:type_name -> google.protobuf.Duration
-	14, // 9: callboard.v1.WaitWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
-	14, // 10: callboard.v1.CancelWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
-	0,  // 11: callboard.v1.WorkflowService.CreateWorkflow:input_type -> callboard.v1.CreateWorkflowRequest
-	2,  // 12: callboard.v1.WorkflowService.GetWorkflow:input_type -> callboard.v1.GetWorkflowRequest
-	4,  // 13: callboard.v1.WorkflowService.ListWorkflows:input_type -> callboard.v1.ListWorkflowsRequest
-	6,  // 14: callboard.v1.WorkflowService.ListWorkflowTasks:input_type -> callboard.v1.ListWorkflowTasksRequest
-	8,  // 15: callboard.v1.WorkflowService.WaitWorkflow:input_type -> callboard.v1.WaitWorkflowRequest
-	10, // 16: callboard.v1.WorkflowService.CancelWorkflow:input_type -> callboard.v1.CancelWorkflowRequest
-	1,  // 17: callboard.v1.WorkflowService.CreateWorkflow:output_type -> callboard.v1.CreateWorkflowResponse
-	3,  // 18: callboard.v1.WorkflowService.GetWorkflow:output_type -> callboard.v1.GetWorkflowResponse
-	5,  // 19: callboard.v1.WorkflowService.ListWorkflows:output_type -> callboard.v1.ListWorkflowsResponse
-	7,  // 20: callboard.v1.WorkflowService.ListWorkflowTasks:output_type -> callboard.v1.ListWorkflowTasksResponse
-	9,  // 21: callboard.v1.WorkflowService.WaitWorkflow:output_type -> callboard.v1.WaitWorkflowResponse
-	11, // 22: callboard.v1.WorkflowService.CancelWorkflow:output_type -> callboard.v1.CancelWorkflowResponse
-	17, // [17:23] is the sub-list for method output_type
-	11, // [11:17] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	14, // 0: callboard.v1.CreateWorkflowRequest.workflow:type_name -> callboard.v1.WorkflowSpec
+	15, // 1: callboard.v1.CreateWorkflowResponse.receipts:type_name -> callboard.v1.TaskReceipt
+	16, // 2: callboard.v1.GetWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
+	17, // 3: callboard.v1.ListWorkflowsRequest.states:type_name -> callboard.v1.WorkflowState
+	18, // 4: callboard.v1.ListWorkflowsRequest.created_after:type_name -> google.protobuf.Timestamp
+	18, // 5: callboard.v1.ListWorkflowsRequest.created_before:type_name -> google.protobuf.Timestamp
+	16, // 6: callboard.v1.ListWorkflowsResponse.workflows:type_name -> callboard.v1.Workflow
+	19, // 7: callboard.v1.ListWorkflowTasksResponse.tasks:type_name -> callboard.v1.Task
+	20, // 8: callboard.v1.WaitWorkflowRequest.wait:type_name -> google.protobuf.Duration
+	16, // 9: callboard.v1.WaitWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
+	16, // 10: callboard.v1.CancelWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
+	16, // 11: callboard.v1.RetryWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
+	0,  // 12: callboard.v1.WorkflowService.CreateWorkflow:input_type -> callboard.v1.CreateWorkflowRequest
+	2,  // 13: callboard.v1.WorkflowService.GetWorkflow:input_type -> callboard.v1.GetWorkflowRequest
+	4,  // 14: callboard.v1.WorkflowService.ListWorkflows:input_type -> callboard.v1.ListWorkflowsRequest
+	6,  // 15: callboard.v1.WorkflowService.ListWorkflowTasks:input_type -> callboard.v1.ListWorkflowTasksRequest
+	8,  // 16: callboard.v1.WorkflowService.WaitWorkflow:input_type -> callboard.v1.WaitWorkflowRequest
+	10, // 17: callboard.v1.WorkflowService.CancelWorkflow:input_type -> callboard.v1.CancelWorkflowRequest
+	12, // 18: callboard.v1.WorkflowService.RetryWorkflow:input_type -> callboard.v1.RetryWorkflowRequest
+	1,  // 19: callboard.v1.WorkflowService.CreateWorkflow:output_type -> callboard.v1.CreateWorkflowResponse
+	3,  // 20: callboard.v1.WorkflowService.GetWorkflow:output_type -> callboard.v1.GetWorkflowResponse
+	5,  // 21: callboard.v1.WorkflowService.ListWorkflows:output_type -> callboard.v1.ListWorkflowsResponse
+	7,  // 22: callboard.v1.WorkflowService.ListWorkflowTasks:output_type -> callboard.v1.ListWorkflowTasksResponse
+	9,  // 23: callboard.v1.WorkflowService.WaitWorkflow:output_type -> callboard.v1.WaitWorkflowResponse
+	11, // 24: callboard.v1.WorkflowService.CancelWorkflow:output_type -> callboard.v1.CancelWorkflowResponse
+	13, // 25: callboard.v1.WorkflowService.RetryWorkflow:output_type -> callboard.v1.RetryWorkflowResponse
+	19, // [19:26] is the sub-list for method output_type
+	12, // [12:19] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_workflow_service_proto_init() }
@@ -922,7 +1047,7 @@ func file_callboard_v1_workflow_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_workflow_service_proto_rawDesc), len(file_callboard_v1_workflow_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

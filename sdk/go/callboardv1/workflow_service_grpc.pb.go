@@ -25,6 +25,7 @@ const (
 	WorkflowService_ListWorkflowTasks_FullMethodName = "/callboard.v1.WorkflowService/ListWorkflowTasks"
 	WorkflowService_WaitWorkflow_FullMethodName      = "/callboard.v1.WorkflowService/WaitWorkflow"
 	WorkflowService_CancelWorkflow_FullMethodName    = "/callboard.v1.WorkflowService/CancelWorkflow"
+	WorkflowService_RetryWorkflow_FullMethodName     = "/callboard.v1.WorkflowService/RetryWorkflow"
 )
 
 // WorkflowServiceClient is the client API for WorkflowService service.
@@ -44,14 +45,20 @@ type WorkflowServiceClient interface {
 	GetWorkflow(ctx context.Context, in *GetWorkflowRequest, opts ...grpc.CallOption) (*GetWorkflowResponse, error)
 	// Lists workflows, newest first.
 	ListWorkflows(ctx context.Context, in *ListWorkflowsRequest, opts ...grpc.CallOption) (*ListWorkflowsResponse, error)
-	// Lists the tasks of a workflow by their places, without inputs and results;
-	// with what they depend on, so that the graph can be drawn.
+	// Lists the tasks of a workflow, without inputs and results, and with what
+	// they depend on, so that the graph can be drawn.
 	ListWorkflowTasks(ctx context.Context, in *ListWorkflowTasksRequest, opts ...grpc.CallOption) (*ListWorkflowTasksResponse, error)
 	// Waits until a workflow has ended, or the time is over.
 	WaitWorkflow(ctx context.Context, in *WaitWorkflowRequest, opts ...grpc.CallOption) (*WaitWorkflowResponse, error)
 	// Cancels a workflow: all of its tasks that have not ended, as CancelTask
 	// does. Cancelling one that has ended is OK and changes nothing.
 	CancelWorkflow(ctx context.Context, in *CancelWorkflowRequest, opts ...grpc.CallOption) (*CancelWorkflowResponse, error)
+	// Retries a workflow from its failed tasks: each task that FAILED or was
+	// CANCELLED and may not, and what was SKIPPED because of it, gets another
+	// run, as RetryTask gives it. What completed is kept, and so is a task whose
+	// deadline has passed. Refused while it is being cancelled, and when there is
+	// no such task.
+	RetryWorkflow(ctx context.Context, in *RetryWorkflowRequest, opts ...grpc.CallOption) (*RetryWorkflowResponse, error)
 }
 
 type workflowServiceClient struct {
@@ -122,6 +129,16 @@ func (c *workflowServiceClient) CancelWorkflow(ctx context.Context, in *CancelWo
 	return out, nil
 }
 
+func (c *workflowServiceClient) RetryWorkflow(ctx context.Context, in *RetryWorkflowRequest, opts ...grpc.CallOption) (*RetryWorkflowResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetryWorkflowResponse)
+	err := c.cc.Invoke(ctx, WorkflowService_RetryWorkflow_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WorkflowServiceServer is the server API for WorkflowService service.
 // All implementations must embed UnimplementedWorkflowServiceServer
 // for forward compatibility.
@@ -139,14 +156,20 @@ type WorkflowServiceServer interface {
 	GetWorkflow(context.Context, *GetWorkflowRequest) (*GetWorkflowResponse, error)
 	// Lists workflows, newest first.
 	ListWorkflows(context.Context, *ListWorkflowsRequest) (*ListWorkflowsResponse, error)
-	// Lists the tasks of a workflow by their places, without inputs and results;
-	// with what they depend on, so that the graph can be drawn.
+	// Lists the tasks of a workflow, without inputs and results, and with what
+	// they depend on, so that the graph can be drawn.
 	ListWorkflowTasks(context.Context, *ListWorkflowTasksRequest) (*ListWorkflowTasksResponse, error)
 	// Waits until a workflow has ended, or the time is over.
 	WaitWorkflow(context.Context, *WaitWorkflowRequest) (*WaitWorkflowResponse, error)
 	// Cancels a workflow: all of its tasks that have not ended, as CancelTask
 	// does. Cancelling one that has ended is OK and changes nothing.
 	CancelWorkflow(context.Context, *CancelWorkflowRequest) (*CancelWorkflowResponse, error)
+	// Retries a workflow from its failed tasks: each task that FAILED or was
+	// CANCELLED and may not, and what was SKIPPED because of it, gets another
+	// run, as RetryTask gives it. What completed is kept, and so is a task whose
+	// deadline has passed. Refused while it is being cancelled, and when there is
+	// no such task.
+	RetryWorkflow(context.Context, *RetryWorkflowRequest) (*RetryWorkflowResponse, error)
 	mustEmbedUnimplementedWorkflowServiceServer()
 }
 
@@ -174,6 +197,9 @@ func (UnimplementedWorkflowServiceServer) WaitWorkflow(context.Context, *WaitWor
 }
 func (UnimplementedWorkflowServiceServer) CancelWorkflow(context.Context, *CancelWorkflowRequest) (*CancelWorkflowResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelWorkflow not implemented")
+}
+func (UnimplementedWorkflowServiceServer) RetryWorkflow(context.Context, *RetryWorkflowRequest) (*RetryWorkflowResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetryWorkflow not implemented")
 }
 func (UnimplementedWorkflowServiceServer) mustEmbedUnimplementedWorkflowServiceServer() {}
 func (UnimplementedWorkflowServiceServer) testEmbeddedByValue()                         {}
@@ -304,6 +330,24 @@ func _WorkflowService_CancelWorkflow_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WorkflowService_RetryWorkflow_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetryWorkflowRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WorkflowServiceServer).RetryWorkflow(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WorkflowService_RetryWorkflow_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WorkflowServiceServer).RetryWorkflow(ctx, req.(*RetryWorkflowRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // WorkflowService_ServiceDesc is the grpc.ServiceDesc for WorkflowService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -334,6 +378,10 @@ var WorkflowService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelWorkflow",
 			Handler:    _WorkflowService_CancelWorkflow_Handler,
+		},
+		{
+			MethodName: "RetryWorkflow",
+			Handler:    _WorkflowService_RetryWorkflow_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1176,7 +1176,8 @@ pub struct WorkflowLink {
     /// The workflow.
     #[prost(string, tag = "1")]
     pub workflow_id: ::prost::alloc::string::String,
-    /// What the task is called there; empty for a child, which has no name there.
+    /// What the task is called there; empty for a child of one of its tasks, which
+    /// has no name there. It may fail, and has no weight: its parent tells.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
     /// The workflow may complete although this task failed.
@@ -7508,7 +7509,8 @@ pub struct Workflow {
     /// Where it is in its life.
     #[prost(enumeration = "WorkflowState", tag = "5")]
     pub state: i32,
-    /// How many tasks it has, those that were added since included.
+    /// How many tasks it has, with the children that its tasks created, but those
+    /// that outlive their parents.
     #[prost(int32, tag = "6")]
     pub tasks: i32,
     /// How many of them have not ended.
@@ -7568,7 +7570,7 @@ pub enum WorkflowState {
     Completed = 2,
     /// All have ended, and one that may not FAILED or was CANCELLED by itself.
     Failed = 3,
-    /// All have ended, and its cancellation was asked for.
+    /// All have ended, and its cancellation was asked for. A retry takes that back.
     Cancelled = 4,
 }
 impl WorkflowState {
@@ -7695,8 +7697,9 @@ pub struct ListWorkflowTasksRequest {
 /// A page of a workflow's tasks.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListWorkflowTasksResponse {
-    /// In the order of the request that created them; children behind them. The
-    /// link of each says what it is called, `spec.dependencies` what it waits for.
+    /// Each behind those of the workflow that it waits for, and as the request had
+    /// them where that allows it; children behind them. The link of each says what
+    /// it is called, `spec.dependencies` what it waits for.
     #[prost(message, repeated, tag = "1")]
     pub tasks: ::prost::alloc::vec::Vec<Task>,
     /// Gives the next page; empty on the last.
@@ -7746,6 +7749,26 @@ pub struct CancelWorkflowRequest {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CancelWorkflowResponse {
     /// As it is behind the command; its tasks may end later.
+    #[prost(message, optional, tag = "1")]
+    pub workflow: ::core::option::Option<Workflow>,
+}
+/// Asks to retry a workflow from its failed tasks.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetryWorkflowRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Its id.
+    #[prost(string, tag = "2")]
+    pub workflow_id: ::prost::alloc::string::String,
+    /// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// What the retry did.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RetryWorkflowResponse {
+    /// As it is behind the command; some of its tasks may get their run later.
     #[prost(message, optional, tag = "1")]
     pub workflow: ::core::option::Option<Workflow>,
 }
@@ -7925,8 +7948,8 @@ pub mod workflow_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Lists the tasks of a workflow by their places, without inputs and results;
-        /// with what they depend on, so that the graph can be drawn.
+        /// Lists the tasks of a workflow, without inputs and results, and with what
+        /// they depend on, so that the graph can be drawn.
         pub async fn list_workflow_tasks(
             &mut self,
             request: impl tonic::IntoRequest<super::ListWorkflowTasksRequest>,
@@ -8006,6 +8029,37 @@ pub mod workflow_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Retries a workflow from its failed tasks: each task that FAILED or was
+        /// CANCELLED and may not, and what was SKIPPED because of it, gets another
+        /// run, as RetryTask gives it. What completed is kept, and so is a task whose
+        /// deadline has passed. Refused while it is being cancelled, and when there is
+        /// no such task.
+        pub async fn retry_workflow(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RetryWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RetryWorkflowResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.WorkflowService/RetryWorkflow",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.WorkflowService", "RetryWorkflow"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -8046,8 +8100,8 @@ pub mod workflow_service_server {
             tonic::Response<super::ListWorkflowsResponse>,
             tonic::Status,
         >;
-        /// Lists the tasks of a workflow by their places, without inputs and results;
-        /// with what they depend on, so that the graph can be drawn.
+        /// Lists the tasks of a workflow, without inputs and results, and with what
+        /// they depend on, so that the graph can be drawn.
         async fn list_workflow_tasks(
             &self,
             request: tonic::Request<super::ListWorkflowTasksRequest>,
@@ -8070,6 +8124,18 @@ pub mod workflow_service_server {
             request: tonic::Request<super::CancelWorkflowRequest>,
         ) -> std::result::Result<
             tonic::Response<super::CancelWorkflowResponse>,
+            tonic::Status,
+        >;
+        /// Retries a workflow from its failed tasks: each task that FAILED or was
+        /// CANCELLED and may not, and what was SKIPPED because of it, gets another
+        /// run, as RetryTask gives it. What completed is kept, and so is a task whose
+        /// deadline has passed. Refused while it is being cancelled, and when there is
+        /// no such task.
+        async fn retry_workflow(
+            &self,
+            request: tonic::Request<super::RetryWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RetryWorkflowResponse>,
             tonic::Status,
         >;
     }
@@ -8413,6 +8479,52 @@ pub mod workflow_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CancelWorkflowSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.WorkflowService/RetryWorkflow" => {
+                    #[allow(non_camel_case_types)]
+                    struct RetryWorkflowSvc<T: WorkflowService>(pub Arc<T>);
+                    impl<
+                        T: WorkflowService,
+                    > tonic::server::UnaryService<super::RetryWorkflowRequest>
+                    for RetryWorkflowSvc<T> {
+                        type Response = super::RetryWorkflowResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RetryWorkflowRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkflowService>::retry_workflow(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RetryWorkflowSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -165,6 +165,20 @@ impl WorkflowService for Workflows {
         let row = self.workflow(namespace, id, Duration::ZERO).await?;
         Ok(Response::new(v1::CancelWorkflowResponse { workflow: Some(workflow::to_workflow(&row, &name)) }))
     }
+
+    async fn retry_workflow(&self, request: Request<v1::RetryWorkflowRequest>) -> Answer<v1::RetryWorkflowResponse> {
+        let (principal, mut request) = open(request)?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let token = digest::token("RetryWorkflow", &request_id, &request)?;
+        let mut faults = Faults::default();
+        let id = workflow::workflow_id("workflow_id", &request.workflow_id, &mut faults);
+        check(faults)?;
+        let command = Command::RetryWorkflow { workflow: id };
+        self.0.command(principal, &request.namespace, token, command).await?;
+        let (name, namespace) = self.namespace(&request.namespace).await?;
+        let row = self.workflow(namespace, id, Duration::ZERO).await?;
+        Ok(Response::new(v1::RetryWorkflowResponse { workflow: Some(workflow::to_workflow(&row, &name)) }))
+    }
 }
 
 /// A task with what it depends on: edges by target.

@@ -610,7 +610,8 @@ export type WorkflowLink = Message<"callboard.v1.WorkflowLink"> & {
   workflowId: string;
 
   /**
-   * What the task is called there; empty for a child, which has no name there.
+   * What the task is called there; empty for a child of one of its tasks, which
+   * has no name there. It may fail, and has no weight: its parent tells.
    *
    * @generated from field: string name = 2;
    */

@@ -213,7 +213,8 @@ export type Workflow = Message<"callboard.v1.Workflow"> & {
   state: WorkflowState;
 
   /**
-   * How many tasks it has, those that were added since included.
+   * How many tasks it has, with the children that its tasks created, but those
+   * that outlive their parents.
    *
    * @generated from field: int32 tasks = 6;
    */
@@ -355,7 +356,7 @@ export enum WorkflowState {
   FAILED = 3,
 
   /**
-   * All have ended, and its cancellation was asked for.
+   * All have ended, and its cancellation was asked for. A retry takes that back.
    *
    * @generated from enum value: WORKFLOW_STATE_CANCELLED = 4;
    */

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callboard/v1/workflow_service.proto.
  */
 export const file_callboard_v1_workflow_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNjYWxsYm9hcmQvdjEvd29ya2Zsb3dfc2VydmljZS5wcm90bxIMY2FsbGJvYXJkLnYxImwKFUNyZWF0ZVdvcmtmbG93UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSLAoId29ya2Zsb3cYAiABKAsyGi5jYWxsYm9hcmQudjEuV29ya2Zsb3dTcGVjEhIKCnJlcXVlc3RfaWQYAyABKAkiWgoWQ3JlYXRlV29ya2Zsb3dSZXNwb25zZRITCgt3b3JrZmxvd19pZBgBIAEoCRIrCghyZWNlaXB0cxgCIAMoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCI8ChJHZXRXb3JrZmxvd1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3dvcmtmbG93X2lkGAIgASgJIj8KE0dldFdvcmtmbG93UmVzcG9uc2USKAoId29ya2Zsb3cYASABKAsyFi5jYWxsYm9hcmQudjEuV29ya2Zsb3cihQIKFExpc3RXb3JrZmxvd3NSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIrCgZzdGF0ZXMYAiADKA4yGy5jYWxsYm9hcmQudjEuV29ya2Zsb3dTdGF0ZRIMCgRuYW1lGAMgASgJEjEKDWNyZWF0ZWRfYWZ0ZXIYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNyZWF0ZWRfYmVmb3JlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglpZF9zdWZmaXgYBiABKAkSEQoJcGFnZV9zaXplGAcgASgFEhIKCnBhZ2VfdG9rZW4YCCABKAkiWwoVTGlzdFdvcmtmbG93c1Jlc3BvbnNlEikKCXdvcmtmbG93cxgBIAMoCzIWLmNhbGxib2FyZC52MS5Xb3JrZmxvdxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiaQoYTGlzdFdvcmtmbG93VGFza3NSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJXChlMaXN0V29ya2Zsb3dUYXNrc1Jlc3BvbnNlEiEKBXRhc2tzGAEgAygLMhIuY2FsbGJvYXJkLnYxLlRhc2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImYKE1dhaXRXb3JrZmxvd1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3dvcmtmbG93X2lkGAIgASgJEicKBHdhaXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iTwoUV2FpdFdvcmtmbG93UmVzcG9uc2USKAoId29ya2Zsb3cYASABKAsyFi5jYWxsYm9hcmQudjEuV29ya2Zsb3cSDQoFZW5kZWQYAiABKAgiYwoVQ2FuY2VsV29ya2Zsb3dSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCRIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCSJCChZDYW5jZWxXb3JrZmxvd1Jlc3BvbnNlEigKCHdvcmtmbG93GAEgASgLMhYuY2FsbGJvYXJkLnYxLldvcmtmbG93MrYECg9Xb3JrZmxvd1NlcnZpY2USWwoOQ3JlYXRlV29ya2Zsb3cSIy5jYWxsYm9hcmQudjEuQ3JlYXRlV29ya2Zsb3dSZXF1ZXN0GiQuY2FsbGJvYXJkLnYxLkNyZWF0ZVdvcmtmbG93UmVzcG9uc2USUgoLR2V0V29ya2Zsb3cSIC5jYWxsYm9hcmQudjEuR2V0V29ya2Zsb3dSZXF1ZXN0GiEuY2FsbGJvYXJkLnYxLkdldFdvcmtmbG93UmVzcG9uc2USWAoNTGlzdFdvcmtmbG93cxIiLmNhbGxib2FyZC52MS5MaXN0V29ya2Zsb3dzUmVxdWVzdBojLmNhbGxib2FyZC52MS5MaXN0V29ya2Zsb3dzUmVzcG9uc2USZAoRTGlzdFdvcmtmbG93VGFza3MSJi5jYWxsYm9hcmQudjEuTGlzdFdvcmtmbG93VGFza3NSZXF1ZXN0GicuY2FsbGJvYXJkLnYxLkxpc3RXb3JrZmxvd1Rhc2tzUmVzcG9uc2USVQoMV2FpdFdvcmtmbG93EiEuY2FsbGJvYXJkLnYxLldhaXRXb3JrZmxvd1JlcXVlc3QaIi5jYWxsYm9hcmQudjEuV2FpdFdvcmtmbG93UmVzcG9uc2USWwoOQ2FuY2VsV29ya2Zsb3cSIy5jYWxsYm9hcmQudjEuQ2FuY2VsV29ya2Zsb3dSZXF1ZXN0GiQuY2FsbGJvYXJkLnYxLkNhbmNlbFdvcmtmbG93UmVzcG9uc2VCQgoQZGV2LmNhbGxib2FyZC52MVABWixjYWxsYm9hcmQuZGV2L3Nkay9nby9jYWxsYm9hcmR2MTtjYWxsYm9hcmR2MWIGcHJvdG8z", [file_callboard_v1_task, file_callboard_v1_workflow, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiNjYWxsYm9hcmQvdjEvd29ya2Zsb3dfc2VydmljZS5wcm90bxIMY2FsbGJvYXJkLnYxImwKFUNyZWF0ZVdvcmtmbG93UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSLAoId29ya2Zsb3cYAiABKAsyGi5jYWxsYm9hcmQudjEuV29ya2Zsb3dTcGVjEhIKCnJlcXVlc3RfaWQYAyABKAkiWgoWQ3JlYXRlV29ya2Zsb3dSZXNwb25zZRITCgt3b3JrZmxvd19pZBgBIAEoCRIrCghyZWNlaXB0cxgCIAMoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCI8ChJHZXRXb3JrZmxvd1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3dvcmtmbG93X2lkGAIgASgJIj8KE0dldFdvcmtmbG93UmVzcG9uc2USKAoId29ya2Zsb3cYASABKAsyFi5jYWxsYm9hcmQudjEuV29ya2Zsb3cihQIKFExpc3RXb3JrZmxvd3NSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIrCgZzdGF0ZXMYAiADKA4yGy5jYWxsYm9hcmQudjEuV29ya2Zsb3dTdGF0ZRIMCgRuYW1lGAMgASgJEjEKDWNyZWF0ZWRfYWZ0ZXIYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNyZWF0ZWRfYmVmb3JlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglpZF9zdWZmaXgYBiABKAkSEQoJcGFnZV9zaXplGAcgASgFEhIKCnBhZ2VfdG9rZW4YCCABKAkiWwoVTGlzdFdvcmtmbG93c1Jlc3BvbnNlEikKCXdvcmtmbG93cxgBIAMoCzIWLmNhbGxib2FyZC52MS5Xb3JrZmxvdxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiaQoYTGlzdFdvcmtmbG93VGFza3NSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJXChlMaXN0V29ya2Zsb3dUYXNrc1Jlc3BvbnNlEiEKBXRhc2tzGAEgAygLMhIuY2FsbGJvYXJkLnYxLlRhc2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImYKE1dhaXRXb3JrZmxvd1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3dvcmtmbG93X2lkGAIgASgJEicKBHdhaXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iTwoUV2FpdFdvcmtmbG93UmVzcG9uc2USKAoId29ya2Zsb3cYASABKAsyFi5jYWxsYm9hcmQudjEuV29ya2Zsb3cSDQoFZW5kZWQYAiABKAgiYwoVQ2FuY2VsV29ya2Zsb3dSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCRIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCSJCChZDYW5jZWxXb3JrZmxvd1Jlc3BvbnNlEigKCHdvcmtmbG93GAEgASgLMhYuY2FsbGJvYXJkLnYxLldvcmtmbG93IlIKFFJldHJ5V29ya2Zsb3dSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJIkEKFVJldHJ5V29ya2Zsb3dSZXNwb25zZRIoCgh3b3JrZmxvdxgBIAEoCzIWLmNhbGxib2FyZC52MS5Xb3JrZmxvdzKQBQoPV29ya2Zsb3dTZXJ2aWNlElsKDkNyZWF0ZVdvcmtmbG93EiMuY2FsbGJvYXJkLnYxLkNyZWF0ZVdvcmtmbG93UmVxdWVzdBokLmNhbGxib2FyZC52MS5DcmVhdGVXb3JrZmxvd1Jlc3BvbnNlElIKC0dldFdvcmtmbG93EiAuY2FsbGJvYXJkLnYxLkdldFdvcmtmbG93UmVxdWVzdBohLmNhbGxib2FyZC52MS5HZXRXb3JrZmxvd1Jlc3BvbnNlElgKDUxpc3RXb3JrZmxvd3MSIi5jYWxsYm9hcmQudjEuTGlzdFdvcmtmbG93c1JlcXVlc3QaIy5jYWxsYm9hcmQudjEuTGlzdFdvcmtmbG93c1Jlc3BvbnNlEmQKEUxpc3RXb3JrZmxvd1Rhc2tzEiYuY2FsbGJvYXJkLnYxLkxpc3RXb3JrZmxvd1Rhc2tzUmVxdWVzdBonLmNhbGxib2FyZC52MS5MaXN0V29ya2Zsb3dUYXNrc1Jlc3BvbnNlElUKDFdhaXRXb3JrZmxvdxIhLmNhbGxib2FyZC52MS5XYWl0V29ya2Zsb3dSZXF1ZXN0GiIuY2FsbGJvYXJkLnYxLldhaXRXb3JrZmxvd1Jlc3BvbnNlElsKDkNhbmNlbFdvcmtmbG93EiMuY2FsbGJvYXJkLnYxLkNhbmNlbFdvcmtmbG93UmVxdWVzdBokLmNhbGxib2FyZC52MS5DYW5jZWxXb3JrZmxvd1Jlc3BvbnNlElgKDVJldHJ5V29ya2Zsb3cSIi5jYWxsYm9hcmQudjEuUmV0cnlXb3JrZmxvd1JlcXVlc3QaIy5jYWxsYm9hcmQudjEuUmV0cnlXb3JrZmxvd1Jlc3BvbnNlQkIKEGRldi5jYWxsYm9hcmQudjFQAVosY2FsbGJvYXJkLmRldi9zZGsvZ28vY2FsbGJvYXJkdjE7Y2FsbGJvYXJkdjFiBnByb3RvMw", [file_callboard_v1_task, file_callboard_v1_workflow, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Asks for a workflow.
@@ -278,8 +278,9 @@ export const ListWorkflowTasksRequestSchema: GenMessage<ListWorkflowTasksRequest
  */
 export type ListWorkflowTasksResponse = Message<"callboard.v1.ListWorkflowTasksResponse"> & {
   /**
-   * In the order of the request that created them; children behind them. The
-   * link of each says what it is called, `spec.dependencies` what it waits for.
+   * Each behind those of the workflow that it waits for, and as the request had
+   * them where that allows it; children behind them. The link of each says what
+   * it is called, `spec.dependencies` what it waits for.
    *
    * @generated from field: repeated callboard.v1.Task tasks = 1;
    */
@@ -427,6 +428,62 @@ export const CancelWorkflowResponseSchema: GenMessage<CancelWorkflowResponse> = 
   messageDesc(file_callboard_v1_workflow_service, 11);
 
 /**
+ * Asks to retry a workflow from its failed tasks.
+ *
+ * @generated from message callboard.v1.RetryWorkflowRequest
+ */
+export type RetryWorkflowRequest = Message<"callboard.v1.RetryWorkflowRequest"> & {
+  /**
+   * The namespace; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Its id.
+   *
+   * @generated from field: string workflow_id = 2;
+   */
+  workflowId: string;
+
+  /**
+   * Makes a repetition safe: at most 128 characters, remembered for 24 h.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message callboard.v1.RetryWorkflowRequest.
+ * Use `create(RetryWorkflowRequestSchema)` to create a new message.
+ */
+export const RetryWorkflowRequestSchema: GenMessage<RetryWorkflowRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_workflow_service, 12);
+
+/**
+ * What the retry did.
+ *
+ * @generated from message callboard.v1.RetryWorkflowResponse
+ */
+export type RetryWorkflowResponse = Message<"callboard.v1.RetryWorkflowResponse"> & {
+  /**
+   * As it is behind the command; some of its tasks may get their run later.
+   *
+   * @generated from field: callboard.v1.Workflow workflow = 1;
+   */
+  workflow?: Workflow;
+};
+
+/**
+ * Describes the message callboard.v1.RetryWorkflowResponse.
+ * Use `create(RetryWorkflowResponseSchema)` to create a new message.
+ */
+export const RetryWorkflowResponseSchema: GenMessage<RetryWorkflowResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_workflow_service, 13);
+
+/**
  * Submitting workflows, following them, and steering them. Their tasks are
  * tasks as others are: TaskService shows and steers each.
  *
@@ -468,8 +525,8 @@ export const WorkflowService: GenService<{
     output: typeof ListWorkflowsResponseSchema;
   },
   /**
-   * Lists the tasks of a workflow by their places, without inputs and results;
-   * with what they depend on, so that the graph can be drawn.
+   * Lists the tasks of a workflow, without inputs and results, and with what
+   * they depend on, so that the graph can be drawn.
    *
    * @generated from rpc callboard.v1.WorkflowService.ListWorkflowTasks
    */
@@ -498,6 +555,20 @@ export const WorkflowService: GenService<{
     methodKind: "unary";
     input: typeof CancelWorkflowRequestSchema;
     output: typeof CancelWorkflowResponseSchema;
+  },
+  /**
+   * Retries a workflow from its failed tasks: each task that FAILED or was
+   * CANCELLED and may not, and what was SKIPPED because of it, gets another
+   * run, as RetryTask gives it. What completed is kept, and so is a task whose
+   * deadline has passed. Refused while it is being cancelled, and when there is
+   * no such task.
+   *
+   * @generated from rpc callboard.v1.WorkflowService.RetryWorkflow
+   */
+  retryWorkflow: {
+    methodKind: "unary";
+    input: typeof RetryWorkflowRequestSchema;
+    output: typeof RetryWorkflowResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_callboard_v1_workflow_service, 0);

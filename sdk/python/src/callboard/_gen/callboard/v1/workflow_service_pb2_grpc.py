@@ -69,6 +69,11 @@ class WorkflowServiceStub(object):
                 request_serializer=callboard_dot_v1_dot_workflow__service__pb2.CancelWorkflowRequest.SerializeToString,
                 response_deserializer=callboard_dot_v1_dot_workflow__service__pb2.CancelWorkflowResponse.FromString,
                 _registered_method=True)
+        self.RetryWorkflow = channel.unary_unary(
+                '/callboard.v1.WorkflowService/RetryWorkflow',
+                request_serializer=callboard_dot_v1_dot_workflow__service__pb2.RetryWorkflowRequest.SerializeToString,
+                response_deserializer=callboard_dot_v1_dot_workflow__service__pb2.RetryWorkflowResponse.FromString,
+                _registered_method=True)
 
 
 class WorkflowServiceServicer(object):
@@ -102,8 +107,8 @@ class WorkflowServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListWorkflowTasks(self, request, context):
-        """Lists the tasks of a workflow by their places, without inputs and results;
-        with what they depend on, so that the graph can be drawn.
+        """Lists the tasks of a workflow, without inputs and results, and with what
+        they depend on, so that the graph can be drawn.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +124,17 @@ class WorkflowServiceServicer(object):
     def CancelWorkflow(self, request, context):
         """Cancels a workflow: all of its tasks that have not ended, as CancelTask
         does. Cancelling one that has ended is OK and changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryWorkflow(self, request, context):
+        """Retries a workflow from its failed tasks: each task that FAILED or was
+        CANCELLED and may not, and what was SKIPPED because of it, gets another
+        run, as RetryTask gives it. What completed is kept, and so is a task whose
+        deadline has passed. Refused while it is being cancelled, and when there is
+        no such task.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,6 +172,11 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     servicer.CancelWorkflow,
                     request_deserializer=callboard_dot_v1_dot_workflow__service__pb2.CancelWorkflowRequest.FromString,
                     response_serializer=callboard_dot_v1_dot_workflow__service__pb2.CancelWorkflowResponse.SerializeToString,
+            ),
+            'RetryWorkflow': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryWorkflow,
+                    request_deserializer=callboard_dot_v1_dot_workflow__service__pb2.RetryWorkflowRequest.FromString,
+                    response_serializer=callboard_dot_v1_dot_workflow__service__pb2.RetryWorkflowResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -325,6 +346,33 @@ class WorkflowService(object):
             '/callboard.v1.WorkflowService/CancelWorkflow',
             callboard_dot_v1_dot_workflow__service__pb2.CancelWorkflowRequest.SerializeToString,
             callboard_dot_v1_dot_workflow__service__pb2.CancelWorkflowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryWorkflow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.v1.WorkflowService/RetryWorkflow',
+            callboard_dot_v1_dot_workflow__service__pb2.RetryWorkflowRequest.SerializeToString,
+            callboard_dot_v1_dot_workflow__service__pb2.RetryWorkflowResponse.FromString,
             options,
             channel_credentials,
             insecure,
