@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 /// How many tasks one transaction forgets, and how many answers.
 const TASKS: usize = 32;
 const ANSWERS: usize = 256;
+/// How many workflows.
+const WORKFLOWS: usize = 64;
 /// How many ended tasks are looked for at a time.
 const FOUND: usize = 512;
 /// How many agents a round forgets at most; the next one goes on.
@@ -71,6 +73,7 @@ impl Retention {
         if let Some(kept) = self.shared.config.retention {
             let before = self.shared.clock.now() - Span::from_std(kept);
             self.forget_tasks(before, kept).await?;
+            self.forget_workflows(before).await?;
             self.forget_agents(before).await?;
         }
         self.shared.store.upkeep().await?;
@@ -111,6 +114,18 @@ impl Retention {
             }
             self.after = Some(ended.next);
             if !ended.more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Workflows whose tasks have been forgotten.
+    async fn forget_workflows(&self, before: Timestamp) -> Result<()> {
+        loop {
+            let began = self.shared.clock.elapsed();
+            let forgotten = self.shared.store.purge_workflows(before, WORKFLOWS).await?;
+            self.shared.metrics.forgot(Forgotten::WORKFLOWS, forgotten);
+            if forgotten < WORKFLOWS || !self.rest(began).await {
                 return Ok(());
             }
         }

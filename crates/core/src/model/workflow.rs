@@ -243,9 +243,15 @@ impl Workflow {
         self.cancelling.is_some() && self.ended_at.is_none()
     }
 
+    /// Whether tasks of it may still be given another run.
+    pub fn is_being_retried(&self) -> bool {
+        self.walk.is_some_and(|walk| matches!(walk.errand, Errand::Retry { .. }))
+    }
+
     /// Where it is in its life.
     pub fn state(&self) -> WorkflowState {
         match (self.tally.open(), &self.cancelling) {
+            _ if self.is_being_retried() => WorkflowState::Running,
             (1.., _) => WorkflowState::Running,
             (0, Some(_)) => WorkflowState::Cancelled,
             (0, None) if self.tally.faults > 0 => WorkflowState::Failed,

@@ -2,8 +2,8 @@
 
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, TaskReceipt};
-use crate::model::task::Cancelling;
 use crate::decide::Stop;
+use crate::model::task::Cancelling;
 use crate::model::{
     Errand, NewDependency, NewWorkflow, NewWorkflowTask, Tally, Task, TaskId, Walk, Workflow, WorkflowId, WorkflowLink,
     WorkflowTask,
@@ -64,12 +64,17 @@ impl Step<'_, '_> {
     pub(super) fn tally_end(&mut self, task: &Task) -> Ruled<()> {
         let Some((link, mut workflow)) = self.workflow_of(task)? else { return Ok(()) };
         workflow.tally.end(&link, task.state.name());
-        if workflow.tally.open() == 0 {
+        self.put_ended_or_not(workflow);
+        Ok(())
+    }
+
+    /// Writes a workflow, which has ended if nothing of it lives, and nothing is about to live again.
+    fn put_ended_or_not(&mut self, mut workflow: Workflow) {
+        if workflow.tally.open() == 0 && !workflow.is_being_retried() && workflow.ended_at.is_none() {
             workflow.ended_at = Some(self.cx.now);
             self.effects.push(Effect::WorkflowEnded { workflow: Arc::new(workflow.clone()) });
         }
         self.ws.put_workflow(workflow);
-        Ok(())
     }
 
     /// A task that had ended is about to live again, and its workflow with it.
@@ -119,19 +124,26 @@ impl Step<'_, '_> {
 
     /// Gives a workflow's tasks that failed another run, and those that were skipped because of them. In bounded steps, too.
     pub(super) fn retry_workflow(&mut self, id: WorkflowId) -> Ruled<Reply> {
-        let workflow = self.workflow(id)?;
+        let mut workflow = self.workflow(id)?;
         if workflow.is_being_cancelled() {
             return Err(Rejection::workflow_state(id, "it is being cancelled; retry it when it has ended").into());
         }
-        if matches!(workflow.walk, Some(Walk { errand: Errand::Retry { .. }, .. })) {
+        if workflow.is_being_retried() {
             return Ok(Reply::Done);
         }
         let cancelled = workflow.cancelling.is_some();
         let Tally { faults, skipped, cancelled: of_cancelled, .. } = workflow.tally;
         if faults == 0 && !(cancelled && of_cancelled > 0) {
-            return Err(Rejection::workflow_state(id, "none of its tasks failed that may not; there is nothing to retry").into());
+            return Err(Rejection::workflow_state(
+                id,
+                "none of its tasks failed that may not; there is nothing to retry",
+            )
+            .into());
         }
         self.check_room_for(faults.max(of_cancelled) as usize + skipped as usize)?;
+        // From now on it runs, also while the first of its tasks can't be given its run yet.
+        workflow.ended_at = None;
+        workflow.cancelling = None;
         self.set_out(workflow, Errand::Retry { cancelled })?;
         Ok(Reply::Done)
     }
@@ -164,7 +176,7 @@ impl Step<'_, '_> {
         if workflow.walk.is_some() {
             self.effects.push(Effect::WalkingWorkflow { namespace: self.namespace.id, workflow: id });
         }
-        self.ws.put_workflow(workflow);
+        self.put_ended_or_not(workflow);
         Ok(())
     }
 

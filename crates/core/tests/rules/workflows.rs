@@ -312,3 +312,34 @@ fn children_are_the_workflows_too_but_those_that_outlive_their_parents() {
         assert_eq!((ended.state(), ended.tally.progress()), (WorkflowState::Completed, 1.0));
     });
 }
+
+#[test]
+fn a_workflow_that_is_being_retried_runs_and_has_ended_again_when_nothing_lives_by_it() {
+    in_every_mode(|mut w| {
+        w.settings.release_step = 1;
+        // Its three dependents are told one by one: meanwhile it can't have another run.
+        let after: &[(&str, Condition)] = &[("broken", COMPLETED)];
+        let created = create(&mut w, workflow(&[("broken", &[]), ("b", after), ("c", after), ("d", after)]));
+        w.run(Command::CancelWorkflow { workflow: created.id, reason: String::new() }).unwrap();
+        w.settle();
+        walk_to_the_end(&mut w, &created);
+        assert_eq!(row(&w, &created).state(), WorkflowState::Cancelled);
+        w.run(Command::RetryWorkflow { workflow: created.id }).unwrap();
+        let retried = row(&w, &created);
+        assert_eq!((retried.state(), retried.ended_at, retried.cancelling), (WorkflowState::Running, None, None));
+        walk_to_the_end(&mut w, &created);
+        assert_eq!(row(&w, &created).tally.open(), 4);
+
+        // A deadline that has passed keeps its task from another run: the workflow is as it was.
+        let mut new = workflow(&[("late", &[])]);
+        new.tasks[0].task.spec.deadline = Some(second(5));
+        let created = create(&mut w, new);
+        w.sleep(callboard_core::model::Span::seconds(10));
+        w.settle();
+        assert_eq!(row(&w, &created).state(), WorkflowState::Failed);
+        w.run(Command::RetryWorkflow { workflow: created.id }).unwrap();
+        walk_to_the_end(&mut w, &created);
+        let still = row(&w, &created);
+        assert_eq!((still.state(), still.ended_at.is_some(), still.tally.failed), (WorkflowState::Failed, true, 1));
+    });
+}

@@ -38,6 +38,7 @@ pub(crate) struct Forgotten {
 impl Forgotten {
     pub const TASKS: Self = Self { kind: "tasks" };
     pub const AGENTS: Self = Self { kind: "agents" };
+    pub const WORKFLOWS: Self = Self { kind: "workflows" };
     pub const ANSWERS: Self = Self { kind: "answers" };
 }
 
@@ -167,7 +168,7 @@ impl Metrics {
         let text = "Commands that were refused, by the reason (as in the protocol)";
         registry.register("commands_rejected", text, self.rejected.clone());
         registry.register("retention_forgotten", "What retention forgot, by kind", self.forgotten.clone());
-        for kind in [Forgotten::TASKS, Forgotten::AGENTS, Forgotten::ANSWERS] {
+        for kind in [Forgotten::TASKS, Forgotten::WORKFLOWS, Forgotten::AGENTS, Forgotten::ANSWERS] {
             self.forgot(kind, 0);
         }
         let text = "Tasks that the archive kept, each time that it did";

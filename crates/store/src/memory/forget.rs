@@ -44,7 +44,7 @@ impl Tables {
         forgotten
     }
 
-    /// It has ended for good, long enough ago, no live task depends on it, and its parent lives no more.
+    /// It has ended for good, long enough ago, no live task depends on it, and neither its parent nor its workflow lives.
     fn may_go(&self, task: TaskRef, before: Timestamp) -> bool {
         let Some(row) = self.tasks.get(&task) else { return false };
         let latest = self.events_by_task.get(&task).and_then(|places| places.last());
@@ -54,6 +54,7 @@ impl Tables {
             && row.wake_at.is_none()
             && latest <= before
             && !self.children.parents_of(task).any(|parent| self.live.contains(&parent))
+            && !self.workflows.keeps(task)
             && !self.edges_from(task).any(|(namespace, _, target)| wanted(&(namespace, target)))
     }
 

@@ -21,6 +21,12 @@ fn place_of(task: &WorkflowTask) -> (WorkflowRef, u32) {
 }
 
 impl Workflows {
+    /// Whether a task is of a workflow that runs.
+    pub fn keeps(&self, task: TaskRef) -> bool {
+        let workflow = self.places.get(&task).and_then(|(workflow, _)| self.rows.get(workflow));
+        workflow.is_some_and(|workflow| workflow.ended_at.is_none())
+    }
+
     /// What is wanted and exists.
     pub fn load(&self, want: &Want, rows: &mut Rows, tasks: &mut BTreeSet<TaskRef>) {
         rows.workflows = want.workflows.iter().filter_map(|at| self.rows.get(at).cloned()).collect();

@@ -32,7 +32,7 @@ const ENDED: &str = concat!(
     " ORDER BY token, position LIMIT $4"
 );
 /// Tasks that have ended for good, and whose parents live no more, as far as the newest of them tell: a live parent may ask for its
-/// children again.
+/// children again. Those of a workflow that runs are kept for those that come behind them.
 macro_rules! eligible {
     ($columns:literal, $more:literal) => {
         concat!(
@@ -42,7 +42,9 @@ macro_rules! eligible {
              WHERE NOT t.live AND t.wake_at IS NULL AND coalesce((SELECT e.at FROM events AS e \
              WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= $3 \
              AND NOT EXISTS (SELECT 1 FROM (SELECT c.task FROM children AS c WHERE c.namespace = t.namespace AND c.child = t.id \
-             ORDER BY c.task DESC LIMIT 500) AS few JOIN tasks AS p ON p.namespace = t.namespace AND p.id = few.task WHERE p.live)",
+             ORDER BY c.task DESC LIMIT 500) AS few JOIN tasks AS p ON p.namespace = t.namespace AND p.id = few.task WHERE p.live) \
+             AND NOT EXISTS (SELECT 1 FROM workflow_tasks AS m JOIN workflows AS f ON f.namespace = m.namespace AND f.id = m.workflow \
+             WHERE m.namespace = t.namespace AND m.task = t.id AND f.ended_at IS NULL)",
             $more,
             " ORDER BY t.namespace, t.id"
         )

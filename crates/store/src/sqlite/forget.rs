@@ -26,7 +26,7 @@ const DURABLE: i64 = 100;
 const CHUNKS: i64 = 1_000;
 
 /// Tasks of the statement that have ended for good, and whose parents live no more, as far as the newest of them tell: a live parent
-/// may ask for its children again.
+/// may ask for its children again. Those of a workflow that runs are kept for those that come behind them.
 macro_rules! ended {
     ($more:literal) => {
         concat!(
@@ -35,7 +35,10 @@ macro_rules! ended {
              WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= v.column3 \
              AND NOT EXISTS (SELECT 1 FROM (SELECT c.task FROM children AS c INDEXED BY children_child \
              WHERE c.namespace = t.namespace AND c.child = t.id ORDER BY c.task DESC LIMIT 500) AS few CROSS JOIN tasks AS p \
-             ON p.namespace = t.namespace AND p.id = few.task WHERE p.live IS NOT NULL)",
+             ON p.namespace = t.namespace AND p.id = few.task WHERE p.live IS NOT NULL) \
+             AND NOT EXISTS (SELECT 1 FROM workflow_tasks AS m INDEXED BY workflow_tasks_task CROSS JOIN workflows AS f \
+             ON f.namespace = m.namespace AND f.id = m.workflow \
+             WHERE m.namespace = t.namespace AND m.task = t.id AND f.ended_at IS NULL)",
             $more
         )
     };
