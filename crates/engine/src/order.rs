@@ -155,3 +155,110 @@ fn place(item: &Item) -> Option<(Key, i64)> {
     let key = Key { agent: *agent, epoch: *epoch, task: fence.task, attempt: fence.attempt };
     counts.then_some((key, *report_id))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callboard_core::command::{Envelope, Fence, Reporter};
+    use callboard_core::model::LeaseToken;
+    use uuid::Uuid;
+
+    fn item(agent: u128, report_id: i64, report: Report) -> Item {
+        let (agent, epoch) = (AgentId(Uuid::from_u128(agent)), 1);
+        let fence = Fence { task: TaskId(Uuid::nil()), attempt: 1, token: LeaseToken(1) };
+        let command = Command::Report { fence, reporter: Reporter::Session { agent, epoch }, report };
+        let envelope = Envelope { namespace: "default".into(), principal: "ann".into(), request: None, command };
+        Item { envelope, sink: Sink::Report { agent, epoch, report_id, fence, quiet: false } }
+    }
+
+    /// Of any kind that counts.
+    fn report(report_id: i64) -> Item {
+        item(1, report_id, Report::Pause)
+    }
+
+    impl Order {
+        fn failed(&mut self, reports: impl IntoIterator<Item = i64>) {
+            let items: Vec<Item> = reports.into_iter().map(report).collect();
+            self.repeat(&items);
+        }
+
+        /// Which of these can be decided.
+        fn passes(&mut self, reports: impl IntoIterator<Item = i64>, now: Span) -> Vec<i64> {
+            let (items, _) = self.divide(reports.into_iter().map(report).collect(), now);
+            items.iter().filter_map(place).map(|(_, report)| report).collect()
+        }
+    }
+
+    const NOW: Span = Span::seconds(100);
+
+    #[test]
+    fn later_reports_wait_until_the_earlier_ones_have_come_again() {
+        let mut order = Order::default();
+        order.failed([5]);
+        assert_eq!(order.passes([4, 6, 7], NOW), [4]);
+        assert_eq!(order.passes([5, 8], NOW), [5], "6 and 7 are not there yet");
+        assert_eq!(order.passes([6, 7, 8, 9], NOW), [6, 7, 8, 9]);
+        assert!(order.is_empty() && order.count == 0);
+    }
+
+    #[test]
+    fn what_failed_again_is_waited_for_again_by_those_on_their_way_behind_it() {
+        let mut order = Order::default();
+        order.failed([5, 6]);
+        assert_eq!(order.passes([5], NOW), [5]);
+        order.failed([5]);
+        assert!(order.passes([6], NOW).is_empty(), "it was sent before anybody knew that 5 failed again");
+        assert_eq!(order.passes([6], NOW), [6], "but now its agent knows, and gave 5 up");
+        assert!(order.is_empty() && order.count == 0);
+    }
+
+    #[test]
+    fn acceptances_and_progress_have_no_place() {
+        let mut order = Order::default();
+        let progress = || Report::Progress(callboard_core::model::Progress::default());
+        order.repeat(&[item(1, 5, Report::Accepted), item(1, 6, progress())]);
+        assert!(order.is_empty());
+        order.failed([7]);
+        let (pass, wait) = order.divide(vec![item(1, 8, Report::Accepted), item(1, 9, progress())], NOW);
+        assert_eq!((pass.len(), wait.len()), (2, 0));
+    }
+
+    #[test]
+    fn an_agent_that_repeats_under_other_ids_goes_on_in_the_end() {
+        let mut order = Order::default();
+        order.failed([5]);
+        let mut times = (0..).map(|second| Span(NOW.0 + Span::seconds(second * 5).0)).zip(6..);
+        let passed = times.find(|(now, report)| !order.passes([*report], *now).is_empty());
+        assert_eq!(passed.map(|(_, report)| report), Some(6 + i64::from(ROUNDS)));
+        assert!(order.is_empty() && order.count == 0);
+    }
+
+    #[test]
+    fn many_reports_at_once_or_behind_a_stop_of_ours_are_few_rounds() {
+        let mut order = Order::default();
+        order.failed([5]);
+        assert!(order.passes(6..1_000, NOW).is_empty());
+        assert!(order.passes(1_000..2_000, Span(NOW.0 + Span::seconds(3_600).0)).is_empty());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_goes_with_its_session() {
+        let mut order = Order::default();
+        for report in 0..MAX as i64 * 2 {
+            order.make_room(|_, _| true);
+            order.failed([report]);
+            assert!(order.count <= MAX);
+        }
+        let latest = MAX as i64 * 2;
+        assert!(order.passes([latest], NOW).is_empty(), "the latest are remembered");
+        for agent in 2..FEW as u128 * 3 {
+            let gone = |id: AgentId, _| id == AgentId(Uuid::from_u128(agent - 1));
+            order.make_room(gone);
+            order.repeat(&[item(agent, 1, Report::Resume)]);
+        }
+        assert!(order.count <= MAX);
+        order.look_at = 0;
+        order.make_room(|_, _| false);
+        assert!(order.is_empty() && order.count == 0);
+    }
+}
