@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// How many reports are remembered in all. Those that were answered longest ago are forgotten first, and their order with them.
 const MAX: usize = 1 << 18;
+/// The same of one attempt; beyond that they wait as well, but in what order is not remembered. SDKs have 4,000 on their way at most.
+const LINE: usize = 4_096;
 /// With fewer it is not looked whose session has ended.
 const FEW: usize = 1 << 10;
 /// Reports of an attempt wait in vain so often, counted at most once in a `ROUND`: then those before them are not awaited any
@@ -109,7 +111,7 @@ impl Order {
     fn remember(&mut self, key: Key, report: i64) {
         self.answers += 1;
         let line = self.lines.entry(key).or_default();
-        if line.answered.insert(report, self.answers).is_none() {
+        if line.answered.len() < LINE && line.answered.insert(report, self.answers).is_none() {
             self.count += 1;
         }
     }
@@ -244,19 +246,16 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded_and_goes_with_its_session() {
         let mut order = Order::default();
-        for report in 0..MAX as i64 * 2 {
+        order.failed(0..LINE as i64 * 2);
+        assert_eq!(order.count, LINE);
+        let many = |n: usize| item(2 + n as u128 / 1_000, n as i64, Report::Pause);
+        for n in 0..MAX * 2 {
             order.make_room(|_, _| true);
-            order.failed([report]);
+            order.repeat(&[many(n)]);
             assert!(order.count <= MAX);
         }
-        let latest = MAX as i64 * 2;
-        assert!(order.passes([latest], NOW).is_empty(), "the latest are remembered");
-        for agent in 2..FEW as u128 * 3 {
-            let gone = |id: AgentId, _| id == AgentId(Uuid::from_u128(agent - 1));
-            order.make_room(gone);
-            order.repeat(&[item(agent, 1, Report::Resume)]);
-        }
-        assert!(order.count <= MAX);
+        assert!(!order.passes([LINE as i64], NOW).is_empty(), "the oldest are forgotten");
+        assert!(order.divide(vec![many(MAX * 2)], NOW).0.is_empty(), "the latest are not");
         order.look_at = 0;
         order.make_room(|_, _| false);
         assert!(order.is_empty() && order.count == 0);

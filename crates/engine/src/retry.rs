@@ -73,8 +73,7 @@ impl Committer {
 
     /// Tells everyone that nothing came of their commands. Agents are to repeat their reports, in their order.
     fn refuse(&mut self, items: Vec<Item>, error: &Error) {
-        let shared = self.shared.clone();
-        self.order.make_room(|agent, epoch| shared.sessions.is_known(agent, epoch));
+        self.order.make_room(|agent, epoch| self.shared.sessions.is_known(agent, epoch));
         self.order.repeat(&items);
         effects::refuse(self, items, error);
     }
@@ -84,6 +83,7 @@ impl Committer {
         if self.order.is_empty() {
             return items;
         }
+        self.order.make_room(|agent, epoch| self.shared.sessions.is_known(agent, epoch));
         let (items, behind) = self.order.divide(items, self.shared.clock.elapsed());
         if !behind.is_empty() {
             tracing::debug!(reports = behind.len(), "reports wait for earlier ones of their attempts");
