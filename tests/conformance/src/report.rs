@@ -38,10 +38,11 @@ impl Row {
         println!("{self}");
     }
 
-    /// How it ended, in one line.
+    /// How it ended, in one line: the beginning of what is known.
     pub fn in_a_line(&self) -> String {
         let all = self.to_string();
-        all.lines().next().unwrap_or_default().chars().take(LINE).collect()
+        let lines: Vec<&str> = all.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines.join(" | ").chars().take(LINE).collect()
     }
 
     fn json(&self) -> Value {
