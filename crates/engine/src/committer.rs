@@ -12,6 +12,7 @@
 use crate::batch::{Batch, Failed, Flight};
 use crate::effects;
 use crate::metrics::Observer;
+use crate::order::Order;
 use crate::queue::{Item, Message};
 use crate::shared::Shared;
 use callboard_core::command::Command;
@@ -50,6 +51,8 @@ pub(crate) struct Committer {
     pub replica: Arc<str>,
     /// What this batch asked a shared store to lock: when it meets another writer, it asks for all of that first.
     pub asked: Want,
+    /// Which reports are to be repeated before others of their attempts are taken.
+    pub order: Order,
 }
 
 /// What was taken from the queue at once.
@@ -116,6 +119,7 @@ impl Committer {
 
     async fn take_in(&mut self, messages: &mut Vec<Message>) -> Result<(), StoreError> {
         let Taken { items, pings } = self.sort(messages);
+        let items = self.keep_order(items);
         let beside =
             self.shared.store.is_exclusive() && items.iter().all(|item| is_decided_beside(&item.envelope.command));
         if beside && pings.is_empty() {

@@ -193,6 +193,19 @@ pub(crate) fn refuse(committer: &Committer, items: Vec<Item>, error: &Error) {
     send(committer, outgoing);
 }
 
+/// Tells agents that these reports wait for earlier ones of their attempts, and are to be repeated behind them.
+pub(crate) fn hold_back(committer: &Committer, behind: Vec<Item>) {
+    let mut outgoing = ByAgent::new();
+    for item in behind {
+        if let Sink::Report { agent, epoch, report_id, fence, .. } = item.sink {
+            let status = ReceiptStatus::Retry("an earlier report of its attempt is to be repeated first".into());
+            let receipts = &mut outgoing.entry((agent, Some(epoch))).or_default().receipts;
+            receipts.push(Receipt { report_id, fence, status });
+        }
+    }
+    send(committer, outgoing);
+}
+
 fn apply(committer: &mut Committer, effects: Vec<Effect>, outgoing: &mut ByAgent) {
     let shared = committer.shared.clone();
     for effect in effects {

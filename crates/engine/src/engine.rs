@@ -9,6 +9,7 @@ use crate::hints;
 use crate::hydrate::{self, Wanted};
 use crate::mail::{self, FetchRequest};
 use crate::metrics::{Metrics, Observer};
+use crate::order::Order;
 use crate::push::{Assignment, Push};
 use crate::queue::{Item, Queue, Sink};
 use crate::retention::Retention;
@@ -123,6 +124,7 @@ impl Engine {
             failed: None,
             replica: shared.registration(),
             asked: Want::default(),
+            order: Order::default(),
         };
         if let Some(member) = member {
             engine.tasks.spawn(member.run(engine.stop_committing.clone()));

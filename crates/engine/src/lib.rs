@@ -2,7 +2,7 @@
 //!
 //! - [`Engine`]: what the server calls.
 //! - `committer`: the one task that writes: group commit. `batch` is what it decides and saves, `retry` what it does when the
-//!   store refuses that.
+//!   store refuses that, and `order` how an attempt's reports keep their order then.
 //! - `sessions`: attached agents, who was heard when, what is pushed to them.
 //! - `effects`: what is done after a commit: pushes, wake-ups, answers.
 //! - `metrics`, `health`: what can be watched from outside.
@@ -34,6 +34,7 @@ mod log;
 mod mail;
 mod metrics;
 mod names;
+mod order;
 mod progress;
 mod push;
 mod queue;

@@ -25,7 +25,11 @@ impl Committer {
         while let Some(items) = batches.pop() {
             let outcome = match error.take() {
                 Some(error) => Err(Failed { items, error }),
-                None => self.commit(items, &Want::default()).await,
+                None => {
+                    // Those that were refused since may be what others of these wait for.
+                    let items = self.keep_order(items);
+                    self.commit(items, &Want::default()).await
+                }
             };
             let refused = match outcome {
                 Ok(landed) => {
@@ -41,7 +45,7 @@ impl Committer {
                     tracing::warn!(%error, commands = items.len(), "the store refuses a batch");
                     self.prime().await?;
                     if items.len() <= 1 {
-                        effects::refuse(self, items, &error.into());
+                        self.refuse(items, &error.into());
                     } else {
                         let second = items.split_off(items.len() / 2);
                         batches.push(second);
@@ -53,7 +57,7 @@ impl Committer {
                     self.prime().await?;
                     // Those that can be told from a repetition are decided again; the others must not be.
                     let (again, lost): (Vec<Item>, Vec<Item>) = items.into_iter().partition(is_repeatable);
-                    effects::refuse(self, lost, &error.into());
+                    self.refuse(lost, &error.into());
                     if !again.is_empty() {
                         batches.push(again);
                     }
@@ -65,6 +69,27 @@ impl Committer {
             }
         }
         Ok(())
+    }
+
+    /// Tells everyone that nothing came of their commands. Agents are to repeat their reports, in their order.
+    fn refuse(&mut self, items: Vec<Item>, error: &Error) {
+        self.order.make_room(|agent, epoch| self.shared.sessions.is_known(agent, epoch));
+        self.order.repeat(&items);
+        effects::refuse(self, items, error);
+    }
+
+    /// Those commands that can be decided. The others are reports behind one that is to be repeated: they are, too.
+    pub fn keep_order(&mut self, items: Vec<Item>) -> Vec<Item> {
+        if self.order.is_empty() {
+            return items;
+        }
+        self.order.make_room(|agent, epoch| self.shared.sessions.is_known(agent, epoch));
+        let (items, behind) = self.order.divide(items, self.shared.clock.elapsed());
+        if !behind.is_empty() {
+            tracing::debug!(reports = behind.len(), "reports wait for earlier ones of their attempts");
+            effects::hold_back(self, behind);
+        }
+        items
     }
 
     /// Decides and commits a batch, with these rows locked first. On an error nothing of it happened, and the working set is not to
@@ -114,8 +139,9 @@ impl Committer {
         tracing::warn!(%error, commands, "the store is not available");
         self.shared.store_was_away();
         self.ws.reset();
-        for items in batches {
-            effects::refuse(self, items, error);
+        // The last is what came first.
+        for items in batches.into_iter().rev() {
+            self.refuse(items, error);
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         self.prime().await

@@ -308,6 +308,11 @@ impl Sessions {
         self.lock().get(&agent).filter(|entry| matches!(entry.link, Link::Open(_))).map(|entry| entry.epoch)
     }
 
+    /// Whether a session is an agent's current one, as far as is known here.
+    pub fn is_known(&self, agent: AgentId, epoch: i64) -> bool {
+        self.lock().get(&agent).is_some_and(|entry| entry.epoch == epoch)
+    }
+
     /// Whether an agent's stream is open here.
     pub fn is_open(&self, agent: AgentId) -> bool {
         self.lock().get(&agent).is_some_and(|entry| matches!(entry.link, Link::Open(_)))

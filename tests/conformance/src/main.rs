@@ -1,6 +1,6 @@
 //! `callboard-conformance`: plays the scenarios. `cargo xtask conformance` builds what it needs and calls it.
 
-use callboard_conformance::report::{self, Verdict};
+use callboard_conformance::report::{self, Row, Verdict};
 use callboard_conformance::run;
 use callboard_conformance::scenario::{self, Scenario};
 use callboard_conformance::sdk::Sdk;
@@ -69,7 +69,7 @@ async fn play(args: Args) -> Result<bool, String> {
         return Err(format!("nothing of it can be played on {}", args.store));
     }
     let stage = Arc::new(Stage::new(args.store, args.defect));
-    let rows = run::all(stage, &scenarios, &args.sdk, args.beside).await;
+    let rows = run::all(stage, &scenarios, &args.sdk, args.beside, Row::tell).await;
     let names: Vec<String> = scenarios.into_iter().map(|scenario| scenario.name).collect();
     println!(
         "\n{}\n\n{}, on {}",

@@ -4,7 +4,11 @@ use crate::sdk::Sdk;
 use crate::stage::Store;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
+
+/// How many characters a line has at most.
+const LINE: usize = 500;
 
 /// How a scenario ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,11 +35,14 @@ pub struct Row {
 impl Row {
     /// Says how it ended.
     pub fn tell(&self) {
-        let (sdk, scenario, took) = (self.sdk, &self.scenario, self.took.as_secs_f64());
-        match &self.verdict {
-            Verdict::Passed => println!("ok      {sdk:<11}{scenario} ({took:.1} s)"),
-            Verdict::Failed(fault) => println!("FAILED  {sdk:<11}{scenario} ({took:.1} s): {fault}"),
-        }
+        println!("{self}");
+    }
+
+    /// How it ended, in one line: the beginning of what is known.
+    pub fn in_a_line(&self) -> String {
+        let all = self.to_string();
+        let lines: Vec<&str> = all.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines.join(" | ").chars().take(LINE).collect()
     }
 
     fn json(&self) -> Value {
@@ -45,6 +52,16 @@ impl Row {
         };
         json!({ "scenario": self.scenario, "sdk": self.sdk.to_string(), "passed": fault.is_none(), "fault": fault,
                 "seconds": self.took.as_secs_f64() })
+    }
+}
+
+impl Display for Row {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (sdk, scenario, took) = (self.sdk, &self.scenario, self.took.as_secs_f64());
+        match &self.verdict {
+            Verdict::Passed => write!(f, "ok      {sdk:<11}{scenario} ({took:.1} s)"),
+            Verdict::Failed(fault) => write!(f, "FAILED  {sdk:<11}{scenario} ({took:.1} s): {fault}"),
+        }
     }
 }
 

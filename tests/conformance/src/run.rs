@@ -22,8 +22,14 @@ const LONGER: Duration = Duration::from_secs(600);
 /// How many of those that only wait do so beside the others.
 const WAITING: usize = 16;
 
-/// Runs all scenarios with all SDKs, so many beside each other, and gives a row for each.
-pub async fn all(stage: Arc<Stage>, scenarios: &[Scenario], sdks: &[Sdk], beside: usize) -> Vec<Row> {
+/// Runs all scenarios with all SDKs, so many beside each other, and gives a row for each, which is told as soon as it is there.
+pub async fn all(
+    stage: Arc<Stage>,
+    scenarios: &[Scenario],
+    sdks: &[Sdk],
+    beside: usize,
+    tell: impl Fn(&Row),
+) -> Vec<Row> {
     let places = Arc::new(Semaphore::new(beside.max(1)));
     let seats = Arc::new(Semaphore::new(WAITING));
     let mut running = JoinSet::new();
@@ -44,7 +50,7 @@ pub async fn all(stage: Arc<Stage>, scenarios: &[Scenario], sdks: &[Sdk], beside
     let mut rows = Vec::new();
     while let Some(row) = running.join_next().await {
         if let Ok(row) = row {
-            row.tell();
+            tell(&row);
             rows.push(row);
         }
     }

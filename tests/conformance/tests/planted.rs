@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use callboard_conformance::report::{self, Verdict};
+use callboard_conformance::report::{self, Row, Verdict};
 use callboard_conformance::run;
 use callboard_conformance::scenario::{self, Scenario};
 use callboard_conformance::sdk::Sdk;
@@ -48,7 +48,7 @@ async fn are_noticed(sdk: Sdk, defects: &'static [(&str, &str)]) {
 async fn is_noticed(sdk: Sdk, defect: &'static str, about: Scenario) {
     let stage = Arc::new(Stage::new(Store::Sqlite, Some(defect.to_owned())));
     let name = about.name.clone();
-    let rows = run::all(stage, &[about], &[sdk], 1).await;
+    let rows = run::all(stage, &[about], &[sdk], 1, Row::tell).await;
     let table = report::table(&[name], &[sdk], &rows);
     assert!(table.contains("FAILED"), "{defect} in the SDK of {sdk} was not noticed:\n{table}");
     // By its verdict: a driver that can't plant the defect would be red, too.

@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 /// Faults have the machine to themselves: two at once are a third one.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+/// How much of what is said of a broken promise goes past the harness of tests, in characters.
+const NOTE: usize = 2_000;
 /// How often a fault may be tried that does not meet anybody.
 const TRIES: u32 = 3;
 
@@ -38,6 +40,8 @@ async fn kept(name: &str, store: Store) {
     let _ = writeln!(stderr(), "{name} on {store}: {:.1} s, tried {tries} times", began.elapsed().as_secs_f64());
     let facts = ended.facts;
     if ended.outcome != Outcome::Kept {
+        let note: String = format!("{}\n{}", ended.note, facts.broken.join("\n")).chars().take(NOTE).collect();
+        let _ = writeln!(stderr(), "FAILED {name} on {store}, seed {}: {}: {note}", seed.0, ended.outcome);
         panic!("{}: {}\n{}\n{}", ended.outcome, ended.note, facts.broken.join("\n"), facts.story);
     }
     println!("seed {}: {rounds} rounds, {} operations, {:?}", seed.0, facts.operations, facts.seen);

@@ -7,6 +7,7 @@
 mod archive;
 mod beside;
 mod crossing;
+mod order;
 mod store;
 mod untold;
 
