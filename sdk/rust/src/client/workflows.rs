@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::tasks::{flatten, following};
 use super::{Client, Receipt};
-use crate::{Error, NewWorkflow, Result};
+use crate::{Error, NewTask, NewWorkflow, Result};
 
 /// What creating a workflow did.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,14 +34,6 @@ impl WorkflowReceipt {
             Error::invalid("name", format!("no task of the workflow is named {name:?}: there are {there_are}"))
         })
     }
-
-    fn of(names: Vec<String>, response: v1::CreateWorkflowResponse) -> Result<Self> {
-        if names.len() != response.receipts.len() {
-            return Err(Error::missing("receipts"));
-        }
-        let receipts = names.into_iter().zip(response.receipts).collect();
-        Ok(Self { workflow_id: response.workflow_id, receipts })
-    }
 }
 
 impl Client {
@@ -52,10 +44,34 @@ impl Client {
     /// [`Error::InvalidArgument`] when it or one of its tasks is not as it may be: a cycle, a name that is no task's; all
     /// faults are named at once. And as [`Client::create`].
     pub async fn create_workflow(&self, workflow: NewWorkflow) -> Result<WorkflowReceipt> {
-        let NewWorkflow { spec, request_id } = workflow;
-        let names = spec.tasks.iter().map(|task| task.name.clone()).collect();
-        let request = v1::CreateWorkflowRequest { workflow: Some(spec), request_id, ..Default::default() };
-        WorkflowReceipt::of(names, self.call(request).await?)
+        let NewWorkflow { mut spec, request_id } = workflow;
+        let names: Vec<String> = spec.tasks.iter().map(|task| task.name.clone()).collect();
+        let tasks: Vec<NewTask> =
+            spec.tasks.iter_mut().map(|task| task.task.take().unwrap_or_default().into()).collect();
+        let mut workflow_id = None;
+        let created = &mut workflow_id;
+        let create = |tasks: Vec<NewTask>| async move {
+            if tasks.len() != spec.tasks.len() {
+                return Err(not_all());
+            }
+            for (task, new) in spec.tasks.iter_mut().zip(tasks) {
+                task.task = Some(new.spec);
+            }
+            let request = v1::CreateWorkflowRequest { workflow: Some(spec), request_id, ..Default::default() };
+            let response = self.call(request).await?;
+            *created = Some(response.workflow_id);
+            Ok(response.receipts)
+        };
+        // One without tasks has nothing to intercept: the server says that it has none.
+        let receipts = match tasks.as_slice() {
+            [] => create(tasks).await?,
+            _ => self.interceptors().submit_all(tasks, create).await?,
+        };
+        if receipts.len() != names.len() {
+            return Err(Error::missing("receipts"));
+        }
+        let workflow_id = workflow_id.ok_or_else(not_all)?;
+        Ok(WorkflowReceipt { workflow_id, receipts: names.into_iter().zip(receipts).collect() })
     }
 
     /// Gives a workflow: where it is in its life, and how many of its tasks ended how.
@@ -148,6 +164,11 @@ impl Client {
         let request = v1::RetryWorkflowRequest { workflow_id: id.to_owned(), ..Default::default() };
         self.call(request).await?.workflow.ok_or_else(|| Error::missing("workflow"))
     }
+}
+
+fn not_all() -> Error {
+    let fault = "an interceptor answered for a task of a workflow by itself: all of its tasks are created, or none";
+    Error::invalid("interceptors", fault)
 }
 
 #[cfg(test)]

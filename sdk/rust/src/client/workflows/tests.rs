@@ -11,7 +11,8 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::*;
-use crate::{Connector, NewTask, NewWorkflowTask};
+use crate::client::ClientBuilder;
+use crate::{BoxFuture, Connector, Interceptor, NewTask, NewWorkflowTask, SubmitNext, Submitted};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -37,6 +38,10 @@ struct Told {
 
 impl Server {
     fn start() -> Self {
+        Self::start_for(Client::builder())
+    }
+
+    fn start_for(client: ClientBuilder) -> Self {
         let (dialled, connections) = mpsc::unbounded_channel::<Result<DuplexStream, std::io::Error>>();
         let script = Script::default();
         let service = WorkflowServiceServer::new(script.clone());
@@ -50,7 +55,7 @@ impl Server {
             dialled.send(Ok(far)).unwrap();
             async { Ok(near) }
         });
-        let client = Client::builder().address("http://localhost").namespace("n").connector(connector);
+        let client = client.address("http://localhost").namespace("n").connector(connector);
         Self { client: client.build().unwrap(), script, _serving: serving }
     }
 }
@@ -179,4 +184,46 @@ async fn tasks_come_from_page_after_page() {
     let asked: Vec<_> =
         told.listed.iter().map(|one| (one.workflow_id.as_str(), one.page_size, one.page_token.as_str())).collect();
     assert_eq!(asked, [("w", 1, ""), ("w", 1, "more")]);
+}
+
+/// Puts a header into each task, and answers for tasks of the type `known` itself.
+struct Tenant;
+
+impl Interceptor for Tenant {
+    fn submit<'a>(&'a self, task: NewTask, next: SubmitNext<'a>) -> BoxFuture<'a, Result<Submitted>> {
+        if task.spec().r#type == "known" {
+            return Box::pin(async { Ok(Submitted::Created(Receipt::default())) });
+        }
+        next.run(task.header("tenant", "blue"))
+    }
+}
+
+#[tokio::test]
+async fn interceptors_are_around_each_task() {
+    let server = Server::start_for(Client::builder().interceptor(Tenant));
+    let created = server.client.create_workflow(new(&["a", "b"])).await.unwrap();
+    assert_eq!(created.receipt("b").unwrap().task_id, "id of b");
+    let told = server.script.0.lock().unwrap();
+    let tasks = &told.created[0].workflow.as_ref().unwrap().tasks;
+    let tenants: Vec<_> =
+        tasks.iter().map(|task| (task.name.as_str(), task.task.as_ref().unwrap().headers["tenant"].as_str())).collect();
+    assert_eq!(tenants, [("a", "blue"), ("b", "blue")]);
+}
+
+#[tokio::test]
+async fn an_interceptor_can_not_take_a_task_out_of_a_workflow() {
+    let server = Server::start_for(Client::builder().interceptor(Tenant));
+    let known = || NewWorkflowTask::new("known", NewTask::new("known"));
+    for workflow in [new(&["a"]).task(known()), NewWorkflow::new("all").task(known())] {
+        let error = server.client.create_workflow(workflow).await.unwrap_err();
+        assert_eq!(error.violations()[0].field, "interceptors");
+    }
+    assert!(server.script.0.lock().unwrap().created.is_empty());
+}
+
+#[tokio::test]
+async fn one_without_tasks_is_the_servers_to_refuse() {
+    let server = Server::start_for(Client::builder().interceptor(Tenant));
+    server.client.create_workflow(NewWorkflow::new("empty")).await.unwrap();
+    assert_eq!(server.script.0.lock().unwrap().created.len(), 1);
 }
