@@ -8,12 +8,9 @@ use callboard::{Agent, Client, Context, NewTask, NewWorkflow, NewWorkflowTask, T
 async fn main() -> Result<(), callboard::Error> {
     let agent = Agent::builder("editor")
         .slots(3)
-        .handle(
-            "outline",
-            |_: Context, subject: String| async move { Ok::<_, TaskError>(format!("outline of {subject}")) },
-        )
-        .handle("draft", |ctx: Context, _: String| revised(ctx, "outline", "draft"))
-        .handle("polish", |ctx: Context, _: String| revised(ctx, "draft", "polished"))
+        .handle("outline", outline)
+        .handle("draft", draft)
+        .handle("polish", polish)
         .handle("translate", translate)
         .handle("publish", publish)
         .spawn()?;
@@ -43,9 +40,18 @@ fn book() -> Result<NewWorkflow, callboard::Error> {
     Ok(book.task(publish))
 }
 
-async fn revised(ctx: Context, from: &str, what: &str) -> Result<String, TaskError> {
-    let text: String = ctx.dependency(from).await?.value()?;
-    Ok(format!("{what} {text}"))
+async fn outline(_: Context, subject: String) -> Result<String, TaskError> {
+    Ok(format!("outline of {subject}"))
+}
+
+async fn draft(ctx: Context, _: String) -> Result<String, TaskError> {
+    let outline: String = ctx.dependency("outline").await?.value()?;
+    Ok(format!("draft by the {outline}"))
+}
+
+async fn polish(ctx: Context, _: String) -> Result<String, TaskError> {
+    let draft: String = ctx.dependency("draft").await?.value()?;
+    Ok(format!("polished {draft}"))
 }
 
 async fn translate(ctx: Context, language: String) -> Result<String, TaskError> {
