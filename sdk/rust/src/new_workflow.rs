@@ -99,6 +99,22 @@ impl NewWorkflow {
     pub fn spec(&self) -> &v1::WorkflowSpec {
         &self.spec
     }
+
+    /// What its tasks are, in their order. They are to be put back.
+    pub(crate) fn take_tasks(&mut self) -> Vec<NewTask> {
+        self.spec.tasks.iter_mut().map(|task| task.task.take().unwrap_or_default().into()).collect()
+    }
+
+    /// Puts back what its tasks are; `None` when they are not all there.
+    pub(crate) fn with_tasks(mut self, tasks: Vec<NewTask>) -> Option<Self> {
+        if tasks.len() != self.spec.tasks.len() {
+            return None;
+        }
+        for (task, new) in self.spec.tasks.iter_mut().zip(tasks) {
+            task.task = Some(new.spec);
+        }
+        Some(self)
+    }
 }
 
 impl From<v1::WorkflowSpec> for NewWorkflow {

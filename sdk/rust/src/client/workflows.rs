@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::tasks::{flatten, following};
 use super::{Client, Receipt};
-use crate::{Error, NewTask, NewWorkflow, Result};
+use crate::{Error, NewWorkflow, Result};
 
 /// What creating a workflow did.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,20 +43,13 @@ impl Client {
     ///
     /// [`Error::InvalidArgument`] when it or one of its tasks is not as it may be: a cycle, a name that is no task's; all
     /// faults are named at once. And as [`Client::create`].
-    pub async fn create_workflow(&self, workflow: NewWorkflow) -> Result<WorkflowReceipt> {
-        let NewWorkflow { mut spec, request_id } = workflow;
-        let names: Vec<String> = spec.tasks.iter().map(|task| task.name.clone()).collect();
-        let tasks: Vec<NewTask> =
-            spec.tasks.iter_mut().map(|task| task.task.take().unwrap_or_default().into()).collect();
+    pub async fn create_workflow(&self, mut workflow: NewWorkflow) -> Result<WorkflowReceipt> {
+        let names: Vec<String> = workflow.spec.tasks.iter().map(|task| task.name.clone()).collect();
+        let tasks = workflow.take_tasks();
         let mut workflow_id = None;
         let created = &mut workflow_id;
-        let create = |tasks: Vec<NewTask>| async move {
-            if tasks.len() != spec.tasks.len() {
-                return Err(not_all());
-            }
-            for (task, new) in spec.tasks.iter_mut().zip(tasks) {
-                task.task = Some(new.spec);
-            }
+        let create = |tasks| async move {
+            let NewWorkflow { spec, request_id } = workflow.with_tasks(tasks).ok_or_else(not_all)?;
             let request = v1::CreateWorkflowRequest { workflow: Some(spec), request_id, ..Default::default() };
             let response = self.call(request).await?;
             *created = Some(response.workflow_id);
@@ -154,7 +147,8 @@ impl Client {
     }
 
     /// Retries a workflow from what failed: each of its tasks that ended FAILED or CANCELLED and may not, and those that
-    /// were SKIPPED because of it, get another run. What completed is kept.
+    /// were SKIPPED because of it, get another run; of one that was cancelled, all that were CANCELLED. What completed is
+    /// kept, and so is a task whose deadline has passed.
     ///
     /// # Errors
     ///
