@@ -38,6 +38,20 @@ async fn supervisor_gives_its_work_to_children() {
 }
 
 #[tokio::test]
+async fn workflow_goes_in_a_row_then_side_by_side_and_is_joined() {
+    let server = Server::start().await;
+    let text = "polished draft by the outline of trees";
+    let expected = format!("{text} in de\n{text} in fr\n{text} in ja\n7 of 7 tasks completed\n");
+    assert_eq!(said(&server, "workflow", &[]).await, expected);
+}
+
+#[tokio::test]
+async fn hierarchy_has_a_leader_that_joins_what_its_children_found() {
+    let server = Server::start().await;
+    assert_eq!(said(&server, "hierarchy", &[]).await, "25 trees\n6 tasks, 4 of them children\n");
+}
+
+#[tokio::test]
 async fn streaming_shows_what_is_given() {
     let server = Server::start().await;
     assert_eq!(said(&server, "streaming", &[]).await, "To be, or not to be\n6 words\n");

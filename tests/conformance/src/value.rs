@@ -1,6 +1,6 @@
 //! What scenarios say in JSON: values that are made, filled in, and compared.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// More than any scenario needs.
 const MOST_ITEMS: u64 = 2000;
@@ -105,9 +105,21 @@ pub fn matches(found: &Value, expected: &Value) -> Result<(), String> {
             }
             Ok(())
         }
-        (Value::Number(a), Value::Number(b)) if a.as_f64() == b.as_f64() && a.as_i128() == b.as_i128() => Ok(()),
+        (Value::Number(found), Value::Number(expected)) if is_same(found, expected) => Ok(()),
         _ if found == expected => Ok(()),
         _ => Err(format!("is {}, not {}", short(found), short(expected))),
+    }
+}
+
+/// Languages write 1.0 as `1.0` or as `1`. A whole number that no float holds must have all its digits.
+fn is_same(found: &Number, expected: &Number) -> bool {
+    const FLOATS_HOLD_ALL_BELOW: f64 = 9_007_199_254_740_992.0;
+    let values = found.as_f64().zip(expected.as_f64());
+    let is_near = values.is_some_and(|(found, expected)| found == expected);
+    match (found.as_i128(), expected.as_i128()) {
+        (Some(found), Some(expected)) => found == expected,
+        (None, None) => is_near,
+        _ => is_near && values.is_some_and(|(found, _)| found.abs() < FLOATS_HOLD_ALL_BELOW),
     }
 }
 
@@ -176,5 +188,18 @@ mod tests {
         let fault = matches(&found, &json!({ "failure": { "type": "Bang" } })).unwrap_err();
         assert_eq!(fault, "`failure` `type` is \"Boom\", not \"Bang\"");
         assert!(matches(&found, &json!({ "nothing": 1 })).is_err());
+    }
+
+    #[test]
+    fn a_number_is_the_same_however_it_is_written_but_for_digits_that_a_float_loses() {
+        let is_same = |found: &str, expected: &str| {
+            let number = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+            matches(&number(found), &number(expected)).is_ok()
+        };
+        assert!(is_same("1.0", "1") && is_same("0", "0.0") && is_same("0.5", "5e-1") && is_same("-3.0", "-3"));
+        assert!(!is_same("1.5", "1") && !is_same("1", "2"));
+        assert!(is_same("12345678901234567890", "12345678901234567890"));
+        assert!(!is_same("12345678901234567000", "12345678901234567890"));
+        assert!(!is_same("1.2345678901234567e19", "12345678901234567890"));
     }
 }
