@@ -112,6 +112,7 @@ func TestTheExamplesRun(t *testing.T) {
 		"progress":   "attempt 2 climbed from step 2 to 4",
 		"cancel":     "the task ended CANCELLED",
 		"supervisor": "count 2 COMPLETED\n10 words",
+		"mapreduce":  "COMPLETED with 1021 tasks completed\nthe sum of all squares is 333833500",
 		"streaming":  "You asked: What is it all about? The answer is 42.\n11 words",
 	} {
 		said := start(t, server, program(t, "./examples/"+name)).ends()
