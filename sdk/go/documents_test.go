@@ -263,6 +263,36 @@ func ExampleAfter() {
 	// Output: 2 id-1
 }
 
+// Tasks that wait for each other by name, whatever their order, and a fallback: the workflow completes although the first try failed.
+func ExampleClient_CreateWorkflow() {
+	_ = func(ctx context.Context, client *callboard.Client) error {
+		report := callboard.NewWorkflow{Name: "report", Tasks: []callboard.WorkflowTask{
+			{Name: "clever", Task: callboard.NewTask{Type: "ask", Input: "the large model"}, AllowFailure: true},
+			{Name: "plain", Task: callboard.NewTask{Type: "ask", Input: "the small model"}, DependsOn: []callboard.WorkflowDependency{
+				{Task: "clever", Condition: callboard.DependencyFailed},
+			}},
+		}}
+		created, err := client.CreateWorkflow(ctx, report, nil)
+		if err != nil {
+			return err
+		}
+		ended, err := client.WaitWorkflow(ctx, created.WorkflowID)
+		if err != nil {
+			return err
+		}
+		if ended.GetState() != callboard.WorkflowCompleted {
+			_, err = client.RetryWorkflow(ctx, created.WorkflowID, nil)
+		}
+		return err
+	}
+}
+
+func ExampleAfterNamed() {
+	merge := callboard.WorkflowTask{Name: "merge", Task: callboard.NewTask{Type: "join"}, DependsOn: callboard.AfterNamed("left", "right")}
+	fmt.Println(len(merge.DependsOn), merge.DependsOn[0].Task)
+	// Output: 2 left
+}
+
 func ExampleError() {
 	_, err := callboard.NewClient(&callboard.ClientOptions{Address: "localhost:7470"})
 	fmt.Println(err)

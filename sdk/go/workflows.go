@@ -9,10 +9,10 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// CreatedWorkflow is what was created of a [NewWorkflow].
-type CreatedWorkflow struct {
-	// ID is the workflow's id.
-	ID string
+// WorkflowReceipt says what was created of a [NewWorkflow].
+type WorkflowReceipt struct {
+	// WorkflowID is its id.
+	WorkflowID string
 	// Receipts are those of its tasks, by their names within the workflow.
 	Receipts map[string]*TaskReceipt
 }
@@ -21,7 +21,7 @@ type CreatedWorkflow struct {
 // [Client.Get], [Client.Watch], [Client.Cancel] and the rest take their ids, which the receipts have.
 //
 // The error is of the kind [ErrInvalidArgument] when the workflow can't be what it is: the Violations have all that is wrong.
-func (c *Client) CreateWorkflow(ctx context.Context, workflow NewWorkflow, options *CommandOptions) (*CreatedWorkflow, error) {
+func (c *Client) CreateWorkflow(ctx context.Context, workflow NewWorkflow, options *CommandOptions) (*WorkflowReceipt, error) {
 	spec, err := workflow.proto()
 	if err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func (c *Client) CreateWorkflow(ctx context.Context, workflow NewWorkflow, optio
 	for at, task := range workflow.Tasks {
 		tasks[at] = task.Task
 	}
-	created := &CreatedWorkflow{Receipts: make(map[string]*TaskReceipt, len(tasks))}
+	created := &WorkflowReceipt{Receipts: make(map[string]*TaskReceipt, len(tasks))}
 	request := &callboardv1.CreateWorkflowRequest{Namespace: c.namespace, Workflow: spec, RequestId: options.requestID()}
 	receipts, err := c.submitAll(ctx, "workflow.tasks[%d].task", tasks, func(specs []*callboardv1.TaskSpec) ([]*TaskReceipt, error) {
 		for at, task := range specs {
@@ -38,7 +38,7 @@ func (c *Client) CreateWorkflow(ctx context.Context, workflow NewWorkflow, optio
 		}
 		response, err := call[callboardv1.CreateWorkflowResponse](
 			ctx, c, callboardv1.WorkflowService_CreateWorkflow_FullMethodName, request, 0)
-		created.ID = response.GetWorkflowId()
+		created.WorkflowID = response.GetWorkflowId()
 		return response.GetReceipts(), err
 	})
 	if err != nil {
@@ -141,10 +141,11 @@ func (c *Client) CancelWorkflow(ctx context.Context, workflowID string, options 
 }
 
 // RetryWorkflow retries a workflow from what failed: each task that FAILED or was CANCELLED and may not, and what was SKIPPED because of
-// it, gets another run, as [Client.Retry] gives it. What completed is kept, and so is a task whose deadline has passed. It gives the
-// workflow as it is then: some of its tasks may get their run later.
+// it, gets another run, as [Client.Retry] gives it; of a workflow that was cancelled, all that was CANCELLED. What completed is kept. A
+// task whose deadline has passed, or that waited for an end that is not to come now, stays as it is. It gives the workflow as it is
+// then: some of its tasks may get their run later.
 //
-// The error is of the kind [ErrFailedPrecondition] while the workflow is being cancelled, and when it has no such task.
+// The error is of the kind [ErrFailedPrecondition] while the workflow is being cancelled, and when there is no such task.
 func (c *Client) RetryWorkflow(ctx context.Context, workflowID string, options *CommandOptions) (*Workflow, error) {
 	request := &callboardv1.RetryWorkflowRequest{Namespace: c.namespace, WorkflowId: workflowID, RequestId: options.requestID()}
 	response, err := call[callboardv1.RetryWorkflowResponse](ctx, c, callboardv1.WorkflowService_RetryWorkflow_FullMethodName, request, 0)

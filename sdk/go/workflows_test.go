@@ -52,7 +52,7 @@ func named(names ...string) callboard.NewWorkflow {
 func TestAWorkflowSaysAllThatItMayAndGivesItsReceiptsByName(t *testing.T) {
 	server := planning(t)
 	client := newClient(t, &callboard.ClientOptions{Address: server.address, Namespace: "n"})
-	created := must[*callboard.CreatedWorkflow](t)(client.CreateWorkflow(limited(t), callboard.NewWorkflow{
+	created := must[*callboard.WorkflowReceipt](t)(client.CreateWorkflow(limited(t), callboard.NewWorkflow{
 		Name: "report", Description: "about", Tags: []string{"nightly"}, Metadata: map[string]string{"m": "1"}, Headers: map[string]string{"h": "2"},
 		Tasks: []callboard.WorkflowTask{
 			{Name: "last", Task: callboard.NewTask{Type: "t"}, Weight: 3, DependsOn: append(callboard.AfterNamed("first"), callboard.WorkflowDependency{
@@ -64,7 +64,7 @@ func TestAWorkflowSaysAllThatItMayAndGivesItsReceiptsByName(t *testing.T) {
 			}}},
 		},
 	}, &callboard.CommandOptions{RequestID: "again"}))
-	expect(t, created.ID == "w" && len(created.Receipts) == 3, "created", created)
+	expect(t, created.WorkflowID == "w" && len(created.Receipts) == 3, "created", created)
 	for name, receipt := range created.Receipts {
 		expect(t, receipt.GetTaskId() == "id of "+name, "its own", name, receipt)
 	}
@@ -116,7 +116,7 @@ func TestInterceptorsStandAroundEachTaskOfAWorkflow(t *testing.T) {
 	for at := range 10_000 {
 		names = append(names, fmt.Sprint(at))
 	}
-	created := must[*callboard.CreatedWorkflow](t)(client.CreateWorkflow(limited(t), named(names...), nil))
+	created := must[*callboard.WorkflowReceipt](t)(client.CreateWorkflow(limited(t), named(names...), nil))
 	expect(t, len(created.Receipts) == len(names) && created.Receipts["7"].GetTaskId() == "id of 7", "each its own", created.Receipts["7"])
 	for _, task := range server.requests[0].(*callboardv1.CreateWorkflowRequest).GetWorkflow().GetTasks() {
 		if path := task.GetTask().GetHeaders()["path"]; path != "ab" {

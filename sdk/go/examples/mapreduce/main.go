@@ -81,7 +81,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ended, err := client.WaitWorkflow(ctx, created.ID)
+	ended, err := client.WaitWorkflow(ctx, created.WorkflowID)
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (c *createWorkflow) run(ctx context.Context, by *caller) (any, error) {
 	for name, one := range created.Receipts {
 		receipts[name] = showReceipt(one)
 	}
-	return object{"workflow_id": created.ID, "receipts": receipts}, nil
+	return object{"workflow_id": created.WorkflowID, "receipts": receipts}, nil
 }
 
 type getWorkflow struct {
