@@ -152,6 +152,11 @@ func TestAWorkflowIsCancelledAndWaitedForNoLongerThanOneWants(t *testing.T) {
 	expect(t, cancelled.GetCancelRequested(), "it is asked for", cancelled)
 	ended := must[*callboard.Workflow](t)(client.WaitWorkflow(ctx, created.WorkflowID))
 	expect(t, ended.GetState() == callboard.WorkflowCancelled && ended.GetCancelledTasks() == 2, "cancelled", ended)
+	var reasons []string
+	for _, event := range all(t, client.History(ctx, created.Receipts["second"].GetTaskId())) {
+		reasons = append(reasons, callboard.EventName(event)+" "+event.GetReason())
+	}
+	expect(t, slices.Contains(reasons, "CANCELLED enough"), "why", reasons)
 	again := must[*callboard.Workflow](t)(client.CancelWorkflow(ctx, created.WorkflowID, nil))
 	expect(t, again.GetState() == callboard.WorkflowCancelled, "changes nothing", again)
 }
