@@ -107,7 +107,7 @@ func (c *Child) Wait(ctx context.Context) (*Task, error) {
 	}
 	switch {
 	case err != nil && ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
-		return nil, notEnded(c.ID(), "")
+		return nil, notEnded("task "+c.ID(), "")
 	case err != nil:
 		return nil, c.of.wasGivenUp(ctx, err)
 	case end.GetState() == callboardv1.TaskState_TASK_STATE_UNSPECIFIED:
@@ -175,7 +175,7 @@ func (c *Client) CreateChild(
 	}
 	name, id := first(chosen.Name, child.Type), requestID(chosen.RequestID)
 	submitted, err := c.submit(ctx, child, func(ctx context.Context, child NewTask) (Submitted, error) {
-		spec, err := child.spec()
+		spec, err := child.spec("task")
 		if err != nil {
 			return Submitted{}, err
 		}

@@ -101,11 +101,11 @@ func (c *Context) Dependency(ctx context.Context, name string) (*DependencyResul
 	return nil, invalid("name", fmt.Sprintf("no dependency is named %q: %s", name, thereAre))
 }
 
-// protoDependencies gives dependencies as they go over the wire.
-func protoDependencies(dependencies []Dependency) ([]*callboardv1.Dependency, error) {
+// protoDependencies gives dependencies of the task of this field as they go over the wire.
+func protoDependencies(task string, dependencies []Dependency) ([]*callboardv1.Dependency, error) {
 	out := make([]*callboardv1.Dependency, len(dependencies))
 	for at, one := range dependencies {
-		result, err := one.Result.proto(fmt.Sprintf("task.dependencies[%d].result.value", at))
+		result, err := one.Result.proto(fmt.Sprintf("%s.dependencies[%d].result.value", task, at))
 		if err != nil {
 			return nil, err
 		}

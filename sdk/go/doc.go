@@ -6,6 +6,8 @@
 // something else, a field or a method of its own says it ([Agent.DrainWithin], a nil *float64). What every SDK does alike stands in
 // sdk/SPEC.md of the project.
 //
+// Tasks that belong together are a workflow ([Client.CreateWorkflow]): it is created at once, waited for, cancelled and retried as a whole.
+//
 // A handler can do a part of its work once for all attempts ([Step]), give out work and wait for it without holding its slot
 // ([StartChild], [RunChild]), and give output that others watch while it works ([Context.Output], [Client.WatchOutput]). An [Interceptor]
 // stands around every task.

@@ -112,6 +112,7 @@ func TestTheExamplesRun(t *testing.T) {
 		"progress":   "attempt 2 climbed from step 2 to 4",
 		"cancel":     "the task ended CANCELLED",
 		"supervisor": "count 2 COMPLETED\n10 words",
+		"mapreduce":  "COMPLETED with 1021 tasks completed\nthe sum of all squares is 333833500",
 		"streaming":  "You asked: What is it all about? The answer is 42.\n11 words",
 	} {
 		said := start(t, server, program(t, "./examples/"+name)).ends()
@@ -260,6 +261,36 @@ func ExampleAfter() {
 	review := callboard.NewTask{Type: "review", Input: "", DependsOn: callboard.After("id-1", "id-2")}
 	fmt.Println(len(review.DependsOn), review.DependsOn[0].TaskID)
 	// Output: 2 id-1
+}
+
+// Tasks that wait for each other by name, whatever their order, and a fallback: the workflow completes although the first try failed.
+func ExampleClient_CreateWorkflow() {
+	_ = func(ctx context.Context, client *callboard.Client) error {
+		report := callboard.NewWorkflow{Name: "report", Tasks: []callboard.WorkflowTask{
+			{Name: "clever", Task: callboard.NewTask{Type: "ask", Input: "the large model"}, AllowFailure: true},
+			{Name: "plain", Task: callboard.NewTask{Type: "ask", Input: "the small model"}, DependsOn: []callboard.WorkflowDependency{
+				{Task: "clever", Condition: callboard.DependencyFailed},
+			}},
+		}}
+		created, err := client.CreateWorkflow(ctx, report, nil)
+		if err != nil {
+			return err
+		}
+		ended, err := client.WaitWorkflow(ctx, created.WorkflowID)
+		if err != nil {
+			return err
+		}
+		if ended.GetState() != callboard.WorkflowCompleted {
+			_, err = client.RetryWorkflow(ctx, created.WorkflowID, nil)
+		}
+		return err
+	}
+}
+
+func ExampleAfterNamed() {
+	merge := callboard.WorkflowTask{Name: "merge", Task: callboard.NewTask{Type: "join"}, DependsOn: callboard.AfterNamed("left", "right")}
+	fmt.Println(len(merge.DependsOn), merge.DependsOn[0].Task)
+	// Output: 2 left
 }
 
 func ExampleError() {

@@ -23,11 +23,11 @@ const errorDomain = "callboard.dev"
 var (
 	// ErrInvalidArgument: a value may not be what it is.
 	ErrInvalidArgument = errors.New("invalid argument")
-	// ErrNotFound: there is no such task, agent or namespace.
+	// ErrNotFound: there is no such task, workflow, agent or namespace.
 	ErrNotFound = errors.New("not found")
 	// ErrAlreadyExists: there is one of this key or name.
 	ErrAlreadyExists = errors.New("already exists")
-	// ErrFailedPrecondition: the state of the task or agent doesn't allow it.
+	// ErrFailedPrecondition: the state of the task, workflow or agent doesn't allow it.
 	ErrFailedPrecondition = errors.New("failed precondition")
 	// ErrPermissionDenied: it belongs to someone else, or the caller's roles don't allow it.
 	ErrPermissionDenied = errors.New("permission denied")

@@ -25,6 +25,7 @@ import (
 type fake struct {
 	callboardv1.UnimplementedTaskServiceServer
 	callboardv1.UnimplementedAgentServiceServer
+	callboardv1.UnimplementedWorkflowServiceServer
 	address string
 	server  *grpc.Server
 
@@ -43,6 +44,9 @@ type fake struct {
 	batch  func(request *callboardv1.BatchCreateTasksRequest) (*callboardv1.BatchCreateTasksResponse, error)
 	run    func(request *callboardv1.RunTaskRequest) (*callboardv1.RunTaskResponse, error)
 	output func(request *callboardv1.WatchOutputRequest, count int, out grpc.ServerStreamingServer[callboardv1.WatchOutputResponse]) error
+	// workflow and workflowWait answer CreateWorkflow and WaitWorkflow.
+	workflow     func(request *callboardv1.CreateWorkflowRequest) (*callboardv1.CreateWorkflowResponse, error)
+	workflowWait func(request *callboardv1.WaitWorkflowRequest, count int) (*callboardv1.WaitWorkflowResponse, error)
 }
 
 // fakeStream is one attached stream.
@@ -60,6 +64,7 @@ func newFake(t *testing.T) *fake {
 	f := &fake{server: grpc.NewServer(), streams: make(chan *fakeStream, 8)}
 	callboardv1.RegisterTaskServiceServer(f.server, f)
 	callboardv1.RegisterAgentServiceServer(f.server, f)
+	callboardv1.RegisterWorkflowServiceServer(f.server, f)
 	listener := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
 	f.address = "http://" + listener.Addr().String()
 	go func() { _ = f.server.Serve(listener) }()

@@ -29,20 +29,31 @@ const (
 // Wait waits until a task has ended, however, and gives it with its result. It waits for as long as the context lasts; if that ends
 // by its deadline, the error is of the kind [ErrDeadlineExceeded].
 func (c *Client) Wait(ctx context.Context, taskID string) (*Task, error) {
+	return untilEnded(ctx, "task "+taskID, func(part time.Duration) (task *Task, isEnded bool, state string, err error) {
+		request := &callboardv1.WaitTaskRequest{Namespace: c.namespace, TaskId: taskID, Wait: durationpb.New(part)}
+		response, err := call[callboardv1.WaitTaskResponse](ctx, c, callboardv1.TaskService_WaitTask_FullMethodName, request, part)
+		return response.GetTask(), response.GetEnded(), StateName(response.GetTask().GetState()), err
+	})
+}
+
+// untilEnded waits for something in parts, as long as the context lasts: ask has the server wait so long, and says how it stands then.
+func untilEnded[T any](
+	ctx context.Context, what string, ask func(part time.Duration) (seen T, isEnded bool, state string, err error),
+) (T, error) {
+	var none T
 	var delays backoff.Backoff
 	for {
 		part, asked := waitPart(ctx), time.Now()
-		request := &callboardv1.WaitTaskRequest{Namespace: c.namespace, TaskId: taskID, Wait: durationpb.New(part)}
-		response, err := call[callboardv1.WaitTaskResponse](ctx, c, callboardv1.TaskService_WaitTask_FullMethodName, request, part)
+		seen, isEnded, state, err := ask(part)
 		switch {
-		case err == nil && response.GetEnded():
-			return response.GetTask(), nil
+		case err == nil && isEnded:
+			return seen, nil
 		case err != nil && ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded):
-			return nil, notEnded(taskID, "")
+			return none, notEnded(what, "")
 		case err != nil:
-			return nil, err
+			return none, err
 		case part < waitSlice && waitPart(ctx) < waitMargin:
-			return nil, notEnded(taskID, ": it is "+StateName(response.GetTask().GetState()))
+			return none, notEnded(what, ": it is "+state)
 		}
 		if time.Since(asked) >= part/2 {
 			delays.Reset()
@@ -50,7 +61,7 @@ func (c *Client) Wait(ctx context.Context, taskID string) (*Task, error) {
 		}
 		// A server that answers early, because it drains say, must not be asked in a tight loop.
 		if err := sleep(ctx, delays.Next(nil, rand.Float64())); err != nil {
-			return nil, err
+			return none, err
 		}
 	}
 }
@@ -74,7 +85,7 @@ func (c *Client) submitAndWait(ctx context.Context, task NewTask, options *Comma
 }
 
 func (c *Client) runUntilEnded(ctx context.Context, task NewTask, requestID string) (*Task, error) {
-	spec, err := task.spec()
+	spec, err := task.spec("task")
 	if err != nil {
 		return nil, err
 	}
@@ -168,8 +179,8 @@ func waitPart(ctx context.Context) time.Duration {
 	return max(0, min(waitSlice, left-min(waitMargin, left/4)))
 }
 
-func notEnded(taskID, how string) error {
-	return &Error{Code: codes.DeadlineExceeded, Message: fmt.Sprintf("task %s had not ended in time%s", taskID, how)}
+func notEnded(what, how string) error {
+	return &Error{Code: codes.DeadlineExceeded, Message: what + " had not ended in time" + how}
 }
 
 // endOfWait is why nobody waits for a run any more.

@@ -12,10 +12,10 @@ import (
 // Interceptor is what an application wants done around every task. It has one of the functions, or both. Give a list of them to
 // [ClientOptions] and [AgentOptions]; the first is the outermost.
 type Interceptor struct {
-	// Submit stands around [Client.Create], each task of [Client.CreateAll], [Run] and [Client.RunUntilEnded], and around [StartChild]
-	// and [Client.CreateChild]. It may change the task before it calls next, but not what the task's maps and slices hold: they are the
-	// caller's. Its error is the call's; when it has not called next, nothing is sent. Next may be called again: it repeats the call
-	// under the same request id. In CreateAll, where all or none are created, each must call it once.
+	// Submit stands around [Client.Create], each task of [Client.CreateAll] and [Client.CreateWorkflow], [Run] and [Client.RunUntilEnded],
+	// and around [StartChild] and [Client.CreateChild]. It may change the task before it calls next, but not what the task's maps and
+	// slices hold: they are the caller's. Its error is the call's; when it has not called next, nothing is sent. Next may be called again:
+	// it repeats the call under the same request id. Where all tasks are created or none, each must call it once.
 	Submit func(ctx context.Context, task NewTask, next SubmitFunc) (Submitted, error)
 	// Handle stands around the handler of each attempt. It gets the input as the handler's own type, and next gives what the handler
 	// returned, or its error; of one that panicked, an error that says so. What it does runs in the handler's place: it sees the same
@@ -80,14 +80,31 @@ func mayBeNil(t reflect.Type) bool {
 
 // batch is tasks that are created together. The interceptors of each stand around those of the next, and the call within all of them.
 type batch struct {
-	client    *Client
-	ctx       context.Context
-	tasks     []NewTask
-	requestID string
-	specs     []*callboardv1.TaskSpec
-	isSent    bool
+	client *Client
+	ctx    context.Context
+	tasks  []NewTask
+	// field is what a task is called in errors, by its place.
+	field  string
+	call   batchCall
+	specs  []*callboardv1.TaskSpec
+	isSent bool
 	// created is what the call gave, given what the interceptors made of it.
 	created, given []*TaskReceipt
+}
+
+// batchCall creates tasks, and gives their receipts in their order.
+type batchCall = func(specs []*callboardv1.TaskSpec) ([]*TaskReceipt, error)
+
+// submitAll makes the call that submits tasks together, within the interceptors. Errors call them by this field.
+func (c *Client) submitAll(ctx context.Context, field string, tasks []NewTask, call batchCall) ([]*TaskReceipt, error) {
+	all := &batch{
+		client: c, ctx: ctx, tasks: tasks, field: field, call: call,
+		specs: make([]*callboardv1.TaskSpec, len(tasks)), given: make([]*TaskReceipt, len(tasks)),
+	}
+	if err := all.submit(0); err != nil {
+		return nil, err
+	}
+	return all.given, nil
 }
 
 // submit submits the tasks from this one on.
@@ -95,9 +112,10 @@ func (b *batch) submit(at int) error {
 	if at == len(b.tasks) {
 		return b.send()
 	}
+	field := fmt.Sprintf(b.field, at)
 	submitted, err := b.client.submit(b.ctx, b.tasks[at], func(_ context.Context, task NewTask) (Submitted, error) {
 		var err error
-		if b.specs[at], err = task.spec(); err != nil {
+		if b.specs[at], err = task.spec(field); err != nil {
 			return Submitted{}, err
 		}
 		if err := b.submit(at + 1); err != nil {
@@ -106,19 +124,17 @@ func (b *batch) submit(at int) error {
 		return Submitted{Receipt: b.created[at]}, nil
 	})
 	if err == nil && !b.isSent {
-		err = invalid("interceptors", fmt.Sprintf("an interceptor did not go on with tasks[%d]: all are created, or none", at))
+		err = invalid("interceptors", fmt.Sprintf("an interceptor did not go on with %s: all are created, or none", field))
 	}
 	b.given[at] = submitted.Receipt
 	return err
 }
 
 func (b *batch) send() error {
-	request := &callboardv1.BatchCreateTasksRequest{Namespace: b.client.namespace, Tasks: b.specs, RequestId: b.requestID}
-	response, err := call[callboardv1.BatchCreateTasksResponse](
-		b.ctx, b.client, callboardv1.TaskService_BatchCreateTasks_FullMethodName, request, 0)
-	if err == nil && len(response.GetReceipts()) != len(b.tasks) {
-		err = &Error{Code: codes.Internal, Message: fmt.Sprintf("the server gave %d receipts for %d tasks", len(response.GetReceipts()), len(b.tasks))}
+	receipts, err := b.call(b.specs)
+	if err == nil && len(receipts) != len(b.tasks) {
+		err = &Error{Code: codes.Internal, Message: fmt.Sprintf("the server gave %d receipts for %d tasks", len(receipts), len(b.tasks))}
 	}
-	b.isSent, b.created = true, response.GetReceipts()
+	b.isSent, b.created = true, receipts
 	return err
 }

@@ -34,6 +34,12 @@ type (
 	ParentEndAction = callboardv1.ParentEndAction
 	// TaskState is where a task is in its life.
 	TaskState = callboardv1.TaskState
+	// Workflow is a workflow as it is now: how it stands, how many tasks it has, and how many of them ended how.
+	Workflow = callboardv1.Workflow
+	// WorkflowState is where a workflow is in its life.
+	WorkflowState = callboardv1.WorkflowState
+	// WorkflowLink says what workflow a task is of, and what it is called there: see [Task].Workflow.
+	WorkflowLink = callboardv1.WorkflowLink
 )
 
 // How urgent a task is. The zero value is [PriorityNormal].
@@ -100,6 +106,18 @@ const (
 	StateSkipped   = callboardv1.TaskState_TASK_STATE_SKIPPED
 )
 
+// Where a workflow is in its life. The last three are its ends; [Client.RetryWorkflow] takes back the last two.
+const (
+	// WorkflowRunning: some of its tasks have not ended.
+	WorkflowRunning = callboardv1.WorkflowState_WORKFLOW_STATE_RUNNING
+	// WorkflowCompleted: all have ended, and none FAILED or CANCELLED but those that may. One that was SKIPPED counts neither way.
+	WorkflowCompleted = callboardv1.WorkflowState_WORKFLOW_STATE_COMPLETED
+	// WorkflowFailed: all have ended, and one that may not FAILED, or was CANCELLED by itself.
+	WorkflowFailed = callboardv1.WorkflowState_WORKFLOW_STATE_FAILED
+	// WorkflowCancelled: all have ended, and its cancellation was asked for.
+	WorkflowCancelled = callboardv1.WorkflowState_WORKFLOW_STATE_CANCELLED
+)
+
 // StateName gives the name of a state without its prefix: RUNNING. One that is newer than this SDK shows as its number.
 func StateName(state TaskState) string {
 	return strings.TrimPrefix(state.String(), "TASK_STATE_")
@@ -108,6 +126,11 @@ func StateName(state TaskState) string {
 // EventName gives the name of an event's type without its prefix: CREATED. One that is newer than this SDK shows as its number.
 func EventName(event *Event) string {
 	return strings.TrimPrefix(event.GetType().String(), "EVENT_TYPE_")
+}
+
+// WorkflowStateName gives the name of a workflow's state without its prefix: RUNNING. One that is newer than this SDK shows as its number.
+func WorkflowStateName(state WorkflowState) string {
+	return strings.TrimPrefix(state.String(), "WORKFLOW_STATE_")
 }
 
 func trimReason(name string) string {

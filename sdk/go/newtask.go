@@ -77,17 +77,17 @@ type Timeouts struct {
 	Heartbeat time.Duration
 }
 
-// spec gives it as it goes over the wire.
-func (t NewTask) spec() (*callboardv1.TaskSpec, error) {
+// spec gives it as it goes over the wire. Errors call it by this field.
+func (t NewTask) spec(field string) (*callboardv1.TaskSpec, error) {
 	given := t.Input
 	if given == nil {
 		given = ""
 	}
-	input, err := encode(given, "task.input")
+	input, err := encode(given, field+".input")
 	if err != nil {
 		return nil, err
 	}
-	dependencies, err := protoDependencies(t.DependsOn)
+	dependencies, err := protoDependencies(field, t.DependsOn)
 	if err != nil {
 		return nil, err
 	}

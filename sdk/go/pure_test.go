@@ -419,11 +419,11 @@ func TestRequestIDsBeginWithTheTime(t *testing.T) {
 }
 
 func TestATaskWithoutAnInputHasTheEmptyString(t *testing.T) {
-	spec, err := NewTask{Type: "t"}.spec()
+	spec, err := NewTask{Type: "t"}.spec("task")
 	if err != nil || spec.GetInput().GetContentType() != typeText || spec.GetInput().GetText() != "" {
 		t.Error(spec, err)
 	}
-	if _, err := (NewTask{Input: make(chan int)}).spec(); err == nil || !strings.Contains(err.Error(), "task.input") {
+	if _, err := (NewTask{Input: make(chan int)}).spec("task"); err == nil || !strings.Contains(err.Error(), "task.input") {
 		t.Error(err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 func (c *Client) Create(ctx context.Context, task NewTask, options *CommandOptions) (*TaskReceipt, error) {
 	id := options.requestID()
 	submitted, err := c.submit(ctx, task, func(ctx context.Context, task NewTask) (Submitted, error) {
-		spec, err := task.spec()
+		spec, err := task.spec("task")
 		if err != nil {
 			return Submitted{}, err
 		}
@@ -26,14 +26,13 @@ func (c *Client) Create(ctx context.Context, task NewTask, options *CommandOptio
 
 // CreateAll creates up to 1,000 tasks, all or none. Together they may have 3 MiB.
 func (c *Client) CreateAll(ctx context.Context, tasks []NewTask, options *CommandOptions) ([]*TaskReceipt, error) {
-	all := &batch{
-		client: c, ctx: ctx, tasks: tasks, requestID: options.requestID(),
-		specs: make([]*callboardv1.TaskSpec, len(tasks)), given: make([]*TaskReceipt, len(tasks)),
-	}
-	if err := all.submit(0); err != nil {
-		return nil, err
-	}
-	return all.given, nil
+	request := &callboardv1.BatchCreateTasksRequest{Namespace: c.namespace, RequestId: options.requestID()}
+	return c.submitAll(ctx, "tasks[%d]", tasks, func(specs []*callboardv1.TaskSpec) ([]*TaskReceipt, error) {
+		request.Tasks = specs
+		response, err := call[callboardv1.BatchCreateTasksResponse](
+			ctx, c, callboardv1.TaskService_BatchCreateTasks_FullMethodName, request, 0)
+		return response.GetReceipts(), err
+	})
 }
 
 // Get gives a task with its input and result.

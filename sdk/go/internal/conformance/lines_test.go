@@ -186,6 +186,8 @@ func TestWhatADriverDoesNotKnowIsAFault(t *testing.T) {
 		{object{"do": "client.create", "client": "c", "task": object{"type": "t", "colour": "red"}}, "`colour`"},
 		{object{"do": "client.create", "client": "c", "task": object{"type": "t", "priority": "ODD"}}, "Priority"},
 		{object{"do": "client.create", "client": "c", "task": object{"type": "t", "input": object{"$bytes": "?"}}}, "base64"},
+		{object{"do": "client.create_workflow", "client": "c", "workflow": object{"name": "w", "tasks": []object{{"name": "a"}}}}, "`task` is missing"},
+		{object{"do": "client.list_workflows", "client": "c", "states": []string{"WAITING"}}, "WorkflowState"},
 		{object{"do": "client.heartbeat", "client": "c", "task_id": "x", "attempt": 1}, "not claimed"},
 		{object{"do": "agent.status", "agent": "b"}, "no agent `b`"},
 		{object{"do": "watch.wait", "watch": "w", "count": 1, "timeout_ms": 1}, "no watch `w`"},

@@ -116,6 +116,57 @@ func TestADependencyIsPassedAsItIsSaid(t *testing.T) {
 	}
 }
 
+func TestAWorkflowIsPassedAsItIsSaid(t *testing.T) {
+	var read plan
+	line := `{"name":"w","description":"d","tags":["x"],"metadata":{"m":"1"},"headers":{"h":"2"},"tasks":[` +
+		`{"name":"a","task":{"type":"t","input":null}},` +
+		`{"name":"b","task":{"type":"t"},"allow_failure":true,"weight":3,"depends_on":["a",` +
+		`{"task":"c","condition":"ENDED","on_failure":"FAIL"},{"task":"d","result":{"pointer":"/a","comparison":"EQUAL","value":null}}]}]}`
+	if err := json.Unmarshal([]byte(line), &read); err != nil {
+		t.Fatal(err)
+	}
+	want := callboard.NewWorkflow{
+		Name: "w", Description: "d", Tags: []string{"x"}, Metadata: map[string]string{"m": "1"}, Headers: map[string]string{"h": "2"},
+		Tasks: []callboard.WorkflowTask{
+			{Name: "a", Task: callboard.NewTask{Type: "t", Input: json.RawMessage("null")}},
+			{Name: "b", Task: callboard.NewTask{Type: "t"}, AllowFailure: true, Weight: 3, DependsOn: []callboard.WorkflowDependency{
+				{Task: "a"}, {Task: "c", Condition: callboard.DependencyEnded, OnFailure: callboard.OnFailureFail},
+				{Task: "d", Result: callboard.ResultIs("/a", callboard.ResultEqual, json.RawMessage("null"))},
+			}},
+		},
+	}
+	if got := read.workflow(); !reflect.DeepEqual(got, want) {
+		t.Error(got)
+	}
+	for _, wrong := range []string{
+		`{"tasks":[]}`, `{"name":"w","tasks":[{"name":"a"}]}`, `{"name":"w","tasks":[],"colour":"red"}`,
+		`{"name":"w","tasks":[{"name":"a","task":{"type":"t"},"depends_on":[{"name":"b"}]}]}`,
+		`{"name":"w","tasks":[{"name":"a","task":{"type":"t"},"depends_on":[7]}]}`,
+	} {
+		if err := json.Unmarshal([]byte(wrong), new(plan)); err == nil {
+			t.Error("taken:", wrong)
+		}
+	}
+}
+
+func TestATaskOfAWorkflowIsShownByItsLink(t *testing.T) {
+	task := &callboard.Task{
+		Id: "x", State: callboard.StateWaiting, Workflow: &callboard.WorkflowLink{WorkflowId: "w", Name: "b", AllowFailure: true, Weight: 3},
+		Spec: &callboardv1.TaskSpec{Type: "t", Dependencies: []*callboardv1.Dependency{{
+			TaskId: "y", Name: "a", Condition: callboard.DependencyEnded, OnFailure: callboard.OnFailureSkip,
+		}}},
+	}
+	want := `{"allow_failure":true,"depends_on":[{"condition":"ENDED","name":"a","on_failure":"SKIP","task_id":"y"}],"name":"b",` +
+		`"state":"WAITING","task_id":"x","type":"t","weight":3}`
+	if got := written(t, showWorkflowTask(task)); got != want {
+		t.Error(got)
+	}
+	if got := written(t, showWorkflow(&callboard.Workflow{Id: "w", State: callboard.WorkflowRunning, Tasks: 2, Progress: 0.5})); !strings.Contains(got,
+		`"metadata":{},"name":"","open_tasks":0,"progress":0.5,"skipped_tasks":0,"state":"RUNNING","tags":[],"tasks":2,"workflow_id":"w"`) {
+		t.Error(got)
+	}
+}
+
 func TestADeadlineCanBeTakenAway(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"task_id":"x"}`:                       "<nil>",
