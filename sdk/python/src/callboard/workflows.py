@@ -1,0 +1,234 @@
+"""Workflows: `client.workflows`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from callboard import following, loop
+from callboard import workflow_calls as calls
+from callboard.calls import Call
+from callboard.models import Page, Task
+from callboard.spec import WorkflowTask
+from callboard.workflow_calls import Workflow, WorkflowReceipt, WorkflowRef, workflow_id_of
+
+if TYPE_CHECKING:
+    from callboard import aio
+    from callboard.client import Client
+
+
+class Workflows:
+    """Tasks that are created together, and what they wait for among each other: `client.workflows`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def create(
+        self,
+        name: str,
+        tasks: Iterable[WorkflowTask],
+        *,
+        description: str = "",
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> WorkflowReceipt:
+        """Creates a workflow with 1 to 10,000 tasks, all or none; they stand in any order, and have at most
+        3 MiB together. Many workflows may have the same name. `headers` are given to each task that has none
+        of the same name. Raises InvalidArgument that names all that is wrong, a cycle among them."""
+        call = calls.create(
+            self._client.namespace,
+            name,
+            list(tasks),
+            description=description,
+            tags=tags,
+            metadata=metadata,
+            headers=headers,
+            given_id=request_id,
+        )
+        return self._client._do(call, timeout)
+
+    def get(self, workflow: WorkflowRef, *, timeout: float | None = None) -> Workflow:
+        """Gives one workflow."""
+        return self._client._do(calls.get(self._client.namespace, workflow), timeout)
+
+    def list(
+        self,
+        *,
+        states: Sequence[str] = (),
+        name: str = "",
+        created_after: dt.datetime | None = None,
+        created_before: dt.datetime | None = None,
+        id_suffix: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[Workflow]:
+        """Gives all workflows that fit all filters, newest first; pages are fetched as needed."""
+
+        def page(token: str) -> Call[Page[Workflow]]:
+            return calls.list_workflows(
+                self._client.namespace,
+                states=states,
+                name=name,
+                created_after=created_after,
+                created_before=created_before,
+                id_suffix=id_suffix,
+                page_size=page_size,
+                page_token=token,
+            )
+
+        return self._client._pages(page, timeout)
+
+    def tasks(
+        self, workflow: WorkflowRef, *, page_size: int = 0, timeout: float | None = None
+    ) -> Iterator[Task]:
+        """Gives the tasks of a workflow, each behind those that it waits for, and children behind them,
+        without inputs and results; pages are fetched as needed. The `workflow` of each says what it is called
+        there, its `dependencies` what it waits for."""
+
+        def page(token: str) -> Call[Page[Task]]:
+            return calls.list_tasks(self._client.namespace, workflow, page_size, token)
+
+        return self._client._pages(page, timeout)
+
+    def wait(self, workflow: WorkflowRef, *, timeout: float | None = None) -> Workflow:
+        """Waits until a workflow has ended, however: its state tells. None means for ever. Raises
+        DeadlineExceeded, a TimeoutError, when the time is over before."""
+        return loop.block_on(_wait(self._client, workflow, timeout))
+
+    def cancel(
+        self,
+        workflow: WorkflowRef,
+        reason: str = "",
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Workflow:
+        """Cancels all tasks of a workflow that have not ended; some may end later than this returns. One that
+        has ended is left as it is."""
+        call = calls.cancel(self._client.namespace, workflow, reason, request_id)
+        return self._client._do(call, timeout)
+
+    def retry(
+        self, workflow: WorkflowRef, *, request_id: str | None = None, timeout: float | None = None
+    ) -> Workflow:
+        """Opens the next run of each task that FAILED or was CANCELLED and may not, and of what was SKIPPED
+        because of it. What completed is kept. Raises FailedPrecondition while the workflow is being
+        cancelled, and when there is no such task."""
+        return self._client._do(calls.retry(self._client.namespace, workflow, request_id), timeout)
+
+
+class AsyncWorkflows:
+    """The same for asyncio: `client.workflows` of `callboard.aio.Client`."""
+
+    def __init__(self, client: aio.Client) -> None:
+        self._client = client
+
+    async def create(
+        self,
+        name: str,
+        tasks: Iterable[WorkflowTask],
+        *,
+        description: str = "",
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> WorkflowReceipt:
+        """Creates a workflow with 1 to 10,000 tasks, all or none; they stand in any order, and have at most
+        3 MiB together. Many workflows may have the same name. `headers` are given to each task that has none
+        of the same name. Raises InvalidArgument that names all that is wrong, a cycle among them."""
+        call = calls.create(
+            self._client.namespace,
+            name,
+            list(tasks),
+            description=description,
+            tags=tags,
+            metadata=metadata,
+            headers=headers,
+            given_id=request_id,
+        )
+        return await self._client._do(call, timeout)
+
+    async def get(self, workflow: WorkflowRef, *, timeout: float | None = None) -> Workflow:
+        """Gives one workflow."""
+        return await self._client._do(calls.get(self._client.namespace, workflow), timeout)
+
+    def list(
+        self,
+        *,
+        states: Sequence[str] = (),
+        name: str = "",
+        created_after: dt.datetime | None = None,
+        created_before: dt.datetime | None = None,
+        id_suffix: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Workflow]:
+        """Gives all workflows that fit all filters, newest first; pages are fetched as needed."""
+
+        def page(token: str) -> Call[Page[Workflow]]:
+            return calls.list_workflows(
+                self._client.namespace,
+                states=states,
+                name=name,
+                created_after=created_after,
+                created_before=created_before,
+                id_suffix=id_suffix,
+                page_size=page_size,
+                page_token=token,
+            )
+
+        return self._client._pages(page, timeout)
+
+    def tasks(
+        self, workflow: WorkflowRef, *, page_size: int = 0, timeout: float | None = None
+    ) -> AsyncIterator[Task]:
+        """Gives the tasks of a workflow, each behind those that it waits for, and children behind them,
+        without inputs and results; pages are fetched as needed. The `workflow` of each says what it is called
+        there, its `dependencies` what it waits for."""
+
+        def page(token: str) -> Call[Page[Task]]:
+            return calls.list_tasks(self._client.namespace, workflow, page_size, token)
+
+        return self._client._pages(page, timeout)
+
+    async def wait(self, workflow: WorkflowRef, *, timeout: float | None = None) -> Workflow:
+        """Waits until a workflow has ended, however: its state tells. None means for ever. Raises
+        DeadlineExceeded, a TimeoutError, when the time is over before."""
+        return await loop.bridge(_wait(self._client, workflow, timeout))
+
+    async def cancel(
+        self,
+        workflow: WorkflowRef,
+        reason: str = "",
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Workflow:
+        """Cancels all tasks of a workflow that have not ended; some may end later than this returns. One that
+        has ended is left as it is."""
+        call = calls.cancel(self._client.namespace, workflow, reason, request_id)
+        return await self._client._do(call, timeout)
+
+    async def retry(
+        self, workflow: WorkflowRef, *, request_id: str | None = None, timeout: float | None = None
+    ) -> Workflow:
+        """Opens the next run of each task that FAILED or was CANCELLED and may not, and of what was SKIPPED
+        because of it. What completed is kept. Raises FailedPrecondition while the workflow is being
+        cancelled, and when there is no such task."""
+        return await self._client._do(calls.retry(self._client.namespace, workflow, request_id), timeout)
+
+
+async def _wait(client: Client | aio.Client, workflow: WorkflowRef, timeout: float | None) -> Workflow:
+    workflow_id = workflow_id_of(workflow)
+    return await following.until_ended(
+        client._transport,
+        f"workflow {workflow_id}",
+        lambda part: calls.wait(client.namespace, workflow_id, part),
+        timeout,
+    )
