@@ -14,7 +14,11 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 
 from callboard import wire
-from callboard._gen.callboard.v1 import agent_service_pb2_grpc, task_service_pb2_grpc
+from callboard._gen.callboard.v1 import (
+    agent_service_pb2_grpc,
+    task_service_pb2_grpc,
+    workflow_service_pb2_grpc,
+)
 
 FEATURES = ("progress", "checkpoint", "slots", "drain", "steps", "children", "output")
 PATIENCE = 10.0
@@ -204,15 +208,35 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         yield from self._answer("WatchEvents", request, context)
 
 
+class WorkflowService(workflow_service_pb2_grpc.WorkflowServiceServicer):
+    """Each method is answered by what a test put in `answers` under its name."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Callable[[Any, Any], Any]] = {}
+        self.requests: list[Any] = []
+
+    def _answer(self, method: str, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        return self.answers[method](request, context)
+
+    def CreateWorkflow(self, request: Any, context: Any) -> Any:
+        return self._answer("CreateWorkflow", request, context)
+
+    def WaitWorkflow(self, request: Any, context: Any) -> Any:
+        return self._answer("WaitWorkflow", request, context)
+
+
 class FakeServer:
-    """The server with its two services."""
+    """The server with its services, as far as tests need them."""
 
     def __init__(self, lease: float = 3.0, port: int = 0) -> None:
         self.agents = AgentService(lease)
         self.tasks = TaskService()
+        self.workflows = WorkflowService()
         self._server = grpc.server(ThreadPoolExecutor(16))
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(self.agents, self._server)  # type: ignore[no-untyped-call]
         task_service_pb2_grpc.add_TaskServiceServicer_to_server(self.tasks, self._server)  # type: ignore[no-untyped-call]
+        workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(self.workflows, self._server)  # type: ignore[no-untyped-call]
         self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         self.address = f"http://127.0.0.1:{self.port}"
         self._server.start()

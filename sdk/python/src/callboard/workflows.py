@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from typing import TYPE_CHECKING, Any
 
 from callboard import following, loop
+from callboard import interceptors as chain
 from callboard import workflow_calls as calls
 from callboard.calls import Call
-from callboard.models import Page, Task
-from callboard.spec import WorkflowTask
+from callboard.errors import InvalidArgument, invalid_argument
+from callboard.interceptors import Interceptor
+from callboard.models import Page, Receipt, Task
+from callboard.spec import TaskSpec, WorkflowTask
 from callboard.workflow_calls import Workflow, WorkflowReceipt, WorkflowRef, workflow_id_of
 
 if TYPE_CHECKING:
@@ -39,17 +52,26 @@ class Workflows:
         """Creates a workflow with 1 to 10,000 tasks, all or none; they stand in any order, and have at most
         3 MiB together. Many workflows may have the same name. `headers` are given to each task that has none
         of the same name. Raises InvalidArgument that names all that is wrong, a cycle among them."""
-        call = calls.create(
-            self._client.namespace,
-            name,
-            list(tasks),
-            description=description,
-            tags=tags,
-            metadata=metadata,
-            headers=headers,
-            given_id=request_id,
+        client, tasks = self._client, list(tasks)
+
+        def send(tasks: Sequence[WorkflowTask]) -> Coroutine[Any, Any, WorkflowReceipt]:
+            call = calls.create(
+                client.namespace,
+                name,
+                tasks,
+                description=description,
+                tags=tags,
+                metadata=metadata,
+                headers=headers,
+                given_id=request_id,
+            )
+            return client._sent(call, timeout)
+
+        if not client._interceptors or not tasks:
+            return loop.block_on(send(tasks))
+        return loop.interceptors.block_on(
+            _submit(client._interceptors, tasks, lambda tasks: loop.bridge(send(tasks)))
         )
-        return self._client._do(call, timeout)
 
     def get(self, workflow: WorkflowRef, *, timeout: float | None = None) -> Workflow:
         """Gives one workflow."""
@@ -116,8 +138,9 @@ class Workflows:
         self, workflow: WorkflowRef, *, request_id: str | None = None, timeout: float | None = None
     ) -> Workflow:
         """Opens the next run of each task that FAILED or was CANCELLED and may not, and of what was SKIPPED
-        because of it. What completed is kept. Raises FailedPrecondition while the workflow is being
-        cancelled, and when there is no such task."""
+        because of it; of a workflow that was cancelled, of all that was CANCELLED. What completed is kept; so
+        is a task whose deadline has passed, or that waited for an end that is not to come now. Raises
+        FailedPrecondition while it is being cancelled, and when there is no such task."""
         return self._client._do(calls.retry(self._client.namespace, workflow, request_id), timeout)
 
 
@@ -142,17 +165,24 @@ class AsyncWorkflows:
         """Creates a workflow with 1 to 10,000 tasks, all or none; they stand in any order, and have at most
         3 MiB together. Many workflows may have the same name. `headers` are given to each task that has none
         of the same name. Raises InvalidArgument that names all that is wrong, a cycle among them."""
-        call = calls.create(
-            self._client.namespace,
-            name,
-            list(tasks),
-            description=description,
-            tags=tags,
-            metadata=metadata,
-            headers=headers,
-            given_id=request_id,
-        )
-        return await self._client._do(call, timeout)
+        client, tasks = self._client, list(tasks)
+
+        def send(tasks: Sequence[WorkflowTask]) -> Awaitable[WorkflowReceipt]:
+            call = calls.create(
+                client.namespace,
+                name,
+                tasks,
+                description=description,
+                tags=tags,
+                metadata=metadata,
+                headers=headers,
+                given_id=request_id,
+            )
+            return client._do(call, timeout)
+
+        if not client._interceptors or not tasks:
+            return await send(tasks)
+        return await _submit(client._interceptors, tasks, send)
 
     async def get(self, workflow: WorkflowRef, *, timeout: float | None = None) -> Workflow:
         """Gives one workflow."""
@@ -219,8 +249,9 @@ class AsyncWorkflows:
         self, workflow: WorkflowRef, *, request_id: str | None = None, timeout: float | None = None
     ) -> Workflow:
         """Opens the next run of each task that FAILED or was CANCELLED and may not, and of what was SKIPPED
-        because of it. What completed is kept. Raises FailedPrecondition while the workflow is being
-        cancelled, and when there is no such task."""
+        because of it; of a workflow that was cancelled, of all that was CANCELLED. What completed is kept; so
+        is a task whose deadline has passed, or that waited for an end that is not to come now. Raises
+        FailedPrecondition while it is being cancelled, and when there is no such task."""
         return await self._client._do(calls.retry(self._client.namespace, workflow, request_id), timeout)
 
 
@@ -232,3 +263,32 @@ async def _wait(client: Client | aio.Client, workflow: WorkflowRef, timeout: flo
         lambda part: calls.wait(client.namespace, workflow_id, part),
         timeout,
     )
+
+
+async def _submit(
+    interceptors: Sequence[Interceptor],
+    tasks: Sequence[WorkflowTask],
+    send: Callable[[Sequence[WorkflowTask]], Awaitable[WorkflowReceipt]],
+) -> WorkflowReceipt:
+    """Creates a workflow by one call, with each of its tasks going through the interceptors."""
+    workflow_id = ""
+
+    async def create(specs: Sequence[TaskSpec]) -> list[Receipt]:
+        nonlocal workflow_id
+        if workflow_id or len(specs) < len(tasks):
+            raise _not_together()
+        whole = [dataclasses.replace(task, task=spec) for task, spec in zip(tasks, specs, strict=True)]
+        created = await send(whole)
+        workflow_id = created.workflow_id
+        return [created.receipts[task.name] for task in tasks]
+
+    receipts = await chain.submit_all(interceptors, [task.task for task in tasks], create)
+    if not workflow_id:
+        raise _not_together()
+    names = [task.name for task in tasks]
+    return WorkflowReceipt(workflow_id, dict(zip(names, receipts, strict=True)))
+
+
+def _not_together() -> InvalidArgument:
+    fault = "a workflow's tasks are created together: no interceptor answers for one of them, or asks twice"
+    return invalid_argument("interceptors", fault)
