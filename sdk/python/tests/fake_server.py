@@ -154,7 +154,7 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
         return self.until(kind)[kind]
 
 
-class TaskService(task_service_pb2_grpc.TaskServiceServicer):
+class Answering:
     """Each method is answered by what a test put in `answers` under its name."""
 
     def __init__(self) -> None:
@@ -165,6 +165,8 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self.requests.append(request)
         return self.answers[method](request, context)
 
+
+class TaskService(Answering, task_service_pb2_grpc.TaskServiceServicer):
     def CreateTask(self, request: Any, context: Any) -> Any:
         return self._answer("CreateTask", request, context)
 
@@ -208,17 +210,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         yield from self._answer("WatchEvents", request, context)
 
 
-class WorkflowService(workflow_service_pb2_grpc.WorkflowServiceServicer):
-    """Each method is answered by what a test put in `answers` under its name."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, Callable[[Any, Any], Any]] = {}
-        self.requests: list[Any] = []
-
-    def _answer(self, method: str, request: Any, context: Any) -> Any:
-        self.requests.append(request)
-        return self.answers[method](request, context)
-
+class WorkflowService(Answering, workflow_service_pb2_grpc.WorkflowServiceServicer):
     def CreateWorkflow(self, request: Any, context: Any) -> Any:
         return self._answer("CreateWorkflow", request, context)
 

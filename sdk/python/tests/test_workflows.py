@@ -186,7 +186,9 @@ def test_a_task_says_what_workflow_it_is_of() -> None:
     task = wire.task.Task(id="id-1")
     assert Task.from_wire(task).workflow is None
     task.workflow.workflow_id, task.workflow.name, task.workflow.weight = "w-1", "a", 2
-    assert Task.from_wire(task).workflow == WorkflowLink("w-1", "a", False, 2)
+    link = Task.from_wire(task).workflow
+    assert link == WorkflowLink("w-1", "a", False, 2)
+    assert link is not None and workflow_id_of(link) == "w-1"
     # Of a server whose dependencies have no conditions yet.
     task.spec.dependencies.add(task_id="id-0")
     assert Task.from_wire(task).dependencies == (Dependency("id-0"),)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from callboard import convert, wire
 from callboard.calls import Call, read_page, request_id, state_numbers
-from callboard.models import Page, Receipt, Task
+from callboard.models import Page, Receipt, Task, WorkflowLink
 from callboard.spec import WorkflowTask, string_list
 
 service = wire.workflow_service
@@ -101,15 +101,15 @@ class WorkflowReceipt:
     """Its tasks, by the names that they have in it."""
 
 
-WorkflowRef: TypeAlias = "str | WorkflowReceipt | Workflow"
-"""A workflow by its id, or by what a call answered."""
+WorkflowRef: TypeAlias = "str | Workflow | WorkflowReceipt | WorkflowLink"
+"""A workflow by its id, by what a call answered, or by the link of one of its tasks."""
 
 
 def workflow_id_of(workflow: WorkflowRef) -> str:
     """The id of a workflow."""
     if isinstance(workflow, Workflow):
         return workflow.id
-    return workflow.workflow_id if isinstance(workflow, WorkflowReceipt) else workflow
+    return workflow if isinstance(workflow, str) else workflow.workflow_id
 
 
 def create(
