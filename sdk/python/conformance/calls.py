@@ -244,6 +244,44 @@ def _fail(fields: Fields, claims: Claims) -> Call:
     )
 
 
+# Workflows.
+
+
+def _create_workflow(fields: Fields) -> Call:
+    given = spec.workflow(fields.take("workflow", item)) | fields.given(REQUEST_ID)
+    return Call(lambda client: client.workflows.create(**given), shown.workflow_receipt)
+
+
+def _get_workflow(fields: Fields) -> Call:
+    workflow_id = fields.take("workflow_id", text)
+    return Call(lambda client: client.workflows.get(workflow_id), shown.workflow)
+
+
+def _list_workflows(fields: Fields) -> Call:
+    given = fields.given(Option("states", texts), Option("name", text), Option("page_size", whole))
+    return Call(lambda client: client.workflows.list(**given), shown.workflows)
+
+
+def _workflow_tasks(fields: Fields) -> Call:
+    workflow_id, given = fields.take("workflow_id", text), fields.given(Option("page_size", whole))
+    return Call(lambda client: client.workflows.tasks(workflow_id, **given), shown.workflow_tasks)
+
+
+def _wait_workflow(fields: Fields) -> Call:
+    workflow_id, given = fields.take("workflow_id", text), fields.given(TIMEOUT)
+    return Call(lambda client: client.workflows.wait(workflow_id, **given), shown.workflow)
+
+
+def _cancel_workflow(fields: Fields) -> Call:
+    workflow_id, given = fields.take("workflow_id", text), fields.given(REASON, REQUEST_ID)
+    return Call(lambda client: client.workflows.cancel(workflow_id, **given), shown.workflow)
+
+
+def _retry_workflow(fields: Fields) -> Call:
+    workflow_id, given = fields.take("workflow_id", text), fields.given(REQUEST_ID)
+    return Call(lambda client: client.workflows.retry(workflow_id, **given), shown.workflow)
+
+
 # Agents and messages.
 
 
@@ -304,6 +342,13 @@ _READERS: dict[str, Callable[[Fields], Call]] = {
     "client.retry": _retry,
     "client.release": _release,
     "client.update": _update,
+    "client.create_workflow": _create_workflow,
+    "client.get_workflow": _get_workflow,
+    "client.list_workflows": _list_workflows,
+    "client.workflow_tasks": _workflow_tasks,
+    "client.wait_workflow": _wait_workflow,
+    "client.cancel_workflow": _cancel_workflow,
+    "client.retry_workflow": _retry_workflow,
     "client.get_agent": _get_agent,
     "client.list_agents": _list_agents,
     "client.cordon": _cordon,

@@ -21,10 +21,12 @@ from callboard import (
     StatusError,
     Task,
     TaskFailed,
+    Workflow,
+    WorkflowReceipt,
 )
 from conformance import values
 from conformance.fields import EPOCH
-from conformance.lines import Line
+from conformance.lines import Fault, Line
 
 
 def error(raised: BaseException) -> Line:
@@ -148,6 +150,62 @@ def _child(child: ChildInfo) -> Line:
         "task_id": child.task_id,
         "state": None if child.task is None else child.task.state,
         "on_parent_end": child.on_parent_end,
+    }
+
+
+def workflow_receipt(created: WorkflowReceipt) -> Line:
+    receipts = {name: receipt(one) for name, one in created.receipts.items()}
+    return {"workflow_id": created.workflow_id, "receipts": receipts}
+
+
+def workflow(workflow: Workflow) -> Line:
+    """A WORKFLOW."""
+    return {
+        "workflow_id": workflow.id,
+        "name": workflow.name,
+        "description": workflow.description,
+        "state": workflow.state,
+        "tasks": workflow.tasks,
+        "open_tasks": workflow.open_tasks,
+        "completed_tasks": workflow.completed_tasks,
+        "failed_tasks": workflow.failed_tasks,
+        "cancelled_tasks": workflow.cancelled_tasks,
+        "skipped_tasks": workflow.skipped_tasks,
+        "progress": workflow.progress,
+        "cancel_requested": workflow.cancel_requested,
+        "tags": list(workflow.tags),
+        "metadata": dict(workflow.metadata),
+    }
+
+
+def workflows(all: list[Workflow]) -> Line:
+    return {"workflows": [workflow(one) for one in all]}
+
+
+def workflow_tasks(all: list[Task]) -> Line:
+    return {"tasks": [_workflow_task(one) for one in all]}
+
+
+def _workflow_task(task: Task) -> Line:
+    link = task.workflow
+    if link is None:
+        raise Fault(f"task {task.id} is listed among a workflow's, and has no link to it")
+    return {
+        "name": link.name,
+        "task_id": task.id,
+        "type": task.type,
+        "state": task.state,
+        "allow_failure": link.allow_failure,
+        "weight": link.weight,
+        "depends_on": [
+            {
+                "task_id": one.task_id,
+                "name": one.name,
+                "condition": one.condition,
+                "on_failure": one.on_failure,
+            }
+            for one in task.dependencies
+        ],
     }
 
 

@@ -1,10 +1,18 @@
-"""A SPEC of a line, as the SDK's TaskSpec: see DRIVER.md."""
+"""A SPEC of a line, as the SDK's TaskSpec, and what a workflow is asked to be: see DRIVER.md."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from callboard import Dependency, ResultCondition, RetryPolicy, TaskSpec, Timeouts
+from callboard import (
+    Dependency,
+    ResultCondition,
+    RetryPolicy,
+    TaskSpec,
+    Timeouts,
+    WorkflowDependency,
+    WorkflowTask,
+)
 from conformance.fields import (
     Fields,
     Option,
@@ -54,10 +62,9 @@ _TIMEOUTS = (
     Option("schedule_to_close_ms", seconds, "schedule_to_close"),
     Option("heartbeat_ms", seconds, "heartbeat"),
 )
-_DEPENDENCY = (
+_TERMS = (
     Option("on_failure", text),
     Option("condition", text),
-    Option("name", text),
 )
 
 
@@ -81,14 +88,60 @@ def task(line: Line) -> TaskSpec:
     return TaskSpec(**arguments(line))
 
 
+def workflow(line: Line) -> dict[str, Any]:
+    """The arguments of `client.workflows.create`."""
+    fields = Fields(line, "the workflow")
+    given = {
+        "name": fields.take("name", text),
+        "tasks": [_workflow_task(one) for one in fields.take("tasks", items)],
+        **fields.given(
+            Option("description", text),
+            Option("tags", texts),
+            Option("metadata", text_map),
+            Option("headers", text_map),
+        ),
+    }
+    fields.all_taken()
+    return given
+
+
+def _workflow_task(line: Line) -> WorkflowTask:
+    fields = Fields(line, "the workflow's task")
+    name, asked = fields.take("name", text), task(fields.take("task", item))
+    given = fields.given(
+        Option("depends_on", _workflow_dependencies),
+        Option("allow_failure", flag),
+        Option("weight", whole),
+    )
+    fields.all_taken()
+    return WorkflowTask(name, asked, **given)
+
+
+def _workflow_dependencies(line: Any) -> list[str | WorkflowDependency]:
+    if not isinstance(line, list):
+        raise ValueError("is not a list")
+    return [one if isinstance(one, str) else _workflow_dependency(item(one)) for one in line]
+
+
+def _workflow_dependency(line: Line) -> WorkflowDependency:
+    fields = Fields(line, "the workflow's dependency")
+    return WorkflowDependency(fields.take("task", text), **_terms(fields))
+
+
 def _dependency(line: Line) -> Dependency:
     fields = Fields(line, "the dependency")
-    given = {"task_id": fields.take("task_id", text), **fields.given(*_DEPENDENCY)}
+    given = {"task_id": fields.take("task_id", text), **fields.given(Option("name", text))}
+    return Dependency(**given, **_terms(fields))
+
+
+def _terms(fields: Fields) -> dict[str, Any]:
+    """What is asked of a dependency, whichever it is; nothing else is left of it."""
+    given = fields.given(*_TERMS)
     result = fields.get("result", item)
     if result is not None:
         given["result"] = _result_condition(result)
     fields.all_taken()
-    return Dependency(**given)
+    return given
 
 
 def _result_condition(line: Line) -> ResultCondition:

@@ -5,7 +5,7 @@ from callboard import __version__
 project = "Callboard for Python"
 author = "The Callboard authors"
 release = __version__
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["sphinx.ext.autodoc"]
 html_theme = "alabaster"
 # Docstrings are plain text with names between backticks: code.
 default_role = "code"

@@ -14,7 +14,11 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 
 from callboard import wire
-from callboard._gen.callboard.v1 import agent_service_pb2_grpc, task_service_pb2_grpc
+from callboard._gen.callboard.v1 import (
+    agent_service_pb2_grpc,
+    task_service_pb2_grpc,
+    workflow_service_pb2_grpc,
+)
 
 FEATURES = ("progress", "checkpoint", "slots", "drain", "steps", "children", "output")
 PATIENCE = 10.0
@@ -150,7 +154,7 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
         return self.until(kind)[kind]
 
 
-class TaskService(task_service_pb2_grpc.TaskServiceServicer):
+class Answering:
     """Each method is answered by what a test put in `answers` under its name."""
 
     def __init__(self) -> None:
@@ -161,6 +165,8 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self.requests.append(request)
         return self.answers[method](request, context)
 
+
+class TaskService(Answering, task_service_pb2_grpc.TaskServiceServicer):
     def CreateTask(self, request: Any, context: Any) -> Any:
         return self._answer("CreateTask", request, context)
 
@@ -204,15 +210,25 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         yield from self._answer("WatchEvents", request, context)
 
 
+class WorkflowService(Answering, workflow_service_pb2_grpc.WorkflowServiceServicer):
+    def CreateWorkflow(self, request: Any, context: Any) -> Any:
+        return self._answer("CreateWorkflow", request, context)
+
+    def WaitWorkflow(self, request: Any, context: Any) -> Any:
+        return self._answer("WaitWorkflow", request, context)
+
+
 class FakeServer:
-    """The server with its two services."""
+    """The server with its services, as far as tests need them."""
 
     def __init__(self, lease: float = 3.0, port: int = 0) -> None:
         self.agents = AgentService(lease)
         self.tasks = TaskService()
+        self.workflows = WorkflowService()
         self._server = grpc.server(ThreadPoolExecutor(16))
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(self.agents, self._server)  # type: ignore[no-untyped-call]
         task_service_pb2_grpc.add_TaskServiceServicer_to_server(self.tasks, self._server)  # type: ignore[no-untyped-call]
+        workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(self.workflows, self._server)  # type: ignore[no-untyped-call]
         self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         self.address = f"http://127.0.0.1:{self.port}"
         self._server.start()

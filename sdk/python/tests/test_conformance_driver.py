@@ -27,21 +27,27 @@ from callboard import (
     InvalidArgument,
     NotFound,
     Payload,
+    Receipt,
     ResultCondition,
     StatusError,
     Task,
     TaskFailed,
     TaskSpec,
+    Workflow,
+    WorkflowDependency,
+    WorkflowReceipt,
+    WorkflowTask,
 )
 from callboard.models import Failure
 from callboard.wire import task as wire_task
+from callboard.wire import workflow as wire_workflow
 from conformance import __main__ as process
 from conformance import calls, defects, lines, programs, shown, spec, values
 from conformance.calls import Claims
 from conformance.fields import Fields, Option, flag, seconds, text, whole
 from conformance.gates import Gates
 from conformance.interceptors import INTERCEPTORS
-from conformance.lines import Fault, Output
+from conformance.lines import Fault, Line, Output
 from conformance.programs import Stage
 from conformance.turns import Async, Blocking, TaskTurn, run_blocking
 
@@ -178,9 +184,15 @@ def test_unknown_fields_are_faults_wherever_they_are() -> None:
                 }
             },
         ),
+        ("client.create_workflow", {"workflow": {"name": "w", "tasks": [], "much": 1}}),
+        ("client.create_workflow", {"workflow": {"name": "w", "tasks": [{"name": "a", "task": task}]}}),
+        ("client.create_workflow", asked_workflow({"much": 1})),
+        ("client.create_workflow", asked_workflow({"depends_on": [{"task": "b", "much": 1}]})),
+        ("client.create_workflow", asked_workflow({"depends_on": [{"task": "b", "name": "much"}]})),
+        ("client.workflow_tasks", {"workflow_id": "w", "much": 1}),
         ("client.get_much", {}),
     ):
-        with pytest.raises(Fault, match="much"):
+        with pytest.raises(Fault, match=r"much|`name` is unknown"):
             calls.read(name, Fields(line, name), Claims())
     for op in (
         {"op": "return", "value": 1, "much": 1},
@@ -198,6 +210,11 @@ def test_unknown_fields_are_faults_wherever_they_are() -> None:
         programs.read_for_tasks([{"op": "reply"}], stage())
     with pytest.raises(Fault):
         programs.read_for_messages([{"op": "progress", "fraction": 0.5}], stage())
+
+
+def asked_workflow(task: Line) -> Line:
+    """An instruction's workflow of one task, with these fields besides."""
+    return {"workflow": {"name": "w", "tasks": [{"name": "a", "task": {"type": "work"}, **task}]}}
 
 
 def test_a_spec_gives_the_sdk_just_what_the_line_says() -> None:
@@ -218,6 +235,88 @@ def test_a_spec_gives_the_sdk_just_what_the_line_says_of_dependencies() -> None:
         Dependency("u", result=ResultCondition("", "EXISTS")),
         Dependency("v"),
     ]
+
+
+def test_a_workflow_gives_the_sdk_just_what_the_line_says() -> None:
+    exists = {"task": "c", "on_failure": "FAIL", "condition": "COMPLETED", "result": {"comparison": "EXISTS"}}
+    first = {"name": "a", "task": {"type": "work", "input": 1}}
+    second = {"depends_on": ["a", {"task": "b"}, exists], "allow_failure": True, "weight": -1}
+    assert spec.workflow(
+        {"name": "w", "tasks": [first, {"name": "d", "task": {"type": "work"}, **second}]}
+    ) == {
+        "name": "w",
+        "tasks": [
+            WorkflowTask("a", TaskSpec("work", 1)),
+            WorkflowTask(
+                "d",
+                TaskSpec("work"),
+                depends_on=[
+                    "a",
+                    WorkflowDependency("b"),
+                    WorkflowDependency("c", "FAIL", "COMPLETED", ResultCondition("", "EXISTS")),
+                ],
+                allow_failure=True,
+                weight=-1,
+            ),
+        ],
+    }
+    about = {"description": "d", "tags": ["t"], "metadata": {"m": "1"}, "headers": {"h": "2"}}
+    assert spec.workflow({"name": "w", "tasks": [], **about}) == {"name": "w", "tasks": [], **about}
+    with pytest.raises(Fault, match="`depends_on` is not a list"):
+        spec.workflow(asked_workflow({"depends_on": "a"})["workflow"])
+
+
+def test_a_workflow_is_shown_with_all_that_drivers_tell_of_it() -> None:
+    proto = wire_workflow.Workflow(
+        id="w", name="n", description="d", state="WORKFLOW_STATE_FAILED", tasks=5, open_tasks=0
+    )
+    proto.completed_tasks, proto.failed_tasks, proto.cancelled_tasks, proto.skipped_tasks = 1, 2, 1, 1
+    proto.progress, proto.cancel_requested = 0.5, True
+    proto.tags.append("t")
+    proto.metadata["m"] = "1"
+    assert shown.workflow(Workflow.from_wire(proto)) == {
+        "workflow_id": "w",
+        "name": "n",
+        "description": "d",
+        "state": "FAILED",
+        "tasks": 5,
+        "open_tasks": 0,
+        "completed_tasks": 1,
+        "failed_tasks": 2,
+        "cancelled_tasks": 1,
+        "skipped_tasks": 1,
+        "progress": 0.5,
+        "cancel_requested": True,
+        "tags": ["t"],
+        "metadata": {"m": "1"},
+    }
+    receipt = Receipt("t", "READY", 1, 1, False)
+    assert shown.workflow_receipt(WorkflowReceipt("w", {"a": receipt})) == {
+        "workflow_id": "w",
+        "receipts": {"a": {"task_id": "t", "state": "READY", "run": 1, "existing": False}},
+    }
+
+
+def test_a_task_of_a_workflow_is_shown_with_its_link_and_what_it_waits_for() -> None:
+    proto = wire_task.Task(id="t", state=wire_task.TASK_STATE_WAITING)
+    proto.spec.type = "work"
+    proto.spec.dependencies.append(Dependency("u", "FAIL", "ENDED", name="a").to_wire("d"))
+    with pytest.raises(Fault, match="no link"):
+        shown.workflow_tasks([Task.from_wire(proto)])
+    proto.workflow.name, proto.workflow.allow_failure, proto.workflow.weight = "b", True, 3
+    assert shown.workflow_tasks([Task.from_wire(proto)]) == {
+        "tasks": [
+            {
+                "name": "b",
+                "task_id": "t",
+                "type": "work",
+                "state": "WAITING",
+                "allow_failure": True,
+                "weight": 3,
+                "depends_on": [{"task_id": "u", "name": "a", "condition": "ENDED", "on_failure": "FAIL"}],
+            }
+        ]
+    }
 
 
 def test_a_dependency_is_shown_with_all_that_is_told_of_it() -> None:

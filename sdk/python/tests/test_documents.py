@@ -82,6 +82,14 @@ def test_the_example(start: Callable[[str], subprocess.Popen[str]]) -> None:
             "We know all about owls and all about bees.\n"
             "research 0: COMPLETED\nresearch 1: COMPLETED\nsummarize 0: COMPLETED\n",
         ),
+        (
+            "saga",
+            "full card: COMPLETED, 3 of 5 completed\n"
+            "  flight: flight no. 7\n  hotel: hotel no. 7\n  charge: paid\n"
+            "empty card: COMPLETED, 4 of 5 completed\n"
+            "  flight: flight no. 7\n  hotel: hotel no. 7\n"
+            "  cancel-hotel: cancelled hotel no. 7\n  cancel-flight: cancelled flight no. 7\n",
+        ),
         ("streaming", "Once upon a time an agent had nothing to do. (44 characters)\n"),
     ],
 )
@@ -120,16 +128,31 @@ def test_the_dependencies(server: Server, start: Callable[[str], subprocess.Pope
     drained(agent)
 
 
+def test_the_workflow(server: Server, start: Callable[[str], subprocess.Popen[str]]) -> None:
+    agent = Agent("releases", slots=2, address=server.address)
+    agent.task("build")(lambda input: f"build of {input['commit']}")
+    agent.task("test")(lambda input: None)
+
+    @agent.task("publish")
+    def publish(input: Any, ctx: Context) -> str:
+        return f"published the {ctx.dependency('build').value}"
+
+    attached(agent)
+    script = blocks("sdk/python/README.md")[4]
+    assert said(start(script)) == "COMPLETED published the build of 4f1a9c2\n"
+    drained(agent)
+
+
 def test_the_error() -> None:
     with pytest.raises(TaskError) as raised:
-        exec(blocks("sdk/python/README.md")[4], {})
+        exec(blocks("sdk/python/README.md")[5], {})
     assert (raised.value.type, raised.value.retryable) == ("NoAccess", False)
 
 
 def test_the_types(server: Server) -> None:
     agent = Agent("shop", address=server.address)
     # A dataclass looks for its module by its name.
-    exec(blocks("sdk/python/README.md")[5], {"agent": agent, "__name__": __name__})
+    exec(blocks("sdk/python/README.md")[6], {"agent": agent, "__name__": __name__})
     attached(agent)
     with Client(server.address) as client:
         assert client.run("ship", {"id": "7", "notes": ["fragile"]}, timeout=LONG) == ["7: fragile"]
@@ -153,7 +176,7 @@ def test_the_steps(server: Server) -> None:
             raise ConnectionError("away")
 
     names = {"agent": agent, "fetch": fetch, "publish": publish, "ask_model": " ".join}
-    exec(blocks("sdk/python/README.md")[6], names)
+    exec(blocks("sdk/python/README.md")[7], names)
     attached(agent)
     with Client(server.address) as client:
         client.run("report", {"urls": ["a", "b"]}, retry=RetryPolicy(initial_backoff=0.001), timeout=LONG)
@@ -163,7 +186,7 @@ def test_the_steps(server: Server) -> None:
 
 def test_the_children(server: Server) -> None:
     agent = Agent("supervisor", address=server.address)
-    exec(blocks("sdk/python/README.md")[7], {"agent": agent})
+    exec(blocks("sdk/python/README.md")[8], {"agent": agent})
     agent.task("research")(lambda topic: topic.upper())
     agent.task("summarize")(" and ".join)
     attached(agent)
@@ -186,7 +209,7 @@ def test_the_output(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     attached(agent)
     with Client(server.address) as client:
         task = client.create("tell", "once upon a time")
-        exec(blocks("sdk/python/README.md")[8], {"client": client, "task": task})
+        exec(blocks("sdk/python/README.md")[9], {"client": client, "task": task})
     assert capsys.readouterr().out == "once upon a time "
     drained(agent)
 
@@ -196,7 +219,7 @@ def test_the_interceptors(
 ) -> None:
     monkeypatch.setenv("CALLBOARD_ADDRESS", server.address)
     names: dict[str, Any] = {}
-    exec(blocks("sdk/python/README.md")[9], names)
+    exec(blocks("sdk/python/README.md")[10], names)
     names["agent"].task("work")(lambda input: input)
     attached(names["agent"])
     with Client() as client:

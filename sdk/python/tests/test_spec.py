@@ -16,6 +16,7 @@ SERVICES = (
     wire.message_service,
     wire.namespace_service,
     wire.task_service,
+    wire.workflow_service,
 )
 
 

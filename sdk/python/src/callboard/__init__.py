@@ -8,6 +8,7 @@ from callboard.children import AsyncChild, Child
 from callboard.claims import Claim, Lease, StepRecord
 from callboard.client import Client
 from callboard.context import AsyncContext, Context
+from callboard.dependencies import Dependency, ResultCondition, WorkflowDependency
 from callboard.errors import (
     AlreadyExists,
     CallboardError,
@@ -39,19 +40,20 @@ from callboard.models import (
     Step,
     Task,
     TaskState,
+    WorkflowLink,
 )
 from callboard.payload import Payload, binary_payload, text_payload
 from callboard.spec import (
-    Dependency,
     Namespace,
     NamespaceSettings,
-    ResultCondition,
     RetryPolicy,
     TaskSpec,
     Timeouts,
+    WorkflowTask,
 )
 from callboard.unset import UNSET
 from callboard.watches import OutputWatch, Watch
+from callboard.workflow_calls import Workflow, WorkflowReceipt, WorkflowState
 
 __all__ = [
     "UNSET",
@@ -106,6 +108,12 @@ __all__ = [
     "Timeouts",
     "Unavailable",
     "Watch",
+    "Workflow",
+    "WorkflowDependency",
+    "WorkflowLink",
+    "WorkflowReceipt",
+    "WorkflowState",
+    "WorkflowTask",
     "__version__",
     "aio",
     "binary_payload",

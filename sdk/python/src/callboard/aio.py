@@ -39,6 +39,7 @@ from callboard.transport import Transport
 from callboard.unset import UNSET, Unset
 from callboard.watches import AsyncOutputWatch, AsyncWatch
 from callboard.watching import EventStream, OutputStream
+from callboard.workflows import AsyncWorkflows
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -98,6 +99,7 @@ class Client:
         self.agents = AsyncAgents(self)
         self.namespaces = AsyncNamespaces(self)
         self.messages = AsyncMessages(self)
+        self.workflows = AsyncWorkflows(self)
         self.admin = AsyncAdmin(self)
 
     async def __aenter__(self) -> Self:

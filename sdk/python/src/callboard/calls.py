@@ -132,7 +132,7 @@ def list_tasks(
     """ListTasks."""
     request = tasks.ListTasksRequest(
         namespace=namespace,
-        states=_enum_numbers(wire.task.TaskState, states, "TASK_STATE_"),
+        states=state_numbers(wire.task.TaskState, states, "TASK_STATE_"),
         type=type,
         agent=agent,
         key=key,
@@ -143,7 +143,7 @@ def list_tasks(
         page_size=page_size,
         page_token=page_token,
     )
-    return Call("TaskService/ListTasks", request, tasks.ListTasksResponse, _page("tasks", Task.from_wire))
+    return Call("TaskService/ListTasks", request, tasks.ListTasksResponse, read_page("tasks", Task.from_wire))
 
 
 def cancel(namespace: str, task: TaskRef, reason: str, given_id: str | None) -> Call[Receipt]:
@@ -215,7 +215,7 @@ def history(namespace: str, task: TaskRef, page_token: str = "", page_size: int 
         "TaskService/ListTaskEvents",
         request,
         tasks.ListTaskEventsResponse,
-        _page("events", Event.from_wire),
+        read_page("events", Event.from_wire),
     )
 
 
@@ -228,7 +228,7 @@ def dependency_results(namespace: str, task: TaskRef, page_token: str = "") -> C
         "TaskService/ListDependencyResults",
         request,
         tasks.ListDependencyResultsResponse,
-        _page("results", DependencyResult.from_wire),
+        read_page("results", DependencyResult.from_wire),
     )
 
 
@@ -243,7 +243,7 @@ def steps(
         page_token=page_token,
         page_size=page_size,
     )
-    return Call("TaskService/ListSteps", request, tasks.ListStepsResponse, _page("steps", Step.from_wire))
+    return Call("TaskService/ListSteps", request, tasks.ListStepsResponse, read_page("steps", Step.from_wire))
 
 
 def children(
@@ -253,7 +253,7 @@ def children(
     request = tasks.ListChildrenRequest(
         namespace=namespace, task_id=task_id_of(task), run=run, page_token=page_token, page_size=page_size
     )
-    read = _page("children", ChildInfo.from_wire)
+    read = read_page("children", ChildInfo.from_wire)
     return Call("TaskService/ListChildren", request, tasks.ListChildrenResponse, read)
 
 
@@ -269,7 +269,7 @@ def output(
         page_token=page_token,
         page_size=page_size,
     )
-    read = _page("chunks", OutputChunk.from_wire)
+    read = read_page("chunks", OutputChunk.from_wire)
     return Call("TaskService/ListOutput", request, tasks.ListOutputResponse, read)
 
 
@@ -322,13 +322,16 @@ def list_agents(
     """ListAgents."""
     request = agents.ListAgentsRequest(
         namespace=namespace,
-        states=_enum_numbers(wire.agent.AgentState, states, "AGENT_STATE_"),
+        states=state_numbers(wire.agent.AgentState, states, "AGENT_STATE_"),
         agent_type=agent_type,
         page_size=page_size,
         page_token=page_token,
     )
     return Call(
-        "AgentService/ListAgents", request, agents.ListAgentsResponse, _page("agents", AgentInfo.from_wire)
+        "AgentService/ListAgents",
+        request,
+        agents.ListAgentsResponse,
+        read_page("agents", AgentInfo.from_wire),
     )
 
 
@@ -371,7 +374,7 @@ def list_namespaces(page_token: str = "", page_size: int = 0) -> Call[Page[Names
         "NamespaceService/ListNamespaces",
         request,
         namespaces.ListNamespacesResponse,
-        _page("namespaces", Namespace.from_wire),
+        read_page("namespaces", Namespace.from_wire),
     )
 
 
@@ -399,11 +402,13 @@ def _namespace(answer: Any) -> Namespace:
     return Namespace.from_wire(answer.namespace)
 
 
-def _page(field: str, read: Callable[[Any], Item]) -> Callable[[Any], Page[Item]]:
+def read_page(field: str, read: Callable[[Any], Item]) -> Callable[[Any], Page[Item]]:
+    """How a page of what stands in a field is read."""
     return lambda answer: Page(tuple(read(one) for one in getattr(answer, field)), answer.next_page_token)
 
 
-def _enum_numbers(enum: Any, names: Sequence[str], prefix: str) -> list[Any]:
+def state_numbers(enum: Any, names: Sequence[str], prefix: str) -> list[Any]:
+    """The states of a filter, for the wire. A lone one counts as a list of it."""
     if isinstance(names, str):
         names = [names]
     return [convert.enum_number(enum, name, prefix, "states") for name in names]

@@ -36,6 +36,7 @@ from callboard.transport import Transport
 from callboard.unset import UNSET, Unset
 from callboard.watches import OutputWatch, Watch
 from callboard.watching import EventStream, OutputStream
+from callboard.workflows import Workflows
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -96,6 +97,7 @@ class Client:
         self.agents = Agents(self)
         self.namespaces = Namespaces(self)
         self.messages = Messages(self)
+        self.workflows = Workflows(self)
         self.admin = Admin(self)
 
     def __enter__(self) -> Self:

@@ -30,9 +30,10 @@ class Interceptor:
     and the caller, see the same `contextvars`."""
 
     async def submit(self, spec: TaskSpec, next: Submit) -> Any:
-        """Around `create`, each task of `create_all`, `run`, and `start_child`. It may change the spec
-        (`dataclasses.replace`) before it calls `next(spec)`, which gives what the call gives. What it raises
-        is raised by the call, and nothing is sent."""
+        """Around `create`, each task of `create_all` and `workflows.create`, `run`, and `start_child`. It may
+        change the spec (`dataclasses.replace`) before it calls `next(spec)`, which gives what the call gives.
+        What it raises is raised by the call, and nothing is sent. For a task of a workflow it must call
+        `next`, once: else the call raises InvalidArgument, for all of them are created or none."""
         return await next(spec)
 
     async def handle(self, ctx: Context | AsyncContext, input: Any, next: Handle) -> Any:

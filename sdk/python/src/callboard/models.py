@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
 
 from callboard import convert, wire
+from callboard.dependencies import Dependency
 from callboard.errors import TaskFailed
 from callboard.payload import Payload, decode
 
@@ -118,6 +119,8 @@ class Task:
     """Whose child it is, if it is one."""
     paused_for: str = ""
     """Why it is PAUSED: CHILDREN or SLOT; empty when it isn't."""
+    workflow: WorkflowLink | None = None
+    """What workflow it is of, if it is of one."""
 
     @property
     def ended(self) -> bool:
@@ -133,6 +136,11 @@ class Task:
     def headers(self) -> Mapping[str, str]:
         """What is carried to every attempt and child."""
         return dict(self.proto.spec.headers)
+
+    @cached_property
+    def dependencies(self) -> tuple[Dependency, ...]:
+        """What it waits for, in order. Only `get` and `workflows.tasks` answer with it."""
+        return tuple(Dependency.from_wire(one) for one in self.proto.spec.dependencies)
 
     @cached_property
     def input(self) -> Any:
@@ -176,6 +184,7 @@ class Task:
             version=task.version,
             parent=ParentLink.from_wire(task.parent) if task.HasField("parent") else None,
             paused_for=_pause_reason(task.paused_for),
+            workflow=WorkflowLink.from_wire(task.workflow) if task.HasField("workflow") else None,
         )
 
 
@@ -308,6 +317,24 @@ class ParentLink:
     @staticmethod
     def from_wire(parent: wire.task.ParentLink) -> ParentLink:
         return ParentLink(parent.task_id, parent.run, parent.name, parent.occurrence, parent.depth)
+
+
+@dataclass(frozen=True)
+class WorkflowLink:
+    """What workflow a task is of."""
+
+    workflow_id: str
+    """The workflow."""
+    name: str
+    """What the task is called there; empty for a child of one of its tasks."""
+    allow_failure: bool
+    """The workflow may complete although this task failed."""
+    weight: int
+    """How much of the workflow's work it is, compared with the others; 0 for a child."""
+
+    @staticmethod
+    def from_wire(link: wire.task.WorkflowLink) -> WorkflowLink:
+        return WorkflowLink(link.workflow_id, link.name, link.allow_failure, link.weight)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,11 @@ def json_text(value: Any, field: str) -> str:
         raise invalid_argument(field, f"{field} is not JSON: {error}") from error
 
 
+def parse_json(text: str) -> Any:
+    """The value of JSON. Raises ValueError when it is none, or has a number that no float can hold."""
+    return _json.decode(text)
+
+
 def _encode(value: Any) -> Payload:
     if isinstance(value, Payload):
         return value
@@ -95,7 +100,7 @@ def decode(payload: Payload) -> Any:
     binary = kind == "binary"
     media_type, parameters = _media_type(payload.content_type or (BINARY if binary else TEXT))
     if media_type == JSON or media_type.endswith("+json"):
-        return _json.decode(payload.binary.decode() if binary else payload.text)
+        return parse_json(payload.binary.decode() if binary else payload.text)
     if not binary:
         return payload.text
     if media_type.startswith("text/"):

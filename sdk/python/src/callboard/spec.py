@@ -1,4 +1,5 @@
-"""What callers ask for: tasks with their requirements, retries and timeouts, and namespaces."""
+"""What callers ask for: tasks with their requirements, retries and timeouts, tasks of workflows, and
+namespaces."""
 
 from __future__ import annotations
 
@@ -9,26 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from callboard import convert, wire
 from callboard.convert import Seconds
+from callboard.dependencies import Dependency, WorkflowDependency
 from callboard.models import Receipt, Task
-from callboard.payload import encode, json_text
-from callboard.unset import UNSET, Unset
+from callboard.payload import encode
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
 Priority: TypeAlias = Literal["LOW", "NORMAL", "HIGH", "URGENT", "CRITICAL"]
 KeyConflict: TypeAlias = Literal["USE_EXISTING", "FAIL", "REPLACE"]
-DependencyCondition: TypeAlias = Literal["COMPLETED", "FAILED", "NOT_COMPLETED", "ENDED"]
-ResultComparison: TypeAlias = Literal[
-    "EQUAL",
-    "NOT_EQUAL",
-    "LESS",
-    "LESS_OR_EQUAL",
-    "GREATER",
-    "GREATER_OR_EQUAL",
-    "EXISTS",
-    "NOT_EXISTS",
-]
 
 
 @dataclass(frozen=True)
@@ -71,64 +61,6 @@ class Timeouts:
             start_to_close=convert.duration(self.start_to_close),
             schedule_to_close=convert.duration(self.schedule_to_close),
             heartbeat=convert.duration(self.heartbeat),
-        )
-
-
-@dataclass(frozen=True)
-class ResultCondition:
-    """What a result must be: a value in it, compared with another, as in
-    `ResultCondition("/score", "GREATER_OR_EQUAL", 0.8)`. Text is a value like any of JSON; in bytes there is
-    none."""
-
-    pointer: str
-    """Where in the result the value is, as a JSON Pointer (RFC 6901). Empty means the whole result."""
-    comparison: ResultComparison
-    """How it is compared. Numbers are compared as numbers and text by its code points; what is neither two
-    numbers nor two texts is not less or greater."""
-    value: Any = UNSET
-    """What it is compared with: anything that JSON has, None being null. Not with EXISTS and NOT_EXISTS."""
-
-    def to_wire(self, field: str) -> wire.task.ResultCondition:
-        given = not isinstance(self.value, Unset)
-        return wire.task.ResultCondition(
-            pointer=self.pointer,
-            comparison=_number(
-                wire.task.ResultComparison, self.comparison, "RESULT_COMPARISON_", f"{field}.comparison"
-            ),
-            value=json_text(self.value, f"{field}.value") if given else "",
-        )
-
-
-@dataclass(frozen=True)
-class Dependency:
-    """A task that must end first, and how."""
-
-    task_id: str
-    """Its id."""
-    on_failure: Literal["SKIP", "FAIL"] = "SKIP"
-    """What becomes of the dependent when that one ends otherwise than `condition` and `result` say."""
-    condition: DependencyCondition = "COMPLETED"
-    """How it must end: COMPLETED; FAILED, for a fallback (one that was cancelled or skipped has not failed);
-    NOT_COMPLETED, to undo what was done before it; ENDED, in any way, to clean up."""
-    result: ResultCondition | None = None
-    """What its result must be, besides. Only with COMPLETED."""
-    name: str = ""
-    """What the dependent's handler calls it: `ctx.dependency(name)` finds how it ended."""
-
-    def to_wire(self, field: str) -> wire.task.Dependency:
-        return wire.task.Dependency(
-            task_id=self.task_id,
-            on_failure=_number(
-                wire.task.DependencyFailureAction,
-                self.on_failure,
-                "DEPENDENCY_FAILURE_ACTION_",
-                f"{field}.on_failure",
-            ),
-            condition=_number(
-                wire.task.DependencyCondition, self.condition, "DEPENDENCY_CONDITION_", f"{field}.condition"
-            ),
-            result=self.result.to_wire(f"{field}.result") if self.result else None,
-            name=self.name,
         )
 
 
@@ -208,42 +140,78 @@ class TaskSpec:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Carried to every attempt and child: trace context."""
 
-    def to_wire(self) -> wire.task.TaskSpec:
+    def to_wire(self, at: str = "") -> wire.task.TaskSpec:
+        """`at` is where it stands, with a dot, for what is said of its fields."""
         return wire.task.TaskSpec(
             type=self.type,
             description=self.description,
-            input=encode(self.input, "input"),
+            input=encode(self.input, f"{at}input"),
             key=self.key,
             key_conflict_policy=_number(
-                wire.task.KeyConflictPolicy, self.key_conflict, "KEY_CONFLICT_POLICY_", "key_conflict"
+                wire.task.KeyConflictPolicy, self.key_conflict, "KEY_CONFLICT_POLICY_", f"{at}key_conflict"
             ),
-            requirements=self._requirements(),
-            priority=_number(wire.task.Priority, self.priority, "PRIORITY_", "priority"),
+            requirements=self._requirements(at),
+            priority=_number(wire.task.Priority, self.priority, "PRIORITY_", f"{at}priority"),
             dependencies=[
-                _dependency(one).to_wire(f"depends_on[{index}]") for index, one in enumerate(self.depends_on)
+                _dependency(one).to_wire(f"{at}depends_on[{index}]")
+                for index, one in enumerate(self.depends_on)
             ],
             retry_policy=self.retry.to_wire() if self.retry else None,
             timeouts=self.timeouts.to_wire() if self.timeouts else None,
             deadline=convert.timestamp(self.deadline),
             start_at=convert.timestamp(self.start_at),
             hold=self.hold,
-            tags=string_list(self.tags, "tags"),
+            tags=string_list(self.tags, f"{at}tags"),
             # Setting a map costs something even when it is empty.
             metadata=self.metadata or None,
             headers=self.headers or None,
         )
 
-    def _requirements(self) -> wire.task.Requirements | None:
+    def _requirements(self, at: str) -> wire.task.Requirements | None:
         given = (self.skills, self.tools, self.role, self.assignee, self.preferred_agent, self.affinity)
         if not any(given):
             return None
         return wire.task.Requirements(
-            skills=string_list(self.skills, "skills"),
-            tools=string_list(self.tools, "tools"),
+            skills=string_list(self.skills, f"{at}skills"),
+            tools=string_list(self.tools, f"{at}tools"),
             role=self.role,
             assignee=self.assignee,
             preferred_agent=self.preferred_agent,
             affinity=self.affinity,
+        )
+
+
+@dataclass(frozen=True)
+class WorkflowTask:
+    """A task of a workflow that is to be created."""
+
+    name: str
+    """What it is called within the workflow, once: 1 to 128 letters, digits and `-_./:`. The handlers of
+    those that depend on it find it by this name."""
+    task: TaskSpec
+    """What it is. It has no `key`. What its own `depends_on` names are tasks outside of the workflow."""
+    depends_on: Sequence[str | WorkflowDependency] = ()
+    """What must end first within the workflow, wherever it stands there: the names of tasks that must
+    complete, or dependencies that say more."""
+    allow_failure: bool = False
+    """The workflow may complete although this task failed: it has a fallback, or matters little."""
+    weight: int = 1
+    """How much of the workflow's work it is, compared with the others: 1 to 1,000,000."""
+
+    def to_wire(self, field: str) -> wire.workflow.WorkflowTask:
+        if isinstance(self.depends_on, str):
+            raise TypeError(f"{field}.depends_on is the string {self.depends_on!r}: give a list of names")
+        return wire.workflow.WorkflowTask(
+            name=self.name,
+            task=self.task.to_wire(f"{field}.task."),
+            depends_on=[
+                (WorkflowDependency(one) if isinstance(one, str) else one).to_wire(
+                    f"{field}.depends_on[{index}]"
+                )
+                for index, one in enumerate(self.depends_on)
+            ],
+            allow_failure=self.allow_failure,
+            weight=self.weight,
         )
 
 

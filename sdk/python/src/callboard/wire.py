@@ -16,6 +16,8 @@ from callboard._gen.callboard.v1 import payload_pb2 as payload
 from callboard._gen.callboard.v1 import step_pb2 as step
 from callboard._gen.callboard.v1 import task_pb2 as task
 from callboard._gen.callboard.v1 import task_service_pb2 as task_service
+from callboard._gen.callboard.v1 import workflow_pb2 as workflow
+from callboard._gen.callboard.v1 import workflow_service_pb2 as workflow_service
 
 __all__ = [
     "admin_service",
@@ -32,4 +34,6 @@ __all__ = [
     "step",
     "task",
     "task_service",
+    "workflow",
+    "workflow_service",
 ]
