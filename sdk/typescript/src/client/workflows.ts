@@ -53,14 +53,13 @@ export class Workflows {
    */
   async create<Name extends string>(
     name: string,
-    tasks: Iterable<WorkflowTask<Name>>,
+    tasks: readonly WorkflowTask<Name>[],
     options: WorkflowOptions & CommandOptions = {},
   ): Promise<CreatedWorkflow<Name>> {
     const { namespace } = this.#caller;
     const requestId = requestIdOr(options.requestId);
-    const asked = [...tasks];
     let workflowId = "";
-    const receipts = await submittingAll(this.#interceptors, asked, async (sent) => {
+    const receipts = await submittingAll(this.#interceptors, tasks, async (sent) => {
       const workflow = workflowToWire(name, sent, options);
       const created = await this.#caller.make(
         callOf(WorkflowService.method.createWorkflow, { namespace, workflow, requestId }, (answer) => answer),
@@ -69,7 +68,7 @@ export class Workflows {
       ({ workflowId } = created);
       return created.receipts.map(receiptFrom);
     });
-    const named = asked.map((task, index) => [task.name, receipts[index]] as const);
+    const named = tasks.map((task, index) => [task.name, receipts[index]] as const);
     return { workflowId, receipts: Object.fromEntries(named) as Record<Name, Receipt> };
   }
 
