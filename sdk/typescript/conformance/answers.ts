@@ -105,8 +105,10 @@ export function workflowLine(workflow: Workflow): object {
   };
 }
 
-/** A task as one of its workflow's. */
-export function workflowTaskLine({ id, type, state, workflow, dependsOn }: Task): object {
+/** What is told of a task as one of its workflow's. */
+type WorkflowTask = Pick<Task, "id" | "type" | "state" | "workflow" | "dependencies">;
+
+export function workflowTaskLine({ id, type, state, workflow, dependencies }: WorkflowTask): object {
   return {
     name: workflow?.name ?? null,
     task_id: id,
@@ -114,7 +116,7 @@ export function workflowTaskLine({ id, type, state, workflow, dependsOn }: Task)
     state,
     allow_failure: workflow?.allowFailure ?? null,
     weight: workflow?.weight ?? null,
-    depends_on: dependsOn.map(({ taskId, name, condition, onFailure }) => {
+    depends_on: dependencies.map(({ taskId, name, condition, onFailure }) => {
       return { task_id: taskId, name, condition, on_failure: onFailure };
     }),
   };

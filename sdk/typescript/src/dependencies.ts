@@ -96,7 +96,7 @@ export function termsToWire(terms: DependencyTerms, field: string): WireTerms {
     condition: enumNumber(DependencyConditionSchema, condition, CONDITION, `${field}.condition`),
     result: result === undefined ? undefined : conditionToWire(result, `${field}.result`),
     onFailure: enumNumber(DependencyFailureActionSchema, onFailure, ACTION, `${field}.onFailure`),
-  }) as WireTerms;
+  });
 }
 
 type WireTerms = Pick<WireDependency, "condition" | "result" | "onFailure">;

@@ -103,7 +103,7 @@ export type { StandardIssue, StandardResult, StandardSchema } from "./schema.js"
 export type { DependsOn, RetryPolicy, TaskOptions, TaskRef, TaskSpec, Timeouts } from "./spec.js";
 export { VERSION } from "./version.js";
 export type {
-  CreatedWorkflow,
+  WorkflowReceipt,
   Workflow,
   WorkflowDependency,
   WorkflowOptions,

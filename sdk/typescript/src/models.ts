@@ -195,7 +195,7 @@ export class Task {
   /** What workflow it is of, if it is of one. */
   readonly workflow: WorkflowLink | undefined;
   /** What it waits for, or has waited for. Only `get` and `workflows.tasks` answer with it. */
-  readonly dependsOn: readonly TaskDependency[];
+  readonly dependencies: readonly TaskDependency[];
   /** Why it is PAUSED: its handler waits for `CHILDREN`, or for a `SLOT`; undefined when it isn't. */
   readonly pausedFor: Known<"CHILDREN" | "SLOT"> | undefined;
   /** How it, or its last attempt, failed. */
@@ -236,7 +236,7 @@ export class Task {
     this.cancelRequested = wire.cancelRequested;
     this.parent = parentFrom(wire.parent);
     this.workflow = workflowLinkFrom(wire.workflow);
-    this.dependsOn = spec?.dependencies.map(taskDependencyFrom) ?? [];
+    this.dependencies = spec?.dependencies.map(taskDependencyFrom) ?? [];
     this.pausedFor =
       wire.pausedFor === PauseReason.UNSPECIFIED
         ? undefined

@@ -107,8 +107,8 @@ export function taskIdOf(task: TaskRef): string {
   return "taskId" in task ? task.taskId : task.id;
 }
 
-/** @internal */
-export function specToWire(spec: TaskSpec): WireTaskSpec {
+/** @internal `at` stands before the names of options in errors. */
+export function specToWire(spec: TaskSpec, at = ""): WireTaskSpec {
   const { type, description = "", key = "", role = "", assignee = "", preferredAgent = "", hold = false } = spec;
   const { keyConflict = "USE_EXISTING", priority = "NORMAL", input = "", retry, timeouts } = spec;
   return create(
@@ -116,55 +116,55 @@ export function specToWire(spec: TaskSpec): WireTaskSpec {
     given({
       type,
       description,
-      input: encode(input, "input"),
+      input: encode(input, `${at}input`),
       key,
-      keyConflictPolicy: enumNumber(KeyConflictPolicySchema, keyConflict, "KEY_CONFLICT_POLICY_", "keyConflict"),
+      keyConflictPolicy: enumNumber(KeyConflictPolicySchema, keyConflict, "KEY_CONFLICT_POLICY_", `${at}keyConflict`),
       requirements: {
-        skills: stringList(spec.skills, "skills"),
-        tools: stringList(spec.tools, "tools"),
+        skills: stringList(spec.skills, `${at}skills`),
+        tools: stringList(spec.tools, `${at}tools`),
         role,
         assignee,
         preferredAgent,
         affinity: { ...spec.affinity },
       },
-      priority: enumNumber(PrioritySchema, priority, "PRIORITY_", "priority"),
+      priority: enumNumber(PrioritySchema, priority, "PRIORITY_", `${at}priority`),
       dependencies: (spec.dependsOn ?? []).map((one, index) =>
-        dependencyToWire(dependencyOf(one), `dependsOn[${String(index)}]`),
+        dependencyToWire(dependencyOf(one), `${at}dependsOn[${String(index)}]`),
       ),
-      retryPolicy: retry === undefined ? undefined : retryToWire(retry),
-      timeouts: timeouts === undefined ? undefined : timeoutsToWire(timeouts),
-      deadline: optionalTimestamp(spec.deadline, "deadline"),
-      startAt: optionalTimestamp(spec.startAt, "startAt"),
+      retryPolicy: retry === undefined ? undefined : retryToWire(retry, `${at}retry`),
+      timeouts: timeouts === undefined ? undefined : timeoutsToWire(timeouts, `${at}timeouts`),
+      deadline: optionalTimestamp(spec.deadline, `${at}deadline`),
+      startAt: optionalTimestamp(spec.startAt, `${at}startAt`),
       hold,
-      tags: stringList(spec.tags, "tags"),
+      tags: stringList(spec.tags, `${at}tags`),
       metadata: { ...spec.metadata },
       headers: { ...spec.headers },
     }) as MessageInitShape<typeof TaskSpecSchema>,
   );
 }
 
-/** @internal */
-export function retryToWire(retry: RetryPolicy): WireRetryPolicy {
+/** @internal `field` is what errors call it. */
+export function retryToWire(retry: RetryPolicy, field: string): WireRetryPolicy {
   return create(
     RetryPolicySchema,
     given({
       maxAttempts: retry.maxAttempts,
-      initialBackoff: optionalDuration(retry.initialBackoff, "retry.initialBackoff"),
+      initialBackoff: optionalDuration(retry.initialBackoff, `${field}.initialBackoff`),
       multiplier: retry.multiplier,
-      maxBackoff: optionalDuration(retry.maxBackoff, "retry.maxBackoff"),
-      nonRetryableTypes: stringList(retry.nonRetryableTypes, "retry.nonRetryableTypes"),
+      maxBackoff: optionalDuration(retry.maxBackoff, `${field}.maxBackoff`),
+      nonRetryableTypes: stringList(retry.nonRetryableTypes, `${field}.nonRetryableTypes`),
     }),
   );
 }
 
-function timeoutsToWire(timeouts: Timeouts): WireTimeouts {
+function timeoutsToWire(timeouts: Timeouts, field: string): WireTimeouts {
   return create(
     TimeoutsSchema,
     given({
-      scheduleToStart: optionalDuration(timeouts.scheduleToStart, "timeouts.scheduleToStart"),
-      startToClose: optionalDuration(timeouts.startToClose, "timeouts.startToClose"),
-      scheduleToClose: optionalDuration(timeouts.scheduleToClose, "timeouts.scheduleToClose"),
-      heartbeat: optionalDuration(timeouts.heartbeat, "timeouts.heartbeat"),
+      scheduleToStart: optionalDuration(timeouts.scheduleToStart, `${field}.scheduleToStart`),
+      startToClose: optionalDuration(timeouts.startToClose, `${field}.startToClose`),
+      scheduleToClose: optionalDuration(timeouts.scheduleToClose, `${field}.scheduleToClose`),
+      heartbeat: optionalDuration(timeouts.heartbeat, `${field}.heartbeat`),
     }),
   );
 }

@@ -95,6 +95,8 @@ export interface Workflow {
   readonly createdAt: Date | undefined;
   /** When the last of its tasks ended; undefined while some have not. */
   readonly endedAt: Date | undefined;
+  /** Whether all of its tasks have ended. A retry takes that back. */
+  readonly ended: boolean;
   /** The principal that created it. */
   readonly createdBy: string;
   /** Rises with every change. */
@@ -102,7 +104,7 @@ export interface Workflow {
 }
 
 /** A workflow that was created: the same when that is repeated with its request id. */
-export interface CreatedWorkflow<Name extends string = string> {
+export interface WorkflowReceipt<Name extends string = string> {
   /** The workflow. */
   readonly workflowId: string;
   /** Its tasks, by their names. */
@@ -110,7 +112,7 @@ export interface CreatedWorkflow<Name extends string = string> {
 }
 
 /** A workflow by its id, by what a call answered, or by the link that a task has to it. */
-export type WorkflowRef = string | Workflow | CreatedWorkflow | WorkflowLink;
+export type WorkflowRef = string | Workflow | WorkflowReceipt | WorkflowLink;
 
 /** @internal The id of a workflow. */
 export function workflowIdOf(workflow: WorkflowRef): string {
@@ -143,7 +145,7 @@ function taskToWire(
 ): WireTask {
   return create(WorkflowTaskSchema, {
     name,
-    task: specToWire(task),
+    task: specToWire(task, `${field}.task.`),
     dependsOn: dependsOn.map((one, index) => dependencyToWire(one, `${field}.dependsOn[${String(index)}]`)),
     allowFailure,
     // Zero is none given: the server says what that means.
@@ -167,6 +169,7 @@ export function workflowFrom(wire: WireWorkflow | undefined): Workflow {
     state: enumName(WorkflowStateSchema, state, STATE),
     createdAt: date(createdAt),
     endedAt: date(endedAt),
+    ended: endedAt !== undefined,
     version: Number(version),
   };
 }

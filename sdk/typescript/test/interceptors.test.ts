@@ -110,6 +110,7 @@ test("many tasks go through one by one and are sent together, each with its own 
   assert.deepEqual([calls.length, answers], [1, expected]);
   const failing = (): Promise<never> => Promise.reject(new RangeError("no"));
   await assert.rejects(submittingAll([slow], asked("t1"), failing), RangeError);
+  await assert.rejects(submittingAll([slow], asked(), failing), RangeError, "what is wrong with none is told, too");
 });
 
 test("logging says what begins and how it ends, and never what it holds", async () => {

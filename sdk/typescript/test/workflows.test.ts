@@ -99,6 +99,10 @@ test("what is wrong with an option is told with its place", () => {
       return true;
     },
   );
+  const large: WorkflowTask = { name: "a", task: { type: "t", input: "x".repeat(1_048_577) } };
+  assert.throws(() => workflowToWire("w", [large], {}), /tasks\[0\]\.task\.input has 1048577 bytes/);
+  const late: WorkflowTask = { name: "a", task: { type: "t", timeouts: { heartbeat: NaN } } };
+  assert.throws(() => workflowToWire("w", [late], {}), /tasks\[0\]\.task\.timeouts\.heartbeat is NaN/);
   assert.throws(() => workflowToWire("w", [], { tags: "nightly" as never }), { name: "TypeError", message: /^tags / });
 });
 
@@ -120,7 +124,7 @@ test("a task tells its place in a workflow, and what it waits for", () => {
   });
   const task = new Task(proto);
   assert.deepEqual(task.workflow, { workflowId: "w", name: "n", allowFailure: true, weight: 2 });
-  const [plain, full, newer] = task.dependsOn;
+  const [plain, full, newer] = task.dependencies;
   const terms = { name: "", condition: "COMPLETED", result: undefined, onFailure: "SKIP" };
   assert.deepEqual(plain, { ...terms, taskId: "t", name: "a" });
   assert.deepEqual([full?.condition, full?.onFailure], ["COMPLETED", "FAIL"]);
@@ -128,7 +132,7 @@ test("a task tells its place in a workflow, and what it waits for", () => {
   assert.deepEqual([pointer, comparison, value], ["/n", "EQUAL", 12345678901234567890n]);
   assert.deepEqual(newer, { ...terms, taskId: "v", condition: "99" });
   const alone = new Task(create(TaskSchema, {}));
-  assert.deepEqual([alone.workflow, alone.dependsOn], [undefined, []]);
+  assert.deepEqual([alone.workflow, alone.dependencies], [undefined, []]);
 });
 
 // What a server makes of it.
@@ -199,7 +203,7 @@ test("tasks run in the order of what they wait for, and find the results by thei
   );
   assert.deepEqual(
     tasks.map((task) =>
-      task.dependsOn.map(({ taskId, name: of, condition, onFailure }) => [taskId, of, condition, onFailure]),
+      task.dependencies.map(({ taskId, name: of, condition, onFailure }) => [taskId, of, condition, onFailure]),
     ),
     [
       [[outside.taskId, "", "COMPLETED", "SKIP"]],
@@ -414,13 +418,28 @@ test("interceptors stand around each task of a workflow", async (t) => {
     ],
   );
   assert.deepEqual([tasks[0]?.workflow?.weight, tasks[1]?.workflow?.allowFailure], [2, true]);
-  assert.equal(tasks[1]?.dependsOn[0]?.condition, "FAILED");
-  const careful: Interceptor = { submit: () => Promise.reject(new RangeError("no")) };
-  const stopped = new Client({ address: server.address, interceptors: [careful] });
-  t.after(() => {
-    stopped.close();
+  assert.equal(tasks[1]?.dependencies[0]?.condition, "FAILED");
+});
+
+test("a workflow whose interceptors don't let all tasks through is not created", async (t) => {
+  const throwing: Interceptor = { submit: () => Promise.reject(new RangeError("no")) };
+  const answer = { taskId: "made up", state: "READY", run: 1, version: 1, existing: false };
+  const answering = (...types: readonly string[]): Interceptor => ({
+    submit: async (spec, next) => (types.includes(spec.type) ? (answer as never) : next(spec)),
   });
-  const name = unique("refused");
-  await assert.rejects(stopped.workflows.create(name, [{ name: "a", task: { type: "t" } }]), RangeError);
+  const [name, one, two] = [unique("refused"), unique("t"), unique("t")];
+  for (const [interceptor, kind] of [
+    [throwing, RangeError],
+    [answering(one), InvalidArgument],
+    [answering(one, two), InvalidArgument],
+  ] as const) {
+    const stopped = new Client({ address: server.address, interceptors: [interceptor] });
+    t.after(() => {
+      stopped.close();
+    });
+    const tasks = [one, two].map((type) => ({ name: type, task: { type } }));
+    await assert.rejects(stopped.workflows.create(name, tasks), kind);
+    await assert.rejects(stopped.workflows.create(name, []), kind === RangeError ? InvalidArgument : kind);
+  }
   assert.deepEqual(await all(client.workflows.list({ name })), []);
 });

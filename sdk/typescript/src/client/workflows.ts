@@ -1,11 +1,12 @@
 import { WorkflowService } from "../_gen/callboard/v1/workflow_service_pb.js";
 import { given, optionalTimestamp } from "../convert.js";
+import { InvalidArgument, StatusCode } from "../errors.js";
 import { requestIdOr } from "../ids.js";
 import { type Interceptor, submittingAll } from "../interceptors/interceptor.js";
 import { type Receipt, receiptFrom, Task } from "../models.js";
 import { callOf } from "../transport.js";
 import {
-  type CreatedWorkflow,
+  type WorkflowReceipt,
   type Workflow,
   workflowFrom,
   workflowIdOf,
@@ -49,17 +50,20 @@ export class Workflows {
    * Creates a workflow of 1 to 10,000 tasks, together at most 3 MiB, all or none. They stand in any order; they have at most
    * 50,000 dependencies on each other, no more than 1,000 of them behind each other, and no cycle.
    *
-   * @throws InvalidArgument, with all that is wrong.
+   * @throws InvalidArgument, with all that is wrong; also when an interceptor answers for a task by itself.
    */
   async create<Name extends string>(
     name: string,
     tasks: readonly WorkflowTask<Name>[],
     options: WorkflowOptions & CommandOptions = {},
-  ): Promise<CreatedWorkflow<Name>> {
+  ): Promise<WorkflowReceipt<Name>> {
     const { namespace } = this.#caller;
     const requestId = requestIdOr(options.requestId);
     let workflowId = "";
     const receipts = await submittingAll(this.#interceptors, tasks, async (sent) => {
+      if (sent.length < tasks.length) {
+        throw notAll();
+      }
       const workflow = workflowToWire(name, sent, options);
       const created = await this.#caller.make(
         callOf(WorkflowService.method.createWorkflow, { namespace, workflow, requestId }, (answer) => answer),
@@ -68,6 +72,10 @@ export class Workflows {
       ({ workflowId } = created);
       return created.receipts.map(receiptFrom);
     });
+    if (workflowId === "") {
+      // No interceptor let its task through.
+      throw notAll();
+    }
     const named = tasks.map((task, index) => [task.name, receipts[index]] as const);
     return { workflowId, receipts: Object.fromEntries(named) as Record<Name, Receipt> };
   }
@@ -105,7 +113,7 @@ export class Workflows {
 
   /**
    * Gives the tasks of a workflow, without inputs and results: each behind those that it waits for, and children at the end.
-   * `workflow` of each says what it is called, `dependsOn` what it waits for. Pages are fetched as needed.
+   * `workflow` of each says what it is called, `dependencies` what it waits for. Pages are fetched as needed.
    */
   tasks(workflow: WorkflowRef, options: PageOptions = {}): AsyncGenerator<Task, void, undefined> {
     const { pageSize = 0 } = options;
@@ -156,6 +164,12 @@ export class Workflows {
     const { namespace } = this.#caller;
     return { namespace, workflowId: workflowIdOf(workflow), requestId: requestIdOr(options.requestId) };
   }
+}
+
+function notAll(): InvalidArgument {
+  const message = "an interceptor answered for a task of a workflow by itself: all of its tasks are created, or none";
+  const violations = [{ field: "interceptors", description: message }];
+  return new InvalidArgument(StatusCode.INVALID_ARGUMENT, message, { reason: "INVALID_FIELD", violations });
 }
 
 /** What every command on a workflow says. */

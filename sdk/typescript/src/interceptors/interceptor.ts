@@ -17,6 +17,7 @@ export interface Interceptor {
   /**
    * Around `create`, each task of `createAll` and of `workflows.create`, `run`, `createChild`, and a handler's `startChild`
    * and `runChild`. It may change the spec before it calls `next`, once. When it throws, the call does, and nothing is sent.
+   * It may answer by itself, without `next`, but for a task of a workflow: all of those are created, or none.
    */
   submit?<T>(spec: TaskSpec, next: SubmitNext<T>): Promise<T> | T;
   /**
@@ -67,7 +68,7 @@ export async function submittingAll<A extends Asked, T>(
   asked: readonly A[],
   send: (asked: readonly A[]) => Promise<readonly T[]>,
 ): Promise<readonly T[]> {
-  if (!interceptors.some((interceptor) => interceptor.submit !== undefined)) {
+  if (asked.length === 0 || !interceptors.some((interceptor) => interceptor.submit !== undefined)) {
     return send(asked);
   }
   const places = asked.map((one) => {
