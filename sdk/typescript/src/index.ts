@@ -103,10 +103,10 @@ export type { StandardIssue, StandardResult, StandardSchema } from "./schema.js"
 export type { DependsOn, RetryPolicy, TaskOptions, TaskRef, TaskSpec, Timeouts } from "./spec.js";
 export { VERSION } from "./version.js";
 export type {
-  WorkflowReceipt,
   Workflow,
   WorkflowDependency,
   WorkflowOptions,
+  WorkflowReceipt,
   WorkflowRef,
   WorkflowState,
   WorkflowTask,

@@ -114,6 +114,8 @@ export interface WorkflowReceipt<Name extends string = string> {
 /** A workflow by its id, by what a call answered, or by the link that a task has to it. */
 export type WorkflowRef = string | Workflow | WorkflowReceipt | WorkflowLink;
 
+const STATE = "WORKFLOW_STATE_";
+
 /** @internal The id of a workflow. */
 export function workflowIdOf(workflow: WorkflowRef): string {
   if (typeof workflow === "string") {
@@ -178,5 +180,3 @@ export function workflowFrom(wire: WireWorkflow | undefined): Workflow {
 export function workflowStateNumber(state: WorkflowState, field: string): number {
   return enumNumber(WorkflowStateSchema, state, STATE, field);
 }
-
-const STATE = "WORKFLOW_STATE_";

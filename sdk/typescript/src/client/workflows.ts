@@ -6,11 +6,11 @@ import { type Interceptor, submittingAll } from "../interceptors/interceptor.js"
 import { type Receipt, receiptFrom, Task } from "../models.js";
 import { callOf } from "../transport.js";
 import {
-  type WorkflowReceipt,
   type Workflow,
   workflowFrom,
   workflowIdOf,
   type WorkflowOptions,
+  type WorkflowReceipt,
   type WorkflowRef,
   type WorkflowState,
   workflowStateNumber,
