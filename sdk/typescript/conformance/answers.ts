@@ -11,6 +11,7 @@ import type {
   Receipt,
   Task,
   TaskEvent,
+  Workflow,
 } from "callboard";
 
 import { lineOf } from "./values.js";
@@ -82,6 +83,43 @@ export function messageLine({ id, sequence, to, agent, body, headers }: Message)
 
 export function dependencyLine({ taskId, type, key, name, state, value }: DependencyResult): object {
   return { task_id: taskId, type, key, name, state, value: lineOf(value) };
+}
+
+export function workflowLine(workflow: Workflow): object {
+  const { id, name, description, state, tasks, progress, tags, metadata } = workflow;
+  return {
+    workflow_id: id,
+    name,
+    description,
+    state,
+    tasks,
+    open_tasks: workflow.openTasks,
+    completed_tasks: workflow.completedTasks,
+    failed_tasks: workflow.failedTasks,
+    cancelled_tasks: workflow.cancelledTasks,
+    skipped_tasks: workflow.skippedTasks,
+    progress,
+    cancel_requested: workflow.cancelRequested,
+    tags,
+    metadata,
+  };
+}
+
+/** What is told of a task as one of its workflow's. */
+type WorkflowTask = Pick<Task, "id" | "type" | "state" | "workflow" | "dependencies">;
+
+export function workflowTaskLine({ id, type, state, workflow, dependencies }: WorkflowTask): object {
+  return {
+    name: workflow?.name ?? null,
+    task_id: id,
+    type,
+    state,
+    allow_failure: workflow?.allowFailure ?? null,
+    weight: workflow?.weight ?? null,
+    depends_on: dependencies.map(({ taskId, name, condition, onFailure }) => {
+      return { task_id: taskId, name, condition, on_failure: onFailure };
+    }),
+  };
 }
 
 /** What an iterable of the SDK's gives in all, each as a line. */

@@ -24,42 +24,13 @@ import {
   receiptLine,
   taskLine,
 } from "./answers.js";
+import { call, type CallReader } from "./call.js";
 import { errorLine } from "./errors.js";
-import {
-  fields,
-  flag,
-  list,
-  number,
-  type Of,
-  optional,
-  orNull,
-  type Reader,
-  type Shape,
-  text,
-  texts,
-  time,
-} from "./shapes.js";
+import { flag, list, number, optional, orNull, type Reader, text, texts, time } from "./shapes.js";
 import { spec } from "./spec.js";
 import type { Stage } from "./stage.js";
 import { lineOf, value } from "./values.js";
-
-/** A call that is read, and can be made. */
-export type Call = (client: Client, stage: Stage) => Promise<object>;
-
-/** Reads what a call is given: all but `id`, `do` and `client`. */
-export type CallReader = (given: unknown, place: string) => Call;
-
-/** A call of these fields. */
-function call<S extends Shape>(
-  shape: S,
-  make: (client: Client, given: Of<S>, stage: Stage) => Promise<object>,
-): CallReader {
-  const read = fields(shape);
-  return (given, place) => {
-    const found = read(given, place);
-    return (client, stage) => make(client, found, stage);
-  };
-}
+import { WORKFLOW_CALLS } from "./workflow-calls.js";
 
 const task = { task_id: text };
 const command = { task_id: text, request_id: optional(text) };
@@ -269,6 +240,7 @@ export const CALLS: ReadonlyMap<string, CallReader> = new Map([
       },
     ),
   ],
+  ...WORKFLOW_CALLS,
   ["client.get_agent", call(name, async (client, given) => agentLine(await client.agents.get(given.name)))],
   ["client.cordon", call(name, async (client, given) => agentLine(await client.agents.cordon(given.name)))],
   ["client.uncordon", call(name, async (client, given) => agentLine(await client.agents.uncordon(given.name)))],

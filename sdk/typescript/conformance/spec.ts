@@ -5,8 +5,8 @@ import type { Dependency, Priority, ResultCondition, TaskSpec } from "callboard"
 import { fields, flag, list, number, optional, type Reader, text, texts, time } from "./shapes.js";
 import { value } from "./values.js";
 
-const dependency = fields({
-  task_id: text,
+/** How a task must end that another waits for. */
+export const terms = {
   on_failure: optional(text as Reader<Dependency["onFailure"]>),
   condition: optional(text as Reader<Dependency["condition"]>),
   result: optional(
@@ -16,8 +16,9 @@ const dependency = fields({
       value: optional(value),
     }),
   ),
-  name: optional(text),
-});
+};
+
+const dependency = fields({ task_id: text, ...terms, name: optional(text) });
 
 const readSpec = fields({
   type: text,

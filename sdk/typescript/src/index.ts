@@ -42,7 +42,17 @@ export type {
 } from "./client/options.js";
 export { type OutputOptions, OutputWatch, type OutputWatchOptions } from "./client/output.js";
 export { Watch, type WatchOptions } from "./client/watch.js";
+export type { ListWorkflowsOptions, Workflows } from "./client/workflows.js";
 export type { CredentialOptions } from "./credentials.js";
+export type {
+  Dependency,
+  DependencyCondition,
+  DependencyFailureAction,
+  DependencyTerms,
+  ResultComparison,
+  ResultCondition,
+  TaskDependency,
+} from "./dependencies.js";
 export {
   AlreadyExists,
   CallboardError,
@@ -77,6 +87,7 @@ export {
   Task,
   type TaskEvent,
   type TaskState,
+  type WorkflowLink,
 } from "./models.js";
 export type { ChildInfo, OutputChunk, ParentEndAction, Step } from "./recorded.js";
 export {
@@ -89,14 +100,14 @@ export {
   textPayload,
 } from "./payload.js";
 export type { StandardIssue, StandardResult, StandardSchema } from "./schema.js";
-export type {
-  Dependency,
-  DependsOn,
-  ResultCondition,
-  RetryPolicy,
-  TaskOptions,
-  TaskRef,
-  TaskSpec,
-  Timeouts,
-} from "./spec.js";
+export type { DependsOn, RetryPolicy, TaskOptions, TaskRef, TaskSpec, Timeouts } from "./spec.js";
 export { VERSION } from "./version.js";
+export type {
+  Workflow,
+  WorkflowDependency,
+  WorkflowOptions,
+  WorkflowReceipt,
+  WorkflowRef,
+  WorkflowState,
+  WorkflowTask,
+} from "./workflows.js";

@@ -15,10 +15,12 @@ import {
   TaskState as WireTaskState,
   TaskStateSchema,
   WaitReasonSchema,
+  type WorkflowLink as WireWorkflowLink,
 } from "./_gen/callboard/v1/task_pb.js";
 import type { DependencyResult as WireDependencyResult } from "./_gen/callboard/v1/task_service_pb.js";
 import { date, enumName, milliseconds } from "./convert.js";
 import type { ResultOptions } from "./client/options.js";
+import { type TaskDependency, taskDependencyFrom } from "./dependencies.js";
 import { TaskFailed } from "./errors.js";
 import { decode } from "./payload.js";
 
@@ -126,6 +128,26 @@ function parentFrom(wire: ParentLink | undefined): Parent | undefined {
   return { taskId, run, name, occurrence, depth };
 }
 
+/** What workflow a task is of. */
+export interface WorkflowLink {
+  /** The workflow. */
+  readonly workflowId: string;
+  /** What the task is called there; empty for a child of one of its tasks, which has no name there. */
+  readonly name: string;
+  /** The workflow may complete although this task failed. Of a child it always may: its parent tells. */
+  readonly allowFailure: boolean;
+  /** How much of the workflow's work it is; 0 for a child. */
+  readonly weight: number;
+}
+
+function workflowLinkFrom(wire: WireWorkflowLink | undefined): WorkflowLink | undefined {
+  if (wire === undefined) {
+    return undefined;
+  }
+  const { workflowId, name, allowFailure, weight } = wire;
+  return { workflowId, name, allowFailure, weight };
+}
+
 /** A task as it is now. `proto` has what is not listed here. */
 export class Task {
   /** The task as it came. */
@@ -170,6 +192,10 @@ export class Task {
   readonly cancelRequested: boolean;
   /** Whose child it is, if it is one. */
   readonly parent: Parent | undefined;
+  /** What workflow it is of, if it is of one. */
+  readonly workflow: WorkflowLink | undefined;
+  /** What it waits for, or has waited for. Only `get` and `workflows.tasks` answer with it. */
+  readonly dependencies: readonly TaskDependency[];
   /** Why it is PAUSED: its handler waits for `CHILDREN`, or for a `SLOT`; undefined when it isn't. */
   readonly pausedFor: Known<"CHILDREN" | "SLOT"> | undefined;
   /** How it, or its last attempt, failed. */
@@ -209,6 +235,8 @@ export class Task {
     this.progressMessage = wire.progressMessage;
     this.cancelRequested = wire.cancelRequested;
     this.parent = parentFrom(wire.parent);
+    this.workflow = workflowLinkFrom(wire.workflow);
+    this.dependencies = spec?.dependencies.map(taskDependencyFrom) ?? [];
     this.pausedFor =
       wire.pausedFor === PauseReason.UNSPECIFIED
         ? undefined

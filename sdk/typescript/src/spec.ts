@@ -3,15 +3,8 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 
 import {
-  DependencyConditionSchema,
-  DependencyFailureActionSchema,
-  DependencySchema,
-  type Dependency as WireDependency,
   KeyConflictPolicySchema,
   PrioritySchema,
-  ResultComparisonSchema,
-  type ResultCondition as WireResultCondition,
-  ResultConditionSchema,
   type RetryPolicy as WireRetryPolicy,
   RetryPolicySchema,
   type TaskSpec as WireTaskSpec,
@@ -20,8 +13,9 @@ import {
   TimeoutsSchema,
 } from "./_gen/callboard/v1/task_pb.js";
 import { enumNumber, given, optionalDuration, optionalTimestamp, stringList } from "./convert.js";
+import { type Dependency, dependencyToWire } from "./dependencies.js";
 import type { Priority, Receipt, Task } from "./models.js";
-import { encode, jsonText } from "./payload.js";
+import { encode } from "./payload.js";
 
 /** When and how often a failed attempt is followed by another. What is left out takes the namespace's default. */
 export interface RetryPolicy {
@@ -47,40 +41,6 @@ export interface Timeouts {
   readonly scheduleToClose?: number | undefined;
   /** The longest silence of the handler itself between two progress reports or checkpoints. */
   readonly heartbeat?: number | undefined;
-}
-
-/** What a result must be: a value in it, compared with another. Text is a value like any of JSON; in bytes there is none. */
-export interface ResultCondition {
-  /** Where in the result the value is, as a JSON Pointer (RFC 6901): `/score`. Default is the whole result. At most 1 KiB. */
-  readonly pointer?: string | undefined;
-  /**
-   * How it is compared. Numbers are compared as numbers, and text by its code points; what is neither two numbers nor two
-   * texts is not less or greater.
-   */
-  readonly comparison:
-    "EQUAL" | "NOT_EQUAL" | "LESS" | "LESS_OR_EQUAL" | "GREATER" | "GREATER_OR_EQUAL" | "EXISTS" | "NOT_EXISTS";
-  /** What it is compared with: anything that JSON has. Not with EXISTS and NOT_EXISTS. At most 4 KiB. */
-  readonly value?: unknown;
-}
-
-/** A task that must end first, and how. */
-export interface Dependency {
-  /** Its id. */
-  readonly taskId: string;
-  /**
-   * How it must end: COMPLETED; FAILED, for a fallback (one that was cancelled or skipped has not failed); NOT_COMPLETED, to
-   * undo what was done before it; ENDED, in any way, to clean up. Default COMPLETED.
-   */
-  readonly condition?: "COMPLETED" | "FAILED" | "NOT_COMPLETED" | "ENDED" | undefined;
-  /** What its result must be, besides. Only with COMPLETED. */
-  readonly result?: ResultCondition | undefined;
-  /** What becomes of the dependent when that one ends otherwise than `condition` and `result` say. Default SKIP. */
-  readonly onFailure?: "SKIP" | "FAIL" | undefined;
-  /**
-   * What the dependent's handler calls it: `context.dependency(name)` finds how it ended. 1 to 128 characters: letters,
-   * digits and `-_./:`, each name once.
-   */
-  readonly name?: string | undefined;
 }
 
 /** A task by its id, or by what a call answered. */
@@ -147,8 +107,8 @@ export function taskIdOf(task: TaskRef): string {
   return "taskId" in task ? task.taskId : task.id;
 }
 
-/** @internal */
-export function specToWire(spec: TaskSpec): WireTaskSpec {
+/** @internal `at` stands before the names of options in errors. */
+export function specToWire(spec: TaskSpec, at = ""): WireTaskSpec {
   const { type, description = "", key = "", role = "", assignee = "", preferredAgent = "", hold = false } = spec;
   const { keyConflict = "USE_EXISTING", priority = "NORMAL", input = "", retry, timeouts } = spec;
   return create(
@@ -156,82 +116,60 @@ export function specToWire(spec: TaskSpec): WireTaskSpec {
     given({
       type,
       description,
-      input: encode(input, "input"),
+      input: encode(input, `${at}input`),
       key,
-      keyConflictPolicy: enumNumber(KeyConflictPolicySchema, keyConflict, "KEY_CONFLICT_POLICY_", "keyConflict"),
+      keyConflictPolicy: enumNumber(KeyConflictPolicySchema, keyConflict, "KEY_CONFLICT_POLICY_", `${at}keyConflict`),
       requirements: {
-        skills: stringList(spec.skills, "skills"),
-        tools: stringList(spec.tools, "tools"),
+        skills: stringList(spec.skills, `${at}skills`),
+        tools: stringList(spec.tools, `${at}tools`),
         role,
         assignee,
         preferredAgent,
         affinity: { ...spec.affinity },
       },
-      priority: enumNumber(PrioritySchema, priority, "PRIORITY_", "priority"),
-      dependencies: (spec.dependsOn ?? []).map((one, index) => dependencyToWire(one, `dependsOn[${String(index)}]`)),
-      retryPolicy: retry === undefined ? undefined : retryToWire(retry),
-      timeouts: timeouts === undefined ? undefined : timeoutsToWire(timeouts),
-      deadline: optionalTimestamp(spec.deadline, "deadline"),
-      startAt: optionalTimestamp(spec.startAt, "startAt"),
+      priority: enumNumber(PrioritySchema, priority, "PRIORITY_", `${at}priority`),
+      dependencies: (spec.dependsOn ?? []).map((one, index) =>
+        dependencyToWire(dependencyOf(one), `${at}dependsOn[${String(index)}]`),
+      ),
+      retryPolicy: retry === undefined ? undefined : retryToWire(retry, `${at}retry`),
+      timeouts: timeouts === undefined ? undefined : timeoutsToWire(timeouts, `${at}timeouts`),
+      deadline: optionalTimestamp(spec.deadline, `${at}deadline`),
+      startAt: optionalTimestamp(spec.startAt, `${at}startAt`),
       hold,
-      tags: stringList(spec.tags, "tags"),
+      tags: stringList(spec.tags, `${at}tags`),
       metadata: { ...spec.metadata },
       headers: { ...spec.headers },
     }) as MessageInitShape<typeof TaskSpecSchema>,
   );
 }
 
-/** @internal */
-export function retryToWire(retry: RetryPolicy): WireRetryPolicy {
+/** @internal `field` is what errors call it. */
+export function retryToWire(retry: RetryPolicy, field: string): WireRetryPolicy {
   return create(
     RetryPolicySchema,
     given({
       maxAttempts: retry.maxAttempts,
-      initialBackoff: optionalDuration(retry.initialBackoff, "retry.initialBackoff"),
+      initialBackoff: optionalDuration(retry.initialBackoff, `${field}.initialBackoff`),
       multiplier: retry.multiplier,
-      maxBackoff: optionalDuration(retry.maxBackoff, "retry.maxBackoff"),
-      nonRetryableTypes: stringList(retry.nonRetryableTypes, "retry.nonRetryableTypes"),
+      maxBackoff: optionalDuration(retry.maxBackoff, `${field}.maxBackoff`),
+      nonRetryableTypes: stringList(retry.nonRetryableTypes, `${field}.nonRetryableTypes`),
     }),
   );
 }
 
-function timeoutsToWire(timeouts: Timeouts): WireTimeouts {
+function timeoutsToWire(timeouts: Timeouts, field: string): WireTimeouts {
   return create(
     TimeoutsSchema,
     given({
-      scheduleToStart: optionalDuration(timeouts.scheduleToStart, "timeouts.scheduleToStart"),
-      startToClose: optionalDuration(timeouts.startToClose, "timeouts.startToClose"),
-      scheduleToClose: optionalDuration(timeouts.scheduleToClose, "timeouts.scheduleToClose"),
-      heartbeat: optionalDuration(timeouts.heartbeat, "timeouts.heartbeat"),
+      scheduleToStart: optionalDuration(timeouts.scheduleToStart, `${field}.scheduleToStart`),
+      startToClose: optionalDuration(timeouts.startToClose, `${field}.startToClose`),
+      scheduleToClose: optionalDuration(timeouts.scheduleToClose, `${field}.scheduleToClose`),
+      heartbeat: optionalDuration(timeouts.heartbeat, `${field}.heartbeat`),
     }),
   );
 }
 
-function dependencyToWire(one: DependsOn, field: string): WireDependency {
+function dependencyOf(one: DependsOn): Dependency {
   // A receipt has a task id, too, and nothing of the rest.
-  const dependency: Dependency = typeof one === "object" && "taskId" in one ? one : { taskId: taskIdOf(one) };
-  const { taskId, condition = "COMPLETED", result, onFailure = "SKIP", name = "" } = dependency;
-  return create(
-    DependencySchema,
-    given({
-      taskId,
-      condition: enumNumber(DependencyConditionSchema, condition, "DEPENDENCY_CONDITION_", `${field}.condition`),
-      result: result === undefined ? undefined : conditionToWire(result, `${field}.result`),
-      onFailure: enumNumber(
-        DependencyFailureActionSchema,
-        onFailure,
-        "DEPENDENCY_FAILURE_ACTION_",
-        `${field}.onFailure`,
-      ),
-      name,
-    }),
-  );
-}
-
-function conditionToWire({ pointer = "", comparison, value }: ResultCondition, field: string): WireResultCondition {
-  return create(ResultConditionSchema, {
-    pointer,
-    comparison: enumNumber(ResultComparisonSchema, comparison, "RESULT_COMPARISON_", `${field}.comparison`),
-    value: value === undefined ? "" : jsonText(value, `${field}.value`),
-  });
+  return typeof one === "object" && "taskId" in one ? one : { taskId: taskIdOf(one) };
 }

@@ -17,3 +17,5 @@ export * from "./_gen/callboard/v1/payload_pb.js";
 export * from "./_gen/callboard/v1/step_pb.js";
 export * from "./_gen/callboard/v1/task_pb.js";
 export * from "./_gen/callboard/v1/task_service_pb.js";
+export * from "./_gen/callboard/v1/workflow_pb.js";
+export * from "./_gen/callboard/v1/workflow_service_pb.js";

@@ -9,7 +9,7 @@ import { test } from "node:test";
 
 import { FailedPrecondition, StatusCode, StatusError } from "callboard";
 
-import { dependencyLine } from "../conformance/answers.js";
+import { dependencyLine, workflowLine, workflowTaskLine } from "../conformance/answers.js";
 import { Driver } from "../conformance/driver.js";
 import { isDefect, NAMES, patched } from "../conformance/defects.js";
 import { errorLine } from "../conformance/errors.js";
@@ -17,6 +17,7 @@ import { parseJson, writeJson } from "../conformance/json.js";
 import { linesOf } from "../conformance/lines.js";
 import { spec } from "../conformance/spec.js";
 import { lineOf, value } from "../conformance/values.js";
+import { workflowTask } from "../conformance/workflow-calls.js";
 import { specToWire } from "../src/spec.js";
 import { DependencyCondition, DependencyFailureAction, ResultComparison } from "../src/v1.js";
 import { environment, REPOSITORY } from "./support/server.js";
@@ -97,6 +98,48 @@ test("a dependency's line has all that is told of it", () => {
   assert.deepEqual(line, { task_id: "t", type: "w", key: "k", name: "n", state: "COMPLETED", value: "done" });
 });
 
+test("a workflow's tasks are what the line says, and no more", () => {
+  const full = { task: "a", condition: "ENDED", on_failure: "FAIL", result: { comparison: "EXISTS" } };
+  const line = { name: "b", task: { type: "w" }, depends_on: ["a", full], allow_failure: true, weight: 2 };
+  const dependsOn = ["a", { task: "a", condition: "ENDED", onFailure: "FAIL", result: { comparison: "EXISTS" } }];
+  const read = workflowTask(line, "task");
+  assert.deepEqual(JSON.parse(JSON.stringify(read)), {
+    ...{ name: "b", task: { type: "w" }, dependsOn, allowFailure: true, weight: 2 },
+  });
+  const least = { name: "b", task: { type: "w" } };
+  assert.deepEqual(JSON.parse(JSON.stringify(workflowTask(least, "task"))), least);
+  for (const wrong of [
+    { task: { type: "w" } },
+    { ...least, depends_on: [1] },
+    { ...least, depends_on: [{ condition: "ENDED" }] },
+    { ...least, depends_on: [{ task: "a", name: "a" }] },
+    { ...least, wieght: 2 },
+  ]) {
+    assert.throws(() => workflowTask(wrong, "task"), { name: "Fault" });
+  }
+});
+
+test("a workflow's line, and those of its tasks, have all that is told of them", () => {
+  const counts = { tasks: 3, openTasks: 1, completedTasks: 1, failedTasks: 0, cancelledTasks: 0, skippedTasks: 1 };
+  const shown = { name: "n", description: "d", state: "RUNNING", progress: 0.5, tags: ["t"], metadata: { m: "1" } };
+  const unshown = { namespace: "default", createdAt: undefined, endedAt: undefined, createdBy: "ann", version: 1 };
+  const line = workflowLine({ ...shown, ...counts, ...unshown, id: "w", cancelRequested: false, ended: false });
+  assert.deepEqual(line, {
+    ...{ ...shown, workflow_id: "w", tasks: 3, open_tasks: 1, completed_tasks: 1, failed_tasks: 0 },
+    ...{ cancelled_tasks: 0, skipped_tasks: 1, cancel_requested: false },
+  });
+  const terms = { condition: "ENDED", result: undefined, onFailure: "SKIP" };
+  const task = {
+    ...{ id: "t", type: "work", state: "READY" },
+    workflow: { workflowId: "w", name: "n", allowFailure: false, weight: 2 },
+    dependencies: [{ taskId: "u", name: "a", ...terms }],
+  };
+  assert.deepEqual(workflowTaskLine(task), {
+    ...{ name: "n", task_id: "t", type: "work", state: "READY", allow_failure: false, weight: 2 },
+    depends_on: [{ task_id: "u", name: "a", condition: "ENDED", on_failure: "SKIP" }],
+  });
+});
+
 test("lines end with a line feed alone, also when they come in pieces", async () => {
   const bytes = Buffer.from('{"a":"é\u2028"}\n\n{"b":1}\nrest');
   const pieces = Array.from(bytes, (byte) => Buffer.from([byte]));
@@ -128,6 +171,11 @@ test("what is unknown, missing or of another kind is a fault, and is answered on
     [{ id: 2, do: "client.get", client: "c", task_id: "t", more: 1 }, /field `more` is unknown/],
     [{ id: 2, do: "client.get", client: "d", task_id: "t" }, /no client `d`/],
     [{ id: 2, do: "client.create", client: "c", task: { type: "t", inptu: 1 } }, /field `inptu` is unknown/],
+    [
+      { id: 2, do: "client.create_workflow", client: "c", workflow: { name: "w", tasks: [{ name: "a" }] } },
+      /workflow.tasks\[0\].task is not an object|task is missing/,
+    ],
+    [{ id: 2, do: "client.retry_workflow", client: "c", workflow_id: "w", reason: "r" }, /field `reason` is unknown/],
     [{ id: 2, do: "client.heartbeat", client: "c", task_id: "t", attempt: 1 }, /no claim `t\/1`/],
     [{ id: 2, do: "agent.status", agent: "a" }, /no agent `a`/],
     [{ id: 2, do: "watch.stop", watch: "w" }, /no watch `w`/],

@@ -8,9 +8,16 @@ import { create } from "@bufbuild/protobuf";
 import { Context } from "../src/agent/context.js";
 import { register } from "../src/agent/handlers.js";
 import { Runner, type Upstream } from "../src/agent/runner.js";
-import { type Dependency, type DependencyResult, type DependsOn, InvalidArgument, textPayload } from "../src/index.js";
+import {
+  type Dependency,
+  type DependencyResult,
+  type DependsOn,
+  InvalidArgument,
+  type ResultCondition,
+  textPayload,
+} from "../src/index.js";
 import { dependencyFrom, Task } from "../src/models.js";
-import { type ResultCondition, specToWire } from "../src/spec.js";
+import { specToWire } from "../src/spec.js";
 import {
   AssignmentSchema,
   type Dependency as WireDependency,

@@ -20,6 +20,15 @@ function contextWith(headers: Readonly<Record<string, string>>): Context {
 
 const context = contextWith({});
 
+/** A task, as it is asked for among many. */
+interface Asked {
+  readonly task: TaskSpec;
+}
+
+function asked(...types: readonly string[]): Asked[] {
+  return types.map((type) => ({ task: { type } }));
+}
+
 /** Adds its name to a header, and to the value. */
 function named(name: string): Interceptor {
   return {
@@ -55,7 +64,7 @@ test("what an interceptor throws is the call's error, and nothing is sent", asyn
       return next(spec);
     },
   };
-  await assert.rejects(submittingAll([picky], [{ type: "t" }, { type: "bad" }, { type: "u" }], never), RangeError);
+  await assert.rejects(submittingAll([picky], asked("t", "bad", "u"), never), RangeError);
 });
 
 test("a handler's error, thrown at once or later, goes through all that handle", async () => {
@@ -90,17 +99,18 @@ test("many tasks go through one by one and are sent together, each with its own 
       return answer;
     },
   };
-  const calls: (readonly TaskSpec[])[] = [];
-  const send = (specs: readonly TaskSpec[]): Promise<string[]> => {
-    calls.push(specs);
-    return Promise.resolve(specs.map((spec) => spec.key ?? ""));
+  const calls: (readonly Asked[])[] = [];
+  const send = (sent: readonly Asked[]): Promise<string[]> => {
+    calls.push(sent);
+    return Promise.resolve(sent.map(({ task }) => task.key ?? ""));
   };
   const types = ["t1", "t2", "t3"];
   const expected = types.map((type) => `key of ${type}`);
-  assert.deepEqual(await submittingAll([slow], types.map((type) => ({ type })), send), expected); // prettier-ignore
+  assert.deepEqual(await submittingAll([slow], asked(...types), send), expected);
   assert.deepEqual([calls.length, answers], [1, expected]);
   const failing = (): Promise<never> => Promise.reject(new RangeError("no"));
-  await assert.rejects(submittingAll([slow], [{ type: "t1" }], failing), RangeError);
+  await assert.rejects(submittingAll([slow], asked("t1"), failing), RangeError);
+  await assert.rejects(submittingAll([slow], asked(), failing), RangeError, "what is wrong with none is told, too");
 });
 
 test("logging says what begins and how it ends, and never what it holds", async () => {

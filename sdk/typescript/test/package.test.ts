@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 
-import { Client, VERSION } from "../src/index.js";
+import { Client, TaskError, VERSION } from "../src/index.js";
 import { directory, environment, REPOSITORY, serve } from "./support/server.js";
 import { agentOf, attached, drained } from "./support/waiting.js";
 
@@ -43,7 +43,8 @@ test("the package installs into an empty directory, and its documents work there
   t.after(() => {
     client.close();
   });
-  const [agent = "", submit = "", review = "", dependent = "", failing = ""] = blocks("sdk/typescript/README.md");
+  const [agent = "", submit = "", review = "", dependent = "", workflow = "", failing = ""] =
+    blocks("sdk/typescript/README.md");
   const example = readFileSync(join(SDK, "examples/hello.mjs"), "utf8");
   for (const script of [agent, example]) {
     const running = spawn(process.execPath, [write(script)], { env, stdio: ["ignore", "inherit", "inherit"] });
@@ -73,11 +74,23 @@ test("the package installs into an empty directory, and its documents work there
   const published = await run(process.execPath, [write(dependent)], { env });
   assert.deepEqual([published.stdout, published.stderr], ["published main.py\n", ""]);
   await drained(newsroom);
+  const pipeline = agentOf(t, server.address);
+  pipeline.task("fetch", (input: string) => input);
+  pipeline.task("summarize", () => {
+    throw new TaskError("the model is gone", { retryable: false });
+  });
+  pipeline.task("extract", (_, context) => `extract of ${String(context.dependency("page").value)}`);
+  pipeline.task("report", (_, context) => context.dependencies.find(({ state }) => state === "COMPLETED")?.value);
+  await attached(pipeline);
+  const reported = await run(process.execPath, [write(workflow)], { env });
+  const told = "COMPLETED 1\nextract of https://callboard.dev\n";
+  assert.deepEqual([reported.stdout, reported.stderr], [told, ""]);
+  await drained(pipeline);
   await assert.rejects(run(process.execPath, [write(failing)], { env }), /the repository is private/);
   // What the package says of its types is what its users' compiler reads.
   writeFileSync(
     join(place, "typed.mts"),
-    `import { Agent, Client, type Context, type Interceptor } from "callboard";
+    `import { Agent, Client, type Context, type Interceptor, type Receipt } from "callboard";
      import { PayloadSchema } from "callboard/v1";
      const agent = new Agent("a", { slots: 2 });
      agent.task("t", async (input: { n: number }, context: Context) => { await context.saveCheckpoint(1); return context.step("n", () => input.n); });
@@ -87,7 +100,18 @@ test("the package installs into an empty directory, and its documents work there
      const n: Promise<number> = new Client().run("t", { n: 1 }, { parse: Number });
      // @ts-expect-error: a result is unknown until it is parsed
      const s: string = await new Client().run("t");
-     export { n, s, PayloadSchema };`,
+     const { workflows } = new Client();
+     const w = await workflows.create("w", [
+       { name: "a", task: { type: "t" } },
+       { name: "b", task: { type: "t" }, dependsOn: ["a", { task: "a", condition: "FAILED" }] },
+     ]);
+     const r: Receipt = w.receipts.b;
+     // @ts-expect-error: the workflow has no task of this name
+     void w.receipts.c;
+     // @ts-expect-error: nor may one depend on it
+     await workflows.create("w", [{ name: "a", task: { type: "t" }, dependsOn: ["c"] }]);
+     await workflows.create("w", ["a", "b"].map((name) => ({ name, task: { type: "t" }, dependsOn: [s] })));
+     export { n, s, r, PayloadSchema };`,
   );
   const options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext"];
   await run(process.execPath, [join(SDK, "node_modules/typescript/bin/tsc"), ...options, "typed.mts"], { cwd: place });
@@ -96,18 +120,25 @@ test("the package installs into an empty directory, and its documents work there
 test("the examples that end by themselves say what they do", async (t) => {
   const server = await serve(t);
   const env = { ...environment, CALLBOARD_ADDRESS: server.address };
-  for (const [name, expected] of [
+  const quiet = /^$/;
+  for (const [name, expected, logged = quiet] of [
     ["pipeline", "3 words in 2 pages\n"],
     ["progress", "cancelled\n"],
     [
       "supervisor",
       "We know all about owls and all about bees.\nresearch 0: completed\nresearch 1: completed\nsummarize 0: completed\n",
     ],
+    [
+      "workflow",
+      "fetch: completed\nsummary: failed\nfallback: completed\nreport: completed\nnews completed: in short, all that callboard.dev says\n",
+      // What failed on purpose, and nothing else.
+      /^callboard: attempt \S+ failed: TaskError: the model is overloaded\n {4}at [^]*\n}\n$/,
+    ],
     ["streaming", "Once upon a time an agent had nothing to do. (44 characters)\n"],
   ] as const) {
     const { stdout, stderr } = await run(process.execPath, [join(SDK, `examples/${name}.mjs`)], { env });
     assert.ok(stdout.endsWith(expected), stdout);
-    assert.equal(stderr, "");
+    assert.match(stderr, logged);
   }
 });
 
@@ -117,7 +148,7 @@ test("the version is the package's", () => {
 });
 
 test("every RPC is called, and has its line in the specification", () => {
-  const protos = ["admin", "agent", "message", "namespace", "task"].map((name) =>
+  const protos = ["admin", "agent", "message", "namespace", "task", "workflow"].map((name) =>
     readFileSync(join(REPOSITORY, `proto/callboard/v1/${name}_service.proto`), "utf8"),
   );
   const rpcs = protos.flatMap((text) => [...text.matchAll(/^ {2}rpc (\w+)\(/gm)].map((match) => match[1] ?? ""));

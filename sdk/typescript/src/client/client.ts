@@ -45,6 +45,7 @@ import { type OutputOptions, outputPage, OutputWatch, type OutputWatchOptions } 
 import { RunStream } from "./run-stream.js";
 import { MORE, run, wait } from "./waiting.js";
 import { Watch, type WatchOptions } from "./watch.js";
+import { Workflows } from "./workflows.js";
 
 /** Filters of a list of tasks, combined by AND. */
 export interface ListOptions extends PageOptions {
@@ -95,6 +96,8 @@ export interface TaskChanges {
  * retried while the server is unavailable, for at most its timeout. Idle connections don't keep a program from ending.
  */
 export class Client {
+  /** Tasks that are created together and wait for each other. */
+  readonly workflows: Workflows;
   /** Looking after agents. */
   readonly agents: Agents;
   /** Looking after namespaces. */
@@ -124,6 +127,7 @@ export class Client {
     this.#interceptors = [...(options.interceptors ?? [])];
     this.#caller = new Caller(own, resolveNamespace(options.namespace), timeout);
     this.#runs = new RunStream(this.#caller);
+    this.workflows = new Workflows(this.#caller, this.#interceptors);
     this.agents = new Agents(this.#caller);
     this.namespaces = new Namespaces(this.#caller);
     this.messages = new Messages(this.#caller);
@@ -162,8 +166,9 @@ export class Client {
   /** Creates up to 1,000 tasks, all or none. */
   async createAll(tasks: Iterable<TaskSpec>, options: CommandOptions = {}): Promise<Receipt[]> {
     const requestId = requestIdOr(options.requestId);
-    const receipts = await submittingAll(this.#interceptors, [...tasks], (specs) => {
-      const request = { namespace: this.namespace, tasks: specs.map(specToWire), requestId };
+    const asked = Array.from(tasks, (task) => ({ task }));
+    const receipts = await submittingAll(this.#interceptors, asked, (sent) => {
+      const request = { namespace: this.namespace, tasks: sent.map(({ task }) => specToWire(task)), requestId };
       return this.#make(
         callOf(TaskService.method.batchCreateTasks, request, (answer) => answer.receipts.map(receiptFrom)),
         options,

@@ -93,7 +93,7 @@ function settingsToWire(settings: NamespaceSettings): WireSettings {
   const fields: MessageInitShape<typeof NamespaceSettingsSchema> = given({
     maxLanes,
     maxLiveTasks: maxLiveTasks === undefined ? undefined : BigInt(maxLiveTasks),
-    retryPolicy: retry === undefined ? undefined : retryToWire(retry),
+    retryPolicy: retry === undefined ? undefined : retryToWire(retry, "retry"),
     startToClose: optionalDuration(startToClose, "startToClose"),
   });
   return create(NamespaceSettingsSchema, fields);

@@ -15,8 +15,9 @@ export type HandleNext = (input: unknown) => Promise<unknown>;
  */
 export interface Interceptor {
   /**
-   * Around `create`, each task of `createAll`, `run`, `createChild`, and a handler's `startChild` and `runChild`. It may
-   * change the spec before it calls `next`, once. When it throws, the call does, and nothing is sent.
+   * Around `create`, each task of `createAll` and of `workflows.create`, `run`, `createChild`, and a handler's `startChild`
+   * and `runChild`. It may change the spec before it calls `next`, once. When it throws, the call does, and nothing is sent.
+   * It may answer by itself, without `next`, but for a task of a workflow: all of those are created, or none.
    */
   submit?<T>(spec: TaskSpec, next: SubmitNext<T>): Promise<T> | T;
   /**
@@ -53,27 +54,34 @@ export function handling(
     }, last);
 }
 
+/** A task, with whatever else is asked of it. */
+interface Asked {
+  readonly task: TaskSpec;
+}
+
 /**
  * @internal What goes through all that submit for each of many tasks, which are then sent together: each is given its
  * own part of the answer. When one throws before, nothing is sent.
  */
-export async function submittingAll<T>(
+export async function submittingAll<A extends Asked, T>(
   interceptors: readonly Interceptor[],
-  specs: readonly TaskSpec[],
-  send: (specs: readonly TaskSpec[]) => Promise<readonly T[]>,
+  asked: readonly A[],
+  send: (asked: readonly A[]) => Promise<readonly T[]>,
 ): Promise<readonly T[]> {
-  if (!interceptors.some((interceptor) => interceptor.submit !== undefined)) {
-    return send(specs);
+  if (asked.length === 0 || !interceptors.some((interceptor) => interceptor.submit !== undefined)) {
+    return send(asked);
   }
-  const places = specs.map((spec) => {
+  const places = asked.map((one) => {
     const place = new Place<T>();
-    return { place, submitted: submitting(interceptors, place.next)(spec) };
+    return { one, place, submitted: submitting(interceptors, place.next)(one.task) };
   });
   try {
     // Each has come through, or has its value without that.
     await Promise.all(places.map(({ place, submitted }) => Promise.race([place.arrived, submitted])));
-    const through = places.flatMap(({ place }) => (place.spec === undefined ? [] : [{ place, spec: place.spec }]));
-    const answers = await send(through.map(({ spec }) => spec));
+    const through = places.flatMap(({ one, place }) =>
+      place.spec === undefined ? [] : [{ place, changed: { ...one, task: place.spec } }],
+    );
+    const answers = await send(through.map(({ changed }) => changed));
     through.forEach(({ place }, index) => {
       place.answer(answers[index] as T);
     });
