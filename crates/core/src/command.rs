@@ -175,8 +175,13 @@ pub enum Command {
         /// Why.
         reason: String,
     },
-    /// The next step of a workflow's cancellation.
-    GoOnCancelling {
+    /// Another run for the tasks of a workflow that failed.
+    RetryWorkflow {
+        /// Which.
+        workflow: WorkflowId,
+    },
+    /// The next step of what is being carried out over a workflow's tasks.
+    GoOnWalking {
         /// Which.
         workflow: WorkflowId,
     },

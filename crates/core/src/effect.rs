@@ -57,8 +57,8 @@ pub enum Effect {
         /// The workflow as it ended.
         workflow: Arc<Workflow>,
     },
-    /// A workflow has more tasks than were asked to cancel in one step: go on.
-    CancellingWorkflow {
+    /// What is carried out over a workflow has more tasks to reach than one step does: go on.
+    WalkingWorkflow {
         /// The namespace.
         namespace: NamespaceId,
         /// The workflow.

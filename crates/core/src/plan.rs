@@ -3,7 +3,8 @@
 
 use crate::limits::{MAX_PLAN_DEPENDENCIES, MAX_PLAN_DEPTH, MAX_PLAN_TASKS};
 use crate::validate::Faults;
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fmt::Display;
 
 /// How many names of a cycle, or of what there is, are told.
@@ -18,8 +19,8 @@ pub struct Planned<'a> {
     pub depends_on: &'a [&'a str],
 }
 
-/// Places of tasks, each behind those that it waits for; those that wait for nothing stand in the plan's order. Nothing, if there is
-/// any fault, which is told then.
+/// Places of tasks, each behind those that it waits for, and in the plan's order where that allows it. Nothing, if there is any fault,
+/// which is told then.
 pub fn order(at: impl Display + Copy, plan: &[Planned<'_>], faults: &mut Faults) -> Option<Vec<usize>> {
     let told = check_size(at, plan, faults);
     let places = check_names(at, plan, faults);
@@ -95,21 +96,22 @@ fn check_dependencies(
     sources
 }
 
-/// The places in an order in which each stands behind its sources, as far as there is one.
+/// The places in an order in which each stands behind its sources, as far as there is one: of those that may come next, the first.
 fn sort(sources: &[Vec<usize>]) -> Vec<usize> {
     let mut unmet: Vec<usize> = sources.iter().map(Vec::len).collect();
     let mut targets: Vec<Vec<usize>> = vec![Vec::new(); sources.len()];
     for (target, of_target) in sources.iter().enumerate() {
         of_target.iter().for_each(|source| targets[*source].push(target));
     }
-    let mut order: Vec<usize> = (0..sources.len()).filter(|place| unmet[*place] == 0).collect();
-    let mut next = 0;
-    while let Some(place) = order.get(next).copied() {
-        next += 1;
+    let mut order = Vec::with_capacity(sources.len());
+    let free = (0..sources.len()).filter(|place| unmet[*place] == 0);
+    let mut free: BinaryHeap<Reverse<usize>> = free.map(Reverse).collect();
+    while let Some(Reverse(place)) = free.pop() {
+        order.push(place);
         for target in &targets[place] {
             unmet[*target] -= 1;
             if unmet[*target] == 0 {
-                order.push(*target);
+                free.push(Reverse(*target));
             }
         }
     }
@@ -198,7 +200,7 @@ mod tests {
     fn each_stands_behind_what_it_waits_for() {
         let plan: [(&str, &[&str]); 4] =
             [("publish", &["review", "draft"]), ("review", &["draft"]), ("draft", &[]), ("logo", &[])];
-        assert_eq!(ordered(&plan), Ok(vec![2, 3, 1, 0]));
+        assert_eq!(ordered(&plan), Ok(vec![2, 1, 0, 3]));
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub enum Reason {
     NamespaceNotFound,
     TaskNotFound,
     WorkflowNotFound,
+    /// The workflow is in a state in which that can't be done.
+    WorkflowState,
     AgentNotFound,
     NamespaceExists,
     KeyExists,
@@ -137,6 +139,11 @@ impl Rejection {
             Reason::WorkflowNotFound,
             format!("workflow_id: there is no workflow {workflow} in this namespace; check the id and the namespace"),
         )
+    }
+
+    /// The workflow is in a state in which that can't be done: why, and what to do.
+    pub fn workflow_state(workflow: WorkflowId, why: &str) -> Self {
+        Self::new(Reason::WorkflowState, format!("workflow_id: workflow {workflow}: {why}"))
     }
 
     /// The agent does not exist.

@@ -215,7 +215,7 @@ fn apply(committer: &mut Committer, effects: Vec<Effect>, outgoing: &mut ByAgent
             // The task is due; between two steps others have the writer.
             Effect::Releasing { .. } => shared.wake_by(shared.clock.now() + RELEASE_EVERY),
             // The sweep finds it; between two steps others have the writer.
-            Effect::CancellingWorkflow { .. } => shared.wake_by(shared.clock.now() + RELEASE_EVERY),
+            Effect::WalkingWorkflow { .. } => shared.wake_by(shared.clock.now() + RELEASE_EVERY),
             Effect::WorkflowEnded { workflow } => shared.workflow_waiters.ended(workflow.id),
             // Seen to with the batch.
             Effect::SlotFreed { .. } | Effect::LaneReady { .. } => {}

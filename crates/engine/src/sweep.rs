@@ -126,7 +126,7 @@ impl Sweep {
         self.end_sessions(now, lease).await?;
         self.write_progress(now, false).await?;
         self.wake_due(now).await?;
-        self.cancel_workflows().await?;
+        self.walk_workflows().await?;
         let again = self.shared.lanes_to_look_at(now);
         if !again.is_empty() {
             self.shared.queue.lanes(again).await?;
@@ -208,10 +208,10 @@ impl Sweep {
     }
 
     /// Cancellations of workflows go on, a step each.
-    async fn cancel_workflows(&self) -> Result<()> {
-        for (namespace, workflow) in self.shared.store.cancelling_workflows(PAGE).await? {
+    async fn walk_workflows(&self) -> Result<()> {
+        for (namespace, workflow) in self.shared.store.walking_workflows(PAGE).await? {
             if let Some(name) = self.shared.names.name(namespace) {
-                self.shared.queue.send(Item::system(name, Command::GoOnCancelling { workflow })).await?;
+                self.shared.queue.send(Item::system(name, Command::GoOnWalking { workflow })).await?;
             }
         }
         Ok(())

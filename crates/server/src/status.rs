@@ -29,6 +29,7 @@ pub(crate) fn reason(reason: Reason) -> (Code, ErrorReason) {
         Reason::NamespaceExists => (Code::AlreadyExists, ErrorReason::NamespaceExists),
         Reason::KeyExists => (Code::AlreadyExists, ErrorReason::KeyExists),
         Reason::RequestIdReused => (Code::InvalidArgument, ErrorReason::RequestIdReused),
+        Reason::WorkflowState => (Code::FailedPrecondition, ErrorReason::WorkflowState),
         Reason::TaskState => (Code::FailedPrecondition, ErrorReason::TaskState),
         Reason::AgentState => (Code::FailedPrecondition, ErrorReason::AgentState),
         Reason::StaleAttempt => (Code::FailedPrecondition, ErrorReason::StaleAttempt),

@@ -108,7 +108,7 @@ pub trait Store: Send + Sync + 'static {
     async fn workflow_page(&self, workflow: WorkflowRef, from: u32, limit: usize) -> Result<WorkflowPage>;
 
     /// Workflows of which tasks are still to be asked to cancel, at most so many.
-    async fn cancelling_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>>;
+    async fn walking_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>>;
 
     /// Forgets workflows that ended before a time and have no tasks any more, at most so many; says how many.
     async fn purge_workflows(&self, before: Timestamp, limit: usize) -> Result<usize>;

@@ -2,9 +2,9 @@
 
 use crate::codec::{from_json, readable, to_json};
 use crate::columns::Columns;
-use crate::{Error, Result, WorkflowPage};
+use crate::{Result, WorkflowPage};
 use callboard_core::model::task::Cancelling;
-use callboard_core::model::{Edge, Tally, Task, TaskId, Timestamp, Workflow, WorkflowId, WorkflowState, WorkflowTask};
+use callboard_core::model::{Edge, Tally, Task, TaskId, Timestamp, Walk, Workflow, WorkflowId, WorkflowState, WorkflowTask};
 use callboard_core::working_set::WorkflowRef;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -16,28 +16,29 @@ struct Data {
     tally: Tally,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cancelling: Option<Cancelling>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    walk: Option<Walk>,
 }
 
 /// The columns of [`workflow`], of `workflows AS w`.
 macro_rules! workflow_columns {
     () => {
-        "w.namespace, w.id, w.version, w.created_by, w.created_at, w.ended_at, w.cancel_next, w.spec, w.data, w.format"
+        "w.namespace, w.id, w.version, w.created_by, w.created_at, w.ended_at, w.spec, w.data, w.format"
     };
 }
 pub(crate) use workflow_columns;
 
 /// A workflow.
 pub fn workflow(row: &impl Columns) -> Result<Workflow> {
-    readable(row.number(9)?, "workflows")?;
-    let Data { tally, cancelling } = from_json(row.json(8)?, "a workflow")?;
-    let next = row.number_or_null(6)?.map(u32::try_from).transpose();
+    readable(row.number(8)?, "workflows")?;
+    let Data { tally, cancelling, walk } = from_json(row.json(7)?, "a workflow")?;
     Ok(Workflow {
         namespace: row.namespace_id(0)?,
         id: WorkflowId(row.uuid(1)?),
-        spec: Arc::new(from_json(row.json(7)?, "a workflow")?),
+        spec: Arc::new(from_json(row.json(6)?, "a workflow")?),
         tally,
         cancelling,
-        cancel_next: next.map_err(|_| Error::Corrupt("a workflow's next task is no ordinal".into()))?,
+        walk,
         created_by: row.text(3)?.into(),
         created_at: row.time(4)?,
         ended_at: row.number_or_null(5)?.map(Timestamp),
@@ -47,7 +48,8 @@ pub fn workflow(row: &impl Columns) -> Result<Workflow> {
 
 /// What changes of a workflow, as its row has it.
 pub fn data(workflow: &Workflow) -> Result<String> {
-    to_json(&Data { tally: workflow.tally, cancelling: workflow.cancelling.clone() })
+    let Workflow { tally, cancelling, walk, .. } = workflow;
+    to_json(&Data { tally: *tally, cancelling: cancelling.clone(), walk: *walk })
 }
 
 /// The number of a state.

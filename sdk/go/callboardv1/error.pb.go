@@ -124,6 +124,9 @@ const (
 	ErrorReason_ERROR_REASON_UPGRADE_UNFINISHED ErrorReason = 70
 	// The workflow does not exist in this namespace. NOT_FOUND.
 	ErrorReason_ERROR_REASON_WORKFLOW_NOT_FOUND ErrorReason = 80
+	// The workflow is not in a state in which that can be done.
+	// FAILED_PRECONDITION.
+	ErrorReason_ERROR_REASON_WORKFLOW_STATE ErrorReason = 81
 )
 
 // Enum value maps for ErrorReason.
@@ -166,6 +169,7 @@ var (
 		61: "ERROR_REASON_CHILD_EXISTS",
 		70: "ERROR_REASON_UPGRADE_UNFINISHED",
 		80: "ERROR_REASON_WORKFLOW_NOT_FOUND",
+		81: "ERROR_REASON_WORKFLOW_STATE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":         0,
@@ -205,6 +209,7 @@ var (
 		"ERROR_REASON_CHILD_EXISTS":        61,
 		"ERROR_REASON_UPGRADE_UNFINISHED":  70,
 		"ERROR_REASON_WORKFLOW_NOT_FOUND":  80,
+		"ERROR_REASON_WORKFLOW_STATE":      81,
 	}
 )
 
@@ -239,7 +244,8 @@ var File_callboard_v1_error_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_error_proto_rawDesc = "" +
 	"\n" +
-	"\x18callboard/v1/error.proto\x12\fcallboard.v1*\xe0\t\n" +
+	"\x18callboard/v1/error.proto\x12\fcallboard.v1*\x81\n" +
+	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\"\n" +
@@ -278,7 +284,8 @@ const file_callboard_v1_error_proto_rawDesc = "" +
 	"\x18ERROR_REASON_STEP_EXISTS\x10<\x12\x1d\n" +
 	"\x19ERROR_REASON_CHILD_EXISTS\x10=\x12#\n" +
 	"\x1fERROR_REASON_UPGRADE_UNFINISHED\x10F\x12#\n" +
-	"\x1fERROR_REASON_WORKFLOW_NOT_FOUND\x10PBB\n" +
+	"\x1fERROR_REASON_WORKFLOW_NOT_FOUND\x10P\x12\x1f\n" +
+	"\x1bERROR_REASON_WORKFLOW_STATE\x10QBB\n" +
 	"\x10dev.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3"
 
 var (

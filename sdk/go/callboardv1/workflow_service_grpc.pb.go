@@ -55,9 +55,10 @@ type WorkflowServiceClient interface {
 	CancelWorkflow(ctx context.Context, in *CancelWorkflowRequest, opts ...grpc.CallOption) (*CancelWorkflowResponse, error)
 	// Retries a workflow from its failed tasks: each task that FAILED or was
 	// CANCELLED and may not, and what was SKIPPED because of it, gets another
-	// run, as RetryTask gives it. What completed is kept, and so is a task whose
-	// deadline has passed. Refused while it is being cancelled, and when there is
-	// no such task.
+	// run, as RetryTask gives it; of a workflow that was cancelled, all that was
+	// CANCELLED. What completed is kept. A task whose deadline has passed, or
+	// that waited for an end that is not to come now, stays as it is. Refused
+	// while it is being cancelled, and when there is no such task.
 	RetryWorkflow(ctx context.Context, in *RetryWorkflowRequest, opts ...grpc.CallOption) (*RetryWorkflowResponse, error)
 }
 
@@ -166,9 +167,10 @@ type WorkflowServiceServer interface {
 	CancelWorkflow(context.Context, *CancelWorkflowRequest) (*CancelWorkflowResponse, error)
 	// Retries a workflow from its failed tasks: each task that FAILED or was
 	// CANCELLED and may not, and what was SKIPPED because of it, gets another
-	// run, as RetryTask gives it. What completed is kept, and so is a task whose
-	// deadline has passed. Refused while it is being cancelled, and when there is
-	// no such task.
+	// run, as RetryTask gives it; of a workflow that was cancelled, all that was
+	// CANCELLED. What completed is kept. A task whose deadline has passed, or
+	// that waited for an end that is not to come now, stays as it is. Refused
+	// while it is being cancelled, and when there is no such task.
 	RetryWorkflow(context.Context, *RetryWorkflowRequest) (*RetryWorkflowResponse, error)
 	mustEmbedUnimplementedWorkflowServiceServer()
 }

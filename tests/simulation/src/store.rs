@@ -213,7 +213,7 @@ far! {
     fn workflow(workflow: WorkflowRef) -> Option<Workflow>;
     fn workflows(namespace: NamespaceId, name: Option<&str>, before: Option<WorkflowId>, limit: usize) -> Vec<Workflow>;
     fn workflow_page(workflow: WorkflowRef, from: u32, limit: usize) -> WorkflowPage;
-    fn cancelling_workflows(limit: usize) -> Vec<WorkflowRef>;
+    fn walking_workflows(limit: usize) -> Vec<WorkflowRef>;
     fn purge_workflows(before: Timestamp, limit: usize) -> usize;
     fn task_events(task: TaskRef, after: i64, limit: usize) -> Vec<Event>;
     fn events(scope: EventScope, after: Option<Cursor>, limit: usize) -> EventPage;

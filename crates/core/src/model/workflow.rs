@@ -64,8 +64,8 @@ pub struct Workflow {
     pub tally: Tally,
     /// Its cancellation was asked for.
     pub cancelling: Option<Cancelling>,
-    /// The ordinal of the first task that is still to be asked to cancel.
-    pub cancel_next: Option<u32>,
+    /// What is being carried out over its tasks, in bounded steps.
+    pub walk: Option<Walk>,
     /// Who created it.
     pub created_by: Arc<str>,
     /// When.
@@ -76,7 +76,29 @@ pub struct Workflow {
     pub version: i64,
 }
 
-/// A task of a workflow, by its ordinal. It never changes.
+/// What is being carried out over the tasks of a workflow, in bounded steps and in the order of their ordinals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// What.
+    pub errand: Errand,
+    /// The ordinal of the first task that it has still to reach.
+    pub next: u32,
+}
+
+/// What is carried out over the tasks of a workflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Errand {
+    /// Each is asked to cancel.
+    Cancel,
+    /// Those that failed get another run, and those that were skipped because of them.
+    Retry {
+        /// The workflow was cancelled: those that may fail were cancelled with it, and are retried, too.
+        cancelled: bool,
+    },
+}
+
+/// A task of a workflow, by its ordinal: behind those of the workflow that it waits for. It never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkflowTask {
     /// The namespace of both.
@@ -147,6 +169,24 @@ pub enum WorkflowState {
     Cancelled,
 }
 
+impl WorkflowLink {
+    /// That of a child of one of the workflow's tasks: its parent tells how the work goes, and what its failure means.
+    pub fn of_child(workflow: WorkflowId) -> Self {
+        Self { workflow, name: None, allow_failure: true, weight: 0 }
+    }
+
+    /// Whether a retry of the workflow is for a task that ended so.
+    pub fn is_retried(&self, state: StateName, workflow_was_cancelled: bool) -> bool {
+        let of_plan = self.name.is_some();
+        match state {
+            StateName::Failed => of_plan && !self.allow_failure,
+            StateName::Cancelled => of_plan && (!self.allow_failure || workflow_was_cancelled),
+            StateName::Skipped => of_plan,
+            _ => false,
+        }
+    }
+}
+
 impl Tally {
     /// How many have not ended.
     pub fn open(&self) -> u32 {
@@ -162,6 +202,12 @@ impl Tally {
     pub fn add(&mut self, link: &WorkflowLink) {
         self.tasks += 1;
         self.weight += u64::from(link.weight);
+    }
+
+    /// One less, which has not ended.
+    pub fn remove(&mut self, link: &WorkflowLink) {
+        self.tasks = self.tasks.saturating_sub(1);
+        self.weight = self.weight.saturating_sub(u64::from(link.weight));
     }
 
     /// One has ended so.
@@ -192,6 +238,11 @@ impl Tally {
 }
 
 impl Workflow {
+    /// Whether its cancellation was asked for, and some of its tasks live.
+    pub fn is_being_cancelled(&self) -> bool {
+        self.cancelling.is_some() && self.ended_at.is_none()
+    }
+
     /// Where it is in its life.
     pub fn state(&self) -> WorkflowState {
         match (self.tally.open(), &self.cancelling) {
@@ -225,7 +276,7 @@ mod tests {
             spec: Arc::new(spec),
             tally,
             cancelling: None,
-            cancel_next: None,
+            walk: None,
             created_by: "anonymous".into(),
             created_at: Timestamp(0),
             ended_at: None,

@@ -6,7 +6,7 @@
 use super::{Ruled, Step};
 use crate::command::{Fence, Reply, Reporter, TaskReceipt};
 use crate::limits::{MAX_CHILD_DEPTH, MAX_CHILDREN, MAX_HEADER_BYTES, MAX_HEADERS};
-use crate::model::{EventKind, NewChild, NewTask, OnParentEnd, ParentLink, Task, TaskChild, TaskId};
+use crate::model::{EventKind, NewChild, NewTask, OnParentEnd, ParentLink, Task, TaskChild, TaskId, WorkflowLink, WorkflowTask};
 use crate::rejection::{Reason, Rejection};
 use crate::rules::end::Ending;
 use crate::rules::transition::Move;
@@ -31,9 +31,28 @@ impl Step<'_, '_> {
         self.want_all(std::slice::from_ref(&task))?;
         self.check_conditions(std::slice::from_ref(&task))?;
         self.check_deadlock(&parent, &task)?;
-        let receipt = self.create_task(&task, 0)?;
+        let receipt = self.create_in_workflow(&task)?;
         self.add_child(fence, new, &receipt)?;
         Ok(answer(receipt))
+    }
+
+    /// Creates a child, which joins the workflow of its parent before it can end.
+    fn create_in_workflow(&mut self, new: &NewTask) -> Ruled<TaskReceipt> {
+        let Some(link) = new.spec.workflow.as_deref() else { return self.create_task(new, 0) };
+        let ordinal = self.join_workflow(link)?;
+        let receipt = self.create_task(new, 0)?;
+        if receipt.existing {
+            self.leave_workflow(link)?;
+            return Ok(receipt);
+        }
+        self.ws.add_workflow_task(WorkflowTask {
+            namespace: self.namespace.id,
+            workflow: link.workflow,
+            ordinal,
+            task: receipt.task,
+            name: None,
+        });
+        Ok(receipt)
     }
 
     /// Whatever else is asked for now: an earlier attempt may have had its result already.
@@ -70,6 +89,8 @@ impl Step<'_, '_> {
         inherit_headers(parent, &mut task)?;
         let link = ParentLink { task: parent.id, run: parent.run, key: new.key.clone(), depth };
         task.spec.parent = Some(Box::new(link));
+        let joins = parent.spec.workflow.as_deref().filter(|_| new.on_parent_end == OnParentEnd::Cancel);
+        task.spec.workflow = joins.map(|link| Box::new(WorkflowLink::of_child(link.workflow)));
         Ok(task)
     }
 

@@ -13,6 +13,7 @@ mod namespaces;
 mod output;
 mod pausing;
 mod report;
+mod retry;
 mod session;
 mod steer;
 mod steps;
@@ -67,7 +68,8 @@ impl Step<'_, '_> {
             Command::CreateTasks { tasks } => self.create_tasks(tasks),
             Command::CreateWorkflow { workflow } => self.create_workflow(workflow),
             Command::CancelWorkflow { workflow, reason } => self.cancel_workflow(*workflow, reason),
-            Command::GoOnCancelling { workflow } => self.go_on_cancelling(*workflow).map(|()| Reply::Done),
+            Command::RetryWorkflow { workflow } => self.retry_workflow(*workflow),
+            Command::GoOnWalking { workflow } => self.walk_on(*workflow).map(|()| Reply::Done),
             Command::CreateChild { fence, child } => self.create_child(*fence, child),
             Command::CancelTask { task, reason } => self.cancel_task(*task, reason),
             Command::RetryTask { task } => self.retry_task(*task),

@@ -3,7 +3,7 @@
 use super::{Ruled, Step};
 use crate::command::{Reply, StopReason, TaskReceipt, TaskUpdate};
 use crate::model::task::Cancelling;
-use crate::model::{Edge, EventKind, StateName, Task, TaskId, TaskState, Waiting};
+use crate::model::{EventKind, Task, TaskId, TaskState, Waiting};
 use crate::rejection::Rejection;
 use crate::rules::end::Ending;
 use crate::rules::transition::Move;
@@ -113,106 +113,8 @@ impl Step<'_, '_> {
         self.write(&mut task);
         Ok(receipt(&task))
     }
-
-    /// Opens the next run of a task that ended badly.
-    pub(super) fn retry_task(&mut self, id: TaskId) -> Ruled<Reply> {
-        let mut task = self.task(id)?;
-        if !matches!(task.state.name(), StateName::Failed | StateName::Cancelled | StateName::Skipped) {
-            let remedy = "only a FAILED, CANCELLED or SKIPPED task can be retried";
-            return Err(Rejection::task_state(id, task.state.name(), remedy).into());
-        }
-        if task.releasing {
-            let remedy = "its dependents are still being told; try again in a moment";
-            return Err(Rejection::task_state(id, task.state.name(), remedy).into());
-        }
-        self.check_retry_limits(&task)?;
-        let unmet = self.wait_again(&task)?;
-        self.tally_reopen(&task)?;
-        // Without live tasks its lane may have been given to another.
-        task.lane = self.lane_of(&task.spec)?;
-        self.reset(&mut task);
-        let waiting = Waiting { unmet, ..Waiting::default() };
-        self.go(&mut task, Move::Reopen(waiting.clone()), EventKind::RunOpened)?;
-        if waiting.over() {
-            self.go(&mut task, Move::Ready(self.cx.now), EventKind::Ready)?;
-        }
-        self.ws.add_live(task.namespace, 1);
-        Ok(receipt(&task))
-    }
-
-    /// A retried task is live again: its key must be free, and there must be room.
-    fn check_retry_limits(&mut self, task: &Task) -> Ruled<()> {
-        if let Some(deadline) = task.spec.deadline.filter(|at| *at <= self.cx.now) {
-            let passed = self.cx.now.since(deadline).0 / 1_000_000;
-            let remedy = format!("its deadline passed {passed} s ago: a run would end at once; create a new task");
-            return Err(Rejection::task_state(task.id, task.state.name(), &remedy).into());
-        }
-        self.check_room()?;
-        let Some(key) = &task.spec.key else { return Ok(()) };
-        let at = (task.namespace, key.clone());
-        if let Some(holder) = self.ws.task_by_key(&at)? {
-            let message = format!("key: {key:?} is now the key of live task {holder}; cancel that first");
-            return Err(Rejection::new(crate::Reason::KeyExists, message).into());
-        }
-        self.ws.put_key(at, Some(task.id));
-        Ok(())
-    }
-
-    /// Looks at the dependencies again: those that are live are waited for; one that ended otherwise than its condition says must be retried first.
-    fn wait_again(&mut self, task: &Task) -> Ruled<u32> {
-        if task.dependencies == 0 {
-            return Ok(0);
-        }
-        let edges: Vec<Edge> = self.ws.dependencies((task.namespace, task.id))?.to_vec();
-        // Whether a forgotten dependency completed is known only from the task's having run since.
-        if edges.len() < task.dependencies as usize && task.attempt == 0 {
-            let remedy = "what it depended on has been forgotten since; create a new task";
-            return Err(Rejection::task_state(task.id, task.state.name(), remedy).into());
-        }
-        self.want_results(edges.iter().map(|edge| (edge.source, &edge.terms)))?;
-        let mut unmet = 0;
-        for edge in edges {
-            let mut source = self.task(edge.source)?;
-            let state = source.state.name();
-            if !state.is_final() {
-                unmet += 1;
-                self.ws.reopen_edge(&edge);
-                if !source.has_dependents {
-                    source.has_dependents = true;
-                    self.write(&mut source);
-                }
-                continue;
-            }
-            let outcome = self.outcome(edge.source, state, std::iter::once(&edge.terms))?;
-            if !edge.terms.condition.holds(&outcome) {
-                let remedy = match state {
-                    StateName::Completed => "its condition is not for that; create a new task",
-                    _ => "retry that first",
-                };
-                let remedy = format!("its dependency {} is {}; {remedy}", edge.source, state.as_str());
-                return Err(Rejection::task_state(task.id, task.state.name(), &remedy).into());
-            }
-            // One that is still being told of later would count as met twice.
-            if source.releasing {
-                self.ws.resolve_edge(&edge);
-            }
-        }
-        Ok(unmet)
-    }
-
-    fn reset(&self, task: &mut Task) {
-        task.run += 1;
-        task.run_opened_at = self.cx.now;
-        task.attempts_used = 0;
-        task.lost_in_row = 0;
-        task.handed_back = 0;
-        task.avoid = None;
-        task.failed_at = None;
-        task.progress = Default::default();
-        task.has_children = false;
-    }
 }
 
-fn receipt(task: &Task) -> Reply {
+pub(super) fn receipt(task: &Task) -> Reply {
     Reply::Tasks(vec![TaskReceipt::of(task)])
 }

@@ -3,11 +3,14 @@
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, TaskReceipt};
 use crate::model::task::Cancelling;
+use crate::decide::Stop;
 use crate::model::{
-    NewDependency, NewWorkflow, NewWorkflowTask, Tally, Task, TaskId, Workflow, WorkflowId, WorkflowLink, WorkflowTask,
+    Errand, NewDependency, NewWorkflow, NewWorkflowTask, Tally, Task, TaskId, Walk, Workflow, WorkflowId, WorkflowLink,
+    WorkflowTask,
 };
 use crate::rejection::{Reason, Rejection};
 use crate::rules::end::Ending;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Step<'_, '_> {
@@ -25,14 +28,14 @@ impl Step<'_, '_> {
         let id = WorkflowId(self.cx.entropy.uuid_v7(self.cx.now));
         self.insert_workflow(id, new);
         let mut receipts: Vec<Option<TaskReceipt>> = vec![None; new.tasks.len()];
-        for place in &new.order {
+        for (ordinal, place) in (0..).zip(&new.order) {
             let task = planned_task(id, &new.tasks[*place], &receipts);
             let receipt = self.create_task(&task, *place)?;
             receipts[*place] = Some(receipt);
             self.ws.add_workflow_task(WorkflowTask {
                 namespace: self.namespace.id,
                 workflow: id,
-                ordinal: u32::try_from(*place).unwrap_or(u32::MAX),
+                ordinal,
                 task: receipt.task,
                 name: Some(new.tasks[*place].name.clone()),
             });
@@ -49,7 +52,7 @@ impl Step<'_, '_> {
             spec: Arc::new(new.spec.clone()),
             tally,
             cancelling: None,
-            cancel_next: None,
+            walk: None,
             created_by: self.principal.clone(),
             created_at: self.cx.now,
             ended_at: None,
@@ -73,16 +76,34 @@ impl Step<'_, '_> {
     pub(super) fn tally_reopen(&mut self, task: &Task) -> Ruled<()> {
         let Some((link, mut workflow)) = self.workflow_of(task)? else { return Ok(()) };
         workflow.tally.reopen(&link, task.state.name());
+        // Who lets one of them live again takes the cancellation back.
         workflow.ended_at = None;
         workflow.cancelling = None;
         self.ws.put_workflow(workflow);
         Ok(())
     }
 
-    fn workflow_of(&self, task: &Task) -> Ruled<Option<(WorkflowLink, Workflow)>> {
+    pub(super) fn workflow_of(&self, task: &Task) -> Ruled<Option<(WorkflowLink, Workflow)>> {
         let Some(link) = task.spec.workflow.as_deref() else { return Ok(None) };
         let workflow = self.ws.workflow((task.namespace, link.workflow))?;
         Ok(workflow.map(|workflow| (link.clone(), workflow.clone())))
+    }
+
+    /// A child of one of a workflow's tasks is the workflow's, too.
+    pub(super) fn join_workflow(&mut self, link: &WorkflowLink) -> Ruled<u32> {
+        let mut workflow = self.workflow(link.workflow)?;
+        let ordinal = workflow.tally.tasks;
+        workflow.tally.add(link);
+        self.ws.put_workflow(workflow);
+        Ok(ordinal)
+    }
+
+    /// Nothing was created that could have joined.
+    pub(super) fn leave_workflow(&mut self, link: &WorkflowLink) -> Ruled<()> {
+        let mut workflow = self.workflow(link.workflow)?;
+        workflow.tally.remove(link);
+        self.ws.put_workflow(workflow);
+        Ok(())
     }
 
     /// Asks for the cancellation of a workflow: durable intent. Its tasks are told in bounded steps.
@@ -91,27 +112,57 @@ impl Step<'_, '_> {
         if workflow.ended_at.is_none() && workflow.cancelling.is_none() {
             let reason = if reason.is_empty() { "its workflow was cancelled" } else { reason }.to_owned();
             workflow.cancelling = Some(Cancelling { since: self.cx.now, reason });
-            workflow.cancel_next = Some(0);
-            self.ws.put_workflow(workflow);
-            self.go_on_cancelling(id)?;
+            self.set_out(workflow, Errand::Cancel)?;
         }
         Ok(Reply::Done)
     }
 
-    /// Goes on asking for the cancellation of a workflow's tasks, a step's worth of them.
-    pub(super) fn go_on_cancelling(&mut self, id: WorkflowId) -> Ruled<()> {
+    /// Gives a workflow's tasks that failed another run, and those that were skipped because of them. In bounded steps, too.
+    pub(super) fn retry_workflow(&mut self, id: WorkflowId) -> Ruled<Reply> {
         let workflow = self.workflow(id)?;
-        let (Some(next), Some(cancelling)) = (workflow.cancel_next, workflow.cancelling) else { return Ok(()) };
+        if workflow.is_being_cancelled() {
+            return Err(Rejection::workflow_state(id, "it is being cancelled; retry it when it has ended").into());
+        }
+        if matches!(workflow.walk, Some(Walk { errand: Errand::Retry { .. }, .. })) {
+            return Ok(Reply::Done);
+        }
+        let cancelled = workflow.cancelling.is_some();
+        let Tally { faults, skipped, cancelled: of_cancelled, .. } = workflow.tally;
+        if faults == 0 && !(cancelled && of_cancelled > 0) {
+            return Err(Rejection::workflow_state(id, "none of its tasks failed that may not; there is nothing to retry").into());
+        }
+        self.check_room_for(faults.max(of_cancelled) as usize + skipped as usize)?;
+        self.set_out(workflow, Errand::Retry { cancelled })?;
+        Ok(Reply::Done)
+    }
+
+    fn set_out(&mut self, mut workflow: Workflow, errand: Errand) -> Ruled<()> {
+        let id = workflow.id;
+        workflow.walk = Some(Walk { errand, next: 0 });
+        self.ws.put_workflow(workflow);
+        self.walk_on(id)
+    }
+
+    /// Goes on with what is being carried out over a workflow's tasks, a step's worth of them.
+    pub(super) fn walk_on(&mut self, id: WorkflowId) -> Ruled<()> {
+        let workflow = self.workflow(id)?;
+        let Some(Walk { errand, next }) = workflow.walk else { return Ok(()) };
         let step = u32::try_from(self.cx.settings.release_step).unwrap_or(u32::MAX);
         let end = next.saturating_add(step).min(workflow.tally.tasks);
-        for task in self.ws.workflow_tasks((self.namespace.id, id), next..end)? {
-            self.cancel_of_workflow(task, &cancelling.reason)?;
-        }
-        // Read again: each that ended changed it.
+        let tasks = self.ws.workflow_tasks((self.namespace.id, id), next..end)?;
+        let reached = match errand {
+            Errand::Cancel => {
+                let reason = workflow.cancelling.map(|cancelling| cancelling.reason).unwrap_or_default();
+                tasks.into_values().try_for_each(|task| self.cancel_of_workflow(task, &reason))?;
+                end
+            }
+            Errand::Retry { cancelled } => self.retry_of_workflow(&tasks, cancelled)?.unwrap_or(end),
+        };
+        // Read again: each that ended or lives again changed it.
         let mut workflow = self.workflow(id)?;
-        workflow.cancel_next = (end < workflow.tally.tasks).then_some(end);
-        if workflow.cancel_next.is_some() {
-            self.effects.push(Effect::CancellingWorkflow { namespace: self.namespace.id, workflow: id });
+        workflow.walk = (reached < workflow.tally.tasks).then_some(Walk { errand, next: reached });
+        if workflow.walk.is_some() {
+            self.effects.push(Effect::WalkingWorkflow { namespace: self.namespace.id, workflow: id });
         }
         self.ws.put_workflow(workflow);
         Ok(())
@@ -125,6 +176,28 @@ impl Step<'_, '_> {
             self.effects.extend(task.releasing.then_some(Effect::Releasing { task: id }));
         }
         Ok(())
+    }
+
+    /// Retries those of these tasks that a retry of the workflow is for, in their order, so that each finds what it waits for as it
+    /// will be. Gives the ordinal of one whose dependents are still being told of its end: that one comes next.
+    fn retry_of_workflow(&mut self, tasks: &BTreeMap<u32, TaskId>, cancelled: bool) -> Ruled<Option<u32>> {
+        self.want_to_wait_again(tasks.values().filter_map(|id| self.ws.loaded_task(*id)))?;
+        for (ordinal, id) in tasks {
+            let Some(mut task) = self.ws.loaded_task(*id).cloned() else { continue };
+            let link = task.spec.workflow.as_deref();
+            if !link.is_some_and(|link| link.is_retried(task.state.name(), cancelled)) {
+                continue;
+            }
+            if task.releasing {
+                return Ok(Some(*ordinal));
+            }
+            match self.run_again(&mut task) {
+                // It stays as it is: its deadline has passed, or what it waits for ended otherwise than it asks.
+                Ok(()) | Err(Stop::Reject(_)) => {}
+                Err(stop) => return Err(stop),
+            }
+        }
+        Ok(None)
     }
 
     /// A workflow that must exist.

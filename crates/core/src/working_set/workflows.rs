@@ -38,7 +38,7 @@ impl WorkingSet {
     }
 
     /// Tasks of a workflow with these ordinals, each loaded unless it was forgotten.
-    pub fn workflow_tasks(&self, at: WorkflowRef, ordinals: Range<u32>) -> Loaded<Vec<TaskId>> {
+    pub fn workflow_tasks(&self, at: WorkflowRef, ordinals: Range<u32>) -> Loaded<BTreeMap<u32, TaskId>> {
         let known = self.batch.workflow_tasks.get(&at);
         let Some(known) = known.filter(|known| known.asked.start <= ordinals.start && ordinals.end <= known.asked.end)
         else {
@@ -49,8 +49,7 @@ impl WorkingSet {
         let stored = known.found.range(ordinals.clone()).map(|(ordinal, task)| (*ordinal, *task));
         let new = self.batch.changes.workflow_tasks.iter();
         let new = new.filter(|row| (row.namespace, row.workflow) == at && ordinals.contains(&row.ordinal));
-        let all: BTreeMap<u32, TaskId> = stored.chain(new.map(|row| (row.ordinal, row.task))).collect();
-        Ok(all.into_values().collect())
+        Ok(stored.chain(new.map(|row| (row.ordinal, row.task))).collect())
     }
 
     /// Takes in what a store found. What was wanted and not found is known to be absent.

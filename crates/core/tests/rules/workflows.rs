@@ -73,7 +73,7 @@ fn tasks_are_created_together_and_wait_for_each_other_by_name() {
         let link = w.task(draft).spec.workflow.clone().unwrap();
         assert_eq!((link.workflow, link.name.as_deref()), (created.id, Some("draft")));
         let ordinals: Vec<_> = w.tables.workflow_tasks.values().map(|row| (row.ordinal, row.task)).collect();
-        assert_eq!(ordinals, [(0, publish), (1, logo), (2, draft)]);
+        assert_eq!(ordinals, [(0, logo), (1, draft), (2, publish)]);
         for (id, open) in [(draft, 2), (logo, 1)] {
             w.complete(id);
             assert_eq!(row(&w, &created).tally.open(), open);
@@ -151,12 +151,12 @@ fn a_cancellation_reaches_every_task_in_bounded_steps() {
         let running = *created.tasks.iter().find(|id| w.has(**id).is_some()).expect("one has the slot");
         w.report(running, callboard_core::command::Report::Accepted).unwrap();
         w.run(Command::CancelWorkflow { workflow: created.id, reason: "enough".into() }).unwrap();
-        assert_eq!(row(&w, &created).cancel_next, Some(2));
+        assert_eq!(row(&w, &created).walk.map(|walk| walk.next), Some(2));
         for left in [Some(4), None] {
-            let goes_on = |effect: &Effect| matches!(effect, Effect::CancellingWorkflow { .. });
+            let goes_on = |effect: &Effect| matches!(effect, Effect::WalkingWorkflow { .. });
             assert!(w.take_effects().iter().any(goes_on), "the engine is told to go on");
-            w.run(Command::GoOnCancelling { workflow: created.id }).unwrap();
-            assert_eq!(row(&w, &created).cancel_next, left);
+            w.run(Command::GoOnWalking { workflow: created.id }).unwrap();
+            assert_eq!(row(&w, &created).walk.map(|walk| walk.next), left);
         }
         let state = row(&w, &created).state();
         assert_eq!(
@@ -191,5 +191,124 @@ fn nothing_is_created_by_halves() {
         unknown.tasks[1].task.dependencies = vec![callboard_core::model::NewDependency::on(source, OnFailure::Skip)];
         assert_eq!(w.refused(Command::CreateWorkflow { workflow: unknown }), Reason::InvalidField);
         assert!(w.tables.tasks.is_empty() && w.tables.workflows.is_empty());
+    });
+}
+
+#[test]
+fn a_retry_runs_what_failed_and_what_was_skipped_because_of_it() {
+    in_every_mode(|mut w| {
+        // Two tasks a step, so that dependents come in a later step than what they wait for.
+        w.settings.release_step = 2;
+        let plan: &[(&str, &[(&str, Condition)])] = &[
+            ("kept", &[]),
+            ("broken", &[("kept", COMPLETED)]),
+            ("undo", &[("broken", Condition::Failed)]),
+            ("last", &[("broken", COMPLETED)]),
+        ];
+        let mut new = workflow(plan);
+        new.tasks[2].allow_failure = true;
+        let created = create(&mut w, new);
+        let [kept, broken, undo, last] = created.tasks[..] else { panic!("four tasks") };
+        w.complete(kept);
+        w.fail(broken);
+        w.settle();
+        w.complete(undo);
+        assert_eq!(row(&w, &created).state(), WorkflowState::Failed);
+        w.run(Command::RetryWorkflow { workflow: created.id }).unwrap();
+        walk_to_the_end(&mut w, &created);
+        let runs = |w: &World| [kept, broken, undo, last].map(|id| (w.state(id), w.task(id).run));
+        use StateName::*;
+        assert_eq!(runs(&w), [(Completed, 1), (Ready, 2), (Completed, 1), (Waiting, 2)]);
+        w.complete(broken);
+        w.settle();
+        w.complete(last);
+        assert_eq!(row(&w, &created).state(), WorkflowState::Completed);
+        assert_eq!(w.refused(Command::RetryWorkflow { workflow: created.id }), Reason::WorkflowState);
+    });
+}
+
+#[test]
+fn what_may_fail_is_not_retried_but_after_a_cancellation() {
+    in_every_mode(|mut w| {
+        let mut new = workflow(&[("a", &[]), ("b", &[])]);
+        new.tasks[0].allow_failure = true;
+        let created = create(&mut w, new);
+        w.fail(created.tasks[0]);
+        assert_eq!(w.refused(Command::RetryWorkflow { workflow: created.id }), Reason::WorkflowState);
+        w.run(Command::CancelTask { task: created.tasks[1], reason: String::new() }).unwrap();
+        w.run(Command::RetryWorkflow { workflow: created.id }).unwrap();
+        assert_eq!((w.state(created.tasks[0]), w.state(created.tasks[1])), (StateName::Failed, StateName::Ready));
+
+        let mut new = workflow(&[("a", &[]), ("b", &[])]);
+        new.tasks[0].allow_failure = true;
+        let created = create(&mut w, new);
+        w.run(Command::CancelWorkflow { workflow: created.id, reason: String::new() }).unwrap();
+        assert_eq!(row(&w, &created).state(), WorkflowState::Cancelled);
+        w.run(Command::RetryWorkflow { workflow: created.id }).unwrap();
+        assert_eq!((w.state(created.tasks[0]), w.state(created.tasks[1])), (StateName::Ready, StateName::Ready));
+        assert_eq!(row(&w, &created).state(), WorkflowState::Running);
+    });
+}
+
+#[test]
+fn nothing_lives_again_while_its_workflow_is_being_cancelled() {
+    in_every_mode(|mut w| {
+        let created = create(&mut w, workflow(&[("runs", &[]), ("waits", &[])]));
+        w.attach("worker", 1);
+        w.dispatch();
+        let running = *created.tasks.iter().find(|id| w.has(**id).is_some()).expect("one has the slot");
+        let waiting = *created.tasks.iter().find(|id| **id != running).expect("the other waits");
+        w.report(running, callboard_core::command::Report::Accepted).unwrap();
+        w.run(Command::CancelWorkflow { workflow: created.id, reason: String::new() }).unwrap();
+        assert_eq!(w.state(waiting), StateName::Cancelled);
+        assert_eq!(w.refused(Command::RetryTask { task: waiting }), Reason::TaskState);
+        assert_eq!(w.refused(Command::RetryWorkflow { workflow: created.id }), Reason::WorkflowState);
+        w.report(running, completed("too late")).unwrap();
+        assert_eq!(row(&w, &created).state(), WorkflowState::Cancelled);
+        w.run(Command::RetryTask { task: waiting }).unwrap();
+        assert_eq!(row(&w, &created).state(), WorkflowState::Running);
+    });
+}
+
+fn walk_to_the_end(w: &mut World, created: &Created) {
+    for _ in 0..100 {
+        if row(w, created).walk.is_none() {
+            return;
+        }
+        w.run(Command::GoOnWalking { workflow: created.id }).unwrap();
+    }
+    panic!("the walk has no end");
+}
+
+#[test]
+fn children_are_the_workflows_too_but_those_that_outlive_their_parents() {
+    in_every_mode(|mut w| {
+        let created = create(&mut w, workflow(&[("parent", &[])]));
+        w.attach("worker", 1);
+        w.dispatch();
+        let parent = created.tasks[0];
+        let mut child = |name: &str, change: &dyn Fn(&mut callboard_core::model::NewChild)| {
+            let mut child = new_child(name, 0, task("part"));
+            change(&mut child);
+            let fence = w.fence(parent);
+            let reply = w.run(Command::CreateChild { fence, child: Box::new(child) }).unwrap().reply;
+            let Reply::Tasks(receipts) = reply else { panic!("a child is answered by its receipt") };
+            receipts[0].task
+        };
+        let kept = child("kept", &|_| {});
+        let detached = child("detached", &|child| child.on_parent_end = callboard_core::model::OnParentEnd::Detach);
+        assert_eq!(child("kept", &|_| {}), kept, "once more is the same");
+        assert_eq!(w.task(detached).spec.workflow, None);
+        let link = w.task(kept).spec.workflow.clone().unwrap();
+        assert_eq!((link.workflow, link.name, link.allow_failure, link.weight), (created.id, None, true, 0));
+        let ordinals: Vec<_> = w.tables.workflow_tasks.values().map(|row| (row.ordinal, row.task)).collect();
+        assert_eq!(ordinals, [(0, parent), (1, kept)]);
+        assert_eq!(row(&w, &created).tally.tasks, 2);
+        // The parent's end cancels it; the workflow has ended with both.
+        w.report(parent, completed("done")).unwrap();
+        w.settle();
+        assert_eq!(w.state(kept), StateName::Cancelled);
+        let ended = row(&w, &created);
+        assert_eq!((ended.state(), ended.tally.progress()), (WorkflowState::Completed, 1.0));
     });
 }

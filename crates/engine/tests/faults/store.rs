@@ -221,8 +221,8 @@ impl Store for FaultyStore {
     async fn workflow_page(&self, workflow: WorkflowRef, from: u32, limit: usize) -> Result<WorkflowPage> {
         self.inner.workflow_page(workflow, from, limit).await
     }
-    async fn cancelling_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {
-        self.inner.cancelling_workflows(limit).await
+    async fn walking_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {
+        self.inner.walking_workflows(limit).await
     }
     async fn purge_workflows(&self, before: Timestamp, limit: usize) -> Result<usize> {
         self.inner.purge_workflows(before, limit).await

@@ -519,6 +519,9 @@ pub enum ErrorReason {
     UpgradeUnfinished = 70,
     /// The workflow does not exist in this namespace. NOT_FOUND.
     WorkflowNotFound = 80,
+    /// The workflow is not in a state in which that can be done.
+    /// FAILED_PRECONDITION.
+    WorkflowState = 81,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -564,6 +567,7 @@ impl ErrorReason {
             Self::ChildExists => "ERROR_REASON_CHILD_EXISTS",
             Self::UpgradeUnfinished => "ERROR_REASON_UPGRADE_UNFINISHED",
             Self::WorkflowNotFound => "ERROR_REASON_WORKFLOW_NOT_FOUND",
+            Self::WorkflowState => "ERROR_REASON_WORKFLOW_STATE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -606,6 +610,7 @@ impl ErrorReason {
             "ERROR_REASON_CHILD_EXISTS" => Some(Self::ChildExists),
             "ERROR_REASON_UPGRADE_UNFINISHED" => Some(Self::UpgradeUnfinished),
             "ERROR_REASON_WORKFLOW_NOT_FOUND" => Some(Self::WorkflowNotFound),
+            "ERROR_REASON_WORKFLOW_STATE" => Some(Self::WorkflowState),
             _ => None,
         }
     }
@@ -8031,9 +8036,10 @@ pub mod workflow_service_client {
         }
         /// Retries a workflow from its failed tasks: each task that FAILED or was
         /// CANCELLED and may not, and what was SKIPPED because of it, gets another
-        /// run, as RetryTask gives it. What completed is kept, and so is a task whose
-        /// deadline has passed. Refused while it is being cancelled, and when there is
-        /// no such task.
+        /// run, as RetryTask gives it; of a workflow that was cancelled, all that was
+        /// CANCELLED. What completed is kept. A task whose deadline has passed, or
+        /// that waited for an end that is not to come now, stays as it is. Refused
+        /// while it is being cancelled, and when there is no such task.
         pub async fn retry_workflow(
             &mut self,
             request: impl tonic::IntoRequest<super::RetryWorkflowRequest>,
@@ -8128,9 +8134,10 @@ pub mod workflow_service_server {
         >;
         /// Retries a workflow from its failed tasks: each task that FAILED or was
         /// CANCELLED and may not, and what was SKIPPED because of it, gets another
-        /// run, as RetryTask gives it. What completed is kept, and so is a task whose
-        /// deadline has passed. Refused while it is being cancelled, and when there is
-        /// no such task.
+        /// run, as RetryTask gives it; of a workflow that was cancelled, all that was
+        /// CANCELLED. What completed is kept. A task whose deadline has passed, or
+        /// that waited for an end that is not to come now, stays as it is. Refused
+        /// while it is being cancelled, and when there is no such task.
         async fn retry_workflow(
             &self,
             request: tonic::Request<super::RetryWorkflowRequest>,

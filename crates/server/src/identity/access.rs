@@ -108,6 +108,7 @@ table! {
         ListWorkflowTasks(ListWorkflowTasksRequest.namespace) => LOOK,
         WaitWorkflow(WaitWorkflowRequest.namespace) => LOOK,
         CancelWorkflow(CancelWorkflowRequest.namespace) => SUBMIT,
+        RetryWorkflow(RetryWorkflowRequest.namespace) => SUBMIT,
     }
     MessageService {
         SendMessage(SendMessageRequest.namespace) => TALK,

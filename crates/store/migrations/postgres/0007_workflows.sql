@@ -7,7 +7,7 @@ CREATE TABLE workflows (
     state       smallint NOT NULL, -- 0: it runs, 1: completed, 2: failed, 3: cancelled
     created_at  bigint   NOT NULL,
     ended_at    bigint,            -- NULL while one of its tasks lives
-    cancel_next bigint,            -- the first task that is still to be asked to cancel
+    walk_next bigint,            -- the first task that a cancellation or a retry has still to reach
     format      smallint NOT NULL DEFAULT 1,
     name        text COLLATE "C" NOT NULL,
     created_by  text COLLATE "C" NOT NULL,
@@ -17,7 +17,7 @@ CREATE TABLE workflows (
 ) WITH (fillfactor = 50);
 
 CREATE INDEX workflows_name ON workflows (namespace, name, id);
-CREATE INDEX workflows_cancelling ON workflows (id) WHERE cancel_next IS NOT NULL;
+CREATE INDEX workflows_walking ON workflows (id) WHERE walk_next IS NOT NULL;
 CREATE INDEX workflows_ended ON workflows (ended_at, id) WHERE ended_at IS NOT NULL;
 
 -- Written once, and gone with the task.

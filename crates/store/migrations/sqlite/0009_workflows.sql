@@ -9,7 +9,7 @@ CREATE TABLE workflows (
     created_by  TEXT    NOT NULL,
     created_at  INTEGER NOT NULL,
     ended_at    INTEGER,          -- NULL while one of its tasks lives
-    cancel_next INTEGER,          -- the first task that is still to be asked to cancel
+    walk_next INTEGER,          -- the first task that a cancellation or a retry has still to reach
     spec        TEXT    NOT NULL,
     data        TEXT    NOT NULL,
     format      INTEGER NOT NULL DEFAULT 1,
@@ -17,7 +17,7 @@ CREATE TABLE workflows (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX workflows_name ON workflows (namespace, name, id);
-CREATE INDEX workflows_cancelling ON workflows (id) WHERE cancel_next IS NOT NULL;
+CREATE INDEX workflows_walking ON workflows (id) WHERE walk_next IS NOT NULL;
 CREATE INDEX workflows_ended ON workflows (ended_at, id) WHERE ended_at IS NOT NULL;
 
 -- Written once, and gone with the task.

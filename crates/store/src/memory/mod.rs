@@ -151,7 +151,7 @@ impl Store for MemoryStore {
         Ok(self.read().workflow_page(workflow, from, limit))
     }
 
-    async fn cancelling_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {
+    async fn walking_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {
         Ok(self.read().workflows.cancelling(limit))
     }
 

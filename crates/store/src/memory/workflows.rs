@@ -97,7 +97,7 @@ impl Workflows {
 
     /// Those of which tasks are still to be asked to cancel.
     pub fn cancelling(&self, limit: usize) -> Vec<WorkflowRef> {
-        let rows = self.rows.iter().filter(|(_, row)| row.cancel_next.is_some());
+        let rows = self.rows.iter().filter(|(_, row)| row.walk.is_some());
         rows.map(|(at, _)| *at).take(limit).collect()
     }
 

@@ -178,7 +178,7 @@ impl Store for PostgresStore {
         workflows::page(&self.shared, workflow, from, limit).await
     }
 
-    async fn cancelling_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {
+    async fn walking_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {
         workflows::cancelling(&self.shared, limit).await
     }
 

@@ -27,13 +27,13 @@ const TASKS: &str = concat!(
      JOIN workflow_tasks AS p ON p.namespace = v.namespace AND p.workflow = v.workflow \
      AND p.ordinal >= v.first AND p.ordinal < v.behind"
 );
-const NEW_WORKFLOWS: &str = "INSERT INTO workflows (namespace, id, version, state, ended_at, cancel_next, data, name, created_by, \
+const NEW_WORKFLOWS: &str = "INSERT INTO workflows (namespace, id, version, state, ended_at, walk_next, data, name, created_by, \
      created_at, spec) SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
      $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[])";
 const CHANGED_WORKFLOWS: &str = "UPDATE workflows AS w SET version = v.version, state = v.state, ended_at = v.ended_at, \
-     cancel_next = v.cancel_next, data = v.data, format = 1 \
+     walk_next = v.walk_next, data = v.data, format = 1 \
      FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[]) \
-     AS v (namespace, id, version, state, ended_at, cancel_next, data, expected) \
+     AS v (namespace, id, version, state, ended_at, walk_next, data, expected) \
      WHERE w.namespace = v.namespace AND w.id = v.id AND w.version = v.expected";
 const NEW_TASKS: &str = "INSERT INTO workflow_tasks (namespace, workflow, ordinal, task, name) \
      SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[])";
@@ -66,7 +66,7 @@ const EDGES: &str = concat!(
     " FROM workflow_tasks AS p JOIN edges AS e ON e.namespace = p.namespace AND e.target = p.task \
      WHERE p.namespace = $1 AND p.workflow = $2 AND p.ordinal >= $3 AND p.ordinal <= $4"
 );
-const CANCELLING: &str = "SELECT namespace, id FROM workflows WHERE cancel_next IS NOT NULL ORDER BY id LIMIT $1";
+const WALKING: &str = "SELECT namespace, id FROM workflows WHERE walk_next IS NOT NULL ORDER BY id LIMIT $1";
 const PURGED: &str = "DELETE FROM workflows WHERE (namespace, id) IN (SELECT w.namespace, w.id FROM workflows AS w \
      WHERE w.ended_at IS NOT NULL AND w.ended_at < $1 AND NOT EXISTS (SELECT 1 FROM workflow_tasks AS p \
      WHERE p.namespace = w.namespace AND p.workflow = w.id) ORDER BY w.ended_at, w.id LIMIT $2 FOR UPDATE SKIP LOCKED)";
@@ -146,7 +146,7 @@ fn changing(rows: &[&Changed<Workflow>]) -> Values {
         .each(rows, |changed| changed.row.version)
         .each(rows, |changed| state_code(changed.row.state()))
         .each(rows, |changed| changed.row.ended_at.map(|at| at.0))
-        .each(rows, |changed| changed.row.cancel_next.map(i64::from))
+        .each(rows, |changed| changed.row.walk.map(|walk| i64::from(walk.next)))
         .each_made(rows, |changed| workflow_rows::data(&changed.row))
 }
 
@@ -192,7 +192,7 @@ pub async fn page(shared: &Shared, (namespace, id): WorkflowRef, from: u32, limi
 
 /// Workflows of which tasks are still to be asked to cancel.
 pub async fn cancelling(shared: &Shared, limit: usize) -> Result<Vec<WorkflowRef>> {
-    let found = shared.read(Sql::Fixed(CANCELLING), || Values::default().one(rows_at_most(limit))).await?;
+    let found = shared.read(Sql::Fixed(WALKING), || Values::default().one(rows_at_most(limit))).await?;
     found.iter().map(workflow_rows::workflow_ref).collect()
 }
 

@@ -129,7 +129,7 @@ impl Store for SqliteStore {
         self.readers.snapshot(async |connection| workflows::page(connection, workflow, from, limit).await).await
     }
 
-    async fn cancelling_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {
+    async fn walking_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {
         self.readers.read(async |connection| workflows::cancelling(connection, limit).await).await
     }
 

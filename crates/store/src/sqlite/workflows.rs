@@ -28,13 +28,13 @@ static TASKS: Many = Many::values(
      AND p.ordinal >= v.column3 AND p.ordinal < v.column4",
 );
 static NEW_WORKFLOWS: Many = Many::values(
-    "INSERT OR ROLLBACK INTO workflows (namespace, id, version, state, ended_at, cancel_next, data, name, created_by, created_at, spec) \
+    "INSERT OR ROLLBACK INTO workflows (namespace, id, version, state, ended_at, walk_next, data, name, created_by, created_at, spec) \
      SELECT * FROM (VALUES ",
     "(?,?,?,?,?,?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL",
 );
 static CHANGED_WORKFLOWS: Many = Many::values(
-    "UPDATE OR ROLLBACK workflows SET version = v.column4, state = v.column5, ended_at = v.column6, cancel_next = v.column7, \
+    "UPDATE OR ROLLBACK workflows SET version = v.column4, state = v.column5, ended_at = v.column6, walk_next = v.column7, \
      data = v.column8, format = 1 FROM (VALUES ",
     "(?,?,?,?,?,?,?,?)",
     ") AS v WHERE workflows.namespace = v.column1 AND workflows.id = v.column2 AND workflows.version = v.column3",
@@ -74,7 +74,7 @@ const EDGES: &str = concat!(
     " FROM workflow_tasks AS p CROSS JOIN edges AS e INDEXED BY edges_target ON e.namespace = p.namespace AND e.target = p.task \
      WHERE p.namespace = ? AND p.workflow = ? AND p.ordinal >= ? AND p.ordinal <= ?"
 );
-const CANCELLING: &str = "SELECT namespace, id FROM workflows INDEXED BY workflows_cancelling WHERE cancel_next IS NOT NULL ORDER BY id LIMIT ?";
+const WALKING: &str = "SELECT namespace, id FROM workflows INDEXED BY workflows_walking WHERE walk_next IS NOT NULL ORDER BY id LIMIT ?";
 const PURGED: &str = "DELETE FROM workflows WHERE (namespace, id) IN (SELECT w.namespace, w.id FROM workflows AS w \
      INDEXED BY workflows_ended WHERE w.ended_at IS NOT NULL AND w.ended_at < ? AND NOT EXISTS (SELECT 1 FROM workflow_tasks AS p \
      WHERE p.namespace = w.namespace AND p.workflow = w.id) ORDER BY w.ended_at, w.id LIMIT ?)";
@@ -157,7 +157,7 @@ fn bind_changing(binds: &mut Binds, row: &Workflow) -> Result<()> {
     binds.add(row.version)?;
     binds.add(state_code(row.state()))?;
     binds.add(row.ended_at.map(|at| at.0))?;
-    binds.add(row.cancel_next)?;
+    binds.add(row.walk.map(|walk| walk.next))?;
     binds.add(workflow_rows::data(row)?)
 }
 
@@ -207,7 +207,7 @@ pub async fn page(
 
 /// Workflows of which tasks are still to be asked to cancel.
 pub async fn cancelling(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<WorkflowRef>> {
-    let found = sqlx::query(CANCELLING).bind(rows_at_most(limit)).fetch_all(connection).await.map_err(sqlite_error)?;
+    let found = sqlx::query(WALKING).bind(rows_at_most(limit)).fetch_all(connection).await.map_err(sqlite_error)?;
     found.iter().map(workflow_rows::workflow_ref).collect()
 }
 
@@ -220,7 +220,7 @@ pub async fn purge(connection: &mut SqliteConnection, before: Timestamp, limit: 
 
 /// Every query of one row of values, for the same.
 #[cfg(test)]
-pub const QUERIES: [&str; 7] = [ONE, LIST, NAMED, PAGE, EDGES, CANCELLING, PURGED];
+pub const QUERIES: [&str; 7] = [ONE, LIST, NAMED, PAGE, EDGES, WALKING, PURGED];
 
 /// Every statement over many rows, so that a test can look at its plan.
 #[cfg(test)]

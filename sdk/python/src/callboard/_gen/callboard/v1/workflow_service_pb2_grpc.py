@@ -132,9 +132,10 @@ class WorkflowServiceServicer(object):
     def RetryWorkflow(self, request, context):
         """Retries a workflow from its failed tasks: each task that FAILED or was
         CANCELLED and may not, and what was SKIPPED because of it, gets another
-        run, as RetryTask gives it. What completed is kept, and so is a task whose
-        deadline has passed. Refused while it is being cancelled, and when there is
-        no such task.
+        run, as RetryTask gives it; of a workflow that was cancelled, all that was
+        CANCELLED. What completed is kept. A task whose deadline has passed, or
+        that waited for an end that is not to come now, stays as it is. Refused
+        while it is being cancelled, and when there is no such task.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
