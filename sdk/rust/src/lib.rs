@@ -24,6 +24,7 @@
 //! # Where to look
 //!
 //! - Tasks: [`NewTask`] describes one, [`NewDependency`] what it depends on; [`Client`] creates, runs, watches ([`Watch`]) and steers them. [`Error`] says what went wrong.
+//! - Workflows: [`NewWorkflow`], [`NewWorkflowTask`], [`NewWorkflowDependency`]; [`Client::create_workflow`], [`Client::wait_workflow`].
 //! - Agents: [`AgentBuilder`] describes one; [`AgentHandle`] steers it in the background. A handler gets its input and a [`Context`],
 //!   and fails with a [`TaskError`].
 //! - Work that survives its agent: [`Context::save_checkpoint`], [`Context::step`].
@@ -59,6 +60,7 @@ mod new_child;
 mod new_dependency;
 mod new_message;
 mod new_task;
+mod new_workflow;
 #[cfg(feature = "opentelemetry")]
 pub mod opentelemetry;
 mod payload;
@@ -74,7 +76,9 @@ mod time;
 mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentHandle, Child, Context, Dependency, Message};
-pub use client::{Client, ClientBuilder, EventStream, OutputChunk, OutputQuery, OutputStream, Receipt, Unary, Watch};
+pub use client::{
+    Client, ClientBuilder, EventStream, OutputChunk, OutputQuery, OutputStream, Receipt, Unary, Watch, WorkflowReceipt,
+};
 pub use connector::Connector;
 pub use credentials::Credentials;
 pub use error::{CallError, Error, FieldViolation};
@@ -83,6 +87,7 @@ pub use new_child::NewChild;
 pub use new_dependency::{NewDependency, ResultCondition};
 pub use new_message::NewMessage;
 pub use new_task::NewTask;
+pub use new_workflow::{NewWorkflow, NewWorkflowDependency, NewWorkflowTask};
 pub use payload::{Bytes, from_payload, to_payload};
 pub use task_error::TaskError;
 pub use transport::Connection;

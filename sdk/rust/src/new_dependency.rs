@@ -106,7 +106,7 @@ impl From<&v1::Task> for NewDependency {
 /// What a result must be: a value in it, compared with another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultCondition {
-    condition: v1::ResultCondition,
+    pub(crate) condition: v1::ResultCondition,
 }
 
 impl ResultCondition {

@@ -1,4 +1,4 @@
-//! The client: submits tasks, follows and steers them, looks after agents, namespaces and the server.
+//! The client: submits tasks and workflows, follows and steers them, looks after agents, namespaces and the server.
 
 mod admin;
 mod agents;
@@ -11,7 +11,9 @@ mod resume;
 mod runs;
 mod tasks;
 mod unary;
+mod waiting;
 mod watch;
+mod workflows;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,6 +24,7 @@ use callboard_proto::v1::agent_service_client::AgentServiceClient;
 use callboard_proto::v1::message_service_client::MessageServiceClient;
 use callboard_proto::v1::namespace_service_client::NamespaceServiceClient;
 use callboard_proto::v1::task_service_client::TaskServiceClient;
+use callboard_proto::v1::workflow_service_client::WorkflowServiceClient;
 use callboard_proto::{MAX_MESSAGE_BYTES, v1};
 use tonic::transport::Endpoint;
 
@@ -35,6 +38,7 @@ use runs::Runs;
 pub(crate) use tasks::read_result;
 pub use unary::Unary;
 pub use watch::{EventStream, Watch};
+pub use workflows::WorkflowReceipt;
 
 /// What a command did to a task.
 pub type Receipt = v1::TaskReceipt;
@@ -125,6 +129,11 @@ impl Client {
     /// The raw client of the tasks, at the address in use: no retries, no request ids, no deadline.
     pub fn tasks(&self) -> TaskServiceClient<Connection> {
         TaskServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The raw client of the workflows, at the address in use: no retries, no request ids, no deadline.
+    pub fn workflows(&self) -> WorkflowServiceClient<Connection> {
+        WorkflowServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     /// The raw client of the agents, at the address in use: no retries, no request ids, no deadline.

@@ -16,9 +16,6 @@ use crate::{Error, NewTask, Result, payload};
 /// How long one RunTask waits. Short, so that its retries fit into the call's timeout with the same request.
 const RUN_WAIT: Duration = Duration::from_secs(10);
 
-/// How long one WaitTask waits. Shorter than what proxies leave an idle request.
-const WAIT_SLICE: Duration = Duration::from_secs(50);
-
 impl Client {
     /// Creates a task.
     ///
@@ -257,26 +254,13 @@ impl Client {
     }
 
     async fn wait_until(&self, id: &str, until: Option<Instant>) -> Result<v1::Task> {
-        loop {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let slice = left.map_or(WAIT_SLICE, |left| left.min(WAIT_SLICE));
-            // A retry waits only for what its call has left, so that the answer comes before the deadline.
-            let spare = self.timeout();
-            let response = self
-                .call_repeatedly(slice.saturating_add(spare), |left| v1::WaitTaskRequest {
-                    task_id: id.to_owned(),
-                    wait: Some(proto_duration(left.saturating_sub(spare))),
-                    ..Default::default()
-                })
-                .await?;
-            let task = response.task.ok_or_else(|| Error::missing("task"))?;
-            if response.ended {
-                return Ok(task);
-            }
-            if until.is_some_and(|until| until <= Instant::now()) {
-                return Err(Error::deadline(format!("task {id} had not ended when the time was over: it goes on")));
-            }
-        }
+        let ask = |wait| v1::WaitTaskRequest { task_id: id.to_owned(), wait: Some(wait), ..Default::default() };
+        let ended = |answer: v1::WaitTaskResponse| {
+            let task = answer.task.ok_or_else(|| Error::missing("task"))?;
+            Ok(answer.ended.then_some(task))
+        };
+        let over = || Error::deadline(format!("task {id} had not ended when the time was over: it goes on"));
+        self.until_ended(until, ask, ended).await?.ok_or_else(over)
     }
 }
 

@@ -8,13 +8,14 @@ use callboard_proto::v1::agent_service_client::AgentServiceClient;
 use callboard_proto::v1::message_service_client::MessageServiceClient;
 use callboard_proto::v1::namespace_service_client::NamespaceServiceClient;
 use callboard_proto::v1::task_service_client::TaskServiceClient;
+use callboard_proto::v1::workflow_service_client::WorkflowServiceClient;
 use callboard_proto::{MAX_MESSAGE_BYTES, v1};
 use tonic::{Request, Response, Status};
 
 use crate::transport::Connection;
 use crate::{Result, payload, time};
 
-/// How long RunTask and WaitTask wait when the request doesn't say.
+/// How long RunTask, WaitTask and WaitWorkflow wait when the request doesn't say.
 const SERVER_WAIT: Duration = Duration::from_secs(30);
 
 /// What is filled in where a request leaves it empty.
@@ -100,6 +101,18 @@ unary!(TaskServiceClient {
     list_output(ListOutputRequest) -> ListOutputResponse fills [namespace];
 });
 
+unary!(WorkflowServiceClient {
+    create_workflow(CreateWorkflowRequest) -> CreateWorkflowResponse fills [namespace, request_id]
+        checks |r: &v1::CreateWorkflowRequest| check_workflow(r.workflow.as_ref()),;
+    get_workflow(GetWorkflowRequest) -> GetWorkflowResponse fills [namespace];
+    list_workflows(ListWorkflowsRequest) -> ListWorkflowsResponse fills [namespace];
+    list_workflow_tasks(ListWorkflowTasksRequest) -> ListWorkflowTasksResponse fills [namespace];
+    wait_workflow(WaitWorkflowRequest) -> WaitWorkflowResponse fills [namespace]
+        waits |r: &v1::WaitWorkflowRequest| given(r.wait.as_ref(), SERVER_WAIT),;
+    cancel_workflow(CancelWorkflowRequest) -> CancelWorkflowResponse fills [namespace, request_id];
+    retry_workflow(RetryWorkflowRequest) -> RetryWorkflowResponse fills [namespace, request_id];
+});
+
 unary!(AgentServiceClient {
     claim_tasks(ClaimTasksRequest) -> ClaimTasksResponse fills [namespace, request_id]
         waits |r: &v1::ClaimTasksRequest| given(r.wait.as_ref(), Duration::ZERO),;
@@ -159,6 +172,11 @@ fn check_specs(request: &v1::BatchCreateTasksRequest) -> Result<()> {
     specs.try_for_each(|(index, spec)| check_spec(&format!("tasks[{index}]"), Some(spec)))
 }
 
+fn check_workflow(workflow: Option<&v1::WorkflowSpec>) -> Result<()> {
+    let mut tasks = workflow.map(|workflow| workflow.tasks.as_slice()).unwrap_or_default().iter().enumerate();
+    tasks.try_for_each(|(index, task)| check_spec(&format!("workflow.tasks[{index}].task"), task.task.as_ref()))
+}
+
 fn check_heartbeat(request: &v1::HeartbeatTaskRequest) -> Result<()> {
     check_payload("checkpoint", request.checkpoint.as_ref())?;
     let mut steps = request.steps.iter().enumerate();
@@ -197,10 +215,16 @@ mod tests {
             ..Default::default()
         };
         let large = v1::TaskSpec { input: Some(input), ..Default::default() };
-        let request = v1::BatchCreateTasksRequest { tasks: vec![v1::TaskSpec::default(), large], ..Default::default() };
-        let error = request.check().unwrap_err();
+        let tasks = vec![v1::TaskSpec::default(), large.clone()];
+        let error = v1::BatchCreateTasksRequest { tasks, ..Default::default() }.check().unwrap_err();
         assert_eq!(error.reason(), "PAYLOAD_TOO_LARGE");
         assert!(error.to_string().starts_with("tasks[1].input"), "{error}");
+
+        let task = v1::WorkflowTask { task: Some(large), ..Default::default() };
+        let workflow = v1::WorkflowSpec { tasks: vec![v1::WorkflowTask::default(), task], ..Default::default() };
+        let workflow = Some(workflow);
+        let error = v1::CreateWorkflowRequest { workflow, ..Default::default() }.check().unwrap_err();
+        assert!(error.to_string().starts_with("workflow.tasks[1].task.input"), "{error}");
     }
 
     #[test]
@@ -208,6 +232,7 @@ mod tests {
         let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
         assert_eq!(v1::GetTaskRequest::default().waits(), Duration::ZERO);
         assert_eq!(v1::WaitTaskRequest::default().waits(), SERVER_WAIT);
+        assert_eq!(v1::WaitWorkflowRequest::default().waits(), SERVER_WAIT);
         assert_eq!(v1::ClaimTasksRequest::default().waits(), Duration::ZERO);
         assert_eq!(v1::ClaimTasksRequest { wait: seconds(60), ..Default::default() }.waits(), Duration::from_secs(60));
     }

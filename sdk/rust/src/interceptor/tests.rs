@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use super::*;
+use crate::NewWorkflow;
 use crate::agent::Agent;
 
 /// Appends its name to the header `path`, and says when it begins and ends.
@@ -207,6 +208,8 @@ fn calls_can_go_to_other_threads() {
     let context = secret_attempt();
     sent(client.create(NewTask::new("t")));
     sent(client.create_all([NewTask::new("t")]));
+    sent(client.create_workflow(NewWorkflow::new("w")));
+    sent(client.wait_workflow("w", None));
     sent(client.run::<String>(NewTask::new("t")));
     sent(context.start_child(NewTask::new("t")));
     sent(context.run_child::<String>(NewTask::new("t")));

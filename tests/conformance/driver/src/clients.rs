@@ -5,10 +5,12 @@ use crate::program;
 use crate::shown;
 use crate::spec::{Refused, Spec, given as value_given, named};
 use crate::value::Any;
+use crate::workflows;
 use callboard::{Client, OutputChunk, OutputQuery, v1};
 use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -169,18 +171,31 @@ mod given {
 ///
 /// The driver's own: an instruction that is none.
 pub async fn call(client: &Client, verb: &str, args: Value) -> Result<Value, String> {
-    let mut tagged = Map::new();
-    tagged.insert(verb.to_owned(), args);
-    let call: Call = serde_json::from_value(Value::Object(tagged)).map_err(|error| format!("{verb}: {error}"))?;
-    match carry_out(client, call).await {
+    let answer = if workflows::Call::is(verb) {
+        read::<workflows::Call>(verb, args)?.carry_out(client).await
+    } else {
+        carry_out(client, read(verb, args)?).await
+    };
+    match answer {
         Ok(value) => Ok(json!({ "ok": value })),
         Err(Refused::Error(error)) => Ok(json!({ "error": shown::error(&error) })),
         Err(Refused::Fault(fault)) => Err(format!("{verb}: {fault}")),
     }
 }
 
+/// A call, by the name of its instruction.
+fn read<C: DeserializeOwned>(verb: &str, args: Value) -> Result<C, String> {
+    let mut tagged = Map::new();
+    tagged.insert(verb.to_owned(), args);
+    serde_json::from_value(Value::Object(tagged)).map_err(|error| format!("{verb}: {error}"))
+}
+
+/// How long a call may wait.
+pub fn limit(milliseconds: Option<u64>) -> Option<Duration> {
+    milliseconds.map(Duration::from_millis)
+}
+
 async fn carry_out(client: &Client, call: Call) -> Result<Value, Refused> {
-    let limit = |milliseconds: Option<u64>| milliseconds.map(Duration::from_millis);
     Ok(match call {
         Call::Create { task, request_id } => shown::receipt(&client.create(with_id(task, request_id)?).await?),
         Call::CreateAll { tasks, request_id } => {

@@ -14,6 +14,7 @@ mod spec;
 mod typed;
 mod value;
 mod watches;
+mod workflows;
 
 use crate::agents::Started;
 use crate::defect::Defect;

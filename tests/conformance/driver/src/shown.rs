@@ -91,6 +91,33 @@ fn failure(failure: &v1::Failure) -> Value {
     })
 }
 
+/// A WORKFLOW.
+pub fn workflow(workflow: &v1::Workflow) -> Value {
+    json!({
+        "workflow_id": workflow.id, "name": workflow.name, "description": workflow.description,
+        "state": bare(workflow.state().as_str_name(), "WORKFLOW_STATE_"), "tasks": workflow.tasks,
+        "open_tasks": workflow.open_tasks, "completed_tasks": workflow.completed_tasks,
+        "failed_tasks": workflow.failed_tasks, "cancelled_tasks": workflow.cancelled_tasks,
+        "skipped_tasks": workflow.skipped_tasks, "progress": workflow.progress,
+        "cancel_requested": workflow.cancel_requested, "tags": workflow.tags, "metadata": workflow.metadata,
+    })
+}
+
+/// A task of a workflow.
+pub fn workflow_task(task: &v1::Task) -> Value {
+    let spec = task.spec.clone().unwrap_or_default();
+    let link = task.workflow.clone().unwrap_or_default();
+    let depends_on = spec.dependencies.iter().map(|one| {
+        json!({ "task_id": one.task_id, "name": one.name,
+                "condition": bare(one.condition().as_str_name(), "DEPENDENCY_CONDITION_"),
+                "on_failure": bare(one.on_failure().as_str_name(), "DEPENDENCY_FAILURE_ACTION_") })
+    });
+    json!({
+        "name": link.name, "task_id": task.id, "type": spec.r#type, "state": state(task.state()),
+        "allow_failure": link.allow_failure, "weight": link.weight, "depends_on": depends_on.collect::<Vec<_>>(),
+    })
+}
+
 /// An EVENT.
 pub fn event(event: &v1::Event) -> Value {
     json!({

@@ -61,9 +61,10 @@ struct DependsOn {
     name: Option<String>,
 }
 
+/// What a result must be.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ResultIs {
+pub struct ResultIs {
     #[serde(default)]
     pointer: String,
     comparison: Option<String>,
@@ -184,11 +185,9 @@ impl Spec {
 impl DependsOn {
     fn dependency(&self) -> Result<NewDependency, Refused> {
         let mut dependency = NewDependency::on(&self.task_id);
-        dependency = match self.on_failure.as_deref() {
-            None | Some("SKIP") => dependency,
-            Some("FAIL") => dependency.or_fail(),
-            Some(other) => return Err(Refused::Fault(format!("on_failure: {other}"))),
-        };
+        if fails(self.on_failure.as_deref())? {
+            dependency = dependency.or_fail();
+        }
         if let Some(name) = &self.condition {
             let condition = named(name, "DEPENDENCY_CONDITION_", v1::DependencyCondition::from_str_name)?;
             dependency = dependency.condition(condition);
@@ -204,7 +203,8 @@ impl DependsOn {
 }
 
 impl ResultIs {
-    fn condition(&self) -> Result<ResultCondition, Refused> {
+    /// As the SDK has it.
+    pub fn condition(&self) -> Result<ResultCondition, Refused> {
         let comparison = match &self.comparison {
             Some(name) => named(name, "RESULT_COMPARISON_", v1::ResultComparison::from_str_name)?,
             None => v1::ResultComparison::Unspecified,
@@ -221,6 +221,15 @@ impl ResultIs {
                 Ok(without.into())
             }
         }
+    }
+}
+
+/// Whether a dependent fails, or is skipped, when what it depends on ends otherwise than it asks for.
+pub fn fails(on_failure: Option<&str>) -> Result<bool, Refused> {
+    match on_failure {
+        None | Some("SKIP") => Ok(false),
+        Some("FAIL") => Ok(true),
+        Some(other) => Err(Refused::Fault(format!("on_failure: {other}"))),
     }
 }
 
