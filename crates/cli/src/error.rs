@@ -2,13 +2,15 @@
 
 use std::io;
 
-use callboard::v1::{Task, TaskState};
+use callboard::v1::{Task, TaskState, Workflow, WorkflowState};
 use tonic::Code;
 
 use crate::exit::Exit;
-use crate::ids;
+use crate::ids::{self, Noun};
 use crate::input::InputError;
 use crate::output::names;
+use crate::workflow::file::FileError;
+use crate::workflow::graph;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -22,17 +24,24 @@ pub enum Error {
     /// The input is not what it should be.
     #[error("{0}")]
     Input(#[from] InputError),
+    /// A workflow file is not what it should be.
+    #[error("{0}")]
+    File(#[from] FileError),
     /// No task has this short id.
-    #[error("no task's id ends in `{suffix}` in namespace `{namespace}`")]
+    #[error("no {}'s id ends in `{suffix}` in namespace `{namespace}`", .noun.name())]
     UnknownId {
+        /// What was looked for.
+        noun: Noun,
         /// What was given.
         suffix: String,
         /// Where it was looked for.
         namespace: String,
     },
     /// More than one task has this short id.
-    #[error("the ids of several tasks end in `{suffix}`: {}", .candidates.join(", "))]
+    #[error("the ids of several {}s end in `{suffix}`: {}", .noun.name(), .candidates.join(", "))]
     AmbiguousId {
+        /// What was looked for.
+        noun: Noun,
         /// What was given.
         suffix: String,
         /// Some of those that fit.
@@ -44,6 +53,25 @@ pub enum Error {
     /// The task that was waited for has not ended in time.
     #[error("task {} has not ended in time: it is {}", ids::short(&.0.id), names::task_state(.0.state))]
     StillRunning(Box<Task>),
+    /// The server refused a workflow.
+    #[error("the workflow was refused, and nothing created:\n  {}", .faults.join("\n  "))]
+    WorkflowRefused {
+        /// What is wrong, by the names of tasks.
+        faults: Vec<String>,
+        /// What the server said.
+        error: callboard::Error,
+    },
+    /// The workflow that was followed ended badly.
+    #[error("{}", describe_workflow_end(.workflow, .culprit.as_deref()))]
+    WorkflowNotCompleted {
+        /// What became of it.
+        workflow: Box<Workflow>,
+        /// The first of its tasks that failed and may not.
+        culprit: Option<Box<Task>>,
+    },
+    /// The workflow that was followed has not ended in time.
+    #[error("workflow {} has not ended in time: it is {}", ids::short(&.0.id), names::workflow_state(.0.state))]
+    WorkflowStillRunning(Box<Workflow>),
     /// The result of a task that has none was asked for.
     #[error("task {} has no result: it is {}", ids::short(&.0.id), names::task_state(.0.state))]
     NoResult(Box<Task>),
@@ -77,11 +105,11 @@ impl Error {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Call(error) => exit_of_call(error),
-            Self::Usage(_) | Self::Input(_) | Self::AmbiguousId { .. } => Exit::Usage,
+            Self::Call(error) | Self::WorkflowRefused { error, .. } => exit_of_call(error),
+            Self::Usage(_) | Self::Input(_) | Self::File(_) | Self::AmbiguousId { .. } => Exit::Usage,
             Self::UnknownId { .. } => Exit::NotFound,
-            Self::NotCompleted(_) | Self::NoResult(_) => Exit::NotCompleted,
-            Self::StillRunning(_) => Exit::Timeout,
+            Self::NotCompleted(_) | Self::NoResult(_) | Self::WorkflowNotCompleted { .. } => Exit::NotCompleted,
+            Self::StillRunning(_) | Self::WorkflowStillRunning(_) => Exit::Timeout,
             Self::Write(_) | Self::Serve(_) => Exit::Error,
             #[cfg(unix)]
             Self::Demo(error) => exit_of_demo(error),
@@ -101,11 +129,14 @@ impl Error {
             Self::Call(error) if error.reason() == "NAMESPACE_NOT_FOUND" => {
                 Some("`callboard namespace list` shows those that exist".to_owned())
             }
-            Self::UnknownId { .. } => {
-                Some("`callboard task list` shows ids; another --namespace may have it".to_owned())
+            Self::UnknownId { noun, .. } => {
+                Some(format!("`callboard {} list` shows ids; another --namespace may have it", noun.name()))
             }
             Self::AmbiguousId { .. } => Some("give more digits, or the whole id".to_owned()),
             Self::StillRunning(task) => Some(format!("go on with `callboard task wait {}`", ids::short(&task.id))),
+            Self::WorkflowStillRunning(workflow) => {
+                Some(format!("go on with `callboard workflow watch {}`", ids::short(&workflow.id)))
+            }
             _ => None,
         }
     }
@@ -144,6 +175,18 @@ fn exit_of_demo(error: &crate::demo::Error) -> Exit {
         Demo::Path { .. } | Demo::Out { .. } | Demo::Python { .. } => Exit::Usage,
         Demo::TooLong { .. } => Exit::Timeout,
         _ => Exit::Error,
+    }
+}
+
+fn describe_workflow_end(workflow: &Workflow, culprit: Option<&Task>) -> String {
+    let id = ids::short(&workflow.id);
+    let failure = culprit.and_then(|task| Some((graph::name_of(task), task.failure.as_ref()?)));
+    match (workflow.state(), failure) {
+        (WorkflowState::Failed, Some((name, failure))) => {
+            format!("workflow {id} failed: task {name}: {}: {}", failure.r#type, failure.message)
+        }
+        (WorkflowState::Failed, None) => format!("workflow {id} failed"),
+        _ => format!("workflow {id} was {}", names::workflow_state(workflow.state)),
     }
 }
 

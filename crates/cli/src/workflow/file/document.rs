@@ -65,7 +65,7 @@ fn parse_json(text: &str) -> Result<Document, Fault> {
     let fault = |error: serde_json::Error| Fault {
         line: u64::try_from(error.line()).ok(),
         path: String::new(),
-        message: format!("not valid JSON: {error}"),
+        message: format!("not valid JSON: {}", without_place(&error.to_string())),
     };
     serde_json::from_str::<NoKeyTwice>(text).map_err(fault)?;
     let value = serde_json::from_str(text).map_err(fault)?;
@@ -137,13 +137,18 @@ fn parse_yaml(text: &str) -> Result<Document, Fault> {
     let node = serde_saphyr::from_str_with_options::<Spanned<Node>>(text, options()).map_err(|error| {
         let error = error.without_snippet();
         let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
-        Fault { line, path: String::new(), message: format!("not valid YAML: {error}") }
+        Fault { line, path: String::new(), message: format!("not valid YAML: {}", without_place(&error.to_string())) }
     })?;
     let mut reading = Reading { text, lines: Lines::default(), left: MAX_EXPANDED };
     match reading.value(node, String::new()) {
         Ok(value) => Ok(Document { value, lines: reading.lines }),
         Err(fault) => Err(reading.lines.locate(fault)),
     }
+}
+
+/// What a parser says, without its "at line 3": that is told before.
+fn without_place(message: &str) -> &str {
+    message.rsplit_once(" at line ").map_or(message, |(said, _)| said)
 }
 
 /// As YAML 1.2 has it, with what could fill the memory bounded.

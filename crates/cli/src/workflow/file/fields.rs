@@ -22,23 +22,21 @@ pub struct Urgency(pub Priority);
 
 impl<'de> Deserialize<'de> for Length {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Text("a duration like `90s`, `5m`, `1h30m` or `2d`", |text| {
-            values::duration(text).map(Self)
-        }))
+        deserializer.deserialize_any(Text("a duration like `90s`, `5m`, `1h30m` or `2d`", values::duration)).map(Self)
     }
 }
 
 impl<'de> Deserialize<'de> for When {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let expected = "a time like `2026-01-31T12:00:00Z`, or a duration from now like `2h`";
-        deserializer.deserialize_any(Text(expected, |text| values::moment(text).map(Self)))
+        deserializer.deserialize_any(Text(expected, values::moment)).map(Self)
     }
 }
 
 /// Reads a text by a function of the command line's.
-struct Text<F>(&'static str, F);
+struct Text<T>(&'static str, fn(&str) -> Result<T, String>);
 
-impl<T, F: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Text<F> {
+impl<T> Visitor<'_> for Text<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,7 +23,7 @@ pub fn apply(document: &mut Value, set: &[(String, String)]) -> Result<(), Vec<F
     let mut faults = Vec::new();
     let declared = declarations(declared.as_ref(), &mut faults);
     let values = values(&declared, set, &mut faults);
-    let mut filling = Filling { declared: &declared, values, used: BTreeSet::new(), left: MAX_EXPANDED, faults };
+    let mut filling = Filling { declared: &declared, values, used: BTreeSet::new(), left: Some(MAX_EXPANDED), faults };
     for (key, value) in document.iter_mut() {
         filling.fill(value, key);
     }
@@ -133,7 +133,8 @@ struct Filling<'a> {
     declared: &'a Declared,
     values: BTreeMap<String, Value>,
     used: BTreeSet<String>,
-    left: usize,
+    /// How many bytes may still come; nothing once it was told that they are too many.
+    left: Option<usize>,
     faults: Vec<Fault>,
 }
 
@@ -196,20 +197,12 @@ impl Filling<'_> {
     }
 
     fn spend(&mut self, bytes: usize, path: &str) -> Option<()> {
-        match self.left.checked_sub(bytes) {
-            Some(left) => {
-                self.left = left;
-                Some(())
-            }
-            None => {
-                // Told once, however much more there is.
-                if self.left > 0 {
-                    self.faults.push(Fault::at(path, "parameters make more than 16 MiB of this file: use fewer"));
-                }
-                self.left = 0;
-                None
-            }
+        let left = self.left?;
+        self.left = left.checked_sub(bytes);
+        if self.left.is_none() {
+            self.faults.push(Fault::at(path, "parameters make more than 16 MiB of this file: use fewer"));
         }
+        self.left.map(drop)
     }
 
     /// Who sets a parameter means to change something.
@@ -315,7 +308,8 @@ mod tests {
     fn what_parameters_make_of_a_file_is_bounded() {
         let large = "x".repeat(1 << 20);
         let uses: Vec<&str> = vec!["${{ large }}"; 100];
-        let faults = filled(json!({"parameters": {"large": {"default": large}}, "a": uses}), &[]).unwrap_err();
+        let document = json!({"parameters": {"large": {"default": large}}, "a": uses});
+        let faults = filled(document, &[]).err().unwrap();
         assert_eq!(faults.len(), 1, "{}", faults.len());
         assert!(faults[0].contains("more than 16 MiB"), "{}", faults[0]);
     }
