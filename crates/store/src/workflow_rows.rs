@@ -4,7 +4,9 @@ use crate::codec::{from_json, readable, to_json};
 use crate::columns::Columns;
 use crate::{Result, WorkflowPage};
 use callboard_core::model::task::Cancelling;
-use callboard_core::model::{Edge, Tally, Task, TaskId, Timestamp, Walk, Workflow, WorkflowId, WorkflowState, WorkflowTask};
+use callboard_core::model::{
+    Edge, Tally, Task, TaskId, Timestamp, Walk, Workflow, WorkflowId, WorkflowState, WorkflowTask,
+};
 use callboard_core::working_set::WorkflowRef;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

@@ -59,15 +59,21 @@ async fn a_workflow_is_run_listed_shown_and_drawn() {
     let list = json(&server, "workflow list --name report --state running --since 1h").await;
     let listed = &list["workflows"][0];
     assert_eq!((&listed["id"], &listed["tasks"], &listed["open_tasks"]), (&value!(id), &value!(4), &value!(3)));
-    assert_eq!((&listed["progress"], &listed["tags"], &list["more"]), (&value!(0.5), &value!(["nightly"]), &value!(false)));
+    assert_eq!(
+        (&listed["progress"], &listed["tags"], &list["more"]),
+        (&value!(0.5), &value!(["nightly"]), &value!(false))
+    );
     assert_eq!(json(&server, "workflow list --state failed").await["workflows"], value!([]));
     let table = run(&server, "workflow ls").await.ok();
-    assert!(table.contains(&short(id)) && table.contains("running") && table.contains("50%") && table.contains("1/4"), "{table}");
+    assert!(
+        table.contains(&short(id)) && table.contains("running") && table.contains("50%") && table.contains("1/4"),
+        "{table}"
+    );
 
     // A short id can be pasted back.
     let shown = json(&server, &format!("workflow show {}", short(id))).await;
     assert_eq!(shown["workflow"]["id"], value!(id));
-    assert_eq!(states(&shown), [("left", "completed"), ("right", "ready"), ("aside", "ready"), ("whole", "waiting")]);
+    assert_eq!(states(&shown), [("left", "completed"), ("right", "ready"), ("whole", "waiting"), ("aside", "ready")]);
     let shown = run(&server, &format!("workflow show {id}")).await.ok();
     assert!(shown.contains("50%") && shown.contains("4 tasks, 1 completed, 3 open"), "{shown}");
     let whole = shown.lines().find(|line| line.starts_with("whole")).unwrap();
@@ -76,7 +82,7 @@ async fn a_workflow_is_run_listed_shown_and_drawn() {
     let text = run(&server, &format!("workflow graph {}", short(id))).await.ok();
     assert!(text.contains("left: completed") && text.contains("whole: waiting (dependencies)"), "{text}");
     let mermaid = run(&server, &format!("workflow graph {id} --format mermaid")).await.ok();
-    assert!(mermaid.contains("class n0 completed") && mermaid.contains("n0 --> n3"), "{mermaid}");
+    assert!(mermaid.contains("class n0 completed") && mermaid.contains("n0 --> n2"), "{mermaid}");
     let dot = run(&server, &format!("workflow graph {id} --format dot")).await.ok();
     assert!(dot.starts_with("digraph \"report\""), "{dot}");
     assert!(run(&server, &format!("workflow graph {id} --format svg")).await.ok().contains("<svg "));
@@ -93,7 +99,10 @@ async fn a_watch_tells_what_becomes_of_it_and_its_exit_code_how_it_ended() {
     let client = server.client();
     let id = created(&server, REPORT).await;
     let still = run(&server, &format!("workflow watch {id} --for 100ms")).await.failed(7);
-    assert!(still.contains("it is running") && still.contains(&format!("callboard workflow watch {}", short(&id))), "{still}");
+    assert!(
+        still.contains("it is running") && still.contains(&format!("callboard workflow watch {}", short(&id))),
+        "{still}"
+    );
 
     let line = format!("workflow watch {}", short(&id));
     let (watched, ()) = tokio::join!(run(&server, &line), async {
@@ -103,10 +112,17 @@ async fn a_watch_tells_what_becomes_of_it_and_its_exit_code_how_it_ended() {
         complete(&client, "whole").await;
     });
     let told = watched.ok();
-    let of = |name: &str, state: &str| told.lines().any(|line| line.contains(&format!("  {name} ")) && line.contains(state));
-    assert!(of("left", "completed") && of("whole", "completed") && of("aside", "failed") && told.contains("Boom"), "{told}");
+    let of =
+        |name: &str, state: &str| told.lines().any(|line| line.contains(&format!("  {name} ")) && line.contains(state));
+    assert!(
+        of("left", "completed") && of("whole", "completed") && of("aside", "failed") && told.contains("Boom"),
+        "{told}"
+    );
     let end = told.lines().last().unwrap();
-    assert!(end.starts_with("workflow report completed in ") && end.ends_with(": 4 tasks, 3 completed, 1 failed"), "{told}");
+    assert!(
+        end.starts_with("workflow report completed in ") && end.ends_with(": 4 tasks, 3 completed, 1 failed"),
+        "{told}"
+    );
 
     // What it is told by then, in lines of JSON.
     let lines = run(&server, &format!("workflow watch {id} -o json")).await.ok();
@@ -119,14 +135,23 @@ async fn a_watch_tells_what_becomes_of_it_and_its_exit_code_how_it_ended() {
 async fn running_can_wait_for_the_end() {
     let server = Server::start().await;
     let client = server.client();
-    let (done, ()) = tokio::join!(run_file(&server, "name: x\nsteps: [{name: a, type: t}, {name: b, type: t}]", "--wait -o json"), async {
-        complete(&client, "t").await;
-        complete(&client, "t").await;
-    });
+    let (done, ()) = tokio::join!(
+        run_file(&server, "name: x\nsteps: [{name: a, type: t}, {name: b, type: t}]", "--wait -o json"),
+        async {
+            complete(&client, "t").await;
+            complete(&client, "t").await;
+        }
+    );
     let ended = done.json();
-    assert_eq!((&ended["workflow"]["state"], states(&ended)), (&value!("completed"), vec![("a", "completed"), ("b", "completed")]));
+    assert_eq!(
+        (&ended["workflow"]["state"], states(&ended)),
+        (&value!("completed"), vec![("a", "completed"), ("b", "completed")])
+    );
 
-    let (done, ()) = tokio::join!(run_file(&server, "name: x\nsteps: [{name: a, type: t}, {name: b, type: t}]", "--wait"), fail(&client, "t"));
+    let (done, ()) = tokio::join!(
+        run_file(&server, "name: x\nsteps: [{name: a, type: t}, {name: b, type: t}]", "--wait"),
+        fail(&client, "t")
+    );
     assert!(done.out.contains("workflow x failed in"), "{}", done.out);
     let error = done.failed(6);
     assert!(error.contains("failed: task a: Boom: Boom happened"), "{error}");
@@ -150,7 +175,7 @@ async fn workflows_are_cancelled_and_retried() {
     complete(&client, "other").await;
     let shown = wait::look("the retry", || async {
         let shown = json(&server, &format!("workflow show {id}")).await;
-        (shown["tasks"][1]["state"] == "completed" && shown["tasks"][3]["state"] == "ready").then_some(shown)
+        (shown["tasks"][1]["state"] == "completed" && shown["tasks"][2]["state"] == "ready").then_some(shown)
     });
     let shown = shown.await;
     assert_eq!((&shown["tasks"][0]["run"], &shown["tasks"][1]["run"]), (&value!(1), &value!(2)), "{shown}");
@@ -164,7 +189,10 @@ async fn workflows_are_cancelled_and_retried() {
     assert!(error.contains("was cancelled"), "{error}");
 
     let unknown = run(&server, &format!("workflow cancel 0123456789ab {id}")).await.failed(3);
-    assert!(unknown.contains("no workflow's id ends in `0123456789ab`") && unknown.contains("1 of 2 failed"), "{unknown}");
+    assert!(
+        unknown.contains("no workflow's id ends in `0123456789ab`") && unknown.contains("1 of 2 failed"),
+        "{unknown}"
+    );
     let unknown = run(&server, "workflow show 0123456789ab").await.failed(3);
     assert!(unknown.contains("`callboard workflow list` shows ids"), "{unknown}");
     run(&server, "workflow show xyz").await.failed(2);
@@ -173,7 +201,11 @@ async fn workflows_are_cancelled_and_retried() {
 #[tokio::test]
 async fn what_is_wrong_is_told_and_nothing_is_created() {
     let server = Server::start().await;
-    std::fs::write(server.directory().join("cycle.yaml"), "name: x\ntasks:\n  - {name: a, type: t, depends_on: [b]}\n  - {name: b, type: t, depends_on: [a]}\n").unwrap();
+    std::fs::write(
+        server.directory().join("cycle.yaml"),
+        "name: x\ntasks:\n  - {name: a, type: t, depends_on: [b]}\n  - {name: b, type: t, depends_on: [a]}\n",
+    )
+    .unwrap();
     let told = run(&server, "workflow run cycle.yaml").await.failed(2);
     assert!(told.starts_with("error: cycle.yaml: line 3: tasks[0].depends_on: is a cycle: a -> b -> a"), "{told}");
     let told = run_file(&server, REPORT, "--set who=me").await.failed(2);
@@ -181,7 +213,10 @@ async fn what_is_wrong_is_told_and_nothing_is_created() {
     let told = run(&server, "workflow run missing.yaml").await.failed(2);
     assert!(told.contains("missing.yaml: cannot be read"), "{told}");
     // What only the server can know is told by the tasks' names.
-    let told = run_file(&server, "name: x\ntasks: [{name: a, type: t}, {name: b, type: 'no good', timeout: 99999d}]", "").await.failed(2);
+    let told =
+        run_file(&server, "name: x\ntasks: [{name: a, type: t}, {name: b, type: 'no good', timeout: 99999d}]", "")
+            .await
+            .failed(2);
     assert!(told.contains("the workflow was refused, and nothing created:\n  task `b`: type: "), "{told}");
     assert!(told.contains("task `b`: timeouts.start_to_close: "), "{told}");
     let outside = "name: x\ntasks: [{name: a, type: t, depends_on: [{task_id: 01989b0e-3c1a-7000-8000-0000aabbccdd}]}]";
@@ -194,7 +229,8 @@ async fn what_is_wrong_is_told_and_nothing_is_created() {
 #[tokio::test]
 async fn a_request_can_be_repeated() {
     let server = Server::start().await;
-    let (first, again) = (run_file(&server, REPORT, "--request-id once").await, run_file(&server, REPORT, "--request-id once").await);
+    let (first, again) =
+        (run_file(&server, REPORT, "--request-id once").await, run_file(&server, REPORT, "--request-id once").await);
     assert_eq!(first.ok(), again.ok());
     assert_eq!(json(&server, "workflow list").await["workflows"].as_array().unwrap().len(), 1);
 }
@@ -224,15 +260,24 @@ async fn the_examples_do_what_they_say() {
     };
     let (digest, _) = example("sequential.yaml", "--set topic=opera", 0).await;
     let fetch = digest["tasks"][0]["id"].as_str().unwrap();
-    assert_eq!(run(&server, &format!("task show {fetch} --result")).await.ok(), "done: {\"pages\":3,\"topic\":\"opera\"}\n");
+    assert_eq!(
+        run(&server, &format!("task show {fetch} --result")).await.ok(),
+        "done: {\"pages\":3,\"topic\":\"opera\"}\n"
+    );
 
     let (report, _) = example("parallel.yaml", "", 0).await;
     assert_eq!(report["workflow"]["completed_tasks"], 5);
 
     let (_, state) = example("saga.yaml", "", 0).await;
-    assert_eq!((state("pay").as_str(), state("undo-hotel").as_str(), state("undo-flight").as_str()), ("completed", "skipped", "skipped"));
+    assert_eq!(
+        (state("pay").as_str(), state("undo-hotel").as_str(), state("undo-flight").as_str()),
+        ("completed", "skipped", "skipped")
+    );
     let (trip, state) = example("saga.yaml", "--set payment=refused", 6).await;
-    assert_eq!((state("pay").as_str(), state("undo-hotel").as_str(), state("undo-flight").as_str()), ("failed", "completed", "completed"));
+    assert_eq!(
+        (state("pay").as_str(), state("undo-hotel").as_str(), state("undo-flight").as_str()),
+        ("failed", "completed", "completed")
+    );
     assert_eq!(trip["workflow"]["state"], "failed");
 
     let (answer, state) = example("fallback.yaml", "", 0).await;
@@ -252,7 +297,10 @@ async fn a_graph_of_ten_thousand_tasks() {
         .collect();
     let id = created(&server, &format!("name: large\ntasks:\n{tasks}")).await;
     let refused = run(&server, &format!("workflow graph {id}")).await.failed(2);
-    assert!(refused.contains("has 10000 tasks; text and svg draw at most 500: use --format dot or mermaid"), "{refused}");
+    assert!(
+        refused.contains("has 10000 tasks; text and svg draw at most 500: use --format dot or mermaid"),
+        "{refused}"
+    );
     let dot = run(&server, &format!("workflow graph {id} --format dot")).await.ok();
     assert_eq!(dot.matches("[label=\"t").count(), 10_000);
     let shown: v1::Workflow = server.client().get_workflow(&id).await.unwrap();

@@ -38,6 +38,7 @@ pub use spec::{KeyConflict, NewTask, Priority, Requirements, RetryPolicy, TaskSp
 pub use step::{NewStep, StepKey, StepTotals, TaskStep};
 pub use task::{Closed, ClosedBy, Lease, NotBefore, Progress, StateName, Task, TaskState, WaitReason, Waiting};
 pub use time::{Span, Timestamp};
-pub use workflow::{Errand, Walk, 
-    NewWorkflow, NewWorkflowTask, Tally, Workflow, WorkflowLink, WorkflowSpec, WorkflowState, WorkflowTask,
+pub use workflow::{
+    Errand, NewWorkflow, NewWorkflowTask, Tally, Walk, Workflow, WorkflowLink, WorkflowSpec, WorkflowState,
+    WorkflowTask,
 };

@@ -6,7 +6,9 @@
 use super::{Ruled, Step};
 use crate::command::{Fence, Reply, Reporter, TaskReceipt};
 use crate::limits::{MAX_CHILD_DEPTH, MAX_CHILDREN, MAX_HEADER_BYTES, MAX_HEADERS};
-use crate::model::{EventKind, NewChild, NewTask, OnParentEnd, ParentLink, Task, TaskChild, TaskId, WorkflowLink, WorkflowTask};
+use crate::model::{
+    EventKind, NewChild, NewTask, OnParentEnd, ParentLink, Task, TaskChild, TaskId, WorkflowLink, WorkflowTask,
+};
 use crate::rejection::{Reason, Rejection};
 use crate::rules::end::Ending;
 use crate::rules::transition::Move;

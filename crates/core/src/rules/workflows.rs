@@ -2,8 +2,8 @@
 
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, TaskReceipt};
-use crate::model::task::Cancelling;
 use crate::decide::Stop;
+use crate::model::task::Cancelling;
 use crate::model::{
     Errand, NewDependency, NewWorkflow, NewWorkflowTask, Tally, Task, TaskId, Walk, Workflow, WorkflowId, WorkflowLink,
     WorkflowTask,
@@ -129,7 +129,11 @@ impl Step<'_, '_> {
         let cancelled = workflow.cancelling.is_some();
         let Tally { faults, skipped, cancelled: of_cancelled, .. } = workflow.tally;
         if faults == 0 && !(cancelled && of_cancelled > 0) {
-            return Err(Rejection::workflow_state(id, "none of its tasks failed that may not; there is nothing to retry").into());
+            return Err(Rejection::workflow_state(
+                id,
+                "none of its tasks failed that may not; there is nothing to retry",
+            )
+            .into());
         }
         self.check_room_for(faults.max(of_cancelled) as usize + skipped as usize)?;
         self.set_out(workflow, Errand::Retry { cancelled })?;

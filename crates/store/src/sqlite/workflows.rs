@@ -74,7 +74,8 @@ const EDGES: &str = concat!(
     " FROM workflow_tasks AS p CROSS JOIN edges AS e INDEXED BY edges_target ON e.namespace = p.namespace AND e.target = p.task \
      WHERE p.namespace = ? AND p.workflow = ? AND p.ordinal >= ? AND p.ordinal <= ?"
 );
-const WALKING: &str = "SELECT namespace, id FROM workflows INDEXED BY workflows_walking WHERE walk_next IS NOT NULL ORDER BY id LIMIT ?";
+const WALKING: &str =
+    "SELECT namespace, id FROM workflows INDEXED BY workflows_walking WHERE walk_next IS NOT NULL ORDER BY id LIMIT ?";
 const PURGED: &str = "DELETE FROM workflows WHERE (namespace, id) IN (SELECT w.namespace, w.id FROM workflows AS w \
      INDEXED BY workflows_ended WHERE w.ended_at IS NOT NULL AND w.ended_at < ? AND NOT EXISTS (SELECT 1 FROM workflow_tasks AS p \
      WHERE p.namespace = w.namespace AND p.workflow = w.id) ORDER BY w.ended_at, w.id LIMIT ?)";

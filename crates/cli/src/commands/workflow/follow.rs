@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use callboard::Client;
-use callboard::v1::{Task, WaitWorkflowRequest, Workflow};
+use callboard::v1::{Failure, Task, WaitWorkflowRequest, Workflow};
 use tokio::time::Instant;
 
-use super::tell::Teller;
-use super::{Session, judge, look, tasks_of};
+use super::tell::{self, Teller};
+use super::{Session, fetch_failures, judge, look, tasks_of};
 use crate::args::workflow::WatchArgs;
 use crate::error::Error;
 use crate::ids;
@@ -49,16 +49,14 @@ async fn until_ended(
     // A server that isn't there, or a workflow, is said at once; later the server may well be away for a while.
     session.client.get_workflow(id).await?;
     let client = session.patient()?;
-    let mut known: HashMap<String, i64> = HashMap::new();
+    let mut seen = Seen::default();
     let mut pause = Duration::ZERO;
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let (workflow, ended) = wait(&client, id, left.map_or(pause, |left| left.min(pause))).await?;
-        let tasks = tasks_of(&client, id).await?;
-        for task in &tasks {
-            if known.insert(task.id.clone(), task.version) != Some(task.version) {
-                teller.task(task)?;
-            }
+        let mut tasks = tasks_of(&client, id).await?;
+        for task in seen.changed(&client, &mut tasks).await? {
+            teller.task(task)?;
         }
         teller.workflow(&workflow, &tasks)?;
         if ended {
@@ -70,6 +68,35 @@ async fn until_ended(
         }
         // Looking at ten thousand tasks is ten calls: one a second in any case.
         pause = LOOK * u32::try_from(tasks.len().div_ceil(1_000)).unwrap_or(1).max(1);
+    }
+}
+
+/// What is known of tasks already.
+#[derive(Default)]
+struct Seen {
+    versions: HashMap<String, i64>,
+    failures: HashMap<String, Failure>,
+}
+
+impl Seen {
+    /// Those that are new or have changed, in the order of time; all that failed get their failures.
+    async fn changed<'a>(&mut self, client: &Client, tasks: &'a mut [Task]) -> Result<Vec<&'a Task>, Error> {
+        let is_new = |task: &Task| self.versions.get(&task.id) != Some(&task.version);
+        fetch_failures(client, tasks.iter_mut().filter(|task| is_new(task))).await?;
+        let mut changed = Vec::new();
+        for task in tasks {
+            let is_new = self.versions.insert(task.id.clone(), task.version) != Some(task.version);
+            match (is_new, &task.failure) {
+                (true, Some(failure)) => drop(self.failures.insert(task.id.clone(), failure.clone())),
+                (true, None) => drop(self.failures.remove(&task.id)),
+                (false, _) => task.failure = self.failures.get(&task.id).cloned(),
+            }
+            if is_new {
+                changed.push(&*task);
+            }
+        }
+        changed.sort_by_key(|task| tell::last_change(task).map(|at| (at.seconds, at.nanos)));
+        Ok(changed)
     }
 }
 

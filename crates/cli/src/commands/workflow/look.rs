@@ -3,7 +3,7 @@
 use callboard::v1::{ListWorkflowsRequest, Task, Workflow, WorkflowState};
 use serde_json::{Value, json};
 
-use super::{Session, tasks_of};
+use super::{Session, fetch_failures, tasks_of};
 use crate::args::workflow::{ListArgs, ShowArgs};
 use crate::commands::listing::{Listing, page_size};
 use crate::commands::task::past;
@@ -29,7 +29,9 @@ pub async fn list(session: &Session, args: ListArgs) -> Result<(), Error> {
 pub async fn show(session: &Session, args: &ShowArgs) -> Result<(), Error> {
     let id = ids::resolve_workflow(&session.client, &args.id).await?;
     let workflow = session.client.get_workflow(&id).await?;
-    write(&session.output, &workflow, &tasks_of(&session.client, &id).await?)
+    let mut tasks = tasks_of(&session.client, &id).await?;
+    fetch_failures(&session.client, &mut tasks).await?;
+    write(&session.output, &workflow, &tasks)
 }
 
 /// Writes it in full.

@@ -7,7 +7,7 @@ mod run;
 mod steer;
 mod tell;
 
-use callboard::v1::{ListWorkflowTasksRequest, Task, Workflow, WorkflowState};
+use callboard::v1::{ListWorkflowTasksRequest, Task, TaskState, Workflow, WorkflowState};
 use futures::TryStreamExt;
 
 use super::Session;
@@ -47,16 +47,34 @@ async fn tasks_of(client: &callboard::Client, workflow_id: &str) -> Result<Vec<T
     Ok(client.workflow_tasks(request).try_collect().await?)
 }
 
+/// Failures are not in lists: they are fetched, of this many tasks at most.
+const FAILURES: usize = 50;
+
+/// Gives tasks that failed their failures: the first of them, and those that may not fail before all others.
+async fn fetch_failures<'a>(
+    client: &callboard::Client,
+    tasks: impl IntoIterator<Item = &'a mut Task>,
+) -> Result<(), Error> {
+    let mut failed: Vec<&mut Task> =
+        tasks.into_iter().filter(|task| task.state() == TaskState::Failed && task.failure.is_none()).collect();
+    failed.sort_by_key(|task| may_fail(task));
+    for task in failed.into_iter().take(FAILURES) {
+        task.failure = client.get(&task.id).await?.failure;
+    }
+    Ok(())
+}
+
+fn may_fail(task: &Task) -> bool {
+    task.workflow.as_ref().is_some_and(|link| link.allow_failure)
+}
+
 /// Fails unless it has completed; says which task made it so.
 fn judge(workflow: &Workflow, tasks: &[Task]) -> Result<(), Error> {
     if workflow.state() == WorkflowState::Completed {
         return Ok(());
     }
-    let at_fault = |task: &&Task| {
-        let may_fail = task.workflow.as_ref().is_some_and(|link| link.allow_failure);
-        !may_fail && task.state() == callboard::v1::TaskState::Failed
-    };
-    let culprit = tasks.iter().find(at_fault).cloned().map(Box::new);
+    let culprit = tasks.iter().find(|task| task.state() == TaskState::Failed && !may_fail(task));
+    let culprit = culprit.cloned().map(Box::new);
     Err(Error::WorkflowNotCompleted { workflow: Box::new(workflow.clone()), culprit })
 }
 

@@ -39,8 +39,11 @@ fn document(created: &WorkflowReceipt, names: &[String]) -> Value {
 
 /// A refusal names tasks by their places; people know them by their names.
 fn explained(error: callboard::Error, spec: &WorkflowSpec) -> Error {
-    let faults: Vec<String> =
-        error.violations().iter().map(|fault| format!("{}: {}", place(&fault.field, spec), fault.description)).collect();
+    let faults: Vec<String> = error
+        .violations()
+        .iter()
+        .map(|fault| format!("{}: {}", place(&fault.field, spec), fault.description))
+        .collect();
     if faults.is_empty() { Error::Call(error) } else { Error::WorkflowRefused { faults, error } }
 }
 

@@ -42,7 +42,9 @@ async fn each(
     let output = &session.output;
     if !workflows.is_empty() {
         match output.is_json() {
-            true => output.document(&json!({ "workflows": workflows.iter().map(json::workflow).collect::<Vec<_>>() }))?,
+            true => {
+                output.document(&json!({ "workflows": workflows.iter().map(json::workflow).collect::<Vec<_>>() }))?
+            }
             false => output.table(&workflow::list(&workflows, output.style, values::now()))?,
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use callboard::v1::{Task, TaskState, Workflow, WorkflowState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use prost_types::Timestamp;
 use serde_json::json;
 
 use crate::error::Error;
@@ -92,10 +93,15 @@ fn bar() -> ProgressBar {
     bar
 }
 
+/// When it came to its state, as far as a task says.
+pub fn last_change(task: &Task) -> Option<&Timestamp> {
+    let started = || task.started_at.as_ref().filter(|_| task.state() != TaskState::Ready);
+    task.ended_at.as_ref().or_else(started).or(task.ready_at.as_ref())
+}
+
 /// `12:00:00.000  build      failed     ProgramFailed: exit status 1`
 fn task_line(task: &Task) -> String {
-    let at = task.ended_at.as_ref().or(task.started_at.as_ref()).or(task.ready_at.as_ref());
-    let at = at.map_or_else(|| time::of_day(&time::to_proto(values::now())), time::of_day);
+    let at = last_change(task).map_or_else(|| time::of_day(&time::to_proto(values::now())), time::of_day);
     let failure = task.failure.as_ref().filter(|_| task.state() == TaskState::Failed);
     let detail = match failure {
         Some(failure) => one_line(&format!("{}: {}", failure.r#type, failure.message), MAX_FAILURE),

@@ -311,9 +311,10 @@ impl Reading<'_> {
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), Fault> {
-        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
-            Fault::whole("has more than 16 MiB with what its aliases repeat: repeat less")
-        })?;
+        self.left = self
+            .left
+            .checked_sub(bytes)
+            .ok_or_else(|| Fault::whole("has more than 16 MiB with what its aliases repeat: repeat less"))?;
         Ok(())
     }
 }

@@ -58,7 +58,9 @@ impl<'de> Deserialize<'de> for Urgency {
             _ => None,
         };
         priority.map(Self).ok_or_else(|| {
-            D::Error::custom(format_args!("{value} is no priority: write low, normal, high, urgent or critical, or 1 to 10"))
+            D::Error::custom(format_args!(
+                "{value} is no priority: write low, normal, high, urgent or critical, or 1 to 10"
+            ))
         })
     }
 }

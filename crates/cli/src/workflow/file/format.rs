@@ -209,7 +209,9 @@ impl<'de> Visitor<'de> for DependencyVisitor {
             }
             (Some(name), None) => Source::Task(name),
             (None, Some(id)) => Source::Outside(id),
-            (None, None) => return Err(Error::custom("missing field `task`: the name of another task of this workflow")),
+            (None, None) => {
+                return Err(Error::custom("missing field `task`: the name of another task of this workflow"));
+            }
             (Some(_), Some(_)) => return Err(Error::custom("has both `task` and `task_id`: give one of them")),
         };
         let name = said.name.unwrap_or_default();

@@ -17,8 +17,8 @@ use std::path::Path;
 use callboard::v1::WorkflowSpec;
 use jiff::Timestamp;
 
-pub use fault::FileError;
 use fault::Fault;
+pub use fault::FileError;
 
 /// The JSON Schema of workflow files (draft 2020-12).
 pub const SCHEMA: &str = include_str!("../../../../../schemas/workflow.schema.json");

@@ -173,7 +173,8 @@ impl Filling<'_> {
                 continue;
             }
             let Some((name, behind)) = behind.split_once(CLOSE) else {
-                self.faults.push(Fault::at(path, "`${{` is not closed: write `${{ name }}`, or `$${{` for `${{` itself"));
+                self.faults
+                    .push(Fault::at(path, "`${{` is not closed: write `${{ name }}`, or `$${{` for `${{` itself"));
                 return None;
             };
             let value = written(&self.value(name.trim(), path)?);
@@ -209,7 +210,9 @@ impl Filling<'_> {
     fn complain_of_unused(&mut self, set: &[(String, String)]) {
         for (name, _) in set {
             if self.declared.contains_key(name) && !self.used.contains(name) {
-                let fault = format!("--set {name}: the file uses this parameter nowhere; write `${{{{ {name} }}}}` where it belongs");
+                let fault = format!(
+                    "--set {name}: the file uses this parameter nowhere; write `${{{{ {name} }}}}` where it belongs"
+                );
                 self.faults.push(Fault::whole(fault));
             }
         }
@@ -262,7 +265,8 @@ mod tests {
 
     #[test]
     fn what_is_set_has_the_type_of_a_text_where_the_default_is_one() {
-        let document = json!({"parameters": {"version": {"default": ""}, "n": {}}, "a": "${{ version }}", "b": "${{ n }}"});
+        let document =
+            json!({"parameters": {"version": {"default": ""}, "n": {}}, "a": "${{ version }}", "b": "${{ n }}"});
         let filled = filled(document, &[("version", "1.10"), ("n", "1.10")]).unwrap();
         assert_eq!(filled.to_string(), r#"{"a":"1.10","b":1.10}"#);
         let text = json!({"parameters": {"n": {}}, "a": "${{ n }}"});

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::format::{Defaults, Dependency, DependencyFields, ResultTest, RetryPolicy, Step, Task, Timeouts, WorkflowFile};
+use super::format::{
+    Defaults, Dependency, DependencyFields, ResultTest, RetryPolicy, Step, Task, Timeouts, WorkflowFile,
+};
 use super::{SCHEMA, document, parse};
 
 fn schema() -> Value {
@@ -37,7 +39,10 @@ fn what_the_code_takes_the_schema_takes() {
         "name: x\ntasks: [{name: a, type: t, input: [1, {b: ~}], allow_failure: true, timeouts: {heartbeat: 250ms}}, {name: b, type: t, depends_on: [{task: a, condition: not_completed, on_failure: fail}, {task_id: 01989b0e-3c1a-7000-8000-0000aabbccdd, name: c}]}]",
         "name: x\ntasks: [{name: a, type: t, retry_policy: {max_attempts: 3, backoff: 2s, multiplier: 1.5}}, {name: b, type: t, depends_on: [{task: a, result: {pointer: /x, comparison: exists}}]}]",
     ] {
-        let faults: Vec<String> = validator.iter_errors(&document(text)).map(|error| format!("{error} at {}", error.instance_path())).collect();
+        let faults: Vec<String> = validator
+            .iter_errors(&document(text))
+            .map(|error| format!("{error} at {}", error.instance_path()))
+            .collect();
         assert!(faults.is_empty(), "{text}\n{faults:#?}");
         let taken = parse(&text.replace(", q: }", "}"), &[], jiff::Timestamp::UNIX_EPOCH);
         assert!(taken.is_ok(), "{text}\n{taken:?}");

@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 
-use callboard::v1::{
-    self, Payload, Priority, Requirements, TaskSpec, WorkflowSpec, WorkflowTask, payload::Content,
-};
+use callboard::v1::{self, Payload, Priority, Requirements, TaskSpec, WorkflowSpec, WorkflowTask, payload::Content};
 use callboard_core::plan::{self, Planned};
 use callboard_core::validate::Faults;
 use jiff::Timestamp;
@@ -20,7 +18,9 @@ pub fn workflow(file: WorkflowFile, now: Timestamp) -> Result<WorkflowSpec, Vec<
     let (at, tasks) = match (file.tasks, file.steps) {
         (Some(tasks), None) => ("tasks", tasks),
         (None, Some(steps)) => ("steps", in_order(steps)),
-        (None, None) => return Err(vec![Fault::whole("has no tasks: write `tasks`, or `steps` for what runs in order")]),
+        (None, None) => {
+            return Err(vec![Fault::whole("has no tasks: write `tasks`, or `steps` for what runs in order")]);
+        }
         (Some(_), Some(_)) => return Err(vec![Fault::at("steps", "stands beside `tasks`: write one of them")]),
     };
     let mut faults = Vec::new();
@@ -160,12 +160,13 @@ impl Reading<'_> {
     fn result(&mut self, index: usize, test: Option<&ResultTest>) -> Option<v1::ResultCondition> {
         let test = test?;
         let comparison = v1::ResultComparison::from(test.comparison);
-        let needs_value =
-            !matches!(comparison, v1::ResultComparison::Exists | v1::ResultComparison::NotExists);
+        let needs_value = !matches!(comparison, v1::ResultComparison::Exists | v1::ResultComparison::NotExists);
         let at = format!("depends_on[{index}].result.value");
         match (&test.value, needs_value) {
             (None, true) => self.fault(&at, "is missing: what is the result compared with?"),
-            (Some(_), false) => self.fault(&at, "stands beside `exists` or `not_exists`, which compare nothing: leave it out"),
+            (Some(_), false) => {
+                self.fault(&at, "stands beside `exists` or `not_exists`, which compare nothing: leave it out")
+            }
             _ => {}
         }
         let value = test.value.as_ref().map(Value::to_string).unwrap_or_default();

@@ -95,8 +95,14 @@ tasks:
 #[test]
 fn everything_that_a_file_can_say_arrives() {
     let workflow = good(ALL);
-    assert_eq!((workflow.name.as_str(), workflow.tags.len(), workflow.metadata["team"].as_str()), ("report", 2, "blue"));
-    assert_eq!((workflow.description.as_str(), workflow.headers["traceparent"].as_str()), ("All that a file can say", "00"));
+    assert_eq!(
+        (workflow.name.as_str(), workflow.tags.len(), workflow.metadata["team"].as_str()),
+        ("report", 2, "blue")
+    );
+    assert_eq!(
+        (workflow.description.as_str(), workflow.headers["traceparent"].as_str()),
+        ("All that a file can say", "00")
+    );
     let [north, south, join, undo] = workflow.tasks.as_slice() else { panic!("{workflow:?}") };
     assert_eq!((spec(north).r#type.as_str(), spec(north).priority()), ("research", Priority::Urgent));
     assert_eq!(input(north), ("text/plain", "plain words"));
@@ -158,10 +164,19 @@ steps:
     );
     let waits: Vec<(&str, Vec<&str>)> =
         workflow.tasks.iter().map(|task| (task.name.as_str(), names_of(task))).collect();
-    let expected = [("a", vec![]), ("b", vec!["a"]), ("c", vec!["a"]), ("d", vec!["b", "c"]), ("e", vec!["d"]), ("f", vec!["a", "e"])];
+    let expected = [
+        ("a", vec![]),
+        ("b", vec!["a"]),
+        ("c", vec!["a"]),
+        ("d", vec!["b", "c"]),
+        ("e", vec!["d"]),
+        ("f", vec!["a", "e"]),
+    ];
     assert_eq!(waits, expected);
     assert_eq!(workflow.tasks[5].depends_on[1].condition(), DependencyCondition::Failed, "what a step says stands");
-    let first_parallel = good("{\"name\": \"x\", \"steps\": [{\"name\": \"a\", \"type\": \"t\", \"parallel\": true}, {\"name\": \"b\", \"type\": \"t\"}]}");
+    let first_parallel = good(
+        "{\"name\": \"x\", \"steps\": [{\"name\": \"a\", \"type\": \"t\", \"parallel\": true}, {\"name\": \"b\", \"type\": \"t\"}]}",
+    );
     assert_eq!(names_of(&first_parallel.tasks[1]), ["a"]);
 }
 
@@ -178,7 +193,10 @@ tasks:
 ";
     let workflow = read_with(text, &[("region", "north"), ("careful", "true")]).unwrap();
     let task = &workflow.tasks[0];
-    assert_eq!((workflow.name.as_str(), input(task).1, task.allow_failure, task.weight), ("survey-north", r#"{"depth":3}"#, true, 3));
+    assert_eq!(
+        (workflow.name.as_str(), input(task).1, task.allow_failure, task.weight),
+        ("survey-north", r#"{"depth":3}"#, true, 3)
+    );
     let missing = bad(text);
     assert_eq!(missing, "standard input: line 4: parameters.region: has no value: give it one with --set region=…");
 }
@@ -199,7 +217,10 @@ fn what_is_wrong_is_told_with_its_line_and_its_path() {
         ("name: x\ndefaults: {priority: hgh}\ntasks: [{name: a}]", "line 2: defaults.priority: \"hgh\" is no priority"),
         ("name: x\nname: y\ntasks: []", "line 2: not valid YAML:"),
         ("name: [x\n", "not valid YAML"),
-        ("{\"name\": \"x\", \"tasks\": [], \"name\": \"y\"}", "line 1: not valid JSON: the key `name` stands here twice"),
+        (
+            "{\"name\": \"x\", \"tasks\": [], \"name\": \"y\"}",
+            "line 1: not valid JSON: the key `name` stands here twice",
+        ),
         ("{\"name\":\n \"x\",}", "line 2: not valid JSON"),
         ("name: x\n---\nname: y\n", "not valid YAML"),
         (&with("color: red"), "line 5: tasks[0].color: unknown field `color`, expected one of"),
@@ -210,7 +231,10 @@ fn what_is_wrong_is_told_with_its_line_and_its_path() {
         (&with("weight: 0"), "line 5: tasks[0].weight: must be 1 to 1000000"),
         (&with("weight: 1.5"), "line 5: tasks[0].weight: "),
         (&with("retry_policy: {max_attempts: 0}"), "line 5: tasks[0].retry_policy.max_attempts: must be 1"),
-        (&with("retry_policy: {backoff: exponential}"), "line 5: tasks[0].retry_policy.backoff: `exponential`: write a duration"),
+        (
+            &with("retry_policy: {backoff: exponential}"),
+            "line 5: tasks[0].retry_policy.backoff: `exponential`: write a duration",
+        ),
         (&with("retry_policy: {multiplier: 0.5}"), "line 5: tasks[0].retry_policy.multiplier: must be"),
         (&with("parallel: true"), "line 5: tasks[0].parallel: unknown field `parallel`"),
         (&with("metadata: {a: 1}"), "line 5: tasks[0].metadata.a: invalid type"),
@@ -220,13 +244,22 @@ fn what_is_wrong_is_told_with_its_line_and_its_path() {
         (&with("depends_on: [{}]"), "line 5: tasks[0].depends_on[0]: missing field `task`"),
         (&with("depends_on: [{task: b, task_id: c}]"), "has both `task` and `task_id`"),
         (&with("depends_on: [{task: b, name: c}]"), "`name` is for a `task_id`"),
-        (&with("depends_on: [{task: b, condition: done}]"), "unknown variant `done`, expected one of `completed`, `failed`"),
+        (
+            &with("depends_on: [{task: b, condition: done}]"),
+            "unknown variant `done`, expected one of `completed`, `failed`",
+        ),
         (&with("depends_on: [{task: b, result: {comparison: less}}]"), "depends_on[0].result.value: is missing"),
-        (&with("depends_on: [{task: b, result: {comparison: exists, value: 1}}]"), "result.value: stands beside `exists`"),
+        (
+            &with("depends_on: [{task: b, result: {comparison: exists, value: 1}}]"),
+            "result.value: stands beside `exists`",
+        ),
         (&with("input: .nan"), "line 5: not valid YAML: non-finite float `.nan` rejected"),
         (&with("input: !!python/object {}"), "not valid YAML"),
         (&with("description: ${{ who }}"), "line 5: tasks[0].description: `${{ who }}`: there is no such parameter"),
-        ("name: x\ntasks:\n  - {name: a, type: t}\n  - {name: a, type: t}", "line 4: tasks[1].name: \"a\" is the name of tasks[0] already"),
+        (
+            "name: x\ntasks:\n  - {name: a, type: t}\n  - {name: a, type: t}",
+            "line 4: tasks[1].name: \"a\" is the name of tasks[0] already",
+        ),
         ("name: x\ntasks:\n  - {name: a b, type: t}", "line 3: tasks[0].name: may have letters, digits and -_./: only"),
     ] {
         let error = bad(text);
@@ -236,16 +269,14 @@ fn what_is_wrong_is_told_with_its_line_and_its_path() {
 
 #[test]
 fn a_cycle_is_told_by_its_names() {
-    let error = bad(
-        "
+    let error = bad("
 name: x
 defaults: {type: t}
 tasks:
   - {name: a, depends_on: [c]}
   - {name: b, depends_on: [a]}
   - {name: c, depends_on: [b]}
-",
-    );
+");
     assert!(error.contains("line 5: tasks[0].depends_on: is a cycle: a -> c -> b -> a"), "{error}");
 }
 
@@ -259,7 +290,9 @@ fn several_faults_are_told_at_once() {
 #[test]
 fn what_would_fill_the_memory_is_refused_in_time() {
     let laughs: String = (1..30)
-        .map(|level| format!("a{level}: &a{level} [*a{0}, *a{0}, *a{0}, *a{0}, *a{0}, *a{0}, *a{0}, *a{0}, *a{0}]\n", level - 1))
+        .map(|level| {
+            format!("a{level}: &a{level} [*a{0}, *a{0}, *a{0}, *a{0}, *a{0}, *a{0}, *a{0}, *a{0}, *a{0}]\n", level - 1)
+        })
         .collect();
     assert!(bad(&format!("a0: &a0 lol\n{laughs}")).contains("not valid YAML"));
     let large = "x".repeat(1 << 20);

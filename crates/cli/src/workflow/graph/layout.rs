@@ -13,6 +13,9 @@ pub const MAX_TASKS: usize = 500;
 /// The most levels that dependencies cross, in all: each is a bend, and what a drawing costs.
 const MAX_CROSSED: usize = 5_000;
 
+/// Between two boxes beside each other, in cells; more where labels need room.
+const SPACING: usize = 3;
+
 /// A graph with the texts of its boxes, which a layout borrows.
 pub struct Drawing<'a> {
     graph: &'a Graph,
@@ -46,6 +49,8 @@ impl<'a> Drawing<'a> {
         }
         let mut config = LayoutConfig::standard();
         config.direction = direction;
+        let longest = self.graph.edges.iter().map(|edge| edge.label.chars().count()).max().unwrap_or_default();
+        config.node_spacing = SPACING.max(longest / 2 + 2);
         draw(&graph.compute_layout_with_config(&config))
     }
 }

@@ -86,7 +86,16 @@ fn points(edge: &LayoutEdge<'_>) -> Vec<(usize, usize)> {
             let (_, y) = centre((0, *bend_at));
             points.extend([(from.0, y), (to.0, y)]);
         }
-        EdgePath::MultiSegment { waypoints, .. } => points.extend(waypoints.iter().map(|cell| centre(*cell))),
+        EdgePath::MultiSegment { waypoints, start_offset } => {
+            // Each turn is in the row below what it comes from: between two rows of boxes.
+            let (mut at, mut row) = ((edge.from_x, edge.from_y), edge.from_y + 1 + start_offset);
+            for &next in waypoints.iter().chain(&[(edge.to_x, edge.to_y)]) {
+                if next.0 != at.0 {
+                    points.extend([centre((at.0, row)), centre((next.0, row))]);
+                }
+                (at, row) = (next, next.1 + 1);
+            }
+        }
         // Straight; what a later version of the library adds is drawn so, too.
         _ => {}
     }

@@ -84,7 +84,8 @@ fn one_on_a_server_has_states_and_children() {
         Task { id: id.into(), workflow: Some(link), state: i32::from(state), ..Task::default() }
     };
     let mut child = task("2", "", TaskState::Running);
-    child.parent = Some(ParentLink { task_id: "1".into(), name: "part".into(), occurrence: 1, ..ParentLink::default() });
+    child.parent =
+        Some(ParentLink { task_id: "1".into(), name: "part".into(), occurrence: 1, ..ParentLink::default() });
     let graph = Graph::of_tasks("family", &[task("1", "parent", TaskState::Completed), child]);
     let dot = drawn(&graph, GraphFormat::Dot);
     assert!(dot.contains("label=\"parent\\ncompleted\", fillcolor=\"#d7f0d7\""), "{dot}");

@@ -1,7 +1,7 @@
 //! A drawing of letters.
 
 use ascii_dag::Direction;
-use ascii_dag::RenderOptions;
+use ascii_dag::{LabelOverflow, RenderOptions};
 
 use super::Graph;
 use super::layout::Drawing;
@@ -10,7 +10,11 @@ use crate::error::Error;
 /// From top to bottom; from left to right, if that fits the terminal and the other doesn't.
 pub fn write(graph: &Graph, width: usize) -> Result<String, Error> {
     let drawing = Drawing::new(graph)?;
-    let draw = |direction| drawing.lay_out(direction, |layout| layout.render_string(&RenderOptions::plain()));
+    let mut options = RenderOptions::plain();
+    // What finds no place beside its line is told below the drawing.
+    options.plan.label_policy.overflow = LabelOverflow::Legend;
+    options.emit.render_legend = true;
+    let draw = |direction| drawing.lay_out(direction, |layout| layout.render_string(&options));
     let down = draw(Direction::TopDown);
     if widest(&down) <= width {
         return Ok(trimmed(&down));
@@ -30,6 +34,7 @@ fn trimmed(text: &str) -> String {
     let last = lines.iter().rposition(|line| !line.is_empty()).map_or(first, |last| last + 1);
     let lines = &lines[first..last];
     let indented = |line: &&&str| !line.is_empty();
-    let margin = lines.iter().filter(indented).map(|line| line.len() - line.trim_start().len()).min().unwrap_or_default();
+    let margin =
+        lines.iter().filter(indented).map(|line| line.len() - line.trim_start().len()).min().unwrap_or_default();
     lines.iter().map(|line| format!("{}\n", line.get(margin..).unwrap_or_default())).collect()
 }
