@@ -58,8 +58,8 @@ pub enum Error {
     WorkflowRefused {
         /// What is wrong, by the names of tasks.
         faults: Vec<String>,
-        /// What the server said.
-        error: callboard::Error,
+        /// As for any refusal.
+        exit: Exit,
     },
     /// The workflow that was followed ended badly.
     #[error("{}", describe_workflow_end(.workflow, .culprit.as_deref()))]
@@ -105,7 +105,7 @@ impl Error {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Call(error) | Self::WorkflowRefused { error, .. } => exit_of_call(error),
+            Self::Call(error) => exit_of_call(error),
             Self::Usage(_) | Self::Input(_) | Self::File(_) | Self::AmbiguousId { .. } => Exit::Usage,
             Self::UnknownId { .. } => Exit::NotFound,
             Self::NotCompleted(_) | Self::NoResult(_) | Self::WorkflowNotCompleted { .. } => Exit::NotCompleted,
@@ -115,7 +115,7 @@ impl Error {
             Self::Demo(error) => exit_of_demo(error),
             #[cfg(unix)]
             Self::Bench(error) => error.call().map_or(Exit::Error, exit_of_call),
-            Self::Several { exit, .. } => *exit,
+            Self::Several { exit, .. } | Self::WorkflowRefused { exit, .. } => *exit,
         }
     }
 

@@ -44,7 +44,8 @@ fn explained(error: callboard::Error, spec: &WorkflowSpec) -> Error {
         .iter()
         .map(|fault| format!("{}: {}", place(&fault.field, spec), fault.description))
         .collect();
-    if faults.is_empty() { Error::Call(error) } else { Error::WorkflowRefused { faults, error } }
+    let error = Error::Call(error);
+    if faults.is_empty() { error } else { Error::WorkflowRefused { faults, exit: error.exit() } }
 }
 
 /// `workflow.tasks[3].task.type` is "task `draft`: type".

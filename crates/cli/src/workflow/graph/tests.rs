@@ -63,6 +63,41 @@ fn a_picture_has_all_boxes_and_lines() {
     assert_eq!(svg, drawn(&diamond(), GraphFormat::Svg), "the same graph is the same picture");
 }
 
+/// The numbers of an attribute's value.
+fn numbers(text: &str) -> Vec<i64> {
+    text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+}
+
+#[test]
+fn no_line_of_a_picture_goes_through_a_box_and_each_arrow_ends_at_one() {
+    let names: Vec<String> = (0..60).map(|n| format!("task-{n}")).collect();
+    let sources: Vec<Vec<&str>> = (0..60_usize)
+        .map(|n| (1..=3).filter_map(|k| names.get(n.checked_sub(k * k)?)).map(String::as_str).collect())
+        .collect();
+    let tasks: Vec<(&str, &[&str])> =
+        names.iter().zip(&sources).map(|(name, sources)| (name.as_str(), sources.as_slice())).collect();
+    let svg = drawn(&Graph::of_spec(&spec(&tasks)), GraphFormat::Svg);
+    let boxes: Vec<Vec<i64>> = svg.lines().filter_map(|line| line.trim().strip_prefix("<rect ")).map(numbers).collect();
+    let lines = svg.lines().filter_map(|line| line.trim().strip_prefix("<path d=\"M ")?.split_once('"'));
+    let mut seen = 0;
+    for (line, _) in lines.filter(|(_, attributes)| attributes.contains("marker-end")) {
+        seen += 1;
+        let line = numbers(line);
+        let points: Vec<(i64, i64)> = line.chunks(2).map(|point| (point[0], point[1])).collect();
+        for pair in points.windows(2) {
+            let ((x1, y1), (x2, y2)) = (pair[0], pair[1]);
+            assert!(x1 == x2 || y1 == y2, "{line:?}");
+            let hit = boxes.iter().find(|at| {
+                x1.max(x2) > at[0] && x1.min(x2) < at[0] + at[2] && y1.max(y2) > at[1] && y1.min(y2) < at[1] + at[3]
+            });
+            assert_eq!(hit, None, "{line:?}");
+        }
+        let (x, y) = points[points.len() - 1];
+        assert!(boxes.iter().any(|at| (at[0]..=at[0] + at[2]).contains(&x) && at[1] == y), "{line:?}");
+    }
+    assert_eq!((boxes.len(), seen), (60, sources.iter().map(Vec::len).sum::<usize>()));
+}
+
 #[test]
 fn names_are_no_syntax() {
     let graph = Graph::of_spec(&spec(&[(NASTY, &[]), ("b", &[NASTY])]));
