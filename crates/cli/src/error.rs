@@ -66,7 +66,7 @@ pub enum Error {
     WorkflowNotCompleted {
         /// What became of it.
         workflow: Box<Workflow>,
-        /// The first of its tasks that failed and may not.
+        /// The first of its tasks that failed, or was cancelled, and may not.
         culprit: Option<Box<Task>>,
     },
     /// The workflow that was followed has not ended in time.
@@ -180,14 +180,14 @@ fn exit_of_demo(error: &crate::demo::Error) -> Exit {
 
 fn describe_workflow_end(workflow: &Workflow, culprit: Option<&Task>) -> String {
     let id = ids::short(&workflow.id);
-    let failure = culprit.and_then(|task| Some((graph::name_of(task), task.failure.as_ref()?)));
-    match (workflow.state(), failure) {
-        (WorkflowState::Failed, Some((name, failure))) => {
-            format!("workflow {id} failed: task {name}: {}: {}", failure.r#type, failure.message)
-        }
-        (WorkflowState::Failed, None) => format!("workflow {id} failed"),
-        _ => format!("workflow {id} was {}", names::workflow_state(workflow.state)),
+    if workflow.state() != WorkflowState::Failed {
+        return format!("workflow {id} was {}", names::workflow_state(workflow.state));
     }
+    let how = culprit.map(|task| match &task.failure {
+        Some(failure) => format!(": task {}: {}: {}", graph::name_of(task), failure.r#type, failure.message),
+        None => format!(": task {} {}", graph::name_of(task), names::task_state(task.state)),
+    });
+    format!("workflow {id} failed{}", how.unwrap_or_default())
 }
 
 fn describe_end(task: &Task) -> String {
@@ -245,6 +245,30 @@ mod tests {
         let error = Error::NotCompleted(Box::new(task));
         assert_eq!(error.to_string(), "task 12345678 failed: Boom: it broke");
         assert_eq!(error.exit(), Exit::NotCompleted);
+    }
+
+    #[test]
+    fn a_workflow_that_ended_badly_says_which_task_it_was() {
+        let workflow = |state| {
+            let mut workflow = Workflow { id: "0198-12345678".into(), ..Workflow::default() };
+            workflow.set_state(state);
+            Box::new(workflow)
+        };
+        let said = |state, culprit: Option<&Task>| {
+            let culprit = culprit.cloned().map(Box::new);
+            let error = Error::WorkflowNotCompleted { workflow: workflow(state), culprit };
+            assert_eq!(error.exit(), Exit::NotCompleted);
+            error.to_string()
+        };
+        let mut task = Task { id: "0198-87654321".into(), ..Task::default() };
+        task.set_state(TaskState::Cancelled);
+        assert_eq!(said(WorkflowState::Failed, Some(&task)), "workflow 12345678 failed: task 87654321 cancelled");
+        task.failure = Some(Failure { r#type: "Boom".into(), message: "it broke".into(), ..Failure::default() });
+        assert_eq!(said(WorkflowState::Failed, Some(&task)), "workflow 12345678 failed: task 87654321: Boom: it broke");
+        assert_eq!(said(WorkflowState::Cancelled, Some(&task)), "workflow 12345678 was cancelled");
+        let error = Error::WorkflowStillRunning(workflow(WorkflowState::Running));
+        assert_eq!(error.to_string(), "workflow 12345678 has not ended in time: it is running");
+        assert_eq!((error.exit(), error.hint("").unwrap().contains("workflow watch 12345678")), (Exit::Timeout, true));
     }
 
     #[test]

@@ -73,8 +73,8 @@ fn judge(workflow: &Workflow, tasks: &[Task]) -> Result<(), Error> {
     if workflow.state() == WorkflowState::Completed {
         return Ok(());
     }
-    let culprit = tasks.iter().find(|task| task.state() == TaskState::Failed && !may_fail(task));
-    let culprit = culprit.cloned().map(Box::new);
+    let in_state = |state| tasks.iter().find(move |task| task.state() == state && !may_fail(task));
+    let culprit = in_state(TaskState::Failed).or_else(|| in_state(TaskState::Cancelled)).cloned().map(Box::new);
     Err(Error::WorkflowNotCompleted { workflow: Box::new(workflow.clone()), culprit })
 }
 
