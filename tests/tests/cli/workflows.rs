@@ -227,6 +227,31 @@ async fn what_is_wrong_is_told_and_nothing_is_created() {
 }
 
 #[tokio::test]
+async fn children_are_shown_by_what_their_parents_call_them() {
+    let server = Server::start().await;
+    let client = server.client();
+    let id = created(&server, "name: family\ntasks: [{name: parent, type: parent}]").await;
+    let lease = claim::lease(&client, "ann", "parent").await;
+    let request = v1::CreateChildRequest {
+        parent: Some(lease.clone()),
+        name: "part".into(),
+        task: Some(v1::TaskSpec { r#type: "child".into(), ..Default::default() }),
+        ..Default::default()
+    };
+    client.create_child(request).await.unwrap();
+    let shown = run(&server, &format!("workflow show {id}")).await.ok();
+    assert!(shown.contains("2 tasks, 2 open") && shown.lines().any(|line| line.starts_with("part  ")), "{shown}");
+    let drawn = run(&server, &format!("workflow graph {id}")).await.ok();
+    assert!(drawn.contains("parent: running") && drawn.contains("part: ready"), "{drawn}");
+    // The parent's agent has no slot left.
+    let of_child = claim::lease(&client, "bob", "child").await;
+    claim::complete(&client, &of_child, "done").await.unwrap();
+    claim::complete(&client, &lease, "done").await.unwrap();
+    let told = run(&server, &format!("workflow watch {id}")).await.ok();
+    assert!(told.ends_with(": 2 tasks, 2 completed\n"), "{told}");
+}
+
+#[tokio::test]
 async fn a_request_can_be_repeated() {
     let server = Server::start().await;
     let (first, again) =

@@ -35,8 +35,11 @@ pub struct Document {
 pub struct Lines(BTreeMap<String, u64>);
 
 impl Lines {
-    /// The fault with its line: that of the part, or of the nearest part around it that is in the file.
+    /// The fault with its line: that of the part, or of the nearest part around it that is in the file. What is about the whole has none.
     pub fn locate(&self, fault: Fault) -> Fault {
+        if fault.path.is_empty() {
+            return fault;
+        }
         let mut path = fault.path.as_str();
         let line = loop {
             match self.0.get(path) {

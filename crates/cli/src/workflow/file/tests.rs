@@ -199,6 +199,11 @@ tasks:
     );
     let missing = bad(text);
     assert_eq!(missing, "standard input: line 4: parameters.region: has no value: give it one with --set region=…");
+    let unknown = read_with("name: x\ntasks: [{name: a, type: t}]", &[("who", "me")]).unwrap_err();
+    assert_eq!(
+        unknown,
+        "standard input: --set who: there is no such parameter; the file declares none under `parameters`"
+    );
 }
 
 #[test]
