@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::options::DuplicateKeyPolicy;
-use serde_saphyr::{Location, Options, Spanned};
+use serde_saphyr::{Error as YamlError, Location, Options, Spanned};
 
 use super::fault::Fault;
 
@@ -140,12 +140,29 @@ fn parse_yaml(text: &str) -> Result<Document, Fault> {
     let node = serde_saphyr::from_str_with_options::<Spanned<Node>>(text, options()).map_err(|error| {
         let error = error.without_snippet();
         let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
-        Fault { line, path: String::new(), message: format!("not valid YAML: {}", without_place(&error.to_string())) }
+        let said = error.to_string();
+        let said = without_place(&said);
+        let fault = match is_too_large(error) {
+            true => "larger or deeper than a workflow file may be, with what its aliases repeat",
+            false => "not valid YAML",
+        };
+        let message = format!("{fault}: {said}");
+        Fault { line, path: String::new(), message }
     })?;
     let mut reading = Reading { text, lines: Lines::default(), left: MAX_EXPANDED };
     match reading.value(node, String::new()) {
         Ok(value) => Ok(Document { value, lines: reading.lines }),
         Err(fault) => Err(reading.lines.locate(fault)),
+    }
+}
+
+fn is_too_large(error: &YamlError) -> bool {
+    match error {
+        YamlError::AliasError { error, .. } => is_too_large(error),
+        YamlError::Budget { .. }
+        | YamlError::AliasReplayLimitExceeded { .. }
+        | YamlError::AliasReplayStackDepthExceeded { .. } => true,
+        _ => false,
     }
 }
 
@@ -161,7 +178,6 @@ fn options() -> Options {
             max_nodes: MAX_NODES,
             max_events: 2 * MAX_NODES,
             max_aliases: MAX_ALIASES,
-            max_documents: 1,
             max_merge_keys: MAX_ALIASES,
             max_total_scalar_bytes: MAX_EXPANDED,
             max_recorded_anchor_bytes: MAX_EXPANDED,

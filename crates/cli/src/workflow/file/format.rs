@@ -6,7 +6,7 @@ use std::fmt;
 use callboard::v1::{DependencyCondition, DependencyFailureAction, ResultComparison};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::fault::Fault;
@@ -25,6 +25,11 @@ pub struct WorkflowFile {
     pub metadata: BTreeMap<String, String>,
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// These two are taken out before; they are here to be named among the fields that there are.
+    #[expect(dead_code)]
+    parameters: Option<IgnoredAny>,
+    #[expect(dead_code)]
+    defaults: Option<IgnoredAny>,
     /// Tasks by what they depend on.
     pub tasks: Option<Vec<Task>>,
     /// Tasks in their order.

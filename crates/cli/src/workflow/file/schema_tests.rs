@@ -110,13 +110,8 @@ fn properties(schema: &Value, at: &str) -> BTreeSet<String> {
 
 #[test]
 fn both_know_the_same_fields() {
-    // Unknown fields are told in the order in which they come: this one is the first to be read.
     let schema = schema();
-    let mut file = properties(&schema, "/properties");
-    for read_before in ["parameters", "defaults"] {
-        assert!(file.remove(read_before));
-    }
-    assert_eq!(fields::<WorkflowFile>(json!({})), file);
+    assert_eq!(fields::<WorkflowFile>(json!({})), properties(&schema, "/properties"));
     assert_eq!(fields::<Task>(json!({})), properties(&schema, "/$defs/task_fields/properties"));
     assert_eq!(fields::<Step>(json!({})), properties(&schema, "/$defs/task_fields/properties"));
     assert_eq!(fields::<Defaults>(json!({})), properties(&schema, "/$defs/defaults/properties"));
