@@ -184,7 +184,8 @@ pub fn written(dependency: &Dependency) -> String {
     text
 }
 
-fn written_result(condition: &ResultCondition) -> String {
+/// Writes what a result must be as [`parse`] reads it.
+pub fn written_result(condition: &ResultCondition) -> String {
     let ResultCondition { pointer, value, .. } = condition;
     match condition.comparison() {
         ResultComparison::Exists => pointer.clone(),

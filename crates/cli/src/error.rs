@@ -2,13 +2,15 @@
 
 use std::io;
 
-use callboard::v1::{Task, TaskState};
+use callboard::v1::{Task, TaskState, Workflow, WorkflowState};
 use tonic::Code;
 
 use crate::exit::Exit;
-use crate::ids;
+use crate::ids::{self, Noun};
 use crate::input::InputError;
 use crate::output::names;
+use crate::workflow::file::FileError;
+use crate::workflow::graph;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -22,17 +24,24 @@ pub enum Error {
     /// The input is not what it should be.
     #[error("{0}")]
     Input(#[from] InputError),
+    /// A workflow file is not what it should be.
+    #[error("{0}")]
+    File(#[from] FileError),
     /// No task has this short id.
-    #[error("no task's id ends in `{suffix}` in namespace `{namespace}`")]
+    #[error("no {}'s id ends in `{suffix}` in namespace `{namespace}`", .noun.name())]
     UnknownId {
+        /// What was looked for.
+        noun: Noun,
         /// What was given.
         suffix: String,
         /// Where it was looked for.
         namespace: String,
     },
     /// More than one task has this short id.
-    #[error("the ids of several tasks end in `{suffix}`: {}", .candidates.join(", "))]
+    #[error("the ids of several {}s end in `{suffix}`: {}", .noun.name(), .candidates.join(", "))]
     AmbiguousId {
+        /// What was looked for.
+        noun: Noun,
         /// What was given.
         suffix: String,
         /// Some of those that fit.
@@ -44,6 +53,25 @@ pub enum Error {
     /// The task that was waited for has not ended in time.
     #[error("task {} has not ended in time: it is {}", ids::short(&.0.id), names::task_state(.0.state))]
     StillRunning(Box<Task>),
+    /// The server refused a workflow.
+    #[error("the workflow was refused, and nothing created:\n  {}", .faults.join("\n  "))]
+    WorkflowRefused {
+        /// What is wrong, by the names of tasks.
+        faults: Vec<String>,
+        /// As for any refusal.
+        exit: Exit,
+    },
+    /// The workflow that was followed ended badly.
+    #[error("{}", describe_workflow_end(.workflow, .culprit.as_deref()))]
+    WorkflowNotCompleted {
+        /// What became of it.
+        workflow: Box<Workflow>,
+        /// The first of its tasks that failed, or was cancelled, and may not.
+        culprit: Option<Box<Task>>,
+    },
+    /// The workflow that was followed has not ended in time.
+    #[error("workflow {} has not ended in time: it is {}", ids::short(&.0.id), names::workflow_state(.0.state))]
+    WorkflowStillRunning(Box<Workflow>),
     /// The result of a task that has none was asked for.
     #[error("task {} has no result: it is {}", ids::short(&.0.id), names::task_state(.0.state))]
     NoResult(Box<Task>),
@@ -78,16 +106,16 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Call(error) => exit_of_call(error),
-            Self::Usage(_) | Self::Input(_) | Self::AmbiguousId { .. } => Exit::Usage,
+            Self::Usage(_) | Self::Input(_) | Self::File(_) | Self::AmbiguousId { .. } => Exit::Usage,
             Self::UnknownId { .. } => Exit::NotFound,
-            Self::NotCompleted(_) | Self::NoResult(_) => Exit::NotCompleted,
-            Self::StillRunning(_) => Exit::Timeout,
+            Self::NotCompleted(_) | Self::NoResult(_) | Self::WorkflowNotCompleted { .. } => Exit::NotCompleted,
+            Self::StillRunning(_) | Self::WorkflowStillRunning(_) => Exit::Timeout,
             Self::Write(_) | Self::Serve(_) => Exit::Error,
             #[cfg(unix)]
             Self::Demo(error) => exit_of_demo(error),
             #[cfg(unix)]
             Self::Bench(error) => error.call().map_or(Exit::Error, exit_of_call),
-            Self::Several { exit, .. } => *exit,
+            Self::Several { exit, .. } | Self::WorkflowRefused { exit, .. } => *exit,
         }
     }
 
@@ -101,11 +129,14 @@ impl Error {
             Self::Call(error) if error.reason() == "NAMESPACE_NOT_FOUND" => {
                 Some("`callboard namespace list` shows those that exist".to_owned())
             }
-            Self::UnknownId { .. } => {
-                Some("`callboard task list` shows ids; another --namespace may have it".to_owned())
+            Self::UnknownId { noun, .. } => {
+                Some(format!("`callboard {} list` shows ids; another --namespace may have it", noun.name()))
             }
             Self::AmbiguousId { .. } => Some("give more digits, or the whole id".to_owned()),
             Self::StillRunning(task) => Some(format!("go on with `callboard task wait {}`", ids::short(&task.id))),
+            Self::WorkflowStillRunning(workflow) => {
+                Some(format!("go on with `callboard workflow watch {}`", ids::short(&workflow.id)))
+            }
             _ => None,
         }
     }
@@ -145,6 +176,18 @@ fn exit_of_demo(error: &crate::demo::Error) -> Exit {
         Demo::TooLong { .. } => Exit::Timeout,
         _ => Exit::Error,
     }
+}
+
+fn describe_workflow_end(workflow: &Workflow, culprit: Option<&Task>) -> String {
+    let id = ids::short(&workflow.id);
+    if workflow.state() != WorkflowState::Failed {
+        return format!("workflow {id} was {}", names::workflow_state(workflow.state));
+    }
+    let how = culprit.map(|task| match &task.failure {
+        Some(failure) => format!(": task {}: {}: {}", graph::name_of(task), failure.r#type, failure.message),
+        None => format!(": task {} {}", graph::name_of(task), names::task_state(task.state)),
+    });
+    format!("workflow {id} failed{}", how.unwrap_or_default())
 }
 
 fn describe_end(task: &Task) -> String {
@@ -202,6 +245,30 @@ mod tests {
         let error = Error::NotCompleted(Box::new(task));
         assert_eq!(error.to_string(), "task 12345678 failed: Boom: it broke");
         assert_eq!(error.exit(), Exit::NotCompleted);
+    }
+
+    #[test]
+    fn a_workflow_that_ended_badly_says_which_task_it_was() {
+        let workflow = |state| {
+            let mut workflow = Workflow { id: "0198-12345678".into(), ..Workflow::default() };
+            workflow.set_state(state);
+            Box::new(workflow)
+        };
+        let said = |state, culprit: Option<&Task>| {
+            let culprit = culprit.cloned().map(Box::new);
+            let error = Error::WorkflowNotCompleted { workflow: workflow(state), culprit };
+            assert_eq!(error.exit(), Exit::NotCompleted);
+            error.to_string()
+        };
+        let mut task = Task { id: "0198-87654321".into(), ..Task::default() };
+        task.set_state(TaskState::Cancelled);
+        assert_eq!(said(WorkflowState::Failed, Some(&task)), "workflow 12345678 failed: task 87654321 cancelled");
+        task.failure = Some(Failure { r#type: "Boom".into(), message: "it broke".into(), ..Failure::default() });
+        assert_eq!(said(WorkflowState::Failed, Some(&task)), "workflow 12345678 failed: task 87654321: Boom: it broke");
+        assert_eq!(said(WorkflowState::Cancelled, Some(&task)), "workflow 12345678 was cancelled");
+        let error = Error::WorkflowStillRunning(workflow(WorkflowState::Running));
+        assert_eq!(error.to_string(), "workflow 12345678 has not ended in time: it is running");
+        assert_eq!((error.exit(), error.hint("").unwrap().contains("workflow watch 12345678")), (Exit::Timeout, true));
     }
 
     #[test]

@@ -12,13 +12,13 @@ pub enum Exit {
     Error = 1,
     /// The command line, or a value in it, is wrong. (clap uses the same code.)
     Usage = 2,
-    /// The task, agent or namespace does not exist.
+    /// The task, workflow, agent or namespace does not exist.
     NotFound = 3,
     /// The server refused.
     Refused = 4,
     /// No server could be reached, or it could not answer now.
     Unavailable = 5,
-    /// The task that was waited for ended in another state than COMPLETED.
+    /// The task or workflow that was waited for ended in another state than COMPLETED.
     NotCompleted = 6,
     /// The time given was over.
     Timeout = 7,
@@ -30,10 +30,10 @@ Exit codes:
   0  done
   1  any other error
   2  the command line, or a value in it, is wrong
-  3  the task, agent or namespace does not exist
+  3  the task, workflow, agent or namespace does not exist
   4  refused: the state doesn't allow it, it exists already, a limit is reached, no permission
   5  the server can't be reached, or can't answer now
-  6  the task that was waited for ended other than completed
+  6  the task or workflow that was waited for ended other than completed
   7  the time given was over (--for, --timeout)
 
 JSON output has the field names of the protocol (proto/callboard/v1), all of them, unset ones

@@ -22,6 +22,7 @@ mod serve;
 mod values;
 #[cfg(unix)]
 mod work;
+mod workflow;
 
 use std::process::ExitCode;
 

@@ -43,6 +43,35 @@ fn a_wrong_command_line_is_2() {
 }
 
 #[test]
+fn a_wrong_workflow_file_is_2_before_a_server_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let wrong = file("wrong.yaml", "name: x\ntasks:\n  - {name: a, type: t, colour: red}\n");
+    for command in [&["workflow", "run", &wrong][..], &["workflow", "graph", "--file", &wrong]] {
+        let output = callboard(command);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("wrong.yaml: line 3: tasks[0].colour: unknown field"), "{}", stderr(&output));
+    }
+    let right = file("right.yaml", "name: x\nsteps: [{name: a, type: t}, {name: b, type: t}]\n");
+    assert_eq!(callboard(&["workflow", "run", &right]).status.code(), Some(5));
+    let output = callboard(&["workflow", "graph", "--file", &right, "--format", "mermaid"]);
+    let drawn = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && drawn.contains("n0 --> n1"), "{drawn}");
+    assert_eq!(callboard(&["workflow", "graph"]).status.code(), Some(2), "nothing to draw");
+}
+
+#[test]
+fn the_schema_of_workflow_files_is_printed() {
+    let output = callboard(&["workflow", "schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}
+
+#[test]
 fn a_wrong_address_is_2_and_named() {
     let output = callboard(&["task", "list", "--address", "localhost:7470"]);
     assert_eq!(output.status.code(), Some(2));
@@ -53,6 +82,8 @@ fn a_wrong_address_is_2_and_named() {
 fn no_server_is_5_with_a_hint_and_nothing_on_standard_output() {
     for command in [
         &["task", "list"][..],
+        &["workflow", "list"],
+        &["workflow", "watch", "01989b0e-3c1a-7000-8000-0000aabbccdd"],
         &["task", "list", "-o", "json"],
         &["task", "show", "abcdef"],
         &["task", "watch"],

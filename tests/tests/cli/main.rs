@@ -7,6 +7,7 @@ mod messages;
 mod serving;
 mod tasks;
 mod work;
+mod workflows;
 
 use callboard_tests::program;
 use callboard_tests::server::Server;

@@ -12,6 +12,7 @@ pub mod task;
 pub mod token;
 #[cfg(unix)]
 pub mod work;
+pub mod workflow;
 
 use crate::{exit, values};
 
@@ -33,6 +34,9 @@ pub enum Command {
     /// Create tasks, follow them, steer them.
     #[command(subcommand, visible_alias = "tasks")]
     Task(task::TaskCommand),
+    /// Run workflows, tasks that depend on each other; follow them, steer them, draw them.
+    #[command(subcommand, visible_alias = "workflows")]
+    Workflow(workflow::WorkflowCommand),
     /// Look at agents and look after them.
     #[command(subcommand, visible_alias = "agents")]
     Agent(agent::AgentCommand),

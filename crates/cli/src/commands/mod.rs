@@ -16,6 +16,7 @@ mod message;
 mod namespace;
 mod task;
 mod token;
+mod workflow;
 
 /// How long commands that wait or watch bear with a server that is away: a restart is no reason to give up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,6 +58,10 @@ fn client(global: &Global, timeout: Duration) -> Result<Client, Error> {
 pub async fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
         Command::Task(command) => task::run(&Session::new(cli.global)?, command).await,
+        Command::Workflow(command) => {
+            let output = Output::new(cli.global.output);
+            workflow::run(output, || Session::new(cli.global), command).await
+        }
         Command::Agent(command) => agent::run(&Session::new(cli.global)?, command).await,
         Command::Message(command) => message::run(&Session::new(cli.global)?, command).await,
         Command::Namespace(command) => namespace::run(&Session::new(cli.global)?, command).await,

@@ -1,7 +1,8 @@
 //! One task, agent or namespace in full, for people.
 
 use callboard::v1::{
-    Agent, Failure, Namespace, NamespaceSettings, ParentLink, Payload, RetryPolicy, Task, TaskSpec, payload::Content,
+    Agent, Failure, Namespace, NamespaceSettings, ParentLink, Payload, RetryPolicy, Task, TaskSpec, WorkflowLink,
+    payload::Content,
 };
 use jiff::Timestamp;
 
@@ -14,7 +15,7 @@ use crate::dependency;
 const SHOWN: usize = 4 * 1024;
 
 /// Rows of names and values; those without a value are left out.
-type Rows = Vec<(&'static str, String)>;
+pub type Rows = Vec<(&'static str, String)>;
 
 /// A task.
 pub fn task(task: &Task, now: Timestamp) -> Rows {
@@ -31,6 +32,7 @@ pub fn task(task: &Task, now: Timestamp) -> Rows {
         ("attempt", attempt(task, &spec)),
     ];
     rows.extend(task.parent.as_ref().map(|link| ("parent", parent(link))));
+    rows.extend(task.workflow.as_ref().map(|link| ("workflow", workflow(link))));
     rows.extend(asked(&spec));
     rows.extend([
         ("created", when(task.created_at.as_ref(), now)),
@@ -47,6 +49,11 @@ pub fn task(task: &Task, now: Timestamp) -> Rows {
 
 fn parent(link: &ParentLink) -> String {
     format!("{} (run {}, as {})", link.task_id, link.run, visible(&step_name(&link.name, link.occurrence)))
+}
+
+fn workflow(link: &WorkflowLink) -> String {
+    let name = if link.name.is_empty() { String::new() } else { format!(" (as {})", visible(&link.name)) };
+    format!("{}{name}", link.workflow_id)
 }
 
 fn attempt(task: &Task, spec: &TaskSpec) -> String {
@@ -179,16 +186,19 @@ fn failure(failure: &Failure) -> String {
     text
 }
 
-fn when(at: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
+/// A time, and how long ago that was.
+pub fn when(at: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
     at.map(|at| format!("{} ({} ago)", time::to_the_second(at), time::age(at, now))).unwrap_or_default()
 }
 
-fn pairs(map: &std::collections::BTreeMap<String, String>) -> String {
+/// A map, sorted.
+pub fn pairs(map: &std::collections::BTreeMap<String, String>) -> String {
     let mut pairs: Vec<String> = map.iter().map(|(key, value)| format!("{key}={value}")).collect();
     pairs.sort();
     pairs.join(", ")
 }
 
-fn filled(rows: Rows) -> Rows {
+/// Those rows that say something, made safe for a terminal.
+pub fn filled(rows: Rows) -> Rows {
     rows.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, visible(&value))).collect()
 }

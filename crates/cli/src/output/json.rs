@@ -11,8 +11,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use callboard::v1::{
     Agent, AgentProfile, Child, Dependency, Event, Failure, Message, Namespace, NamespaceSettings, ParentLink, Payload,
-    Requirements, ResultCondition, RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, address::To,
-    payload::Content,
+    Requirements, ResultCondition, RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, Workflow,
+    WorkflowLink, address::To, payload::Content,
 };
 use serde_json::{Value, json};
 
@@ -46,6 +46,7 @@ pub fn task(task: &Task) -> Value {
         "created_by": task.created_by,
         "version": task.version,
         "parent": optional(&task.parent, parent),
+        "workflow": optional(&task.workflow, workflow_link),
     })
 }
 
@@ -199,6 +200,40 @@ fn parent(link: &ParentLink) -> Value {
         "name": link.name,
         "occurrence": link.occurrence,
         "depth": link.depth,
+    })
+}
+
+fn workflow_link(link: &WorkflowLink) -> Value {
+    json!({
+        "workflow_id": link.workflow_id,
+        "name": link.name,
+        "allow_failure": link.allow_failure,
+        "weight": link.weight,
+    })
+}
+
+/// A workflow.
+pub fn workflow(workflow: &Workflow) -> Value {
+    json!({
+        "id": workflow.id,
+        "namespace": workflow.namespace,
+        "name": workflow.name,
+        "description": workflow.description,
+        "state": names::workflow_state(workflow.state),
+        "tasks": workflow.tasks,
+        "open_tasks": workflow.open_tasks,
+        "completed_tasks": workflow.completed_tasks,
+        "failed_tasks": workflow.failed_tasks,
+        "cancelled_tasks": workflow.cancelled_tasks,
+        "skipped_tasks": workflow.skipped_tasks,
+        "progress": workflow.progress,
+        "cancel_requested": workflow.cancel_requested,
+        "tags": workflow.tags,
+        "metadata": map(&workflow.metadata),
+        "created_at": optional(&workflow.created_at, time::rfc3339),
+        "ended_at": optional(&workflow.ended_at, time::rfc3339),
+        "created_by": workflow.created_by,
+        "version": workflow.version,
     })
 }
 

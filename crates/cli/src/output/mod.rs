@@ -12,10 +12,14 @@ pub mod names;
 pub mod table;
 pub mod text;
 pub mod time;
+pub mod workflow;
 
 use crate::args::Format;
 use crate::error::Error;
 use table::Style;
+
+/// How long a line may be where no terminal says.
+const ELSEWHERE: usize = 120;
 
 /// Where results go, and how.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +57,19 @@ impl Output {
         stdout.write_all(line.as_bytes())?;
         stdout.write_all(b"\n")?;
         Ok(stdout.flush()?)
+    }
+
+    /// Lines that end themselves.
+    pub fn text(&self, text: &str) -> Result<(), Error> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        Ok(stdout.flush()?)
+    }
+
+    /// How many letters a line may have: as many as the terminal shows, or as people read elsewhere.
+    pub fn width(&self) -> usize {
+        let shown = Table::new().width().filter(|_| self.style.terminal);
+        shown.map_or(ELSEWHERE, usize::from)
     }
 
     /// Without a newline: for documents that are written in pieces.

@@ -2,7 +2,7 @@
 
 use callboard::v1::{
     AgentState, DependencyCondition, DependencyFailureAction, EventType, KeyConflictPolicy, ParentEndAction,
-    PauseReason, Priority, ResultComparison, TaskState, WaitReason,
+    PauseReason, Priority, ResultComparison, TaskState, WaitReason, WorkflowState,
 };
 
 /// `TASK_STATE_COMPLETED` is `completed`. A value that this version doesn't know is its number.
@@ -23,6 +23,8 @@ macro_rules! name_of {
 name_of! {
     /// The name of a task's state.
     task_state: TaskState, "TASK_STATE_";
+    /// The name of a workflow's state.
+    workflow_state: WorkflowState, "WORKFLOW_STATE_";
     /// The name of a reason to wait.
     wait_reason: WaitReason, "WAIT_REASON_";
     /// The name of a reason to be paused.

@@ -10,10 +10,10 @@ use super::{names, time};
 use crate::ids;
 
 /// The longest description in a list.
-const MAX_DESCRIPTION: usize = 60;
+pub const MAX_DESCRIPTION: usize = 60;
 
 /// The longest other text of others in a list.
-const MAX_NAME: usize = 40;
+pub const MAX_NAME: usize = 40;
 
 /// How tables look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,7 +65,8 @@ impl Style {
         if self.colour { cell.add_attribute(Attribute::Bold) } else { cell }
     }
 
-    fn coloured(self, text: String, colour: Option<Color>) -> Cell {
+    /// A cell in a colour, where there are colours.
+    pub fn coloured(self, text: String, colour: Option<Color>) -> Cell {
         match colour.filter(|_| self.colour) {
             Some(colour) => Cell::new(text).fg(colour),
             None => Cell::new(text),
@@ -329,15 +330,18 @@ pub fn namespaces(namespaces: &[Namespace], style: Style, now: Timestamp) -> Tab
     table
 }
 
-fn has_ended(state: TaskState) -> bool {
+/// Whether a task in this state has ended.
+pub fn has_ended(state: TaskState) -> bool {
     matches!(state, TaskState::Completed | TaskState::Failed | TaskState::Cancelled | TaskState::Skipped)
 }
 
-fn or_dash(text: String) -> String {
+/// A text, or a dash for none.
+pub fn or_dash(text: String) -> String {
     if text.is_empty() { "-".to_owned() } else { text }
 }
 
-fn state_colour(state: TaskState) -> Option<Color> {
+/// What a state of a task is shown in.
+pub fn state_colour(state: TaskState) -> Option<Color> {
     match state {
         TaskState::Completed => Some(Color::Green),
         TaskState::Failed => Some(Color::Red),

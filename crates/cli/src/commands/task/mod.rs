@@ -6,6 +6,8 @@ mod look;
 mod output;
 mod steer;
 
+pub use steer::sum_up;
+
 use callboard::v1::{Priority, TaskState};
 
 use super::Session;
@@ -39,7 +41,7 @@ fn future(option: &str, moment: Moment) -> Result<prost_types::Timestamp, Error>
 }
 
 /// A time given as an option that means "this long ago".
-fn past(option: &str, moment: Moment) -> Result<prost_types::Timestamp, Error> {
+pub fn past(option: &str, moment: Moment) -> Result<prost_types::Timestamp, Error> {
     on_the_calendar(option, moment.resolve_past(values::now()))
 }
 

@@ -89,7 +89,8 @@ async fn each(
     sum_up(errors, given.len())
 }
 
-fn sum_up(mut errors: Vec<(&String, Error)>, total: usize) -> Result<(), Error> {
+/// One error of what was done to each of several things; those of several are told here.
+pub fn sum_up(mut errors: Vec<(&String, Error)>, total: usize) -> Result<(), Error> {
     if total == 1 {
         return errors.pop().map_or(Ok(()), |(_, error)| Err(error));
     }
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn one_failure_of_several_is_told_with_its_exit_code() {
         let id = "x".to_owned();
-        let error = || Error::UnknownId { suffix: "x".into(), namespace: "n".into() };
+        let error = || Error::UnknownId { noun: ids::Noun::Task, suffix: "x".into(), namespace: "n".into() };
         assert!(sum_up(vec![], 2).is_ok());
         assert!(matches!(sum_up(vec![(&id, error())], 1), Err(Error::UnknownId { .. })));
         let several = sum_up(vec![(&id, error())], 2).unwrap_err();

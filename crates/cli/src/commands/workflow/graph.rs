@@ -1,0 +1,38 @@
+//! `callboard workflow graph`
+
+use std::path::Path;
+
+use super::{Session, tasks_of};
+use crate::args::workflow::{FileArgs, GraphArgs};
+use crate::error::Error;
+use crate::output::Output;
+use crate::workflow::file;
+use crate::workflow::graph::Graph;
+use crate::{ids, values};
+
+/// Draws a workflow of a file, without a server, or of a server.
+pub async fn run(
+    output: Output,
+    connect: impl FnOnce() -> Result<Session, Error>,
+    args: &GraphArgs,
+) -> Result<(), Error> {
+    let graph = match (&args.file, &args.id) {
+        (Some(path), _) => of_file(path, &args.parameters)?,
+        (None, Some(id)) => of_server(&connect()?, id, &args.parameters).await?,
+        (None, None) => return Err(Error::Usage("say what to draw: a workflow's id, or --file".to_owned())),
+    };
+    output.text(&graph.write(args.format, output.width())?)
+}
+
+fn of_file(path: &Path, parameters: &FileArgs) -> Result<Graph, Error> {
+    Ok(Graph::of_spec(&file::read(path, std::io::stdin().lock(), &parameters.set, values::now())?))
+}
+
+async fn of_server(session: &Session, id: &str, parameters: &FileArgs) -> Result<Graph, Error> {
+    if !parameters.set.is_empty() {
+        return Err(Error::Usage("--set gives parameters of a file their values: use it with --file".to_owned()));
+    }
+    let id = ids::resolve_workflow(&session.client, id).await?;
+    let workflow = session.client.get_workflow(&id).await?;
+    Ok(Graph::of_tasks(&workflow.name, &tasks_of(&session.client, &id).await?))
+}
