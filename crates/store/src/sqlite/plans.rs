@@ -60,8 +60,9 @@ async fn no_statement_over_many_rows_reads_a_whole_table() {
         let explain = format!("EXPLAIN QUERY PLAN {sql}");
         let plan = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut connection).await.unwrap();
         let lines: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
-        let closed = |line: &str| line.contains("mailboxes_closed");
-        assert!(!lines.iter().any(|line| reads_too_much(line) && !closed(line)), "{sql}\n{lines:#?}");
+        // Indexes of just what is still to be done.
+        let to_do = |line: &str| ["mailboxes_closed", "workflows_walking"].iter().any(|index| line.contains(index));
+        assert!(!lines.iter().any(|line| reads_too_much(line) && !to_do(line)), "{sql}\n{lines:#?}");
         assert!(!lines.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{lines:#?}");
     }
 }

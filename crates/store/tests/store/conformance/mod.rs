@@ -27,6 +27,7 @@ pub mod samples;
 pub mod scheduling;
 pub mod steps;
 pub mod transactions;
+pub mod workflows;
 
 /// Makes a test of every case. `$make` is a function without arguments; its future gives an `Arc<dyn Store>`, empty, and
 /// something to keep.
@@ -81,6 +82,11 @@ macro_rules! conformance {
                 every_field_of_a_child, wanted_children_and_how_many_their_runs_have, what_ends_with_a_run, pages_of_children,
                 a_child_is_created_once, children_that_were_rolled_back_are_gone, a_thousand_children_in_one_save,
                 children_of_a_live_parent_stay, rows_of_children_go_with_the_parent,
+            }
+            workflows::{
+                every_field_of_a_workflow, tasks_of_a_workflow_as_wanted, a_conflict_in_a_workflow_changes_nothing,
+                workflows_newest_first_in_pages, pages_of_a_workflows_tasks, workflows_that_are_walked_over,
+                a_workflow_is_forgotten_behind_its_tasks,
             }
             retention::{
                 a_finished_task_goes_with_all_its_rows, what_lives_or_ended_lately_stays, what_a_live_task_depends_on_stays,

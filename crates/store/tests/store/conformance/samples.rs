@@ -6,7 +6,7 @@ use callboard_core::model::{
     Agent, AgentId, AgentProfile, ChildKey, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, LastCheckpoint,
     Lease, LeaseToken, Link, Namespace, NamespaceId, NamespaceSettings, ParentLink, Pause, Payload, Priority,
     Requirements, RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Terms, Timeouts,
-    Timestamp,
+    Timestamp, WorkflowId, WorkflowLink,
 };
 use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, PayloadWrite, Rows, TaskRef, Want};
 use callboard_store::{Result, Store};
@@ -213,6 +213,12 @@ pub fn full_task(n: u32) -> Task {
             run: u32::MAX,
             key: ChildKey { name: TEXT.into(), occurrence: u32::MAX },
             depth: u32::MAX,
+        })),
+        workflow: Some(Box::new(WorkflowLink {
+            workflow: WorkflowId(Uuid::from_u128(u128::MAX)),
+            name: Some(TEXT.into()),
+            allow_failure: true,
+            weight: u32::MAX,
         })),
     };
     Task {
