@@ -6,6 +6,7 @@ use callboard::Client;
 use callboard::v1::agent_service_client::AgentServiceClient;
 use callboard::v1::namespace_service_client::NamespaceServiceClient;
 use callboard::v1::task_service_client::TaskServiceClient;
+use callboard::v1::workflow_service_client::WorkflowServiceClient;
 use callboard_proto::MAX_MESSAGE_BYTES;
 use std::fs::{File, OpenOptions};
 use std::os::unix::process::ExitStatusExt;
@@ -280,6 +281,11 @@ impl Server {
     /// The bare client of `AgentService`.
     pub async fn agents(&self) -> AgentServiceClient<Channel> {
         AgentServiceClient::new(self.channel().await).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The bare client of `WorkflowService`.
+    pub async fn workflows(&self) -> WorkflowServiceClient<Channel> {
+        WorkflowServiceClient::new(self.channel().await)
     }
 
     /// The bare client of `NamespaceService`.

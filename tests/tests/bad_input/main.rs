@@ -19,6 +19,7 @@ mod stage;
 mod steering;
 mod submitting;
 mod tasks;
+mod workflows;
 
 use callboard_tests::descriptors;
 use case::Case;
@@ -35,6 +36,7 @@ fn tables() -> impl Iterator<Item = &'static Case> {
         agents::CASES,
         namespaces::CASES,
         messages::CASES,
+        workflows::CASES,
         admin::CASES,
     ];
     tables.into_iter().flatten()

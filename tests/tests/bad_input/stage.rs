@@ -3,7 +3,7 @@
 use crate::case::expand;
 use bytes::Bytes;
 use callboard::v1::{self, Attempt, ListTasksRequest};
-use callboard::{Client, NewTask, Watch};
+use callboard::{Client, NewTask, NewWorkflow, NewWorkflowTask, Watch};
 use callboard_tests::agent::{RawAgent, hello, hello_with_slots};
 use callboard_tests::server::Server;
 use callboard_tests::wire::RawClient;
@@ -54,7 +54,11 @@ fn written(attempt: &Attempt) -> String {
 
 /// Claims a task for so long that nothing runs out while the tables are worked off.
 async fn claimed(client: &Client, task_type: &str) -> Attempt {
-    let request = v1::ClaimTasksRequest { lease: seconds(36_000.0), ..claim::request("claimer", task_type) };
+    claimed_by("claimer", client, task_type).await
+}
+
+async fn claimed_by(name: &str, client: &Client, task_type: &str) -> Attempt {
+    let request = v1::ClaimTasksRequest { lease: seconds(36_000.0), ..claim::request(name, task_type) };
     let mut assignments = wait::soon("a claim", client.claim(request)).await.unwrap();
     assignments.remove(0).attempt.unwrap()
 }
@@ -68,6 +72,7 @@ impl Stage {
         set_tasks(&client, &mut names).await;
         set_leases(&client, &mut names).await;
         let streamer = set_streamer(&server, &client, &mut names).await;
+        set_workflows(&client, &mut names).await;
         set_other_namespaces(&server, &mut names).await;
         set_pages(&server, &mut names).await;
         let raw = RawClient::new(server.channel().await);
@@ -131,6 +136,10 @@ impl Stage {
                     keep(format!("history of {}", task.id), &client.history(&task.id).await.unwrap());
                 }
                 keep(format!("task {}", task.id), &task);
+            }
+            let workflows: Vec<_> = client.list_workflows(Default::default()).try_collect().await.unwrap();
+            for workflow in workflows {
+                keep(format!("workflow {}", workflow.id), &workflow);
             }
             let agents: Vec<v1::Agent> = client.list_agents(Default::default()).try_collect().await.unwrap();
             for agent in agents {
@@ -259,6 +268,25 @@ async fn set_streamer(server: &Server, client: &Client, names: &mut BTreeMap<&'s
     streamer
 }
 
+/// Workflows: one that runs, one that failed, and one that is cancelled while an agent has a task of it.
+async fn set_workflows(client: &Client, names: &mut BTreeMap<&'static str, String>) {
+    let create = async |new: NewWorkflow| client.create_workflow(new).await.unwrap().workflow_id;
+    let of = |name: &str| NewWorkflowTask::new(name, NewTask::new(format!("stage.workflow.{name}")));
+    let runs = NewWorkflow::new("runs").task(of("idle")).task(of("idle.too")).request_id("stage.workflow");
+    let runs = create(runs).await;
+    let failed = create(NewWorkflow::new("failed").task(of("broken"))).await;
+    let broken = claimed_by("worker", client, "stage.workflow.broken").await;
+    claim::fail(client, &broken, claim::for_good("Broken")).await.unwrap();
+    let cancelling = create(NewWorkflow::new("cancelling").task(of("busy"))).await;
+    // Heard of, it has begun: a task that has not ends when it is cancelled.
+    let busy = claimed_by("worker", client, "stage.workflow.busy").await;
+    client.heartbeat(v1::HeartbeatTaskRequest { attempt: Some(busy), ..Default::default() }).await.unwrap();
+    client.cancel_workflow(&cancelling, "").await.unwrap();
+    names.insert("workflow", runs);
+    names.insert("failed_workflow", failed);
+    names.insert("cancelling_workflow", cancelling);
+}
+
 /// Another namespace with a task and an agent; and one that is full.
 async fn set_other_namespaces(server: &Server, names: &mut BTreeMap<&'static str, String>) {
     let client = server.client();
@@ -303,6 +331,13 @@ async fn set_pages(server: &Server, names: &mut BTreeMap<&'static str, String>) 
     names.insert("output_page", tasks.list_output(output).await.unwrap().into_inner().next_page_token);
     let children = v1::ListChildrenRequest { task_id: names["claimed"].clone(), page_size: 1, ..Default::default() };
     names.insert("children_page", tasks.list_children(children).await.unwrap().into_inner().next_page_token);
+    let mut workflows = server.workflows().await;
+    let some = v1::ListWorkflowsRequest { page_size: 1, ..Default::default() };
+    names.insert("workflows_page", workflows.list_workflows(some).await.unwrap().into_inner().next_page_token);
+    let some =
+        v1::ListWorkflowTasksRequest { workflow_id: names["workflow"].clone(), page_size: 1, ..Default::default() };
+    names
+        .insert("workflow_tasks_page", workflows.list_workflow_tasks(some).await.unwrap().into_inner().next_page_token);
     let some = v1::ListAgentsRequest { page_size: 1, ..Default::default() };
     names.insert("agents_page", agents.list_agents(some).await.unwrap().into_inner().next_page_token);
     let some = v1::ListNamespacesRequest { page_size: 1, ..Default::default() };

@@ -103,12 +103,25 @@ impl Tasks {
 }
 
 /// Why a single task was refused. The rules know only batches; the caller has one field, `task`.
-pub(super) fn of_single(mut error: Error) -> Status {
+pub(super) fn of_single(error: Error) -> Status {
+    with_paths(error, |path| path.strip_prefix("tasks[0].").map(|rest| format!("task.{rest}")))
+}
+
+/// Why a workflow was refused. The rules know only its tasks.
+pub(super) fn of_workflow(error: Error) -> Status {
+    with_paths(error, |path| {
+        let (place, rest) = path.strip_prefix("tasks[")?.split_once("].")?;
+        Some(format!("workflow.tasks[{place}].task.{rest}"))
+    })
+}
+
+/// A refusal, with fields called as the request has them.
+fn with_paths(mut error: Error, renamed: impl Fn(&str) -> Option<String>) -> Status {
     if let Error::Rejected(rejection) = &mut error {
         let fields = rejection.fields.iter_mut().map(|violation| &mut violation.field);
         for path in fields.chain([&mut rejection.message]) {
-            if let Some(rest) = path.strip_prefix("tasks[0].") {
-                *path = format!("task.{rest}");
+            if let Some(renamed) = renamed(path) {
+                *path = renamed;
             }
         }
     }

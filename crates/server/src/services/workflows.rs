@@ -1,10 +1,10 @@
 //! `WorkflowService`.
 
-use super::tasks::{reason, waiting_time};
+use super::tasks::{of_workflow, reason, waiting_time};
 use super::{Answer, Host, check, open, unexpected};
 use crate::convert::{task, time, workflow};
 use crate::{caller, digest, page, status};
-use callboard_core::command::{Command, Reply};
+use callboard_core::command::{Command, Envelope, Reply};
 use callboard_core::model::{Edge, NamespaceId, Task, Workflow, WorkflowId};
 use callboard_core::rejection::Rejection;
 use callboard_core::validate::Faults;
@@ -59,7 +59,8 @@ impl WorkflowService for Workflows {
         let new = workflow::new_workflow("workflow", spec, &settings, now, &mut faults);
         check(faults)?;
         let command = Command::CreateWorkflow { workflow: Box::new(new) };
-        match self.0.command(principal, &request.namespace, token, command).await? {
+        let envelope = Envelope { namespace: name, principal, request: token, command };
+        match self.0.engine.submit(envelope).await.map_err(of_workflow)? {
             Reply::Workflow { workflow, tasks } => Ok(Response::new(v1::CreateWorkflowResponse {
                 workflow_id: workflow.to_string(),
                 receipts: tasks.iter().map(task::to_receipt).collect(),
