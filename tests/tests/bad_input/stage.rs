@@ -54,11 +54,7 @@ fn written(attempt: &Attempt) -> String {
 
 /// Claims a task for so long that nothing runs out while the tables are worked off.
 async fn claimed(client: &Client, task_type: &str) -> Attempt {
-    claimed_by("claimer", client, task_type).await
-}
-
-async fn claimed_by(name: &str, client: &Client, task_type: &str) -> Attempt {
-    let request = v1::ClaimTasksRequest { lease: seconds(36_000.0), ..claim::request(name, task_type) };
+    let request = v1::ClaimTasksRequest { lease: seconds(36_000.0), ..claim::request("claimer", task_type) };
     let mut assignments = wait::soon("a claim", client.claim(request)).await.unwrap();
     assignments.remove(0).attempt.unwrap()
 }
@@ -268,23 +264,18 @@ async fn set_streamer(server: &Server, client: &Client, names: &mut BTreeMap<&'s
     streamer
 }
 
-/// Workflows: one that runs, one that failed, and one that is cancelled while an agent has a task of it.
+/// Workflows: one that runs, and one that failed.
 async fn set_workflows(client: &Client, names: &mut BTreeMap<&'static str, String>) {
     let create = async |new: NewWorkflow| client.create_workflow(new).await.unwrap().workflow_id;
     let of = |name: &str| NewWorkflowTask::new(name, NewTask::new(format!("stage.workflow.{name}")));
     let runs = NewWorkflow::new("runs").task(of("idle")).task(of("idle.too")).request_id("stage.workflow");
     let runs = create(runs).await;
     let failed = create(NewWorkflow::new("failed").task(of("broken"))).await;
-    let broken = claimed_by("worker", client, "stage.workflow.broken").await;
-    claim::fail(client, &broken, claim::for_good("Broken")).await.unwrap();
-    let cancelling = create(NewWorkflow::new("cancelling").task(of("busy"))).await;
-    // Heard of, it has begun: a task that has not ends when it is cancelled.
-    let busy = claimed_by("worker", client, "stage.workflow.busy").await;
-    client.heartbeat(v1::HeartbeatTaskRequest { attempt: Some(busy), ..Default::default() }).await.unwrap();
-    client.cancel_workflow(&cancelling, "").await.unwrap();
+    claim::fail(client, &claim::lease(client, "worker", "stage.workflow.broken").await, claim::for_good("Broken"))
+        .await
+        .unwrap();
     names.insert("workflow", runs);
     names.insert("failed_workflow", failed);
-    names.insert("cancelling_workflow", cancelling);
 }
 
 /// Another namespace with a task and an agent; and one that is full.

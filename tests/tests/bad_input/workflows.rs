@@ -64,7 +64,6 @@ pub const CASES: &[Case] = &[
     case("RetryWorkflow", "", INVALID, &["workflow_id", "is empty"]),
     case("RetryWorkflow", "workflow_id: '$nobody'", NO_WORKFLOW, &["workflow_id", "$nobody"]),
     case("RetryWorkflow", "workflow_id: '$workflow'", WORKFLOW_STATE, &["workflow_id", "$workflow", "nothing to retry"]),
-    case("RetryWorkflow", "workflow_id: '$cancelling_workflow'", WORKFLOW_STATE, &["workflow_id", "being cancelled", "when it has ended"]),
     case("RetryWorkflow", "workflow_id: '$workflow' request_id: '$(x*129)'", INVALID, &["request_id"]),
     case("RetryWorkflow", "namespace: 'nowhere' workflow_id: '$workflow'", NO_NAMESPACE, &["nowhere"]),
 ];
