@@ -2,7 +2,7 @@
 
 use crate::clock::{HostClock, Skew};
 use crate::net;
-use crate::plan::{has_conditions, has_families};
+use crate::plan::{has_conditions, has_families, has_workflows};
 use crate::store::{FarStore, Way};
 use callboard::Client;
 use callboard_core::Settings;
@@ -103,6 +103,7 @@ const SIZE: Size = Size {
     max_attempts: 0,
     families: false,
     conditions: false,
+    workflows: false,
     longest: 1_500,
     slowness: 12,
     cut_off: true,
@@ -119,7 +120,8 @@ impl Outside {
 
     fn size(&self) -> Size {
         let (families, conditions) = (has_families(self.seed), has_conditions(self.seed));
-        Size { families, conditions, ..SIZE }
+        let workflows = has_workflows(self.seed);
+        Size { families, conditions, workflows, ..SIZE }
     }
 
     /// A machine's agents, until it dies. They are others each time.

@@ -278,6 +278,10 @@ impl World {
                 *seen.entry(what.to_owned()).or_default() += count;
             }
         }
+        let workflows = observed.map_or(0, |observed| observed.workflows.len() as u64);
+        if workflows > 0 {
+            seen.insert("workflows".to_owned(), workflows);
+        }
         seen.insert("tasks".to_owned(), observed.map_or(0, |observed| observed.tasks.len() as u64));
         seen.insert(format!("replicas {}{}", self.plan.replicas, if self.plan.exclusive { " alone" } else { "" }), 1);
         seen

@@ -13,6 +13,7 @@ mod outcomes;
 #[cfg(test)]
 mod tests;
 mod watches;
+mod workflows;
 
 use crate::load::history::History;
 pub use living::{assert_none_taken, losses, taken, taken_from_anybody};
@@ -71,6 +72,8 @@ pub enum Rule {
     PausesAlternate,
     /// An agent never has more than its slots: a paused attempt keeps none.
     SlotsHold,
+    /// A workflow's state and numbers are what its tasks say.
+    WorkflowTells,
     /// Output has no gap, and is what handlers gave.
     OutputWhole,
     /// A message that was acknowledged to its sender comes to whom it was for.
@@ -126,6 +129,7 @@ pub fn check(history: &History, observed: &Observed) -> Vec<Violation> {
     outcomes::check(history, observed, &mut findings);
     dependencies::check(history, observed, &mut findings);
     families::check(history, observed, &mut findings);
+    workflows::check(history, observed, &mut findings);
     letters::check(history, &mut findings);
     watches::check(history, observed, &mut findings);
     for surprise in &history.surprises {

@@ -26,6 +26,8 @@ pub struct Seen {
 pub struct Observed {
     /// By id.
     pub tasks: BTreeMap<String, Seen>,
+    /// Workflows, by id.
+    pub workflows: BTreeMap<String, v1::Workflow>,
     /// By how much times of different tasks may be off: replicas have clocks of their own, and each looks at its clock before it
     /// waits for the locks of what others change. What one server decided has times in order.
     pub apart: Duration,
@@ -46,7 +48,8 @@ impl Observed {
             Ok::<_, callboard::Error>((id, Seen { task, events, output }))
         };
         let tasks = futures::stream::iter(ids).map(read).buffer_unordered(READERS);
-        Ok(Self { tasks: tasks.try_collect().await?, apart: Duration::ZERO })
+        let tasks = tasks.try_collect().await?;
+        Ok(Self { tasks, workflows: workflows(client).await?, apart: Duration::ZERO })
     }
 
     /// A task's history and what is known of its handlers, for people.
@@ -96,6 +99,15 @@ impl Seen {
     /// The event of a type about an attempt.
     pub(super) fn has(&self, event_type: v1::EventType, attempt: i32) -> bool {
         self.events.iter().any(|event| event.r#type() == event_type && event.attempt == attempt)
+    }
+}
+
+/// Every workflow. A server of a version before them has none.
+async fn workflows(client: &Client) -> Result<BTreeMap<String, v1::Workflow>, callboard::Error> {
+    let listed = client.list_workflows(v1::ListWorkflowsRequest { page_size: 1_000, ..Default::default() });
+    match listed.map_ok(|workflow| (workflow.id.clone(), workflow)).try_collect().await {
+        Err(error) if error.code() == Some(tonic::Code::Unimplemented) => Ok(BTreeMap::new()),
+        answer => answer,
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 mod dependencies;
 mod families;
+mod workflows;
 
 /// A world in which everything was as it should be: `first` completed on its second attempt, `second` depends on it, `third`
 /// was cancelled, retried, and completed.

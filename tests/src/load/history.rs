@@ -11,6 +11,8 @@ use tokio::time::Instant;
 pub struct History {
     /// Asked tasks.
     pub creations: Vec<Creation>,
+    /// Workflows that were acknowledged.
+    pub workflows: Vec<String>,
     /// Asked cancellations.
     pub cancels: Vec<Steering>,
     /// Asked runs.

@@ -15,6 +15,7 @@ mod steer;
 mod submit;
 mod watch;
 pub mod work;
+mod workflows;
 
 use crate::wait::within;
 use callboard::{AgentHandle, Client, Connector, v1};
@@ -75,6 +76,8 @@ pub struct Size {
     pub families: bool,
     /// Dependencies have conditions. (A store that has one is no longer a version's that knows none.)
     pub conditions: bool,
+    /// Workflows are asked for, cancelled and retried. (The same is true of a store that has one.)
+    pub workflows: bool,
     /// The longest that a handler works, in milliseconds; more than 250.
     pub longest: u64,
     /// By how much those who ask are slower than 1 is.
@@ -124,6 +127,7 @@ impl Default for Size {
             max_attempts: 0,
             families: false,
             conditions: true,
+            workflows: true,
             longest: 1_500,
             slowness: 1,
             cut_off: false,

@@ -3,6 +3,7 @@
 use super::Worker;
 use super::answer::{Answer, once, until_answered};
 use super::history::Steering;
+use super::workflows;
 use callboard::v1;
 use rand::Rng;
 use rand::seq::IteratorRandom;
@@ -14,6 +15,11 @@ pub(super) async fn steer(mut worker: Worker) {
     while !worker.stop.is_cancelled() {
         count += 1;
         let request_id = format!("{}-{count}", worker.name);
+        if worker.size.workflows && worker.random.random_bool(0.15) {
+            workflows::steer(&mut worker, request_id).await;
+            worker.pause(20..150).await;
+            continue;
+        }
         match worker.random.random_range(0..3) {
             0 => retry(&mut worker, request_id).await,
             _ => cancel(&mut worker, request_id).await,

@@ -4,6 +4,7 @@ use super::Worker;
 use super::answer::{Answer, classify, once, until_answered};
 use super::history::{MARKER, Recorder};
 use super::work::random_spec;
+use super::workflows;
 use callboard::{Error, v1};
 use rand::Rng;
 use rand::seq::{IndexedRandom, IteratorRandom};
@@ -25,6 +26,11 @@ pub(super) async fn submit(mut worker: Worker) {
     while !worker.stop.is_cancelled() {
         count += 1;
         let marker = format!("{}-{count}", worker.name);
+        if worker.size.workflows && worker.random.random_bool(0.15) {
+            workflows::create(&mut worker, &marker).await;
+            worker.pause(5..40).await;
+            continue;
+        }
         match worker.random.random_range(0..10) {
             0..=3 => create(&mut worker, &marker, true).await,
             4..=6 => create(&mut worker, &marker, false).await,
@@ -145,7 +151,7 @@ fn dependency_on(task_id: &str, worker: &mut Worker) -> v1::Dependency {
     v1::Dependency { task_id, on_failure, condition: condition.into(), ..v1::Dependency::default() }
 }
 
-fn marked(mut spec: v1::TaskSpec, marker: &str) -> v1::TaskSpec {
+pub(super) fn marked(mut spec: v1::TaskSpec, marker: &str) -> v1::TaskSpec {
     spec.metadata.insert(MARKER.to_owned(), marker.to_owned());
     spec
 }

@@ -29,6 +29,7 @@ const FOR_THE_CREW: Size = Size {
     max_attempts: 30,
     families: false,
     conditions: true,
+    workflows: true,
     longest: 500,
     slowness: 1,
     cut_off: false,

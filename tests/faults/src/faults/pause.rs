@@ -38,6 +38,7 @@ const PATIENT: Size = Size {
     max_attempts: 30,
     families: false,
     conditions: true,
+    workflows: true,
     longest: 4_000,
     slowness: 1,
     cut_off: false,

@@ -34,6 +34,7 @@ const SIZE: Size = Size {
     max_attempts: 0,
     families: false,
     conditions: true,
+    workflows: true,
     longest: 2_500,
     slowness: 1,
     cut_off: false,

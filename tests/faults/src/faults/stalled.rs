@@ -48,6 +48,7 @@ const STEADY: Size = Size {
     max_attempts: 0,
     families: false,
     conditions: true,
+    workflows: true,
     longest: 500,
     slowness: 1,
     cut_off: false,
