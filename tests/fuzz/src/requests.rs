@@ -10,7 +10,7 @@ use prost_reflect::{DynamicMessage, Kind, ReflectMessage, Value};
 const CALLS: usize = 8;
 
 /// Bytes as calls, each as: the method's number, the length of the message (two bytes, the lower first), the message. There is a
-/// task that is ready and one that an agent has claimed: what the corpus says of them is true, since the same ids come each time.
+/// task that is ready, one that an agent has claimed and a workflow: what the corpus says of them is true, since the same ids come each time.
 pub fn requests(data: &[u8]) {
     run(async |world| {
         prepare(&world).await;
@@ -32,19 +32,22 @@ pub fn requests(data: &[u8]) {
 }
 
 /// The inputs that fuzzing of requests begins with: one for each method, which makes sense, by its name; and one with every field of a
-/// dependency and every value of each, which no single one can have.
+/// dependency and every value of each, which no single one can have, and a workflow of tasks that depend on each other.
 pub fn seeds() -> Vec<(String, Vec<u8>)> {
     let mut seeds = Vec::new();
     run(async |world| {
-        let claimed = prepare(&world).await;
+        let there_is = prepare(&world).await;
         for method in methods() {
             let mut message = DynamicMessage::new(method.input());
-            fill(&mut message, &claimed, 0);
+            fill(&mut message, &there_is, 0);
             seeds.push((method.name().to_owned(), input(method.name(), &message.encode_to_vec())));
         }
-        let conditions = conditions(&claimed).encode_to_vec();
+        let conditions = conditions(&there_is.claimed).encode_to_vec();
         world.call(method("BatchCreateTasks"), conditions.clone().into()).await.expect("the conditions are taken");
         seeds.push(("BatchCreateTasks_conditions".to_owned(), input("BatchCreateTasks", &conditions)));
+        let graph = graph("fuzzed").encode_to_vec();
+        world.call(method("CreateWorkflow"), graph.clone().into()).await.expect("the graph is taken");
+        seeds.push(("CreateWorkflow_graph".to_owned(), input("CreateWorkflow", &graph)));
     });
     seeds
 }
@@ -80,13 +83,43 @@ fn conditions(claimed: &v1::Attempt) -> v1::BatchCreateTasksRequest {
     v1::BatchCreateTasksRequest { tasks: dependencies.map(task).collect(), ..v1::BatchCreateTasksRequest::default() }
 }
 
+/// A workflow of three tasks: one, one behind it, and one that cleans up behind both.
+fn graph(name: &str) -> v1::CreateWorkflowRequest {
+    use v1::DependencyCondition::{Completed, Ended};
+    let on = |task: &str, condition: v1::DependencyCondition| v1::WorkflowDependency {
+        task: task.into(),
+        condition: condition.into(),
+        ..v1::WorkflowDependency::default()
+    };
+    let task = |name: &str, depends_on| v1::WorkflowTask {
+        name: name.into(),
+        task: Some(v1::TaskSpec { r#type: "t".into(), ..v1::TaskSpec::default() }),
+        depends_on,
+        ..v1::WorkflowTask::default()
+    };
+    let tasks = vec![
+        task("a", vec![]),
+        task("b", vec![on("a", Completed)]),
+        task("c", vec![on("a", Completed), on("b", Ended)]),
+    ];
+    let workflow = v1::WorkflowSpec { name: name.into(), tasks, ..v1::WorkflowSpec::default() };
+    v1::CreateWorkflowRequest { workflow: Some(workflow), ..v1::CreateWorkflowRequest::default() }
+}
+
+/// What is there when an input's calls begin.
+struct Prepared {
+    claimed: v1::Attempt,
+    workflow_id: String,
+}
+
 /// Fills a message with what exists.
-fn fill(message: &mut DynamicMessage, claimed: &v1::Attempt, depth: usize) {
+fn fill(message: &mut DynamicMessage, there_is: &Prepared, depth: usize) {
     for field in message.descriptor().fields().filter(|field| depth < 4 && !field.is_map()) {
         let value = match field.kind() {
             Kind::String => Value::String(match field.name() {
-                "task_id" => claimed.task_id.clone(),
-                "lease_token" => claimed.lease_token.clone(),
+                "task_id" => there_is.claimed.task_id.clone(),
+                "workflow_id" => there_is.workflow_id.clone(),
+                "lease_token" => there_is.claimed.lease_token.clone(),
                 "type" => "t".into(),
                 "name" | "agent" | "agent_name" => "ann".into(),
                 "text" | "reason" | "description" => "words".into(),
@@ -101,7 +134,7 @@ fn fill(message: &mut DynamicMessage, claimed: &v1::Attempt, depth: usize) {
             Kind::Enum(_) if field.name() == "comparison" => Value::EnumNumber(1),
             Kind::Message(of) if !of.full_name().starts_with("google.") && of != message.descriptor() => {
                 let mut inner = DynamicMessage::new(of);
-                fill(&mut inner, claimed, depth + 1);
+                fill(&mut inner, there_is, depth + 1);
                 Value::Message(inner)
             }
             _ => continue,
@@ -110,7 +143,7 @@ fn fill(message: &mut DynamicMessage, claimed: &v1::Attempt, depth: usize) {
     }
 }
 
-async fn prepare(world: &World) -> v1::Attempt {
+async fn prepare(world: &World) -> Prepared {
     let spec = v1::TaskSpec { r#type: "t".into(), ..v1::TaskSpec::default() };
     for _ in 0..2 {
         let request = v1::CreateTaskRequest { task: Some(spec.clone()), ..v1::CreateTaskRequest::default() };
@@ -126,5 +159,11 @@ async fn prepare(world: &World) -> v1::Attempt {
     let request = v1::ClaimTasksRequest { profile: Some(profile), max_tasks: 1, ..v1::ClaimTasksRequest::default() };
     let claimed = world.call(method("ClaimTasks"), request.encode_to_vec().into()).await.expect("a task is claimed");
     let claimed = v1::ClaimTasksResponse::decode(claimed[0].clone()).expect("the claim can be read");
-    claimed.assignments.into_iter().next().and_then(|assignment| assignment.attempt).expect("there is a task")
+    let claimed = claimed.assignments.into_iter().next().and_then(|assignment| assignment.attempt);
+    let created = world.call(method("CreateWorkflow"), graph("prepared").encode_to_vec().into()).await;
+    let created = v1::CreateWorkflowResponse::decode(created.expect("a workflow is created")[0].clone());
+    Prepared {
+        claimed: claimed.expect("there is a task"),
+        workflow_id: created.expect("the workflow can be read").workflow_id,
+    }
 }
