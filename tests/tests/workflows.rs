@@ -106,15 +106,14 @@ async fn who_waits_at_one_server_is_told_of_an_end_at_another() {
     let [one, other] = servers.each_ref().map(Server::client);
     let created = one.create_workflow(chain("short", 2)).await.unwrap();
     let id = created.workflow_id;
-    let waits = tokio::spawn({
-        let (one, id) = (one.clone(), id.clone());
-        async move { one.wait_workflow(&id, None).await }
-    });
-    for _ in 0..2 {
-        let lease = claim::lease(&other, "claimer", "link").await;
-        claim::complete(&other, &lease, "done").await.unwrap();
-    }
-    let workflow = wait::soon("the end at the other server", waits).await.unwrap().unwrap();
+    let work = async {
+        for _ in 0..2 {
+            let lease = claim::lease(&other, "claimer", "link").await;
+            claim::complete(&other, &lease, "done").await.unwrap();
+        }
+    };
+    let both = async { tokio::join!(one.wait_workflow(&id, None), work).0 };
+    let workflow = wait::soon("the end at the other server", both).await.unwrap();
     assert_eq!((workflow.state(), workflow.completed_tasks), (WorkflowState::Completed, 2));
     assert_eq!(other.get_workflow(&id).await.unwrap(), workflow);
 }

@@ -130,12 +130,13 @@ fn exists(holder: &Holder, files: &[File]) -> Result<(), String> {
     if there.any(|file| defines(&file.text, test)) { Ok(()) } else { Err(format!("`{path}` has no test `{test}`")) }
 }
 
+/// Whether there is a test or, in the conformance suite's files, a scenario of this name.
 fn defines(source: &str, test: &str) -> bool {
-    ["fn ", "def ", "func "].iter().any(|keyword| {
+    ["fn ", "def ", "func ", "- name: "].iter().any(|keyword| {
         let needle = format!("{keyword}{test}");
-        source
-            .match_indices(&needle)
-            .any(|(at, _)| !source[at + needle.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        source.match_indices(&needle).any(|(at, _)| {
+            !source[at + needle.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '-')
+        })
     })
 }
 
@@ -145,8 +146,9 @@ mod tests {
 
     fn faults(page: &str) -> Vec<String> {
         let tests = File { path: "tests/a.rs".into(), text: "#[test]\nfn ends_once() {}\n".into() };
+        let scenarios = File { path: "scenarios/a.yaml".into(), text: "- name: ends-twice\n  why: w\n".into() };
         let page = File { path: PAGE.into(), text: page.into() };
-        check(&[tests, page])
+        check(&[tests, scenarios, page])
             .into_iter()
             .map(|violation| format!("{}: {}", violation.line, violation.message))
             .collect()
@@ -165,6 +167,8 @@ mod tests {
         assert!(faults("Held by: `ends_once`")[0].contains("say where"));
         assert!(faults("Held by: hope (tests/a.rs)")[0].contains("name a test"));
         assert!(faults("Held by the suite ([tests](tests)).").is_empty());
+        assert!(faults("Held by: `ends-twice` (scenarios/a.yaml)").is_empty());
+        assert!(faults("Held by: `ends` (scenarios/a.yaml)")[0].contains("has no test `ends`"));
         assert!(faults("Held by the suite (test)")[0].contains("does not exist"));
     }
 
