@@ -144,6 +144,7 @@ impl TaskService for Fake {
         retry_task(RetryTaskRequest) -> RetryTaskResponse;
         hold_task(HoldTaskRequest) -> HoldTaskResponse;
         release_task(ReleaseTaskRequest) -> ReleaseTaskResponse;
+        explain_assignment(ExplainAssignmentRequest) -> ExplainAssignmentResponse;
         update_task(UpdateTaskRequest) -> UpdateTaskResponse;
         list_task_events(ListTaskEventsRequest) -> ListTaskEventsResponse;
         list_dependency_results(ListDependencyResultsRequest) -> ListDependencyResultsResponse;

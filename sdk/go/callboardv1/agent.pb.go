@@ -223,7 +223,8 @@ type AgentProfile struct {
 	// How many tasks it takes at once: 1 to 1,000. Default 1.
 	Slots int32 `protobuf:"varint,7,opt,name=slots,proto3" json:"slots,omitempty"`
 	// Amounts that it has of resources (`gpu`), by name: 0 or more, names of 1 to
-	// 128 bytes. At most 32. Shown; not yet used for matching.
+	// 128 bytes. At most 32. Tasks that ask for some take it while
+	// they hold a slot; what is not named here it has none of.
 	Resources map[string]float64 `protobuf:"bytes,8,rep,name=resources,proto3" json:"resources,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
 	// The task types it handles. At least one, at most 256, with schemas of at
 	// most 2 MiB in all.

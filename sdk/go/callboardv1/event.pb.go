@@ -76,6 +76,8 @@ const (
 	EventType_EVENT_TYPE_PAUSED EventType = 23
 	// The handler goes on: the task has a slot again.
 	EventType_EVENT_TYPE_RESUMED EventType = 24
+	// Nobody took it in time: from now on a fallback of its requirements counts.
+	EventType_EVENT_TYPE_FELL_BACK EventType = 25
 )
 
 // Enum value maps for EventType.
@@ -106,6 +108,7 @@ var (
 		22: "EVENT_TYPE_CHILD_CREATED",
 		23: "EVENT_TYPE_PAUSED",
 		24: "EVENT_TYPE_RESUMED",
+		25: "EVENT_TYPE_FELL_BACK",
 	}
 	EventType_value = map[string]int32{
 		"EVENT_TYPE_UNSPECIFIED":       0,
@@ -133,6 +136,7 @@ var (
 		"EVENT_TYPE_CHILD_CREATED":     22,
 		"EVENT_TYPE_PAUSED":            23,
 		"EVENT_TYPE_RESUMED":           24,
+		"EVENT_TYPE_FELL_BACK":         25,
 	}
 )
 
@@ -356,7 +360,7 @@ const file_callboard_v1_event_proto_rawDesc = "" +
 	"\fscheduled_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\vscheduledAt\x12\x12\n" +
 	"\x04step\x18\r \x01(\tR\x04step\x12'\n" +
 	"\x0fstep_occurrence\x18\x0e \x01(\x05R\x0estepOccurrence\x12\x14\n" +
-	"\x05child\x18\x0f \x01(\tR\x05child*\xac\x05\n" +
+	"\x05child\x18\x0f \x01(\tR\x05child*\xc6\x05\n" +
 	"\tEventType\x12\x1a\n" +
 	"\x16EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12EVENT_TYPE_CREATED\x10\x01\x12\x14\n" +
@@ -383,7 +387,8 @@ const file_callboard_v1_event_proto_rawDesc = "" +
 	"\x18EVENT_TYPE_STEP_RECORDED\x10\x15\x12\x1c\n" +
 	"\x18EVENT_TYPE_CHILD_CREATED\x10\x16\x12\x15\n" +
 	"\x11EVENT_TYPE_PAUSED\x10\x17\x12\x16\n" +
-	"\x12EVENT_TYPE_RESUMED\x10\x18BB\n" +
+	"\x12EVENT_TYPE_RESUMED\x10\x18\x12\x18\n" +
+	"\x14EVENT_TYPE_FELL_BACK\x10\x19BB\n" +
 	"\x10dev.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3"
 
 var (

@@ -726,8 +726,8 @@ func (x *TaskSpec) GetHeaders() map[string]string {
 	return nil
 }
 
-// Which agents may have a task (skills, tools, role, assignee) and which should
-// (preferred agent, affinity).
+// Which agents may have a task (skills, tools, role, assignee, resources) and
+// which should (preferred agent, affinity, near and apart).
 type Requirements struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Skills that the agent must all have. At most 32, of 1 to 128 bytes.
@@ -744,7 +744,24 @@ type Requirements struct {
 	PreferredAgent string `protobuf:"bytes,5,opt,name=preferred_agent,json=preferredAgent,proto3" json:"preferred_agent,omitempty"`
 	// Labels that the agent should have: each that matches raises its score. At
 	// most 16.
-	Affinity      map[string]string `protobuf:"bytes,6,rep,name=affinity,proto3" json:"affinity,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Affinity map[string]string `protobuf:"bytes,6,rep,name=affinity,proto3" json:"affinity,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Labels that the agent should not have: each that matches lowers its score
+	// as one of `affinity` raises it. At most 16.
+	AntiAffinity map[string]string `protobuf:"bytes,7,rep,name=anti_affinity,json=antiAffinity,proto3" json:"anti_affinity,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Amounts of resources (`gpu`) that the task takes of its agent's while it
+	// holds a slot: more than 0, names of 1 to 128 bytes, at most 32. An agent
+	// that says it has less of one never gets the task, and none is given more
+	// at once than it says it has.
+	Resources map[string]float64 `protobuf:"bytes,8,rep,name=resources,proto3" json:"resources,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	// Names of dependencies (`Dependency.name`): the agent that had the last
+	// attempt of one of them should have this task, too. At most 16.
+	Near []string `protobuf:"bytes,9,rep,name=near,proto3" json:"near,omitempty"`
+	// Names of dependencies whose agents should not have it: to have a work
+	// reviewed by another. At most 16.
+	Apart []string `protobuf:"bytes,10,rep,name=apart,proto3" json:"apart,omitempty"`
+	// What is asked for instead when nobody has taken the task for some time. At
+	// most 8, each `after` longer than the one before.
+	Fallbacks     []*RequirementsFallback `protobuf:"bytes,11,rep,name=fallbacks,proto3" json:"fallbacks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -821,6 +838,127 @@ func (x *Requirements) GetAffinity() map[string]string {
 	return nil
 }
 
+func (x *Requirements) GetAntiAffinity() map[string]string {
+	if x != nil {
+		return x.AntiAffinity
+	}
+	return nil
+}
+
+func (x *Requirements) GetResources() map[string]float64 {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *Requirements) GetNear() []string {
+	if x != nil {
+		return x.Near
+	}
+	return nil
+}
+
+func (x *Requirements) GetApart() []string {
+	if x != nil {
+		return x.Apart
+	}
+	return nil
+}
+
+func (x *Requirements) GetFallbacks() []*RequirementsFallback {
+	if x != nil {
+		return x.Fallbacks
+	}
+	return nil
+}
+
+// Requirements that take the place of a task's own when nobody has taken it for
+// some time: all of skills, tools, role and assignee, so that what is unset here
+// is not asked for any more. The rest of its requirements stay as they are. What
+// a run has fallen back to stays for the run.
+type RequirementsFallback struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long the task is READY before these count, from when it became READY.
+	// 1 ms to ten years.
+	After *durationpb.Duration `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	// As in Requirements.
+	Skills []string `protobuf:"bytes,2,rep,name=skills,proto3" json:"skills,omitempty"`
+	// As in Requirements.
+	Tools []string `protobuf:"bytes,3,rep,name=tools,proto3" json:"tools,omitempty"`
+	// As in Requirements.
+	Role string `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`
+	// As in Requirements.
+	Assignee      string `protobuf:"bytes,5,opt,name=assignee,proto3" json:"assignee,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequirementsFallback) Reset() {
+	*x = RequirementsFallback{}
+	mi := &file_callboard_v1_task_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequirementsFallback) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequirementsFallback) ProtoMessage() {}
+
+func (x *RequirementsFallback) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequirementsFallback.ProtoReflect.Descriptor instead.
+func (*RequirementsFallback) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RequirementsFallback) GetAfter() *durationpb.Duration {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *RequirementsFallback) GetSkills() []string {
+	if x != nil {
+		return x.Skills
+	}
+	return nil
+}
+
+func (x *RequirementsFallback) GetTools() []string {
+	if x != nil {
+		return x.Tools
+	}
+	return nil
+}
+
+func (x *RequirementsFallback) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *RequirementsFallback) GetAssignee() string {
+	if x != nil {
+		return x.Assignee
+	}
+	return ""
+}
+
 // A task that must end first. A task is eligible when every one that it depends
 // on has ended as its condition says; as soon as one ended otherwise, it ends
 // itself.
@@ -845,7 +983,7 @@ type Dependency struct {
 
 func (x *Dependency) Reset() {
 	*x = Dependency{}
-	mi := &file_callboard_v1_task_proto_msgTypes[2]
+	mi := &file_callboard_v1_task_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +995,7 @@ func (x *Dependency) String() string {
 func (*Dependency) ProtoMessage() {}
 
 func (x *Dependency) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[2]
+	mi := &file_callboard_v1_task_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +1008,7 @@ func (x *Dependency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dependency.ProtoReflect.Descriptor instead.
 func (*Dependency) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{2}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Dependency) GetTaskId() string {
@@ -927,7 +1065,7 @@ type ResultCondition struct {
 
 func (x *ResultCondition) Reset() {
 	*x = ResultCondition{}
-	mi := &file_callboard_v1_task_proto_msgTypes[3]
+	mi := &file_callboard_v1_task_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1077,7 @@ func (x *ResultCondition) String() string {
 func (*ResultCondition) ProtoMessage() {}
 
 func (x *ResultCondition) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[3]
+	mi := &file_callboard_v1_task_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1090,7 @@ func (x *ResultCondition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultCondition.ProtoReflect.Descriptor instead.
 func (*ResultCondition) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{3}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ResultCondition) GetPointer() string {
@@ -999,7 +1137,7 @@ type RetryPolicy struct {
 
 func (x *RetryPolicy) Reset() {
 	*x = RetryPolicy{}
-	mi := &file_callboard_v1_task_proto_msgTypes[4]
+	mi := &file_callboard_v1_task_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1149,7 @@ func (x *RetryPolicy) String() string {
 func (*RetryPolicy) ProtoMessage() {}
 
 func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[4]
+	mi := &file_callboard_v1_task_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +1162,7 @@ func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryPolicy.ProtoReflect.Descriptor instead.
 func (*RetryPolicy) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{4}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RetryPolicy) GetMaxAttempts() int32 {
@@ -1081,7 +1219,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_callboard_v1_task_proto_msgTypes[5]
+	mi := &file_callboard_v1_task_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1231,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[5]
+	mi := &file_callboard_v1_task_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1244,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{5}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Timeouts) GetScheduleToStart() *durationpb.Duration {
@@ -1193,14 +1331,17 @@ type Task struct {
 	// Why it is PAUSED.
 	PausedFor PauseReason `protobuf:"varint,25,opt,name=paused_for,json=pausedFor,proto3,enum=callboard.v1.PauseReason" json:"paused_for,omitempty"`
 	// What workflow it is of, if it is of one.
-	Workflow      *WorkflowLink `protobuf:"bytes,26,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	Workflow *WorkflowLink `protobuf:"bytes,26,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	// Which of its requirements' fallbacks this run has come to: 1 is the first;
+	// 0: its own requirements count.
+	Fallback      int32 `protobuf:"varint,27,opt,name=fallback,proto3" json:"fallback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_callboard_v1_task_proto_msgTypes[6]
+	mi := &file_callboard_v1_task_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1353,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[6]
+	mi := &file_callboard_v1_task_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1366,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{6}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Task) GetId() string {
@@ -1410,6 +1551,13 @@ func (x *Task) GetWorkflow() *WorkflowLink {
 	return nil
 }
 
+func (x *Task) GetFallback() int32 {
+	if x != nil {
+		return x.Fallback
+	}
+	return 0
+}
+
 // What workflow a task is of.
 type WorkflowLink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1428,7 +1576,7 @@ type WorkflowLink struct {
 
 func (x *WorkflowLink) Reset() {
 	*x = WorkflowLink{}
-	mi := &file_callboard_v1_task_proto_msgTypes[7]
+	mi := &file_callboard_v1_task_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1588,7 @@ func (x *WorkflowLink) String() string {
 func (*WorkflowLink) ProtoMessage() {}
 
 func (x *WorkflowLink) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[7]
+	mi := &file_callboard_v1_task_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1601,7 @@ func (x *WorkflowLink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowLink.ProtoReflect.Descriptor instead.
 func (*WorkflowLink) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{7}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WorkflowLink) GetWorkflowId() string {
@@ -1503,7 +1651,7 @@ type ParentLink struct {
 
 func (x *ParentLink) Reset() {
 	*x = ParentLink{}
-	mi := &file_callboard_v1_task_proto_msgTypes[8]
+	mi := &file_callboard_v1_task_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +1663,7 @@ func (x *ParentLink) String() string {
 func (*ParentLink) ProtoMessage() {}
 
 func (x *ParentLink) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[8]
+	mi := &file_callboard_v1_task_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1528,7 +1676,7 @@ func (x *ParentLink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParentLink.ProtoReflect.Descriptor instead.
 func (*ParentLink) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{8}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ParentLink) GetTaskId() string {
@@ -1586,7 +1734,7 @@ type TaskReceipt struct {
 
 func (x *TaskReceipt) Reset() {
 	*x = TaskReceipt{}
-	mi := &file_callboard_v1_task_proto_msgTypes[9]
+	mi := &file_callboard_v1_task_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +1746,7 @@ func (x *TaskReceipt) String() string {
 func (*TaskReceipt) ProtoMessage() {}
 
 func (x *TaskReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_proto_msgTypes[9]
+	mi := &file_callboard_v1_task_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +1759,7 @@ func (x *TaskReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReceipt.ProtoReflect.Descriptor instead.
 func (*TaskReceipt) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_proto_rawDescGZIP(), []int{9}
+	return file_callboard_v1_task_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TaskReceipt) GetTaskId() string {
@@ -1677,17 +1825,35 @@ const file_callboard_v1_task_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x98\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9f\x05\n" +
 	"\fRequirements\x12\x16\n" +
 	"\x06skills\x18\x01 \x03(\tR\x06skills\x12\x14\n" +
 	"\x05tools\x18\x02 \x03(\tR\x05tools\x12\x12\n" +
 	"\x04role\x18\x03 \x01(\tR\x04role\x12\x1a\n" +
 	"\bassignee\x18\x04 \x01(\tR\bassignee\x12'\n" +
 	"\x0fpreferred_agent\x18\x05 \x01(\tR\x0epreferredAgent\x12D\n" +
-	"\baffinity\x18\x06 \x03(\v2(.callboard.v1.Requirements.AffinityEntryR\baffinity\x1a;\n" +
+	"\baffinity\x18\x06 \x03(\v2(.callboard.v1.Requirements.AffinityEntryR\baffinity\x12Q\n" +
+	"\ranti_affinity\x18\a \x03(\v2,.callboard.v1.Requirements.AntiAffinityEntryR\fantiAffinity\x12G\n" +
+	"\tresources\x18\b \x03(\v2).callboard.v1.Requirements.ResourcesEntryR\tresources\x12\x12\n" +
+	"\x04near\x18\t \x03(\tR\x04near\x12\x14\n" +
+	"\x05apart\x18\n" +
+	" \x03(\tR\x05apart\x12@\n" +
+	"\tfallbacks\x18\v \x03(\v2\".callboard.v1.RequirementsFallbackR\tfallbacks\x1a;\n" +
 	"\rAffinityEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf7\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a?\n" +
+	"\x11AntiAffinityEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a<\n" +
+	"\x0eResourcesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xa5\x01\n" +
+	"\x14RequirementsFallback\x12/\n" +
+	"\x05after\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05after\x12\x16\n" +
+	"\x06skills\x18\x02 \x03(\tR\x06skills\x12\x14\n" +
+	"\x05tools\x18\x03 \x03(\tR\x05tools\x12\x12\n" +
+	"\x04role\x18\x04 \x01(\tR\x04role\x12\x1a\n" +
+	"\bassignee\x18\x05 \x01(\tR\bassignee\"\xf7\x01\n" +
 	"\n" +
 	"Dependency\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12D\n" +
@@ -1715,7 +1881,7 @@ const file_callboard_v1_task_proto_rawDesc = "" +
 	"\x11schedule_to_start\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x0fscheduleToStart\x12?\n" +
 	"\x0estart_to_close\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\fstartToClose\x12E\n" +
 	"\x11schedule_to_close\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x0fscheduleToClose\x127\n" +
-	"\theartbeat\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"\xbe\b\n" +
+	"\theartbeat\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"\xda\b\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12*\n" +
@@ -1748,7 +1914,8 @@ const file_callboard_v1_task_proto_rawDesc = "" +
 	"\x06parent\x18\x18 \x01(\v2\x18.callboard.v1.ParentLinkR\x06parent\x128\n" +
 	"\n" +
 	"paused_for\x18\x19 \x01(\x0e2\x19.callboard.v1.PauseReasonR\tpausedFor\x126\n" +
-	"\bworkflow\x18\x1a \x01(\v2\x1a.callboard.v1.WorkflowLinkR\bworkflow\"\x80\x01\n" +
+	"\bworkflow\x18\x1a \x01(\v2\x1a.callboard.v1.WorkflowLinkR\bworkflow\x12\x1a\n" +
+	"\bfallback\x18\x1b \x01(\x05R\bfallback\"\x80\x01\n" +
 	"\fWorkflowLink\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
 	"workflowId\x12\x12\n" +
@@ -1839,7 +2006,7 @@ func file_callboard_v1_task_proto_rawDescGZIP() []byte {
 }
 
 var file_callboard_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_callboard_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_callboard_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_callboard_v1_task_proto_goTypes = []any{
 	(Priority)(0),                 // 0: callboard.v1.Priority
 	(KeyConflictPolicy)(0),        // 1: callboard.v1.KeyConflictPolicy
@@ -1851,64 +2018,71 @@ var file_callboard_v1_task_proto_goTypes = []any{
 	(PauseReason)(0),              // 7: callboard.v1.PauseReason
 	(*TaskSpec)(nil),              // 8: callboard.v1.TaskSpec
 	(*Requirements)(nil),          // 9: callboard.v1.Requirements
-	(*Dependency)(nil),            // 10: callboard.v1.Dependency
-	(*ResultCondition)(nil),       // 11: callboard.v1.ResultCondition
-	(*RetryPolicy)(nil),           // 12: callboard.v1.RetryPolicy
-	(*Timeouts)(nil),              // 13: callboard.v1.Timeouts
-	(*Task)(nil),                  // 14: callboard.v1.Task
-	(*WorkflowLink)(nil),          // 15: callboard.v1.WorkflowLink
-	(*ParentLink)(nil),            // 16: callboard.v1.ParentLink
-	(*TaskReceipt)(nil),           // 17: callboard.v1.TaskReceipt
-	nil,                           // 18: callboard.v1.TaskSpec.MetadataEntry
-	nil,                           // 19: callboard.v1.TaskSpec.HeadersEntry
-	nil,                           // 20: callboard.v1.Requirements.AffinityEntry
-	(*Payload)(nil),               // 21: callboard.v1.Payload
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
-	(*Failure)(nil),               // 24: callboard.v1.Failure
+	(*RequirementsFallback)(nil),  // 10: callboard.v1.RequirementsFallback
+	(*Dependency)(nil),            // 11: callboard.v1.Dependency
+	(*ResultCondition)(nil),       // 12: callboard.v1.ResultCondition
+	(*RetryPolicy)(nil),           // 13: callboard.v1.RetryPolicy
+	(*Timeouts)(nil),              // 14: callboard.v1.Timeouts
+	(*Task)(nil),                  // 15: callboard.v1.Task
+	(*WorkflowLink)(nil),          // 16: callboard.v1.WorkflowLink
+	(*ParentLink)(nil),            // 17: callboard.v1.ParentLink
+	(*TaskReceipt)(nil),           // 18: callboard.v1.TaskReceipt
+	nil,                           // 19: callboard.v1.TaskSpec.MetadataEntry
+	nil,                           // 20: callboard.v1.TaskSpec.HeadersEntry
+	nil,                           // 21: callboard.v1.Requirements.AffinityEntry
+	nil,                           // 22: callboard.v1.Requirements.AntiAffinityEntry
+	nil,                           // 23: callboard.v1.Requirements.ResourcesEntry
+	(*Payload)(nil),               // 24: callboard.v1.Payload
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
+	(*Failure)(nil),               // 27: callboard.v1.Failure
 }
 var file_callboard_v1_task_proto_depIdxs = []int32{
-	21, // 0: callboard.v1.TaskSpec.input:type_name -> callboard.v1.Payload
+	24, // 0: callboard.v1.TaskSpec.input:type_name -> callboard.v1.Payload
 	1,  // 1: callboard.v1.TaskSpec.key_conflict_policy:type_name -> callboard.v1.KeyConflictPolicy
 	9,  // 2: callboard.v1.TaskSpec.requirements:type_name -> callboard.v1.Requirements
 	0,  // 3: callboard.v1.TaskSpec.priority:type_name -> callboard.v1.Priority
-	10, // 4: callboard.v1.TaskSpec.dependencies:type_name -> callboard.v1.Dependency
-	12, // 5: callboard.v1.TaskSpec.retry_policy:type_name -> callboard.v1.RetryPolicy
-	13, // 6: callboard.v1.TaskSpec.timeouts:type_name -> callboard.v1.Timeouts
-	22, // 7: callboard.v1.TaskSpec.deadline:type_name -> google.protobuf.Timestamp
-	22, // 8: callboard.v1.TaskSpec.start_at:type_name -> google.protobuf.Timestamp
-	18, // 9: callboard.v1.TaskSpec.metadata:type_name -> callboard.v1.TaskSpec.MetadataEntry
-	19, // 10: callboard.v1.TaskSpec.headers:type_name -> callboard.v1.TaskSpec.HeadersEntry
-	20, // 11: callboard.v1.Requirements.affinity:type_name -> callboard.v1.Requirements.AffinityEntry
-	4,  // 12: callboard.v1.Dependency.on_failure:type_name -> callboard.v1.DependencyFailureAction
-	2,  // 13: callboard.v1.Dependency.condition:type_name -> callboard.v1.DependencyCondition
-	11, // 14: callboard.v1.Dependency.result:type_name -> callboard.v1.ResultCondition
-	3,  // 15: callboard.v1.ResultCondition.comparison:type_name -> callboard.v1.ResultComparison
-	23, // 16: callboard.v1.RetryPolicy.initial_backoff:type_name -> google.protobuf.Duration
-	23, // 17: callboard.v1.RetryPolicy.max_backoff:type_name -> google.protobuf.Duration
-	23, // 18: callboard.v1.Timeouts.schedule_to_start:type_name -> google.protobuf.Duration
-	23, // 19: callboard.v1.Timeouts.start_to_close:type_name -> google.protobuf.Duration
-	23, // 20: callboard.v1.Timeouts.schedule_to_close:type_name -> google.protobuf.Duration
-	23, // 21: callboard.v1.Timeouts.heartbeat:type_name -> google.protobuf.Duration
-	8,  // 22: callboard.v1.Task.spec:type_name -> callboard.v1.TaskSpec
-	5,  // 23: callboard.v1.Task.state:type_name -> callboard.v1.TaskState
-	6,  // 24: callboard.v1.Task.waiting_for:type_name -> callboard.v1.WaitReason
-	21, // 25: callboard.v1.Task.result:type_name -> callboard.v1.Payload
-	24, // 26: callboard.v1.Task.failure:type_name -> callboard.v1.Failure
-	22, // 27: callboard.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	22, // 28: callboard.v1.Task.ready_at:type_name -> google.protobuf.Timestamp
-	22, // 29: callboard.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	22, // 30: callboard.v1.Task.ended_at:type_name -> google.protobuf.Timestamp
-	22, // 31: callboard.v1.Task.next_at:type_name -> google.protobuf.Timestamp
-	16, // 32: callboard.v1.Task.parent:type_name -> callboard.v1.ParentLink
-	7,  // 33: callboard.v1.Task.paused_for:type_name -> callboard.v1.PauseReason
-	15, // 34: callboard.v1.Task.workflow:type_name -> callboard.v1.WorkflowLink
-	5,  // 35: callboard.v1.TaskReceipt.state:type_name -> callboard.v1.TaskState
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	11, // 4: callboard.v1.TaskSpec.dependencies:type_name -> callboard.v1.Dependency
+	13, // 5: callboard.v1.TaskSpec.retry_policy:type_name -> callboard.v1.RetryPolicy
+	14, // 6: callboard.v1.TaskSpec.timeouts:type_name -> callboard.v1.Timeouts
+	25, // 7: callboard.v1.TaskSpec.deadline:type_name -> google.protobuf.Timestamp
+	25, // 8: callboard.v1.TaskSpec.start_at:type_name -> google.protobuf.Timestamp
+	19, // 9: callboard.v1.TaskSpec.metadata:type_name -> callboard.v1.TaskSpec.MetadataEntry
+	20, // 10: callboard.v1.TaskSpec.headers:type_name -> callboard.v1.TaskSpec.HeadersEntry
+	21, // 11: callboard.v1.Requirements.affinity:type_name -> callboard.v1.Requirements.AffinityEntry
+	22, // 12: callboard.v1.Requirements.anti_affinity:type_name -> callboard.v1.Requirements.AntiAffinityEntry
+	23, // 13: callboard.v1.Requirements.resources:type_name -> callboard.v1.Requirements.ResourcesEntry
+	10, // 14: callboard.v1.Requirements.fallbacks:type_name -> callboard.v1.RequirementsFallback
+	26, // 15: callboard.v1.RequirementsFallback.after:type_name -> google.protobuf.Duration
+	4,  // 16: callboard.v1.Dependency.on_failure:type_name -> callboard.v1.DependencyFailureAction
+	2,  // 17: callboard.v1.Dependency.condition:type_name -> callboard.v1.DependencyCondition
+	12, // 18: callboard.v1.Dependency.result:type_name -> callboard.v1.ResultCondition
+	3,  // 19: callboard.v1.ResultCondition.comparison:type_name -> callboard.v1.ResultComparison
+	26, // 20: callboard.v1.RetryPolicy.initial_backoff:type_name -> google.protobuf.Duration
+	26, // 21: callboard.v1.RetryPolicy.max_backoff:type_name -> google.protobuf.Duration
+	26, // 22: callboard.v1.Timeouts.schedule_to_start:type_name -> google.protobuf.Duration
+	26, // 23: callboard.v1.Timeouts.start_to_close:type_name -> google.protobuf.Duration
+	26, // 24: callboard.v1.Timeouts.schedule_to_close:type_name -> google.protobuf.Duration
+	26, // 25: callboard.v1.Timeouts.heartbeat:type_name -> google.protobuf.Duration
+	8,  // 26: callboard.v1.Task.spec:type_name -> callboard.v1.TaskSpec
+	5,  // 27: callboard.v1.Task.state:type_name -> callboard.v1.TaskState
+	6,  // 28: callboard.v1.Task.waiting_for:type_name -> callboard.v1.WaitReason
+	24, // 29: callboard.v1.Task.result:type_name -> callboard.v1.Payload
+	27, // 30: callboard.v1.Task.failure:type_name -> callboard.v1.Failure
+	25, // 31: callboard.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	25, // 32: callboard.v1.Task.ready_at:type_name -> google.protobuf.Timestamp
+	25, // 33: callboard.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	25, // 34: callboard.v1.Task.ended_at:type_name -> google.protobuf.Timestamp
+	25, // 35: callboard.v1.Task.next_at:type_name -> google.protobuf.Timestamp
+	17, // 36: callboard.v1.Task.parent:type_name -> callboard.v1.ParentLink
+	7,  // 37: callboard.v1.Task.paused_for:type_name -> callboard.v1.PauseReason
+	16, // 38: callboard.v1.Task.workflow:type_name -> callboard.v1.WorkflowLink
+	5,  // 39: callboard.v1.TaskReceipt.state:type_name -> callboard.v1.TaskState
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_task_proto_init() }
@@ -1923,7 +2097,7 @@ func file_callboard_v1_task_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_task_proto_rawDesc), len(file_callboard_v1_task_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   13,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

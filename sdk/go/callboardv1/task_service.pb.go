@@ -1509,6 +1509,107 @@ func (x *ReleaseTaskResponse) GetReceipt() *TaskReceipt {
 	return nil
 }
 
+// Asks who could have a task.
+type ExplainAssignmentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace; empty means `default`.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The task.
+	TaskId        string `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainAssignmentRequest) Reset() {
+	*x = ExplainAssignmentRequest{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainAssignmentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainAssignmentRequest) ProtoMessage() {}
+
+func (x *ExplainAssignmentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainAssignmentRequest.ProtoReflect.Descriptor instead.
+func (*ExplainAssignmentRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ExplainAssignmentRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ExplainAssignmentRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+// Who could have a task.
+type ExplainAssignmentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As of now.
+	Explanation   *AssignmentExplanation `protobuf:"bytes,1,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainAssignmentResponse) Reset() {
+	*x = ExplainAssignmentResponse{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainAssignmentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainAssignmentResponse) ProtoMessage() {}
+
+func (x *ExplainAssignmentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainAssignmentResponse.ProtoReflect.Descriptor instead.
+func (*ExplainAssignmentResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ExplainAssignmentResponse) GetExplanation() *AssignmentExplanation {
+	if x != nil {
+		return x.Explanation
+	}
+	return nil
+}
+
 // Asks to change a live task.
 type UpdateTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1535,7 +1636,7 @@ type UpdateTaskRequest struct {
 
 func (x *UpdateTaskRequest) Reset() {
 	*x = UpdateTaskRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[24]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1648,7 @@ func (x *UpdateTaskRequest) String() string {
 func (*UpdateTaskRequest) ProtoMessage() {}
 
 func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[24]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +1661,7 @@ func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTaskRequest.ProtoReflect.Descriptor instead.
 func (*UpdateTaskRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{24}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UpdateTaskRequest) GetNamespace() string {
@@ -1630,7 +1731,7 @@ type UpdateTaskResponse struct {
 
 func (x *UpdateTaskResponse) Reset() {
 	*x = UpdateTaskResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[25]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1642,7 +1743,7 @@ func (x *UpdateTaskResponse) String() string {
 func (*UpdateTaskResponse) ProtoMessage() {}
 
 func (x *UpdateTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[25]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1655,7 +1756,7 @@ func (x *UpdateTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTaskResponse.ProtoReflect.Descriptor instead.
 func (*UpdateTaskResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{25}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UpdateTaskResponse) GetReceipt() *TaskReceipt {
@@ -1682,7 +1783,7 @@ type ListTaskEventsRequest struct {
 
 func (x *ListTaskEventsRequest) Reset() {
 	*x = ListTaskEventsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[26]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1694,7 +1795,7 @@ func (x *ListTaskEventsRequest) String() string {
 func (*ListTaskEventsRequest) ProtoMessage() {}
 
 func (x *ListTaskEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[26]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1707,7 +1808,7 @@ func (x *ListTaskEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListTaskEventsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{26}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListTaskEventsRequest) GetNamespace() string {
@@ -1751,7 +1852,7 @@ type ListTaskEventsResponse struct {
 
 func (x *ListTaskEventsResponse) Reset() {
 	*x = ListTaskEventsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[27]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +1864,7 @@ func (x *ListTaskEventsResponse) String() string {
 func (*ListTaskEventsResponse) ProtoMessage() {}
 
 func (x *ListTaskEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[27]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +1877,7 @@ func (x *ListTaskEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListTaskEventsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{27}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListTaskEventsResponse) GetEvents() []*Event {
@@ -1811,7 +1912,7 @@ type ListDependencyResultsRequest struct {
 
 func (x *ListDependencyResultsRequest) Reset() {
 	*x = ListDependencyResultsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +1924,7 @@ func (x *ListDependencyResultsRequest) String() string {
 func (*ListDependencyResultsRequest) ProtoMessage() {}
 
 func (x *ListDependencyResultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +1937,7 @@ func (x *ListDependencyResultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDependencyResultsRequest.ProtoReflect.Descriptor instead.
 func (*ListDependencyResultsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{28}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListDependencyResultsRequest) GetNamespace() string {
@@ -1880,7 +1981,7 @@ type ListDependencyResultsResponse struct {
 
 func (x *ListDependencyResultsResponse) Reset() {
 	*x = ListDependencyResultsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +1993,7 @@ func (x *ListDependencyResultsResponse) String() string {
 func (*ListDependencyResultsResponse) ProtoMessage() {}
 
 func (x *ListDependencyResultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +2006,7 @@ func (x *ListDependencyResultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDependencyResultsResponse.ProtoReflect.Descriptor instead.
 func (*ListDependencyResultsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{29}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListDependencyResultsResponse) GetResults() []*DependencyResult {
@@ -1945,7 +2046,7 @@ type DependencyResult struct {
 
 func (x *DependencyResult) Reset() {
 	*x = DependencyResult{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2058,7 @@ func (x *DependencyResult) String() string {
 func (*DependencyResult) ProtoMessage() {}
 
 func (x *DependencyResult) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2071,7 @@ func (x *DependencyResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DependencyResult.ProtoReflect.Descriptor instead.
 func (*DependencyResult) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{30}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DependencyResult) GetTaskId() string {
@@ -2043,7 +2144,7 @@ type ListStepsRequest struct {
 
 func (x *ListStepsRequest) Reset() {
 	*x = ListStepsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2055,7 +2156,7 @@ func (x *ListStepsRequest) String() string {
 func (*ListStepsRequest) ProtoMessage() {}
 
 func (x *ListStepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2068,7 +2169,7 @@ func (x *ListStepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStepsRequest.ProtoReflect.Descriptor instead.
 func (*ListStepsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{31}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListStepsRequest) GetNamespace() string {
@@ -2119,7 +2220,7 @@ type ListStepsResponse struct {
 
 func (x *ListStepsResponse) Reset() {
 	*x = ListStepsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2131,7 +2232,7 @@ func (x *ListStepsResponse) String() string {
 func (*ListStepsResponse) ProtoMessage() {}
 
 func (x *ListStepsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2144,7 +2245,7 @@ func (x *ListStepsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStepsResponse.ProtoReflect.Descriptor instead.
 func (*ListStepsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{32}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListStepsResponse) GetSteps() []*Step {
@@ -2181,7 +2282,7 @@ type ListChildrenRequest struct {
 
 func (x *ListChildrenRequest) Reset() {
 	*x = ListChildrenRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2294,7 @@ func (x *ListChildrenRequest) String() string {
 func (*ListChildrenRequest) ProtoMessage() {}
 
 func (x *ListChildrenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2307,7 @@ func (x *ListChildrenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChildrenRequest.ProtoReflect.Descriptor instead.
 func (*ListChildrenRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{33}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListChildrenRequest) GetNamespace() string {
@@ -2257,7 +2358,7 @@ type ListChildrenResponse struct {
 
 func (x *ListChildrenResponse) Reset() {
 	*x = ListChildrenResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2370,7 @@ func (x *ListChildrenResponse) String() string {
 func (*ListChildrenResponse) ProtoMessage() {}
 
 func (x *ListChildrenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2383,7 @@ func (x *ListChildrenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChildrenResponse.ProtoReflect.Descriptor instead.
 func (*ListChildrenResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{34}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListChildrenResponse) GetChildren() []*Child {
@@ -2322,7 +2423,7 @@ type ListOutputRequest struct {
 
 func (x *ListOutputRequest) Reset() {
 	*x = ListOutputRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +2435,7 @@ func (x *ListOutputRequest) String() string {
 func (*ListOutputRequest) ProtoMessage() {}
 
 func (x *ListOutputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +2448,7 @@ func (x *ListOutputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOutputRequest.ProtoReflect.Descriptor instead.
 func (*ListOutputRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{35}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListOutputRequest) GetNamespace() string {
@@ -2405,7 +2506,7 @@ type ListOutputResponse struct {
 
 func (x *ListOutputResponse) Reset() {
 	*x = ListOutputResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2518,7 @@ func (x *ListOutputResponse) String() string {
 func (*ListOutputResponse) ProtoMessage() {}
 
 func (x *ListOutputResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2531,7 @@ func (x *ListOutputResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOutputResponse.ProtoReflect.Descriptor instead.
 func (*ListOutputResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{36}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListOutputResponse) GetChunks() []*OutputChunk {
@@ -2467,7 +2568,7 @@ type WatchOutputRequest struct {
 
 func (x *WatchOutputRequest) Reset() {
 	*x = WatchOutputRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[37]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2479,7 +2580,7 @@ func (x *WatchOutputRequest) String() string {
 func (*WatchOutputRequest) ProtoMessage() {}
 
 func (x *WatchOutputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[37]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2492,7 +2593,7 @@ func (x *WatchOutputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOutputRequest.ProtoReflect.Descriptor instead.
 func (*WatchOutputRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{37}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WatchOutputRequest) GetNamespace() string {
@@ -2541,7 +2642,7 @@ type WatchOutputResponse struct {
 
 func (x *WatchOutputResponse) Reset() {
 	*x = WatchOutputResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[38]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2553,7 +2654,7 @@ func (x *WatchOutputResponse) String() string {
 func (*WatchOutputResponse) ProtoMessage() {}
 
 func (x *WatchOutputResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[38]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2566,7 +2667,7 @@ func (x *WatchOutputResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOutputResponse.ProtoReflect.Descriptor instead.
 func (*WatchOutputResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{38}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WatchOutputResponse) GetChunks() []*OutputChunk {
@@ -2616,7 +2717,7 @@ type WatchEventsRequest struct {
 
 func (x *WatchEventsRequest) Reset() {
 	*x = WatchEventsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[39]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2729,7 @@ func (x *WatchEventsRequest) String() string {
 func (*WatchEventsRequest) ProtoMessage() {}
 
 func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[39]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2742,7 @@ func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{39}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchEventsRequest) GetNamespace() string {
@@ -2686,7 +2787,7 @@ type WatchEventsResponse struct {
 
 func (x *WatchEventsResponse) Reset() {
 	*x = WatchEventsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[40]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2698,7 +2799,7 @@ func (x *WatchEventsResponse) String() string {
 func (*WatchEventsResponse) ProtoMessage() {}
 
 func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[40]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2711,7 +2812,7 @@ func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{40}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WatchEventsResponse) GetEvents() []*Event {
@@ -2732,7 +2833,7 @@ var File_callboard_v1_task_service_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcallboard/v1/task_service.proto\x12\fcallboard.v1\x1a\x18callboard/v1/child.proto\x1a\x18callboard/v1/event.proto\x1a\x19callboard/v1/output.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/step.proto\x1a\x17callboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"|\n" +
+	"\x1fcallboard/v1/task_service.proto\x12\fcallboard.v1\x1a\x1dcallboard/v1/assignment.proto\x1a\x18callboard/v1/child.proto\x1a\x18callboard/v1/event.proto\x1a\x19callboard/v1/output.proto\x1a\x1acallboard/v1/payload.proto\x1a\x17callboard/v1/step.proto\x1a\x17callboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"|\n" +
 	"\x11CreateTaskRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12*\n" +
 	"\x04task\x18\x02 \x01(\v2\x16.callboard.v1.TaskSpecR\x04task\x12\x1d\n" +
@@ -2830,7 +2931,12 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\"J\n" +
 	"\x13ReleaseTaskResponse\x123\n" +
-	"\areceipt\x18\x01 \x01(\v2\x19.callboard.v1.TaskReceiptR\areceipt\"\xc2\x02\n" +
+	"\areceipt\x18\x01 \x01(\v2\x19.callboard.v1.TaskReceiptR\areceipt\"Q\n" +
+	"\x18ExplainAssignmentRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\tR\x06taskId\"b\n" +
+	"\x19ExplainAssignmentResponse\x12E\n" +
+	"\vexplanation\x18\x01 \x01(\v2#.callboard.v1.AssignmentExplanationR\vexplanation\"\xc2\x02\n" +
 	"\x11UpdateTaskRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x17\n" +
 	"\atask_id\x18\x02 \x01(\tR\x06taskId\x122\n" +
@@ -2920,7 +3026,7 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"untilEnded\"Z\n" +
 	"\x13WatchEventsResponse\x12+\n" +
 	"\x06events\x18\x01 \x03(\v2\x13.callboard.v1.EventR\x06events\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor2\xb9\f\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor2\x9f\r\n" +
 	"\vTaskService\x12O\n" +
 	"\n" +
 	"CreateTask\x12\x1f.callboard.v1.CreateTaskRequest\x1a .callboard.v1.CreateTaskResponse\x12a\n" +
@@ -2934,7 +3040,8 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"CancelTask\x12\x1f.callboard.v1.CancelTaskRequest\x1a .callboard.v1.CancelTaskResponse\x12L\n" +
 	"\tRetryTask\x12\x1e.callboard.v1.RetryTaskRequest\x1a\x1f.callboard.v1.RetryTaskResponse\x12I\n" +
 	"\bHoldTask\x12\x1d.callboard.v1.HoldTaskRequest\x1a\x1e.callboard.v1.HoldTaskResponse\x12R\n" +
-	"\vReleaseTask\x12 .callboard.v1.ReleaseTaskRequest\x1a!.callboard.v1.ReleaseTaskResponse\x12O\n" +
+	"\vReleaseTask\x12 .callboard.v1.ReleaseTaskRequest\x1a!.callboard.v1.ReleaseTaskResponse\x12d\n" +
+	"\x11ExplainAssignment\x12&.callboard.v1.ExplainAssignmentRequest\x1a'.callboard.v1.ExplainAssignmentResponse\x12O\n" +
 	"\n" +
 	"UpdateTask\x12\x1f.callboard.v1.UpdateTaskRequest\x1a .callboard.v1.UpdateTaskResponse\x12[\n" +
 	"\x0eListTaskEvents\x12#.callboard.v1.ListTaskEventsRequest\x1a$.callboard.v1.ListTaskEventsResponse\x12p\n" +
@@ -2959,7 +3066,7 @@ func file_callboard_v1_task_service_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_task_service_proto_rawDescData
 }
 
-var file_callboard_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_callboard_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_callboard_v1_task_service_proto_goTypes = []any{
 	(*CreateTaskRequest)(nil),             // 0: callboard.v1.CreateTaskRequest
 	(*CreateTaskResponse)(nil),            // 1: callboard.v1.CreateTaskResponse
@@ -2985,118 +3092,124 @@ var file_callboard_v1_task_service_proto_goTypes = []any{
 	(*HoldTaskResponse)(nil),              // 21: callboard.v1.HoldTaskResponse
 	(*ReleaseTaskRequest)(nil),            // 22: callboard.v1.ReleaseTaskRequest
 	(*ReleaseTaskResponse)(nil),           // 23: callboard.v1.ReleaseTaskResponse
-	(*UpdateTaskRequest)(nil),             // 24: callboard.v1.UpdateTaskRequest
-	(*UpdateTaskResponse)(nil),            // 25: callboard.v1.UpdateTaskResponse
-	(*ListTaskEventsRequest)(nil),         // 26: callboard.v1.ListTaskEventsRequest
-	(*ListTaskEventsResponse)(nil),        // 27: callboard.v1.ListTaskEventsResponse
-	(*ListDependencyResultsRequest)(nil),  // 28: callboard.v1.ListDependencyResultsRequest
-	(*ListDependencyResultsResponse)(nil), // 29: callboard.v1.ListDependencyResultsResponse
-	(*DependencyResult)(nil),              // 30: callboard.v1.DependencyResult
-	(*ListStepsRequest)(nil),              // 31: callboard.v1.ListStepsRequest
-	(*ListStepsResponse)(nil),             // 32: callboard.v1.ListStepsResponse
-	(*ListChildrenRequest)(nil),           // 33: callboard.v1.ListChildrenRequest
-	(*ListChildrenResponse)(nil),          // 34: callboard.v1.ListChildrenResponse
-	(*ListOutputRequest)(nil),             // 35: callboard.v1.ListOutputRequest
-	(*ListOutputResponse)(nil),            // 36: callboard.v1.ListOutputResponse
-	(*WatchOutputRequest)(nil),            // 37: callboard.v1.WatchOutputRequest
-	(*WatchOutputResponse)(nil),           // 38: callboard.v1.WatchOutputResponse
-	(*WatchEventsRequest)(nil),            // 39: callboard.v1.WatchEventsRequest
-	(*WatchEventsResponse)(nil),           // 40: callboard.v1.WatchEventsResponse
-	(*TaskSpec)(nil),                      // 41: callboard.v1.TaskSpec
-	(*TaskReceipt)(nil),                   // 42: callboard.v1.TaskReceipt
-	(*durationpb.Duration)(nil),           // 43: google.protobuf.Duration
-	(*Task)(nil),                          // 44: callboard.v1.Task
-	(TaskState)(0),                        // 45: callboard.v1.TaskState
-	(*timestamppb.Timestamp)(nil),         // 46: google.protobuf.Timestamp
-	(Priority)(0),                         // 47: callboard.v1.Priority
-	(*fieldmaskpb.FieldMask)(nil),         // 48: google.protobuf.FieldMask
-	(*Event)(nil),                         // 49: callboard.v1.Event
-	(*Payload)(nil),                       // 50: callboard.v1.Payload
-	(*Failure)(nil),                       // 51: callboard.v1.Failure
-	(*Step)(nil),                          // 52: callboard.v1.Step
-	(*Child)(nil),                         // 53: callboard.v1.Child
-	(*OutputChunk)(nil),                   // 54: callboard.v1.OutputChunk
+	(*ExplainAssignmentRequest)(nil),      // 24: callboard.v1.ExplainAssignmentRequest
+	(*ExplainAssignmentResponse)(nil),     // 25: callboard.v1.ExplainAssignmentResponse
+	(*UpdateTaskRequest)(nil),             // 26: callboard.v1.UpdateTaskRequest
+	(*UpdateTaskResponse)(nil),            // 27: callboard.v1.UpdateTaskResponse
+	(*ListTaskEventsRequest)(nil),         // 28: callboard.v1.ListTaskEventsRequest
+	(*ListTaskEventsResponse)(nil),        // 29: callboard.v1.ListTaskEventsResponse
+	(*ListDependencyResultsRequest)(nil),  // 30: callboard.v1.ListDependencyResultsRequest
+	(*ListDependencyResultsResponse)(nil), // 31: callboard.v1.ListDependencyResultsResponse
+	(*DependencyResult)(nil),              // 32: callboard.v1.DependencyResult
+	(*ListStepsRequest)(nil),              // 33: callboard.v1.ListStepsRequest
+	(*ListStepsResponse)(nil),             // 34: callboard.v1.ListStepsResponse
+	(*ListChildrenRequest)(nil),           // 35: callboard.v1.ListChildrenRequest
+	(*ListChildrenResponse)(nil),          // 36: callboard.v1.ListChildrenResponse
+	(*ListOutputRequest)(nil),             // 37: callboard.v1.ListOutputRequest
+	(*ListOutputResponse)(nil),            // 38: callboard.v1.ListOutputResponse
+	(*WatchOutputRequest)(nil),            // 39: callboard.v1.WatchOutputRequest
+	(*WatchOutputResponse)(nil),           // 40: callboard.v1.WatchOutputResponse
+	(*WatchEventsRequest)(nil),            // 41: callboard.v1.WatchEventsRequest
+	(*WatchEventsResponse)(nil),           // 42: callboard.v1.WatchEventsResponse
+	(*TaskSpec)(nil),                      // 43: callboard.v1.TaskSpec
+	(*TaskReceipt)(nil),                   // 44: callboard.v1.TaskReceipt
+	(*durationpb.Duration)(nil),           // 45: google.protobuf.Duration
+	(*Task)(nil),                          // 46: callboard.v1.Task
+	(TaskState)(0),                        // 47: callboard.v1.TaskState
+	(*timestamppb.Timestamp)(nil),         // 48: google.protobuf.Timestamp
+	(*AssignmentExplanation)(nil),         // 49: callboard.v1.AssignmentExplanation
+	(Priority)(0),                         // 50: callboard.v1.Priority
+	(*fieldmaskpb.FieldMask)(nil),         // 51: google.protobuf.FieldMask
+	(*Event)(nil),                         // 52: callboard.v1.Event
+	(*Payload)(nil),                       // 53: callboard.v1.Payload
+	(*Failure)(nil),                       // 54: callboard.v1.Failure
+	(*Step)(nil),                          // 55: callboard.v1.Step
+	(*Child)(nil),                         // 56: callboard.v1.Child
+	(*OutputChunk)(nil),                   // 57: callboard.v1.OutputChunk
 }
 var file_callboard_v1_task_service_proto_depIdxs = []int32{
-	41, // 0: callboard.v1.CreateTaskRequest.task:type_name -> callboard.v1.TaskSpec
-	42, // 1: callboard.v1.CreateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	41, // 2: callboard.v1.BatchCreateTasksRequest.tasks:type_name -> callboard.v1.TaskSpec
-	42, // 3: callboard.v1.BatchCreateTasksResponse.receipts:type_name -> callboard.v1.TaskReceipt
-	41, // 4: callboard.v1.RunTaskRequest.task:type_name -> callboard.v1.TaskSpec
-	43, // 5: callboard.v1.RunTaskRequest.wait:type_name -> google.protobuf.Duration
-	44, // 6: callboard.v1.RunTaskResponse.task:type_name -> callboard.v1.Task
+	43, // 0: callboard.v1.CreateTaskRequest.task:type_name -> callboard.v1.TaskSpec
+	44, // 1: callboard.v1.CreateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	43, // 2: callboard.v1.BatchCreateTasksRequest.tasks:type_name -> callboard.v1.TaskSpec
+	44, // 3: callboard.v1.BatchCreateTasksResponse.receipts:type_name -> callboard.v1.TaskReceipt
+	43, // 4: callboard.v1.RunTaskRequest.task:type_name -> callboard.v1.TaskSpec
+	45, // 5: callboard.v1.RunTaskRequest.wait:type_name -> google.protobuf.Duration
+	46, // 6: callboard.v1.RunTaskResponse.task:type_name -> callboard.v1.Task
 	7,  // 7: callboard.v1.RunTasksRequest.runs:type_name -> callboard.v1.TaskRun
-	41, // 8: callboard.v1.TaskRun.task:type_name -> callboard.v1.TaskSpec
+	43, // 8: callboard.v1.TaskRun.task:type_name -> callboard.v1.TaskSpec
 	9,  // 9: callboard.v1.RunTasksResponse.outcomes:type_name -> callboard.v1.TaskOutcome
-	44, // 10: callboard.v1.TaskOutcome.task:type_name -> callboard.v1.Task
-	44, // 11: callboard.v1.GetTaskResponse.task:type_name -> callboard.v1.Task
-	45, // 12: callboard.v1.ListTasksRequest.states:type_name -> callboard.v1.TaskState
-	46, // 13: callboard.v1.ListTasksRequest.created_after:type_name -> google.protobuf.Timestamp
-	46, // 14: callboard.v1.ListTasksRequest.created_before:type_name -> google.protobuf.Timestamp
-	44, // 15: callboard.v1.ListTasksResponse.tasks:type_name -> callboard.v1.Task
-	43, // 16: callboard.v1.WaitTaskRequest.wait:type_name -> google.protobuf.Duration
-	44, // 17: callboard.v1.WaitTaskResponse.task:type_name -> callboard.v1.Task
-	42, // 18: callboard.v1.CancelTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	42, // 19: callboard.v1.RetryTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	42, // 20: callboard.v1.HoldTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	42, // 21: callboard.v1.ReleaseTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	47, // 22: callboard.v1.UpdateTaskRequest.priority:type_name -> callboard.v1.Priority
-	46, // 23: callboard.v1.UpdateTaskRequest.deadline:type_name -> google.protobuf.Timestamp
-	48, // 24: callboard.v1.UpdateTaskRequest.update_mask:type_name -> google.protobuf.FieldMask
-	42, // 25: callboard.v1.UpdateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	49, // 26: callboard.v1.ListTaskEventsResponse.events:type_name -> callboard.v1.Event
-	30, // 27: callboard.v1.ListDependencyResultsResponse.results:type_name -> callboard.v1.DependencyResult
-	45, // 28: callboard.v1.DependencyResult.state:type_name -> callboard.v1.TaskState
-	50, // 29: callboard.v1.DependencyResult.result:type_name -> callboard.v1.Payload
-	51, // 30: callboard.v1.DependencyResult.failure:type_name -> callboard.v1.Failure
-	52, // 31: callboard.v1.ListStepsResponse.steps:type_name -> callboard.v1.Step
-	53, // 32: callboard.v1.ListChildrenResponse.children:type_name -> callboard.v1.Child
-	54, // 33: callboard.v1.ListOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
-	54, // 34: callboard.v1.WatchOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
-	49, // 35: callboard.v1.WatchEventsResponse.events:type_name -> callboard.v1.Event
-	0,  // 36: callboard.v1.TaskService.CreateTask:input_type -> callboard.v1.CreateTaskRequest
-	2,  // 37: callboard.v1.TaskService.BatchCreateTasks:input_type -> callboard.v1.BatchCreateTasksRequest
-	4,  // 38: callboard.v1.TaskService.RunTask:input_type -> callboard.v1.RunTaskRequest
-	6,  // 39: callboard.v1.TaskService.RunTasks:input_type -> callboard.v1.RunTasksRequest
-	10, // 40: callboard.v1.TaskService.GetTask:input_type -> callboard.v1.GetTaskRequest
-	12, // 41: callboard.v1.TaskService.ListTasks:input_type -> callboard.v1.ListTasksRequest
-	14, // 42: callboard.v1.TaskService.WaitTask:input_type -> callboard.v1.WaitTaskRequest
-	16, // 43: callboard.v1.TaskService.CancelTask:input_type -> callboard.v1.CancelTaskRequest
-	18, // 44: callboard.v1.TaskService.RetryTask:input_type -> callboard.v1.RetryTaskRequest
-	20, // 45: callboard.v1.TaskService.HoldTask:input_type -> callboard.v1.HoldTaskRequest
-	22, // 46: callboard.v1.TaskService.ReleaseTask:input_type -> callboard.v1.ReleaseTaskRequest
-	24, // 47: callboard.v1.TaskService.UpdateTask:input_type -> callboard.v1.UpdateTaskRequest
-	26, // 48: callboard.v1.TaskService.ListTaskEvents:input_type -> callboard.v1.ListTaskEventsRequest
-	28, // 49: callboard.v1.TaskService.ListDependencyResults:input_type -> callboard.v1.ListDependencyResultsRequest
-	31, // 50: callboard.v1.TaskService.ListSteps:input_type -> callboard.v1.ListStepsRequest
-	33, // 51: callboard.v1.TaskService.ListChildren:input_type -> callboard.v1.ListChildrenRequest
-	35, // 52: callboard.v1.TaskService.ListOutput:input_type -> callboard.v1.ListOutputRequest
-	37, // 53: callboard.v1.TaskService.WatchOutput:input_type -> callboard.v1.WatchOutputRequest
-	39, // 54: callboard.v1.TaskService.WatchEvents:input_type -> callboard.v1.WatchEventsRequest
-	1,  // 55: callboard.v1.TaskService.CreateTask:output_type -> callboard.v1.CreateTaskResponse
-	3,  // 56: callboard.v1.TaskService.BatchCreateTasks:output_type -> callboard.v1.BatchCreateTasksResponse
-	5,  // 57: callboard.v1.TaskService.RunTask:output_type -> callboard.v1.RunTaskResponse
-	8,  // 58: callboard.v1.TaskService.RunTasks:output_type -> callboard.v1.RunTasksResponse
-	11, // 59: callboard.v1.TaskService.GetTask:output_type -> callboard.v1.GetTaskResponse
-	13, // 60: callboard.v1.TaskService.ListTasks:output_type -> callboard.v1.ListTasksResponse
-	15, // 61: callboard.v1.TaskService.WaitTask:output_type -> callboard.v1.WaitTaskResponse
-	17, // 62: callboard.v1.TaskService.CancelTask:output_type -> callboard.v1.CancelTaskResponse
-	19, // 63: callboard.v1.TaskService.RetryTask:output_type -> callboard.v1.RetryTaskResponse
-	21, // 64: callboard.v1.TaskService.HoldTask:output_type -> callboard.v1.HoldTaskResponse
-	23, // 65: callboard.v1.TaskService.ReleaseTask:output_type -> callboard.v1.ReleaseTaskResponse
-	25, // 66: callboard.v1.TaskService.UpdateTask:output_type -> callboard.v1.UpdateTaskResponse
-	27, // 67: callboard.v1.TaskService.ListTaskEvents:output_type -> callboard.v1.ListTaskEventsResponse
-	29, // 68: callboard.v1.TaskService.ListDependencyResults:output_type -> callboard.v1.ListDependencyResultsResponse
-	32, // 69: callboard.v1.TaskService.ListSteps:output_type -> callboard.v1.ListStepsResponse
-	34, // 70: callboard.v1.TaskService.ListChildren:output_type -> callboard.v1.ListChildrenResponse
-	36, // 71: callboard.v1.TaskService.ListOutput:output_type -> callboard.v1.ListOutputResponse
-	38, // 72: callboard.v1.TaskService.WatchOutput:output_type -> callboard.v1.WatchOutputResponse
-	40, // 73: callboard.v1.TaskService.WatchEvents:output_type -> callboard.v1.WatchEventsResponse
-	55, // [55:74] is the sub-list for method output_type
-	36, // [36:55] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	46, // 10: callboard.v1.TaskOutcome.task:type_name -> callboard.v1.Task
+	46, // 11: callboard.v1.GetTaskResponse.task:type_name -> callboard.v1.Task
+	47, // 12: callboard.v1.ListTasksRequest.states:type_name -> callboard.v1.TaskState
+	48, // 13: callboard.v1.ListTasksRequest.created_after:type_name -> google.protobuf.Timestamp
+	48, // 14: callboard.v1.ListTasksRequest.created_before:type_name -> google.protobuf.Timestamp
+	46, // 15: callboard.v1.ListTasksResponse.tasks:type_name -> callboard.v1.Task
+	45, // 16: callboard.v1.WaitTaskRequest.wait:type_name -> google.protobuf.Duration
+	46, // 17: callboard.v1.WaitTaskResponse.task:type_name -> callboard.v1.Task
+	44, // 18: callboard.v1.CancelTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	44, // 19: callboard.v1.RetryTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	44, // 20: callboard.v1.HoldTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	44, // 21: callboard.v1.ReleaseTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	49, // 22: callboard.v1.ExplainAssignmentResponse.explanation:type_name -> callboard.v1.AssignmentExplanation
+	50, // 23: callboard.v1.UpdateTaskRequest.priority:type_name -> callboard.v1.Priority
+	48, // 24: callboard.v1.UpdateTaskRequest.deadline:type_name -> google.protobuf.Timestamp
+	51, // 25: callboard.v1.UpdateTaskRequest.update_mask:type_name -> google.protobuf.FieldMask
+	44, // 26: callboard.v1.UpdateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	52, // 27: callboard.v1.ListTaskEventsResponse.events:type_name -> callboard.v1.Event
+	32, // 28: callboard.v1.ListDependencyResultsResponse.results:type_name -> callboard.v1.DependencyResult
+	47, // 29: callboard.v1.DependencyResult.state:type_name -> callboard.v1.TaskState
+	53, // 30: callboard.v1.DependencyResult.result:type_name -> callboard.v1.Payload
+	54, // 31: callboard.v1.DependencyResult.failure:type_name -> callboard.v1.Failure
+	55, // 32: callboard.v1.ListStepsResponse.steps:type_name -> callboard.v1.Step
+	56, // 33: callboard.v1.ListChildrenResponse.children:type_name -> callboard.v1.Child
+	57, // 34: callboard.v1.ListOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
+	57, // 35: callboard.v1.WatchOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
+	52, // 36: callboard.v1.WatchEventsResponse.events:type_name -> callboard.v1.Event
+	0,  // 37: callboard.v1.TaskService.CreateTask:input_type -> callboard.v1.CreateTaskRequest
+	2,  // 38: callboard.v1.TaskService.BatchCreateTasks:input_type -> callboard.v1.BatchCreateTasksRequest
+	4,  // 39: callboard.v1.TaskService.RunTask:input_type -> callboard.v1.RunTaskRequest
+	6,  // 40: callboard.v1.TaskService.RunTasks:input_type -> callboard.v1.RunTasksRequest
+	10, // 41: callboard.v1.TaskService.GetTask:input_type -> callboard.v1.GetTaskRequest
+	12, // 42: callboard.v1.TaskService.ListTasks:input_type -> callboard.v1.ListTasksRequest
+	14, // 43: callboard.v1.TaskService.WaitTask:input_type -> callboard.v1.WaitTaskRequest
+	16, // 44: callboard.v1.TaskService.CancelTask:input_type -> callboard.v1.CancelTaskRequest
+	18, // 45: callboard.v1.TaskService.RetryTask:input_type -> callboard.v1.RetryTaskRequest
+	20, // 46: callboard.v1.TaskService.HoldTask:input_type -> callboard.v1.HoldTaskRequest
+	22, // 47: callboard.v1.TaskService.ReleaseTask:input_type -> callboard.v1.ReleaseTaskRequest
+	24, // 48: callboard.v1.TaskService.ExplainAssignment:input_type -> callboard.v1.ExplainAssignmentRequest
+	26, // 49: callboard.v1.TaskService.UpdateTask:input_type -> callboard.v1.UpdateTaskRequest
+	28, // 50: callboard.v1.TaskService.ListTaskEvents:input_type -> callboard.v1.ListTaskEventsRequest
+	30, // 51: callboard.v1.TaskService.ListDependencyResults:input_type -> callboard.v1.ListDependencyResultsRequest
+	33, // 52: callboard.v1.TaskService.ListSteps:input_type -> callboard.v1.ListStepsRequest
+	35, // 53: callboard.v1.TaskService.ListChildren:input_type -> callboard.v1.ListChildrenRequest
+	37, // 54: callboard.v1.TaskService.ListOutput:input_type -> callboard.v1.ListOutputRequest
+	39, // 55: callboard.v1.TaskService.WatchOutput:input_type -> callboard.v1.WatchOutputRequest
+	41, // 56: callboard.v1.TaskService.WatchEvents:input_type -> callboard.v1.WatchEventsRequest
+	1,  // 57: callboard.v1.TaskService.CreateTask:output_type -> callboard.v1.CreateTaskResponse
+	3,  // 58: callboard.v1.TaskService.BatchCreateTasks:output_type -> callboard.v1.BatchCreateTasksResponse
+	5,  // 59: callboard.v1.TaskService.RunTask:output_type -> callboard.v1.RunTaskResponse
+	8,  // 60: callboard.v1.TaskService.RunTasks:output_type -> callboard.v1.RunTasksResponse
+	11, // 61: callboard.v1.TaskService.GetTask:output_type -> callboard.v1.GetTaskResponse
+	13, // 62: callboard.v1.TaskService.ListTasks:output_type -> callboard.v1.ListTasksResponse
+	15, // 63: callboard.v1.TaskService.WaitTask:output_type -> callboard.v1.WaitTaskResponse
+	17, // 64: callboard.v1.TaskService.CancelTask:output_type -> callboard.v1.CancelTaskResponse
+	19, // 65: callboard.v1.TaskService.RetryTask:output_type -> callboard.v1.RetryTaskResponse
+	21, // 66: callboard.v1.TaskService.HoldTask:output_type -> callboard.v1.HoldTaskResponse
+	23, // 67: callboard.v1.TaskService.ReleaseTask:output_type -> callboard.v1.ReleaseTaskResponse
+	25, // 68: callboard.v1.TaskService.ExplainAssignment:output_type -> callboard.v1.ExplainAssignmentResponse
+	27, // 69: callboard.v1.TaskService.UpdateTask:output_type -> callboard.v1.UpdateTaskResponse
+	29, // 70: callboard.v1.TaskService.ListTaskEvents:output_type -> callboard.v1.ListTaskEventsResponse
+	31, // 71: callboard.v1.TaskService.ListDependencyResults:output_type -> callboard.v1.ListDependencyResultsResponse
+	34, // 72: callboard.v1.TaskService.ListSteps:output_type -> callboard.v1.ListStepsResponse
+	36, // 73: callboard.v1.TaskService.ListChildren:output_type -> callboard.v1.ListChildrenResponse
+	38, // 74: callboard.v1.TaskService.ListOutput:output_type -> callboard.v1.ListOutputResponse
+	40, // 75: callboard.v1.TaskService.WatchOutput:output_type -> callboard.v1.WatchOutputResponse
+	42, // 76: callboard.v1.TaskService.WatchEvents:output_type -> callboard.v1.WatchEventsResponse
+	57, // [57:77] is the sub-list for method output_type
+	37, // [37:57] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_task_service_proto_init() }
@@ -3104,6 +3217,7 @@ func file_callboard_v1_task_service_proto_init() {
 	if File_callboard_v1_task_service_proto != nil {
 		return
 	}
+	file_callboard_v1_assignment_proto_init()
 	file_callboard_v1_child_proto_init()
 	file_callboard_v1_event_proto_init()
 	file_callboard_v1_output_proto_init()
@@ -3120,7 +3234,7 @@ func file_callboard_v1_task_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_task_service_proto_rawDesc), len(file_callboard_v1_task_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   41,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

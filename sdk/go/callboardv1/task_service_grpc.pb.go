@@ -30,6 +30,7 @@ const (
 	TaskService_RetryTask_FullMethodName             = "/callboard.v1.TaskService/RetryTask"
 	TaskService_HoldTask_FullMethodName              = "/callboard.v1.TaskService/HoldTask"
 	TaskService_ReleaseTask_FullMethodName           = "/callboard.v1.TaskService/ReleaseTask"
+	TaskService_ExplainAssignment_FullMethodName     = "/callboard.v1.TaskService/ExplainAssignment"
 	TaskService_UpdateTask_FullMethodName            = "/callboard.v1.TaskService/UpdateTask"
 	TaskService_ListTaskEvents_FullMethodName        = "/callboard.v1.TaskService/ListTaskEvents"
 	TaskService_ListDependencyResults_FullMethodName = "/callboard.v1.TaskService/ListDependencyResults"
@@ -78,6 +79,10 @@ type TaskServiceClient interface {
 	HoldTask(ctx context.Context, in *HoldTaskRequest, opts ...grpc.CallOption) (*HoldTaskResponse, error)
 	// Ends a hold. Releasing a task that is not held is OK and changes nothing.
 	ReleaseTask(ctx context.Context, in *ReleaseTaskRequest, opts ...grpc.CallOption) (*ReleaseTaskResponse, error)
+	// Says who could have a task now, who could not and why, as placement sees it
+	// at this moment. Of a task that is READY that is who gets it next; of any
+	// other, who would if it were.
+	ExplainAssignment(ctx context.Context, in *ExplainAssignmentRequest, opts ...grpc.CallOption) (*ExplainAssignmentResponse, error)
 	// Changes the priority, assignee, deadline or tags of a live task.
 	UpdateTask(ctx context.Context, in *UpdateTaskRequest, opts ...grpc.CallOption) (*UpdateTaskResponse, error)
 	// Lists the events of a task, oldest first: its history.
@@ -222,6 +227,16 @@ func (c *taskServiceClient) ReleaseTask(ctx context.Context, in *ReleaseTaskRequ
 	return out, nil
 }
 
+func (c *taskServiceClient) ExplainAssignment(ctx context.Context, in *ExplainAssignmentRequest, opts ...grpc.CallOption) (*ExplainAssignmentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainAssignmentResponse)
+	err := c.cc.Invoke(ctx, TaskService_ExplainAssignment_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *taskServiceClient) UpdateTask(ctx context.Context, in *UpdateTaskRequest, opts ...grpc.CallOption) (*UpdateTaskResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(UpdateTaskResponse)
@@ -358,6 +373,10 @@ type TaskServiceServer interface {
 	HoldTask(context.Context, *HoldTaskRequest) (*HoldTaskResponse, error)
 	// Ends a hold. Releasing a task that is not held is OK and changes nothing.
 	ReleaseTask(context.Context, *ReleaseTaskRequest) (*ReleaseTaskResponse, error)
+	// Says who could have a task now, who could not and why, as placement sees it
+	// at this moment. Of a task that is READY that is who gets it next; of any
+	// other, who would if it were.
+	ExplainAssignment(context.Context, *ExplainAssignmentRequest) (*ExplainAssignmentResponse, error)
 	// Changes the priority, assignee, deadline or tags of a live task.
 	UpdateTask(context.Context, *UpdateTaskRequest) (*UpdateTaskResponse, error)
 	// Lists the events of a task, oldest first: its history.
@@ -421,6 +440,9 @@ func (UnimplementedTaskServiceServer) HoldTask(context.Context, *HoldTaskRequest
 }
 func (UnimplementedTaskServiceServer) ReleaseTask(context.Context, *ReleaseTaskRequest) (*ReleaseTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReleaseTask not implemented")
+}
+func (UnimplementedTaskServiceServer) ExplainAssignment(context.Context, *ExplainAssignmentRequest) (*ExplainAssignmentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainAssignment not implemented")
 }
 func (UnimplementedTaskServiceServer) UpdateTask(context.Context, *UpdateTaskRequest) (*UpdateTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateTask not implemented")
@@ -654,6 +676,24 @@ func _TaskService_ReleaseTask_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TaskService_ExplainAssignment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainAssignmentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).ExplainAssignment(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_ExplainAssignment_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).ExplainAssignment(ctx, req.(*ExplainAssignmentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TaskService_UpdateTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(UpdateTaskRequest)
 	if err := dec(in); err != nil {
@@ -830,6 +870,10 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReleaseTask",
 			Handler:    _TaskService_ReleaseTask_Handler,
+		},
+		{
+			MethodName: "ExplainAssignment",
+			Handler:    _TaskService_ExplainAssignment_Handler,
 		},
 		{
 			MethodName: "UpdateTask",

@@ -9,6 +9,7 @@ package callboardv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -351,8 +352,8 @@ type Workflow struct {
 	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
 	// Where it is in its life.
 	State WorkflowState `protobuf:"varint,5,opt,name=state,proto3,enum=callboard.v1.WorkflowState" json:"state,omitempty"`
-	// How many tasks it has, with the children that its tasks created, but those
-	// that outlive their parents.
+	// How many tasks it has, with those that were added, and with the children
+	// that its tasks created, but those that outlive their parents.
 	Tasks int32 `protobuf:"varint,6,opt,name=tasks,proto3" json:"tasks,omitempty"`
 	// How many of them have not ended.
 	OpenTasks int32 `protobuf:"varint,7,opt,name=open_tasks,json=openTasks,proto3" json:"open_tasks,omitempty"`
@@ -380,7 +381,9 @@ type Workflow struct {
 	// Who created it: a principal.
 	CreatedBy string `protobuf:"bytes,18,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	// Rises with every change.
-	Version       int64 `protobuf:"varint,19,opt,name=version,proto3" json:"version,omitempty"`
+	Version int64 `protobuf:"varint,19,opt,name=version,proto3" json:"version,omitempty"`
+	// It is held: its tasks that are not assigned are not given out.
+	Held          bool `protobuf:"varint,20,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -548,11 +551,187 @@ func (x *Workflow) GetVersion() int64 {
 	return 0
 }
 
+func (x *Workflow) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+// What is expected of a workflow that runs, from how long tasks of the same
+// types took.
+type WorkflowForecast struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it ends, if every task finds an agent as soon as it is eligible, and
+	// none fails. Unset when it has ended, or is held.
+	ExpectedEnd *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=expected_end,json=expectedEnd,proto3" json:"expected_end,omitempty"`
+	// Of the tasks that have not ended, those behind each other that its end waits
+	// for, the first of them first. At most 1,000: of more, the first.
+	CriticalPath []*ForecastTask `protobuf:"bytes,2,rep,name=critical_path,json=criticalPath,proto3" json:"critical_path,omitempty"`
+	// Types of tasks that have not ended of which none has completed before. They
+	// count as if they took no time: the end comes later by what they take.
+	UnknownTypes  []string `protobuf:"bytes,3,rep,name=unknown_types,json=unknownTypes,proto3" json:"unknown_types,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkflowForecast) Reset() {
+	*x = WorkflowForecast{}
+	mi := &file_callboard_v1_workflow_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkflowForecast) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkflowForecast) ProtoMessage() {}
+
+func (x *WorkflowForecast) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_workflow_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkflowForecast.ProtoReflect.Descriptor instead.
+func (*WorkflowForecast) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_workflow_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *WorkflowForecast) GetExpectedEnd() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpectedEnd
+	}
+	return nil
+}
+
+func (x *WorkflowForecast) GetCriticalPath() []*ForecastTask {
+	if x != nil {
+		return x.CriticalPath
+	}
+	return nil
+}
+
+func (x *WorkflowForecast) GetUnknownTypes() []string {
+	if x != nil {
+		return x.UnknownTypes
+	}
+	return nil
+}
+
+// A task of a forecast.
+type ForecastTask struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The task.
+	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// What it is called in the workflow; empty for a child.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Its type.
+	Type string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	// Where it is in its life.
+	State TaskState `protobuf:"varint,4,opt,name=state,proto3,enum=callboard.v1.TaskState" json:"state,omitempty"`
+	// How long it takes, from accepted to ended: the mean of the latest tasks of
+	// its type that completed, 100 at most. Unset when there is none.
+	ExpectedDuration *durationpb.Duration `protobuf:"bytes,5,opt,name=expected_duration,json=expectedDuration,proto3" json:"expected_duration,omitempty"`
+	// When it begins, or began.
+	ExpectedStart *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expected_start,json=expectedStart,proto3" json:"expected_start,omitempty"`
+	// When it ends.
+	ExpectedEnd   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expected_end,json=expectedEnd,proto3" json:"expected_end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForecastTask) Reset() {
+	*x = ForecastTask{}
+	mi := &file_callboard_v1_workflow_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForecastTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForecastTask) ProtoMessage() {}
+
+func (x *ForecastTask) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_workflow_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForecastTask.ProtoReflect.Descriptor instead.
+func (*ForecastTask) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_workflow_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ForecastTask) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *ForecastTask) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ForecastTask) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ForecastTask) GetState() TaskState {
+	if x != nil {
+		return x.State
+	}
+	return TaskState_TASK_STATE_UNSPECIFIED
+}
+
+func (x *ForecastTask) GetExpectedDuration() *durationpb.Duration {
+	if x != nil {
+		return x.ExpectedDuration
+	}
+	return nil
+}
+
+func (x *ForecastTask) GetExpectedStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpectedStart
+	}
+	return nil
+}
+
+func (x *ForecastTask) GetExpectedEnd() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpectedEnd
+	}
+	return nil
+}
+
 var File_callboard_v1_workflow_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_workflow_proto_rawDesc = "" +
 	"\n" +
-	"\x1bcallboard/v1/workflow.proto\x12\fcallboard.v1\x1a\x17callboard/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x03\n" +
+	"\x1bcallboard/v1/workflow.proto\x12\fcallboard.v1\x1a\x17callboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x03\n" +
 	"\fWorkflowSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x120\n" +
@@ -578,7 +757,7 @@ const file_callboard_v1_workflow_proto_rawDesc = "" +
 	"\n" +
 	"on_failure\x18\x02 \x01(\x0e2%.callboard.v1.DependencyFailureActionR\tonFailure\x12?\n" +
 	"\tcondition\x18\x03 \x01(\x0e2!.callboard.v1.DependencyConditionR\tcondition\x125\n" +
-	"\x06result\x18\x04 \x01(\v2\x1d.callboard.v1.ResultConditionR\x06result\"\xf5\x05\n" +
+	"\x06result\x18\x04 \x01(\v2\x1d.callboard.v1.ResultConditionR\x06result\"\x89\x06\n" +
 	"\bWorkflow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -602,10 +781,23 @@ const file_callboard_v1_workflow_proto_rawDesc = "" +
 	"\bended_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x1d\n" +
 	"\n" +
 	"created_by\x18\x12 \x01(\tR\tcreatedBy\x12\x18\n" +
-	"\aversion\x18\x13 \x01(\x03R\aversion\x1a;\n" +
+	"\aversion\x18\x13 \x01(\x03R\aversion\x12\x12\n" +
+	"\x04held\x18\x14 \x01(\bR\x04held\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xa2\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb7\x01\n" +
+	"\x10WorkflowForecast\x12=\n" +
+	"\fexpected_end\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\vexpectedEnd\x12?\n" +
+	"\rcritical_path\x18\x02 \x03(\v2\x1a.callboard.v1.ForecastTaskR\fcriticalPath\x12#\n" +
+	"\runknown_types\x18\x03 \x03(\tR\funknownTypes\"\xc8\x02\n" +
+	"\fForecastTask\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12-\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x17.callboard.v1.TaskStateR\x05state\x12F\n" +
+	"\x11expected_duration\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x10expectedDuration\x12A\n" +
+	"\x0eexpected_start\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rexpectedStart\x12=\n" +
+	"\fexpected_end\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vexpectedEnd*\xa2\x01\n" +
 	"\rWorkflowState\x12\x1e\n" +
 	"\x1aWORKFLOW_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16WORKFLOW_STATE_RUNNING\x10\x01\x12\x1c\n" +
@@ -627,40 +819,50 @@ func file_callboard_v1_workflow_proto_rawDescGZIP() []byte {
 }
 
 var file_callboard_v1_workflow_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_callboard_v1_workflow_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_callboard_v1_workflow_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_callboard_v1_workflow_proto_goTypes = []any{
 	(WorkflowState)(0),            // 0: callboard.v1.WorkflowState
 	(*WorkflowSpec)(nil),          // 1: callboard.v1.WorkflowSpec
 	(*WorkflowTask)(nil),          // 2: callboard.v1.WorkflowTask
 	(*WorkflowDependency)(nil),    // 3: callboard.v1.WorkflowDependency
 	(*Workflow)(nil),              // 4: callboard.v1.Workflow
-	nil,                           // 5: callboard.v1.WorkflowSpec.MetadataEntry
-	nil,                           // 6: callboard.v1.WorkflowSpec.HeadersEntry
-	nil,                           // 7: callboard.v1.Workflow.MetadataEntry
-	(*TaskSpec)(nil),              // 8: callboard.v1.TaskSpec
-	(DependencyFailureAction)(0),  // 9: callboard.v1.DependencyFailureAction
-	(DependencyCondition)(0),      // 10: callboard.v1.DependencyCondition
-	(*ResultCondition)(nil),       // 11: callboard.v1.ResultCondition
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*WorkflowForecast)(nil),      // 5: callboard.v1.WorkflowForecast
+	(*ForecastTask)(nil),          // 6: callboard.v1.ForecastTask
+	nil,                           // 7: callboard.v1.WorkflowSpec.MetadataEntry
+	nil,                           // 8: callboard.v1.WorkflowSpec.HeadersEntry
+	nil,                           // 9: callboard.v1.Workflow.MetadataEntry
+	(*TaskSpec)(nil),              // 10: callboard.v1.TaskSpec
+	(DependencyFailureAction)(0),  // 11: callboard.v1.DependencyFailureAction
+	(DependencyCondition)(0),      // 12: callboard.v1.DependencyCondition
+	(*ResultCondition)(nil),       // 13: callboard.v1.ResultCondition
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(TaskState)(0),                // 15: callboard.v1.TaskState
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
 }
 var file_callboard_v1_workflow_proto_depIdxs = []int32{
 	2,  // 0: callboard.v1.WorkflowSpec.tasks:type_name -> callboard.v1.WorkflowTask
-	5,  // 1: callboard.v1.WorkflowSpec.metadata:type_name -> callboard.v1.WorkflowSpec.MetadataEntry
-	6,  // 2: callboard.v1.WorkflowSpec.headers:type_name -> callboard.v1.WorkflowSpec.HeadersEntry
-	8,  // 3: callboard.v1.WorkflowTask.task:type_name -> callboard.v1.TaskSpec
+	7,  // 1: callboard.v1.WorkflowSpec.metadata:type_name -> callboard.v1.WorkflowSpec.MetadataEntry
+	8,  // 2: callboard.v1.WorkflowSpec.headers:type_name -> callboard.v1.WorkflowSpec.HeadersEntry
+	10, // 3: callboard.v1.WorkflowTask.task:type_name -> callboard.v1.TaskSpec
 	3,  // 4: callboard.v1.WorkflowTask.depends_on:type_name -> callboard.v1.WorkflowDependency
-	9,  // 5: callboard.v1.WorkflowDependency.on_failure:type_name -> callboard.v1.DependencyFailureAction
-	10, // 6: callboard.v1.WorkflowDependency.condition:type_name -> callboard.v1.DependencyCondition
-	11, // 7: callboard.v1.WorkflowDependency.result:type_name -> callboard.v1.ResultCondition
+	11, // 5: callboard.v1.WorkflowDependency.on_failure:type_name -> callboard.v1.DependencyFailureAction
+	12, // 6: callboard.v1.WorkflowDependency.condition:type_name -> callboard.v1.DependencyCondition
+	13, // 7: callboard.v1.WorkflowDependency.result:type_name -> callboard.v1.ResultCondition
 	0,  // 8: callboard.v1.Workflow.state:type_name -> callboard.v1.WorkflowState
-	7,  // 9: callboard.v1.Workflow.metadata:type_name -> callboard.v1.Workflow.MetadataEntry
-	12, // 10: callboard.v1.Workflow.created_at:type_name -> google.protobuf.Timestamp
-	12, // 11: callboard.v1.Workflow.ended_at:type_name -> google.protobuf.Timestamp
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	9,  // 9: callboard.v1.Workflow.metadata:type_name -> callboard.v1.Workflow.MetadataEntry
+	14, // 10: callboard.v1.Workflow.created_at:type_name -> google.protobuf.Timestamp
+	14, // 11: callboard.v1.Workflow.ended_at:type_name -> google.protobuf.Timestamp
+	14, // 12: callboard.v1.WorkflowForecast.expected_end:type_name -> google.protobuf.Timestamp
+	6,  // 13: callboard.v1.WorkflowForecast.critical_path:type_name -> callboard.v1.ForecastTask
+	15, // 14: callboard.v1.ForecastTask.state:type_name -> callboard.v1.TaskState
+	16, // 15: callboard.v1.ForecastTask.expected_duration:type_name -> google.protobuf.Duration
+	14, // 16: callboard.v1.ForecastTask.expected_start:type_name -> google.protobuf.Timestamp
+	14, // 17: callboard.v1.ForecastTask.expected_end:type_name -> google.protobuf.Timestamp
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_workflow_proto_init() }
@@ -675,7 +877,7 @@ func file_callboard_v1_workflow_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_workflow_proto_rawDesc), len(file_callboard_v1_workflow_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -886,6 +886,457 @@ func (x *RetryWorkflowResponse) GetWorkflow() *Workflow {
 	return nil
 }
 
+// Asks to add tasks to a workflow.
+type AddWorkflowTasksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace; empty means `default`.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Its id.
+	WorkflowId string `protobuf:"bytes,2,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	// 1 to 10,000, under the limits of CreateWorkflow; the workflow has at most
+	// 1,000,000 then. Names that it has already are refused. `depends_on` names
+	// tasks of this request or of the workflow.
+	Tasks []*WorkflowTask `protobuf:"bytes,3,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddWorkflowTasksRequest) Reset() {
+	*x = AddWorkflowTasksRequest{}
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddWorkflowTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddWorkflowTasksRequest) ProtoMessage() {}
+
+func (x *AddWorkflowTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddWorkflowTasksRequest.ProtoReflect.Descriptor instead.
+func (*AddWorkflowTasksRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_workflow_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *AddWorkflowTasksRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *AddWorkflowTasksRequest) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *AddWorkflowTasksRequest) GetTasks() []*WorkflowTask {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *AddWorkflowTasksRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// The tasks that were added.
+type AddWorkflowTasksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request.
+	Receipts      []*TaskReceipt `protobuf:"bytes,1,rep,name=receipts,proto3" json:"receipts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddWorkflowTasksResponse) Reset() {
+	*x = AddWorkflowTasksResponse{}
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddWorkflowTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddWorkflowTasksResponse) ProtoMessage() {}
+
+func (x *AddWorkflowTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddWorkflowTasksResponse.ProtoReflect.Descriptor instead.
+func (*AddWorkflowTasksResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_workflow_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *AddWorkflowTasksResponse) GetReceipts() []*TaskReceipt {
+	if x != nil {
+		return x.Receipts
+	}
+	return nil
+}
+
+// Asks to hold a workflow.
+type HoldWorkflowRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace; empty means `default`.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Its id.
+	WorkflowId string `protobuf:"bytes,2,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	// Why, for the history. At most 1 KiB.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldWorkflowRequest) Reset() {
+	*x = HoldWorkflowRequest{}
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldWorkflowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldWorkflowRequest) ProtoMessage() {}
+
+func (x *HoldWorkflowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldWorkflowRequest.ProtoReflect.Descriptor instead.
+func (*HoldWorkflowRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_workflow_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *HoldWorkflowRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *HoldWorkflowRequest) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *HoldWorkflowRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HoldWorkflowRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// What the hold did.
+type HoldWorkflowResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it is behind the command; some of its tasks may be held later.
+	Workflow      *Workflow `protobuf:"bytes,1,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HoldWorkflowResponse) Reset() {
+	*x = HoldWorkflowResponse{}
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HoldWorkflowResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HoldWorkflowResponse) ProtoMessage() {}
+
+func (x *HoldWorkflowResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HoldWorkflowResponse.ProtoReflect.Descriptor instead.
+func (*HoldWorkflowResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_workflow_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *HoldWorkflowResponse) GetWorkflow() *Workflow {
+	if x != nil {
+		return x.Workflow
+	}
+	return nil
+}
+
+// Asks to end the hold of a workflow.
+type ReleaseWorkflowRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace; empty means `default`.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Its id.
+	WorkflowId string `protobuf:"bytes,2,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseWorkflowRequest) Reset() {
+	*x = ReleaseWorkflowRequest{}
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseWorkflowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseWorkflowRequest) ProtoMessage() {}
+
+func (x *ReleaseWorkflowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseWorkflowRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseWorkflowRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_workflow_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ReleaseWorkflowRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ReleaseWorkflowRequest) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *ReleaseWorkflowRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// What the release did.
+type ReleaseWorkflowResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it is behind the command; some of its tasks may be released later.
+	Workflow      *Workflow `protobuf:"bytes,1,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseWorkflowResponse) Reset() {
+	*x = ReleaseWorkflowResponse{}
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseWorkflowResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseWorkflowResponse) ProtoMessage() {}
+
+func (x *ReleaseWorkflowResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseWorkflowResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseWorkflowResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_workflow_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ReleaseWorkflowResponse) GetWorkflow() *Workflow {
+	if x != nil {
+		return x.Workflow
+	}
+	return nil
+}
+
+// Asks what is expected of a workflow.
+type ForecastWorkflowRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace; empty means `default`.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Its id.
+	WorkflowId    string `protobuf:"bytes,2,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForecastWorkflowRequest) Reset() {
+	*x = ForecastWorkflowRequest{}
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForecastWorkflowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForecastWorkflowRequest) ProtoMessage() {}
+
+func (x *ForecastWorkflowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForecastWorkflowRequest.ProtoReflect.Descriptor instead.
+func (*ForecastWorkflowRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_workflow_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ForecastWorkflowRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ForecastWorkflowRequest) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+// What is expected of a workflow.
+type ForecastWorkflowResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As of now. Empty when the workflow has ended.
+	Forecast      *WorkflowForecast `protobuf:"bytes,1,opt,name=forecast,proto3" json:"forecast,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForecastWorkflowResponse) Reset() {
+	*x = ForecastWorkflowResponse{}
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForecastWorkflowResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForecastWorkflowResponse) ProtoMessage() {}
+
+func (x *ForecastWorkflowResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_workflow_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForecastWorkflowResponse.ProtoReflect.Descriptor instead.
+func (*ForecastWorkflowResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_workflow_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ForecastWorkflowResponse) GetForecast() *WorkflowForecast {
+	if x != nil {
+		return x.Forecast
+	}
+	return nil
+}
+
 var File_callboard_v1_workflow_service_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_workflow_service_proto_rawDesc = "" +
@@ -953,7 +1404,39 @@ const file_callboard_v1_workflow_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\"K\n" +
 	"\x15RetryWorkflowResponse\x122\n" +
-	"\bworkflow\x18\x01 \x01(\v2\x16.callboard.v1.WorkflowR\bworkflow2\x90\x05\n" +
+	"\bworkflow\x18\x01 \x01(\v2\x16.callboard.v1.WorkflowR\bworkflow\"\xa9\x01\n" +
+	"\x17AddWorkflowTasksRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
+	"\vworkflow_id\x18\x02 \x01(\tR\n" +
+	"workflowId\x120\n" +
+	"\x05tasks\x18\x03 \x03(\v2\x1a.callboard.v1.WorkflowTaskR\x05tasks\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"Q\n" +
+	"\x18AddWorkflowTasksResponse\x125\n" +
+	"\breceipts\x18\x01 \x03(\v2\x19.callboard.v1.TaskReceiptR\breceipts\"\x8b\x01\n" +
+	"\x13HoldWorkflowRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
+	"\vworkflow_id\x18\x02 \x01(\tR\n" +
+	"workflowId\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"J\n" +
+	"\x14HoldWorkflowResponse\x122\n" +
+	"\bworkflow\x18\x01 \x01(\v2\x16.callboard.v1.WorkflowR\bworkflow\"v\n" +
+	"\x16ReleaseWorkflowRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
+	"\vworkflow_id\x18\x02 \x01(\tR\n" +
+	"workflowId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\"M\n" +
+	"\x17ReleaseWorkflowResponse\x122\n" +
+	"\bworkflow\x18\x01 \x01(\v2\x16.callboard.v1.WorkflowR\bworkflow\"X\n" +
+	"\x17ForecastWorkflowRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
+	"\vworkflow_id\x18\x02 \x01(\tR\n" +
+	"workflowId\"V\n" +
+	"\x18ForecastWorkflowResponse\x12:\n" +
+	"\bforecast\x18\x01 \x01(\v2\x1e.callboard.v1.WorkflowForecastR\bforecast2\x8d\b\n" +
 	"\x0fWorkflowService\x12[\n" +
 	"\x0eCreateWorkflow\x12#.callboard.v1.CreateWorkflowRequest\x1a$.callboard.v1.CreateWorkflowResponse\x12R\n" +
 	"\vGetWorkflow\x12 .callboard.v1.GetWorkflowRequest\x1a!.callboard.v1.GetWorkflowResponse\x12X\n" +
@@ -961,7 +1444,11 @@ const file_callboard_v1_workflow_service_proto_rawDesc = "" +
 	"\x11ListWorkflowTasks\x12&.callboard.v1.ListWorkflowTasksRequest\x1a'.callboard.v1.ListWorkflowTasksResponse\x12U\n" +
 	"\fWaitWorkflow\x12!.callboard.v1.WaitWorkflowRequest\x1a\".callboard.v1.WaitWorkflowResponse\x12[\n" +
 	"\x0eCancelWorkflow\x12#.callboard.v1.CancelWorkflowRequest\x1a$.callboard.v1.CancelWorkflowResponse\x12X\n" +
-	"\rRetryWorkflow\x12\".callboard.v1.RetryWorkflowRequest\x1a#.callboard.v1.RetryWorkflowResponseBB\n" +
+	"\rRetryWorkflow\x12\".callboard.v1.RetryWorkflowRequest\x1a#.callboard.v1.RetryWorkflowResponse\x12a\n" +
+	"\x10AddWorkflowTasks\x12%.callboard.v1.AddWorkflowTasksRequest\x1a&.callboard.v1.AddWorkflowTasksResponse\x12U\n" +
+	"\fHoldWorkflow\x12!.callboard.v1.HoldWorkflowRequest\x1a\".callboard.v1.HoldWorkflowResponse\x12^\n" +
+	"\x0fReleaseWorkflow\x12$.callboard.v1.ReleaseWorkflowRequest\x1a%.callboard.v1.ReleaseWorkflowResponse\x12a\n" +
+	"\x10ForecastWorkflow\x12%.callboard.v1.ForecastWorkflowRequest\x1a&.callboard.v1.ForecastWorkflowResponseBB\n" +
 	"\x10dev.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3"
 
 var (
@@ -976,7 +1463,7 @@ func file_callboard_v1_workflow_service_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_workflow_service_proto_rawDescData
 }
 
-var file_callboard_v1_workflow_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_callboard_v1_workflow_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_callboard_v1_workflow_service_proto_goTypes = []any{
 	(*CreateWorkflowRequest)(nil),     // 0: callboard.v1.CreateWorkflowRequest
 	(*CreateWorkflowResponse)(nil),    // 1: callboard.v1.CreateWorkflowResponse
@@ -992,46 +1479,69 @@ var file_callboard_v1_workflow_service_proto_goTypes = []any{
 	(*CancelWorkflowResponse)(nil),    // 11: callboard.v1.CancelWorkflowResponse
 	(*RetryWorkflowRequest)(nil),      // 12: callboard.v1.RetryWorkflowRequest
 	(*RetryWorkflowResponse)(nil),     // 13: callboard.v1.RetryWorkflowResponse
-	(*WorkflowSpec)(nil),              // 14: callboard.v1.WorkflowSpec
-	(*TaskReceipt)(nil),               // 15: callboard.v1.TaskReceipt
-	(*Workflow)(nil),                  // 16: callboard.v1.Workflow
-	(WorkflowState)(0),                // 17: callboard.v1.WorkflowState
-	(*timestamppb.Timestamp)(nil),     // 18: google.protobuf.Timestamp
-	(*Task)(nil),                      // 19: callboard.v1.Task
-	(*durationpb.Duration)(nil),       // 20: google.protobuf.Duration
+	(*AddWorkflowTasksRequest)(nil),   // 14: callboard.v1.AddWorkflowTasksRequest
+	(*AddWorkflowTasksResponse)(nil),  // 15: callboard.v1.AddWorkflowTasksResponse
+	(*HoldWorkflowRequest)(nil),       // 16: callboard.v1.HoldWorkflowRequest
+	(*HoldWorkflowResponse)(nil),      // 17: callboard.v1.HoldWorkflowResponse
+	(*ReleaseWorkflowRequest)(nil),    // 18: callboard.v1.ReleaseWorkflowRequest
+	(*ReleaseWorkflowResponse)(nil),   // 19: callboard.v1.ReleaseWorkflowResponse
+	(*ForecastWorkflowRequest)(nil),   // 20: callboard.v1.ForecastWorkflowRequest
+	(*ForecastWorkflowResponse)(nil),  // 21: callboard.v1.ForecastWorkflowResponse
+	(*WorkflowSpec)(nil),              // 22: callboard.v1.WorkflowSpec
+	(*TaskReceipt)(nil),               // 23: callboard.v1.TaskReceipt
+	(*Workflow)(nil),                  // 24: callboard.v1.Workflow
+	(WorkflowState)(0),                // 25: callboard.v1.WorkflowState
+	(*timestamppb.Timestamp)(nil),     // 26: google.protobuf.Timestamp
+	(*Task)(nil),                      // 27: callboard.v1.Task
+	(*durationpb.Duration)(nil),       // 28: google.protobuf.Duration
+	(*WorkflowTask)(nil),              // 29: callboard.v1.WorkflowTask
+	(*WorkflowForecast)(nil),          // 30: callboard.v1.WorkflowForecast
 }
 var file_callboard_v1_workflow_service_proto_depIdxs = []int32{
-	14, // 0: callboard.v1.CreateWorkflowRequest.workflow:type_name -> callboard.v1.WorkflowSpec
-	15, // 1: callboard.v1.CreateWorkflowResponse.receipts:type_name -> callboard.v1.TaskReceipt
-	16, // 2: callboard.v1.GetWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
-	17, // 3: callboard.v1.ListWorkflowsRequest.states:type_name -> callboard.v1.WorkflowState
-	18, // 4: callboard.v1.ListWorkflowsRequest.created_after:type_name -> google.protobuf.Timestamp
-	18, // 5: callboard.v1.ListWorkflowsRequest.created_before:type_name -> google.protobuf.Timestamp
-	16, // 6: callboard.v1.ListWorkflowsResponse.workflows:type_name -> callboard.v1.Workflow
-	19, // 7: callboard.v1.ListWorkflowTasksResponse.tasks:type_name -> callboard.v1.Task
-	20, // 8: callboard.v1.WaitWorkflowRequest.wait:type_name -> google.protobuf.Duration
-	16, // 9: callboard.v1.WaitWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
-	16, // 10: callboard.v1.CancelWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
-	16, // 11: callboard.v1.RetryWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
-	0,  // 12: callboard.v1.WorkflowService.CreateWorkflow:input_type -> callboard.v1.CreateWorkflowRequest
-	2,  // 13: callboard.v1.WorkflowService.GetWorkflow:input_type -> callboard.v1.GetWorkflowRequest
-	4,  // 14: callboard.v1.WorkflowService.ListWorkflows:input_type -> callboard.v1.ListWorkflowsRequest
-	6,  // 15: callboard.v1.WorkflowService.ListWorkflowTasks:input_type -> callboard.v1.ListWorkflowTasksRequest
-	8,  // 16: callboard.v1.WorkflowService.WaitWorkflow:input_type -> callboard.v1.WaitWorkflowRequest
-	10, // 17: callboard.v1.WorkflowService.CancelWorkflow:input_type -> callboard.v1.CancelWorkflowRequest
-	12, // 18: callboard.v1.WorkflowService.RetryWorkflow:input_type -> callboard.v1.RetryWorkflowRequest
-	1,  // 19: callboard.v1.WorkflowService.CreateWorkflow:output_type -> callboard.v1.CreateWorkflowResponse
-	3,  // 20: callboard.v1.WorkflowService.GetWorkflow:output_type -> callboard.v1.GetWorkflowResponse
-	5,  // 21: callboard.v1.WorkflowService.ListWorkflows:output_type -> callboard.v1.ListWorkflowsResponse
-	7,  // 22: callboard.v1.WorkflowService.ListWorkflowTasks:output_type -> callboard.v1.ListWorkflowTasksResponse
-	9,  // 23: callboard.v1.WorkflowService.WaitWorkflow:output_type -> callboard.v1.WaitWorkflowResponse
-	11, // 24: callboard.v1.WorkflowService.CancelWorkflow:output_type -> callboard.v1.CancelWorkflowResponse
-	13, // 25: callboard.v1.WorkflowService.RetryWorkflow:output_type -> callboard.v1.RetryWorkflowResponse
-	19, // [19:26] is the sub-list for method output_type
-	12, // [12:19] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	22, // 0: callboard.v1.CreateWorkflowRequest.workflow:type_name -> callboard.v1.WorkflowSpec
+	23, // 1: callboard.v1.CreateWorkflowResponse.receipts:type_name -> callboard.v1.TaskReceipt
+	24, // 2: callboard.v1.GetWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
+	25, // 3: callboard.v1.ListWorkflowsRequest.states:type_name -> callboard.v1.WorkflowState
+	26, // 4: callboard.v1.ListWorkflowsRequest.created_after:type_name -> google.protobuf.Timestamp
+	26, // 5: callboard.v1.ListWorkflowsRequest.created_before:type_name -> google.protobuf.Timestamp
+	24, // 6: callboard.v1.ListWorkflowsResponse.workflows:type_name -> callboard.v1.Workflow
+	27, // 7: callboard.v1.ListWorkflowTasksResponse.tasks:type_name -> callboard.v1.Task
+	28, // 8: callboard.v1.WaitWorkflowRequest.wait:type_name -> google.protobuf.Duration
+	24, // 9: callboard.v1.WaitWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
+	24, // 10: callboard.v1.CancelWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
+	24, // 11: callboard.v1.RetryWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
+	29, // 12: callboard.v1.AddWorkflowTasksRequest.tasks:type_name -> callboard.v1.WorkflowTask
+	23, // 13: callboard.v1.AddWorkflowTasksResponse.receipts:type_name -> callboard.v1.TaskReceipt
+	24, // 14: callboard.v1.HoldWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
+	24, // 15: callboard.v1.ReleaseWorkflowResponse.workflow:type_name -> callboard.v1.Workflow
+	30, // 16: callboard.v1.ForecastWorkflowResponse.forecast:type_name -> callboard.v1.WorkflowForecast
+	0,  // 17: callboard.v1.WorkflowService.CreateWorkflow:input_type -> callboard.v1.CreateWorkflowRequest
+	2,  // 18: callboard.v1.WorkflowService.GetWorkflow:input_type -> callboard.v1.GetWorkflowRequest
+	4,  // 19: callboard.v1.WorkflowService.ListWorkflows:input_type -> callboard.v1.ListWorkflowsRequest
+	6,  // 20: callboard.v1.WorkflowService.ListWorkflowTasks:input_type -> callboard.v1.ListWorkflowTasksRequest
+	8,  // 21: callboard.v1.WorkflowService.WaitWorkflow:input_type -> callboard.v1.WaitWorkflowRequest
+	10, // 22: callboard.v1.WorkflowService.CancelWorkflow:input_type -> callboard.v1.CancelWorkflowRequest
+	12, // 23: callboard.v1.WorkflowService.RetryWorkflow:input_type -> callboard.v1.RetryWorkflowRequest
+	14, // 24: callboard.v1.WorkflowService.AddWorkflowTasks:input_type -> callboard.v1.AddWorkflowTasksRequest
+	16, // 25: callboard.v1.WorkflowService.HoldWorkflow:input_type -> callboard.v1.HoldWorkflowRequest
+	18, // 26: callboard.v1.WorkflowService.ReleaseWorkflow:input_type -> callboard.v1.ReleaseWorkflowRequest
+	20, // 27: callboard.v1.WorkflowService.ForecastWorkflow:input_type -> callboard.v1.ForecastWorkflowRequest
+	1,  // 28: callboard.v1.WorkflowService.CreateWorkflow:output_type -> callboard.v1.CreateWorkflowResponse
+	3,  // 29: callboard.v1.WorkflowService.GetWorkflow:output_type -> callboard.v1.GetWorkflowResponse
+	5,  // 30: callboard.v1.WorkflowService.ListWorkflows:output_type -> callboard.v1.ListWorkflowsResponse
+	7,  // 31: callboard.v1.WorkflowService.ListWorkflowTasks:output_type -> callboard.v1.ListWorkflowTasksResponse
+	9,  // 32: callboard.v1.WorkflowService.WaitWorkflow:output_type -> callboard.v1.WaitWorkflowResponse
+	11, // 33: callboard.v1.WorkflowService.CancelWorkflow:output_type -> callboard.v1.CancelWorkflowResponse
+	13, // 34: callboard.v1.WorkflowService.RetryWorkflow:output_type -> callboard.v1.RetryWorkflowResponse
+	15, // 35: callboard.v1.WorkflowService.AddWorkflowTasks:output_type -> callboard.v1.AddWorkflowTasksResponse
+	17, // 36: callboard.v1.WorkflowService.HoldWorkflow:output_type -> callboard.v1.HoldWorkflowResponse
+	19, // 37: callboard.v1.WorkflowService.ReleaseWorkflow:output_type -> callboard.v1.ReleaseWorkflowResponse
+	21, // 38: callboard.v1.WorkflowService.ForecastWorkflow:output_type -> callboard.v1.ForecastWorkflowResponse
+	28, // [28:39] is the sub-list for method output_type
+	17, // [17:28] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_workflow_service_proto_init() }
@@ -1047,7 +1557,7 @@ func file_callboard_v1_workflow_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_workflow_service_proto_rawDesc), len(file_callboard_v1_workflow_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

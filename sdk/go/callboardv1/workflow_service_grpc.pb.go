@@ -26,6 +26,10 @@ const (
 	WorkflowService_WaitWorkflow_FullMethodName      = "/callboard.v1.WorkflowService/WaitWorkflow"
 	WorkflowService_CancelWorkflow_FullMethodName    = "/callboard.v1.WorkflowService/CancelWorkflow"
 	WorkflowService_RetryWorkflow_FullMethodName     = "/callboard.v1.WorkflowService/RetryWorkflow"
+	WorkflowService_AddWorkflowTasks_FullMethodName  = "/callboard.v1.WorkflowService/AddWorkflowTasks"
+	WorkflowService_HoldWorkflow_FullMethodName      = "/callboard.v1.WorkflowService/HoldWorkflow"
+	WorkflowService_ReleaseWorkflow_FullMethodName   = "/callboard.v1.WorkflowService/ReleaseWorkflow"
+	WorkflowService_ForecastWorkflow_FullMethodName  = "/callboard.v1.WorkflowService/ForecastWorkflow"
 )
 
 // WorkflowServiceClient is the client API for WorkflowService service.
@@ -60,6 +64,23 @@ type WorkflowServiceClient interface {
 	// that waited for an end that is not to come now, stays as it is. Refused
 	// while it is being cancelled, and when there is no such task.
 	RetryWorkflow(ctx context.Context, in *RetryWorkflowRequest, opts ...grpc.CallOption) (*RetryWorkflowResponse, error)
+	// Adds tasks to a workflow that runs, all or none: its plan grows. They may
+	// depend on each other and on any of its tasks, ended ones too. Every fault of
+	// the request is named at once. Refused when the workflow has ended, or is
+	// being cancelled.
+	AddWorkflowTasks(ctx context.Context, in *AddWorkflowTasksRequest, opts ...grpc.CallOption) (*AddWorkflowTasksResponse, error)
+	// Holds a workflow: all of its tasks that are WAITING or READY, as HoldTask
+	// does, and those that are added. What agents have goes on, with its retries
+	// and children. Holding one that is held is OK. Refused when it has ended, or
+	// is being cancelled or retried.
+	HoldWorkflow(ctx context.Context, in *HoldWorkflowRequest, opts ...grpc.CallOption) (*HoldWorkflowResponse, error)
+	// Ends the hold of a workflow: all of its tasks that are held are released,
+	// also those that were held by themselves. Releasing one that isn't held is OK
+	// and changes nothing.
+	ReleaseWorkflow(ctx context.Context, in *ReleaseWorkflowRequest, opts ...grpc.CallOption) (*ReleaseWorkflowResponse, error)
+	// Says when a workflow is expected to end, and which tasks its end waits for.
+	// Refused with RESOURCE_EXHAUSTED for one of more than 20,000 tasks.
+	ForecastWorkflow(ctx context.Context, in *ForecastWorkflowRequest, opts ...grpc.CallOption) (*ForecastWorkflowResponse, error)
 }
 
 type workflowServiceClient struct {
@@ -140,6 +161,46 @@ func (c *workflowServiceClient) RetryWorkflow(ctx context.Context, in *RetryWork
 	return out, nil
 }
 
+func (c *workflowServiceClient) AddWorkflowTasks(ctx context.Context, in *AddWorkflowTasksRequest, opts ...grpc.CallOption) (*AddWorkflowTasksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddWorkflowTasksResponse)
+	err := c.cc.Invoke(ctx, WorkflowService_AddWorkflowTasks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *workflowServiceClient) HoldWorkflow(ctx context.Context, in *HoldWorkflowRequest, opts ...grpc.CallOption) (*HoldWorkflowResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HoldWorkflowResponse)
+	err := c.cc.Invoke(ctx, WorkflowService_HoldWorkflow_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *workflowServiceClient) ReleaseWorkflow(ctx context.Context, in *ReleaseWorkflowRequest, opts ...grpc.CallOption) (*ReleaseWorkflowResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseWorkflowResponse)
+	err := c.cc.Invoke(ctx, WorkflowService_ReleaseWorkflow_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *workflowServiceClient) ForecastWorkflow(ctx context.Context, in *ForecastWorkflowRequest, opts ...grpc.CallOption) (*ForecastWorkflowResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ForecastWorkflowResponse)
+	err := c.cc.Invoke(ctx, WorkflowService_ForecastWorkflow_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WorkflowServiceServer is the server API for WorkflowService service.
 // All implementations must embed UnimplementedWorkflowServiceServer
 // for forward compatibility.
@@ -172,6 +233,23 @@ type WorkflowServiceServer interface {
 	// that waited for an end that is not to come now, stays as it is. Refused
 	// while it is being cancelled, and when there is no such task.
 	RetryWorkflow(context.Context, *RetryWorkflowRequest) (*RetryWorkflowResponse, error)
+	// Adds tasks to a workflow that runs, all or none: its plan grows. They may
+	// depend on each other and on any of its tasks, ended ones too. Every fault of
+	// the request is named at once. Refused when the workflow has ended, or is
+	// being cancelled.
+	AddWorkflowTasks(context.Context, *AddWorkflowTasksRequest) (*AddWorkflowTasksResponse, error)
+	// Holds a workflow: all of its tasks that are WAITING or READY, as HoldTask
+	// does, and those that are added. What agents have goes on, with its retries
+	// and children. Holding one that is held is OK. Refused when it has ended, or
+	// is being cancelled or retried.
+	HoldWorkflow(context.Context, *HoldWorkflowRequest) (*HoldWorkflowResponse, error)
+	// Ends the hold of a workflow: all of its tasks that are held are released,
+	// also those that were held by themselves. Releasing one that isn't held is OK
+	// and changes nothing.
+	ReleaseWorkflow(context.Context, *ReleaseWorkflowRequest) (*ReleaseWorkflowResponse, error)
+	// Says when a workflow is expected to end, and which tasks its end waits for.
+	// Refused with RESOURCE_EXHAUSTED for one of more than 20,000 tasks.
+	ForecastWorkflow(context.Context, *ForecastWorkflowRequest) (*ForecastWorkflowResponse, error)
 	mustEmbedUnimplementedWorkflowServiceServer()
 }
 
@@ -202,6 +280,18 @@ func (UnimplementedWorkflowServiceServer) CancelWorkflow(context.Context, *Cance
 }
 func (UnimplementedWorkflowServiceServer) RetryWorkflow(context.Context, *RetryWorkflowRequest) (*RetryWorkflowResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RetryWorkflow not implemented")
+}
+func (UnimplementedWorkflowServiceServer) AddWorkflowTasks(context.Context, *AddWorkflowTasksRequest) (*AddWorkflowTasksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddWorkflowTasks not implemented")
+}
+func (UnimplementedWorkflowServiceServer) HoldWorkflow(context.Context, *HoldWorkflowRequest) (*HoldWorkflowResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method HoldWorkflow not implemented")
+}
+func (UnimplementedWorkflowServiceServer) ReleaseWorkflow(context.Context, *ReleaseWorkflowRequest) (*ReleaseWorkflowResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseWorkflow not implemented")
+}
+func (UnimplementedWorkflowServiceServer) ForecastWorkflow(context.Context, *ForecastWorkflowRequest) (*ForecastWorkflowResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ForecastWorkflow not implemented")
 }
 func (UnimplementedWorkflowServiceServer) mustEmbedUnimplementedWorkflowServiceServer() {}
 func (UnimplementedWorkflowServiceServer) testEmbeddedByValue()                         {}
@@ -350,6 +440,78 @@ func _WorkflowService_RetryWorkflow_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WorkflowService_AddWorkflowTasks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddWorkflowTasksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WorkflowServiceServer).AddWorkflowTasks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WorkflowService_AddWorkflowTasks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WorkflowServiceServer).AddWorkflowTasks(ctx, req.(*AddWorkflowTasksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WorkflowService_HoldWorkflow_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HoldWorkflowRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WorkflowServiceServer).HoldWorkflow(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WorkflowService_HoldWorkflow_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WorkflowServiceServer).HoldWorkflow(ctx, req.(*HoldWorkflowRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WorkflowService_ReleaseWorkflow_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseWorkflowRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WorkflowServiceServer).ReleaseWorkflow(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WorkflowService_ReleaseWorkflow_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WorkflowServiceServer).ReleaseWorkflow(ctx, req.(*ReleaseWorkflowRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WorkflowService_ForecastWorkflow_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ForecastWorkflowRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WorkflowServiceServer).ForecastWorkflow(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WorkflowService_ForecastWorkflow_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WorkflowServiceServer).ForecastWorkflow(ctx, req.(*ForecastWorkflowRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // WorkflowService_ServiceDesc is the grpc.ServiceDesc for WorkflowService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -384,6 +546,22 @@ var WorkflowService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RetryWorkflow",
 			Handler:    _WorkflowService_RetryWorkflow_Handler,
+		},
+		{
+			MethodName: "AddWorkflowTasks",
+			Handler:    _WorkflowService_AddWorkflowTasks_Handler,
+		},
+		{
+			MethodName: "HoldWorkflow",
+			Handler:    _WorkflowService_HoldWorkflow_Handler,
+		},
+		{
+			MethodName: "ReleaseWorkflow",
+			Handler:    _WorkflowService_ReleaseWorkflow_Handler,
+		},
+		{
+			MethodName: "ForecastWorkflow",
+			Handler:    _WorkflowService_ForecastWorkflow_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

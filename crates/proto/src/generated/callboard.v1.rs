@@ -980,8 +980,8 @@ pub struct TaskSpec {
         ::prost::alloc::string::String,
     >,
 }
-/// Which agents may have a task (skills, tools, role, assignee) and which should
-/// (preferred agent, affinity).
+/// Which agents may have a task (skills, tools, role, assignee, resources) and
+/// which should (preferred agent, affinity, near and apart).
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Requirements {
     /// Skills that the agent must all have. At most 32, of 1 to 128 bytes.
@@ -1008,6 +1008,57 @@ pub struct Requirements {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Labels that the agent should not have: each that matches lowers its score
+    /// as one of `affinity` raises it. At most 16.
+    #[prost(btree_map = "string, string", tag = "7")]
+    pub anti_affinity: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Amounts of resources (`gpu`) that the task takes of its agent's while it
+    /// holds a slot: more than 0, names of 1 to 128 bytes, at most 32. An agent
+    /// that says it has less of one never gets the task, and none is given more
+    /// at once than it says it has.
+    #[prost(btree_map = "string, double", tag = "8")]
+    pub resources: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        f64,
+    >,
+    /// Names of dependencies (`Dependency.name`): the agent that had the last
+    /// attempt of one of them should have this task, too. At most 16.
+    #[prost(string, repeated, tag = "9")]
+    pub near: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Names of dependencies whose agents should not have it: to have a work
+    /// reviewed by another. At most 16.
+    #[prost(string, repeated, tag = "10")]
+    pub apart: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What is asked for instead when nobody has taken the task for some time. At
+    /// most 8, each `after` longer than the one before.
+    #[prost(message, repeated, tag = "11")]
+    pub fallbacks: ::prost::alloc::vec::Vec<RequirementsFallback>,
+}
+/// Requirements that take the place of a task's own when nobody has taken it for
+/// some time: all of skills, tools, role and assignee, so that what is unset here
+/// is not asked for any more. The rest of its requirements stay as they are. What
+/// a run has fallen back to stays for the run.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequirementsFallback {
+    /// How long the task is READY before these count, from when it became READY.
+    /// 1 ms to ten years.
+    #[prost(message, optional, tag = "1")]
+    pub after: ::core::option::Option<::prost_types::Duration>,
+    /// As in Requirements.
+    #[prost(string, repeated, tag = "2")]
+    pub skills: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As in Requirements.
+    #[prost(string, repeated, tag = "3")]
+    pub tools: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As in Requirements.
+    #[prost(string, tag = "4")]
+    pub role: ::prost::alloc::string::String,
+    /// As in Requirements.
+    #[prost(string, tag = "5")]
+    pub assignee: ::prost::alloc::string::String,
 }
 /// A task that must end first. A task is eligible when every one that it depends
 /// on has ended as its condition says; as soon as one ended otherwise, it ends
@@ -1174,6 +1225,10 @@ pub struct Task {
     /// What workflow it is of, if it is of one.
     #[prost(message, optional, tag = "26")]
     pub workflow: ::core::option::Option<WorkflowLink>,
+    /// Which of its requirements' fallbacks this run has come to: 1 is the first;
+    /// 0: its own requirements count.
+    #[prost(int32, tag = "27")]
+    pub fallback: i32,
 }
 /// What workflow a task is of.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1587,6 +1642,161 @@ impl PauseReason {
         }
     }
 }
+/// Who could have a task, who could not, and why.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AssignmentExplanation {
+    /// The task.
+    #[prost(string, tag = "1")]
+    pub task_id: ::prost::alloc::string::String,
+    /// Where it is in its life: only a READY one is given to anybody.
+    #[prost(enumeration = "TaskState", tag = "2")]
+    pub state: i32,
+    /// What a WAITING task waits for, most binding first.
+    #[prost(enumeration = "WaitReason", repeated, tag = "3")]
+    pub waiting_for: ::prost::alloc::vec::Vec<i32>,
+    /// The agent that has it, or had it last.
+    #[prost(string, tag = "4")]
+    pub agent: ::prost::alloc::string::String,
+    /// How many READY tasks that ask for the same are given out before it; at most
+    /// 1,000 are counted. 0 unless it is READY.
+    #[prost(int32, tag = "5")]
+    pub ahead: i32,
+    /// How many agents the namespace knows, attached or not.
+    #[prost(int32, tag = "6")]
+    pub agents: i32,
+    /// How many of them fit: could have it, at some time.
+    #[prost(int32, tag = "7")]
+    pub fitting: i32,
+    /// Those that could have it now, best first; then those that fit, and can't
+    /// have it now; then those that don't fit, each by name. At most 100.
+    #[prost(message, repeated, tag = "8")]
+    pub candidates: ::prost::alloc::vec::Vec<AssignmentCandidate>,
+}
+/// An agent and a task.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AssignmentCandidate {
+    /// The agent, by name.
+    #[prost(string, tag = "1")]
+    pub agent: ::prost::alloc::string::String,
+    /// It could have the task, at some time.
+    #[prost(bool, tag = "2")]
+    pub fits: bool,
+    /// What keeps it from having the task now, the most lasting first; empty for
+    /// one that could have it now.
+    #[prost(message, repeated, tag = "3")]
+    pub obstacles: ::prost::alloc::vec::Vec<AssignmentObstacle>,
+    /// How good it is for the task, 0 to 1: the sum of the four below, each times
+    /// its weight. Only of agents that fit.
+    #[prost(double, tag = "4")]
+    pub score: f64,
+    /// The share of its attempts that it completed, (completed + 1) / (all + 2).
+    /// Weight 0.4.
+    #[prost(double, tag = "5")]
+    pub success: f64,
+    /// The share of its slots that is free. Weight 0.3.
+    #[prost(double, tag = "6")]
+    pub idle: f64,
+    /// The share of the task's wishes that it meets (affinity, anti_affinity, near,
+    /// apart); 1 if there are none. Weight 0.25.
+    #[prost(double, tag = "7")]
+    pub affinity: f64,
+    /// 1 if the task asks for its role, or it has none, else 0: specialists are
+    /// kept for what needs them. Weight 0.05.
+    #[prost(double, tag = "8")]
+    pub role: f64,
+}
+/// Something that keeps an agent from having a task.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AssignmentObstacle {
+    /// What kind.
+    #[prost(enumeration = "AssignmentObstacleType", tag = "1")]
+    pub r#type: i32,
+    /// What exactly, for people: the skill that it lacks.
+    #[prost(string, tag = "2")]
+    pub detail: ::prost::alloc::string::String,
+}
+/// What keeps an agent from having a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AssignmentObstacleType {
+    /// Never sent; clients show unknown types as they are.
+    Unspecified = 0,
+    /// It doesn't handle the task's type. It doesn't fit.
+    TaskType = 1,
+    /// Another agent is the assignee. It doesn't fit.
+    Assignee = 2,
+    /// It has another role. It doesn't fit.
+    Role = 3,
+    /// It lacks a skill. It doesn't fit.
+    Skill = 4,
+    /// It lacks a tool. It doesn't fit.
+    Tool = 5,
+    /// It has less of a resource than the task takes. It doesn't fit.
+    Resource = 6,
+    /// It is not attached.
+    Detached = 7,
+    /// It is cordoned.
+    Cordoned = 8,
+    /// It is draining.
+    Draining = 9,
+    /// It takes tasks by claims alone: it gets the task when it asks.
+    Claims = 10,
+    /// All of its slots are taken.
+    Slots = 11,
+    /// What is free of a resource is less than the task takes.
+    ResourceTaken = 12,
+    /// The task's preferred agent has its head start.
+    Preferred = 13,
+    /// The task's last attempt failed there, or was handed back: it is the last
+    /// choice.
+    FailedThere = 14,
+}
+impl AssignmentObstacleType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ASSIGNMENT_OBSTACLE_TYPE_UNSPECIFIED",
+            Self::TaskType => "ASSIGNMENT_OBSTACLE_TYPE_TASK_TYPE",
+            Self::Assignee => "ASSIGNMENT_OBSTACLE_TYPE_ASSIGNEE",
+            Self::Role => "ASSIGNMENT_OBSTACLE_TYPE_ROLE",
+            Self::Skill => "ASSIGNMENT_OBSTACLE_TYPE_SKILL",
+            Self::Tool => "ASSIGNMENT_OBSTACLE_TYPE_TOOL",
+            Self::Resource => "ASSIGNMENT_OBSTACLE_TYPE_RESOURCE",
+            Self::Detached => "ASSIGNMENT_OBSTACLE_TYPE_DETACHED",
+            Self::Cordoned => "ASSIGNMENT_OBSTACLE_TYPE_CORDONED",
+            Self::Draining => "ASSIGNMENT_OBSTACLE_TYPE_DRAINING",
+            Self::Claims => "ASSIGNMENT_OBSTACLE_TYPE_CLAIMS",
+            Self::Slots => "ASSIGNMENT_OBSTACLE_TYPE_SLOTS",
+            Self::ResourceTaken => "ASSIGNMENT_OBSTACLE_TYPE_RESOURCE_TAKEN",
+            Self::Preferred => "ASSIGNMENT_OBSTACLE_TYPE_PREFERRED",
+            Self::FailedThere => "ASSIGNMENT_OBSTACLE_TYPE_FAILED_THERE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ASSIGNMENT_OBSTACLE_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ASSIGNMENT_OBSTACLE_TYPE_TASK_TYPE" => Some(Self::TaskType),
+            "ASSIGNMENT_OBSTACLE_TYPE_ASSIGNEE" => Some(Self::Assignee),
+            "ASSIGNMENT_OBSTACLE_TYPE_ROLE" => Some(Self::Role),
+            "ASSIGNMENT_OBSTACLE_TYPE_SKILL" => Some(Self::Skill),
+            "ASSIGNMENT_OBSTACLE_TYPE_TOOL" => Some(Self::Tool),
+            "ASSIGNMENT_OBSTACLE_TYPE_RESOURCE" => Some(Self::Resource),
+            "ASSIGNMENT_OBSTACLE_TYPE_DETACHED" => Some(Self::Detached),
+            "ASSIGNMENT_OBSTACLE_TYPE_CORDONED" => Some(Self::Cordoned),
+            "ASSIGNMENT_OBSTACLE_TYPE_DRAINING" => Some(Self::Draining),
+            "ASSIGNMENT_OBSTACLE_TYPE_CLAIMS" => Some(Self::Claims),
+            "ASSIGNMENT_OBSTACLE_TYPE_SLOTS" => Some(Self::Slots),
+            "ASSIGNMENT_OBSTACLE_TYPE_RESOURCE_TAKEN" => Some(Self::ResourceTaken),
+            "ASSIGNMENT_OBSTACLE_TYPE_PREFERRED" => Some(Self::Preferred),
+            "ASSIGNMENT_OBSTACLE_TYPE_FAILED_THERE" => Some(Self::FailedThere),
+            _ => None,
+        }
+    }
+}
 /// A child of a run of a task.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Child {
@@ -1749,6 +1959,8 @@ pub enum EventType {
     Paused = 23,
     /// The handler goes on: the task has a slot again.
     Resumed = 24,
+    /// Nobody took it in time: from now on a fallback of its requirements counts.
+    FellBack = 25,
 }
 impl EventType {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1782,6 +1994,7 @@ impl EventType {
             Self::ChildCreated => "EVENT_TYPE_CHILD_CREATED",
             Self::Paused => "EVENT_TYPE_PAUSED",
             Self::Resumed => "EVENT_TYPE_RESUMED",
+            Self::FellBack => "EVENT_TYPE_FELL_BACK",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1812,6 +2025,7 @@ impl EventType {
             "EVENT_TYPE_CHILD_CREATED" => Some(Self::ChildCreated),
             "EVENT_TYPE_PAUSED" => Some(Self::Paused),
             "EVENT_TYPE_RESUMED" => Some(Self::Resumed),
+            "EVENT_TYPE_FELL_BACK" => Some(Self::FellBack),
             _ => None,
         }
     }
@@ -2114,6 +2328,23 @@ pub struct ReleaseTaskResponse {
     /// What was done.
     #[prost(message, optional, tag = "1")]
     pub receipt: ::core::option::Option<TaskReceipt>,
+}
+/// Asks who could have a task.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainAssignmentRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// The task.
+    #[prost(string, tag = "2")]
+    pub task_id: ::prost::alloc::string::String,
+}
+/// Who could have a task.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainAssignmentResponse {
+    /// As of now.
+    #[prost(message, optional, tag = "1")]
+    pub explanation: ::core::option::Option<AssignmentExplanation>,
 }
 /// Asks to change a live task.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2766,6 +2997,35 @@ pub mod task_service_client {
                 .insert(GrpcMethod::new("callboard.v1.TaskService", "ReleaseTask"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says who could have a task now, who could not and why, as placement sees it
+        /// at this moment. Of a task that is READY that is who gets it next; of any
+        /// other, who would if it were.
+        pub async fn explain_assignment(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainAssignmentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainAssignmentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.TaskService/ExplainAssignment",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.TaskService", "ExplainAssignment"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Changes the priority, assignee, deadline or tags of a live task.
         pub async fn update_task(
             &mut self,
@@ -3078,6 +3338,16 @@ pub mod task_service_server {
             request: tonic::Request<super::ReleaseTaskRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ReleaseTaskResponse>,
+            tonic::Status,
+        >;
+        /// Says who could have a task now, who could not and why, as placement sees it
+        /// at this moment. Of a task that is READY that is who gets it next; of any
+        /// other, who would if it were.
+        async fn explain_assignment(
+            &self,
+            request: tonic::Request<super::ExplainAssignmentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainAssignmentResponse>,
             tonic::Status,
         >;
         /// Changes the priority, assignee, deadline or tags of a live task.
@@ -3741,6 +4011,52 @@ pub mod task_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/callboard.v1.TaskService/ExplainAssignment" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainAssignmentSvc<T: TaskService>(pub Arc<T>);
+                    impl<
+                        T: TaskService,
+                    > tonic::server::UnaryService<super::ExplainAssignmentRequest>
+                    for ExplainAssignmentSvc<T> {
+                        type Response = super::ExplainAssignmentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainAssignmentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TaskService>::explain_assignment(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainAssignmentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/callboard.v1.TaskService/UpdateTask" => {
                     #[allow(non_camel_case_types)]
                     struct UpdateTaskSvc<T: TaskService>(pub Arc<T>);
@@ -4174,7 +4490,8 @@ pub struct AgentProfile {
     #[prost(int32, tag = "7")]
     pub slots: i32,
     /// Amounts that it has of resources (`gpu`), by name: 0 or more, names of 1 to
-    /// 128 bytes. At most 32. Shown; not yet used for matching.
+    /// 128 bytes. At most 32. Tasks that ask for some take it while
+    /// they hold a slot; what is not named here it has none of.
     #[prost(btree_map = "string, double", tag = "8")]
     pub resources: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
@@ -7514,8 +7831,8 @@ pub struct Workflow {
     /// Where it is in its life.
     #[prost(enumeration = "WorkflowState", tag = "5")]
     pub state: i32,
-    /// How many tasks it has, with the children that its tasks created, but those
-    /// that outlive their parents.
+    /// How many tasks it has, with those that were added, and with the children
+    /// that its tasks created, but those that outlive their parents.
     #[prost(int32, tag = "6")]
     pub tasks: i32,
     /// How many of them have not ended.
@@ -7561,6 +7878,52 @@ pub struct Workflow {
     /// Rises with every change.
     #[prost(int64, tag = "19")]
     pub version: i64,
+    /// It is held: its tasks that are not assigned are not given out.
+    #[prost(bool, tag = "20")]
+    pub held: bool,
+}
+/// What is expected of a workflow that runs, from how long tasks of the same
+/// types took.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WorkflowForecast {
+    /// When it ends, if every task finds an agent as soon as it is eligible, and
+    /// none fails. Unset when it has ended, or is held.
+    #[prost(message, optional, tag = "1")]
+    pub expected_end: ::core::option::Option<::prost_types::Timestamp>,
+    /// Of the tasks that have not ended, those behind each other that its end waits
+    /// for, the first of them first. At most 1,000: of more, the first.
+    #[prost(message, repeated, tag = "2")]
+    pub critical_path: ::prost::alloc::vec::Vec<ForecastTask>,
+    /// Types of tasks that have not ended of which none has completed before. They
+    /// count as if they took no time: the end comes later by what they take.
+    #[prost(string, repeated, tag = "3")]
+    pub unknown_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A task of a forecast.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForecastTask {
+    /// The task.
+    #[prost(string, tag = "1")]
+    pub task_id: ::prost::alloc::string::String,
+    /// What it is called in the workflow; empty for a child.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Its type.
+    #[prost(string, tag = "3")]
+    pub r#type: ::prost::alloc::string::String,
+    /// Where it is in its life.
+    #[prost(enumeration = "TaskState", tag = "4")]
+    pub state: i32,
+    /// How long it takes, from accepted to ended: the mean of the latest tasks of
+    /// its type that completed, 100 at most. Unset when there is none.
+    #[prost(message, optional, tag = "5")]
+    pub expected_duration: ::core::option::Option<::prost_types::Duration>,
+    /// When it begins, or began.
+    #[prost(message, optional, tag = "6")]
+    pub expected_start: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it ends.
+    #[prost(message, optional, tag = "7")]
+    pub expected_end: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Where a workflow is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -7776,6 +8139,91 @@ pub struct RetryWorkflowResponse {
     /// As it is behind the command; some of its tasks may get their run later.
     #[prost(message, optional, tag = "1")]
     pub workflow: ::core::option::Option<Workflow>,
+}
+/// Asks to add tasks to a workflow.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AddWorkflowTasksRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Its id.
+    #[prost(string, tag = "2")]
+    pub workflow_id: ::prost::alloc::string::String,
+    /// 1 to 10,000, under the limits of CreateWorkflow; the workflow has at most
+    /// 1,000,000 then. Names that it has already are refused. `depends_on` names
+    /// tasks of this request or of the workflow.
+    #[prost(message, repeated, tag = "3")]
+    pub tasks: ::prost::alloc::vec::Vec<WorkflowTask>,
+    /// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The tasks that were added.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AddWorkflowTasksResponse {
+    /// In the order of the request.
+    #[prost(message, repeated, tag = "1")]
+    pub receipts: ::prost::alloc::vec::Vec<TaskReceipt>,
+}
+/// Asks to hold a workflow.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HoldWorkflowRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Its id.
+    #[prost(string, tag = "2")]
+    pub workflow_id: ::prost::alloc::string::String,
+    /// Why, for the history. At most 1 KiB.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// What the hold did.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HoldWorkflowResponse {
+    /// As it is behind the command; some of its tasks may be held later.
+    #[prost(message, optional, tag = "1")]
+    pub workflow: ::core::option::Option<Workflow>,
+}
+/// Asks to end the hold of a workflow.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseWorkflowRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Its id.
+    #[prost(string, tag = "2")]
+    pub workflow_id: ::prost::alloc::string::String,
+    /// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// What the release did.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReleaseWorkflowResponse {
+    /// As it is behind the command; some of its tasks may be released later.
+    #[prost(message, optional, tag = "1")]
+    pub workflow: ::core::option::Option<Workflow>,
+}
+/// Asks what is expected of a workflow.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForecastWorkflowRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Its id.
+    #[prost(string, tag = "2")]
+    pub workflow_id: ::prost::alloc::string::String,
+}
+/// What is expected of a workflow.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ForecastWorkflowResponse {
+    /// As of now. Empty when the workflow has ended.
+    #[prost(message, optional, tag = "1")]
+    pub forecast: ::core::option::Option<WorkflowForecast>,
 }
 /// Generated client implementations.
 pub mod workflow_service_client {
@@ -8066,6 +8514,121 @@ pub mod workflow_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Adds tasks to a workflow that runs, all or none: its plan grows. They may
+        /// depend on each other and on any of its tasks, ended ones too. Every fault of
+        /// the request is named at once. Refused when the workflow has ended, or is
+        /// being cancelled.
+        pub async fn add_workflow_tasks(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AddWorkflowTasksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AddWorkflowTasksResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.WorkflowService/AddWorkflowTasks",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.WorkflowService", "AddWorkflowTasks"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Holds a workflow: all of its tasks that are WAITING or READY, as HoldTask
+        /// does, and those that are added. What agents have goes on, with its retries
+        /// and children. Holding one that is held is OK. Refused when it has ended, or
+        /// is being cancelled or retried.
+        pub async fn hold_workflow(
+            &mut self,
+            request: impl tonic::IntoRequest<super::HoldWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::HoldWorkflowResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.WorkflowService/HoldWorkflow",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("callboard.v1.WorkflowService", "HoldWorkflow"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends the hold of a workflow: all of its tasks that are held are released,
+        /// also those that were held by themselves. Releasing one that isn't held is OK
+        /// and changes nothing.
+        pub async fn release_workflow(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReleaseWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReleaseWorkflowResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.WorkflowService/ReleaseWorkflow",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.WorkflowService", "ReleaseWorkflow"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says when a workflow is expected to end, and which tasks its end waits for.
+        /// Refused with RESOURCE_EXHAUSTED for one of more than 20,000 tasks.
+        pub async fn forecast_workflow(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ForecastWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ForecastWorkflowResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.WorkflowService/ForecastWorkflow",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.WorkflowService", "ForecastWorkflow"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -8143,6 +8706,47 @@ pub mod workflow_service_server {
             request: tonic::Request<super::RetryWorkflowRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RetryWorkflowResponse>,
+            tonic::Status,
+        >;
+        /// Adds tasks to a workflow that runs, all or none: its plan grows. They may
+        /// depend on each other and on any of its tasks, ended ones too. Every fault of
+        /// the request is named at once. Refused when the workflow has ended, or is
+        /// being cancelled.
+        async fn add_workflow_tasks(
+            &self,
+            request: tonic::Request<super::AddWorkflowTasksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AddWorkflowTasksResponse>,
+            tonic::Status,
+        >;
+        /// Holds a workflow: all of its tasks that are WAITING or READY, as HoldTask
+        /// does, and those that are added. What agents have goes on, with its retries
+        /// and children. Holding one that is held is OK. Refused when it has ended, or
+        /// is being cancelled or retried.
+        async fn hold_workflow(
+            &self,
+            request: tonic::Request<super::HoldWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::HoldWorkflowResponse>,
+            tonic::Status,
+        >;
+        /// Ends the hold of a workflow: all of its tasks that are held are released,
+        /// also those that were held by themselves. Releasing one that isn't held is OK
+        /// and changes nothing.
+        async fn release_workflow(
+            &self,
+            request: tonic::Request<super::ReleaseWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReleaseWorkflowResponse>,
+            tonic::Status,
+        >;
+        /// Says when a workflow is expected to end, and which tasks its end waits for.
+        /// Refused with RESOURCE_EXHAUSTED for one of more than 20,000 tasks.
+        async fn forecast_workflow(
+            &self,
+            request: tonic::Request<super::ForecastWorkflowRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ForecastWorkflowResponse>,
             tonic::Status,
         >;
     }
@@ -8532,6 +9136,189 @@ pub mod workflow_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RetryWorkflowSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.WorkflowService/AddWorkflowTasks" => {
+                    #[allow(non_camel_case_types)]
+                    struct AddWorkflowTasksSvc<T: WorkflowService>(pub Arc<T>);
+                    impl<
+                        T: WorkflowService,
+                    > tonic::server::UnaryService<super::AddWorkflowTasksRequest>
+                    for AddWorkflowTasksSvc<T> {
+                        type Response = super::AddWorkflowTasksResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AddWorkflowTasksRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkflowService>::add_workflow_tasks(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AddWorkflowTasksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.WorkflowService/HoldWorkflow" => {
+                    #[allow(non_camel_case_types)]
+                    struct HoldWorkflowSvc<T: WorkflowService>(pub Arc<T>);
+                    impl<
+                        T: WorkflowService,
+                    > tonic::server::UnaryService<super::HoldWorkflowRequest>
+                    for HoldWorkflowSvc<T> {
+                        type Response = super::HoldWorkflowResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::HoldWorkflowRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkflowService>::hold_workflow(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HoldWorkflowSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.WorkflowService/ReleaseWorkflow" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReleaseWorkflowSvc<T: WorkflowService>(pub Arc<T>);
+                    impl<
+                        T: WorkflowService,
+                    > tonic::server::UnaryService<super::ReleaseWorkflowRequest>
+                    for ReleaseWorkflowSvc<T> {
+                        type Response = super::ReleaseWorkflowResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReleaseWorkflowRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkflowService>::release_workflow(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReleaseWorkflowSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.WorkflowService/ForecastWorkflow" => {
+                    #[allow(non_camel_case_types)]
+                    struct ForecastWorkflowSvc<T: WorkflowService>(pub Arc<T>);
+                    impl<
+                        T: WorkflowService,
+                    > tonic::server::UnaryService<super::ForecastWorkflowRequest>
+                    for ForecastWorkflowSvc<T> {
+                        type Response = super::ForecastWorkflowResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ForecastWorkflowRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WorkflowService>::forecast_workflow(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ForecastWorkflowSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -203,6 +203,7 @@ pub(crate) fn to_spec(spec: &TaskSpec, input: Option<&Payload>) -> v1::TaskSpec 
             assignee: requirements.assignee.clone().unwrap_or_default(),
             preferred_agent: requirements.preferred_agent.clone().unwrap_or_default(),
             affinity: requirements.affinity.clone(),
+            ..v1::Requirements::default()
         }),
         priority: to_priority(spec.priority).into(),
         dependencies: Vec::new(),
@@ -264,6 +265,7 @@ pub(crate) fn to_task(task: &Task, namespace: &str) -> v1::Task {
         parent: task.parent().map(child::to_parent_link),
         workflow: task.spec.workflow.as_deref().map(workflow::to_link),
         paused_for: to_pause_reason(&task.state).into(),
+        fallback: 0,
     }
 }
 

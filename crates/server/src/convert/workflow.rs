@@ -157,6 +157,7 @@ pub(crate) fn to_workflow(row: &Workflow, namespace: &str) -> v1::Workflow {
         ended_at: row.ended_at.map(time::to_timestamp),
         created_by: row.created_by.to_string(),
         version: row.version,
+        held: false,
     }
 }
 

@@ -312,6 +312,13 @@ impl TaskService for Tasks {
         Ok(Response::new(v1::ReleaseTaskResponse { receipt }))
     }
 
+    async fn explain_assignment(
+        &self,
+        _request: Request<v1::ExplainAssignmentRequest>,
+    ) -> Answer<v1::ExplainAssignmentResponse> {
+        Err(tonic::Status::unimplemented("TODO before this lands"))
+    }
+
     async fn update_task(&self, request: Request<v1::UpdateTaskRequest>) -> Answer<v1::UpdateTaskResponse> {
         let (principal, mut request) = open(request)?;
         let request_id = std::mem::take(&mut request.request_id);

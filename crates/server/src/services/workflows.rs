@@ -180,6 +180,31 @@ impl WorkflowService for Workflows {
         let row = self.workflow(namespace, id, Duration::ZERO).await?;
         Ok(Response::new(v1::RetryWorkflowResponse { workflow: Some(workflow::to_workflow(&row, &name)) }))
     }
+
+    async fn add_workflow_tasks(
+        &self,
+        _request: Request<v1::AddWorkflowTasksRequest>,
+    ) -> Answer<v1::AddWorkflowTasksResponse> {
+        Err(tonic::Status::unimplemented("TODO before this lands"))
+    }
+
+    async fn hold_workflow(&self, _request: Request<v1::HoldWorkflowRequest>) -> Answer<v1::HoldWorkflowResponse> {
+        Err(tonic::Status::unimplemented("TODO before this lands"))
+    }
+
+    async fn release_workflow(
+        &self,
+        _request: Request<v1::ReleaseWorkflowRequest>,
+    ) -> Answer<v1::ReleaseWorkflowResponse> {
+        Err(tonic::Status::unimplemented("TODO before this lands"))
+    }
+
+    async fn forecast_workflow(
+        &self,
+        _request: Request<v1::ForecastWorkflowRequest>,
+    ) -> Answer<v1::ForecastWorkflowResponse> {
+        Err(tonic::Status::unimplemented("TODO before this lands"))
+    }
 }
 
 /// A task with what it depends on: edges by target.

@@ -96,6 +96,7 @@ fn requirements(args: RequirementArgs) -> Requirements {
         assignee: args.assignee.unwrap_or_default(),
         preferred_agent: args.prefer.unwrap_or_default(),
         affinity: args.affinity.into_iter().collect(),
+        ..Requirements::default()
     }
 }
 

@@ -116,6 +116,7 @@ impl Reading<'_> {
                 assignee: task.assignee,
                 preferred_agent: task.preferred_agent,
                 affinity: task.affinity,
+                ..Requirements::default()
             }),
             priority: task.priority.map_or(Priority::Unspecified, |urgency| urgency.0).into(),
             dependencies,

@@ -87,7 +87,8 @@ export type AgentProfile = Message<"callboard.v1.AgentProfile"> & {
 
   /**
    * Amounts that it has of resources (`gpu`), by name: 0 or more, names of 1 to
-   * 128 bytes. At most 32. Shown; not yet used for matching.
+   * 128 bytes. At most 32. Tasks that ask for some take it while
+   * they hold a slot; what is not named here it has none of.
    *
    * @generated from field: map<string, double> resources = 8;
    */

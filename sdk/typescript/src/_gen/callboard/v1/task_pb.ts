@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callboard/v1/task.proto.
  */
 export const file_callboard_v1_task: GenFile = /*@__PURE__*/
-  fileDesc("ChdjYWxsYm9hcmQvdjEvdGFzay5wcm90bxIMY2FsbGJvYXJkLnYxIswFCghUYXNrU3BlYxIMCgR0eXBlGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEiQKBWlucHV0GAMgASgLMhUuY2FsbGJvYXJkLnYxLlBheWxvYWQSCwoDa2V5GAQgASgJEjwKE2tleV9jb25mbGljdF9wb2xpY3kYBSABKA4yHy5jYWxsYm9hcmQudjEuS2V5Q29uZmxpY3RQb2xpY3kSMAoMcmVxdWlyZW1lbnRzGAYgASgLMhouY2FsbGJvYXJkLnYxLlJlcXVpcmVtZW50cxIoCghwcmlvcml0eRgHIAEoDjIWLmNhbGxib2FyZC52MS5Qcmlvcml0eRIuCgxkZXBlbmRlbmNpZXMYCCADKAsyGC5jYWxsYm9hcmQudjEuRGVwZW5kZW5jeRIvCgxyZXRyeV9wb2xpY3kYCSABKAsyGS5jYWxsYm9hcmQudjEuUmV0cnlQb2xpY3kSKAoIdGltZW91dHMYCiABKAsyFi5jYWxsYm9hcmQudjEuVGltZW91dHMSLAoIZGVhZGxpbmUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCHN0YXJ0X2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRob2xkGA0gASgIEgwKBHRhZ3MYDiADKAkSNgoIbWV0YWRhdGEYDyADKAsyJC5jYWxsYm9hcmQudjEuVGFza1NwZWMuTWV0YWRhdGFFbnRyeRI0CgdoZWFkZXJzGBAgAygLMiMuY2FsbGJvYXJkLnYxLlRhc2tTcGVjLkhlYWRlcnNFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi0wEKDFJlcXVpcmVtZW50cxIOCgZza2lsbHMYASADKAkSDQoFdG9vbHMYAiADKAkSDAoEcm9sZRgDIAEoCRIQCghhc3NpZ25lZRgEIAEoCRIXCg9wcmVmZXJyZWRfYWdlbnQYBSABKAkSOgoIYWZmaW5pdHkYBiADKAsyKC5jYWxsYm9hcmQudjEuUmVxdWlyZW1lbnRzLkFmZmluaXR5RW50cnkaLwoNQWZmaW5pdHlFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIssBCgpEZXBlbmRlbmN5Eg8KB3Rhc2tfaWQYASABKAkSOQoKb25fZmFpbHVyZRgCIAEoDjIlLmNhbGxib2FyZC52MS5EZXBlbmRlbmN5RmFpbHVyZUFjdGlvbhI0Cgljb25kaXRpb24YAyABKA4yIS5jYWxsYm9hcmQudjEuRGVwZW5kZW5jeUNvbmRpdGlvbhItCgZyZXN1bHQYBCABKAsyHS5jYWxsYm9hcmQudjEuUmVzdWx0Q29uZGl0aW9uEgwKBG5hbWUYBSABKAkiZQoPUmVzdWx0Q29uZGl0aW9uEg8KB3BvaW50ZXIYASABKAkSMgoKY29tcGFyaXNvbhgCIAEoDjIeLmNhbGxib2FyZC52MS5SZXN1bHRDb21wYXJpc29uEg0KBXZhbHVlGAMgASgJIrgBCgtSZXRyeVBvbGljeRIUCgxtYXhfYXR0ZW1wdHMYASABKAUSMgoPaW5pdGlhbF9iYWNrb2ZmGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCm11bHRpcGxpZXIYAyABKAESLgoLbWF4X2JhY2tvZmYYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGwoTbm9uX3JldHJ5YWJsZV90eXBlcxgFIAMoCSLXAQoIVGltZW91dHMSNAoRc2NoZWR1bGVfdG9fc3RhcnQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMQoOc3RhcnRfdG9fY2xvc2UYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNAoRc2NoZWR1bGVfdG9fY2xvc2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLAoJaGVhcnRiZWF0GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIrsGCgRUYXNrEgoKAmlkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIkCgRzcGVjGAMgASgLMhYuY2FsbGJvYXJkLnYxLlRhc2tTcGVjEiYKBXN0YXRlGAQgASgOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRItCgt3YWl0aW5nX2ZvchgFIAMoDjIYLmNhbGxib2FyZC52MS5XYWl0UmVhc29uEhoKEnVubWV0X2RlcGVuZGVuY2llcxgGIAEoBRILCgNydW4YByABKAUSDwoHYXR0ZW1wdBgIIAEoBRIVCg1hdHRlbXB0c191c2VkGAkgASgFEg0KBWFnZW50GAogASgJEg0KBXBoYXNlGAsgASgJEhAKCHByb2dyZXNzGAwgASgBEhgKEHByb2dyZXNzX21lc3NhZ2UYDSABKAkSGAoQY2FuY2VsX3JlcXVlc3RlZBgOIAEoCBIlCgZyZXN1bHQYDyABKAsyFS5jYWxsYm9hcmQudjEuUGF5bG9hZBImCgdmYWlsdXJlGBAgASgLMhUuY2FsbGJvYXJkLnYxLkZhaWx1cmUSLgoKY3JlYXRlZF9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIcmVhZHlfYXQYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0ZWRfYXQYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgduZXh0X2F0GBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjcmVhdGVkX2J5GBYgASgJEg8KB3ZlcnNpb24YFyABKAMSKAoGcGFyZW50GBggASgLMhguY2FsbGJvYXJkLnYxLlBhcmVudExpbmsSLQoKcGF1c2VkX2ZvchgZIAEoDjIZLmNhbGxib2FyZC52MS5QYXVzZVJlYXNvbhIsCgh3b3JrZmxvdxgaIAEoCzIaLmNhbGxib2FyZC52MS5Xb3JrZmxvd0xpbmsiWAoMV29ya2Zsb3dMaW5rEhMKC3dvcmtmbG93X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFQoNYWxsb3dfZmFpbHVyZRgDIAEoCBIOCgZ3ZWlnaHQYBCABKAUiWwoKUGFyZW50TGluaxIPCgd0YXNrX2lkGAEgASgJEgsKA3J1bhgCIAEoBRIMCgRuYW1lGAMgASgJEhIKCm9jY3VycmVuY2UYBCABKAUSDQoFZGVwdGgYBSABKAUidgoLVGFza1JlY2VpcHQSDwoHdGFza19pZBgBIAEoCRImCgVzdGF0ZRgCIAEoDjIXLmNhbGxib2FyZC52MS5UYXNrU3RhdGUSCwoDcnVuGAMgASgFEg8KB3ZlcnNpb24YBCABKAMSEAoIZXhpc3RpbmcYBSABKAgqigEKCFByaW9yaXR5EhgKFFBSSU9SSVRZX1VOU1BFQ0lGSUVEEAASEAoMUFJJT1JJVFlfTE9XEAESEwoPUFJJT1JJVFlfTk9STUFMEAISEQoNUFJJT1JJVFlfSElHSBADEhMKD1BSSU9SSVRZX1VSR0VOVBAEEhUKEVBSSU9SSVRZX0NSSVRJQ0FMEAUqnQEKEUtleUNvbmZsaWN0UG9saWN5EiMKH0tFWV9DT05GTElDVF9QT0xJQ1lfVU5TUEVDSUZJRUQQABIkCiBLRVlfQ09ORkxJQ1RfUE9MSUNZX1VTRV9FWElTVElORxABEhwKGEtFWV9DT05GTElDVF9QT0xJQ1lfRkFJTBACEh8KG0tFWV9DT05GTElDVF9QT0xJQ1lfUkVQTEFDRRADKsgBChNEZXBlbmRlbmN5Q29uZGl0aW9uEiQKIERFUEVOREVOQ1lfQ09ORElUSU9OX1VOU1BFQ0lGSUVEEAASIgoeREVQRU5ERU5DWV9DT05ESVRJT05fQ09NUExFVEVEEAESHwobREVQRU5ERU5DWV9DT05ESVRJT05fRkFJTEVEEAISJgoiREVQRU5ERU5DWV9DT05ESVRJT05fTk9UX0NPTVBMRVRFRBADEh4KGkRFUEVOREVOQ1lfQ09ORElUSU9OX0VOREVEEAQquwIKEFJlc3VsdENvbXBhcmlzb24SIQodUkVTVUxUX0NPTVBBUklTT05fVU5TUEVDSUZJRUQQABIbChdSRVNVTFRfQ09NUEFSSVNPTl9FUVVBTBABEh8KG1JFU1VMVF9DT01QQVJJU09OX05PVF9FUVVBTBACEhoKFlJFU1VMVF9DT01QQVJJU09OX0xFU1MQAxIjCh9SRVNVTFRfQ09NUEFSSVNPTl9MRVNTX09SX0VRVUFMEAQSHQoZUkVTVUxUX0NPTVBBUklTT05fR1JFQVRFUhAFEiYKIlJFU1VMVF9DT01QQVJJU09OX0dSRUFURVJfT1JfRVFVQUwQBhIcChhSRVNVTFRfQ09NUEFSSVNPTl9FWElTVFMQBxIgChxSRVNVTFRfQ09NUEFSSVNPTl9OT1RfRVhJU1RTEAgqjAEKF0RlcGVuZGVuY3lGYWlsdXJlQWN0aW9uEikKJURFUEVOREVOQ1lfRkFJTFVSRV9BQ1RJT05fVU5TUEVDSUZJRUQQABIiCh5ERVBFTkRFTkNZX0ZBSUxVUkVfQUNUSU9OX1NLSVAQARIiCh5ERVBFTkRFTkNZX0ZBSUxVUkVfQUNUSU9OX0ZBSUwQAiqAAgoJVGFza1N0YXRlEhoKFlRBU0tfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJUQVNLX1NUQVRFX1dBSVRJTkcQARIUChBUQVNLX1NUQVRFX1JFQURZEAISFwoTVEFTS19TVEFURV9BU1NJR05FRBADEhYKElRBU0tfU1RBVEVfUlVOTklORxAEEhUKEVRBU0tfU1RBVEVfUEFVU0VEEAUSGAoUVEFTS19TVEFURV9DT01QTEVURUQQBhIVChFUQVNLX1NUQVRFX0ZBSUxFRBAHEhgKFFRBU0tfU1RBVEVfQ0FOQ0VMTEVEEAgSFgoSVEFTS19TVEFURV9TS0lQUEVEEAkqlgEKCldhaXRSZWFzb24SGwoXV0FJVF9SRUFTT05fVU5TUEVDSUZJRUQQABIcChhXQUlUX1JFQVNPTl9ERVBFTkRFTkNJRVMQARIUChBXQUlUX1JFQVNPTl9IT0xEEAISGgoWV0FJVF9SRUFTT05fU1RBUlRfVElNRRADEhsKF1dBSVRfUkVBU09OX1JFVFJZX0RFTEFZEAQqXQoLUGF1c2VSZWFzb24SHAoYUEFVU0VfUkVBU09OX1VOU1BFQ0lGSUVEEAASGQoVUEFVU0VfUkVBU09OX0NISUxEUkVOEAESFQoRUEFVU0VfUkVBU09OX1NMT1QQAkJCChBkZXYuY2FsbGJvYXJkLnYxUAFaLGNhbGxib2FyZC5kZXYvc2RrL2dvL2NhbGxib2FyZHYxO2NhbGxib2FyZHYxYgZwcm90bzM", [file_callboard_v1_payload, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChdjYWxsYm9hcmQvdjEvdGFzay5wcm90bxIMY2FsbGJvYXJkLnYxIswFCghUYXNrU3BlYxIMCgR0eXBlGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEiQKBWlucHV0GAMgASgLMhUuY2FsbGJvYXJkLnYxLlBheWxvYWQSCwoDa2V5GAQgASgJEjwKE2tleV9jb25mbGljdF9wb2xpY3kYBSABKA4yHy5jYWxsYm9hcmQudjEuS2V5Q29uZmxpY3RQb2xpY3kSMAoMcmVxdWlyZW1lbnRzGAYgASgLMhouY2FsbGJvYXJkLnYxLlJlcXVpcmVtZW50cxIoCghwcmlvcml0eRgHIAEoDjIWLmNhbGxib2FyZC52MS5Qcmlvcml0eRIuCgxkZXBlbmRlbmNpZXMYCCADKAsyGC5jYWxsYm9hcmQudjEuRGVwZW5kZW5jeRIvCgxyZXRyeV9wb2xpY3kYCSABKAsyGS5jYWxsYm9hcmQudjEuUmV0cnlQb2xpY3kSKAoIdGltZW91dHMYCiABKAsyFi5jYWxsYm9hcmQudjEuVGltZW91dHMSLAoIZGVhZGxpbmUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCHN0YXJ0X2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRob2xkGA0gASgIEgwKBHRhZ3MYDiADKAkSNgoIbWV0YWRhdGEYDyADKAsyJC5jYWxsYm9hcmQudjEuVGFza1NwZWMuTWV0YWRhdGFFbnRyeRI0CgdoZWFkZXJzGBAgAygLMiMuY2FsbGJvYXJkLnYxLlRhc2tTcGVjLkhlYWRlcnNFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEikQQKDFJlcXVpcmVtZW50cxIOCgZza2lsbHMYASADKAkSDQoFdG9vbHMYAiADKAkSDAoEcm9sZRgDIAEoCRIQCghhc3NpZ25lZRgEIAEoCRIXCg9wcmVmZXJyZWRfYWdlbnQYBSABKAkSOgoIYWZmaW5pdHkYBiADKAsyKC5jYWxsYm9hcmQudjEuUmVxdWlyZW1lbnRzLkFmZmluaXR5RW50cnkSQwoNYW50aV9hZmZpbml0eRgHIAMoCzIsLmNhbGxib2FyZC52MS5SZXF1aXJlbWVudHMuQW50aUFmZmluaXR5RW50cnkSPAoJcmVzb3VyY2VzGAggAygLMikuY2FsbGJvYXJkLnYxLlJlcXVpcmVtZW50cy5SZXNvdXJjZXNFbnRyeRIMCgRuZWFyGAkgAygJEg0KBWFwYXJ0GAogAygJEjUKCWZhbGxiYWNrcxgLIAMoCzIiLmNhbGxib2FyZC52MS5SZXF1aXJlbWVudHNGYWxsYmFjaxovCg1BZmZpbml0eUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaMwoRQW50aUFmZmluaXR5RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARowCg5SZXNvdXJjZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIn8KFFJlcXVpcmVtZW50c0ZhbGxiYWNrEigKBWFmdGVyGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg4KBnNraWxscxgCIAMoCRINCgV0b29scxgDIAMoCRIMCgRyb2xlGAQgASgJEhAKCGFzc2lnbmVlGAUgASgJIssBCgpEZXBlbmRlbmN5Eg8KB3Rhc2tfaWQYASABKAkSOQoKb25fZmFpbHVyZRgCIAEoDjIlLmNhbGxib2FyZC52MS5EZXBlbmRlbmN5RmFpbHVyZUFjdGlvbhI0Cgljb25kaXRpb24YAyABKA4yIS5jYWxsYm9hcmQudjEuRGVwZW5kZW5jeUNvbmRpdGlvbhItCgZyZXN1bHQYBCABKAsyHS5jYWxsYm9hcmQudjEuUmVzdWx0Q29uZGl0aW9uEgwKBG5hbWUYBSABKAkiZQoPUmVzdWx0Q29uZGl0aW9uEg8KB3BvaW50ZXIYASABKAkSMgoKY29tcGFyaXNvbhgCIAEoDjIeLmNhbGxib2FyZC52MS5SZXN1bHRDb21wYXJpc29uEg0KBXZhbHVlGAMgASgJIrgBCgtSZXRyeVBvbGljeRIUCgxtYXhfYXR0ZW1wdHMYASABKAUSMgoPaW5pdGlhbF9iYWNrb2ZmGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCm11bHRpcGxpZXIYAyABKAESLgoLbWF4X2JhY2tvZmYYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGwoTbm9uX3JldHJ5YWJsZV90eXBlcxgFIAMoCSLXAQoIVGltZW91dHMSNAoRc2NoZWR1bGVfdG9fc3RhcnQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMQoOc3RhcnRfdG9fY2xvc2UYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNAoRc2NoZWR1bGVfdG9fY2xvc2UYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLAoJaGVhcnRiZWF0GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIs0GCgRUYXNrEgoKAmlkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIkCgRzcGVjGAMgASgLMhYuY2FsbGJvYXJkLnYxLlRhc2tTcGVjEiYKBXN0YXRlGAQgASgOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRItCgt3YWl0aW5nX2ZvchgFIAMoDjIYLmNhbGxib2FyZC52MS5XYWl0UmVhc29uEhoKEnVubWV0X2RlcGVuZGVuY2llcxgGIAEoBRILCgNydW4YByABKAUSDwoHYXR0ZW1wdBgIIAEoBRIVCg1hdHRlbXB0c191c2VkGAkgASgFEg0KBWFnZW50GAogASgJEg0KBXBoYXNlGAsgASgJEhAKCHByb2dyZXNzGAwgASgBEhgKEHByb2dyZXNzX21lc3NhZ2UYDSABKAkSGAoQY2FuY2VsX3JlcXVlc3RlZBgOIAEoCBIlCgZyZXN1bHQYDyABKAsyFS5jYWxsYm9hcmQudjEuUGF5bG9hZBImCgdmYWlsdXJlGBAgASgLMhUuY2FsbGJvYXJkLnYxLkZhaWx1cmUSLgoKY3JlYXRlZF9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIcmVhZHlfYXQYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0ZWRfYXQYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgduZXh0X2F0GBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjcmVhdGVkX2J5GBYgASgJEg8KB3ZlcnNpb24YFyABKAMSKAoGcGFyZW50GBggASgLMhguY2FsbGJvYXJkLnYxLlBhcmVudExpbmsSLQoKcGF1c2VkX2ZvchgZIAEoDjIZLmNhbGxib2FyZC52MS5QYXVzZVJlYXNvbhIsCgh3b3JrZmxvdxgaIAEoCzIaLmNhbGxib2FyZC52MS5Xb3JrZmxvd0xpbmsSEAoIZmFsbGJhY2sYGyABKAUiWAoMV29ya2Zsb3dMaW5rEhMKC3dvcmtmbG93X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSFQoNYWxsb3dfZmFpbHVyZRgDIAEoCBIOCgZ3ZWlnaHQYBCABKAUiWwoKUGFyZW50TGluaxIPCgd0YXNrX2lkGAEgASgJEgsKA3J1bhgCIAEoBRIMCgRuYW1lGAMgASgJEhIKCm9jY3VycmVuY2UYBCABKAUSDQoFZGVwdGgYBSABKAUidgoLVGFza1JlY2VpcHQSDwoHdGFza19pZBgBIAEoCRImCgVzdGF0ZRgCIAEoDjIXLmNhbGxib2FyZC52MS5UYXNrU3RhdGUSCwoDcnVuGAMgASgFEg8KB3ZlcnNpb24YBCABKAMSEAoIZXhpc3RpbmcYBSABKAgqigEKCFByaW9yaXR5EhgKFFBSSU9SSVRZX1VOU1BFQ0lGSUVEEAASEAoMUFJJT1JJVFlfTE9XEAESEwoPUFJJT1JJVFlfTk9STUFMEAISEQoNUFJJT1JJVFlfSElHSBADEhMKD1BSSU9SSVRZX1VSR0VOVBAEEhUKEVBSSU9SSVRZX0NSSVRJQ0FMEAUqnQEKEUtleUNvbmZsaWN0UG9saWN5EiMKH0tFWV9DT05GTElDVF9QT0xJQ1lfVU5TUEVDSUZJRUQQABIkCiBLRVlfQ09ORkxJQ1RfUE9MSUNZX1VTRV9FWElTVElORxABEhwKGEtFWV9DT05GTElDVF9QT0xJQ1lfRkFJTBACEh8KG0tFWV9DT05GTElDVF9QT0xJQ1lfUkVQTEFDRRADKsgBChNEZXBlbmRlbmN5Q29uZGl0aW9uEiQKIERFUEVOREVOQ1lfQ09ORElUSU9OX1VOU1BFQ0lGSUVEEAASIgoeREVQRU5ERU5DWV9DT05ESVRJT05fQ09NUExFVEVEEAESHwobREVQRU5ERU5DWV9DT05ESVRJT05fRkFJTEVEEAISJgoiREVQRU5ERU5DWV9DT05ESVRJT05fTk9UX0NPTVBMRVRFRBADEh4KGkRFUEVOREVOQ1lfQ09ORElUSU9OX0VOREVEEAQquwIKEFJlc3VsdENvbXBhcmlzb24SIQodUkVTVUxUX0NPTVBBUklTT05fVU5TUEVDSUZJRUQQABIbChdSRVNVTFRfQ09NUEFSSVNPTl9FUVVBTBABEh8KG1JFU1VMVF9DT01QQVJJU09OX05PVF9FUVVBTBACEhoKFlJFU1VMVF9DT01QQVJJU09OX0xFU1MQAxIjCh9SRVNVTFRfQ09NUEFSSVNPTl9MRVNTX09SX0VRVUFMEAQSHQoZUkVTVUxUX0NPTVBBUklTT05fR1JFQVRFUhAFEiYKIlJFU1VMVF9DT01QQVJJU09OX0dSRUFURVJfT1JfRVFVQUwQBhIcChhSRVNVTFRfQ09NUEFSSVNPTl9FWElTVFMQBxIgChxSRVNVTFRfQ09NUEFSSVNPTl9OT1RfRVhJU1RTEAgqjAEKF0RlcGVuZGVuY3lGYWlsdXJlQWN0aW9uEikKJURFUEVOREVOQ1lfRkFJTFVSRV9BQ1RJT05fVU5TUEVDSUZJRUQQABIiCh5ERVBFTkRFTkNZX0ZBSUxVUkVfQUNUSU9OX1NLSVAQARIiCh5ERVBFTkRFTkNZX0ZBSUxVUkVfQUNUSU9OX0ZBSUwQAiqAAgoJVGFza1N0YXRlEhoKFlRBU0tfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJUQVNLX1NUQVRFX1dBSVRJTkcQARIUChBUQVNLX1NUQVRFX1JFQURZEAISFwoTVEFTS19TVEFURV9BU1NJR05FRBADEhYKElRBU0tfU1RBVEVfUlVOTklORxAEEhUKEVRBU0tfU1RBVEVfUEFVU0VEEAUSGAoUVEFTS19TVEFURV9DT01QTEVURUQQBhIVChFUQVNLX1NUQVRFX0ZBSUxFRBAHEhgKFFRBU0tfU1RBVEVfQ0FOQ0VMTEVEEAgSFgoSVEFTS19TVEFURV9TS0lQUEVEEAkqlgEKCldhaXRSZWFzb24SGwoXV0FJVF9SRUFTT05fVU5TUEVDSUZJRUQQABIcChhXQUlUX1JFQVNPTl9ERVBFTkRFTkNJRVMQARIUChBXQUlUX1JFQVNPTl9IT0xEEAISGgoWV0FJVF9SRUFTT05fU1RBUlRfVElNRRADEhsKF1dBSVRfUkVBU09OX1JFVFJZX0RFTEFZEAQqXQoLUGF1c2VSZWFzb24SHAoYUEFVU0VfUkVBU09OX1VOU1BFQ0lGSUVEEAASGQoVUEFVU0VfUkVBU09OX0NISUxEUkVOEAESFQoRUEFVU0VfUkVBU09OX1NMT1QQAkJCChBkZXYuY2FsbGJvYXJkLnYxUAFaLGNhbGxib2FyZC5kZXYvc2RrL2dvL2NhbGxib2FyZHYxO2NhbGxib2FyZHYxYgZwcm90bzM", [file_callboard_v1_payload, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * What a task is asked to be. Callers write it; the server keeps it, and changes
@@ -149,8 +149,8 @@ export const TaskSpecSchema: GenMessage<TaskSpec> = /*@__PURE__*/
   messageDesc(file_callboard_v1_task, 0);
 
 /**
- * Which agents may have a task (skills, tools, role, assignee) and which should
- * (preferred agent, affinity).
+ * Which agents may have a task (skills, tools, role, assignee, resources) and
+ * which should (preferred agent, affinity, near and apart).
  *
  * @generated from message callboard.v1.Requirements
  */
@@ -199,6 +199,48 @@ export type Requirements = Message<"callboard.v1.Requirements"> & {
    * @generated from field: map<string, string> affinity = 6;
    */
   affinity: { [key: string]: string };
+
+  /**
+   * Labels that the agent should not have: each that matches lowers its score
+   * as one of `affinity` raises it. At most 16.
+   *
+   * @generated from field: map<string, string> anti_affinity = 7;
+   */
+  antiAffinity: { [key: string]: string };
+
+  /**
+   * Amounts of resources (`gpu`) that the task takes of its agent's while it
+   * holds a slot: more than 0, names of 1 to 128 bytes, at most 32. An agent
+   * that says it has less of one never gets the task, and none is given more
+   * at once than it says it has.
+   *
+   * @generated from field: map<string, double> resources = 8;
+   */
+  resources: { [key: string]: number };
+
+  /**
+   * Names of dependencies (`Dependency.name`): the agent that had the last
+   * attempt of one of them should have this task, too. At most 16.
+   *
+   * @generated from field: repeated string near = 9;
+   */
+  near: string[];
+
+  /**
+   * Names of dependencies whose agents should not have it: to have a work
+   * reviewed by another. At most 16.
+   *
+   * @generated from field: repeated string apart = 10;
+   */
+  apart: string[];
+
+  /**
+   * What is asked for instead when nobody has taken the task for some time. At
+   * most 8, each `after` longer than the one before.
+   *
+   * @generated from field: repeated callboard.v1.RequirementsFallback fallbacks = 11;
+   */
+  fallbacks: RequirementsFallback[];
 };
 
 /**
@@ -207,6 +249,59 @@ export type Requirements = Message<"callboard.v1.Requirements"> & {
  */
 export const RequirementsSchema: GenMessage<Requirements> = /*@__PURE__*/
   messageDesc(file_callboard_v1_task, 1);
+
+/**
+ * Requirements that take the place of a task's own when nobody has taken it for
+ * some time: all of skills, tools, role and assignee, so that what is unset here
+ * is not asked for any more. The rest of its requirements stay as they are. What
+ * a run has fallen back to stays for the run.
+ *
+ * @generated from message callboard.v1.RequirementsFallback
+ */
+export type RequirementsFallback = Message<"callboard.v1.RequirementsFallback"> & {
+  /**
+   * How long the task is READY before these count, from when it became READY.
+   * 1 ms to ten years.
+   *
+   * @generated from field: google.protobuf.Duration after = 1;
+   */
+  after?: Duration;
+
+  /**
+   * As in Requirements.
+   *
+   * @generated from field: repeated string skills = 2;
+   */
+  skills: string[];
+
+  /**
+   * As in Requirements.
+   *
+   * @generated from field: repeated string tools = 3;
+   */
+  tools: string[];
+
+  /**
+   * As in Requirements.
+   *
+   * @generated from field: string role = 4;
+   */
+  role: string;
+
+  /**
+   * As in Requirements.
+   *
+   * @generated from field: string assignee = 5;
+   */
+  assignee: string;
+};
+
+/**
+ * Describes the message callboard.v1.RequirementsFallback.
+ * Use `create(RequirementsFallbackSchema)` to create a new message.
+ */
+export const RequirementsFallbackSchema: GenMessage<RequirementsFallback> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task, 2);
 
 /**
  * A task that must end first. A task is eligible when every one that it depends
@@ -260,7 +355,7 @@ export type Dependency = Message<"callboard.v1.Dependency"> & {
  * Use `create(DependencySchema)` to create a new message.
  */
 export const DependencySchema: GenMessage<Dependency> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task, 2);
+  messageDesc(file_callboard_v1_task, 3);
 
 /**
  * What a result must be: a value in it, compared with another. A result of
@@ -299,7 +394,7 @@ export type ResultCondition = Message<"callboard.v1.ResultCondition"> & {
  * Use `create(ResultConditionSchema)` to create a new message.
  */
 export const ResultConditionSchema: GenMessage<ResultCondition> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task, 3);
+  messageDesc(file_callboard_v1_task, 4);
 
 /**
  * When and how often a failed attempt is followed by another. The next one goes
@@ -352,7 +447,7 @@ export type RetryPolicy = Message<"callboard.v1.RetryPolicy"> & {
  * Use `create(RetryPolicySchema)` to create a new message.
  */
 export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task, 4);
+  messageDesc(file_callboard_v1_task, 5);
 
 /**
  * How long things may take. Unset means the default; each at most ten years.
@@ -396,7 +491,7 @@ export type Timeouts = Message<"callboard.v1.Timeouts"> & {
  * Use `create(TimeoutsSchema)` to create a new message.
  */
 export const TimeoutsSchema: GenMessage<Timeouts> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task, 5);
+  messageDesc(file_callboard_v1_task, 6);
 
 /**
  * A task as it is now.
@@ -587,6 +682,14 @@ export type Task = Message<"callboard.v1.Task"> & {
    * @generated from field: callboard.v1.WorkflowLink workflow = 26;
    */
   workflow?: WorkflowLink;
+
+  /**
+   * Which of its requirements' fallbacks this run has come to: 1 is the first;
+   * 0: its own requirements count.
+   *
+   * @generated from field: int32 fallback = 27;
+   */
+  fallback: number;
 };
 
 /**
@@ -594,7 +697,7 @@ export type Task = Message<"callboard.v1.Task"> & {
  * Use `create(TaskSchema)` to create a new message.
  */
 export const TaskSchema: GenMessage<Task> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task, 6);
+  messageDesc(file_callboard_v1_task, 7);
 
 /**
  * What workflow a task is of.
@@ -637,7 +740,7 @@ export type WorkflowLink = Message<"callboard.v1.WorkflowLink"> & {
  * Use `create(WorkflowLinkSchema)` to create a new message.
  */
 export const WorkflowLinkSchema: GenMessage<WorkflowLink> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task, 7);
+  messageDesc(file_callboard_v1_task, 8);
 
 /**
  * Whose child a task is.
@@ -686,7 +789,7 @@ export type ParentLink = Message<"callboard.v1.ParentLink"> & {
  * Use `create(ParentLinkSchema)` to create a new message.
  */
 export const ParentLinkSchema: GenMessage<ParentLink> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task, 8);
+  messageDesc(file_callboard_v1_task, 9);
 
 /**
  * What a command did to a task: small, and the same when the command is
@@ -736,7 +839,7 @@ export type TaskReceipt = Message<"callboard.v1.TaskReceipt"> & {
  * Use `create(TaskReceiptSchema)` to create a new message.
  */
 export const TaskReceiptSchema: GenMessage<TaskReceipt> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task, 9);
+  messageDesc(file_callboard_v1_task, 10);
 
 /**
  * How urgent a task is. Each step counts as a minute of waiting (NORMAL to HIGH:

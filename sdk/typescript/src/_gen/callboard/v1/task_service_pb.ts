@@ -4,6 +4,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { AssignmentExplanation } from "./assignment_pb.js";
+import { file_callboard_v1_assignment } from "./assignment_pb.js";
 import type { Child } from "./child_pb.js";
 import { file_callboard_v1_child } from "./child_pb.js";
 import type { Event } from "./event_pb.js";
@@ -24,7 +26,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callboard/v1/task_service.proto.
  */
 export const file_callboard_v1_task_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jYWxsYm9hcmQvdjEvdGFza19zZXJ2aWNlLnByb3RvEgxjYWxsYm9hcmQudjEiYAoRQ3JlYXRlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEiQKBHRhc2sYAiABKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJAChJDcmVhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJnChdCYXRjaENyZWF0ZVRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJQoFdGFza3MYAiADKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJHChhCYXRjaENyZWF0ZVRhc2tzUmVzcG9uc2USKwoIcmVjZWlwdHMYASADKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQihgEKDlJ1blRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIkCgR0YXNrGAIgASgLMhYuY2FsbGJvYXJkLnYxLlRhc2tTcGVjEhIKCnJlcXVlc3RfaWQYAyABKAkSJwoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJCCg9SdW5UYXNrUmVzcG9uc2USIAoEdGFzaxgBIAEoCzISLmNhbGxib2FyZC52MS5UYXNrEg0KBWVuZGVkGAIgASgIImAKD1J1blRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSIwoEcnVucxgCIAMoCzIVLmNhbGxib2FyZC52MS5UYXNrUnVuEhUKDWZvcmdvdHRlbl9pZHMYAyADKAkiQwoHVGFza1J1bhISCgpyZXF1ZXN0X2lkGAEgASgJEiQKBHRhc2sYAiABKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMiPwoQUnVuVGFza3NSZXNwb25zZRIrCghvdXRjb21lcxgBIAMoCzIZLmNhbGxib2FyZC52MS5UYXNrT3V0Y29tZSJiCgtUYXNrT3V0Y29tZRISCgpyZXF1ZXN0X2lkGAEgASgJEiIKBHRhc2sYAiABKAsyEi5jYWxsYm9hcmQudjEuVGFza0gAEhAKBnN0YXR1cxgDIAEoDEgAQgkKB291dGNvbWUiNAoOR2V0VGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkiMwoPR2V0VGFza1Jlc3BvbnNlEiAKBHRhc2sYASABKAsyEi5jYWxsYm9hcmQudjEuVGFzayKnAgoQTGlzdFRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJwoGc3RhdGVzGAIgAygOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRIMCgR0eXBlGAMgASgJEg0KBWFnZW50GAQgASgJEgsKA2tleRgFIAEoCRIMCgR0YWdzGAYgAygJEjEKDWNyZWF0ZWRfYWZ0ZXIYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNyZWF0ZWRfYmVmb3JlGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglpZF9zdWZmaXgYCSABKAkSEQoJcGFnZV9zaXplGAogASgFEhIKCnBhZ2VfdG9rZW4YCyABKAkiTwoRTGlzdFRhc2tzUmVzcG9uc2USIQoFdGFza3MYASADKAsyEi5jYWxsYm9hcmQudjEuVGFzaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiXgoPV2FpdFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEicKBHdhaXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iQwoQV2FpdFRhc2tSZXNwb25zZRIgCgR0YXNrGAEgASgLMhIuY2FsbGJvYXJkLnYxLlRhc2sSDQoFZW5kZWQYAiABKAgiWwoRQ2FuY2VsVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkiQAoSQ2FuY2VsVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiSgoQUmV0cnlUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJIj8KEVJldHJ5VGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiWQoPSG9sZFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJIj4KEEhvbGRUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJMChJSZWxlYXNlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCSJBChNSZWxlYXNlVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQi9AEKEVVwZGF0ZVRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEigKCHByaW9yaXR5GAMgASgOMhYuY2FsbGJvYXJkLnYxLlByaW9yaXR5EhAKCGFzc2lnbmVlGAQgASgJEiwKCGRlYWRsaW5lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR0YWdzGAYgAygJEi8KC3VwZGF0ZV9tYXNrGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxISCgpyZXF1ZXN0X2lkGAggASgJIkAKElVwZGF0ZVRhc2tSZXNwb25zZRIqCgdyZWNlaXB0GAEgASgLMhkuY2FsbGJvYXJkLnYxLlRhc2tSZWNlaXB0ImIKFUxpc3RUYXNrRXZlbnRzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJWChZMaXN0VGFza0V2ZW50c1Jlc3BvbnNlEiMKBmV2ZW50cxgBIAMoCzITLmNhbGxib2FyZC52MS5FdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiaQocTGlzdERlcGVuZGVuY3lSZXN1bHRzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJpCh1MaXN0RGVwZW5kZW5jeVJlc3VsdHNSZXNwb25zZRIvCgdyZXN1bHRzGAEgAygLMh4uY2FsbGJvYXJkLnYxLkRlcGVuZGVuY3lSZXN1bHQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIsMBChBEZXBlbmRlbmN5UmVzdWx0Eg8KB3Rhc2tfaWQYASABKAkSDAoEdHlwZRgCIAEoCRILCgNrZXkYAyABKAkSJgoFc3RhdGUYBCABKA4yFy5jYWxsYm9hcmQudjEuVGFza1N0YXRlEiUKBnJlc3VsdBgFIAEoCzIVLmNhbGxib2FyZC52MS5QYXlsb2FkEiYKB2ZhaWx1cmUYBiABKAsyFS5jYWxsYm9hcmQudjEuRmFpbHVyZRIMCgRuYW1lGAcgASgJImoKEExpc3RTdGVwc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSCwoDcnVuGAMgASgFEhEKCXBhZ2Vfc2l6ZRgEIAEoBRISCgpwYWdlX3Rva2VuGAUgASgJIk8KEUxpc3RTdGVwc1Jlc3BvbnNlEiEKBXN0ZXBzGAEgAygLMhIuY2FsbGJvYXJkLnYxLlN0ZXASFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIm0KE0xpc3RDaGlsZHJlblJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSCwoDcnVuGAMgASgFEhEKCXBhZ2Vfc2l6ZRgEIAEoBRISCgpwYWdlX3Rva2VuGAUgASgJIlYKFExpc3RDaGlsZHJlblJlc3BvbnNlEiUKCGNoaWxkcmVuGAEgAygLMhMuY2FsbGJvYXJkLnYxLkNoaWxkEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJ7ChFMaXN0T3V0cHV0UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRILCgNydW4YAyABKAUSDgoGb2Zmc2V0GAQgASgDEhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJIlgKEkxpc3RPdXRwdXRSZXNwb25zZRIpCgZjaHVua3MYASADKAsyGS5jYWxsYm9hcmQudjEuT3V0cHV0Q2h1bmsSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlUKEldhdGNoT3V0cHV0UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRILCgNydW4YAyABKAUSDgoGb2Zmc2V0GAQgASgDInEKE1dhdGNoT3V0cHV0UmVzcG9uc2USKQoGY2h1bmtzGAEgAygLMhkuY2FsbGJvYXJkLnYxLk91dHB1dENodW5rEhMKC25leHRfb2Zmc2V0GAIgASgDEgsKA3J1bhgDIAEoBRINCgVlbmRlZBgEIAEoCCJdChJXYXRjaEV2ZW50c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSDgoGY3Vyc29yGAMgASgJEhMKC3VudGlsX2VuZGVkGAQgASgIIkoKE1dhdGNoRXZlbnRzUmVzcG9uc2USIwoGZXZlbnRzGAEgAygLMhMuY2FsbGJvYXJkLnYxLkV2ZW50Eg4KBmN1cnNvchgCIAEoCTK5DAoLVGFza1NlcnZpY2USTwoKQ3JlYXRlVGFzaxIfLmNhbGxib2FyZC52MS5DcmVhdGVUYXNrUmVxdWVzdBogLmNhbGxib2FyZC52MS5DcmVhdGVUYXNrUmVzcG9uc2USYQoQQmF0Y2hDcmVhdGVUYXNrcxIlLmNhbGxib2FyZC52MS5CYXRjaENyZWF0ZVRhc2tzUmVxdWVzdBomLmNhbGxib2FyZC52MS5CYXRjaENyZWF0ZVRhc2tzUmVzcG9uc2USRgoHUnVuVGFzaxIcLmNhbGxib2FyZC52MS5SdW5UYXNrUmVxdWVzdBodLmNhbGxib2FyZC52MS5SdW5UYXNrUmVzcG9uc2USTQoIUnVuVGFza3MSHS5jYWxsYm9hcmQudjEuUnVuVGFza3NSZXF1ZXN0Gh4uY2FsbGJvYXJkLnYxLlJ1blRhc2tzUmVzcG9uc2UoATABEkYKB0dldFRhc2sSHC5jYWxsYm9hcmQudjEuR2V0VGFza1JlcXVlc3QaHS5jYWxsYm9hcmQudjEuR2V0VGFza1Jlc3BvbnNlEkwKCUxpc3RUYXNrcxIeLmNhbGxib2FyZC52MS5MaXN0VGFza3NSZXF1ZXN0Gh8uY2FsbGJvYXJkLnYxLkxpc3RUYXNrc1Jlc3BvbnNlEkkKCFdhaXRUYXNrEh0uY2FsbGJvYXJkLnYxLldhaXRUYXNrUmVxdWVzdBoeLmNhbGxib2FyZC52MS5XYWl0VGFza1Jlc3BvbnNlEk8KCkNhbmNlbFRhc2sSHy5jYWxsYm9hcmQudjEuQ2FuY2VsVGFza1JlcXVlc3QaIC5jYWxsYm9hcmQudjEuQ2FuY2VsVGFza1Jlc3BvbnNlEkwKCVJldHJ5VGFzaxIeLmNhbGxib2FyZC52MS5SZXRyeVRhc2tSZXF1ZXN0Gh8uY2FsbGJvYXJkLnYxLlJldHJ5VGFza1Jlc3BvbnNlEkkKCEhvbGRUYXNrEh0uY2FsbGJvYXJkLnYxLkhvbGRUYXNrUmVxdWVzdBoeLmNhbGxib2FyZC52MS5Ib2xkVGFza1Jlc3BvbnNlElIKC1JlbGVhc2VUYXNrEiAuY2FsbGJvYXJkLnYxLlJlbGVhc2VUYXNrUmVxdWVzdBohLmNhbGxib2FyZC52MS5SZWxlYXNlVGFza1Jlc3BvbnNlEk8KClVwZGF0ZVRhc2sSHy5jYWxsYm9hcmQudjEuVXBkYXRlVGFza1JlcXVlc3QaIC5jYWxsYm9hcmQudjEuVXBkYXRlVGFza1Jlc3BvbnNlElsKDkxpc3RUYXNrRXZlbnRzEiMuY2FsbGJvYXJkLnYxLkxpc3RUYXNrRXZlbnRzUmVxdWVzdBokLmNhbGxib2FyZC52MS5MaXN0VGFza0V2ZW50c1Jlc3BvbnNlEnAKFUxpc3REZXBlbmRlbmN5UmVzdWx0cxIqLmNhbGxib2FyZC52MS5MaXN0RGVwZW5kZW5jeVJlc3VsdHNSZXF1ZXN0GisuY2FsbGJvYXJkLnYxLkxpc3REZXBlbmRlbmN5UmVzdWx0c1Jlc3BvbnNlEkwKCUxpc3RTdGVwcxIeLmNhbGxib2FyZC52MS5MaXN0U3RlcHNSZXF1ZXN0Gh8uY2FsbGJvYXJkLnYxLkxpc3RTdGVwc1Jlc3BvbnNlElUKDExpc3RDaGlsZHJlbhIhLmNhbGxib2FyZC52MS5MaXN0Q2hpbGRyZW5SZXF1ZXN0GiIuY2FsbGJvYXJkLnYxLkxpc3RDaGlsZHJlblJlc3BvbnNlEk8KCkxpc3RPdXRwdXQSHy5jYWxsYm9hcmQudjEuTGlzdE91dHB1dFJlcXVlc3QaIC5jYWxsYm9hcmQudjEuTGlzdE91dHB1dFJlc3BvbnNlElQKC1dhdGNoT3V0cHV0EiAuY2FsbGJvYXJkLnYxLldhdGNoT3V0cHV0UmVxdWVzdBohLmNhbGxib2FyZC52MS5XYXRjaE91dHB1dFJlc3BvbnNlMAESVAoLV2F0Y2hFdmVudHMSIC5jYWxsYm9hcmQudjEuV2F0Y2hFdmVudHNSZXF1ZXN0GiEuY2FsbGJvYXJkLnYxLldhdGNoRXZlbnRzUmVzcG9uc2UwAUJCChBkZXYuY2FsbGJvYXJkLnYxUAFaLGNhbGxib2FyZC5kZXYvc2RrL2dvL2NhbGxib2FyZHYxO2NhbGxib2FyZHYxYgZwcm90bzM", [file_callboard_v1_child, file_callboard_v1_event, file_callboard_v1_output, file_callboard_v1_payload, file_callboard_v1_step, file_callboard_v1_task, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
+  fileDesc("Ch9jYWxsYm9hcmQvdjEvdGFza19zZXJ2aWNlLnByb3RvEgxjYWxsYm9hcmQudjEiYAoRQ3JlYXRlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEiQKBHRhc2sYAiABKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJAChJDcmVhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJnChdCYXRjaENyZWF0ZVRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJQoFdGFza3MYAiADKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJHChhCYXRjaENyZWF0ZVRhc2tzUmVzcG9uc2USKwoIcmVjZWlwdHMYASADKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQihgEKDlJ1blRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIkCgR0YXNrGAIgASgLMhYuY2FsbGJvYXJkLnYxLlRhc2tTcGVjEhIKCnJlcXVlc3RfaWQYAyABKAkSJwoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJCCg9SdW5UYXNrUmVzcG9uc2USIAoEdGFzaxgBIAEoCzISLmNhbGxib2FyZC52MS5UYXNrEg0KBWVuZGVkGAIgASgIImAKD1J1blRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSIwoEcnVucxgCIAMoCzIVLmNhbGxib2FyZC52MS5UYXNrUnVuEhUKDWZvcmdvdHRlbl9pZHMYAyADKAkiQwoHVGFza1J1bhISCgpyZXF1ZXN0X2lkGAEgASgJEiQKBHRhc2sYAiABKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMiPwoQUnVuVGFza3NSZXNwb25zZRIrCghvdXRjb21lcxgBIAMoCzIZLmNhbGxib2FyZC52MS5UYXNrT3V0Y29tZSJiCgtUYXNrT3V0Y29tZRISCgpyZXF1ZXN0X2lkGAEgASgJEiIKBHRhc2sYAiABKAsyEi5jYWxsYm9hcmQudjEuVGFza0gAEhAKBnN0YXR1cxgDIAEoDEgAQgkKB291dGNvbWUiNAoOR2V0VGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkiMwoPR2V0VGFza1Jlc3BvbnNlEiAKBHRhc2sYASABKAsyEi5jYWxsYm9hcmQudjEuVGFzayKnAgoQTGlzdFRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJwoGc3RhdGVzGAIgAygOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRIMCgR0eXBlGAMgASgJEg0KBWFnZW50GAQgASgJEgsKA2tleRgFIAEoCRIMCgR0YWdzGAYgAygJEjEKDWNyZWF0ZWRfYWZ0ZXIYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNyZWF0ZWRfYmVmb3JlGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglpZF9zdWZmaXgYCSABKAkSEQoJcGFnZV9zaXplGAogASgFEhIKCnBhZ2VfdG9rZW4YCyABKAkiTwoRTGlzdFRhc2tzUmVzcG9uc2USIQoFdGFza3MYASADKAsyEi5jYWxsYm9hcmQudjEuVGFzaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiXgoPV2FpdFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEicKBHdhaXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iQwoQV2FpdFRhc2tSZXNwb25zZRIgCgR0YXNrGAEgASgLMhIuY2FsbGJvYXJkLnYxLlRhc2sSDQoFZW5kZWQYAiABKAgiWwoRQ2FuY2VsVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkiQAoSQ2FuY2VsVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiSgoQUmV0cnlUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJIj8KEVJldHJ5VGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiWQoPSG9sZFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJIj4KEEhvbGRUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJMChJSZWxlYXNlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCSJBChNSZWxlYXNlVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiPgoYRXhwbGFpbkFzc2lnbm1lbnRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJIlUKGUV4cGxhaW5Bc3NpZ25tZW50UmVzcG9uc2USOAoLZXhwbGFuYXRpb24YASABKAsyIy5jYWxsYm9hcmQudjEuQXNzaWdubWVudEV4cGxhbmF0aW9uIvQBChFVcGRhdGVUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIoCghwcmlvcml0eRgDIAEoDjIWLmNhbGxib2FyZC52MS5Qcmlvcml0eRIQCghhc3NpZ25lZRgEIAEoCRIsCghkZWFkbGluZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdGFncxgGIAMoCRIvCgt1cGRhdGVfbWFzaxgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSEgoKcmVxdWVzdF9pZBgIIAEoCSJAChJVcGRhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJiChVMaXN0VGFza0V2ZW50c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiVgoWTGlzdFRhc2tFdmVudHNSZXNwb25zZRIjCgZldmVudHMYASADKAsyEy5jYWxsYm9hcmQudjEuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImkKHExpc3REZXBlbmRlbmN5UmVzdWx0c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiaQodTGlzdERlcGVuZGVuY3lSZXN1bHRzUmVzcG9uc2USLwoHcmVzdWx0cxgBIAMoCzIeLmNhbGxib2FyZC52MS5EZXBlbmRlbmN5UmVzdWx0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLDAQoQRGVwZW5kZW5jeVJlc3VsdBIPCgd0YXNrX2lkGAEgASgJEgwKBHR5cGUYAiABKAkSCwoDa2V5GAMgASgJEiYKBXN0YXRlGAQgASgOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRIlCgZyZXN1bHQYBSABKAsyFS5jYWxsYm9hcmQudjEuUGF5bG9hZBImCgdmYWlsdXJlGAYgASgLMhUuY2FsbGJvYXJkLnYxLkZhaWx1cmUSDAoEbmFtZRgHIAEoCSJqChBMaXN0U3RlcHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIRCglwYWdlX3NpemUYBCABKAUSEgoKcGFnZV90b2tlbhgFIAEoCSJPChFMaXN0U3RlcHNSZXNwb25zZRIhCgVzdGVwcxgBIAMoCzISLmNhbGxib2FyZC52MS5TdGVwEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJtChNMaXN0Q2hpbGRyZW5SZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIRCglwYWdlX3NpemUYBCABKAUSEgoKcGFnZV90b2tlbhgFIAEoCSJWChRMaXN0Q2hpbGRyZW5SZXNwb25zZRIlCghjaGlsZHJlbhgBIAMoCzITLmNhbGxib2FyZC52MS5DaGlsZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiewoRTGlzdE91dHB1dFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSCwoDcnVuGAMgASgFEg4KBm9mZnNldBgEIAEoAxIRCglwYWdlX3NpemUYBSABKAUSEgoKcGFnZV90b2tlbhgGIAEoCSJYChJMaXN0T3V0cHV0UmVzcG9uc2USKQoGY2h1bmtzGAEgAygLMhkuY2FsbGJvYXJkLnYxLk91dHB1dENodW5rEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJVChJXYXRjaE91dHB1dFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSCwoDcnVuGAMgASgFEg4KBm9mZnNldBgEIAEoAyJxChNXYXRjaE91dHB1dFJlc3BvbnNlEikKBmNodW5rcxgBIAMoCzIZLmNhbGxib2FyZC52MS5PdXRwdXRDaHVuaxITCgtuZXh0X29mZnNldBgCIAEoAxILCgNydW4YAyABKAUSDQoFZW5kZWQYBCABKAgiXQoSV2F0Y2hFdmVudHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEg4KBmN1cnNvchgDIAEoCRITCgt1bnRpbF9lbmRlZBgEIAEoCCJKChNXYXRjaEV2ZW50c1Jlc3BvbnNlEiMKBmV2ZW50cxgBIAMoCzITLmNhbGxib2FyZC52MS5FdmVudBIOCgZjdXJzb3IYAiABKAkynw0KC1Rhc2tTZXJ2aWNlEk8KCkNyZWF0ZVRhc2sSHy5jYWxsYm9hcmQudjEuQ3JlYXRlVGFza1JlcXVlc3QaIC5jYWxsYm9hcmQudjEuQ3JlYXRlVGFza1Jlc3BvbnNlEmEKEEJhdGNoQ3JlYXRlVGFza3MSJS5jYWxsYm9hcmQudjEuQmF0Y2hDcmVhdGVUYXNrc1JlcXVlc3QaJi5jYWxsYm9hcmQudjEuQmF0Y2hDcmVhdGVUYXNrc1Jlc3BvbnNlEkYKB1J1blRhc2sSHC5jYWxsYm9hcmQudjEuUnVuVGFza1JlcXVlc3QaHS5jYWxsYm9hcmQudjEuUnVuVGFza1Jlc3BvbnNlEk0KCFJ1blRhc2tzEh0uY2FsbGJvYXJkLnYxLlJ1blRhc2tzUmVxdWVzdBoeLmNhbGxib2FyZC52MS5SdW5UYXNrc1Jlc3BvbnNlKAEwARJGCgdHZXRUYXNrEhwuY2FsbGJvYXJkLnYxLkdldFRhc2tSZXF1ZXN0Gh0uY2FsbGJvYXJkLnYxLkdldFRhc2tSZXNwb25zZRJMCglMaXN0VGFza3MSHi5jYWxsYm9hcmQudjEuTGlzdFRhc2tzUmVxdWVzdBofLmNhbGxib2FyZC52MS5MaXN0VGFza3NSZXNwb25zZRJJCghXYWl0VGFzaxIdLmNhbGxib2FyZC52MS5XYWl0VGFza1JlcXVlc3QaHi5jYWxsYm9hcmQudjEuV2FpdFRhc2tSZXNwb25zZRJPCgpDYW5jZWxUYXNrEh8uY2FsbGJvYXJkLnYxLkNhbmNlbFRhc2tSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLkNhbmNlbFRhc2tSZXNwb25zZRJMCglSZXRyeVRhc2sSHi5jYWxsYm9hcmQudjEuUmV0cnlUYXNrUmVxdWVzdBofLmNhbGxib2FyZC52MS5SZXRyeVRhc2tSZXNwb25zZRJJCghIb2xkVGFzaxIdLmNhbGxib2FyZC52MS5Ib2xkVGFza1JlcXVlc3QaHi5jYWxsYm9hcmQudjEuSG9sZFRhc2tSZXNwb25zZRJSCgtSZWxlYXNlVGFzaxIgLmNhbGxib2FyZC52MS5SZWxlYXNlVGFza1JlcXVlc3QaIS5jYWxsYm9hcmQudjEuUmVsZWFzZVRhc2tSZXNwb25zZRJkChFFeHBsYWluQXNzaWdubWVudBImLmNhbGxib2FyZC52MS5FeHBsYWluQXNzaWdubWVudFJlcXVlc3QaJy5jYWxsYm9hcmQudjEuRXhwbGFpbkFzc2lnbm1lbnRSZXNwb25zZRJPCgpVcGRhdGVUYXNrEh8uY2FsbGJvYXJkLnYxLlVwZGF0ZVRhc2tSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLlVwZGF0ZVRhc2tSZXNwb25zZRJbCg5MaXN0VGFza0V2ZW50cxIjLmNhbGxib2FyZC52MS5MaXN0VGFza0V2ZW50c1JlcXVlc3QaJC5jYWxsYm9hcmQudjEuTGlzdFRhc2tFdmVudHNSZXNwb25zZRJwChVMaXN0RGVwZW5kZW5jeVJlc3VsdHMSKi5jYWxsYm9hcmQudjEuTGlzdERlcGVuZGVuY3lSZXN1bHRzUmVxdWVzdBorLmNhbGxib2FyZC52MS5MaXN0RGVwZW5kZW5jeVJlc3VsdHNSZXNwb25zZRJMCglMaXN0U3RlcHMSHi5jYWxsYm9hcmQudjEuTGlzdFN0ZXBzUmVxdWVzdBofLmNhbGxib2FyZC52MS5MaXN0U3RlcHNSZXNwb25zZRJVCgxMaXN0Q2hpbGRyZW4SIS5jYWxsYm9hcmQudjEuTGlzdENoaWxkcmVuUmVxdWVzdBoiLmNhbGxib2FyZC52MS5MaXN0Q2hpbGRyZW5SZXNwb25zZRJPCgpMaXN0T3V0cHV0Eh8uY2FsbGJvYXJkLnYxLkxpc3RPdXRwdXRSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLkxpc3RPdXRwdXRSZXNwb25zZRJUCgtXYXRjaE91dHB1dBIgLmNhbGxib2FyZC52MS5XYXRjaE91dHB1dFJlcXVlc3QaIS5jYWxsYm9hcmQudjEuV2F0Y2hPdXRwdXRSZXNwb25zZTABElQKC1dhdGNoRXZlbnRzEiAuY2FsbGJvYXJkLnYxLldhdGNoRXZlbnRzUmVxdWVzdBohLmNhbGxib2FyZC52MS5XYXRjaEV2ZW50c1Jlc3BvbnNlMAFCQgoQZGV2LmNhbGxib2FyZC52MVABWixjYWxsYm9hcmQuZGV2L3Nkay9nby9jYWxsYm9hcmR2MTtjYWxsYm9hcmR2MWIGcHJvdG8z", [file_callboard_v1_assignment, file_callboard_v1_child, file_callboard_v1_event, file_callboard_v1_output, file_callboard_v1_payload, file_callboard_v1_step, file_callboard_v1_task, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * Asks for a task.
@@ -813,6 +815,55 @@ export const ReleaseTaskResponseSchema: GenMessage<ReleaseTaskResponse> = /*@__P
   messageDesc(file_callboard_v1_task_service, 23);
 
 /**
+ * Asks who could have a task.
+ *
+ * @generated from message callboard.v1.ExplainAssignmentRequest
+ */
+export type ExplainAssignmentRequest = Message<"callboard.v1.ExplainAssignmentRequest"> & {
+  /**
+   * The namespace; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The task.
+   *
+   * @generated from field: string task_id = 2;
+   */
+  taskId: string;
+};
+
+/**
+ * Describes the message callboard.v1.ExplainAssignmentRequest.
+ * Use `create(ExplainAssignmentRequestSchema)` to create a new message.
+ */
+export const ExplainAssignmentRequestSchema: GenMessage<ExplainAssignmentRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 24);
+
+/**
+ * Who could have a task.
+ *
+ * @generated from message callboard.v1.ExplainAssignmentResponse
+ */
+export type ExplainAssignmentResponse = Message<"callboard.v1.ExplainAssignmentResponse"> & {
+  /**
+   * As of now.
+   *
+   * @generated from field: callboard.v1.AssignmentExplanation explanation = 1;
+   */
+  explanation?: AssignmentExplanation;
+};
+
+/**
+ * Describes the message callboard.v1.ExplainAssignmentResponse.
+ * Use `create(ExplainAssignmentResponseSchema)` to create a new message.
+ */
+export const ExplainAssignmentResponseSchema: GenMessage<ExplainAssignmentResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 25);
+
+/**
  * Asks to change a live task.
  *
  * @generated from message callboard.v1.UpdateTaskRequest
@@ -881,7 +932,7 @@ export type UpdateTaskRequest = Message<"callboard.v1.UpdateTaskRequest"> & {
  * Use `create(UpdateTaskRequestSchema)` to create a new message.
  */
 export const UpdateTaskRequestSchema: GenMessage<UpdateTaskRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 24);
+  messageDesc(file_callboard_v1_task_service, 26);
 
 /**
  * The task changed.
@@ -902,7 +953,7 @@ export type UpdateTaskResponse = Message<"callboard.v1.UpdateTaskResponse"> & {
  * Use `create(UpdateTaskResponseSchema)` to create a new message.
  */
 export const UpdateTaskResponseSchema: GenMessage<UpdateTaskResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 25);
+  messageDesc(file_callboard_v1_task_service, 27);
 
 /**
  * Asks for a page of a task's history.
@@ -944,7 +995,7 @@ export type ListTaskEventsRequest = Message<"callboard.v1.ListTaskEventsRequest"
  * Use `create(ListTaskEventsRequestSchema)` to create a new message.
  */
 export const ListTaskEventsRequestSchema: GenMessage<ListTaskEventsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 26);
+  messageDesc(file_callboard_v1_task_service, 28);
 
 /**
  * A page of a task's history.
@@ -972,7 +1023,7 @@ export type ListTaskEventsResponse = Message<"callboard.v1.ListTaskEventsRespons
  * Use `create(ListTaskEventsResponseSchema)` to create a new message.
  */
 export const ListTaskEventsResponseSchema: GenMessage<ListTaskEventsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 27);
+  messageDesc(file_callboard_v1_task_service, 29);
 
 /**
  * Asks for a page of results of the tasks that a task depends on.
@@ -1015,7 +1066,7 @@ export type ListDependencyResultsRequest = Message<"callboard.v1.ListDependencyR
  * Use `create(ListDependencyResultsRequestSchema)` to create a new message.
  */
 export const ListDependencyResultsRequestSchema: GenMessage<ListDependencyResultsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 28);
+  messageDesc(file_callboard_v1_task_service, 30);
 
 /**
  * A page of results.
@@ -1043,7 +1094,7 @@ export type ListDependencyResultsResponse = Message<"callboard.v1.ListDependency
  * Use `create(ListDependencyResultsResponseSchema)` to create a new message.
  */
 export const ListDependencyResultsResponseSchema: GenMessage<ListDependencyResultsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 29);
+  messageDesc(file_callboard_v1_task_service, 31);
 
 /**
  * How a task that another depends on ended.
@@ -1106,7 +1157,7 @@ export type DependencyResult = Message<"callboard.v1.DependencyResult"> & {
  * Use `create(DependencyResultSchema)` to create a new message.
  */
 export const DependencyResultSchema: GenMessage<DependencyResult> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 30);
+  messageDesc(file_callboard_v1_task_service, 32);
 
 /**
  * Asks for a page of a run's steps.
@@ -1157,7 +1208,7 @@ export type ListStepsRequest = Message<"callboard.v1.ListStepsRequest"> & {
  * Use `create(ListStepsRequestSchema)` to create a new message.
  */
 export const ListStepsRequestSchema: GenMessage<ListStepsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 31);
+  messageDesc(file_callboard_v1_task_service, 33);
 
 /**
  * A page of steps.
@@ -1185,7 +1236,7 @@ export type ListStepsResponse = Message<"callboard.v1.ListStepsResponse"> & {
  * Use `create(ListStepsResponseSchema)` to create a new message.
  */
 export const ListStepsResponseSchema: GenMessage<ListStepsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 32);
+  messageDesc(file_callboard_v1_task_service, 34);
 
 /**
  * Asks for a page of a run's children.
@@ -1235,7 +1286,7 @@ export type ListChildrenRequest = Message<"callboard.v1.ListChildrenRequest"> & 
  * Use `create(ListChildrenRequestSchema)` to create a new message.
  */
 export const ListChildrenRequestSchema: GenMessage<ListChildrenRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 33);
+  messageDesc(file_callboard_v1_task_service, 35);
 
 /**
  * A page of children.
@@ -1263,7 +1314,7 @@ export type ListChildrenResponse = Message<"callboard.v1.ListChildrenResponse"> 
  * Use `create(ListChildrenResponseSchema)` to create a new message.
  */
 export const ListChildrenResponseSchema: GenMessage<ListChildrenResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 34);
+  messageDesc(file_callboard_v1_task_service, 36);
 
 /**
  * Asks for a page of a run's output.
@@ -1321,7 +1372,7 @@ export type ListOutputRequest = Message<"callboard.v1.ListOutputRequest"> & {
  * Use `create(ListOutputRequestSchema)` to create a new message.
  */
 export const ListOutputRequestSchema: GenMessage<ListOutputRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 35);
+  messageDesc(file_callboard_v1_task_service, 37);
 
 /**
  * A page of output.
@@ -1349,7 +1400,7 @@ export type ListOutputResponse = Message<"callboard.v1.ListOutputResponse"> & {
  * Use `create(ListOutputResponseSchema)` to create a new message.
  */
 export const ListOutputResponseSchema: GenMessage<ListOutputResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 36);
+  messageDesc(file_callboard_v1_task_service, 38);
 
 /**
  * Asks for output.
@@ -1394,7 +1445,7 @@ export type WatchOutputRequest = Message<"callboard.v1.WatchOutputRequest"> & {
  * Use `create(WatchOutputRequestSchema)` to create a new message.
  */
 export const WatchOutputRequestSchema: GenMessage<WatchOutputRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 37);
+  messageDesc(file_callboard_v1_task_service, 39);
 
 /**
  * Output that was committed together or one after the other.
@@ -1437,7 +1488,7 @@ export type WatchOutputResponse = Message<"callboard.v1.WatchOutputResponse"> & 
  * Use `create(WatchOutputResponseSchema)` to create a new message.
  */
 export const WatchOutputResponseSchema: GenMessage<WatchOutputResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 38);
+  messageDesc(file_callboard_v1_task_service, 40);
 
 /**
  * Asks for events.
@@ -1481,7 +1532,7 @@ export type WatchEventsRequest = Message<"callboard.v1.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 39);
+  messageDesc(file_callboard_v1_task_service, 41);
 
 /**
  * Events that were committed together or one after the other.
@@ -1510,7 +1561,7 @@ export type WatchEventsResponse = Message<"callboard.v1.WatchEventsResponse"> & 
  * Use `create(WatchEventsResponseSchema)` to create a new message.
  */
 export const WatchEventsResponseSchema: GenMessage<WatchEventsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 40);
+  messageDesc(file_callboard_v1_task_service, 42);
 
 /**
  * Submitting tasks, following them, and steering them.
@@ -1637,6 +1688,18 @@ export const TaskService: GenService<{
     methodKind: "unary";
     input: typeof ReleaseTaskRequestSchema;
     output: typeof ReleaseTaskResponseSchema;
+  },
+  /**
+   * Says who could have a task now, who could not and why, as placement sees it
+   * at this moment. Of a task that is READY that is who gets it next; of any
+   * other, who would if it were.
+   *
+   * @generated from rpc callboard.v1.TaskService.ExplainAssignment
+   */
+  explainAssignment: {
+    methodKind: "unary";
+    input: typeof ExplainAssignmentRequestSchema;
+    output: typeof ExplainAssignmentResponseSchema;
   },
   /**
    * Changes the priority, assignee, deadline or tags of a live task.

@@ -4,17 +4,17 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { DependencyCondition, DependencyFailureAction, ResultCondition, TaskSpec } from "./task_pb.js";
+import type { DependencyCondition, DependencyFailureAction, ResultCondition, TaskSpec, TaskState } from "./task_pb.js";
 import { file_callboard_v1_task } from "./task_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file callboard/v1/workflow.proto.
  */
 export const file_callboard_v1_workflow: GenFile = /*@__PURE__*/
-  fileDesc("ChtjYWxsYm9hcmQvdjEvd29ya2Zsb3cucHJvdG8SDGNhbGxib2FyZC52MSLBAgoMV29ya2Zsb3dTcGVjEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSKQoFdGFza3MYAyADKAsyGi5jYWxsYm9hcmQudjEuV29ya2Zsb3dUYXNrEgwKBHRhZ3MYBCADKAkSOgoIbWV0YWRhdGEYBSADKAsyKC5jYWxsYm9hcmQudjEuV29ya2Zsb3dTcGVjLk1ldGFkYXRhRW50cnkSOAoHaGVhZGVycxgGIAMoCzInLmNhbGxib2FyZC52MS5Xb3JrZmxvd1NwZWMuSGVhZGVyc0VudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKfAQoMV29ya2Zsb3dUYXNrEgwKBG5hbWUYASABKAkSJAoEdGFzaxgCIAEoCzIWLmNhbGxib2FyZC52MS5UYXNrU3BlYxI0CgpkZXBlbmRzX29uGAMgAygLMiAuY2FsbGJvYXJkLnYxLldvcmtmbG93RGVwZW5kZW5jeRIVCg1hbGxvd19mYWlsdXJlGAQgASgIEg4KBndlaWdodBgFIAEoBSLCAQoSV29ya2Zsb3dEZXBlbmRlbmN5EgwKBHRhc2sYASABKAkSOQoKb25fZmFpbHVyZRgCIAEoDjIlLmNhbGxib2FyZC52MS5EZXBlbmRlbmN5RmFpbHVyZUFjdGlvbhI0Cgljb25kaXRpb24YAyABKA4yIS5jYWxsYm9hcmQudjEuRGVwZW5kZW5jeUNvbmRpdGlvbhItCgZyZXN1bHQYBCABKAsyHS5jYWxsYm9hcmQudjEuUmVzdWx0Q29uZGl0aW9uIqAECghXb3JrZmxvdxIKCgJpZBgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkSDAoEbmFtZRgDIAEoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIqCgVzdGF0ZRgFIAEoDjIbLmNhbGxib2FyZC52MS5Xb3JrZmxvd1N0YXRlEg0KBXRhc2tzGAYgASgFEhIKCm9wZW5fdGFza3MYByABKAUSFwoPY29tcGxldGVkX3Rhc2tzGAggASgFEhQKDGZhaWxlZF90YXNrcxgJIAEoBRIXCg9jYW5jZWxsZWRfdGFza3MYCiABKAUSFQoNc2tpcHBlZF90YXNrcxgLIAEoBRIQCghwcm9ncmVzcxgMIAEoARIYChBjYW5jZWxfcmVxdWVzdGVkGA0gASgIEgwKBHRhZ3MYDiADKAkSNgoIbWV0YWRhdGEYDyADKAsyJC5jYWxsYm9hcmQudjEuV29ya2Zsb3cuTWV0YWRhdGFFbnRyeRIuCgpjcmVhdGVkX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRlZF9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY3JlYXRlZF9ieRgSIAEoCRIPCgd2ZXJzaW9uGBMgASgDGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASqiAQoNV29ya2Zsb3dTdGF0ZRIeChpXT1JLRkxPV19TVEFURV9VTlNQRUNJRklFRBAAEhoKFldPUktGTE9XX1NUQVRFX1JVTk5JTkcQARIcChhXT1JLRkxPV19TVEFURV9DT01QTEVURUQQAhIZChVXT1JLRkxPV19TVEFURV9GQUlMRUQQAxIcChhXT1JLRkxPV19TVEFURV9DQU5DRUxMRUQQBEJCChBkZXYuY2FsbGJvYXJkLnYxUAFaLGNhbGxib2FyZC5kZXYvc2RrL2dvL2NhbGxib2FyZHYxO2NhbGxib2FyZHYxYgZwcm90bzM", [file_callboard_v1_task, file_google_protobuf_timestamp]);
+  fileDesc("ChtjYWxsYm9hcmQvdjEvd29ya2Zsb3cucHJvdG8SDGNhbGxib2FyZC52MSLBAgoMV29ya2Zsb3dTcGVjEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSKQoFdGFza3MYAyADKAsyGi5jYWxsYm9hcmQudjEuV29ya2Zsb3dUYXNrEgwKBHRhZ3MYBCADKAkSOgoIbWV0YWRhdGEYBSADKAsyKC5jYWxsYm9hcmQudjEuV29ya2Zsb3dTcGVjLk1ldGFkYXRhRW50cnkSOAoHaGVhZGVycxgGIAMoCzInLmNhbGxib2FyZC52MS5Xb3JrZmxvd1NwZWMuSGVhZGVyc0VudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKfAQoMV29ya2Zsb3dUYXNrEgwKBG5hbWUYASABKAkSJAoEdGFzaxgCIAEoCzIWLmNhbGxib2FyZC52MS5UYXNrU3BlYxI0CgpkZXBlbmRzX29uGAMgAygLMiAuY2FsbGJvYXJkLnYxLldvcmtmbG93RGVwZW5kZW5jeRIVCg1hbGxvd19mYWlsdXJlGAQgASgIEg4KBndlaWdodBgFIAEoBSLCAQoSV29ya2Zsb3dEZXBlbmRlbmN5EgwKBHRhc2sYASABKAkSOQoKb25fZmFpbHVyZRgCIAEoDjIlLmNhbGxib2FyZC52MS5EZXBlbmRlbmN5RmFpbHVyZUFjdGlvbhI0Cgljb25kaXRpb24YAyABKA4yIS5jYWxsYm9hcmQudjEuRGVwZW5kZW5jeUNvbmRpdGlvbhItCgZyZXN1bHQYBCABKAsyHS5jYWxsYm9hcmQudjEuUmVzdWx0Q29uZGl0aW9uIq4ECghXb3JrZmxvdxIKCgJpZBgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkSDAoEbmFtZRgDIAEoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIqCgVzdGF0ZRgFIAEoDjIbLmNhbGxib2FyZC52MS5Xb3JrZmxvd1N0YXRlEg0KBXRhc2tzGAYgASgFEhIKCm9wZW5fdGFza3MYByABKAUSFwoPY29tcGxldGVkX3Rhc2tzGAggASgFEhQKDGZhaWxlZF90YXNrcxgJIAEoBRIXCg9jYW5jZWxsZWRfdGFza3MYCiABKAUSFQoNc2tpcHBlZF90YXNrcxgLIAEoBRIQCghwcm9ncmVzcxgMIAEoARIYChBjYW5jZWxfcmVxdWVzdGVkGA0gASgIEgwKBHRhZ3MYDiADKAkSNgoIbWV0YWRhdGEYDyADKAsyJC5jYWxsYm9hcmQudjEuV29ya2Zsb3cuTWV0YWRhdGFFbnRyeRIuCgpjcmVhdGVkX2F0GBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRlZF9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY3JlYXRlZF9ieRgSIAEoCRIPCgd2ZXJzaW9uGBMgASgDEgwKBGhlbGQYFCABKAgaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIo4BChBXb3JrZmxvd0ZvcmVjYXN0EjAKDGV4cGVjdGVkX2VuZBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNY3JpdGljYWxfcGF0aBgCIAMoCzIaLmNhbGxib2FyZC52MS5Gb3JlY2FzdFRhc2sSFQoNdW5rbm93bl90eXBlcxgDIAMoCSL/AQoMRm9yZWNhc3RUYXNrEg8KB3Rhc2tfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIMCgR0eXBlGAMgASgJEiYKBXN0YXRlGAQgASgOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRI0ChFleHBlY3RlZF9kdXJhdGlvbhgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIyCg5leHBlY3RlZF9zdGFydBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMZXhwZWN0ZWRfZW5kGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqiAQoNV29ya2Zsb3dTdGF0ZRIeChpXT1JLRkxPV19TVEFURV9VTlNQRUNJRklFRBAAEhoKFldPUktGTE9XX1NUQVRFX1JVTk5JTkcQARIcChhXT1JLRkxPV19TVEFURV9DT01QTEVURUQQAhIZChVXT1JLRkxPV19TVEFURV9GQUlMRUQQAxIcChhXT1JLRkxPV19TVEFURV9DQU5DRUxMRUQQBEJCChBkZXYuY2FsbGJvYXJkLnYxUAFaLGNhbGxib2FyZC5kZXYvc2RrL2dvL2NhbGxib2FyZHYxO2NhbGxib2FyZHYxYgZwcm90bzM", [file_callboard_v1_task, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * What a workflow is asked to be: tasks that are created together, and what
@@ -213,8 +213,8 @@ export type Workflow = Message<"callboard.v1.Workflow"> & {
   state: WorkflowState;
 
   /**
-   * How many tasks it has, with the children that its tasks created, but those
-   * that outlive their parents.
+   * How many tasks it has, with those that were added, and with the children
+   * that its tasks created, but those that outlive their parents.
    *
    * @generated from field: int32 tasks = 6;
    */
@@ -311,6 +311,13 @@ export type Workflow = Message<"callboard.v1.Workflow"> & {
    * @generated from field: int64 version = 19;
    */
   version: bigint;
+
+  /**
+   * It is held: its tasks that are not assigned are not given out.
+   *
+   * @generated from field: bool held = 20;
+   */
+  held: boolean;
 };
 
 /**
@@ -319,6 +326,109 @@ export type Workflow = Message<"callboard.v1.Workflow"> & {
  */
 export const WorkflowSchema: GenMessage<Workflow> = /*@__PURE__*/
   messageDesc(file_callboard_v1_workflow, 3);
+
+/**
+ * What is expected of a workflow that runs, from how long tasks of the same
+ * types took.
+ *
+ * @generated from message callboard.v1.WorkflowForecast
+ */
+export type WorkflowForecast = Message<"callboard.v1.WorkflowForecast"> & {
+  /**
+   * When it ends, if every task finds an agent as soon as it is eligible, and
+   * none fails. Unset when it has ended, or is held.
+   *
+   * @generated from field: google.protobuf.Timestamp expected_end = 1;
+   */
+  expectedEnd?: Timestamp;
+
+  /**
+   * Of the tasks that have not ended, those behind each other that its end waits
+   * for, the first of them first. At most 1,000: of more, the first.
+   *
+   * @generated from field: repeated callboard.v1.ForecastTask critical_path = 2;
+   */
+  criticalPath: ForecastTask[];
+
+  /**
+   * Types of tasks that have not ended of which none has completed before. They
+   * count as if they took no time: the end comes later by what they take.
+   *
+   * @generated from field: repeated string unknown_types = 3;
+   */
+  unknownTypes: string[];
+};
+
+/**
+ * Describes the message callboard.v1.WorkflowForecast.
+ * Use `create(WorkflowForecastSchema)` to create a new message.
+ */
+export const WorkflowForecastSchema: GenMessage<WorkflowForecast> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_workflow, 4);
+
+/**
+ * A task of a forecast.
+ *
+ * @generated from message callboard.v1.ForecastTask
+ */
+export type ForecastTask = Message<"callboard.v1.ForecastTask"> & {
+  /**
+   * The task.
+   *
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * What it is called in the workflow; empty for a child.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Its type.
+   *
+   * @generated from field: string type = 3;
+   */
+  type: string;
+
+  /**
+   * Where it is in its life.
+   *
+   * @generated from field: callboard.v1.TaskState state = 4;
+   */
+  state: TaskState;
+
+  /**
+   * How long it takes, from accepted to ended: the mean of the latest tasks of
+   * its type that completed, 100 at most. Unset when there is none.
+   *
+   * @generated from field: google.protobuf.Duration expected_duration = 5;
+   */
+  expectedDuration?: Duration;
+
+  /**
+   * When it begins, or began.
+   *
+   * @generated from field: google.protobuf.Timestamp expected_start = 6;
+   */
+  expectedStart?: Timestamp;
+
+  /**
+   * When it ends.
+   *
+   * @generated from field: google.protobuf.Timestamp expected_end = 7;
+   */
+  expectedEnd?: Timestamp;
+};
+
+/**
+ * Describes the message callboard.v1.ForecastTask.
+ * Use `create(ForecastTaskSchema)` to create a new message.
+ */
+export const ForecastTaskSchema: GenMessage<ForecastTask> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_workflow, 5);
 
 /**
  * Where a workflow is in its life.

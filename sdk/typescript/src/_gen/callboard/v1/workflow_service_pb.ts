@@ -6,7 +6,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Task, TaskReceipt } from "./task_pb.js";
 import { file_callboard_v1_task } from "./task_pb.js";
-import type { Workflow, WorkflowSpec, WorkflowState } from "./workflow_pb.js";
+import type { Workflow, WorkflowForecast, WorkflowSpec, WorkflowState, WorkflowTask } from "./workflow_pb.js";
 import { file_callboard_v1_workflow } from "./workflow_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callboard/v1/workflow_service.proto.
  */
 export const file_callboard_v1_workflow_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNjYWxsYm9hcmQvdjEvd29ya2Zsb3dfc2VydmljZS5wcm90bxIMY2FsbGJvYXJkLnYxImwKFUNyZWF0ZVdvcmtmbG93UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSLAoId29ya2Zsb3cYAiABKAsyGi5jYWxsYm9hcmQudjEuV29ya2Zsb3dTcGVjEhIKCnJlcXVlc3RfaWQYAyABKAkiWgoWQ3JlYXRlV29ya2Zsb3dSZXNwb25zZRITCgt3b3JrZmxvd19pZBgBIAEoCRIrCghyZWNlaXB0cxgCIAMoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCI8ChJHZXRXb3JrZmxvd1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3dvcmtmbG93X2lkGAIgASgJIj8KE0dldFdvcmtmbG93UmVzcG9uc2USKAoId29ya2Zsb3cYASABKAsyFi5jYWxsYm9hcmQudjEuV29ya2Zsb3cihQIKFExpc3RXb3JrZmxvd3NSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIrCgZzdGF0ZXMYAiADKA4yGy5jYWxsYm9hcmQudjEuV29ya2Zsb3dTdGF0ZRIMCgRuYW1lGAMgASgJEjEKDWNyZWF0ZWRfYWZ0ZXIYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNyZWF0ZWRfYmVmb3JlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglpZF9zdWZmaXgYBiABKAkSEQoJcGFnZV9zaXplGAcgASgFEhIKCnBhZ2VfdG9rZW4YCCABKAkiWwoVTGlzdFdvcmtmbG93c1Jlc3BvbnNlEikKCXdvcmtmbG93cxgBIAMoCzIWLmNhbGxib2FyZC52MS5Xb3JrZmxvdxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiaQoYTGlzdFdvcmtmbG93VGFza3NSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJXChlMaXN0V29ya2Zsb3dUYXNrc1Jlc3BvbnNlEiEKBXRhc2tzGAEgAygLMhIuY2FsbGJvYXJkLnYxLlRhc2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImYKE1dhaXRXb3JrZmxvd1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3dvcmtmbG93X2lkGAIgASgJEicKBHdhaXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iTwoUV2FpdFdvcmtmbG93UmVzcG9uc2USKAoId29ya2Zsb3cYASABKAsyFi5jYWxsYm9hcmQudjEuV29ya2Zsb3cSDQoFZW5kZWQYAiABKAgiYwoVQ2FuY2VsV29ya2Zsb3dSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCRIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCSJCChZDYW5jZWxXb3JrZmxvd1Jlc3BvbnNlEigKCHdvcmtmbG93GAEgASgLMhYuY2FsbGJvYXJkLnYxLldvcmtmbG93IlIKFFJldHJ5V29ya2Zsb3dSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJIkEKFVJldHJ5V29ya2Zsb3dSZXNwb25zZRIoCgh3b3JrZmxvdxgBIAEoCzIWLmNhbGxib2FyZC52MS5Xb3JrZmxvdzKQBQoPV29ya2Zsb3dTZXJ2aWNlElsKDkNyZWF0ZVdvcmtmbG93EiMuY2FsbGJvYXJkLnYxLkNyZWF0ZVdvcmtmbG93UmVxdWVzdBokLmNhbGxib2FyZC52MS5DcmVhdGVXb3JrZmxvd1Jlc3BvbnNlElIKC0dldFdvcmtmbG93EiAuY2FsbGJvYXJkLnYxLkdldFdvcmtmbG93UmVxdWVzdBohLmNhbGxib2FyZC52MS5HZXRXb3JrZmxvd1Jlc3BvbnNlElgKDUxpc3RXb3JrZmxvd3MSIi5jYWxsYm9hcmQudjEuTGlzdFdvcmtmbG93c1JlcXVlc3QaIy5jYWxsYm9hcmQudjEuTGlzdFdvcmtmbG93c1Jlc3BvbnNlEmQKEUxpc3RXb3JrZmxvd1Rhc2tzEiYuY2FsbGJvYXJkLnYxLkxpc3RXb3JrZmxvd1Rhc2tzUmVxdWVzdBonLmNhbGxib2FyZC52MS5MaXN0V29ya2Zsb3dUYXNrc1Jlc3BvbnNlElUKDFdhaXRXb3JrZmxvdxIhLmNhbGxib2FyZC52MS5XYWl0V29ya2Zsb3dSZXF1ZXN0GiIuY2FsbGJvYXJkLnYxLldhaXRXb3JrZmxvd1Jlc3BvbnNlElsKDkNhbmNlbFdvcmtmbG93EiMuY2FsbGJvYXJkLnYxLkNhbmNlbFdvcmtmbG93UmVxdWVzdBokLmNhbGxib2FyZC52MS5DYW5jZWxXb3JrZmxvd1Jlc3BvbnNlElgKDVJldHJ5V29ya2Zsb3cSIi5jYWxsYm9hcmQudjEuUmV0cnlXb3JrZmxvd1JlcXVlc3QaIy5jYWxsYm9hcmQudjEuUmV0cnlXb3JrZmxvd1Jlc3BvbnNlQkIKEGRldi5jYWxsYm9hcmQudjFQAVosY2FsbGJvYXJkLmRldi9zZGsvZ28vY2FsbGJvYXJkdjE7Y2FsbGJvYXJkdjFiBnByb3RvMw", [file_callboard_v1_task, file_callboard_v1_workflow, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiNjYWxsYm9hcmQvdjEvd29ya2Zsb3dfc2VydmljZS5wcm90bxIMY2FsbGJvYXJkLnYxImwKFUNyZWF0ZVdvcmtmbG93UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSLAoId29ya2Zsb3cYAiABKAsyGi5jYWxsYm9hcmQudjEuV29ya2Zsb3dTcGVjEhIKCnJlcXVlc3RfaWQYAyABKAkiWgoWQ3JlYXRlV29ya2Zsb3dSZXNwb25zZRITCgt3b3JrZmxvd19pZBgBIAEoCRIrCghyZWNlaXB0cxgCIAMoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCI8ChJHZXRXb3JrZmxvd1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3dvcmtmbG93X2lkGAIgASgJIj8KE0dldFdvcmtmbG93UmVzcG9uc2USKAoId29ya2Zsb3cYASABKAsyFi5jYWxsYm9hcmQudjEuV29ya2Zsb3cihQIKFExpc3RXb3JrZmxvd3NSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIrCgZzdGF0ZXMYAiADKA4yGy5jYWxsYm9hcmQudjEuV29ya2Zsb3dTdGF0ZRIMCgRuYW1lGAMgASgJEjEKDWNyZWF0ZWRfYWZ0ZXIYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNyZWF0ZWRfYmVmb3JlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglpZF9zdWZmaXgYBiABKAkSEQoJcGFnZV9zaXplGAcgASgFEhIKCnBhZ2VfdG9rZW4YCCABKAkiWwoVTGlzdFdvcmtmbG93c1Jlc3BvbnNlEikKCXdvcmtmbG93cxgBIAMoCzIWLmNhbGxib2FyZC52MS5Xb3JrZmxvdxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiaQoYTGlzdFdvcmtmbG93VGFza3NSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJXChlMaXN0V29ya2Zsb3dUYXNrc1Jlc3BvbnNlEiEKBXRhc2tzGAEgAygLMhIuY2FsbGJvYXJkLnYxLlRhc2sSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImYKE1dhaXRXb3JrZmxvd1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3dvcmtmbG93X2lkGAIgASgJEicKBHdhaXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iTwoUV2FpdFdvcmtmbG93UmVzcG9uc2USKAoId29ya2Zsb3cYASABKAsyFi5jYWxsYm9hcmQudjEuV29ya2Zsb3cSDQoFZW5kZWQYAiABKAgiYwoVQ2FuY2VsV29ya2Zsb3dSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCRIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCSJCChZDYW5jZWxXb3JrZmxvd1Jlc3BvbnNlEigKCHdvcmtmbG93GAEgASgLMhYuY2FsbGJvYXJkLnYxLldvcmtmbG93IlIKFFJldHJ5V29ya2Zsb3dSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJIkEKFVJldHJ5V29ya2Zsb3dSZXNwb25zZRIoCgh3b3JrZmxvdxgBIAEoCzIWLmNhbGxib2FyZC52MS5Xb3JrZmxvdyKAAQoXQWRkV29ya2Zsb3dUYXNrc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhMKC3dvcmtmbG93X2lkGAIgASgJEikKBXRhc2tzGAMgAygLMhouY2FsbGJvYXJkLnYxLldvcmtmbG93VGFzaxISCgpyZXF1ZXN0X2lkGAQgASgJIkcKGEFkZFdvcmtmbG93VGFza3NSZXNwb25zZRIrCghyZWNlaXB0cxgBIAMoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJhChNIb2xkV29ya2Zsb3dSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCRIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCSJAChRIb2xkV29ya2Zsb3dSZXNwb25zZRIoCgh3b3JrZmxvdxgBIAEoCzIWLmNhbGxib2FyZC52MS5Xb3JrZmxvdyJUChZSZWxlYXNlV29ya2Zsb3dSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJIkMKF1JlbGVhc2VXb3JrZmxvd1Jlc3BvbnNlEigKCHdvcmtmbG93GAEgASgLMhYuY2FsbGJvYXJkLnYxLldvcmtmbG93IkEKF0ZvcmVjYXN0V29ya2Zsb3dSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRITCgt3b3JrZmxvd19pZBgCIAEoCSJMChhGb3JlY2FzdFdvcmtmbG93UmVzcG9uc2USMAoIZm9yZWNhc3QYASABKAsyHi5jYWxsYm9hcmQudjEuV29ya2Zsb3dGb3JlY2FzdDKNCAoPV29ya2Zsb3dTZXJ2aWNlElsKDkNyZWF0ZVdvcmtmbG93EiMuY2FsbGJvYXJkLnYxLkNyZWF0ZVdvcmtmbG93UmVxdWVzdBokLmNhbGxib2FyZC52MS5DcmVhdGVXb3JrZmxvd1Jlc3BvbnNlElIKC0dldFdvcmtmbG93EiAuY2FsbGJvYXJkLnYxLkdldFdvcmtmbG93UmVxdWVzdBohLmNhbGxib2FyZC52MS5HZXRXb3JrZmxvd1Jlc3BvbnNlElgKDUxpc3RXb3JrZmxvd3MSIi5jYWxsYm9hcmQudjEuTGlzdFdvcmtmbG93c1JlcXVlc3QaIy5jYWxsYm9hcmQudjEuTGlzdFdvcmtmbG93c1Jlc3BvbnNlEmQKEUxpc3RXb3JrZmxvd1Rhc2tzEiYuY2FsbGJvYXJkLnYxLkxpc3RXb3JrZmxvd1Rhc2tzUmVxdWVzdBonLmNhbGxib2FyZC52MS5MaXN0V29ya2Zsb3dUYXNrc1Jlc3BvbnNlElUKDFdhaXRXb3JrZmxvdxIhLmNhbGxib2FyZC52MS5XYWl0V29ya2Zsb3dSZXF1ZXN0GiIuY2FsbGJvYXJkLnYxLldhaXRXb3JrZmxvd1Jlc3BvbnNlElsKDkNhbmNlbFdvcmtmbG93EiMuY2FsbGJvYXJkLnYxLkNhbmNlbFdvcmtmbG93UmVxdWVzdBokLmNhbGxib2FyZC52MS5DYW5jZWxXb3JrZmxvd1Jlc3BvbnNlElgKDVJldHJ5V29ya2Zsb3cSIi5jYWxsYm9hcmQudjEuUmV0cnlXb3JrZmxvd1JlcXVlc3QaIy5jYWxsYm9hcmQudjEuUmV0cnlXb3JrZmxvd1Jlc3BvbnNlEmEKEEFkZFdvcmtmbG93VGFza3MSJS5jYWxsYm9hcmQudjEuQWRkV29ya2Zsb3dUYXNrc1JlcXVlc3QaJi5jYWxsYm9hcmQudjEuQWRkV29ya2Zsb3dUYXNrc1Jlc3BvbnNlElUKDEhvbGRXb3JrZmxvdxIhLmNhbGxib2FyZC52MS5Ib2xkV29ya2Zsb3dSZXF1ZXN0GiIuY2FsbGJvYXJkLnYxLkhvbGRXb3JrZmxvd1Jlc3BvbnNlEl4KD1JlbGVhc2VXb3JrZmxvdxIkLmNhbGxib2FyZC52MS5SZWxlYXNlV29ya2Zsb3dSZXF1ZXN0GiUuY2FsbGJvYXJkLnYxLlJlbGVhc2VXb3JrZmxvd1Jlc3BvbnNlEmEKEEZvcmVjYXN0V29ya2Zsb3cSJS5jYWxsYm9hcmQudjEuRm9yZWNhc3RXb3JrZmxvd1JlcXVlc3QaJi5jYWxsYm9hcmQudjEuRm9yZWNhc3RXb3JrZmxvd1Jlc3BvbnNlQkIKEGRldi5jYWxsYm9hcmQudjFQAVosY2FsbGJvYXJkLmRldi9zZGsvZ28vY2FsbGJvYXJkdjE7Y2FsbGJvYXJkdjFiBnByb3RvMw", [file_callboard_v1_task, file_callboard_v1_workflow, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Asks for a workflow.
@@ -484,6 +484,239 @@ export const RetryWorkflowResponseSchema: GenMessage<RetryWorkflowResponse> = /*
   messageDesc(file_callboard_v1_workflow_service, 13);
 
 /**
+ * Asks to add tasks to a workflow.
+ *
+ * @generated from message callboard.v1.AddWorkflowTasksRequest
+ */
+export type AddWorkflowTasksRequest = Message<"callboard.v1.AddWorkflowTasksRequest"> & {
+  /**
+   * The namespace; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Its id.
+   *
+   * @generated from field: string workflow_id = 2;
+   */
+  workflowId: string;
+
+  /**
+   * 1 to 10,000, under the limits of CreateWorkflow; the workflow has at most
+   * 1,000,000 then. Names that it has already are refused. `depends_on` names
+   * tasks of this request or of the workflow.
+   *
+   * @generated from field: repeated callboard.v1.WorkflowTask tasks = 3;
+   */
+  tasks: WorkflowTask[];
+
+  /**
+   * Makes a repetition safe: at most 128 characters, remembered for 24 h.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message callboard.v1.AddWorkflowTasksRequest.
+ * Use `create(AddWorkflowTasksRequestSchema)` to create a new message.
+ */
+export const AddWorkflowTasksRequestSchema: GenMessage<AddWorkflowTasksRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_workflow_service, 14);
+
+/**
+ * The tasks that were added.
+ *
+ * @generated from message callboard.v1.AddWorkflowTasksResponse
+ */
+export type AddWorkflowTasksResponse = Message<"callboard.v1.AddWorkflowTasksResponse"> & {
+  /**
+   * In the order of the request.
+   *
+   * @generated from field: repeated callboard.v1.TaskReceipt receipts = 1;
+   */
+  receipts: TaskReceipt[];
+};
+
+/**
+ * Describes the message callboard.v1.AddWorkflowTasksResponse.
+ * Use `create(AddWorkflowTasksResponseSchema)` to create a new message.
+ */
+export const AddWorkflowTasksResponseSchema: GenMessage<AddWorkflowTasksResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_workflow_service, 15);
+
+/**
+ * Asks to hold a workflow.
+ *
+ * @generated from message callboard.v1.HoldWorkflowRequest
+ */
+export type HoldWorkflowRequest = Message<"callboard.v1.HoldWorkflowRequest"> & {
+  /**
+   * The namespace; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Its id.
+   *
+   * @generated from field: string workflow_id = 2;
+   */
+  workflowId: string;
+
+  /**
+   * Why, for the history. At most 1 KiB.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * Makes a repetition safe: at most 128 characters, remembered for 24 h.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message callboard.v1.HoldWorkflowRequest.
+ * Use `create(HoldWorkflowRequestSchema)` to create a new message.
+ */
+export const HoldWorkflowRequestSchema: GenMessage<HoldWorkflowRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_workflow_service, 16);
+
+/**
+ * What the hold did.
+ *
+ * @generated from message callboard.v1.HoldWorkflowResponse
+ */
+export type HoldWorkflowResponse = Message<"callboard.v1.HoldWorkflowResponse"> & {
+  /**
+   * As it is behind the command; some of its tasks may be held later.
+   *
+   * @generated from field: callboard.v1.Workflow workflow = 1;
+   */
+  workflow?: Workflow;
+};
+
+/**
+ * Describes the message callboard.v1.HoldWorkflowResponse.
+ * Use `create(HoldWorkflowResponseSchema)` to create a new message.
+ */
+export const HoldWorkflowResponseSchema: GenMessage<HoldWorkflowResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_workflow_service, 17);
+
+/**
+ * Asks to end the hold of a workflow.
+ *
+ * @generated from message callboard.v1.ReleaseWorkflowRequest
+ */
+export type ReleaseWorkflowRequest = Message<"callboard.v1.ReleaseWorkflowRequest"> & {
+  /**
+   * The namespace; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Its id.
+   *
+   * @generated from field: string workflow_id = 2;
+   */
+  workflowId: string;
+
+  /**
+   * Makes a repetition safe: at most 128 characters, remembered for 24 h.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message callboard.v1.ReleaseWorkflowRequest.
+ * Use `create(ReleaseWorkflowRequestSchema)` to create a new message.
+ */
+export const ReleaseWorkflowRequestSchema: GenMessage<ReleaseWorkflowRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_workflow_service, 18);
+
+/**
+ * What the release did.
+ *
+ * @generated from message callboard.v1.ReleaseWorkflowResponse
+ */
+export type ReleaseWorkflowResponse = Message<"callboard.v1.ReleaseWorkflowResponse"> & {
+  /**
+   * As it is behind the command; some of its tasks may be released later.
+   *
+   * @generated from field: callboard.v1.Workflow workflow = 1;
+   */
+  workflow?: Workflow;
+};
+
+/**
+ * Describes the message callboard.v1.ReleaseWorkflowResponse.
+ * Use `create(ReleaseWorkflowResponseSchema)` to create a new message.
+ */
+export const ReleaseWorkflowResponseSchema: GenMessage<ReleaseWorkflowResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_workflow_service, 19);
+
+/**
+ * Asks what is expected of a workflow.
+ *
+ * @generated from message callboard.v1.ForecastWorkflowRequest
+ */
+export type ForecastWorkflowRequest = Message<"callboard.v1.ForecastWorkflowRequest"> & {
+  /**
+   * The namespace; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Its id.
+   *
+   * @generated from field: string workflow_id = 2;
+   */
+  workflowId: string;
+};
+
+/**
+ * Describes the message callboard.v1.ForecastWorkflowRequest.
+ * Use `create(ForecastWorkflowRequestSchema)` to create a new message.
+ */
+export const ForecastWorkflowRequestSchema: GenMessage<ForecastWorkflowRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_workflow_service, 20);
+
+/**
+ * What is expected of a workflow.
+ *
+ * @generated from message callboard.v1.ForecastWorkflowResponse
+ */
+export type ForecastWorkflowResponse = Message<"callboard.v1.ForecastWorkflowResponse"> & {
+  /**
+   * As of now. Empty when the workflow has ended.
+   *
+   * @generated from field: callboard.v1.WorkflowForecast forecast = 1;
+   */
+  forecast?: WorkflowForecast;
+};
+
+/**
+ * Describes the message callboard.v1.ForecastWorkflowResponse.
+ * Use `create(ForecastWorkflowResponseSchema)` to create a new message.
+ */
+export const ForecastWorkflowResponseSchema: GenMessage<ForecastWorkflowResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_workflow_service, 21);
+
+/**
  * Submitting workflows, following them, and steering them. Their tasks are
  * tasks as others are: TaskService shows and steers each.
  *
@@ -570,6 +803,55 @@ export const WorkflowService: GenService<{
     methodKind: "unary";
     input: typeof RetryWorkflowRequestSchema;
     output: typeof RetryWorkflowResponseSchema;
+  },
+  /**
+   * Adds tasks to a workflow that runs, all or none: its plan grows. They may
+   * depend on each other and on any of its tasks, ended ones too. Every fault of
+   * the request is named at once. Refused when the workflow has ended, or is
+   * being cancelled.
+   *
+   * @generated from rpc callboard.v1.WorkflowService.AddWorkflowTasks
+   */
+  addWorkflowTasks: {
+    methodKind: "unary";
+    input: typeof AddWorkflowTasksRequestSchema;
+    output: typeof AddWorkflowTasksResponseSchema;
+  },
+  /**
+   * Holds a workflow: all of its tasks that are WAITING or READY, as HoldTask
+   * does, and those that are added. What agents have goes on, with its retries
+   * and children. Holding one that is held is OK. Refused when it has ended, or
+   * is being cancelled or retried.
+   *
+   * @generated from rpc callboard.v1.WorkflowService.HoldWorkflow
+   */
+  holdWorkflow: {
+    methodKind: "unary";
+    input: typeof HoldWorkflowRequestSchema;
+    output: typeof HoldWorkflowResponseSchema;
+  },
+  /**
+   * Ends the hold of a workflow: all of its tasks that are held are released,
+   * also those that were held by themselves. Releasing one that isn't held is OK
+   * and changes nothing.
+   *
+   * @generated from rpc callboard.v1.WorkflowService.ReleaseWorkflow
+   */
+  releaseWorkflow: {
+    methodKind: "unary";
+    input: typeof ReleaseWorkflowRequestSchema;
+    output: typeof ReleaseWorkflowResponseSchema;
+  },
+  /**
+   * Says when a workflow is expected to end, and which tasks its end waits for.
+   * Refused with RESOURCE_EXHAUSTED for one of more than 20,000 tasks.
+   *
+   * @generated from rpc callboard.v1.WorkflowService.ForecastWorkflow
+   */
+  forecastWorkflow: {
+    methodKind: "unary";
+    input: typeof ForecastWorkflowRequestSchema;
+    output: typeof ForecastWorkflowResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_callboard_v1_workflow_service, 0);

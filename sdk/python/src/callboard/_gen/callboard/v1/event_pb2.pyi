@@ -35,6 +35,7 @@ class EventType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_TYPE_CHILD_CREATED: _ClassVar[EventType]
     EVENT_TYPE_PAUSED: _ClassVar[EventType]
     EVENT_TYPE_RESUMED: _ClassVar[EventType]
+    EVENT_TYPE_FELL_BACK: _ClassVar[EventType]
 EVENT_TYPE_UNSPECIFIED: EventType
 EVENT_TYPE_CREATED: EventType
 EVENT_TYPE_READY: EventType
@@ -60,6 +61,7 @@ EVENT_TYPE_STEP_RECORDED: EventType
 EVENT_TYPE_CHILD_CREATED: EventType
 EVENT_TYPE_PAUSED: EventType
 EVENT_TYPE_RESUMED: EventType
+EVENT_TYPE_FELL_BACK: EventType
 
 class Event(_message.Message):
     __slots__ = ("task_id", "sequence", "at", "principal", "type", "state", "run", "attempt", "agent", "reason", "failure", "scheduled_at", "step", "step_occurrence", "child")

@@ -174,7 +174,7 @@ class TaskSpec(_message.Message):
     def __init__(self, type: _Optional[str] = ..., description: _Optional[str] = ..., input: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., key: _Optional[str] = ..., key_conflict_policy: _Optional[_Union[KeyConflictPolicy, str]] = ..., requirements: _Optional[_Union[Requirements, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., dependencies: _Optional[_Iterable[_Union[Dependency, _Mapping]]] = ..., retry_policy: _Optional[_Union[RetryPolicy, _Mapping]] = ..., timeouts: _Optional[_Union[Timeouts, _Mapping]] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., hold: bool = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., headers: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Requirements(_message.Message):
-    __slots__ = ("skills", "tools", "role", "assignee", "preferred_agent", "affinity")
+    __slots__ = ("skills", "tools", "role", "assignee", "preferred_agent", "affinity", "anti_affinity", "resources", "near", "apart", "fallbacks")
     class AffinityEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -182,19 +182,57 @@ class Requirements(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class AntiAffinityEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ResourcesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     SKILLS_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     ASSIGNEE_FIELD_NUMBER: _ClassVar[int]
     PREFERRED_AGENT_FIELD_NUMBER: _ClassVar[int]
     AFFINITY_FIELD_NUMBER: _ClassVar[int]
+    ANTI_AFFINITY_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    NEAR_FIELD_NUMBER: _ClassVar[int]
+    APART_FIELD_NUMBER: _ClassVar[int]
+    FALLBACKS_FIELD_NUMBER: _ClassVar[int]
     skills: _containers.RepeatedScalarFieldContainer[str]
     tools: _containers.RepeatedScalarFieldContainer[str]
     role: str
     assignee: str
     preferred_agent: str
     affinity: _containers.ScalarMap[str, str]
-    def __init__(self, skills: _Optional[_Iterable[str]] = ..., tools: _Optional[_Iterable[str]] = ..., role: _Optional[str] = ..., assignee: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., affinity: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    anti_affinity: _containers.ScalarMap[str, str]
+    resources: _containers.ScalarMap[str, float]
+    near: _containers.RepeatedScalarFieldContainer[str]
+    apart: _containers.RepeatedScalarFieldContainer[str]
+    fallbacks: _containers.RepeatedCompositeFieldContainer[RequirementsFallback]
+    def __init__(self, skills: _Optional[_Iterable[str]] = ..., tools: _Optional[_Iterable[str]] = ..., role: _Optional[str] = ..., assignee: _Optional[str] = ..., preferred_agent: _Optional[str] = ..., affinity: _Optional[_Mapping[str, str]] = ..., anti_affinity: _Optional[_Mapping[str, str]] = ..., resources: _Optional[_Mapping[str, float]] = ..., near: _Optional[_Iterable[str]] = ..., apart: _Optional[_Iterable[str]] = ..., fallbacks: _Optional[_Iterable[_Union[RequirementsFallback, _Mapping]]] = ...) -> None: ...
+
+class RequirementsFallback(_message.Message):
+    __slots__ = ("after", "skills", "tools", "role", "assignee")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    SKILLS_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNEE_FIELD_NUMBER: _ClassVar[int]
+    after: _duration_pb2.Duration
+    skills: _containers.RepeatedScalarFieldContainer[str]
+    tools: _containers.RepeatedScalarFieldContainer[str]
+    role: str
+    assignee: str
+    def __init__(self, after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., skills: _Optional[_Iterable[str]] = ..., tools: _Optional[_Iterable[str]] = ..., role: _Optional[str] = ..., assignee: _Optional[str] = ...) -> None: ...
 
 class Dependency(_message.Message):
     __slots__ = ("task_id", "on_failure", "condition", "result", "name")
@@ -247,7 +285,7 @@ class Timeouts(_message.Message):
     def __init__(self, schedule_to_start: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., start_to_close: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., schedule_to_close: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., heartbeat: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("id", "namespace", "spec", "state", "waiting_for", "unmet_dependencies", "run", "attempt", "attempts_used", "agent", "phase", "progress", "progress_message", "cancel_requested", "result", "failure", "created_at", "ready_at", "started_at", "ended_at", "next_at", "created_by", "version", "parent", "paused_for", "workflow")
+    __slots__ = ("id", "namespace", "spec", "state", "waiting_for", "unmet_dependencies", "run", "attempt", "attempts_used", "agent", "phase", "progress", "progress_message", "cancel_requested", "result", "failure", "created_at", "ready_at", "started_at", "ended_at", "next_at", "created_by", "version", "parent", "paused_for", "workflow", "fallback")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -274,6 +312,7 @@ class Task(_message.Message):
     PARENT_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FOR_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
     id: str
     namespace: str
     spec: TaskSpec
@@ -300,7 +339,8 @@ class Task(_message.Message):
     parent: ParentLink
     paused_for: PauseReason
     workflow: WorkflowLink
-    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., spec: _Optional[_Union[TaskSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., waiting_for: _Optional[_Iterable[_Union[WaitReason, str]]] = ..., unmet_dependencies: _Optional[int] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., attempts_used: _Optional[int] = ..., agent: _Optional[str] = ..., phase: _Optional[str] = ..., progress: _Optional[float] = ..., progress_message: _Optional[str] = ..., cancel_requested: bool = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ready_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., next_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., version: _Optional[int] = ..., parent: _Optional[_Union[ParentLink, _Mapping]] = ..., paused_for: _Optional[_Union[PauseReason, str]] = ..., workflow: _Optional[_Union[WorkflowLink, _Mapping]] = ...) -> None: ...
+    fallback: int
+    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., spec: _Optional[_Union[TaskSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., waiting_for: _Optional[_Iterable[_Union[WaitReason, str]]] = ..., unmet_dependencies: _Optional[int] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., attempts_used: _Optional[int] = ..., agent: _Optional[str] = ..., phase: _Optional[str] = ..., progress: _Optional[float] = ..., progress_message: _Optional[str] = ..., cancel_requested: bool = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ready_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., next_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., version: _Optional[int] = ..., parent: _Optional[_Union[ParentLink, _Mapping]] = ..., paused_for: _Optional[_Union[PauseReason, str]] = ..., workflow: _Optional[_Union[WorkflowLink, _Mapping]] = ..., fallback: _Optional[int] = ...) -> None: ...
 
 class WorkflowLink(_message.Message):
     __slots__ = ("workflow_id", "name", "allow_failure", "weight")

@@ -1,3 +1,4 @@
+from callboard._gen.callboard.v1 import assignment_pb2 as _assignment_pb2
 from callboard._gen.callboard.v1 import child_pb2 as _child_pb2
 from callboard._gen.callboard.v1 import event_pb2 as _event_pb2
 from callboard._gen.callboard.v1 import output_pb2 as _output_pb2
@@ -233,6 +234,20 @@ class ReleaseTaskResponse(_message.Message):
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     receipt: _task_pb2.TaskReceipt
     def __init__(self, receipt: _Optional[_Union[_task_pb2.TaskReceipt, _Mapping]] = ...) -> None: ...
+
+class ExplainAssignmentRequest(_message.Message):
+    __slots__ = ("namespace", "task_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    task_id: str
+    def __init__(self, namespace: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
+
+class ExplainAssignmentResponse(_message.Message):
+    __slots__ = ("explanation",)
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    explanation: _assignment_pb2.AssignmentExplanation
+    def __init__(self, explanation: _Optional[_Union[_assignment_pb2.AssignmentExplanation, _Mapping]] = ...) -> None: ...
 
 class UpdateTaskRequest(_message.Message):
     __slots__ = ("namespace", "task_id", "priority", "assignee", "deadline", "tags", "update_mask", "request_id")

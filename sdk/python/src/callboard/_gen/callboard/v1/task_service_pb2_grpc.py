@@ -93,6 +93,11 @@ class TaskServiceStub(object):
                 request_serializer=callboard_dot_v1_dot_task__service__pb2.ReleaseTaskRequest.SerializeToString,
                 response_deserializer=callboard_dot_v1_dot_task__service__pb2.ReleaseTaskResponse.FromString,
                 _registered_method=True)
+        self.ExplainAssignment = channel.unary_unary(
+                '/callboard.v1.TaskService/ExplainAssignment',
+                request_serializer=callboard_dot_v1_dot_task__service__pb2.ExplainAssignmentRequest.SerializeToString,
+                response_deserializer=callboard_dot_v1_dot_task__service__pb2.ExplainAssignmentResponse.FromString,
+                _registered_method=True)
         self.UpdateTask = channel.unary_unary(
                 '/callboard.v1.TaskService/UpdateTask',
                 request_serializer=callboard_dot_v1_dot_task__service__pb2.UpdateTaskRequest.SerializeToString,
@@ -226,6 +231,15 @@ class TaskServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainAssignment(self, request, context):
+        """Says who could have a task now, who could not and why, as placement sees it
+        at this moment. Of a task that is READY that is who gets it next; of any
+        other, who would if it were.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UpdateTask(self, request, context):
         """Changes the priority, assignee, deadline or tags of a live task.
         """
@@ -344,6 +358,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.ReleaseTask,
                     request_deserializer=callboard_dot_v1_dot_task__service__pb2.ReleaseTaskRequest.FromString,
                     response_serializer=callboard_dot_v1_dot_task__service__pb2.ReleaseTaskResponse.SerializeToString,
+            ),
+            'ExplainAssignment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainAssignment,
+                    request_deserializer=callboard_dot_v1_dot_task__service__pb2.ExplainAssignmentRequest.FromString,
+                    response_serializer=callboard_dot_v1_dot_task__service__pb2.ExplainAssignmentResponse.SerializeToString,
             ),
             'UpdateTask': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateTask,
@@ -687,6 +706,33 @@ class TaskService(object):
             '/callboard.v1.TaskService/ReleaseTask',
             callboard_dot_v1_dot_task__service__pb2.ReleaseTaskRequest.SerializeToString,
             callboard_dot_v1_dot_task__service__pb2.ReleaseTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainAssignment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.v1.TaskService/ExplainAssignment',
+            callboard_dot_v1_dot_task__service__pb2.ExplainAssignmentRequest.SerializeToString,
+            callboard_dot_v1_dot_task__service__pb2.ExplainAssignmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from callboard._gen.callboard.v1 import task_pb2 as callboard_dot_v1_dot_task__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63\x61llboard/v1/workflow.proto\x12\x0c\x63\x61llboard.v1\x1a\x17\x63\x61llboard/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\x02\n\x0cWorkflowSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12)\n\x05tasks\x18\x03 \x03(\x0b\x32\x1a.callboard.v1.WorkflowTask\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12:\n\x08metadata\x18\x05 \x03(\x0b\x32(.callboard.v1.WorkflowSpec.MetadataEntry\x12\x38\n\x07headers\x18\x06 \x03(\x0b\x32\'.callboard.v1.WorkflowSpec.HeadersEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9f\x01\n\x0cWorkflowTask\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x16.callboard.v1.TaskSpec\x12\x34\n\ndepends_on\x18\x03 \x03(\x0b\x32 .callboard.v1.WorkflowDependency\x12\x15\n\rallow_failure\x18\x04 \x01(\x08\x12\x0e\n\x06weight\x18\x05 \x01(\x05\"\xc2\x01\n\x12WorkflowDependency\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x39\n\non_failure\x18\x02 \x01(\x0e\x32%.callboard.v1.DependencyFailureAction\x12\x34\n\tcondition\x18\x03 \x01(\x0e\x32!.callboard.v1.DependencyCondition\x12-\n\x06result\x18\x04 \x01(\x0b\x32\x1d.callboard.v1.ResultCondition\"\xa0\x04\n\x08Workflow\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12*\n\x05state\x18\x05 \x01(\x0e\x32\x1b.callboard.v1.WorkflowState\x12\r\n\x05tasks\x18\x06 \x01(\x05\x12\x12\n\nopen_tasks\x18\x07 \x01(\x05\x12\x17\n\x0f\x63ompleted_tasks\x18\x08 \x01(\x05\x12\x14\n\x0c\x66\x61iled_tasks\x18\t \x01(\x05\x12\x17\n\x0f\x63\x61ncelled_tasks\x18\n \x01(\x05\x12\x15\n\rskipped_tasks\x18\x0b \x01(\x05\x12\x10\n\x08progress\x18\x0c \x01(\x01\x12\x18\n\x10\x63\x61ncel_requested\x18\r \x01(\x08\x12\x0c\n\x04tags\x18\x0e \x03(\t\x12\x36\n\x08metadata\x18\x0f \x03(\x0b\x32$.callboard.v1.Workflow.MetadataEntry\x12.\n\ncreated_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x12 \x01(\t\x12\x0f\n\x07version\x18\x13 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xa2\x01\n\rWorkflowState\x12\x1e\n\x1aWORKFLOW_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKFLOW_STATE_RUNNING\x10\x01\x12\x1c\n\x18WORKFLOW_STATE_COMPLETED\x10\x02\x12\x19\n\x15WORKFLOW_STATE_FAILED\x10\x03\x12\x1c\n\x18WORKFLOW_STATE_CANCELLED\x10\x04\x42\x42\n\x10\x64\x65v.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63\x61llboard/v1/workflow.proto\x12\x0c\x63\x61llboard.v1\x1a\x17\x63\x61llboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\x02\n\x0cWorkflowSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12)\n\x05tasks\x18\x03 \x03(\x0b\x32\x1a.callboard.v1.WorkflowTask\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12:\n\x08metadata\x18\x05 \x03(\x0b\x32(.callboard.v1.WorkflowSpec.MetadataEntry\x12\x38\n\x07headers\x18\x06 \x03(\x0b\x32\'.callboard.v1.WorkflowSpec.HeadersEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9f\x01\n\x0cWorkflowTask\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04task\x18\x02 \x01(\x0b\x32\x16.callboard.v1.TaskSpec\x12\x34\n\ndepends_on\x18\x03 \x03(\x0b\x32 .callboard.v1.WorkflowDependency\x12\x15\n\rallow_failure\x18\x04 \x01(\x08\x12\x0e\n\x06weight\x18\x05 \x01(\x05\"\xc2\x01\n\x12WorkflowDependency\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x39\n\non_failure\x18\x02 \x01(\x0e\x32%.callboard.v1.DependencyFailureAction\x12\x34\n\tcondition\x18\x03 \x01(\x0e\x32!.callboard.v1.DependencyCondition\x12-\n\x06result\x18\x04 \x01(\x0b\x32\x1d.callboard.v1.ResultCondition\"\xae\x04\n\x08Workflow\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12*\n\x05state\x18\x05 \x01(\x0e\x32\x1b.callboard.v1.WorkflowState\x12\r\n\x05tasks\x18\x06 \x01(\x05\x12\x12\n\nopen_tasks\x18\x07 \x01(\x05\x12\x17\n\x0f\x63ompleted_tasks\x18\x08 \x01(\x05\x12\x14\n\x0c\x66\x61iled_tasks\x18\t \x01(\x05\x12\x17\n\x0f\x63\x61ncelled_tasks\x18\n \x01(\x05\x12\x15\n\rskipped_tasks\x18\x0b \x01(\x05\x12\x10\n\x08progress\x18\x0c \x01(\x01\x12\x18\n\x10\x63\x61ncel_requested\x18\r \x01(\x08\x12\x0c\n\x04tags\x18\x0e \x03(\t\x12\x36\n\x08metadata\x18\x0f \x03(\x0b\x32$.callboard.v1.Workflow.MetadataEntry\x12.\n\ncreated_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x12 \x01(\t\x12\x0f\n\x07version\x18\x13 \x01(\x03\x12\x0c\n\x04held\x18\x14 \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8e\x01\n\x10WorkflowForecast\x12\x30\n\x0c\x65xpected_end\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcritical_path\x18\x02 \x03(\x0b\x32\x1a.callboard.v1.ForecastTask\x12\x15\n\runknown_types\x18\x03 \x03(\t\"\xff\x01\n\x0c\x46orecastTask\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12&\n\x05state\x18\x04 \x01(\x0e\x32\x17.callboard.v1.TaskState\x12\x34\n\x11\x65xpected_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0e\x65xpected_start\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x65xpected_end\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xa2\x01\n\rWorkflowState\x12\x1e\n\x1aWORKFLOW_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKFLOW_STATE_RUNNING\x10\x01\x12\x1c\n\x18WORKFLOW_STATE_COMPLETED\x10\x02\x12\x19\n\x15WORKFLOW_STATE_FAILED\x10\x03\x12\x1c\n\x18WORKFLOW_STATE_CANCELLED\x10\x04\x42\x42\n\x10\x64\x65v.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,20 +41,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKFLOWSPEC_HEADERSENTRY']._serialized_options = b'8\001'
   _globals['_WORKFLOW_METADATAENTRY']._loaded_options = None
   _globals['_WORKFLOW_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_WORKFLOWSTATE']._serialized_start=1334
-  _globals['_WORKFLOWSTATE']._serialized_end=1496
-  _globals['_WORKFLOWSPEC']._serialized_start=104
-  _globals['_WORKFLOWSPEC']._serialized_end=425
-  _globals['_WORKFLOWSPEC_METADATAENTRY']._serialized_start=330
-  _globals['_WORKFLOWSPEC_METADATAENTRY']._serialized_end=377
-  _globals['_WORKFLOWSPEC_HEADERSENTRY']._serialized_start=379
-  _globals['_WORKFLOWSPEC_HEADERSENTRY']._serialized_end=425
-  _globals['_WORKFLOWTASK']._serialized_start=428
-  _globals['_WORKFLOWTASK']._serialized_end=587
-  _globals['_WORKFLOWDEPENDENCY']._serialized_start=590
-  _globals['_WORKFLOWDEPENDENCY']._serialized_end=784
-  _globals['_WORKFLOW']._serialized_start=787
-  _globals['_WORKFLOW']._serialized_end=1331
-  _globals['_WORKFLOW_METADATAENTRY']._serialized_start=330
-  _globals['_WORKFLOW_METADATAENTRY']._serialized_end=377
+  _globals['_WORKFLOWSTATE']._serialized_start=1783
+  _globals['_WORKFLOWSTATE']._serialized_end=1945
+  _globals['_WORKFLOWSPEC']._serialized_start=136
+  _globals['_WORKFLOWSPEC']._serialized_end=457
+  _globals['_WORKFLOWSPEC_METADATAENTRY']._serialized_start=362
+  _globals['_WORKFLOWSPEC_METADATAENTRY']._serialized_end=409
+  _globals['_WORKFLOWSPEC_HEADERSENTRY']._serialized_start=411
+  _globals['_WORKFLOWSPEC_HEADERSENTRY']._serialized_end=457
+  _globals['_WORKFLOWTASK']._serialized_start=460
+  _globals['_WORKFLOWTASK']._serialized_end=619
+  _globals['_WORKFLOWDEPENDENCY']._serialized_start=622
+  _globals['_WORKFLOWDEPENDENCY']._serialized_end=816
+  _globals['_WORKFLOW']._serialized_start=819
+  _globals['_WORKFLOW']._serialized_end=1377
+  _globals['_WORKFLOW_METADATAENTRY']._serialized_start=362
+  _globals['_WORKFLOW_METADATAENTRY']._serialized_end=409
+  _globals['_WORKFLOWFORECAST']._serialized_start=1380
+  _globals['_WORKFLOWFORECAST']._serialized_end=1522
+  _globals['_FORECASTTASK']._serialized_start=1525
+  _globals['_FORECASTTASK']._serialized_end=1780
 # @@protoc_insertion_point(module_scope)

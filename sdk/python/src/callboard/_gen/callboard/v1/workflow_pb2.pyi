@@ -1,4 +1,5 @@
 from callboard._gen.callboard.v1 import task_pb2 as _task_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -78,7 +79,7 @@ class WorkflowDependency(_message.Message):
     def __init__(self, task: _Optional[str] = ..., on_failure: _Optional[_Union[_task_pb2.DependencyFailureAction, str]] = ..., condition: _Optional[_Union[_task_pb2.DependencyCondition, str]] = ..., result: _Optional[_Union[_task_pb2.ResultCondition, _Mapping]] = ...) -> None: ...
 
 class Workflow(_message.Message):
-    __slots__ = ("id", "namespace", "name", "description", "state", "tasks", "open_tasks", "completed_tasks", "failed_tasks", "cancelled_tasks", "skipped_tasks", "progress", "cancel_requested", "tags", "metadata", "created_at", "ended_at", "created_by", "version")
+    __slots__ = ("id", "namespace", "name", "description", "state", "tasks", "open_tasks", "completed_tasks", "failed_tasks", "cancelled_tasks", "skipped_tasks", "progress", "cancel_requested", "tags", "metadata", "created_at", "ended_at", "created_by", "version", "held")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +106,7 @@ class Workflow(_message.Message):
     ENDED_AT_FIELD_NUMBER: _ClassVar[int]
     CREATED_BY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     id: str
     namespace: str
     name: str
@@ -124,4 +126,33 @@ class Workflow(_message.Message):
     ended_at: _timestamp_pb2.Timestamp
     created_by: str
     version: int
-    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., state: _Optional[_Union[WorkflowState, str]] = ..., tasks: _Optional[int] = ..., open_tasks: _Optional[int] = ..., completed_tasks: _Optional[int] = ..., failed_tasks: _Optional[int] = ..., cancelled_tasks: _Optional[int] = ..., skipped_tasks: _Optional[int] = ..., progress: _Optional[float] = ..., cancel_requested: bool = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    held: bool
+    def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., state: _Optional[_Union[WorkflowState, str]] = ..., tasks: _Optional[int] = ..., open_tasks: _Optional[int] = ..., completed_tasks: _Optional[int] = ..., failed_tasks: _Optional[int] = ..., cancelled_tasks: _Optional[int] = ..., skipped_tasks: _Optional[int] = ..., progress: _Optional[float] = ..., cancel_requested: bool = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., version: _Optional[int] = ..., held: bool = ...) -> None: ...
+
+class WorkflowForecast(_message.Message):
+    __slots__ = ("expected_end", "critical_path", "unknown_types")
+    EXPECTED_END_FIELD_NUMBER: _ClassVar[int]
+    CRITICAL_PATH_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_TYPES_FIELD_NUMBER: _ClassVar[int]
+    expected_end: _timestamp_pb2.Timestamp
+    critical_path: _containers.RepeatedCompositeFieldContainer[ForecastTask]
+    unknown_types: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, expected_end: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., critical_path: _Optional[_Iterable[_Union[ForecastTask, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ForecastTask(_message.Message):
+    __slots__ = ("task_id", "name", "type", "state", "expected_duration", "expected_start", "expected_end")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_DURATION_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_START_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_END_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    name: str
+    type: str
+    state: _task_pb2.TaskState
+    expected_duration: _duration_pb2.Duration
+    expected_start: _timestamp_pb2.Timestamp
+    expected_end: _timestamp_pb2.Timestamp
+    def __init__(self, task_id: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[_task_pb2.TaskState, str]] = ..., expected_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., expected_start: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expected_end: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

@@ -140,3 +140,69 @@ class RetryWorkflowResponse(_message.Message):
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     workflow: _workflow_pb2.Workflow
     def __init__(self, workflow: _Optional[_Union[_workflow_pb2.Workflow, _Mapping]] = ...) -> None: ...
+
+class AddWorkflowTasksRequest(_message.Message):
+    __slots__ = ("namespace", "workflow_id", "tasks", "request_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    workflow_id: str
+    tasks: _containers.RepeatedCompositeFieldContainer[_workflow_pb2.WorkflowTask]
+    request_id: str
+    def __init__(self, namespace: _Optional[str] = ..., workflow_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[_workflow_pb2.WorkflowTask, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class AddWorkflowTasksResponse(_message.Message):
+    __slots__ = ("receipts",)
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    receipts: _containers.RepeatedCompositeFieldContainer[_task_pb2.TaskReceipt]
+    def __init__(self, receipts: _Optional[_Iterable[_Union[_task_pb2.TaskReceipt, _Mapping]]] = ...) -> None: ...
+
+class HoldWorkflowRequest(_message.Message):
+    __slots__ = ("namespace", "workflow_id", "reason", "request_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    workflow_id: str
+    reason: str
+    request_id: str
+    def __init__(self, namespace: _Optional[str] = ..., workflow_id: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class HoldWorkflowResponse(_message.Message):
+    __slots__ = ("workflow",)
+    WORKFLOW_FIELD_NUMBER: _ClassVar[int]
+    workflow: _workflow_pb2.Workflow
+    def __init__(self, workflow: _Optional[_Union[_workflow_pb2.Workflow, _Mapping]] = ...) -> None: ...
+
+class ReleaseWorkflowRequest(_message.Message):
+    __slots__ = ("namespace", "workflow_id", "request_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    workflow_id: str
+    request_id: str
+    def __init__(self, namespace: _Optional[str] = ..., workflow_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ReleaseWorkflowResponse(_message.Message):
+    __slots__ = ("workflow",)
+    WORKFLOW_FIELD_NUMBER: _ClassVar[int]
+    workflow: _workflow_pb2.Workflow
+    def __init__(self, workflow: _Optional[_Union[_workflow_pb2.Workflow, _Mapping]] = ...) -> None: ...
+
+class ForecastWorkflowRequest(_message.Message):
+    __slots__ = ("namespace", "workflow_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    workflow_id: str
+    def __init__(self, namespace: _Optional[str] = ..., workflow_id: _Optional[str] = ...) -> None: ...
+
+class ForecastWorkflowResponse(_message.Message):
+    __slots__ = ("forecast",)
+    FORECAST_FIELD_NUMBER: _ClassVar[int]
+    forecast: _workflow_pb2.WorkflowForecast
+    def __init__(self, forecast: _Optional[_Union[_workflow_pb2.WorkflowForecast, _Mapping]] = ...) -> None: ...

@@ -74,6 +74,26 @@ class WorkflowServiceStub(object):
                 request_serializer=callboard_dot_v1_dot_workflow__service__pb2.RetryWorkflowRequest.SerializeToString,
                 response_deserializer=callboard_dot_v1_dot_workflow__service__pb2.RetryWorkflowResponse.FromString,
                 _registered_method=True)
+        self.AddWorkflowTasks = channel.unary_unary(
+                '/callboard.v1.WorkflowService/AddWorkflowTasks',
+                request_serializer=callboard_dot_v1_dot_workflow__service__pb2.AddWorkflowTasksRequest.SerializeToString,
+                response_deserializer=callboard_dot_v1_dot_workflow__service__pb2.AddWorkflowTasksResponse.FromString,
+                _registered_method=True)
+        self.HoldWorkflow = channel.unary_unary(
+                '/callboard.v1.WorkflowService/HoldWorkflow',
+                request_serializer=callboard_dot_v1_dot_workflow__service__pb2.HoldWorkflowRequest.SerializeToString,
+                response_deserializer=callboard_dot_v1_dot_workflow__service__pb2.HoldWorkflowResponse.FromString,
+                _registered_method=True)
+        self.ReleaseWorkflow = channel.unary_unary(
+                '/callboard.v1.WorkflowService/ReleaseWorkflow',
+                request_serializer=callboard_dot_v1_dot_workflow__service__pb2.ReleaseWorkflowRequest.SerializeToString,
+                response_deserializer=callboard_dot_v1_dot_workflow__service__pb2.ReleaseWorkflowResponse.FromString,
+                _registered_method=True)
+        self.ForecastWorkflow = channel.unary_unary(
+                '/callboard.v1.WorkflowService/ForecastWorkflow',
+                request_serializer=callboard_dot_v1_dot_workflow__service__pb2.ForecastWorkflowRequest.SerializeToString,
+                response_deserializer=callboard_dot_v1_dot_workflow__service__pb2.ForecastWorkflowResponse.FromString,
+                _registered_method=True)
 
 
 class WorkflowServiceServicer(object):
@@ -141,6 +161,43 @@ class WorkflowServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddWorkflowTasks(self, request, context):
+        """Adds tasks to a workflow that runs, all or none: its plan grows. They may
+        depend on each other and on any of its tasks, ended ones too. Every fault of
+        the request is named at once. Refused when the workflow has ended, or is
+        being cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HoldWorkflow(self, request, context):
+        """Holds a workflow: all of its tasks that are WAITING or READY, as HoldTask
+        does, and those that are added. What agents have goes on, with its retries
+        and children. Holding one that is held is OK. Refused when it has ended, or
+        is being cancelled or retried.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseWorkflow(self, request, context):
+        """Ends the hold of a workflow: all of its tasks that are held are released,
+        also those that were held by themselves. Releasing one that isn't held is OK
+        and changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForecastWorkflow(self, request, context):
+        """Says when a workflow is expected to end, and which tasks its end waits for.
+        Refused with RESOURCE_EXHAUSTED for one of more than 20,000 tasks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkflowServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -178,6 +235,26 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     servicer.RetryWorkflow,
                     request_deserializer=callboard_dot_v1_dot_workflow__service__pb2.RetryWorkflowRequest.FromString,
                     response_serializer=callboard_dot_v1_dot_workflow__service__pb2.RetryWorkflowResponse.SerializeToString,
+            ),
+            'AddWorkflowTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddWorkflowTasks,
+                    request_deserializer=callboard_dot_v1_dot_workflow__service__pb2.AddWorkflowTasksRequest.FromString,
+                    response_serializer=callboard_dot_v1_dot_workflow__service__pb2.AddWorkflowTasksResponse.SerializeToString,
+            ),
+            'HoldWorkflow': grpc.unary_unary_rpc_method_handler(
+                    servicer.HoldWorkflow,
+                    request_deserializer=callboard_dot_v1_dot_workflow__service__pb2.HoldWorkflowRequest.FromString,
+                    response_serializer=callboard_dot_v1_dot_workflow__service__pb2.HoldWorkflowResponse.SerializeToString,
+            ),
+            'ReleaseWorkflow': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseWorkflow,
+                    request_deserializer=callboard_dot_v1_dot_workflow__service__pb2.ReleaseWorkflowRequest.FromString,
+                    response_serializer=callboard_dot_v1_dot_workflow__service__pb2.ReleaseWorkflowResponse.SerializeToString,
+            ),
+            'ForecastWorkflow': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForecastWorkflow,
+                    request_deserializer=callboard_dot_v1_dot_workflow__service__pb2.ForecastWorkflowRequest.FromString,
+                    response_serializer=callboard_dot_v1_dot_workflow__service__pb2.ForecastWorkflowResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -374,6 +451,114 @@ class WorkflowService(object):
             '/callboard.v1.WorkflowService/RetryWorkflow',
             callboard_dot_v1_dot_workflow__service__pb2.RetryWorkflowRequest.SerializeToString,
             callboard_dot_v1_dot_workflow__service__pb2.RetryWorkflowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddWorkflowTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.v1.WorkflowService/AddWorkflowTasks',
+            callboard_dot_v1_dot_workflow__service__pb2.AddWorkflowTasksRequest.SerializeToString,
+            callboard_dot_v1_dot_workflow__service__pb2.AddWorkflowTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HoldWorkflow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.v1.WorkflowService/HoldWorkflow',
+            callboard_dot_v1_dot_workflow__service__pb2.HoldWorkflowRequest.SerializeToString,
+            callboard_dot_v1_dot_workflow__service__pb2.HoldWorkflowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseWorkflow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.v1.WorkflowService/ReleaseWorkflow',
+            callboard_dot_v1_dot_workflow__service__pb2.ReleaseWorkflowRequest.SerializeToString,
+            callboard_dot_v1_dot_workflow__service__pb2.ReleaseWorkflowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForecastWorkflow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.v1.WorkflowService/ForecastWorkflow',
+            callboard_dot_v1_dot_workflow__service__pb2.ForecastWorkflowRequest.SerializeToString,
+            callboard_dot_v1_dot_workflow__service__pb2.ForecastWorkflowResponse.FromString,
             options,
             channel_credentials,
             insecure,
