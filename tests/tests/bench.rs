@@ -52,6 +52,11 @@ fn every_part_is_measured_and_verified() {
         "dependents.p99_ms",
         "dependents.before.p99_ms",
         "dependents.after.p99_ms",
+        "chain.3.us_per_task",
+        "star.300.tasks_per_s",
+        "dag.cost_ratio",
+        "chain_of_40.p50_ms",
+        "fan_out_400.p50_ms",
         "growth.idle.ratio",
         "machine.cores",
     ] {

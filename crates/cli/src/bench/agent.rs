@@ -1,6 +1,8 @@
 //! The agents of the measurement: their handlers do nothing but say when they began.
 
+use std::hint::black_box;
 use std::io::Write;
+use std::time::Duration;
 
 use callboard::{Agent, AgentHandle, Client, Context, TaskError};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -14,6 +16,10 @@ use crate::open_files;
 pub const TASK: &str = "bench";
 /// The type of tasks whose first attempt fails.
 pub const FLAKY: &str = "bench.flaky";
+/// The type of tasks that take as many milliseconds as their input says.
+pub const SLEEP: &str = "bench.sleep";
+/// The type of tasks that compute a Fibonacci number, the slow way.
+pub const FIBONACCI: &str = "bench.fibonacci";
 /// What an agent says on standard output when it is attached.
 pub const ATTACHED: &str = "attached";
 /// Open files of an agent of the SDK: its connection, and what its thread's runtime needs.
@@ -57,6 +63,8 @@ fn builder(client: &Client, args: &AgentArgs, name: String) -> callboard::AgentB
     let agent = Agent::builder("bench").client(client).name(name).slots(args.slots);
     args.handles.iter().fold(agent, |agent, task_type| match task_type.as_str() {
         FLAKY => agent.handle(FLAKY, second_time),
+        SLEEP => agent.handle(SLEEP, sleep),
+        FIBONACCI => agent.handle(FIBONACCI, fibonacci),
         other => agent.handle(other, begin),
     })
 }
@@ -72,6 +80,19 @@ async fn second_time(context: Context, input: String) -> Result<String, TaskErro
         return Err(TaskError::new("the first attempt fails, as was asked for"));
     }
     begin(context, input).await
+}
+
+async fn sleep(_: Context, milliseconds: u64) -> Result<(), TaskError> {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+    Ok(())
+}
+
+async fn fibonacci(_: Context, of: u32) -> Result<u64, TaskError> {
+    Ok(black_box(fib(of)))
+}
+
+fn fib(of: u32) -> u64 {
+    if of < 2 { of.into() } else { fib(of - 1) + fib(of - 2) }
 }
 
 fn announce() -> Result<(), Error> {

@@ -70,6 +70,17 @@ pub struct MeasureArgs {
     /// How many tasks `dependents` makes depend on one. [default: 100000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub dependents: Option<u64>,
+    /// How many tasks the largest graph of `chain`, `star` and `dag` has; the others have a tenth and a hundredth of it.
+    /// [default: 100000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(100..=1_000_000))]
+    pub graph_tasks: Option<u64>,
+    /// How often `chain_of_40` and `fan_out_400` run their workflow. [default: 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub workflows: Option<u64>,
+    /// A command that does the tasks of `chain_of_40` in place of an agent of our own: it finds the server by CALLBOARD_ADDRESS
+    /// and CALLBOARD_NAMESPACE, handles `bench.sleep` (the input is how many milliseconds), and says `attached`.
+    #[arg(long, value_name = "COMMAND")]
+    pub worker: Option<String>,
     /// How `batch` learns of its results.
     #[arg(long, value_name = "WAY", default_value = "watch")]
     pub batch_results: BatchResults,
@@ -150,13 +161,25 @@ pub enum Part {
     Attached,
     /// One task with very many dependents completes: what unrelated submitters feel of it.
     Dependents,
+    /// Tasks that each depend on the one before, in graphs of three sizes: what one costs.
+    Chain,
+    /// The same where all depend on the first.
+    Star,
+    /// The same where each depends on some before it, by chance.
+    Dag,
+    /// A workflow of forty tasks of ten milliseconds, one behind the other.
+    #[value(name = "chain_of_40")]
+    ChainOf40,
+    /// A workflow of four hundred light tasks, for ten agents of one slot.
+    #[value(name = "fan_out_400")]
+    FanOut400,
     /// What was measured before, with very many finished tasks in the store.
     Growth,
 }
 
 impl Part {
     /// All, in their order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::Unary64,
         Self::Unary512,
         Self::Stream64,
@@ -166,6 +189,11 @@ impl Part {
         Self::Dispatch,
         Self::Attached,
         Self::Dependents,
+        Self::Chain,
+        Self::Star,
+        Self::Dag,
+        Self::ChainOf40,
+        Self::FanOut400,
         Self::Growth,
     ];
 
@@ -181,6 +209,11 @@ impl Part {
             Self::Dispatch => "dispatch",
             Self::Attached => "attached",
             Self::Dependents => "dependents",
+            Self::Chain => "chain",
+            Self::Star => "star",
+            Self::Dag => "dag",
+            Self::ChainOf40 => "chain_of_40",
+            Self::FanOut400 => "fan_out_400",
             Self::Growth => "growth",
         }
     }
@@ -229,10 +262,21 @@ pub struct Amounts {
     pub finished_tasks: u64,
     /// Dependents of one task.
     pub dependents: u64,
+    /// Tasks of the largest graph.
+    pub graph_tasks: u64,
+    /// How often a workflow is run.
+    pub workflows: u64,
     /// How long unrelated submitters are looked at before and after.
     pub phase: Duration,
     /// How `batch` learns of its results.
     pub batch_results: BatchResults,
+}
+
+impl Amounts {
+    /// How many tasks the graphs have, the smallest first.
+    pub fn graph_sizes(&self) -> [usize; 3] {
+        [100, 10, 1].map(|part| usize::try_from(self.graph_tasks / part).unwrap_or(usize::MAX))
+    }
 }
 
 impl MeasureArgs {
@@ -254,6 +298,8 @@ impl MeasureArgs {
             settle: time(10_000, 200),
             finished_tasks: self.finished_tasks.unwrap_or(if self.long { 10_000_000 } else { count(1_000_000, 2_000) }),
             dependents: self.dependents.unwrap_or(count(100_000, 500)),
+            graph_tasks: self.graph_tasks.unwrap_or(count(100_000, 300)),
+            workflows: self.workflows.unwrap_or(count(20, 2)),
             phase: time(3_000, 200),
             batch_results: self.batch_results,
         }

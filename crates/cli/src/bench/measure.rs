@@ -7,10 +7,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::{Amounts, MeasureArgs, Part, SetupArgs};
 use super::error::Error;
 use super::figures::Figures;
+use super::graphs::Shape;
 use super::report::{self, Report};
 use super::submit::Way;
 use super::world::{Target, World};
-use super::{attached, batch, dependents, growth, latency, machine, submit};
+use super::{attached, batch, dependents, graphs, growth, latency, machine, submit, workflows};
 use crate::output::{self, Output};
 
 /// Measures what was asked for, and writes the report.
@@ -56,6 +57,11 @@ async fn take(
         Part::Dispatch => latency::measure(world, amounts).await?.dispatch,
         Part::Attached => attached::measure(world, amounts).await?,
         Part::Dependents => dependents::measure(world, setup, amounts, report).await?,
+        Part::Chain => graphs::measure(world, part, Shape::Chain, &amounts.graph_sizes(), report).await?,
+        Part::Star => graphs::measure(world, part, Shape::Star, &amounts.graph_sizes(), report).await?,
+        Part::Dag => graphs::measure(world, part, Shape::Dag, &amounts.graph_sizes(), report).await?,
+        Part::ChainOf40 => workflows::chain(world, setup, amounts, args.worker.as_deref()).await?,
+        Part::FanOut400 => workflows::fan_out(world, setup, amounts).await?,
         Part::Growth => growth::measure(world, amounts, bar, report).await?,
         Part::Unary64 | Part::Unary512 | Part::Stream64 | Part::Stream512 | Part::Batch | Part::Idle => {
             throughput(part, world, amounts).await?

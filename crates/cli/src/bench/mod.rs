@@ -1,7 +1,7 @@
 //! `callboard bench`: throughput, latency and memory, measured through the SDK, with every task verified afterwards.
 //!
 //! `measure` takes the parts one after the other. Each has a world of its own (`world`: a server, agents, a namespace), loads it
-//! (`submit`, `batch`, `latency`, `attached`, `dependents`, `growth`), and then reads all that really happened (`events`) and
+//! (`submit`, `batch`, `latency`, `attached`, `dependents`, `graphs`, `workflows`, `growth`), and then reads all that really happened (`events`) and
 //! verifies it (`verify`). `figures` and `report` say what came out. `soak` loads a world for long, and samples it.
 
 mod agent;
@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod figures;
 mod fill;
+mod graphs;
 mod growth;
 mod latency;
 mod machine;
@@ -24,6 +25,7 @@ mod soak;
 mod submit;
 mod usage;
 mod verify;
+mod workflows;
 mod world;
 
 use callboard::Client;

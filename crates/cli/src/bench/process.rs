@@ -39,23 +39,41 @@ impl Process {
         folder: &Path,
         guard: &Guard,
     ) -> Result<Self, Error> {
+        let program = std::env::current_exe().map_err(|source| Error::Start { name: name.to_owned(), source })?;
+        let mut command = Command::new(program);
+        command.args(args).current_dir(folder);
+        Self::spawn(name, command, variables, folder, guard)
+    }
+
+    /// Starts a shell's command with these variables, where we are; its log goes into the folder.
+    pub fn start_worker(
+        command: &str,
+        variables: &[(&str, OsString)],
+        folder: &Path,
+        guard: &Guard,
+    ) -> Result<Self, Error> {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]);
+        Self::spawn("worker", shell, variables, folder, guard)
+    }
+
+    fn spawn(
+        name: &str,
+        mut command: Command,
+        variables: &[(&str, OsString)],
+        folder: &Path,
+        guard: &Guard,
+    ) -> Result<Self, Error> {
         let failed = |source| Error::Start { name: name.to_owned(), source };
         let log = folder.join(format!("{name}.log"));
         let stderr = File::create(&log).map_err(failed)?;
-        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         // The user's own settings are for the user's own server.
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("CALLBOARD_") {
                 command.env_remove(variable);
             }
         }
-        command
-            .args(args)
-            .envs(variables.iter().cloned())
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(stderr);
+        command.envs(variables.iter().cloned()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.process_group(0).kill_on_drop(true).spawn().map_err(failed)?;
         let ended = || failed(std::io::Error::other("it ended at once"));
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).ok_or_else(ended)?;

@@ -124,6 +124,17 @@ impl World {
         Ok(())
     }
 
+    /// Starts a program of the user's that does tasks, and waits until it says that it is attached.
+    pub async fn add_worker(&mut self, command: &str) -> Result<(), Error> {
+        let mut variables = self.variables.clone();
+        variables.push(("CALLBOARD_ADDRESS", self.client.addresses().join(",").into()));
+        variables.push(("CALLBOARD_NAMESPACE", self.client.namespace().into()));
+        let mut worker = Process::start_worker(command, &variables, self.folder.path(), &self.guard)?;
+        worker.says(ATTACHED).await?;
+        self.agents.push(worker);
+        Ok(())
+    }
+
     /// Ends the agents, and waits until they have detached.
     pub async fn end_agents(&mut self) {
         for agent in std::mem::take(&mut self.agents) {
