@@ -9,6 +9,7 @@ from script import FEATURES, Script, attempt, kinds
 from callboard import FailedPrecondition, wire
 from callboard.actions import Follow, Prolong, WaitSettled
 from callboard.errors import StatusError, status_error
+from callboard.pausing import Ends
 from callboard.reports import Key
 
 Report = wire.agent.Report
@@ -18,12 +19,14 @@ WITHOUT = [feature for feature in FEATURES if feature != "children"]
 
 
 def told(s: Script) -> dict[int, str]:
-    """Who may go on now, by ticket: with the id of the child that ended, or the error's reason."""
+    """Who may go on now, by ticket: with the ids of the children that ended, or the error's reason."""
     return {action.ticket: _what(action.outcome) for action in s.only(WaitSettled)}
 
 
-def _what(outcome: TaskEnd | StatusError) -> str:
-    return outcome.reason if isinstance(outcome, StatusError) else outcome.task_id
+def _what(outcome: Ends | StatusError) -> str:
+    if isinstance(outcome, StatusError):
+        return outcome.reason
+    return " ".join(end.task_id for end in outcome)
 
 
 def sent(s: Script) -> tuple[list[str], list[Report]]:
