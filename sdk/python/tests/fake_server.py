@@ -197,6 +197,12 @@ class TaskService(Answering, task_service_pb2_grpc.TaskServiceServicer):
     def GetTask(self, request: Any, context: Any) -> Any:
         return self._answer("GetTask", request, context)
 
+    def CancelTask(self, request: Any, context: Any) -> Any:
+        return self._answer("CancelTask", request, context)
+
+    def ExplainAssignment(self, request: Any, context: Any) -> Any:
+        return self._answer("ExplainAssignment", request, context)
+
     def ListChildren(self, request: Any, context: Any) -> Any:
         return self._answer("ListChildren", request, context)
 
@@ -213,6 +219,18 @@ class TaskService(Answering, task_service_pb2_grpc.TaskServiceServicer):
 class WorkflowService(Answering, workflow_service_pb2_grpc.WorkflowServiceServicer):
     def CreateWorkflow(self, request: Any, context: Any) -> Any:
         return self._answer("CreateWorkflow", request, context)
+
+    def AddWorkflowTasks(self, request: Any, context: Any) -> Any:
+        return self._answer("AddWorkflowTasks", request, context)
+
+    def HoldWorkflow(self, request: Any, context: Any) -> Any:
+        return self._answer("HoldWorkflow", request, context)
+
+    def ReleaseWorkflow(self, request: Any, context: Any) -> Any:
+        return self._answer("ReleaseWorkflow", request, context)
+
+    def ForecastWorkflow(self, request: Any, context: Any) -> Any:
+        return self._answer("ForecastWorkflow", request, context)
 
     def WaitWorkflow(self, request: Any, context: Any) -> Any:
         return self._answer("WaitWorkflow", request, context)

@@ -155,6 +155,9 @@ class Script:
     def wait(self, task: str, child: str, ticket: int) -> None:
         self.session.wait(Key(task, 1), [child], 1, ticket)
 
+    def wait_some(self, task: str, children: Sequence[str], count: int, ticket: int) -> None:
+        self.session.wait(Key(task, 1), children, count, ticket)
+
     def stop_waiting(self, task: str, ticket: int) -> None:
         self.session.stop_waiting(self.now, Key(task, 1), ticket)
 
