@@ -50,7 +50,13 @@ class Stream:
         self.outgoing.put(None)
 
     def assign(
-        self, task: str, type: str, steps: Sequence[wire.step.Step] = (), step_count: int = 0, **spec: Any
+        self,
+        task: str,
+        type: str,
+        steps: Sequence[wire.step.Step] = (),
+        step_count: int = 0,
+        workflow: wire.task.WorkflowLink | None = None,
+        **spec: Any,
     ) -> None:
         assignment = wire.agent.Assignment(
             attempt=wire.agent.Attempt(task_id=task, attempt=1, lease_token="t"),
@@ -58,6 +64,7 @@ class Stream:
             spec=wire.task.TaskSpec(type=type, **spec),
             steps=steps,
             step_count=step_count or len(steps),
+            workflow=workflow,
         )
         self.send(assignments=wire.agent.AssignmentBatch(assignments=[assignment]))
 

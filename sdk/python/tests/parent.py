@@ -25,12 +25,12 @@ class Parent:
         receipt = wire.task.TaskReceipt(task_id=f"{request.name}-{request.occurrence}", existing=False)
         return wire.agent_service.CreateChildResponse(receipt=receipt)
 
-    def does(self, handler: Callable[..., Any]) -> Stream:
+    def does(self, handler: Callable[..., Any], workflow: wire.task.WorkflowLink | None = None) -> Stream:
         """Starts the agent, and gives it the task."""
         self._agent.task("work")(handler)
         self._agent.start()
         self.stream = self._server.agents.stream()
-        self.stream.assign(PARENT, "work")
+        self.stream.assign(PARENT, "work", workflow=workflow)
         return self.stream
 
     def result(self) -> str:
