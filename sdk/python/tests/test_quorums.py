@@ -153,17 +153,31 @@ def test_large_results_are_fetched(parent: Parent, server: FakeServer, handled: 
     assert parent.result() == '[["work-1","large"]]'
 
 
-def test_a_rest_that_can_not_be_cancelled_is_raised(
-    parent: Parent, server: FakeServer, handled: Handled
+@pytest.mark.parametrize(
+    ("code", "state", "gives"),
+    [
+        (grpc.StatusCode.FAILED_PRECONDITION, "COMPLETED", FailedPrecondition.__name__),
+        # What the wait itself raises tells more.
+        (grpc.StatusCode.FAILED_PRECONDITION, "FAILED", "TaskFailed of work-1"),
+        # One that there is no more had ended.
+        (grpc.StatusCode.NOT_FOUND, "COMPLETED", '[["work-0",1],["work-1",1]]'),
+    ],
+)
+def test_a_rest_that_can_not_be_cancelled(
+    parent: Parent, server: FakeServer, handled: Handled, code: grpc.StatusCode, state: str, gives: str
 ) -> None:
-    def refused(request: Any, context: Any) -> Any:
-        refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "UPGRADE_UNFINISHED", "later")
-
-    server.tasks.answers["CancelTask"] = refused
-    stream = parent.does(handled(lambda children, ctx: ctx.wait_children(children, 1, "CANCEL")))
+    server.tasks.answers["CancelTask"] = lambda _, context: refuse(context, code, "ANY", "not this one")
+    stream = parent.does(handled(lambda children, ctx: ctx.wait_children(children, 2, "CANCEL")))
     awaits(parent, server)
-    stream.task_end("work-1")
-    assert parent.result() == FailedPrecondition.__name__
+    result = encode(1, "result")
+    if state == "FAILED":
+        stream.task_end("work-1", "FAILED")
+        stream.task_end("work-2", "FAILED")
+    else:
+        stream.task_end("work-1", result=result)
+        stream.task_end("work-0", result=result)
+    assert parent.result() == gives
+    assert len(server.tasks.requests) == 1
 
 
 @pytest.mark.parametrize(

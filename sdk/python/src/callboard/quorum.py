@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import concurrent.futures
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from callboard import wire
 from callboard.blocking import wait_for
 from callboard.children import AsyncChild, Child, wait_blocking
-from callboard.errors import TaskFailed, invalid_argument
-from callboard.models import Task, TaskState
+from callboard.errors import NotFound, StatusError, TaskFailed, invalid_argument
+from callboard.models import Receipt, Task, TaskState
 from callboard.pausing import Ends
 
 if TYPE_CHECKING:
@@ -42,26 +44,34 @@ class Quorum(Generic[AnyChild]):
         if not self._children:
             return []
         ends = wait_blocking(reporter, list(self._children), self._count, check_cancelled)
-        # All at once: a run has at most 1,000 children.
-        cancelled = [reporter.cancel_task(child, _request_id(child)) for child in self._to_cancel(ends)]
+        cancelled = self._cancel_rest(reporter, ends)
         for cancellation in cancelled:
-            wait_for(cancellation, check_cancelled)
-        return _completed([self._children[end.task_id]._ended(end) for end in self._telling(ends)])
+            with contextlib.suppress(StatusError):
+                wait_for(cancellation, check_cancelled)
+        tasks = _completed([self._children[end.task_id]._ended(end) for end in self._telling(ends)])
+        _raise_fault(cancellation.exception() for cancellation in cancelled)
+        return tasks
 
     async def wait_async(self: Quorum[AsyncChild], reporter: Reporter) -> list[Task]:
         """The same in an async handler."""
         if not self._children:
             return []
         ends = await asyncio.wrap_future(reporter.wait_children(list(self._children), self._count))
-        cancelled = [reporter.cancel_task(child, _request_id(child)) for child in self._to_cancel(ends)]
-        await asyncio.gather(*map(asyncio.wrap_future, cancelled))
-        tasks = (self._children[end.task_id]._ended(end) for end in self._telling(ends))
-        return _completed(await asyncio.gather(*tasks))
+        cancelled = map(asyncio.wrap_future, self._cancel_rest(reporter, ends))
+        outcomes = await asyncio.gather(*cancelled, return_exceptions=True)
+        telling = (self._children[end.task_id]._ended(end) for end in self._telling(ends))
+        tasks = _completed(await asyncio.gather(*telling))
+        _raise_fault(outcomes)
+        return tasks
 
-    def _to_cancel(self, ends: Ends) -> list[str]:
-        """Those that are to be cancelled, when these have ended."""
+    def _cancel_rest(self, reporter: Reporter, ends: Ends) -> list[concurrent.futures.Future[Receipt]]:
+        """Cancels those that have not ended, if that is asked for: all at once, for a run has at most 1,000
+        children. The requests are the same in every attempt."""
+        if not self._cancels:
+            return []
         ended = {end.task_id for end in ends}
-        return [child for child in self._children if child not in ended] if self._cancels else []
+        rest = (child for child in self._children if child not in ended)
+        return [reporter.cancel_task(child, f"rest/{child}") for child in rest]
 
     def _telling(self, ends: Ends) -> list[wire.agent.TaskEnd]:
         """The ends that tell how it came out: of those that completed, or, when they are too few, of the
@@ -80,6 +90,8 @@ def _completed(tasks: list[Task]) -> list[Task]:
     return tasks
 
 
-def _request_id(child: str) -> str:
-    """The request id of a cancellation: the same in every attempt."""
-    return f"rest/{child}"
+def _raise_fault(cancellations: Iterable[object]) -> None:
+    """Raises the first error among what cancellations gave. A child that there is no more had ended."""
+    for outcome in cancellations:
+        if isinstance(outcome, BaseException) and not isinstance(outcome, NotFound):
+            raise outcome
