@@ -10,7 +10,19 @@ from typing import Any
 
 from callboard import Agent, AsyncContext, AsyncMessageContext, Context, Message
 from conformance import programs
-from conformance.fields import Fields, Option, flag, item, items, seconds, text, text_map, texts, whole
+from conformance.fields import (
+    Fields,
+    Option,
+    flag,
+    item,
+    items,
+    number_map,
+    seconds,
+    text,
+    text_map,
+    texts,
+    whole,
+)
 from conformance.interceptors import INTERCEPTORS
 from conformance.lines import Fault, Line
 from conformance.programs import Program, Stage
@@ -27,6 +39,7 @@ _OPTIONS = (
     Option("skills", texts),
     Option("tools", texts),
     Option("labels", text_map),
+    Option("resources", number_map),
     Option("slots", whole),
     Option("build_id", text),
     Option("drain_timeout_ms", seconds, "drain_timeout"),

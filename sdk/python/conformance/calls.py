@@ -201,6 +201,11 @@ def _update(fields: Fields) -> Call:
     return Call(lambda client: client.update(task_id, **given), shown.receipt)
 
 
+def _explain(fields: Fields) -> Call:
+    task_id = fields.take("task_id", text)
+    return Call(lambda client: client.explain(task_id), shown.explanation)
+
+
 # Claims.
 
 
@@ -282,6 +287,27 @@ def _retry_workflow(fields: Fields) -> Call:
     return Call(lambda client: client.workflows.retry(workflow_id, **given), shown.workflow)
 
 
+def _add_workflow_tasks(fields: Fields) -> Call:
+    workflow_id = fields.take("workflow_id", text)
+    tasks, given = spec.workflow_tasks(fields.take("tasks", items)), fields.given(REQUEST_ID)
+    return Call(lambda client: client.workflows.add(workflow_id, tasks, **given), shown.named_receipts)
+
+
+def _hold_workflow(fields: Fields) -> Call:
+    workflow_id, given = fields.take("workflow_id", text), fields.given(REASON, REQUEST_ID)
+    return Call(lambda client: client.workflows.hold(workflow_id, **given), shown.workflow)
+
+
+def _release_workflow(fields: Fields) -> Call:
+    workflow_id, given = fields.take("workflow_id", text), fields.given(REQUEST_ID)
+    return Call(lambda client: client.workflows.release(workflow_id, **given), shown.workflow)
+
+
+def _forecast_workflow(fields: Fields) -> Call:
+    workflow_id = fields.take("workflow_id", text)
+    return Call(lambda client: client.workflows.forecast(workflow_id), shown.forecast)
+
+
 # Agents and messages.
 
 
@@ -342,6 +368,7 @@ _READERS: dict[str, Callable[[Fields], Call]] = {
     "client.retry": _retry,
     "client.release": _release,
     "client.update": _update,
+    "client.explain": _explain,
     "client.create_workflow": _create_workflow,
     "client.get_workflow": _get_workflow,
     "client.list_workflows": _list_workflows,
@@ -349,6 +376,10 @@ _READERS: dict[str, Callable[[Fields], Call]] = {
     "client.wait_workflow": _wait_workflow,
     "client.cancel_workflow": _cancel_workflow,
     "client.retry_workflow": _retry_workflow,
+    "client.add_workflow_tasks": _add_workflow_tasks,
+    "client.hold_workflow": _hold_workflow,
+    "client.release_workflow": _release_workflow,
+    "client.forecast_workflow": _forecast_workflow,
     "client.get_agent": _get_agent,
     "client.list_agents": _list_agents,
     "client.cordon": _cordon,

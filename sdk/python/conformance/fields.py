@@ -56,6 +56,10 @@ def text_map(value: Any) -> dict[str, str]:
     return {name: text(one) for name, one in item(value).items()}
 
 
+def number_map(value: Any) -> dict[str, float]:
+    return {name: number(one) for name, one in item(value).items()}
+
+
 def seconds(value: Any) -> float:
     """Milliseconds, as the SDK has lengths of time."""
     return whole(value) / 1000

@@ -308,6 +308,23 @@ def _join(fields: Fields, _: Stage) -> Step[TaskTurn]:
     return step
 
 
+def _wait_children(fields: Fields, _: Stage) -> Step[TaskTurn]:
+    names, seen_as = fields.take("children", texts), fields.take("as", text)
+    given, catch = (
+        fields.given(Option("count", whole), Option("rest", text)),
+        fields.get("catch", flag, False),
+    )
+
+    async def step(turn: TaskTurn) -> None:
+        children: list[Any] = [turn.children[name] for name in names]
+        by_id = {child.id: name for name, child in zip(names, children, strict=True)}
+        with turn.catching(seen_as, catch):
+            completed = await turn.style.given(turn.task.wait_children(children, **given))
+            turn.seen[seen_as] = [by_id[task.id] for task in completed]
+
+    return step
+
+
 def _output(fields: Fields, _: Stage) -> Step[TaskTurn]:
     given, times = fields.take("value", value), fields.get("times", whole, 1)
     catch = fields.get("catch", flag, False)
@@ -367,6 +384,7 @@ _FOR_TASKS: dict[str, _Reader[TaskTurn]] = {
     "step": _step,
     "child": _child,
     "join": _join,
+    "wait_children": _wait_children,
     "output": _output,
 }
 _FOR_MESSAGES: dict[str, _Reader[MessageTurn]] = {

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 from callboard import (
     AgentInfo,
+    AssignmentCandidate,
+    AssignmentExplanation,
     ChildInfo,
     Claim,
     DependencyResult,
     Event,
     Failure,
+    ForecastTask,
     Lease,
     Message,
     MessageReceipt,
@@ -22,6 +26,8 @@ from callboard import (
     Task,
     TaskFailed,
     Workflow,
+    WorkflowForecast,
+    WorkflowLink,
     WorkflowReceipt,
 )
 from conformance import values
@@ -86,6 +92,7 @@ def task(task: Task) -> Line:
         "failure": _failure(task.failure),
         "parent": None if task.parent is None else task.parent.task_id,
         "paused_for": task.paused_for or None,
+        "fallback": task.fallback,
     }
 
 
@@ -154,8 +161,16 @@ def _child(child: ChildInfo) -> Line:
 
 
 def workflow_receipt(created: WorkflowReceipt) -> Line:
-    receipts = {name: receipt(one) for name, one in created.receipts.items()}
-    return {"workflow_id": created.workflow_id, "receipts": receipts}
+    return {"workflow_id": created.workflow_id, **named_receipts(created.receipts)}
+
+
+def named_receipts(receipts: Mapping[str, Receipt]) -> Line:
+    return {"receipts": {name: receipt(one) for name, one in receipts.items()}}
+
+
+def workflow_link(link: WorkflowLink | None) -> Line | None:
+    """What workflow a task is of."""
+    return None if link is None else {"workflow_id": link.workflow_id, "name": link.name}
 
 
 def workflow(workflow: Workflow) -> Line:
@@ -173,6 +188,7 @@ def workflow(workflow: Workflow) -> Line:
         "skipped_tasks": workflow.skipped_tasks,
         "progress": workflow.progress,
         "cancel_requested": workflow.cancel_requested,
+        "held": workflow.held,
         "tags": list(workflow.tags),
         "metadata": dict(workflow.metadata),
     }
@@ -206,6 +222,52 @@ def _workflow_task(task: Task) -> Line:
             }
             for one in task.dependencies
         ],
+    }
+
+
+def forecast(forecast: WorkflowForecast) -> Line:
+    return {
+        "expected_end_ms": at_ms(forecast.expected_end),
+        "critical_path": [_forecast_task(one) for one in forecast.critical_path],
+        "unknown_types": list(forecast.unknown_types),
+    }
+
+
+def _forecast_task(task: ForecastTask) -> Line:
+    return {
+        "task_id": task.task_id,
+        "name": task.name,
+        "type": task.type,
+        "state": task.state,
+        "expected_duration_ms": _milliseconds(task.expected_duration),
+        "expected_start_ms": at_ms(task.expected_start),
+        "expected_end_ms": at_ms(task.expected_end),
+    }
+
+
+def explanation(explanation: AssignmentExplanation) -> Line:
+    return {
+        "task_id": explanation.task_id,
+        "state": explanation.state,
+        "waiting_for": list(explanation.waiting_for),
+        "agent": explanation.agent,
+        "ahead": explanation.ahead,
+        "agents": explanation.agents,
+        "fitting": explanation.fitting,
+        "candidates": [_candidate(one) for one in explanation.candidates],
+    }
+
+
+def _candidate(candidate: AssignmentCandidate) -> Line:
+    return {
+        "agent": candidate.agent,
+        "fits": candidate.fits,
+        "obstacles": [{"type": one.type, "detail": one.detail} for one in candidate.obstacles],
+        "score": candidate.score,
+        "success": candidate.success,
+        "idle": candidate.idle,
+        "affinity": candidate.affinity,
+        "role": candidate.role,
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from callboard import (
     Dependency,
+    Fallback,
     ResultCondition,
     RetryPolicy,
     TaskSpec,
@@ -20,6 +21,7 @@ from conformance.fields import (
     item,
     items,
     number,
+    number_map,
     seconds,
     text,
     text_map,
@@ -41,6 +43,10 @@ _TASK = (
     Option("assignee", text),
     Option("preferred_agent", text),
     Option("affinity", text_map),
+    Option("anti_affinity", text_map),
+    Option("resources", number_map),
+    Option("near", texts),
+    Option("apart", texts),
     Option("priority", text),
     Option("deadline_at_ms", time, "deadline"),
     Option("start_at_ms", time, "start_at"),
@@ -62,6 +68,12 @@ _TIMEOUTS = (
     Option("schedule_to_close_ms", seconds, "schedule_to_close"),
     Option("heartbeat_ms", seconds, "heartbeat"),
 )
+_FALLBACK = (
+    Option("skills", texts),
+    Option("tools", texts),
+    Option("role", text),
+    Option("assignee", text),
+)
 _TERMS = (
     Option("on_failure", text),
     Option("condition", text),
@@ -76,6 +88,9 @@ def arguments(line: Line) -> dict[str, Any]:
         given["retry"] = RetryPolicy(**retry)
     if timeouts := fields.given(*_TIMEOUTS):
         given["timeouts"] = Timeouts(**timeouts)
+    fallbacks = fields.get("fallbacks", items)
+    if fallbacks is not None:
+        given["fallbacks"] = [_fallback(one) for one in fallbacks]
     depends_on = fields.get("depends_on", items)
     if depends_on is not None:
         given["depends_on"] = [_dependency(one) for one in depends_on]
@@ -93,7 +108,7 @@ def workflow(line: Line) -> dict[str, Any]:
     fields = Fields(line, "the workflow")
     given = {
         "name": fields.take("name", text),
-        "tasks": [_workflow_task(one) for one in fields.take("tasks", items)],
+        "tasks": workflow_tasks(fields.take("tasks", items)),
         **fields.given(
             Option("description", text),
             Option("tags", texts),
@@ -103,6 +118,11 @@ def workflow(line: Line) -> dict[str, Any]:
     }
     fields.all_taken()
     return given
+
+
+def workflow_tasks(all: list[Line]) -> list[WorkflowTask]:
+    """The tasks that a workflow is to have."""
+    return [_workflow_task(one) for one in all]
 
 
 def _workflow_task(line: Line) -> WorkflowTask:
@@ -126,6 +146,13 @@ def _workflow_dependencies(line: Any) -> list[str | WorkflowDependency]:
 def _workflow_dependency(line: Line) -> WorkflowDependency:
     fields = Fields(line, "the workflow's dependency")
     return WorkflowDependency(fields.take("task", text), **_terms(fields))
+
+
+def _fallback(line: Line) -> Fallback:
+    fields = Fields(line, "the fallback")
+    after, given = fields.take("after_ms", seconds), fields.given(*_FALLBACK)
+    fields.all_taken()
+    return Fallback(after, **given)
 
 
 def _dependency(line: Line) -> Dependency:

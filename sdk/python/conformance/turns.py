@@ -210,6 +210,7 @@ class TaskTurn(Turn):
             "input",
             "checkpoint",
             "dependencies",
+            "workflow",
             "cancelled",
         }
     )
@@ -258,6 +259,7 @@ def _told_of_task(input: Any, context: TaskContext) -> dict[str, Callable[[], An
         "input": lambda: values.shown(input),
         "checkpoint": lambda: values.shown(context.checkpoint),
         "dependencies": lambda: [shown.dependency(one) for one in context.dependencies],
+        "workflow": lambda: shown.workflow_link(context.workflow),
         "cancelled": context.cancelled.is_set,
     }
 

@@ -50,7 +50,13 @@ class Stream:
         self.outgoing.put(None)
 
     def assign(
-        self, task: str, type: str, steps: Sequence[wire.step.Step] = (), step_count: int = 0, **spec: Any
+        self,
+        task: str,
+        type: str,
+        steps: Sequence[wire.step.Step] = (),
+        step_count: int = 0,
+        workflow: wire.task.WorkflowLink | None = None,
+        **spec: Any,
     ) -> None:
         assignment = wire.agent.Assignment(
             attempt=wire.agent.Attempt(task_id=task, attempt=1, lease_token="t"),
@@ -58,6 +64,7 @@ class Stream:
             spec=wire.task.TaskSpec(type=type, **spec),
             steps=steps,
             step_count=step_count or len(steps),
+            workflow=workflow,
         )
         self.send(assignments=wire.agent.AssignmentBatch(assignments=[assignment]))
 
@@ -197,6 +204,12 @@ class TaskService(Answering, task_service_pb2_grpc.TaskServiceServicer):
     def GetTask(self, request: Any, context: Any) -> Any:
         return self._answer("GetTask", request, context)
 
+    def CancelTask(self, request: Any, context: Any) -> Any:
+        return self._answer("CancelTask", request, context)
+
+    def ExplainAssignment(self, request: Any, context: Any) -> Any:
+        return self._answer("ExplainAssignment", request, context)
+
     def ListChildren(self, request: Any, context: Any) -> Any:
         return self._answer("ListChildren", request, context)
 
@@ -213,6 +226,18 @@ class TaskService(Answering, task_service_pb2_grpc.TaskServiceServicer):
 class WorkflowService(Answering, workflow_service_pb2_grpc.WorkflowServiceServicer):
     def CreateWorkflow(self, request: Any, context: Any) -> Any:
         return self._answer("CreateWorkflow", request, context)
+
+    def AddWorkflowTasks(self, request: Any, context: Any) -> Any:
+        return self._answer("AddWorkflowTasks", request, context)
+
+    def HoldWorkflow(self, request: Any, context: Any) -> Any:
+        return self._answer("HoldWorkflow", request, context)
+
+    def ReleaseWorkflow(self, request: Any, context: Any) -> Any:
+        return self._answer("ReleaseWorkflow", request, context)
+
+    def ForecastWorkflow(self, request: Any, context: Any) -> Any:
+        return self._answer("ForecastWorkflow", request, context)
 
     def WaitWorkflow(self, request: Any, context: Any) -> Any:
         return self._answer("WaitWorkflow", request, context)

@@ -153,7 +153,10 @@ class Script:
         self.session.save(Key(task, 1), wire.agent.Report(step=record), ticket)
 
     def wait(self, task: str, child: str, ticket: int) -> None:
-        self.session.wait(Key(task, 1), child, ticket)
+        self.session.wait(Key(task, 1), [child], 1, ticket)
+
+    def wait_some(self, task: str, children: Sequence[str], count: int, ticket: int) -> None:
+        self.session.wait(Key(task, 1), children, count, ticket)
 
     def stop_waiting(self, task: str, ticket: int) -> None:
         self.session.stop_waiting(self.now, Key(task, 1), ticket)

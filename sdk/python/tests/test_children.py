@@ -12,11 +12,11 @@ from typing import Any
 
 import grpc
 import pytest
-from fake_server import PATIENCE, RUN, FakeServer, Stream, refuse
+from fake_server import RUN, FakeServer, refuse
+from parent import PARENT, Parent
 from waiting import LONG
 
 from callboard import (
-    Agent,
     AlreadyExists,
     AsyncContext,
     Cancelled,
@@ -32,45 +32,6 @@ from callboard import (
 )
 from callboard.calls import child_request_id
 from callboard.payload import encode
-
-PARENT = str(uuid.UUID(int=7))
-
-
-class Parent:
-    """An agent with one handler, sync or async, whose task is `PARENT`."""
-
-    def __init__(self, server: FakeServer) -> None:
-        self._server = server
-        self._agent = Agent("parent", address=server.address, drain_timeout=0.1)
-        server.agents.answer = self._create
-
-    def _create(self, request: Any, context: Any) -> Any:
-        receipt = wire.task.TaskReceipt(task_id=f"{request.name}-{request.occurrence}", existing=False)
-        return wire.agent_service.CreateChildResponse(receipt=receipt)
-
-    def does(self, handler: Callable[..., Any]) -> Stream:
-        """Starts the agent, and gives it the task."""
-        self._agent.task("work")(handler)
-        self._agent.start()
-        self.stream = self._server.agents.stream()
-        self.stream.assign(PARENT, "work")
-        return self.stream
-
-    def result(self) -> str:
-        """What the handler gave, as JSON or text."""
-        report = self._server.agents.reports
-        while True:
-            one = report.get(timeout=PATIENCE)
-            assert not one.HasField("failed"), one
-            if one.HasField("completed"):
-                return str(one.completed.result.text)
-
-    def awaited(self) -> str:
-        """The next id that is awaited."""
-        return self._server.agents.awaits.get(timeout=PATIENCE)
-
-    def stop(self) -> None:
-        self._agent.stop()
 
 
 @pytest.fixture

@@ -287,6 +287,7 @@ def test_a_workflow_is_shown_with_all_that_drivers_tell_of_it() -> None:
         "skipped_tasks": 1,
         "progress": 0.5,
         "cancel_requested": True,
+        "held": False,
         "tags": ["t"],
         "metadata": {"m": "1"},
     }

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,10 @@ def test_the_example(start: Callable[[str], subprocess.Popen[str]]) -> None:
             "  flight: flight no. 7\n  hotel: hotel no. 7\n"
             "  cancel-hotel: cancelled hotel no. 7\n  cancel-flight: cancelled flight no. 7\n",
         ),
+        (
+            "reviewers",
+            "COMPLETED, 5 of 6 completed\nAll about owls, for ann wants pictures and bob wants pictures.\n",
+        ),
         ("streaming", "Once upon a time an agent had nothing to do. (44 characters)\n"),
     ],
 )
@@ -143,16 +148,27 @@ def test_the_workflow(server: Server, start: Callable[[str], subprocess.Popen[st
     drained(agent)
 
 
+def test_the_placement() -> None:
+    names: dict[str, Any] = {}
+    exec(blocks("sdk/python/README.md")[5], names)
+    asked = names["train"].to_wire().requirements
+    assert (dict(asked.resources), list(asked.skills)) == ({"gpu": 1}, ["pytorch"])
+    assert [(one.after.seconds, list(one.skills), one.role) for one in asked.fallbacks] == [
+        (60, ["jax"], ""),
+        (300, [], "leader"),
+    ]
+
+
 def test_the_error() -> None:
     with pytest.raises(TaskError) as raised:
-        exec(blocks("sdk/python/README.md")[5], {})
+        exec(blocks("sdk/python/README.md")[6], {})
     assert (raised.value.type, raised.value.retryable) == ("NoAccess", False)
 
 
 def test_the_types(server: Server) -> None:
     agent = Agent("shop", address=server.address)
     # A dataclass looks for its module by its name.
-    exec(blocks("sdk/python/README.md")[6], {"agent": agent, "__name__": __name__})
+    exec(blocks("sdk/python/README.md")[7], {"agent": agent, "__name__": __name__})
     attached(agent)
     with Client(server.address) as client:
         assert client.run("ship", {"id": "7", "notes": ["fragile"]}, timeout=LONG) == ["7: fragile"]
@@ -176,7 +192,7 @@ def test_the_steps(server: Server) -> None:
             raise ConnectionError("away")
 
     names = {"agent": agent, "fetch": fetch, "publish": publish, "ask_model": " ".join}
-    exec(blocks("sdk/python/README.md")[7], names)
+    exec(blocks("sdk/python/README.md")[8], names)
     attached(agent)
     with Client(server.address) as client:
         client.run("report", {"urls": ["a", "b"]}, retry=RetryPolicy(initial_backoff=0.001), timeout=LONG)
@@ -186,7 +202,7 @@ def test_the_steps(server: Server) -> None:
 
 def test_the_children(server: Server) -> None:
     agent = Agent("supervisor", address=server.address)
-    exec(blocks("sdk/python/README.md")[8], {"agent": agent})
+    exec(blocks("sdk/python/README.md")[9], {"agent": agent})
     agent.task("research")(lambda topic: topic.upper())
     agent.task("summarize")(" and ".join)
     attached(agent)
@@ -195,6 +211,26 @@ def test_the_children(server: Server) -> None:
         assert client.result(task, timeout=LONG) == "OWLS and BEES"
         states = [(child.name, child.task and child.task.state) for child in client.children(task)]
     assert states == [("research", "COMPLETED"), ("research", "COMPLETED"), ("summarize", "COMPLETED")]
+    drained(agent)
+
+
+def test_the_quorum(server: Server) -> None:
+    agent = Agent("editor", slots=3, address=server.address)
+    exec(blocks("sdk/python/README.md")[10], {"agent": agent})
+    late = threading.Event()
+
+    @agent.task("review")
+    def review(asked: dict[str, str], ctx: Context) -> str:
+        if asked["by"] == "carol":
+            ctx.cancelled.wait(LONG)
+            late.set()
+            ctx.check_cancelled()
+        return f"{asked['by']} likes {asked['draft']}"
+
+    attached(agent)
+    with Client(server.address) as client:
+        assert client.run("publish", "it", timeout=LONG) == ["ann likes it", "bob likes it"]
+        assert late.wait(LONG)
     drained(agent)
 
 
@@ -209,7 +245,7 @@ def test_the_output(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     attached(agent)
     with Client(server.address) as client:
         task = client.create("tell", "once upon a time")
-        exec(blocks("sdk/python/README.md")[9], {"client": client, "task": task})
+        exec(blocks("sdk/python/README.md")[11], {"client": client, "task": task})
     assert capsys.readouterr().out == "once upon a time "
     drained(agent)
 
@@ -219,7 +255,7 @@ def test_the_interceptors(
 ) -> None:
     monkeypatch.setenv("CALLBOARD_ADDRESS", server.address)
     names: dict[str, Any] = {}
-    exec(blocks("sdk/python/README.md")[10], names)
+    exec(blocks("sdk/python/README.md")[12], names)
     names["agent"].task("work")(lambda input: input)
     attached(names["agent"])
     with Client() as client:

@@ -9,6 +9,7 @@ from script import FEATURES, Script, attempt, kinds
 from callboard import FailedPrecondition, wire
 from callboard.actions import Follow, Prolong, WaitSettled
 from callboard.errors import StatusError, status_error
+from callboard.pausing import Ends
 from callboard.reports import Key
 
 Report = wire.agent.Report
@@ -18,12 +19,14 @@ WITHOUT = [feature for feature in FEATURES if feature != "children"]
 
 
 def told(s: Script) -> dict[int, str]:
-    """Who may go on now, by ticket: with the id of the child that ended, or the error's reason."""
+    """Who may go on now, by ticket: with the ids of the children that ended, or the error's reason."""
     return {action.ticket: _what(action.outcome) for action in s.only(WaitSettled)}
 
 
-def _what(outcome: TaskEnd | StatusError) -> str:
-    return outcome.reason if isinstance(outcome, StatusError) else outcome.task_id
+def _what(outcome: Ends | StatusError) -> str:
+    if isinstance(outcome, StatusError):
+        return outcome.reason
+    return " ".join(end.task_id for end in outcome)
 
 
 def sent(s: Script) -> tuple[list[str], list[Report]]:
@@ -290,7 +293,8 @@ def test_a_child_that_there_is_not_ends_without_a_state() -> None:
     (resume,) = s.reports()
     s.receipt(resume, state="RUNNING")
     (settled,) = s.only(WaitSettled)
-    assert isinstance(settled.outcome, TaskEnd) and settled.outcome.state == 0
+    assert not isinstance(settled.outcome, StatusError)
+    assert [end.state for end in settled.outcome] == [wire.task.TASK_STATE_UNSPECIFIED]
 
 
 def test_attempts_wait_apart_from_each_other() -> None:

@@ -148,14 +148,15 @@ def test_a_workflow_is_read_whole() -> None:
     about = ("w-1", "n", "nightly", "about", "RUNNING")
     progress = (0.25, True, ("t",), {"m": "1"})
     assert workflow == Workflow(*about, 15, 5, 4, 3, 2, 1, *progress, at, None, "ann", 7)
-    assert not workflow.ended
+    assert not workflow.ended and not workflow.held
+    proto.held = True
     proto.ended_at.seconds = 1
     # A state that is newer than this SDK.
     newer = wire.workflow.Workflow.FromString(b"\x28\x63")
     proto.ClearField("state")
     proto.MergeFrom(newer)
     ended = Workflow.from_wire(proto)
-    assert (ended.ended, ended.state, workflow_id_of(ended)) == (True, "99", "w-1")
+    assert (ended.ended, ended.held, ended.state, workflow_id_of(ended)) == (True, True, "99", "w-1")
 
 
 @pytest.mark.parametrize(

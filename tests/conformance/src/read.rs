@@ -181,6 +181,8 @@ fn task(task: &v1::Task) -> Value {
         "parent": task.parent.as_ref().map(parent), "paused_for": paused_for(task.paused_for()),
         "input": spec.input.as_ref().map(payload), "result": task.result.as_ref().map(payload),
         "failure": task.failure.as_ref().map(failure),
+        "waiting_for": task.waiting_for().map(|reason| bare(reason.as_str_name(), "WAIT_REASON_")).collect::<Vec<_>>(),
+        "fallback": task.fallback,
     })
 }
 

@@ -25,6 +25,7 @@ from callboard.errors import (
     TaskFailed,
     Unavailable,
 )
+from callboard.explanations import AssignmentCandidate, AssignmentExplanation, AssignmentObstacle
 from callboard.interceptors import Interceptor, LoggingInterceptor
 from callboard.message_context import AsyncMessageContext, MessageContext
 from callboard.messages import Message, MessageReceipt
@@ -44,6 +45,7 @@ from callboard.models import (
 )
 from callboard.payload import Payload, binary_payload, text_payload
 from callboard.spec import (
+    Fallback,
     Namespace,
     NamespaceSettings,
     RetryPolicy,
@@ -53,13 +55,22 @@ from callboard.spec import (
 )
 from callboard.unset import UNSET
 from callboard.watches import OutputWatch, Watch
-from callboard.workflow_calls import Workflow, WorkflowReceipt, WorkflowState
+from callboard.workflow_calls import (
+    ForecastTask,
+    Workflow,
+    WorkflowForecast,
+    WorkflowReceipt,
+    WorkflowState,
+)
 
 __all__ = [
     "UNSET",
     "Agent",
     "AgentInfo",
     "AlreadyExists",
+    "AssignmentCandidate",
+    "AssignmentExplanation",
+    "AssignmentObstacle",
     "AsyncChild",
     "AsyncContext",
     "AsyncMessageContext",
@@ -76,7 +87,9 @@ __all__ = [
     "Event",
     "FailedPrecondition",
     "Failure",
+    "Fallback",
     "FieldViolation",
+    "ForecastTask",
     "Interceptor",
     "InvalidArgument",
     "Lease",
@@ -110,6 +123,7 @@ __all__ = [
     "Watch",
     "Workflow",
     "WorkflowDependency",
+    "WorkflowForecast",
     "WorkflowLink",
     "WorkflowReceipt",
     "WorkflowState",

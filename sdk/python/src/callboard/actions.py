@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from callboard import wire
 from callboard.errors import StatusError
+from callboard.pausing import Ends
 from callboard.reports import Key
 from callboard.settings import Address
 
@@ -61,10 +62,11 @@ class ReportSettled:
 
 @dataclass(frozen=True)
 class WaitSettled:
-    """A child has ended, and who waits for it may go on; or, with an error, need not wait any longer."""
+    """A wait for children is over, with the ends that are known, and who waits may go on; or, with an error,
+    need not wait any longer."""
 
     ticket: int
-    outcome: wire.agent.TaskEnd | StatusError
+    outcome: Ends | StatusError
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ and who is told what. See sections 6 and 8 to 10 of `sdk/SPEC.md`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from callboard import wire
 from callboard.actions import Action, Follow, Prolong, ReportSettled, Start, Stop, WaitSettled
@@ -126,18 +126,19 @@ class Attempts:
             output = self._outputs[key] = Output(self._attempts[key].lease, self._outbox, self._given)
         output.give(chunks, ticket)
 
-    def wait(self, key: Key, task_id: str, ticket: int) -> None:
-        """A handler waits for a child; its ticket is settled when that has ended, and the handler may go
-        on."""
+    def wait(self, key: Key, children: Sequence[str], count: int, ticket: int) -> None:
+        """A handler waits until so many of these children have completed, or can't any more; its ticket is
+        settled when that is so, and the handler may go on."""
         attempt = self._attempts.get(key)
         if attempt is None or not attempt.is_ours():
             self._actions.append(WaitSettled(ticket, lease_lost("the lease is lost")))
         else:
             self._accept(key)
-            self._waiting.begin(key, attempt.lease, task_id, ticket, calls=self._lacks("children"))
+            calls = self._lacks("children")
+            self._waiting.begin(key, attempt.lease, children, count, ticket, calls)
 
     def stop_waiting(self, now: float, key: Key, ticket: int) -> None:
-        """Whoever waited for a child does so no longer."""
+        """Whoever waited for children does so no longer."""
         self._waiting.give_up(now, key, ticket)
 
     def follow_failed(self, now: float, task_id: str, error: StatusError) -> None:

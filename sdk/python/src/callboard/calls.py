@@ -15,6 +15,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from callboard import convert, wire
+from callboard.explanations import AssignmentExplanation
 from callboard.models import (
     AgentInfo,
     ChildInfo,
@@ -176,6 +177,17 @@ def release(namespace: str, task: TaskRef, given_id: str | None) -> Call[Receipt
         namespace=namespace, task_id=task_id_of(task), request_id=request_id(given_id)
     )
     return Call("TaskService/ReleaseTask", request, tasks.ReleaseTaskResponse, read_receipt)
+
+
+def explain(namespace: str, task: TaskRef) -> Call[AssignmentExplanation]:
+    """ExplainAssignment."""
+    request = tasks.ExplainAssignmentRequest(namespace=namespace, task_id=task_id_of(task))
+    return Call(
+        "TaskService/ExplainAssignment",
+        request,
+        tasks.ExplainAssignmentResponse,
+        lambda answer: AssignmentExplanation.from_wire(answer.explanation),
+    )
 
 
 def update(

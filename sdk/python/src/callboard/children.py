@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import grpc
@@ -16,6 +16,7 @@ from callboard.calls import Call, create_child
 from callboard.errors import DeadlineExceeded, NotFound, StatusError
 from callboard.models import Receipt, Task
 from callboard.occurrences import Occurrences
+from callboard.pausing import Ends
 from callboard.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -108,18 +109,14 @@ class Child(_Child):
 
         Raises DeadlineExceeded when the time is over before; NotFound when it was forgotten; Cancelled when
         the handler is to stop; FailedPrecondition (`STALE_ATTEMPT`) when the attempt is lost."""
-        self._check_cancelled()
-        waited = self._reporter.wait_child(self.id)
         try:
-            end = wait_for(waited, self._check_cancelled, timeout)
-        except StatusError:
-            self._check_cancelled()
-            raise
+            (end,) = wait_blocking(self._reporter, [self.id], 1, self._check_cancelled, timeout)
         except concurrent.futures.TimeoutError:
             raise self._late(timeout) from None
-        finally:
-            # Unless it is done: then this does nothing.
-            waited.cancel()
+        return self._ended(end)
+
+    def _ended(self, end: wire.agent.TaskEnd) -> Task:
+        """The child, which ended so."""
         return self._task(end) or self._reporter.get_task(self.id).result()
 
     def result(self, timeout: float | None = None) -> Any:
@@ -133,11 +130,15 @@ class AsyncChild(_Child):
 
     async def wait(self, timeout: float | None = None) -> Task:
         """Waits until it has ended, however, as `Child.wait` does. Cancelling gives the wait up."""
-        waited = self._reporter.wait_child(self.id)
+        waited = self._reporter.wait_children([self.id], 1)
         try:
-            end = await asyncio.wait_for(asyncio.wrap_future(waited), timeout)
+            (end,) = await asyncio.wait_for(asyncio.wrap_future(waited), timeout)
         except asyncio.TimeoutError:
             raise self._late(timeout) from None
+        return await self._ended(end)
+
+    async def _ended(self, end: wire.agent.TaskEnd) -> Task:
+        """The child, which ended so."""
         task = self._task(end)
         if task is None:
             task = await asyncio.wrap_future(self._reporter.get_task(self.id))
@@ -147,3 +148,25 @@ class AsyncChild(_Child):
         """Waits until it has ended, and gives its result. Raises TaskFailed when it did not complete, and
         what `wait` raises."""
         return (await self.wait(timeout)).result()
+
+
+def wait_blocking(
+    reporter: Reporter,
+    children: Sequence[str],
+    count: int,
+    check_cancelled: Callable[[], None],
+    timeout: float | None = None,
+) -> Ends:
+    """Waits in a sync handler until so many of these children have completed, or can't any more. Raises what
+    `check_cancelled` raises when the handler is to stop, and concurrent.futures.TimeoutError when the time is
+    over before."""
+    check_cancelled()
+    waited = reporter.wait_children(children, count)
+    try:
+        return wait_for(waited, check_cancelled, timeout)
+    except StatusError:
+        check_cancelled()
+        raise
+    finally:
+        # Unless it is done: then this does nothing.
+        waited.cancel()

@@ -16,6 +16,7 @@ from callboard.children import OnParentEnd
 from callboard.claims import Claim, Held, Lease, StepRecord
 from callboard.convert import Seconds, seconds
 from callboard.credentials import resolve_credentials
+from callboard.explanations import AssignmentExplanation
 from callboard.interceptors import Interceptor
 from callboard.messages import Messages
 from callboard.models import (
@@ -244,6 +245,11 @@ class Client:
     ) -> Receipt:
         """Ends a hold."""
         return self._do(calls.release(self.namespace, task, request_id), timeout)
+
+    def explain(self, task: TaskRef, *, timeout: float | None = None) -> AssignmentExplanation:
+        """Says who could have a task now, who could not and why. Of a READY one that is who gets it next; of
+        any other, who would if it were."""
+        return self._do(calls.explain(self.namespace, task), timeout)
 
     def update(
         self,

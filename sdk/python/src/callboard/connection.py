@@ -29,6 +29,7 @@ from callboard.actions import (
 )
 from callboard.credentials import Credentials
 from callboard.errors import StatusError, from_rpc_error, status_error
+from callboard.pausing import Ends
 from callboard.reports import Key
 from callboard.session import Session
 from callboard.settings import Address
@@ -70,7 +71,7 @@ class Told(Protocol):
     def sent(self, ticket: int, outcome: wire.message.MessageReceipt | StatusError) -> None:
         """A message is committed, or refused."""
 
-    def waited(self, ticket: int, outcome: wire.agent.TaskEnd | StatusError) -> None:
+    def waited(self, ticket: int, outcome: Ends | StatusError) -> None:
         """A child has ended, or need not be waited for."""
 
     def follow(self, task_id: str) -> None:

@@ -20,9 +20,11 @@ from callboard.convert import Seconds
 from callboard.errors import Cancelled, StatusError
 from callboard.interceptors import Interceptor
 from callboard.messages import MessageReceipt, message_send
-from callboard.models import DependencyResult, Receipt, Task
+from callboard.models import DependencyResult, Receipt, Task, WorkflowLink
 from callboard.output import Chunk, chunks_of
+from callboard.pausing import Ends
 from callboard.payload import Payload, decode, encode
+from callboard.quorum import Quorum, Rest
 from callboard.spec import TaskOptions, TaskSpec
 from callboard.steps import Recording, StepKey, Steps, read, record_of
 
@@ -39,8 +41,9 @@ refused."""
 Begun = concurrent.futures.Future[StatusError | None]
 """Done when it is known whether steps can be had; gives why none can be recorded now, if so."""
 
-Waited = concurrent.futures.Future[wire.agent.TaskEnd]
-"""Done when a child has ended and the handler may go on. Cancelling it gives the wait up."""
+Waited = concurrent.futures.Future[Ends]
+"""Done when a wait for children is over, with the ends that are known then, and the handler may go on.
+Cancelling it gives the wait up."""
 
 Sent = concurrent.futures.Future[MessageReceipt]
 """Done when the message is committed; fails when it was refused."""
@@ -97,8 +100,12 @@ class Reporter(Link, Protocol):
     def create_child(self, call: Call[Receipt], timeout: float | None) -> concurrent.futures.Future[Receipt]:
         """Creates a child."""
 
-    def wait_child(self, task_id: str) -> Waited:
-        """Waits for a child."""
+    def wait_children(self, children: Sequence[str], count: int) -> Waited:
+        """Waits until so many of these children have completed, or can't any more. One alone has ended
+        then."""
+
+    def cancel_task(self, task_id: str, request_id: str) -> concurrent.futures.Future[Receipt]:
+        """Cancels a task."""
 
     def get_task(self, task_id: str) -> concurrent.futures.Future[Task]:
         """Asks the server for a task."""
@@ -138,6 +145,9 @@ class BaseContext:
         """What is carried to every attempt and child: trace context."""
         self.metadata: Mapping[str, str] = dict(spec.metadata)
         """What the application keeps with the task."""
+        link = assignment.workflow if assignment.HasField("workflow") else None
+        self.workflow: WorkflowLink | None = None if link is None else WorkflowLink.from_wire(link)
+        """What workflow the task is of, if it is of one."""
         self.deadline: dt.datetime | None = convert.datetime(assignment, "deadline")
         """When the attempt times out. The time in which its handler waited for children doesn't count: it may
         become later."""
@@ -309,6 +319,21 @@ class Context(BaseContext):
         )
         return child.result()
 
+    def wait_children(
+        self, children: Sequence[Child], count: int | None = None, rest: Rest = "KEEP"
+    ) -> list[Task]:
+        """Waits until so many of these children have completed, all of them unless said, and gives the tasks
+        of those that have by then, in this order: `count=1` waits for any. The handler's slot is free
+        meanwhile.
+
+        As soon as so many can't complete any more, raises what `Child.result` of the first of those raises
+        that ended badly: TaskFailed. `rest` is what becomes of those that have not ended then, either way:
+        with KEEP they go on, with CANCEL they are cancelled before this returns.
+
+        Raises InvalidArgument for a count that can't be, and for a child that stands there twice; what
+        `Child.wait` raises; and what calls may raise, when the rest can't be cancelled."""
+        return Quorum(children, count, rest).wait(self._reporter, self.check_cancelled)
+
     def output(self, value: Any) -> None:
         """Gives a piece of output, which is kept and which others can watch while the handler works: text and
         bytes of at most 1 MiB, which are joined with what follows, or any other value of at most 64 KiB.
@@ -409,6 +434,13 @@ class AsyncContext(BaseContext):
             type, input, name=name, on_parent_end=on_parent_end, timeout=timeout, **options
         )
         return _result_of(started)
+
+    async def wait_children(
+        self, children: Sequence[AsyncChild], count: int | None = None, rest: Rest = "KEEP"
+    ) -> list[Task]:
+        """Waits until so many of these children have completed, as `Context.wait_children` does. Cancelling
+        gives the wait up."""
+        return await Quorum(children, count, rest).wait_async(self._reporter)
 
     async def output(self, value: Any) -> None:
         """Gives a piece of output, as `Context.output` does."""

@@ -22,7 +22,8 @@ from callboard.handlers import Handler, MessageHandler
 from callboard.health import Health
 from callboard.interceptors import Interceptor
 from callboard.messages import MessageReceipt
-from callboard.models import DependencyResult, Page, Task
+from callboard.models import DependencyResult, Page, Receipt, Task
+from callboard.pausing import Ends
 from callboard.payload import Payload
 from callboard.promises import Promises
 from callboard.reporter import AttemptReporter
@@ -72,7 +73,7 @@ class Live:
         self.interceptors = interceptors
         self.session = session
         self.saves = Promises[None]()
-        self.waits = Promises[wire.agent.TaskEnd]()
+        self.waits = Promises[Ends]()
         self._sends = Promises[MessageReceipt]()
         self._runner = Runner(handlers, slots, self, on_message)
         self._transport = transport
@@ -212,8 +213,8 @@ class Live:
         told = outcome if isinstance(outcome, StatusError) else MessageReceipt.from_wire(outcome)
         self._sends.keep(ticket, told)
 
-    def waited(self, ticket: int, outcome: wire.agent.TaskEnd | StatusError) -> None:
-        """A child has ended, or need not be waited for."""
+    def waited(self, ticket: int, outcome: Ends | StatusError) -> None:
+        """Children have ended, or need not be waited for."""
         self.waits.keep(ticket, outcome)
 
     def follow(self, task_id: str) -> None:
@@ -253,6 +254,10 @@ class Live:
     async def get_task(self, task_id: str) -> Task:
         """A task as it is now."""
         return await self.call(calls.get(self.namespace, task_id), None)
+
+    async def cancel_task(self, task_id: str, request_id: str) -> Receipt:
+        """Cancels a task."""
+        return await self.call(calls.cancel(self.namespace, task_id, "", request_id), None)
 
     async def fetch_dependencies(self, task_id: str) -> tuple[DependencyResult, ...]:
         return await self._all(lambda token: calls.dependency_results(self.namespace, task_id, token))

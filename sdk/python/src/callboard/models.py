@@ -121,6 +121,8 @@ class Task:
     """Why it is PAUSED: CHILDREN or SLOT; empty when it isn't."""
     workflow: WorkflowLink | None = None
     """What workflow it is of, if it is of one."""
+    fallback: int = 0
+    """Which of its `fallbacks` this run has come to: 1 is the first; 0: its own requirements count."""
 
     @property
     def ended(self) -> bool:
@@ -185,6 +187,7 @@ class Task:
             parent=ParentLink.from_wire(task.parent) if task.HasField("parent") else None,
             paused_for=_pause_reason(task.paused_for),
             workflow=WorkflowLink.from_wire(task.workflow) if task.HasField("workflow") else None,
+            fallback=task.fallback,
         )
 
 

@@ -12,8 +12,11 @@ from callboard.reports import Outbox
 AGAIN_AFTER = 1.0
 """Seconds after which `resume` is sent again while the handler may not go on."""
 
-Ended: TypeAlias = tuple[int, wire.agent.TaskEnd]
-"""The ticket of a wait, and how the child ended that it is for."""
+Ends: TypeAlias = tuple[wire.agent.TaskEnd, ...]
+"""How those of some children ended that have."""
+
+Ended: TypeAlias = tuple[int, Ends]
+"""The ticket of a wait, and how the children ended that it is for."""
 
 
 class Phase(enum.Enum):

@@ -104,7 +104,7 @@ class AttemptReporter:
     def create_child(self, call: Call[Receipt], timeout: float | None) -> concurrent.futures.Future[Receipt]:
         return loop.submit(self._live.call(call, timeout))
 
-    def wait_child(self, task_id: str) -> Waited:
+    def wait_children(self, children: Sequence[str], count: int) -> Waited:
         ticket, waited = self._live.waits.make()
 
         def give_up(waited: Waited) -> None:
@@ -113,8 +113,11 @@ class AttemptReporter:
                 self._live.post(lambda now: self._live.session.stop_waiting(now, self._key, ticket))
 
         waited.add_done_callback(give_up)
-        self._live.post(lambda _: self._live.session.wait(self._key, task_id, ticket))
+        self._live.post(lambda _: self._live.session.wait(self._key, children, count, ticket))
         return waited
+
+    def cancel_task(self, task_id: str, request_id: str) -> concurrent.futures.Future[Receipt]:
+        return loop.submit(self._live.cancel_task(task_id, request_id))
 
     def get_task(self, task_id: str) -> concurrent.futures.Future[Task]:
         return loop.submit(self._live.get_task(task_id))

@@ -155,13 +155,13 @@ class Session:
         isn't."""
         self._attempts.output(key, chunks, ticket)
 
-    def wait(self, key: Key, task_id: str, ticket: int) -> None:
-        """A handler waits for a child; `WaitSettled` with the ticket tells its end, when the handler may go
-        on."""
-        self._attempts.wait(key, task_id, ticket)
+    def wait(self, key: Key, children: Sequence[str], count: int, ticket: int) -> None:
+        """A handler waits until so many of these children have completed, or can't any more; `WaitSettled`
+        with the ticket tells how they ended, when the handler may go on."""
+        self._attempts.wait(key, children, count, ticket)
 
     def stop_waiting(self, now: float, key: Key, ticket: int) -> None:
-        """Whoever waited for a child does so no longer."""
+        """Whoever waited for children does so no longer."""
         self._attempts.stop_waiting(now, key, ticket)
 
     def followed(self, now: float, outcome: wire.agent.TaskEnd | tuple[str, StatusError]) -> None:

@@ -64,6 +64,30 @@ class Timeouts:
         )
 
 
+@dataclass(frozen=True)
+class Fallback:
+    """What is asked for instead when nobody has taken a task for some time: all of `skills`, `tools`, `role`
+    and `assignee`, so that what is left out is not asked for any more. The rest of what the task asks
+    stays."""
+
+    after: Seconds
+    """How long the task is READY before this counts, from when it became READY; each longer than the one
+    before."""
+    skills: Sequence[str] = ()
+    tools: Sequence[str] = ()
+    role: str = ""
+    assignee: str = ""
+
+    def to_wire(self, field: str) -> wire.task.RequirementsFallback:
+        return wire.task.RequirementsFallback(
+            after=convert.duration(self.after),
+            skills=string_list(self.skills, f"{field}.skills"),
+            tools=string_list(self.tools, f"{field}.tools"),
+            role=self.role,
+            assignee=self.assignee,
+        )
+
+
 DependsOn: TypeAlias = "str | Receipt | Task | Dependency"
 """A task to depend on: the id, or what `create` answered, of one that must complete; or a Dependency that
 says how it must end, what happens otherwise, and its name."""
@@ -81,6 +105,11 @@ class TaskOptions(TypedDict, total=False):
     assignee: str
     preferred_agent: str
     affinity: Mapping[str, str]
+    anti_affinity: Mapping[str, str]
+    resources: Mapping[str, float]
+    near: Sequence[str]
+    apart: Sequence[str]
+    fallbacks: Sequence[Fallback]
     priority: Priority
     depends_on: Sequence[DependsOn]
     retry: RetryPolicy
@@ -119,6 +148,17 @@ class TaskSpec:
     """The agent that should have it, by name."""
     affinity: Mapping[str, str] = field(default_factory=dict)
     """Labels that the agent should have."""
+    anti_affinity: Mapping[str, str] = field(default_factory=dict)
+    """Labels that the agent should not have."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """Amounts of resources (`gpu`) that it takes of its agent's while it has a slot there. An agent that says
+    it has less never gets it, and none is given more at once than it says it has."""
+    near: Sequence[str] = ()
+    """Names of dependencies: it should go to the agent that had one of them."""
+    apart: Sequence[str] = ()
+    """Names of dependencies: it should go to another agent than had them."""
+    fallbacks: Sequence[Fallback] = ()
+    """What is asked for instead when nobody has taken it for some time, one after the other."""
     priority: Priority = "NORMAL"
     """How urgent it is."""
     depends_on: Sequence[DependsOn] = ()
@@ -168,7 +208,10 @@ class TaskSpec:
         )
 
     def _requirements(self, at: str) -> wire.task.Requirements | None:
-        given = (self.skills, self.tools, self.role, self.assignee, self.preferred_agent, self.affinity)
+        given = (
+            *(self.skills, self.tools, self.role, self.assignee, self.preferred_agent, self.affinity),
+            *(self.anti_affinity, self.resources, self.near, self.apart, self.fallbacks),
+        )
         if not any(given):
             return None
         return wire.task.Requirements(
@@ -178,6 +221,11 @@ class TaskSpec:
             assignee=self.assignee,
             preferred_agent=self.preferred_agent,
             affinity=self.affinity,
+            anti_affinity=self.anti_affinity,
+            resources=self.resources,
+            near=string_list(self.near, f"{at}near"),
+            apart=string_list(self.apart, f"{at}apart"),
+            fallbacks=[one.to_wire(f"{at}fallbacks[{index}]") for index, one in enumerate(self.fallbacks)],
         )
 
 

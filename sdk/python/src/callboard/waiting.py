@@ -3,11 +3,12 @@ when. See section 9 of `sdk/SPEC.md`; what becomes of the waiting handler's slot
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from callboard import wire
 from callboard.errors import StatusError
-from callboard.pausing import Ended, Pausing
+from callboard.pausing import Ended, Ends, Pausing
 from callboard.reports import Key, Outbox
 
 MAX_AWAITS = 1000
@@ -15,7 +16,30 @@ MAX_AWAITS = 1000
 MOST_AWAITED = 10_000
 """The most ids that a stream may await; further ones follow as ends come."""
 
-Outcome: TypeAlias = "wire.agent.TaskEnd | StatusError"
+Outcome: TypeAlias = "Ends | StatusError"
+
+
+class _Wait:
+    """A wait for some children: until so many have completed, or can't any more. For a single one that is
+    until it has ended, however."""
+
+    def __init__(self, children: Sequence[str], count: int) -> None:
+        self.children = children
+        self.open = dict.fromkeys(children)
+        """Those that are not known to have ended, in their order."""
+        self._missing = count
+        self._spare = len(children) - count
+
+    def ended(self, end: wire.agent.TaskEnd) -> bool:
+        """A child ended. Whether the wait is over by that."""
+        if end.task_id not in self.open:
+            return False
+        del self.open[end.task_id]
+        if end.state == wire.task.TASK_STATE_COMPLETED:
+            self._missing -= 1
+        else:
+            self._spare -= 1
+        return self._missing == 0 or self._spare < 0
 
 
 class _Waits:
@@ -23,12 +47,20 @@ class _Waits:
 
     def __init__(self, lease: wire.agent.Attempt, outbox: Outbox) -> None:
         self.pausing = Pausing(lease, outbox)
-        self.under_way: dict[int, str] = {}
-        """The children that have not ended, by the tickets of those who wait for them."""
+        self.under_way: dict[int, _Wait] = {}
+        """By the tickets of those who wait."""
         self.asked: set[str] = set()
         """Every child that was ever waited for."""
         self.ends: dict[str, wire.agent.TaskEnd] = {}
         """Those of them that are known to have ended."""
+
+    def ends_of(self, wait: _Wait) -> Ends:
+        """How those of a wait's children ended that have, in their order."""
+        return tuple(self.ends[child] for child in wait.children if child in self.ends)
+
+    def open(self) -> Iterator[str]:
+        """The children that are waited for."""
+        return (child for wait in self.under_way.values() for child in wait.open)
 
 
 class Waiting:
@@ -45,22 +77,34 @@ class Waiting:
         self._followed: set[str] = set()
         self._settled: list[tuple[int, Outcome]] = []
 
-    def begin(self, key: Key, lease: wire.agent.Attempt, task_id: str, ticket: int, calls: bool) -> None:
-        """A handler waits for a child. With `calls` the server that is attached now takes no children."""
+    def begin(
+        self,
+        key: Key,
+        lease: wire.agent.Attempt,
+        children: Sequence[str],
+        count: int,
+        ticket: int,
+        calls: bool,
+    ) -> None:
+        """A handler waits until so many of these children have completed, or can't any more. With `calls` the
+        server that is attached now takes no children."""
         waits = self._waits.get(key)
         if waits is None:
             waits = self._waits[key] = _Waits(lease, self._outbox)
-        end = waits.ends.get(task_id)
-        if end is not None:
-            self._settled.append((ticket, end))
+        wait = _Wait(children, count)
+        waits.asked.update(children)
+        known = [waits.ends[child] for child in children if child in waits.ends]
+        if any(wait.ended(end) for end in known):
+            self._settled.append((ticket, waits.ends_of(wait)))
             return
-        waits.under_way[ticket] = task_id
-        waits.asked.add(task_id)
-        if calls:
-            self._follow(task_id)
-            return
-        self._await(task_id)
-        self._settled += waits.pausing.pause()
+        waits.under_way[ticket] = wait
+        for task_id in wait.open:
+            if calls:
+                self._follow(task_id)
+            else:
+                self._await(task_id)
+        if not calls:
+            self._settled += waits.pausing.pause()
 
     def give_up(self, now: float, key: Key, ticket: int) -> None:
         """Whoever waited does so no longer."""
@@ -82,9 +126,8 @@ class Waiting:
 
     def _ended(self, now: float, waits: _Waits, end: wire.agent.TaskEnd) -> None:
         waits.ends[end.task_id] = end
-        told: list[Ended] = [(t, end) for t, task_id in waits.under_way.items() if task_id == end.task_id]
-        for ticket, _ in told:
-            del waits.under_way[ticket]
+        over = [ticket for ticket, wait in waits.under_way.items() if wait.ended(end)]
+        told: list[Ended] = [(ticket, waits.ends_of(waits.under_way.pop(ticket))) for ticket in over]
         if told and not waits.under_way:
             self._go_on(now, waits, told)
         else:
@@ -94,7 +137,7 @@ class Waiting:
         """The call by which a child was waited for failed; the next wait makes another."""
         self._followed.discard(task_id)
         for waits in self._waits.values():
-            for ticket in [ticket for ticket, awaited in waits.under_way.items() if awaited == task_id]:
+            for ticket in [ticket for ticket, wait in waits.under_way.items() if task_id in wait.open]:
                 del waits.under_way[ticket]
                 self._settled.append((ticket, error))
                 if not waits.under_way:
@@ -131,7 +174,7 @@ class Waiting:
         """A new stream, to a server that takes children: it is told all over again."""
         self._to_await, self._awaited = {}, set()
         for waits in self._waits.values():
-            for task_id in waits.under_way.values():
+            for task_id in waits.open():
                 self._await(task_id)
             self._settled += waits.pausing.attached(now, bool(waits.under_way))
 
@@ -139,7 +182,7 @@ class Waiting:
         """A new stream, to a server that takes no children: they are waited for by calls."""
         self._to_await, self._awaited = {}, set()
         for waits in self._waits.values():
-            for task_id in waits.under_way.values():
+            for task_id in waits.open():
                 self._follow(task_id)
             self._settled += waits.pausing.without_slots()
 
@@ -168,7 +211,7 @@ class Waiting:
         return follows
 
     def take_settled(self) -> list[tuple[int, Outcome]]:
-        """The tickets of waits that are over, each with the child's end, or the error."""
+        """The tickets of waits that are over, each with the ends of its children, or the error."""
         settled, self._settled = self._settled, []
         return settled
 

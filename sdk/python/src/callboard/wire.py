@@ -5,6 +5,7 @@ from __future__ import annotations
 from callboard._gen.callboard.v1 import admin_service_pb2 as admin_service
 from callboard._gen.callboard.v1 import agent_pb2 as agent
 from callboard._gen.callboard.v1 import agent_service_pb2 as agent_service
+from callboard._gen.callboard.v1 import assignment_pb2 as assignment
 from callboard._gen.callboard.v1 import child_pb2 as child
 from callboard._gen.callboard.v1 import error_pb2 as error
 from callboard._gen.callboard.v1 import event_pb2 as event
@@ -23,6 +24,7 @@ __all__ = [
     "admin_service",
     "agent",
     "agent_service",
+    "assignment",
     "child",
     "error",
     "event",

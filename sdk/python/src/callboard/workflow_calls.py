@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from callboard import convert, wire
 from callboard.calls import Call, read_page, request_id, state_numbers
-from callboard.models import Page, Receipt, Task, WorkflowLink
+from callboard.models import Page, Receipt, Task, WorkflowLink, task_state
 from callboard.spec import WorkflowTask, string_list
 
 service = wire.workflow_service
@@ -61,6 +61,8 @@ class Workflow:
     created_by: str
     """The principal that created it."""
     version: int
+    held: bool = False
+    """Its tasks that are not assigned are not given out."""
 
     @property
     def ended(self) -> bool:
@@ -89,6 +91,7 @@ class Workflow:
             ended_at=convert.datetime(workflow, "ended_at"),
             created_by=workflow.created_by,
             version=workflow.version,
+            held=workflow.held,
         )
 
 
@@ -99,6 +102,60 @@ class WorkflowReceipt:
     workflow_id: str
     receipts: Mapping[str, Receipt]
     """Its tasks, by the names that they have in it."""
+
+
+@dataclass(frozen=True)
+class ForecastTask:
+    """A task of a forecast."""
+
+    task_id: str
+    name: str
+    """What it is called in the workflow; empty for a child."""
+    type: str
+    state: str
+    """Where it is in its life."""
+    expected_duration: float | None
+    """How long it takes, in seconds: the mean of the latest tasks of its type that completed; None when there
+    is none."""
+    expected_start: dt.datetime | None
+    """When it begins, or began."""
+    expected_end: dt.datetime | None
+
+    @staticmethod
+    def from_wire(task: wire.workflow.ForecastTask) -> ForecastTask:
+        known = task.HasField("expected_duration")
+        return ForecastTask(
+            task_id=task.task_id,
+            name=task.name,
+            type=task.type,
+            state=task_state(task.state),
+            expected_duration=convert.duration_seconds(task.expected_duration) if known else None,
+            expected_start=convert.datetime(task, "expected_start"),
+            expected_end=convert.datetime(task, "expected_end"),
+        )
+
+
+@dataclass(frozen=True)
+class WorkflowForecast:
+    """What is expected of a workflow that runs, from how long tasks of the same types took."""
+
+    expected_end: dt.datetime | None
+    """When it ends, if every task finds an agent as soon as it is eligible, and none fails; None when it has
+    ended, or is held."""
+    critical_path: tuple[ForecastTask, ...]
+    """Of the tasks that have not ended, those behind each other that its end waits for, the first of them
+    first."""
+    unknown_types: tuple[str, ...]
+    """Types of tasks that have not ended of which none has completed before: they count as if they took no
+    time."""
+
+    @staticmethod
+    def from_wire(forecast: wire.workflow.WorkflowForecast) -> WorkflowForecast:
+        return WorkflowForecast(
+            expected_end=convert.datetime(forecast, "expected_end"),
+            critical_path=tuple(map(ForecastTask.from_wire, forecast.critical_path)),
+            unknown_types=tuple(forecast.unknown_types),
+        )
 
 
 WorkflowRef: TypeAlias = "str | Workflow | WorkflowReceipt | WorkflowLink"
@@ -127,21 +184,39 @@ def create(
     spec = wire.workflow.WorkflowSpec(
         name=name,
         description=description,
-        tasks=[task.to_wire(f"tasks[{index}]") for index, task in enumerate(tasks)],
+        tasks=_to_wire(tasks),
         tags=string_list(tags, "tags"),
         metadata=metadata,
         headers=headers,
     )
-    names = [task.name for task in tasks]
-
-    def read(answer: Any) -> WorkflowReceipt:
-        receipts = map(Receipt.from_wire, answer.receipts)
-        return WorkflowReceipt(answer.workflow_id, dict(zip(names, receipts, strict=True)))
-
     request = service.CreateWorkflowRequest(
         namespace=namespace, workflow=spec, request_id=request_id(given_id)
     )
-    return Call("WorkflowService/CreateWorkflow", request, service.CreateWorkflowResponse, read)
+    return Call(
+        "WorkflowService/CreateWorkflow",
+        request,
+        service.CreateWorkflowResponse,
+        lambda answer: WorkflowReceipt(answer.workflow_id, _by_name(tasks, answer.receipts)),
+    )
+
+
+def add(
+    namespace: str, workflow: WorkflowRef, tasks: Sequence[WorkflowTask], given_id: str | None
+) -> Call[WorkflowReceipt]:
+    """AddWorkflowTasks. The receipts are those of the tasks that were added."""
+    workflow_id = workflow_id_of(workflow)
+    request = service.AddWorkflowTasksRequest(
+        namespace=namespace,
+        workflow_id=workflow_id,
+        tasks=_to_wire(tasks),
+        request_id=request_id(given_id),
+    )
+    return Call(
+        "WorkflowService/AddWorkflowTasks",
+        request,
+        service.AddWorkflowTasksResponse,
+        lambda answer: WorkflowReceipt(workflow_id, _by_name(tasks, answer.receipts)),
+    )
 
 
 def get(namespace: str, workflow: WorkflowRef) -> Call[Workflow]:
@@ -213,6 +288,44 @@ def retry(namespace: str, workflow: WorkflowRef, given_id: str | None) -> Call[W
         namespace=namespace, workflow_id=workflow_id_of(workflow), request_id=request_id(given_id)
     )
     return Call("WorkflowService/RetryWorkflow", request, service.RetryWorkflowResponse, _workflow)
+
+
+def hold(namespace: str, workflow: WorkflowRef, reason: str, given_id: str | None) -> Call[Workflow]:
+    """HoldWorkflow."""
+    request = service.HoldWorkflowRequest(
+        namespace=namespace,
+        workflow_id=workflow_id_of(workflow),
+        reason=reason,
+        request_id=request_id(given_id),
+    )
+    return Call("WorkflowService/HoldWorkflow", request, service.HoldWorkflowResponse, _workflow)
+
+
+def release(namespace: str, workflow: WorkflowRef, given_id: str | None) -> Call[Workflow]:
+    """ReleaseWorkflow."""
+    request = service.ReleaseWorkflowRequest(
+        namespace=namespace, workflow_id=workflow_id_of(workflow), request_id=request_id(given_id)
+    )
+    return Call("WorkflowService/ReleaseWorkflow", request, service.ReleaseWorkflowResponse, _workflow)
+
+
+def forecast(namespace: str, workflow: WorkflowRef) -> Call[WorkflowForecast]:
+    """ForecastWorkflow."""
+    request = service.ForecastWorkflowRequest(namespace=namespace, workflow_id=workflow_id_of(workflow))
+    return Call(
+        "WorkflowService/ForecastWorkflow",
+        request,
+        service.ForecastWorkflowResponse,
+        lambda answer: WorkflowForecast.from_wire(answer.forecast),
+    )
+
+
+def _to_wire(tasks: Sequence[WorkflowTask]) -> list[wire.workflow.WorkflowTask]:
+    return [task.to_wire(f"tasks[{index}]") for index, task in enumerate(tasks)]
+
+
+def _by_name(tasks: Sequence[WorkflowTask], receipts: Iterable[wire.task.TaskReceipt]) -> dict[str, Receipt]:
+    return dict(zip((task.name for task in tasks), map(Receipt.from_wire, receipts), strict=True))
 
 
 def _workflow(answer: Any) -> Workflow:

@@ -24,7 +24,7 @@ from callboard.errors import InvalidArgument, invalid_argument
 from callboard.interceptors import Interceptor
 from callboard.models import Page, Receipt, Task
 from callboard.spec import TaskSpec, WorkflowTask
-from callboard.workflow_calls import Workflow, WorkflowReceipt, WorkflowRef, workflow_id_of
+from callboard.workflow_calls import Workflow, WorkflowForecast, WorkflowReceipt, WorkflowRef, workflow_id_of
 
 if TYPE_CHECKING:
     from callboard import aio
@@ -72,6 +72,28 @@ class Workflows:
         return loop.interceptors.block_on(
             _submit(client._interceptors, tasks, lambda tasks: loop.bridge(send(tasks)))
         )
+
+    def add(
+        self,
+        workflow: WorkflowRef,
+        tasks: Iterable[WorkflowTask],
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Mapping[str, Receipt]:
+        """Adds 1 to 10,000 tasks to a workflow that runs, all or none, and gives them by their names. They
+        may depend on each other and on any of its tasks, ended ones too. Raises InvalidArgument that names
+        all that is wrong, and FailedPrecondition when the workflow has ended, or is being cancelled."""
+        client, tasks = self._client, list(tasks)
+
+        def send(tasks: Sequence[WorkflowTask]) -> Coroutine[Any, Any, WorkflowReceipt]:
+            return client._sent(calls.add(client.namespace, workflow, tasks, request_id), timeout)
+
+        if not client._interceptors or not tasks:
+            return loop.block_on(send(tasks)).receipts
+        return loop.interceptors.block_on(
+            _submit(client._interceptors, tasks, lambda tasks: loop.bridge(send(tasks)))
+        ).receipts
 
     def get(self, workflow: WorkflowRef, *, timeout: float | None = None) -> Workflow:
         """Gives one workflow."""
@@ -143,6 +165,31 @@ class Workflows:
         FailedPrecondition while it is being cancelled, and when there is no such task."""
         return self._client._do(calls.retry(self._client.namespace, workflow, request_id), timeout)
 
+    def hold(
+        self,
+        workflow: WorkflowRef,
+        reason: str = "",
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Workflow:
+        """Holds all tasks of a workflow that no agent has, and those that are added; what agents have goes
+        on. Raises FailedPrecondition when it has ended, or is being cancelled or retried."""
+        call = calls.hold(self._client.namespace, workflow, reason, request_id)
+        return self._client._do(call, timeout)
+
+    def release(
+        self, workflow: WorkflowRef, *, request_id: str | None = None, timeout: float | None = None
+    ) -> Workflow:
+        """Ends the hold of a workflow: all of its tasks that are held are released, also those that were held
+        by themselves."""
+        return self._client._do(calls.release(self._client.namespace, workflow, request_id), timeout)
+
+    def forecast(self, workflow: WorkflowRef, *, timeout: float | None = None) -> WorkflowForecast:
+        """Says when a workflow is expected to end, and which tasks its end waits for. Raises
+        ResourceExhausted for one of more than 20,000 tasks."""
+        return self._client._do(calls.forecast(self._client.namespace, workflow), timeout)
+
 
 class AsyncWorkflows:
     """The same for asyncio: `client.workflows` of `callboard.aio.Client`."""
@@ -183,6 +230,26 @@ class AsyncWorkflows:
         if not client._interceptors or not tasks:
             return await send(tasks)
         return await _submit(client._interceptors, tasks, send)
+
+    async def add(
+        self,
+        workflow: WorkflowRef,
+        tasks: Iterable[WorkflowTask],
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Mapping[str, Receipt]:
+        """Adds 1 to 10,000 tasks to a workflow that runs, all or none, and gives them by their names. They
+        may depend on each other and on any of its tasks, ended ones too. Raises InvalidArgument that names
+        all that is wrong, and FailedPrecondition when the workflow has ended, or is being cancelled."""
+        client, tasks = self._client, list(tasks)
+
+        def send(tasks: Sequence[WorkflowTask]) -> Awaitable[WorkflowReceipt]:
+            return client._do(calls.add(client.namespace, workflow, tasks, request_id), timeout)
+
+        if not client._interceptors or not tasks:
+            return (await send(tasks)).receipts
+        return (await _submit(client._interceptors, tasks, send)).receipts
 
     async def get(self, workflow: WorkflowRef, *, timeout: float | None = None) -> Workflow:
         """Gives one workflow."""
@@ -254,6 +321,31 @@ class AsyncWorkflows:
         FailedPrecondition while it is being cancelled, and when there is no such task."""
         return await self._client._do(calls.retry(self._client.namespace, workflow, request_id), timeout)
 
+    async def hold(
+        self,
+        workflow: WorkflowRef,
+        reason: str = "",
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Workflow:
+        """Holds all tasks of a workflow that no agent has, and those that are added; what agents have goes
+        on. Raises FailedPrecondition when it has ended, or is being cancelled or retried."""
+        call = calls.hold(self._client.namespace, workflow, reason, request_id)
+        return await self._client._do(call, timeout)
+
+    async def release(
+        self, workflow: WorkflowRef, *, request_id: str | None = None, timeout: float | None = None
+    ) -> Workflow:
+        """Ends the hold of a workflow: all of its tasks that are held are released, also those that were held
+        by themselves."""
+        return await self._client._do(calls.release(self._client.namespace, workflow, request_id), timeout)
+
+    async def forecast(self, workflow: WorkflowRef, *, timeout: float | None = None) -> WorkflowForecast:
+        """Says when a workflow is expected to end, and which tasks its end waits for. Raises
+        ResourceExhausted for one of more than 20,000 tasks."""
+        return await self._client._do(calls.forecast(self._client.namespace, workflow), timeout)
+
 
 async def _wait(client: Client | aio.Client, workflow: WorkflowRef, timeout: float | None) -> Workflow:
     workflow_id = workflow_id_of(workflow)
@@ -270,7 +362,7 @@ async def _submit(
     tasks: Sequence[WorkflowTask],
     send: Callable[[Sequence[WorkflowTask]], Awaitable[WorkflowReceipt]],
 ) -> WorkflowReceipt:
-    """Creates a workflow by one call, with each of its tasks going through the interceptors."""
+    """Creates tasks of a workflow by one call, with each of them going through the interceptors."""
     workflow_id = ""
 
     async def create(specs: Sequence[TaskSpec]) -> list[Receipt]:
