@@ -3,9 +3,9 @@
 pub use crate::effect::{Effect, SessionEnd, StopReason};
 use crate::model::pause::remembered;
 use crate::model::{
-    AddedTasks, AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId, NamespaceSettings,
-    NewCheckpoint, NewChild, NewMessage, NewStep, NewTask, NewWorkflow, OutputBatch, Payload, Priority, Progress, Span,
-    StateName, Task, TaskId, Timestamp, WorkflowId,
+    AddedTasks, AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId,
+    NamespaceSettings, NewCheckpoint, NewChild, NewMessage, NewStep, NewTask, NewWorkflow, OutputBatch, Payload,
+    Priority, Progress, Span, StateName, Task, TaskId, Timestamp, WorkflowId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

@@ -76,7 +76,9 @@ fn resolve(added: &AddedTasks, known: &HashMap<Arc<str>, TaskId>, asked: &mut [N
         match known.get(&behind.name) {
             None => faults.add(
                 field,
-                format!("there is no task {name:?}, neither among these nor in the workflow; add it, or check the name"),
+                format!(
+                    "there is no task {name:?}, neither among these nor in the workflow; add it, or check the name"
+                ),
             ),
             // Names differ from each other, so that only what was asked for by its id can be the same.
             Some(source) if added.tasks[behind.place].task.dependencies.iter().any(|other| other.source == *source) => {

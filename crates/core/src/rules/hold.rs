@@ -13,14 +13,15 @@ impl Step<'_, '_> {
         self.check_all_current("workflow_id", "would give out what is held")?;
         let mut workflow = self.workflow(id)?;
         check_runs(&workflow, "there is nothing to hold")?;
+        if workflow.held.is_some() {
+            return Ok(Reply::Done);
+        }
         if workflow.is_being_retried() {
             return Err(Rejection::workflow_state(id, BEING_RETRIED).into());
         }
-        if workflow.held.is_none() {
-            let reason = if reason.is_empty() { "its workflow is held" } else { reason }.to_owned();
-            workflow.held = Some(Held { since: self.cx.now, reason });
-            self.set_out(workflow, Errand::Hold)?;
-        }
+        let reason = if reason.is_empty() { "its workflow is held" } else { reason }.to_owned();
+        workflow.held = Some(Held { since: self.cx.now, reason });
+        self.set_out(workflow, Errand::Hold)?;
         Ok(Reply::Done)
     }
 

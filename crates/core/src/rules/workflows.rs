@@ -5,8 +5,8 @@ use crate::command::{Effect, Reply, TaskReceipt};
 use crate::decide::Stop;
 use crate::model::task::Cancelling;
 use crate::model::{
-    Errand, NewDependency, NewTask, NewWorkflow, NewWorkflowTask, Tally, Task, TaskId, Walk, Workflow, WorkflowId, WorkflowLink,
-    WorkflowTask,
+    Errand, NewDependency, NewTask, NewWorkflow, NewWorkflowTask, Tally, Task, TaskId, Walk, Workflow, WorkflowId,
+    WorkflowLink, WorkflowTask,
 };
 use crate::rejection::{Reason, Rejection};
 use crate::rules::end::Ending;

@@ -3,8 +3,8 @@
 use super::{dependency, task, time};
 use callboard_core::limits::{MAX_DESCRIPTION, MAX_HEADER_BYTES, MAX_HEADERS, MAX_WEIGHT};
 use callboard_core::model::{
-    AddedTasks, Behind, NamespaceSettings, NewWorkflow, NewWorkflowTask, Terms, Timestamp, Workflow, WorkflowId, WorkflowLink,
-    WorkflowSpec, WorkflowState,
+    AddedTasks, Behind, NamespaceSettings, NewWorkflow, NewWorkflowTask, Terms, Timestamp, Workflow, WorkflowId,
+    WorkflowLink, WorkflowSpec, WorkflowState,
 };
 use callboard_core::plan::{self, Planned};
 use callboard_core::validate::{Faults, Within};

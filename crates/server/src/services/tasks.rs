@@ -115,17 +115,8 @@ pub(super) fn of_workflow(error: Error) -> Status {
     })
 }
 
-/// A refusal of tasks that are added to a workflow: what rules say of a task itself is of its `task`.
-pub(super) fn of_added(error: Error) -> Status {
-    with_paths(error, |path| {
-        let (place, rest) = path.strip_prefix("tasks[")?.split_once("].")?;
-        let of_place = ["name", "depends_on", "task."].iter().any(|field| rest.starts_with(field));
-        (!of_place).then(|| format!("tasks[{place}].task.{rest}"))
-    })
-}
-
 /// A refusal, with fields called as the request has them.
-fn with_paths(mut error: Error, renamed: impl Fn(&str) -> Option<String>) -> Status {
+pub(super) fn with_paths(mut error: Error, renamed: impl Fn(&str) -> Option<String>) -> Status {
     if let Error::Rejected(rejection) = &mut error {
         let fields = rejection.fields.iter_mut().map(|violation| &mut violation.field);
         for path in fields.chain([&mut rejection.message]) {

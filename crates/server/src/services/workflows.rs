@@ -1,6 +1,6 @@
 //! `WorkflowService`.
 
-use super::tasks::{of_added, of_workflow, reason, waiting_time};
+use super::tasks::{of_workflow, reason, waiting_time, with_paths};
 use super::{Answer, Host, check, open, unexpected};
 use crate::convert::{task, time, workflow};
 use crate::{caller, digest, page, status};
@@ -8,6 +8,7 @@ use callboard_core::command::{Command, Envelope, Reply};
 use callboard_core::model::{Edge, NamespaceId, Task, Workflow, WorkflowId};
 use callboard_core::rejection::Rejection;
 use callboard_core::validate::Faults;
+use callboard_engine::Error;
 use callboard_proto::MAX_FRAME_BYTES;
 use callboard_proto::v1;
 use callboard_proto::v1::workflow_service_server::WorkflowService;
@@ -247,6 +248,15 @@ fn check_bytes(field: &str, bytes: usize, otherwise: &str) -> Result<(), Status>
         faults.too_large(field, format!("has {bytes} bytes; at most {MAX_FRAME_BYTES} (3 MiB): {remedy}"));
     }
     check(faults)
+}
+
+/// A refusal of tasks that are added to a workflow: what rules say of a task itself is of its `task`.
+fn of_added(error: Error) -> Status {
+    with_paths(error, |path| {
+        let (place, rest) = path.strip_prefix("tasks[")?.split_once("].")?;
+        let of_place = ["name", "depends_on", "task."].iter().any(|field| rest.starts_with(field));
+        (!of_place).then(|| format!("tasks[{place}].task.{rest}"))
+    })
 }
 
 /// A task with what it depends on: edges by target.

@@ -128,7 +128,8 @@ pub async fn load(
 }
 
 async fn load_names(connection: &mut SqliteConnection, want: &Want, rows: &mut Rows) -> Result<()> {
-    let wanted = want.workflow_names.iter().flat_map(|(workflow, names)| names.iter().map(move |name| (workflow, name)));
+    let wanted =
+        want.workflow_names.iter().flat_map(|(workflow, names)| names.iter().map(move |name| (workflow, name)));
     let wanted: Vec<(&WorkflowRef, &Arc<str>)> = wanted.collect();
     let bind = |binds: &mut Binds, (workflow, name): &(&WorkflowRef, &Arc<str>)| {
         bind_workflow(binds, workflow)?;
