@@ -3,9 +3,9 @@
 pub use crate::effect::{Effect, SessionEnd, StopReason};
 use crate::model::pause::remembered;
 use crate::model::{
-    AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId, NamespaceSettings,
-    NewCheckpoint, NewChild, NewMessage, NewStep, NewTask, NewWorkflow, OutputBatch, Payload, Priority, Progress, Span,
-    StateName, Task, TaskId, Timestamp, WorkflowId,
+    AddedTasks, AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId,
+    NamespaceSettings, NewCheckpoint, NewChild, NewMessage, NewStep, NewTask, NewWorkflow, OutputBatch, Payload,
+    Priority, Progress, Span, StateName, Task, TaskId, Timestamp, WorkflowId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -177,6 +177,25 @@ pub enum Command {
     },
     /// Another run for the tasks of a workflow that failed.
     RetryWorkflow {
+        /// Which.
+        workflow: WorkflowId,
+    },
+    /// More tasks for a workflow, all or none.
+    AddWorkflowTasks {
+        /// Which.
+        workflow: WorkflowId,
+        /// The tasks.
+        added: Box<AddedTasks>,
+    },
+    /// Keep a workflow's tasks that no agent has from being assigned.
+    HoldWorkflow {
+        /// Which.
+        workflow: WorkflowId,
+        /// Why.
+        reason: String,
+    },
+    /// End a workflow's hold.
+    ReleaseWorkflow {
         /// Which.
         workflow: WorkflowId,
     },

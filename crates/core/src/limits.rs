@@ -20,6 +20,8 @@ pub const MAX_COMPARED: usize = 4 << 10;
 pub const MAX_PLAN_TASKS: usize = 10_000;
 /// The most dependencies among them.
 pub const MAX_PLAN_DEPENDENCIES: usize = 50_000;
+/// The most tasks of a workflow that others are added to.
+pub const MAX_WORKFLOW_TASKS: u32 = 1_000_000;
 /// The greatest weight of a task in its workflow.
 pub const MAX_WEIGHT: u32 = 1_000_000;
 /// The most of them behind each other.

@@ -22,9 +22,33 @@ pub struct Planned<'a> {
 /// Places of tasks, each behind those that it waits for, and in the plan's order where that allows it. Nothing, if there is any fault,
 /// which is told then.
 pub fn order(at: impl Display + Copy, plan: &[Planned<'_>], faults: &mut Faults) -> Option<Vec<usize>> {
+    order_among(at, plan, Others::None, faults)
+}
+
+/// The same of tasks that are added to a workflow: names that are not among them are those of tasks that it has. None of those waits for
+/// an added one, so that a cycle is among the added ones alone.
+pub fn order_behind(at: impl Display + Copy, plan: &[Planned<'_>], faults: &mut Faults) -> Option<Vec<usize>> {
+    order_among(at, plan, Others::Unseen, faults)
+}
+
+/// What else a plan's tasks may wait for by name.
+#[derive(Clone, Copy)]
+enum Others {
+    /// Nothing.
+    None,
+    /// Tasks that are looked for elsewhere.
+    Unseen,
+}
+
+fn order_among(
+    at: impl Display + Copy,
+    plan: &[Planned<'_>],
+    others: Others,
+    faults: &mut Faults,
+) -> Option<Vec<usize>> {
     let told = check_size(at, plan, faults);
     let places = check_names(at, plan, faults);
-    let sources = check_dependencies(at, plan, &places, faults);
+    let sources = check_dependencies(at, plan, &places, others, faults);
     if told {
         return None;
     }
@@ -76,6 +100,7 @@ fn check_dependencies(
     at: impl Display + Copy,
     plan: &[Planned<'_>],
     places: &HashMap<&str, usize>,
+    others: Others,
     faults: &mut Faults,
 ) -> Vec<Vec<usize>> {
     let mut sources = Vec::with_capacity(plan.len());
@@ -88,6 +113,7 @@ fn check_dependencies(
                 _ if *name == task.name => faults.add(field, format!("task {name:?} waits for itself; leave it out")),
                 _ if !seen.insert(*name) => faults.add(field, format!("task {name:?} stands here twice; name it once")),
                 Some(source) => known.push(*source),
+                None if matches!(others, Others::Unseen) => faults.name(field, name),
                 None => faults.add(field, format!("there is no task {name:?} in this workflow; there {}", are(plan))),
             }
         }
@@ -222,6 +248,24 @@ mod tests {
             [("free", &[]), ("end", &["b"]), ("a", &["c", "free"]), ("b", &["a"]), ("c", &["b"])];
         let (field, text) = faults(&plan).remove(0);
         assert_eq!((&*field, &*text), ("tasks[3].depends_on", "is a cycle: b -> a -> c -> b; leave one of them out"));
+    }
+
+    #[test]
+    fn added_tasks_may_wait_for_others_of_their_workflow_which_have_names() {
+        let plan = [
+            Planned { name: "b", depends_on: &["a", "c"] },
+            Planned { name: "c", depends_on: &["there"] },
+            Planned { name: "d", depends_on: &["no name", "there", "there"] },
+        ];
+        let mut faults = Faults::default();
+        assert_eq!(order_behind("tasks", &plan[..2], &mut faults), Some(vec![1, 0]));
+        order_behind("tasks", &plan, &mut faults);
+        let fields: Vec<String> = faults.finish().unwrap_err().fields.into_iter().map(|fault| fault.field).collect();
+        assert_eq!(fields, ["tasks[2].depends_on[0].task", "tasks[2].depends_on[2].task"]);
+        let mut faults = Faults::default();
+        let round = [Planned { name: "b", depends_on: &["c", "there"] }, Planned { name: "c", depends_on: &["b"] }];
+        assert_eq!(order_behind("tasks", &round, &mut faults), None);
+        assert!(faults.finish().unwrap_err().message.contains("b -> c -> b"));
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub const FORMAT: i64 = 1;
 /// The same of an edge that has a condition.
 pub const CONDITION_FORMAT: i64 = 2;
 
+/// The same of a workflow that is held.
+pub const HOLD_FORMAT: i64 = 2;
+
 /// Refuses a row that a newer program wrote.
 pub fn readable(format: i64, what: &str) -> Result<()> {
     readable_up_to(FORMAT, format, what)
@@ -27,6 +30,11 @@ pub fn readable(format: i64, what: &str) -> Result<()> {
 /// Refuses an edge that a newer program wrote.
 pub fn readable_edge(format: i64) -> Result<()> {
     readable_up_to(CONDITION_FORMAT, format, "edges")
+}
+
+/// Refuses a workflow that a newer program wrote.
+pub fn readable_workflow(format: i64) -> Result<()> {
+    readable_up_to(HOLD_FORMAT, format, "workflows")
 }
 
 fn readable_up_to(known: i64, format: i64, what: &str) -> Result<()> {

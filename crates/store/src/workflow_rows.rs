@@ -1,13 +1,13 @@
 //! What rows of workflows mean, whichever database gave them.
 
-use crate::codec::{from_json, readable, to_json};
+use crate::codec::{FORMAT, HOLD_FORMAT, from_json, readable, readable_workflow, to_json};
 use crate::columns::Columns;
 use crate::{Result, WorkflowPage};
 use callboard_core::model::task::Cancelling;
 use callboard_core::model::{
-    Edge, Tally, Task, TaskId, Timestamp, Walk, Workflow, WorkflowId, WorkflowState, WorkflowTask,
+    Edge, Held, Tally, Task, TaskId, Timestamp, Walk, Workflow, WorkflowId, WorkflowState, WorkflowTask,
 };
-use callboard_core::working_set::WorkflowRef;
+use callboard_core::working_set::{ChangeSet, WorkflowRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ struct Data {
     tally: Tally,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cancelling: Option<Cancelling>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    held: Option<Held>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     walk: Option<Walk>,
 }
@@ -32,14 +34,15 @@ pub(crate) use workflow_columns;
 
 /// A workflow.
 pub fn workflow(row: &impl Columns) -> Result<Workflow> {
-    readable(row.number(8)?, "workflows")?;
-    let Data { tally, cancelling, walk } = from_json(row.json(7)?, "a workflow")?;
+    readable_workflow(row.number(8)?)?;
+    let Data { tally, cancelling, held, walk } = from_json(row.json(7)?, "a workflow")?;
     Ok(Workflow {
         namespace: row.namespace_id(0)?,
         id: WorkflowId(row.uuid(1)?),
         spec: Arc::new(from_json(row.json(6)?, "a workflow")?),
         tally,
         cancelling,
+        held,
         walk,
         created_by: row.text(3)?.into(),
         created_at: row.time(4)?,
@@ -50,8 +53,18 @@ pub fn workflow(row: &impl Columns) -> Result<Workflow> {
 
 /// What changes of a workflow, as its row has it.
 pub fn data(workflow: &Workflow) -> Result<String> {
-    let Workflow { tally, cancelling, walk, .. } = workflow;
-    to_json(&Data { tally: *tally, cancelling: cancelling.clone(), walk: *walk })
+    let Workflow { tally, cancelling, held, walk, .. } = workflow;
+    to_json(&Data { tally: *tally, cancelling: cancelling.clone(), held: held.clone(), walk: *walk })
+}
+
+/// The format of its row: one that is held is not for a version that knows no holds.
+pub fn format(workflow: &Workflow) -> i64 {
+    if workflow.knows_holds() { HOLD_FORMAT } else { FORMAT }
+}
+
+/// Whether any of these is held.
+pub fn have_holds(changes: &ChangeSet) -> bool {
+    changes.workflows.iter().any(|changed| changed.row.knows_holds())
 }
 
 /// The number of a state.

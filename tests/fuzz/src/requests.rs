@@ -48,6 +48,9 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         let graph = graph("fuzzed").encode_to_vec();
         world.call(method("CreateWorkflow"), graph.clone().into()).await.expect("the graph is taken");
         seeds.push(("CreateWorkflow_graph".to_owned(), input("CreateWorkflow", &graph)));
+        let grown = grown(&there_is.workflow_id).encode_to_vec();
+        world.call(method("AddWorkflowTasks"), grown.clone().into()).await.expect("the tasks are added");
+        seeds.push(("AddWorkflowTasks_behind".to_owned(), input("AddWorkflowTasks", &grown)));
     });
     seeds
 }
@@ -86,17 +89,6 @@ fn conditions(claimed: &v1::Attempt) -> v1::BatchCreateTasksRequest {
 /// A workflow of three tasks: one, one behind it, and one that cleans up behind both.
 fn graph(name: &str) -> v1::CreateWorkflowRequest {
     use v1::DependencyCondition::{Completed, Ended};
-    let on = |task: &str, condition: v1::DependencyCondition| v1::WorkflowDependency {
-        task: task.into(),
-        condition: condition.into(),
-        ..v1::WorkflowDependency::default()
-    };
-    let task = |name: &str, depends_on| v1::WorkflowTask {
-        name: name.into(),
-        task: Some(v1::TaskSpec { r#type: "t".into(), ..v1::TaskSpec::default() }),
-        depends_on,
-        ..v1::WorkflowTask::default()
-    };
     let tasks = vec![
         task("a", vec![]),
         task("b", vec![on("a", Completed)]),
@@ -104,6 +96,27 @@ fn graph(name: &str) -> v1::CreateWorkflowRequest {
     ];
     let workflow = v1::WorkflowSpec { name: name.into(), tasks, ..v1::WorkflowSpec::default() };
     v1::CreateWorkflowRequest { workflow: Some(workflow), ..v1::CreateWorkflowRequest::default() }
+}
+
+/// Two tasks for such a workflow: one behind what it has, and one behind both.
+fn grown(workflow_id: &str) -> v1::AddWorkflowTasksRequest {
+    use v1::DependencyCondition::{Completed, Ended};
+    let tasks = vec![task("d", vec![on("c", Ended)]), task("e", vec![on("a", Completed), on("d", Completed)])];
+    let workflow_id = workflow_id.to_owned();
+    v1::AddWorkflowTasksRequest { workflow_id, tasks, ..v1::AddWorkflowTasksRequest::default() }
+}
+
+fn on(task: &str, condition: v1::DependencyCondition) -> v1::WorkflowDependency {
+    v1::WorkflowDependency { task: task.into(), condition: condition.into(), ..v1::WorkflowDependency::default() }
+}
+
+fn task(name: &str, depends_on: Vec<v1::WorkflowDependency>) -> v1::WorkflowTask {
+    v1::WorkflowTask {
+        name: name.into(),
+        task: Some(v1::TaskSpec { r#type: "t".into(), ..v1::TaskSpec::default() }),
+        depends_on,
+        ..v1::WorkflowTask::default()
+    }
 }
 
 /// What is there when an input's calls begin.

@@ -19,6 +19,8 @@ pub(super) fn check(history: &History, observed: &Observed, findings: &mut Findi
         });
         let ended = workflow.ended_at.is_some() == (workflow.state() != W::Running);
         findings.demand(ended, Rule::WorkflowTells, id, || format!("{:?}, {:?}", workflow.state(), workflow.ended_at));
+        let free = !workflow.held || workflow.state() == W::Running;
+        findings.demand(free, Rule::WorkflowTells, id, || format!("it is {:?}, and held", workflow.state()));
     }
 }
 

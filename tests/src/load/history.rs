@@ -13,6 +13,8 @@ pub struct History {
     pub creations: Vec<Creation>,
     /// Workflows that were acknowledged.
     pub workflows: Vec<String>,
+    /// The first task of each that was acknowledged, by the workflow's id.
+    pub first_tasks: BTreeMap<String, String>,
     /// Asked cancellations.
     pub cancels: Vec<Steering>,
     /// Asked runs.

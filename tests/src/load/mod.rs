@@ -76,7 +76,7 @@ pub struct Size {
     pub families: bool,
     /// Dependencies have conditions. (A store that has one is no longer a version's that knows none.)
     pub conditions: bool,
-    /// Workflows are asked for, cancelled and retried. (The same is true of a store that has one.)
+    /// Workflows are asked for, grow, are held, released, cancelled and retried. (The same is true of a store that has one.)
     pub workflows: bool,
     /// The longest that a handler works, in milliseconds; more than 250.
     pub longest: u64,
@@ -346,6 +346,10 @@ impl Load {
     pub async fn try_heal(&mut self, limit: Duration) -> Result<(), String> {
         let until = tokio::time::Instant::now() + limit;
         loop {
+            if self.size.workflows {
+                // What keeps it from being done is told with the tasks that are left.
+                drop(workflows::release_all(&self.clients[0]).await);
+            }
             let live = live_tasks(&self.clients[0]).await;
             let letters = self.recorder.history().under_way();
             if live.as_ref().is_ok_and(Vec::is_empty) && letters == 0 {

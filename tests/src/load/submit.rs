@@ -27,7 +27,10 @@ pub(super) async fn submit(mut worker: Worker) {
         count += 1;
         let marker = format!("{}-{count}", worker.name);
         if worker.size.workflows && worker.random.random_bool(0.15) {
-            workflows::create(&mut worker, &marker).await;
+            match worker.random.random_bool(0.6) {
+                true => workflows::create(&mut worker, &marker).await,
+                false => workflows::grow(&mut worker, &marker).await,
+            }
             worker.pause(5..40).await;
             continue;
         }

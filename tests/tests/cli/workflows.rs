@@ -331,3 +331,41 @@ async fn a_graph_of_ten_thousand_tasks() {
     let shown: v1::Workflow = server.client().get_workflow(&id).await.unwrap();
     assert_eq!(shown.tasks, 10_000);
 }
+
+#[tokio::test]
+async fn a_workflow_grows_and_is_held_and_released() {
+    let server = Server::start().await;
+    let client = server.client();
+    let id = created(&server, REPORT).await;
+    let more = "{name: report, tasks: [{name: print, type: print, depends_on: [whole]}, {name: post, type: post, depends_on: [print]}]}";
+    let words = ["workflow", "add", &short(&id), "-", "-o", "json"];
+    let added = run_words(&server, &words, more).await.json();
+    let names: Vec<&Value> = added["receipts"].as_array().unwrap().iter().map(|receipt| &receipt["name"]).collect();
+    assert_eq!(names, ["print", "post"]);
+    assert_eq!(added["workflow_id"], value!(id));
+    let shown = json(&server, &format!("workflow show {id}")).await;
+    assert_eq!((&shown["workflow"]["tasks"], &shown["workflow"]["held"]), (&value!(6), &value!(false)));
+
+    for (file, fault) in [
+        (more, "task `print`: name: \"print\" is the name of task"),
+        ("{name: other, tasks: [{name: z, type: t}]}", "the file is of a workflow \"other\""),
+        (
+            "tasks: [{name: z, type: t, depends_on: [nobody]}]",
+            "task `z`: depends_on[0].task: there is no task \"nobody\"",
+        ),
+    ] {
+        let refused = run_words(&server, &["workflow", "add", &id, "-"], file).await;
+        assert!(refused.err.contains(fault), "{}", refused.err);
+    }
+
+    let held = run(&server, &format!("workflow hold {id} --reason look")).await.ok();
+    assert!(held.contains("running, held"), "{held}");
+    assert!(run(&server, "workflow list").await.ok().contains("running, held"));
+    let tasks = json(&server, &format!("workflow show {id}")).await;
+    assert!(states(&tasks).iter().all(|(_, state)| *state == "waiting"), "{tasks}");
+    assert!(!run(&server, &format!("workflow release {id}")).await.ok().contains("held"));
+    for task_type in ["part", "other", "whole", "aside", "print", "post"] {
+        complete(&client, task_type).await;
+    }
+    assert_eq!(json(&server, &format!("workflow show {id}")).await["workflow"]["state"], "completed");
+}

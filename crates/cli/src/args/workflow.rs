@@ -13,6 +13,8 @@ use crate::values::{self, Moment};
 pub enum WorkflowCommand {
     /// Create a workflow from a file and print its id.
     Run(RunArgs),
+    /// Add the tasks of a file to a workflow that runs.
+    Add(AddArgs),
     /// List workflows, newest first.
     #[command(visible_alias = "ls")]
     List(ListArgs),
@@ -24,6 +26,10 @@ pub enum WorkflowCommand {
     Cancel(CancelArgs),
     /// Retry workflows from their failed tasks; what completed is kept.
     Retry(RetryArgs),
+    /// Hold workflows: what no agent has is not given out.
+    Hold(HoldArgs),
+    /// Release workflows, and all of their tasks that are held.
+    Release(ReleaseArgs),
     /// Draw a workflow's tasks and what they wait for.
     Graph(GraphArgs),
     /// Print the JSON Schema of workflow files.
@@ -56,6 +62,23 @@ pub struct RunArgs {
     /// Wait at most this long.
     #[arg(long = "for", requires = "wait", value_name = "DURATION", value_parser = values::duration)]
     pub wait_for: Option<Duration>,
+}
+
+/// Tasks to be added.
+#[derive(Args, Debug)]
+pub struct AddArgs {
+    /// The workflow's id or short id.
+    pub id: String,
+    /// Tasks in the format of workflow files; `-` for standard input. They may wait for tasks that the workflow has. Its name, if it
+    /// has one, must be the workflow's.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Its parameters.
+    #[command(flatten)]
+    pub parameters: FileArgs,
+    /// Makes a repetition of this command safe for 24 hours.
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
 }
 
 /// Filters of `workflow list`, combined by AND.
@@ -109,6 +132,25 @@ pub struct CancelArgs {
 /// Some workflows.
 #[derive(Args, Debug)]
 pub struct RetryArgs {
+    /// Ids or short ids.
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<String>,
+}
+
+/// Some workflows, and why.
+#[derive(Args, Debug)]
+pub struct HoldArgs {
+    /// Ids or short ids.
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Some workflows.
+#[derive(Args, Debug)]
+pub struct ReleaseArgs {
     /// Ids or short ids.
     #[arg(required = true, value_name = "ID")]
     pub ids: Vec<String>,

@@ -228,6 +228,7 @@ pub fn workflow(workflow: &Workflow) -> Value {
         "skipped_tasks": workflow.skipped_tasks,
         "progress": workflow.progress,
         "cancel_requested": workflow.cancel_requested,
+        "held": workflow.held,
         "tags": workflow.tags,
         "metadata": map(&workflow.metadata),
         "created_at": optional(&workflow.created_at, time::rfc3339),

@@ -99,7 +99,11 @@ fn waits_for(task: &Task, by_id: &HashMap<&str, &Task>) -> String {
 fn state(workflow: &Workflow) -> String {
     let state = names::workflow_state(workflow.state);
     let cancelling = workflow.cancel_requested && workflow.state() == WorkflowState::Running;
-    if cancelling { format!("{state}, cancelling") } else { state }
+    match (cancelling, workflow.held) {
+        (true, _) => format!("{state}, cancelling"),
+        (false, true) => format!("{state}, held"),
+        (false, false) => state,
+    }
 }
 
 fn percent(workflow: &Workflow) -> String {
@@ -196,6 +200,8 @@ mod tests {
         workflow.set_state(WorkflowState::Running);
         let table = list(&[workflow.clone()], PLAIN, Timestamp::UNIX_EPOCH).trim_fmt();
         assert!(table.contains("aabbccdd  report  running, cancelling  99%       3/4"), "{table}");
+        let held = Workflow { cancel_requested: false, held: true, ..workflow.clone() };
+        assert_eq!(state(&held), "running, held");
         assert_eq!(tally(&workflow), "4 tasks, 2 completed, 1 failed, 1 open");
     }
 }

@@ -20,6 +20,30 @@ pub struct NewWorkflow {
     pub order: Vec<usize>,
 }
 
+/// Tasks that are to be added to a workflow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AddedTasks {
+    /// Which; places in `depends_on` are places in this list.
+    pub tasks: Vec<NewWorkflowTask>,
+    /// Their places, each behind those that it waits for: see [`crate::plan::order_behind`].
+    pub order: Vec<usize>,
+    /// What they wait for of what the workflow has already.
+    pub behind: Vec<Behind>,
+}
+
+/// What an added task waits for of what its workflow has already.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Behind {
+    /// The place of the task among those that are added.
+    pub place: usize,
+    /// Where in its `depends_on` that was said.
+    pub index: usize,
+    /// What the other is called in the workflow.
+    pub name: Arc<str>,
+    /// What is asked of it.
+    pub terms: Terms,
+}
+
 /// A task of a workflow that is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewWorkflowTask {
@@ -49,6 +73,18 @@ pub struct WorkflowSpec {
     /// What an application keeps with it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+    /// Given to each of its tasks, those that are added later, too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+}
+
+/// A workflow's hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// A workflow.
@@ -64,6 +100,8 @@ pub struct Workflow {
     pub tally: Tally,
     /// Its cancellation was asked for.
     pub cancelling: Option<Cancelling>,
+    /// It is held: nothing of it that no agent has is given out. Never so when it has ended, or is being cancelled.
+    pub held: Option<Held>,
     /// What is being carried out over its tasks, in bounded steps.
     pub walk: Option<Walk>,
     /// Who created it.
@@ -96,6 +134,10 @@ pub enum Errand {
         /// The workflow was cancelled: those that may fail were cancelled with it, and are retried, too.
         cancelled: bool,
     },
+    /// Those that no agent has are held.
+    Hold,
+    /// Those that are held are released.
+    Release,
 }
 
 /// A task of a workflow, by its ordinal: behind those of the workflow that it waits for. It never changes.
@@ -167,6 +209,18 @@ pub enum WorkflowState {
     Failed,
     /// Its cancellation was asked for, and all have ended.
     Cancelled,
+}
+
+impl WorkflowState {
+    /// As people and the wire call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WorkflowState::Running => "RUNNING",
+            WorkflowState::Completed => "COMPLETED",
+            WorkflowState::Failed => "FAILED",
+            WorkflowState::Cancelled => "CANCELLED",
+        }
+    }
 }
 
 impl WorkflowLink {
@@ -248,6 +302,16 @@ impl Workflow {
         self.walk.is_some_and(|walk| matches!(walk.errand, Errand::Retry { .. }))
     }
 
+    /// Whether it is held or released, and not all of its tasks know.
+    pub fn is_being_held_or_released(&self) -> bool {
+        self.walk.is_some_and(|walk| matches!(walk.errand, Errand::Hold | Errand::Release))
+    }
+
+    /// Whether a version that knows no holds would misread it: it is held, or still being released.
+    pub fn knows_holds(&self) -> bool {
+        self.held.is_some() || self.is_being_held_or_released()
+    }
+
     /// Where it is in its life.
     pub fn state(&self) -> WorkflowState {
         match (self.tally.open(), &self.cancelling) {
@@ -275,6 +339,7 @@ mod tests {
             description: String::new(),
             tags: BTreeSet::new(),
             metadata: BTreeMap::new(),
+            headers: BTreeMap::new(),
         };
         Workflow {
             namespace: NamespaceId(1),
@@ -282,6 +347,7 @@ mod tests {
             spec: Arc::new(spec),
             tally,
             cancelling: None,
+            held: None,
             walk: None,
             created_by: "anonymous".into(),
             created_at: Timestamp(0),

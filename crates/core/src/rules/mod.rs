@@ -8,6 +8,8 @@ mod conditions;
 mod create;
 mod deadlock;
 mod end;
+mod grow;
+mod hold;
 mod messages;
 mod namespaces;
 mod output;
@@ -69,6 +71,9 @@ impl Step<'_, '_> {
             Command::CreateWorkflow { workflow } => self.create_workflow(workflow),
             Command::CancelWorkflow { workflow, reason } => self.cancel_workflow(*workflow, reason),
             Command::RetryWorkflow { workflow } => self.retry_workflow(*workflow),
+            Command::AddWorkflowTasks { workflow, added } => self.add_workflow_tasks(*workflow, added),
+            Command::HoldWorkflow { workflow, reason } => self.hold_workflow(*workflow, reason),
+            Command::ReleaseWorkflow { workflow } => self.release_workflow(*workflow),
             Command::GoOnWalking { workflow } => self.walk_on(*workflow).map(|()| Reply::Done),
             Command::CreateChild { fence, child } => self.create_child(*fence, child),
             Command::CancelTask { task, reason } => self.cancel_task(*task, reason),

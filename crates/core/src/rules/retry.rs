@@ -41,7 +41,7 @@ impl Step<'_, '_> {
         self.tally_reopen(task)?;
         task.lane = lane;
         self.reset(task);
-        let waiting = Waiting { unmet, ..Waiting::default() };
+        let waiting = Waiting { unmet, held: self.is_held_by_its_workflow(task)?, ..Waiting::default() };
         self.go(task, Move::Reopen(waiting.clone()), EventKind::RunOpened)?;
         if waiting.over() {
             self.go(task, Move::Ready(self.cx.now), EventKind::Ready)?;

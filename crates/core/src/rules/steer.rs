@@ -48,30 +48,40 @@ impl Step<'_, '_> {
     /// Keeps a task from being assigned.
     pub(super) fn hold_task(&mut self, id: TaskId, reason: &str) -> Ruled<Reply> {
         let mut task = self.task(id)?;
-        let waiting = match &task.state {
-            TaskState::Waiting(waiting) if waiting.held => return Ok(receipt(&task)),
-            TaskState::Waiting(waiting) => Waiting { held: true, ..waiting.clone() },
-            TaskState::Ready { .. } => Waiting { held: true, ..Waiting::default() },
-            _ => {
-                let remedy = "only a WAITING or READY task can be held; cancel it instead";
-                return Err(Rejection::task_state(id, task.state.name(), remedy).into());
-            }
-        };
-        self.go(&mut task, Move::Wait(waiting), EventKind::Held { reason: reason.to_owned() })?;
+        if !matches!(task.state, TaskState::Waiting(_) | TaskState::Ready { .. }) {
+            let remedy = "only a WAITING or READY task can be held; cancel it instead";
+            return Err(Rejection::task_state(id, task.state.name(), remedy).into());
+        }
+        self.hold(&mut task, reason)?;
         Ok(receipt(&task))
+    }
+
+    /// Holds a task that no agent has; any other, and one that is held, stays as it is.
+    pub(super) fn hold(&mut self, task: &mut Task, reason: &str) -> Ruled<()> {
+        let waiting = match &task.state {
+            TaskState::Waiting(waiting) if !waiting.held => Waiting { held: true, ..waiting.clone() },
+            TaskState::Ready { .. } => Waiting { held: true, ..Waiting::default() },
+            _ => return Ok(()),
+        };
+        self.go(task, Move::Wait(waiting), EventKind::Held { reason: reason.to_owned() })
     }
 
     /// Ends a hold; a task that is not held stays as it is.
     pub(super) fn release_task(&mut self, id: TaskId) -> Ruled<Reply> {
         let mut task = self.task(id)?;
-        if let TaskState::Waiting(waiting) = &task.state
-            && waiting.held
-        {
-            let left = Waiting { held: false, ..waiting.clone() };
-            let to = if left.over() { Move::Ready(self.cx.now) } else { Move::Wait(left) };
-            self.go(&mut task, to, EventKind::Released)?;
-        }
+        self.release(&mut task)?;
         Ok(receipt(&task))
+    }
+
+    /// Releases a task; one that is not held stays as it is.
+    pub(super) fn release(&mut self, task: &mut Task) -> Ruled<()> {
+        let TaskState::Waiting(waiting) = &task.state else { return Ok(()) };
+        if !waiting.held {
+            return Ok(());
+        }
+        let left = Waiting { held: false, ..waiting.clone() };
+        let to = if left.over() { Move::Ready(self.cx.now) } else { Move::Wait(left) };
+        self.go(task, to, EventKind::Released)
     }
 
     /// Changes what the owner of a live task may change.

@@ -5,8 +5,8 @@ use crate::command::{Effect, Reply, TaskReceipt};
 use crate::decide::Stop;
 use crate::model::task::Cancelling;
 use crate::model::{
-    Errand, NewDependency, NewWorkflow, NewWorkflowTask, Tally, Task, TaskId, Walk, Workflow, WorkflowId, WorkflowLink,
-    WorkflowTask,
+    Errand, NewDependency, NewTask, NewWorkflow, NewWorkflowTask, Tally, Task, TaskId, Walk, Workflow, WorkflowId,
+    WorkflowLink, WorkflowTask,
 };
 use crate::rejection::{Reason, Rejection};
 use crate::rules::end::Ending;
@@ -16,31 +16,48 @@ use std::sync::Arc;
 impl Step<'_, '_> {
     /// Creates a workflow with its tasks, all or none.
     pub(super) fn create_workflow(&mut self, new: &NewWorkflow) -> Ruled<Reply> {
-        if !self.cx.all_current {
-            let message = "workflow: a server of an older version shares the store and would not tell it of its tasks' \
-                           ends; finish the upgrade, then repeat";
-            return Err(Rejection::new(Reason::UpgradeUnfinished, message).into());
-        }
+        self.check_all_current("workflow", "would not tell it of its tasks' ends")?;
         self.check_room_for(new.tasks.len())?;
         let asked: Vec<_> = new.tasks.iter().map(|planned| planned.task.clone()).collect();
         self.want_all(&asked)?;
         self.check_conditions(&asked)?;
         let id = WorkflowId(self.cx.entropy.uuid_v7(self.cx.now));
         self.insert_workflow(id, new);
-        let mut receipts: Vec<Option<TaskReceipt>> = vec![None; new.tasks.len()];
-        for (ordinal, place) in (0..).zip(&new.order) {
-            let task = planned_task(id, &new.tasks[*place], &receipts);
-            let receipt = self.create_task(&task, *place)?;
+        let tasks = self.create_planned(id, Plan { tasks: &new.tasks, order: &new.order, asked, first: 0 })?;
+        Ok(Reply::Workflow { workflow: id, tasks })
+    }
+
+    /// Refuses what another replica would not understand: which field asks for it, and what the other would do.
+    pub(super) fn check_all_current(&self, field: &str, harm: &str) -> Ruled<()> {
+        if self.cx.all_current {
+            return Ok(());
+        }
+        let message = format!(
+            "{field}: a server of an older version shares the store and {harm}; finish the upgrade, then repeat"
+        );
+        Err(Rejection::new(Reason::UpgradeUnfinished, message).into())
+    }
+
+    /// Creates the tasks of a plan, which the workflow's tally has already; gives their receipts by their places.
+    pub(super) fn create_planned(&mut self, workflow: WorkflowId, plan: Plan<'_>) -> Ruled<Vec<TaskReceipt>> {
+        let Plan { tasks, order, mut asked, first } = plan;
+        let mut receipts: Vec<Option<TaskReceipt>> = vec![None; tasks.len()];
+        for (ordinal, place) in (first..).zip(order) {
+            let planned = &tasks[*place];
+            let task = &mut asked[*place];
+            task.spec.workflow = Some(Box::new(link(workflow, planned)));
+            task.dependencies.extend(inner_dependencies(planned, &receipts));
+            let receipt = self.create_task(task, *place)?;
             receipts[*place] = Some(receipt);
             self.ws.add_workflow_task(WorkflowTask {
                 namespace: self.namespace.id,
-                workflow: id,
+                workflow,
                 ordinal,
                 task: receipt.task,
-                name: Some(new.tasks[*place].name.clone()),
+                name: Some(planned.name.clone()),
             });
         }
-        Ok(Reply::Workflow { workflow: id, tasks: receipts.into_iter().flatten().collect() })
+        Ok(receipts.into_iter().flatten().collect())
     }
 
     fn insert_workflow(&mut self, id: WorkflowId, new: &NewWorkflow) {
@@ -52,6 +69,7 @@ impl Step<'_, '_> {
             spec: Arc::new(new.spec.clone()),
             tally,
             cancelling: None,
+            held: None,
             walk: None,
             created_by: self.principal.clone(),
             created_at: self.cx.now,
@@ -72,6 +90,9 @@ impl Step<'_, '_> {
     fn put_ended_or_not(&mut self, mut workflow: Workflow) {
         if workflow.tally.open() == 0 && !workflow.is_being_retried() && workflow.ended_at.is_none() {
             workflow.ended_at = Some(self.cx.now);
+            // Nothing is left to be held, or to be released.
+            workflow.held = None;
+            workflow.walk = workflow.walk.filter(|_| !workflow.is_being_held_or_released());
             self.effects.push(Effect::WorkflowEnded { workflow: Arc::new(workflow.clone()) });
         }
         self.ws.put_workflow(workflow);
@@ -117,6 +138,7 @@ impl Step<'_, '_> {
         if workflow.ended_at.is_none() && workflow.cancelling.is_none() {
             let reason = if reason.is_empty() { "its workflow was cancelled" } else { reason }.to_owned();
             workflow.cancelling = Some(Cancelling { since: self.cx.now, reason });
+            workflow.held = None;
             self.set_out(workflow, Errand::Cancel)?;
         }
         Ok(Reply::Done)
@@ -131,6 +153,7 @@ impl Step<'_, '_> {
         if workflow.is_being_retried() {
             return Ok(Reply::Done);
         }
+        self.check_all_know_of_hold(&workflow)?;
         let cancelled = workflow.cancelling.is_some();
         let Tally { faults, skipped, cancelled: of_cancelled, .. } = workflow.tally;
         if faults == 0 && !(cancelled && of_cancelled > 0) {
@@ -148,7 +171,7 @@ impl Step<'_, '_> {
         Ok(Reply::Done)
     }
 
-    fn set_out(&mut self, mut workflow: Workflow, errand: Errand) -> Ruled<()> {
+    pub(super) fn set_out(&mut self, mut workflow: Workflow, errand: Errand) -> Ruled<()> {
         let id = workflow.id;
         workflow.walk = Some(Walk { errand, next: 0 });
         self.ws.put_workflow(workflow);
@@ -162,14 +185,19 @@ impl Step<'_, '_> {
         let step = u32::try_from(self.cx.settings.release_step).unwrap_or(u32::MAX);
         let end = next.saturating_add(step).min(workflow.tally.tasks);
         let tasks = self.ws.workflow_tasks((self.namespace.id, id), next..end)?;
-        let reached = match errand {
+        let mut reached = end;
+        match errand {
             Errand::Cancel => {
                 let reason = workflow.cancelling.map(|cancelling| cancelling.reason).unwrap_or_default();
                 tasks.into_values().try_for_each(|task| self.cancel_of_workflow(task, &reason))?;
-                end
             }
-            Errand::Retry { cancelled } => self.retry_of_workflow(&tasks, cancelled)?.unwrap_or(end),
-        };
+            Errand::Retry { cancelled } => reached = self.retry_of_workflow(&tasks, cancelled)?.unwrap_or(end),
+            Errand::Hold => {
+                let reason = workflow.held.map(|held| held.reason).unwrap_or_default();
+                tasks.into_values().try_for_each(|task| self.hold_of_workflow(task, &reason))?;
+            }
+            Errand::Release => tasks.into_values().try_for_each(|task| self.release_of_workflow(task))?,
+        }
         // Read again: each that ended or lives again changed it.
         let mut workflow = self.workflow(id)?;
         workflow.walk = (reached < workflow.tally.tasks).then_some(Walk { errand, next: reached });
@@ -213,7 +241,7 @@ impl Step<'_, '_> {
     }
 
     /// A workflow that must exist.
-    fn workflow(&self, id: WorkflowId) -> Ruled<Workflow> {
+    pub(super) fn workflow(&self, id: WorkflowId) -> Ruled<Workflow> {
         match self.ws.workflow((self.namespace.id, id))? {
             Some(workflow) => Ok(workflow.clone()),
             None => Err(Rejection::workflow_not_found(id).into()),
@@ -221,23 +249,31 @@ impl Step<'_, '_> {
     }
 }
 
-fn link(workflow: WorkflowId, planned: &NewWorkflowTask) -> WorkflowLink {
+/// Tasks by their plan.
+pub(super) struct Plan<'a> {
+    /// What they are called, and which of each other they wait for.
+    pub tasks: &'a [NewWorkflowTask],
+    /// Their places, each behind those that it waits for.
+    pub order: &'a [usize],
+    /// The tasks themselves, each with what it waits for besides.
+    pub asked: Vec<NewTask>,
+    /// The ordinal of the first.
+    pub first: u32,
+}
+
+/// What a task's own spec says of its workflow.
+pub(super) fn link(workflow: WorkflowId, planned: &NewWorkflowTask) -> WorkflowLink {
     let NewWorkflowTask { name, allow_failure, weight, .. } = planned;
     WorkflowLink { workflow, name: Some(name.clone()), allow_failure: *allow_failure, weight: *weight }
 }
 
-/// A task as it is created: with its link, and with the ids of those that it waits for, which were created before.
-fn planned_task(
-    workflow: WorkflowId,
+/// What a task waits for of its plan, by the ids of those, which were created before.
+fn inner_dependencies(
     planned: &NewWorkflowTask,
     receipts: &[Option<TaskReceipt>],
-) -> crate::model::NewTask {
-    let mut task = planned.task.clone();
-    task.spec.workflow = Some(Box::new(link(workflow, planned)));
-    let inner = planned.depends_on.iter().filter_map(|(place, terms)| {
+) -> impl Iterator<Item = NewDependency> {
+    planned.depends_on.iter().filter_map(|(place, terms)| {
         let source = receipts.get(*place).copied().flatten()?.task;
         Some(NewDependency { source, terms: terms.clone() })
-    });
-    task.dependencies.extend(inner);
-    task
+    })
 }

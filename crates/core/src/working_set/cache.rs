@@ -53,6 +53,7 @@ impl WorkingSet {
         self.children.absorb(&want.children, rows.children, rows.child_counts);
         self.absorb_run_children(want, rows.run_children);
         self.absorb_workflows(want, rows.workflows, rows.workflow_tasks);
+        self.absorb_workflow_names(want, rows.workflow_names);
         self.absorb_absences(want);
     }
 

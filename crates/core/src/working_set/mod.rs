@@ -81,6 +81,7 @@ struct Batch {
     stubs: Table<MessageRef, MessageStub>,
     workflows: Table<WorkflowRef, Workflow>,
     workflow_tasks: HashMap<WorkflowRef, workflows::KnownTasks>,
+    workflow_names: HashMap<WorkflowRef, workflows::KnownNames>,
     /// Children that are to be cancelled when their parents' runs end, as the store has them.
     run_children: HashMap<RunRef, BTreeSet<TaskId>>,
     /// Tasks that have ended or don't exist: not worth keeping behind the batch.

@@ -79,6 +79,8 @@ pub struct Want {
     pub workflows: BTreeSet<WorkflowRef>,
     /// Tasks of workflows with these ordinals, each with its task unless that was forgotten.
     pub workflow_tasks: BTreeMap<WorkflowRef, Range<u32>>,
+    /// Which tasks of workflows have these names, without the tasks themselves. The workflows are loaded before them.
+    pub workflow_names: BTreeMap<WorkflowRef, BTreeSet<Arc<str>>>,
 }
 
 impl Want {
@@ -133,6 +135,9 @@ impl Want {
             let known = self.workflow_tasks.entry(workflow).or_insert(ordinals.clone());
             *known = known.start.min(ordinals.start)..known.end.max(ordinals.end);
         }
+        for (workflow, names) in other.workflow_names {
+            self.workflow_names.entry(workflow).or_default().extend(names);
+        }
     }
 }
 
@@ -183,6 +188,8 @@ pub struct Rows {
     pub workflows: Vec<Workflow>,
     /// Tasks of workflows.
     pub workflow_tasks: Vec<WorkflowTask>,
+    /// Tasks of workflows that have wanted names.
+    pub workflow_names: Vec<WorkflowTask>,
 }
 
 /// A row that changes: what it is to be, and the version that it must have before (0: it must not exist).

@@ -3,8 +3,9 @@
 use super::access::{Loaded, missing};
 use super::{Want, WorkflowRef, WorkingSet};
 use crate::model::{TaskId, Workflow, WorkflowTask};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Tasks of a workflow by their ordinals, as the store has them.
 #[derive(Debug, Default)]
@@ -13,6 +14,9 @@ pub(super) struct KnownTasks {
     asked: Range<u32>,
     found: BTreeMap<u32, TaskId>,
 }
+
+/// Which tasks of a workflow have which names, as the store has them; none where no task has the name.
+pub(super) type KnownNames = HashMap<Arc<str>, Option<TaskId>>;
 
 impl WorkingSet {
     /// A workflow.
@@ -50,6 +54,34 @@ impl WorkingSet {
         let new = self.batch.changes.workflow_tasks.iter();
         let new = new.filter(|row| (row.namespace, row.workflow) == at && ordinals.contains(&row.ordinal));
         Ok(stored.chain(new.map(|row| (row.ordinal, row.task))).collect())
+    }
+
+    /// Those of a workflow's tasks that have these names, by name.
+    pub fn workflow_names(&self, at: WorkflowRef, names: &BTreeSet<Arc<str>>) -> Loaded<HashMap<Arc<str>, TaskId>> {
+        let known = self.batch.workflow_names.get(&at);
+        let is_known = |name: &&Arc<str>| known.is_some_and(|known| known.contains_key(*name));
+        let unknown: BTreeSet<Arc<str>> = names.iter().filter(|name| !is_known(name)).cloned().collect();
+        if !unknown.is_empty() {
+            return missing(|want| {
+                want.workflow_names.insert(at, unknown);
+            });
+        }
+        let stored = names.iter().filter_map(|name| Some((name.clone(), (*known?.get(name)?)?)));
+        let new = self.batch.changes.workflow_tasks.iter().filter(|row| (row.namespace, row.workflow) == at);
+        let new = new.filter_map(|row| Some((row.name.clone().filter(|name| names.contains(name))?, row.task)));
+        Ok(stored.chain(new).collect())
+    }
+
+    /// Takes in whose names a store found. A name that was wanted and not found is nobody's.
+    pub(super) fn absorb_workflow_names(&mut self, want: &Want, found: Vec<WorkflowTask>) {
+        for (at, names) in &want.workflow_names {
+            let known = self.batch.workflow_names.entry(*at).or_default();
+            known.extend(names.iter().map(|name| (name.clone(), None)));
+        }
+        for row in found {
+            let known = self.batch.workflow_names.entry((row.namespace, row.workflow)).or_default();
+            known.extend(row.name.map(|name| (name, Some(row.task))));
+        }
     }
 
     /// Takes in what a store found. What was wanted and not found is known to be absent.

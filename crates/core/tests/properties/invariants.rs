@@ -1,6 +1,7 @@
 //! What must be true of the rows behind every command.
 
 use crate::support::table::Tables;
+use crate::workflows;
 use callboard_core::model::{
     AgentId, Condition, EventKind, LaneKey, OnParentEnd, PauseTurn, Slot, StateName, Task, TaskState, Test,
 };
@@ -32,6 +33,7 @@ pub fn check(before: &Tables, after: &Tables) {
         children(task, before, after);
         released(task, before, after);
     }
+    workflows::check(after);
     for agent in after.agents.values() {
         let taken = slots(after, agent.id, Slot::Taken);
         let has_room = taken < agent.profile.slots as usize;

@@ -12,6 +12,7 @@ mod output;
 mod replay;
 #[path = "../support/mod.rs"]
 mod support;
+mod workflows;
 
 use operations::{Crowd, operations};
 use proptest::prelude::*;

@@ -2,6 +2,7 @@
 
 use crate::support::make::*;
 use crate::support::{World, envelope, with_request};
+use crate::workflows;
 use callboard_core::command::{DirectReport, Fence, Report, Reporter, TaskUpdate};
 use callboard_core::model::{
     Agent, AgentId, ChildKey, Condition, Failure, KeyConflict, LeaseToken, NewChild, NewDependency, NewTask, OnFailure,
@@ -46,6 +47,7 @@ pub enum Op {
     Wake { task: usize },
     WakeDue,
     Dispatch,
+    Flow(workflows::Op),
 }
 
 /// A task that somebody wishes for.
@@ -106,6 +108,7 @@ fn operation() -> impl Strategy<Value = Op> {
         1 => task.prop_map(|task| Op::Wake { task }),
         4 => Just(Op::WakeDue),
         10 => Just(Op::Dispatch),
+        9 => workflows::operation().prop_map(Op::Flow),
     ]
 }
 
@@ -230,6 +233,7 @@ impl Crowd {
                 let update = TaskUpdate { priority: Some(priority(*level)), assignee, ..TaskUpdate::default() };
                 plain(Command::UpdateTask { task: nth(w, *task)?, update })
             }
+            Op::Flow(op) => plain(workflows::command(w, op)?),
             op => plain(agents_command(w, op)?),
         }
     }
@@ -243,6 +247,7 @@ impl Crowd {
         }
         w.attach("healer", 1_000);
         for _ in 0..40 {
+            workflows::heal(w);
             w.settle();
             let healer = w.agent("healer").id;
             let leased: Vec<TaskId> = w.tables.leased_to(healer).map(|task| task.id).collect();
@@ -254,6 +259,7 @@ impl Crowd {
             }
             w.pass(Span::seconds(8));
         }
+        workflows::check_healed(w);
         let left = w.tables.live().filter(|task| !is_held(task) && !waits_for_held(w, task.id));
         let left: Vec<_> = left.map(|task| (w.history(task.id), &task.state)).collect();
         assert!(left.is_empty(), "only what is held, or waits for that, may be left: {left:?}");

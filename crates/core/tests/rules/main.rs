@@ -11,6 +11,8 @@ mod conditions;
 mod dependencies;
 mod dispatching;
 mod fencing;
+mod growing;
+mod holding;
 mod keys;
 mod lanes;
 mod lifecycle;

@@ -1,63 +1,10 @@
 //! Workflows: their tasks are created together, and their ends are theirs.
 
+use crate::support::flows::*;
 use crate::support::{World, in_every_mode, make::*};
-use callboard_core::model::{
-    Condition, NewWorkflow, NewWorkflowTask, OnFailure, StateName, TaskId, Terms, Workflow, WorkflowId, WorkflowSpec,
-    WorkflowState,
-};
-use callboard_core::plan::{self, Planned};
-use callboard_core::validate::Faults;
+use callboard_core::model::{Condition, OnFailure, StateName, TaskId, WorkflowId, WorkflowState};
 use callboard_core::{Command, Effect, Reason, Reply};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// A workflow of tasks by name, each with what it waits for.
-fn workflow(tasks: &[(&str, &[(&str, Condition)])]) -> NewWorkflow {
-    let names: Vec<Vec<&str>> =
-        tasks.iter().map(|(_, depends_on)| depends_on.iter().map(|(name, _)| *name).collect()).collect();
-    let planned: Vec<Planned<'_>> =
-        tasks.iter().zip(&names).map(|((name, _), depends_on)| Planned { name, depends_on }).collect();
-    let mut faults = Faults::default();
-    let order = plan::order("tasks", &planned, &mut faults).expect("a plan without a fault");
-    let place = |name: &str| tasks.iter().position(|(other, _)| *other == name).expect("a name");
-    let tasks = tasks.iter().map(|(name, depends_on)| NewWorkflowTask {
-        name: (*name).into(),
-        task: task("work"),
-        depends_on: depends_on
-            .iter()
-            .map(|(name, condition)| {
-                let terms =
-                    Terms { condition: condition.clone(), on_failure: OnFailure::Skip, name: Some((*name).into()) };
-                (place(name), terms)
-            })
-            .collect(),
-        allow_failure: false,
-        weight: 1,
-    });
-    let spec = WorkflowSpec {
-        name: "report".into(),
-        description: String::new(),
-        tags: BTreeSet::new(),
-        metadata: BTreeMap::new(),
-    };
-    NewWorkflow { spec, tasks: tasks.collect(), order }
-}
-
-struct Created {
-    id: WorkflowId,
-    tasks: Vec<TaskId>,
-}
-
-fn create(w: &mut World, workflow: NewWorkflow) -> Created {
-    let outcome = w.run(Command::CreateWorkflow { workflow: Box::new(workflow) }).unwrap();
-    let Reply::Workflow { workflow, tasks } = outcome.reply else { panic!("a workflow is answered by its tasks") };
-    Created { id: workflow, tasks: tasks.into_iter().map(|receipt| receipt.task).collect() }
-}
-
-fn row(w: &World, created: &Created) -> Workflow {
-    w.tables.workflows.values().find(|row| row.id == created.id).expect("the workflow is stored").clone()
-}
-
-const COMPLETED: Condition = Condition::Completed;
+use std::collections::BTreeMap;
 
 #[test]
 fn tasks_are_created_together_and_wait_for_each_other_by_name() {
@@ -268,16 +215,6 @@ fn nothing_lives_again_while_its_workflow_is_being_cancelled() {
         w.run(Command::RetryTask { task: waiting }).unwrap();
         assert_eq!(row(&w, &created).state(), WorkflowState::Running);
     });
-}
-
-fn walk_to_the_end(w: &mut World, created: &Created) {
-    for _ in 0..100 {
-        if row(w, created).walk.is_none() {
-            return;
-        }
-        w.run(Command::GoOnWalking { workflow: created.id }).unwrap();
-    }
-    panic!("the walk has no end");
 }
 
 #[test]

@@ -78,6 +78,11 @@ impl Tables {
                 rows.workflow_tasks.push(row.clone());
             }
         }
+        for (at, names) in &want.workflow_names {
+            let all = self.workflow_tasks.range((*at, 0)..=(*at, u32::MAX)).map(|(_, row)| row);
+            let named = all.filter(|row| row.name.as_ref().is_some_and(|name| names.contains(name)));
+            rows.workflow_names.extend(named.cloned());
+        }
         rows.results = want.results.iter().filter_map(|task| Some((*task, self.small_result(task.1)?))).collect();
         rows.lanes = self.lanes.values().filter(|lane| want.lanes.contains(&lane.namespace)).cloned().collect();
         let live = self.live().filter(|task| want.lanes_in_use.contains(&task.namespace));

@@ -3,14 +3,15 @@
 use super::{dependency, task, time};
 use callboard_core::limits::{MAX_DESCRIPTION, MAX_HEADER_BYTES, MAX_HEADERS, MAX_WEIGHT};
 use callboard_core::model::{
-    NamespaceSettings, NewWorkflow, NewWorkflowTask, Terms, Timestamp, Workflow, WorkflowId, WorkflowLink,
-    WorkflowSpec, WorkflowState,
+    AddedTasks, Behind, NamespaceSettings, NewWorkflow, NewWorkflowTask, Terms, Timestamp, Workflow, WorkflowId,
+    WorkflowLink, WorkflowSpec, WorkflowState,
 };
 use callboard_core::plan::{self, Planned};
 use callboard_core::validate::{Faults, Within};
 use callboard_proto::v1;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Reads a workflow to create. Every fault of it is told.
@@ -27,21 +28,60 @@ pub(crate) fn new_workflow(
     faults.tags(Within(at, "tags"), &tags);
     faults.map(Within(at, "metadata"), &message.metadata, 64, 16 << 10);
     faults.map(Within(at, "headers"), &message.headers, MAX_HEADERS, MAX_HEADER_BYTES);
-    let names: Vec<Vec<&str>> =
-        message.tasks.iter().map(|task| task.depends_on.iter().map(|dependency| &*dependency.task).collect()).collect();
-    let planned: Vec<Planned<'_>> =
-        message.tasks.iter().zip(&names).map(|(task, depends_on)| Planned { name: &task.name, depends_on }).collect();
-    let order = plan::order(Within(at, "tasks"), &planned, faults).unwrap_or_default();
-    let places: HashMap<String, usize> =
-        message.tasks.iter().enumerate().map(|(place, task)| (task.name.clone(), place)).collect();
+    let names = names_of(&message.tasks);
+    let order = plan::order(Within(at, "tasks"), &planned(&message.tasks, &names), faults).unwrap_or_default();
+    drop(names);
+    let places = places_of(&message.tasks);
     let mut tasks = Vec::with_capacity(message.tasks.len());
     for (index, task) in message.tasks.into_iter().enumerate() {
         let at = format_args!("{at}.tasks[{index}]").to_string();
-        tasks.push(new_task(&at, task, &message.headers, &places, Defaults { settings: defaults, now }, faults));
+        let (task, _) = new_task(&at, task, &message.headers, &places, Defaults { settings: defaults, now }, faults);
+        tasks.push(task);
     }
-    let spec =
-        WorkflowSpec { name: message.name.into(), description: message.description, tags, metadata: message.metadata };
+    let spec = WorkflowSpec {
+        name: message.name.into(),
+        description: message.description,
+        tags,
+        metadata: message.metadata,
+        headers: message.headers,
+    };
     NewWorkflow { spec, tasks, order }
+}
+
+/// Reads tasks that are added to a workflow, which itself is not seen here. Every fault of them is told.
+pub(crate) fn added_tasks(
+    at: &'static str,
+    messages: Vec<v1::WorkflowTask>,
+    defaults: &NamespaceSettings,
+    now: Timestamp,
+    faults: &mut Faults,
+) -> AddedTasks {
+    let names = names_of(&messages);
+    let order = plan::order_behind(at, &planned(&messages, &names), faults).unwrap_or_default();
+    drop(names);
+    let places = places_of(&messages);
+    let (mut tasks, mut behind) = (Vec::with_capacity(messages.len()), Vec::new());
+    for (place, message) in messages.into_iter().enumerate() {
+        let at = format!("{at}[{place}]");
+        let defaults = Defaults { settings: defaults, now };
+        let (task, others) = new_task(&at, message, &BTreeMap::new(), &places, defaults, faults);
+        tasks.push(task);
+        behind.extend(others.into_iter().map(|Other { index, name, terms }| Behind { place, index, name, terms }));
+    }
+    AddedTasks { tasks, order, behind }
+}
+
+/// The names of what each task waits for.
+fn names_of(tasks: &[v1::WorkflowTask]) -> Vec<Vec<&str>> {
+    tasks.iter().map(|task| task.depends_on.iter().map(|dependency| &*dependency.task).collect()).collect()
+}
+
+fn planned<'a>(tasks: &'a [v1::WorkflowTask], names: &'a [Vec<&'a str>]) -> Vec<Planned<'a>> {
+    tasks.iter().zip(names).map(|(task, depends_on)| Planned { name: &task.name, depends_on }).collect()
+}
+
+fn places_of(tasks: &[v1::WorkflowTask]) -> HashMap<String, usize> {
+    tasks.iter().enumerate().map(|(place, task)| (task.name.clone(), place)).collect()
 }
 
 /// What is unset is as in the namespace's settings.
@@ -51,6 +91,15 @@ struct Defaults<'a> {
     now: Timestamp,
 }
 
+/// What a task waits for that is not in its request.
+struct Other {
+    /// Where in `depends_on`.
+    index: usize,
+    name: Arc<str>,
+    terms: Terms,
+}
+
+/// Reads a task; what it waits for that is not among these places is given beside it.
 fn new_task(
     at: &str,
     message: v1::WorkflowTask,
@@ -58,7 +107,7 @@ fn new_task(
     places: &HashMap<String, usize>,
     defaults: Defaults<'_>,
     faults: &mut Faults,
-) -> NewWorkflowTask {
+) -> (NewWorkflowTask, Vec<Other>) {
     let mut spec = message.task.unwrap_or_default();
     if !spec.key.is_empty() {
         let fault = "a task of a workflow has none: the workflow and its name tell it from others; leave it out";
@@ -72,19 +121,24 @@ fn new_task(
         faults.add(format_args!("{at}.weight"), format!("is {weight}; must be 1 to {MAX_WEIGHT}"));
         1
     });
-    let mut depends_on = Vec::with_capacity(message.depends_on.len());
+    let (mut depends_on, mut others) = (Vec::with_capacity(message.depends_on.len()), Vec::new());
     for (index, dependency) in message.depends_on.into_iter().enumerate() {
         let at = format!("{at}.depends_on[{index}]");
-        let place = places.get(&dependency.task).copied();
-        depends_on.extend(place.map(|place| (place, terms(&at, dependency, faults))));
+        let name: Arc<str> = dependency.task.as_str().into();
+        let terms = terms(&at, dependency, faults);
+        match places.get(&*name) {
+            Some(place) => depends_on.push((*place, terms)),
+            None => others.push(Other { index, name, terms }),
+        }
     }
-    NewWorkflowTask {
+    let task = NewWorkflowTask {
         name: message.name.into(),
         task: task::new_task(Within(at, "task"), Some(spec), defaults.settings, defaults.now, faults),
         depends_on,
         allow_failure: message.allow_failure,
         weight,
-    }
+    };
+    (task, others)
 }
 
 /// What a task asks of one that it depends on, which it calls by its name.
@@ -157,7 +211,7 @@ pub(crate) fn to_workflow(row: &Workflow, namespace: &str) -> v1::Workflow {
         ended_at: row.ended_at.map(time::to_timestamp),
         created_by: row.created_by.to_string(),
         version: row.version,
-        held: false,
+        held: row.held.is_some(),
     }
 }
 

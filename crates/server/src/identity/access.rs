@@ -109,6 +109,9 @@ table! {
         WaitWorkflow(WaitWorkflowRequest.namespace) => LOOK,
         CancelWorkflow(CancelWorkflowRequest.namespace) => SUBMIT,
         RetryWorkflow(RetryWorkflowRequest.namespace) => SUBMIT,
+        AddWorkflowTasks(AddWorkflowTasksRequest.namespace) => SUBMIT,
+        HoldWorkflow(HoldWorkflowRequest.namespace) => SUBMIT,
+        ReleaseWorkflow(ReleaseWorkflowRequest.namespace) => SUBMIT,
     }
     MessageService {
         SendMessage(SendMessageRequest.namespace) => TALK,

@@ -116,7 +116,7 @@ pub(super) fn of_workflow(error: Error) -> Status {
 }
 
 /// A refusal, with fields called as the request has them.
-fn with_paths(mut error: Error, renamed: impl Fn(&str) -> Option<String>) -> Status {
+pub(super) fn with_paths(mut error: Error, renamed: impl Fn(&str) -> Option<String>) -> Status {
     if let Error::Rejected(rejection) = &mut error {
         let fields = rejection.fields.iter_mut().map(|violation| &mut violation.field);
         for path in fields.chain([&mut rejection.message]) {

@@ -1,6 +1,6 @@
 //! `WorkflowService`.
 
-use super::tasks::{of_workflow, reason, waiting_time};
+use super::tasks::{of_workflow, reason, waiting_time, with_paths};
 use super::{Answer, Host, check, open, unexpected};
 use crate::convert::{task, time, workflow};
 use crate::{caller, digest, page, status};
@@ -8,6 +8,7 @@ use callboard_core::command::{Command, Envelope, Reply};
 use callboard_core::model::{Edge, NamespaceId, Task, Workflow, WorkflowId};
 use callboard_core::rejection::Rejection;
 use callboard_core::validate::Faults;
+use callboard_engine::Error;
 use callboard_proto::MAX_FRAME_BYTES;
 use callboard_proto::v1;
 use callboard_proto::v1::workflow_service_server::WorkflowService;
@@ -42,20 +43,14 @@ impl Workflows {
 impl WorkflowService for Workflows {
     async fn create_workflow(&self, request: Request<v1::CreateWorkflowRequest>) -> Answer<v1::CreateWorkflowResponse> {
         let (principal, mut request) = open(request)?;
-        let mut faults = Faults::default();
-        let bytes = request.encoded_len();
-        if bytes > MAX_FRAME_BYTES {
-            let remedy = "store what is large elsewhere and pass where it is, or create several workflows";
-            faults.too_large("workflow", format!("has {bytes} bytes; at most {MAX_FRAME_BYTES} (3 MiB): {remedy}"));
-            check(faults)?;
-            return Err(Status::internal("a fault of size was not told"));
-        }
+        check_bytes("workflow", request.encoded_len(), "create several workflows")?;
         let request_id = std::mem::take(&mut request.request_id);
         let token = digest::token("CreateWorkflow", &request_id, &request)?;
         let name = caller::namespace(&request.namespace);
         let settings = self.0.engine.settings(&name).await.map_err(status::of_engine)?;
         let now = self.0.engine.now();
         let spec = request.workflow.unwrap_or_default();
+        let mut faults = Faults::default();
         let new = workflow::new_workflow("workflow", spec, &settings, now, &mut faults);
         check(faults)?;
         let command = Command::CreateWorkflow { workflow: Box::new(new) };
@@ -183,20 +178,58 @@ impl WorkflowService for Workflows {
 
     async fn add_workflow_tasks(
         &self,
-        _request: Request<v1::AddWorkflowTasksRequest>,
+        request: Request<v1::AddWorkflowTasksRequest>,
     ) -> Answer<v1::AddWorkflowTasksResponse> {
-        Err(tonic::Status::unimplemented("TODO before this lands"))
+        let (principal, mut request) = open(request)?;
+        check_bytes("tasks", request.encoded_len(), "add them in several calls")?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let token = digest::token("AddWorkflowTasks", &request_id, &request)?;
+        let name = caller::namespace(&request.namespace);
+        let settings = self.0.engine.settings(&name).await.map_err(status::of_engine)?;
+        let mut faults = Faults::default();
+        let id = workflow::workflow_id("workflow_id", &request.workflow_id, &mut faults);
+        let added = workflow::added_tasks("tasks", request.tasks, &settings, self.0.engine.now(), &mut faults);
+        check(faults)?;
+        let command = Command::AddWorkflowTasks { workflow: id, added: Box::new(added) };
+        let envelope = Envelope { namespace: name, principal, request: token, command };
+        match self.0.engine.submit(envelope).await.map_err(of_added)? {
+            Reply::Tasks(tasks) => {
+                let receipts = tasks.iter().map(task::to_receipt).collect();
+                Ok(Response::new(v1::AddWorkflowTasksResponse { receipts }))
+            }
+            other => Err(unexpected(&other)),
+        }
     }
 
-    async fn hold_workflow(&self, _request: Request<v1::HoldWorkflowRequest>) -> Answer<v1::HoldWorkflowResponse> {
-        Err(tonic::Status::unimplemented("TODO before this lands"))
+    async fn hold_workflow(&self, request: Request<v1::HoldWorkflowRequest>) -> Answer<v1::HoldWorkflowResponse> {
+        let (principal, mut request) = open(request)?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let token = digest::token("HoldWorkflow", &request_id, &request)?;
+        let mut faults = Faults::default();
+        let id = workflow::workflow_id("workflow_id", &request.workflow_id, &mut faults);
+        reason(&request.reason, &mut faults);
+        check(faults)?;
+        let command = Command::HoldWorkflow { workflow: id, reason: request.reason };
+        self.0.command(principal, &request.namespace, token, command).await?;
+        let (name, namespace) = self.namespace(&request.namespace).await?;
+        let row = self.workflow(namespace, id, Duration::ZERO).await?;
+        Ok(Response::new(v1::HoldWorkflowResponse { workflow: Some(workflow::to_workflow(&row, &name)) }))
     }
 
     async fn release_workflow(
         &self,
-        _request: Request<v1::ReleaseWorkflowRequest>,
+        request: Request<v1::ReleaseWorkflowRequest>,
     ) -> Answer<v1::ReleaseWorkflowResponse> {
-        Err(tonic::Status::unimplemented("TODO before this lands"))
+        let (principal, mut request) = open(request)?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let token = digest::token("ReleaseWorkflow", &request_id, &request)?;
+        let mut faults = Faults::default();
+        let id = workflow::workflow_id("workflow_id", &request.workflow_id, &mut faults);
+        check(faults)?;
+        self.0.command(principal, &request.namespace, token, Command::ReleaseWorkflow { workflow: id }).await?;
+        let (name, namespace) = self.namespace(&request.namespace).await?;
+        let row = self.workflow(namespace, id, Duration::ZERO).await?;
+        Ok(Response::new(v1::ReleaseWorkflowResponse { workflow: Some(workflow::to_workflow(&row, &name)) }))
     }
 
     async fn forecast_workflow(
@@ -205,6 +238,25 @@ impl WorkflowService for Workflows {
     ) -> Answer<v1::ForecastWorkflowResponse> {
         Err(tonic::Status::unimplemented("TODO before this lands"))
     }
+}
+
+/// Refuses a request that no server of ours could pass on in one frame.
+fn check_bytes(field: &str, bytes: usize, otherwise: &str) -> Result<(), Status> {
+    let mut faults = Faults::default();
+    if bytes > MAX_FRAME_BYTES {
+        let remedy = format!("store what is large elsewhere and pass where it is, or {otherwise}");
+        faults.too_large(field, format!("has {bytes} bytes; at most {MAX_FRAME_BYTES} (3 MiB): {remedy}"));
+    }
+    check(faults)
+}
+
+/// A refusal of tasks that are added to a workflow: what rules say of a task itself is of its `task`.
+fn of_added(error: Error) -> Status {
+    with_paths(error, |path| {
+        let (place, rest) = path.strip_prefix("tasks[")?.split_once("].")?;
+        let of_place = ["name", "depends_on", "task."].iter().any(|field| rest.starts_with(field));
+        (!of_place).then(|| format!("tasks[{place}].task.{rest}"))
+    })
 }
 
 /// A task with what it depends on: edges by target.

@@ -36,6 +36,11 @@ impl Workflows {
                 rows.workflow_tasks.push(task.clone());
             }
         }
+        for (at, names) in &want.workflow_names {
+            let all = self.tasks.range((*at, 0)..=(*at, u32::MAX)).map(|(_, task)| task);
+            let named = all.filter(|task| task.name.as_ref().is_some_and(|name| names.contains(name)));
+            rows.workflow_names.extend(named.cloned());
+        }
     }
 
     /// Applies changes.

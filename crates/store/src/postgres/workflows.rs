@@ -8,7 +8,7 @@ use crate::codec::to_json;
 use crate::rows::{self, TASK_COLUMNS, edge_columns, task_columns};
 use crate::workflow_rows::{self, place_columns, state_code, workflow_columns};
 use crate::{Result, WorkflowPage};
-use callboard_core::model::{NamespaceId, Timestamp, Workflow, WorkflowId};
+use callboard_core::model::{NamespaceId, Timestamp, Workflow, WorkflowId, WorkflowTask};
 use callboard_core::working_set::{ChangeSet, Changed, Rows, TaskRef, Want, WorkflowRef};
 use sqlx::postgres::PgRow;
 use std::collections::BTreeSet;
@@ -27,18 +27,25 @@ const TASKS: &str = concat!(
      JOIN workflow_tasks AS p ON p.namespace = v.namespace AND p.workflow = v.workflow \
      AND p.ordinal >= v.first AND p.ordinal < v.behind"
 );
-const NEW_WORKFLOWS: &str = "INSERT INTO workflows (namespace, id, version, state, ended_at, walk_next, data, name, created_by, \
-     created_at, spec) SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
-     $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[])";
+const NAMES: &str = concat!(
+    "SELECT ",
+    place_columns!(),
+    " FROM workflow_tasks AS p WHERE p.namespace = ANY($1) AND p.workflow = ANY($2) AND p.name = ANY($3)"
+);
+const NEW_WORKFLOWS: &str = "INSERT INTO workflows (namespace, id, version, state, ended_at, walk_next, data, format, name, \
+     created_by, created_at, spec) SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], \
+     $6::bigint[], $7::text[], $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::text[])";
 const CHANGED_WORKFLOWS: &str = "UPDATE workflows AS w SET version = v.version, state = v.state, ended_at = v.ended_at, \
-     walk_next = v.walk_next, data = v.data, format = 1 \
-     FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[]) \
-     AS v (namespace, id, version, state, ended_at, walk_next, data, expected) \
+     walk_next = v.walk_next, data = v.data, format = v.format \
+     FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[], \
+     $9::bigint[]) AS v (namespace, id, version, state, ended_at, walk_next, data, format, expected) \
      WHERE w.namespace = v.namespace AND w.id = v.id AND w.version = v.expected";
 const NEW_TASKS: &str = "INSERT INTO workflow_tasks (namespace, workflow, ordinal, task, name) \
      SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[])";
 /// From the first workflow on, older programs are refused.
 const NEEDED: &str = "UPDATE callboard_meta SET value = 7 WHERE name = 'min_version' AND value < 7";
+/// From the first one on that is held, those that know no holds.
+const NEEDED_FOR_HOLDS: &str = "UPDATE callboard_meta SET value = 8 WHERE name = 'min_version' AND value < 8";
 
 const ONE: &str = concat!("SELECT ", workflow_columns!(), " FROM workflows AS w WHERE w.namespace = $1 AND w.id = $2");
 const LIST: &str = concat!(
@@ -93,6 +100,27 @@ pub async fn load_tasks(
     Ok(())
 }
 
+/// Which tasks of workflows have wanted names. The workflows are locked by now, so that no name is taken meanwhile.
+pub async fn load_names(transaction: &mut PgTransaction, want: &Want, rows: &mut Rows) -> Result<()> {
+    if want.workflow_names.is_empty() {
+        return Ok(());
+    }
+    let wanted = &want.workflow_names;
+    let namespaces: BTreeSet<i64> = wanted.keys().map(|(namespace, _)| namespace.0).collect();
+    let ids: Vec<_> = wanted.keys().map(|(_, id)| id.0).collect();
+    let names: Vec<&Arc<str>> = wanted.values().flatten().collect();
+    let values = Values::default().one(Vec::from_iter(namespaces)).one(ids).each_text(&names, |name| name);
+    let found = transaction.fetch(NAMES, values).await?;
+    let found = found.iter().map(|row| workflow_rows::workflow_task(row, 0)).collect::<Result<Vec<_>>>()?;
+    // Of several workflows the names of all were asked of each.
+    let is_wanted = |row: &WorkflowTask| {
+        let names = wanted.get(&(row.namespace, row.workflow));
+        names.zip(row.name.as_ref()).is_some_and(|(names, name)| names.contains(name))
+    };
+    rows.workflow_names = found.into_iter().filter(is_wanted).collect();
+    Ok(())
+}
+
 /// The workflows that are wanted and exist, locked.
 pub async fn load(transaction: &mut PgTransaction, want: &Want, rows: &mut Rows) -> Result<()> {
     if want.workflows.is_empty() {
@@ -116,6 +144,9 @@ pub async fn save(transaction: &mut PgTransaction, changes: &ChangeSet) -> Resul
         let values = changing(&changed).each(&changed, |changed| changed.expected);
         let updated = transaction.execute(CHANGED_WORKFLOWS, values).await?;
         check(changed.len(), "workflows", updated)?;
+    }
+    if workflow_rows::have_holds(changes) {
+        transaction.execute(NEEDED_FOR_HOLDS, Values::default()).await?;
     }
     if !new.is_empty() {
         transaction.execute(NEEDED, Values::default()).await?;
@@ -148,6 +179,7 @@ fn changing(rows: &[&Changed<Workflow>]) -> Values {
         .each(rows, |changed| changed.row.ended_at.map(|at| at.0))
         .each(rows, |changed| changed.row.walk.map(|walk| i64::from(walk.next)))
         .each_made(rows, |changed| workflow_rows::data(&changed.row))
+        .each(rows, |changed| workflow_rows::format(&changed.row))
 }
 
 /// A workflow.

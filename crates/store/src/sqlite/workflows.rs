@@ -14,6 +14,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 use uuid::Uuid;
 
 static WORKFLOWS: Many = Many::values(
@@ -27,16 +28,22 @@ static TASKS: Many = Many::values(
     ") AS v CROSS JOIN workflow_tasks AS p ON p.namespace = v.column1 AND p.workflow = v.column2 \
      AND p.ordinal >= v.column3 AND p.ordinal < v.column4",
 );
+static NAMES: Many = Many::values(
+    concat!("SELECT ", place_columns!(), " FROM (VALUES "),
+    "(?,?,?)",
+    ") AS v CROSS JOIN workflow_tasks AS p INDEXED BY workflow_tasks_name ON p.namespace = v.column1 AND p.workflow = v.column2 \
+     AND p.name = v.column3 AND p.name IS NOT NULL",
+);
 static NEW_WORKFLOWS: Many = Many::values(
-    "INSERT OR ROLLBACK INTO workflows (namespace, id, version, state, ended_at, walk_next, data, name, created_by, created_at, spec) \
+    "INSERT OR ROLLBACK INTO workflows (namespace, id, version, state, ended_at, walk_next, data, format, name, created_by, created_at, spec) \
      SELECT * FROM (VALUES ",
-    "(?,?,?,?,?,?,?,?,?,?,?)",
+    "(?,?,?,?,?,?,?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL",
 );
 static CHANGED_WORKFLOWS: Many = Many::values(
     "UPDATE OR ROLLBACK workflows SET version = v.column4, state = v.column5, ended_at = v.column6, walk_next = v.column7, \
-     data = v.column8, format = 1 FROM (VALUES ",
-    "(?,?,?,?,?,?,?,?)",
+     data = v.column8, format = v.column9 FROM (VALUES ",
+    "(?,?,?,?,?,?,?,?,?)",
     ") AS v WHERE workflows.namespace = v.column1 AND workflows.id = v.column2 AND workflows.version = v.column3",
 );
 static NEW_TASKS: Many = Many::values(
@@ -46,6 +53,8 @@ static NEW_TASKS: Many = Many::values(
 );
 /// From the first workflow on, older programs are refused.
 const NEEDED: &str = "UPDATE OR ROLLBACK meta SET value = 9 WHERE name = 'min_version' AND value < 9";
+/// From the first one on that is held, those that know no holds.
+const NEEDED_FOR_HOLDS: &str = "UPDATE OR ROLLBACK meta SET value = 10 WHERE name = 'min_version' AND value < 10";
 
 const ONE: &str = concat!("SELECT ", workflow_columns!(), " FROM workflows AS w WHERE w.namespace = ? AND w.id = ?");
 const LIST: &str = concat!(
@@ -114,6 +123,24 @@ pub async fn load(
             found.push(task);
             Ok(())
         })
+        .await?;
+    load_names(connection, want, rows).await
+}
+
+async fn load_names(connection: &mut SqliteConnection, want: &Want, rows: &mut Rows) -> Result<()> {
+    let wanted =
+        want.workflow_names.iter().flat_map(|(workflow, names)| names.iter().map(move |name| (workflow, name)));
+    let wanted: Vec<(&WorkflowRef, &Arc<str>)> = wanted.collect();
+    let bind = |binds: &mut Binds, (workflow, name): &(&WorkflowRef, &Arc<str>)| {
+        bind_workflow(binds, workflow)?;
+        binds.add(Arc::clone(name))
+    };
+    let found = &mut rows.workflow_names;
+    NAMES
+        .fetch(connection, &wanted, bind, |row| {
+            found.push(workflow_rows::workflow_task(row, 0)?);
+            Ok(())
+        })
         .await
 }
 
@@ -134,6 +161,9 @@ pub async fn save(connection: &mut SqliteConnection, changes: &ChangeSet) -> Res
     check(changed.len(), "workflows", updated)?;
     if !new.is_empty() {
         sqlx::query(NEEDED).execute(&mut *connection).await.map_err(sqlite_error)?;
+    }
+    if workflow_rows::have_holds(changes) {
+        sqlx::query(NEEDED_FOR_HOLDS).execute(&mut *connection).await.map_err(sqlite_error)?;
     }
     let bind = |binds: &mut Binds, Changed { row, .. }: &&Changed<Workflow>| {
         bind_workflow(binds, &(row.namespace, row.id))?;
@@ -159,7 +189,8 @@ fn bind_changing(binds: &mut Binds, row: &Workflow) -> Result<()> {
     binds.add(state_code(row.state()))?;
     binds.add(row.ended_at.map(|at| at.0))?;
     binds.add(row.walk.map(|walk| walk.next))?;
-    binds.add(workflow_rows::data(row)?)
+    binds.add(workflow_rows::data(row)?)?;
+    binds.add(workflow_rows::format(row))
 }
 
 /// A workflow.
@@ -226,5 +257,5 @@ pub const QUERIES: [&str; 7] = [ONE, LIST, NAMED, PAGE, EDGES, WALKING, PURGED];
 /// Every statement over many rows, so that a test can look at its plan.
 #[cfg(test)]
 pub(super) fn statements() -> Vec<&'static Many> {
-    vec![&WORKFLOWS, &TASKS, &NEW_WORKFLOWS, &CHANGED_WORKFLOWS, &NEW_TASKS]
+    vec![&WORKFLOWS, &TASKS, &NAMES, &NEW_WORKFLOWS, &CHANGED_WORKFLOWS, &NEW_TASKS]
 }

@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::conformance::samples::*;
-use callboard_core::model::{Condition, Edge, Terms};
+use crate::conformance::workflows::{held, workflow, written};
+use callboard_core::model::{Condition, Edge, Terms, Workflow};
 use callboard_core::working_set::ChangeSet;
 use callboard_store::sqlite::{SqliteOptions, SqliteStore};
 use callboard_store::{Error, EventScope, Result, Store, TaskFilter};
@@ -146,6 +147,22 @@ async fn the_first_condition_makes_older_versions_refuse_the_file() {
     let terms = Terms { condition: Condition::Ended, ..Terms::default() };
     fixture.save(ChangeSet { edges: vec![Edge { terms, ..edge(403, 404, 0) }], ..new_tasks(&rows) }).await;
     assert_eq!(number_in_store(&path, needed).await, 8);
+}
+
+#[tokio::test]
+async fn the_first_hold_makes_older_versions_refuse_the_file() {
+    let folder = Folder::new();
+    let path = folder.path("a.db");
+    let fixture = filled(&path).await;
+    let (needed, format) = ("SELECT value FROM meta WHERE name = 'min_version'", "SELECT max(format) FROM workflows");
+    let row = workflow(901, "report", 1);
+    fixture.save(written(&row)).await;
+    assert_eq!((number_in_store(&path, needed).await, number_in_store(&path, format).await), (9, 1));
+    let held = held(&row);
+    fixture.save(written(&held)).await;
+    assert_eq!((number_in_store(&path, needed).await, number_in_store(&path, format).await), (10, 2));
+    fixture.save(written(&Workflow { held: None, version: held.version + 1, ..held })).await;
+    assert_eq!(number_in_store(&path, format).await, 1, "a row that is not held is as it ever was");
 }
 
 #[tokio::test]

@@ -111,6 +111,9 @@ unary!(WorkflowServiceClient {
         waits |r: &v1::WaitWorkflowRequest| given(r.wait.as_ref(), SERVER_WAIT),;
     cancel_workflow(CancelWorkflowRequest) -> CancelWorkflowResponse fills [namespace, request_id];
     retry_workflow(RetryWorkflowRequest) -> RetryWorkflowResponse fills [namespace, request_id];
+    add_workflow_tasks(AddWorkflowTasksRequest) -> AddWorkflowTasksResponse fills [namespace, request_id];
+    hold_workflow(HoldWorkflowRequest) -> HoldWorkflowResponse fills [namespace, request_id];
+    release_workflow(ReleaseWorkflowRequest) -> ReleaseWorkflowResponse fills [namespace, request_id];
 });
 
 unary!(AgentServiceClient {

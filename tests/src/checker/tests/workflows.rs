@@ -42,6 +42,7 @@ fn a_workflow_says_what_its_tasks_say() {
         |workflow| workflow.completed_tasks = 0,
         |workflow| workflow.ended_at = None,
         |workflow| workflow.cancel_requested = true,
+        |workflow| workflow.held = true,
     ] {
         assert_eq!(broken(|world| flow(world, wrong)), [Rule::WorkflowTells]);
     }

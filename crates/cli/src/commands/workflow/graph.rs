@@ -25,7 +25,8 @@ pub async fn run(
 }
 
 fn of_file(path: &Path, parameters: &FileArgs) -> Result<Graph, Error> {
-    Ok(Graph::of_spec(&file::read(path, std::io::stdin().lock(), &parameters.set, values::now())?))
+    let spec = file::read(path, std::io::stdin().lock(), &parameters.set, values::now(), Purpose::Create)?;
+    Ok(Graph::of_spec(&spec))
 }
 
 async fn of_server(session: &Session, id: &str, parameters: &FileArgs) -> Result<Graph, Error> {

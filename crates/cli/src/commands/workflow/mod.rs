@@ -1,5 +1,6 @@
 //! `callboard workflow …`
 
+mod add;
 mod follow;
 mod graph;
 mod look;
@@ -29,11 +30,14 @@ pub async fn run(
         WorkflowCommand::Schema => output.line(file::SCHEMA.trim_end()),
         WorkflowCommand::Graph(args) => graph::run(output, connect, &args).await,
         WorkflowCommand::Run(args) => run::run(connect, args).await,
+        WorkflowCommand::Add(args) => add::run(connect, args).await,
         WorkflowCommand::List(args) => look::list(&connect()?, args).await,
         WorkflowCommand::Show(args) => look::show(&connect()?, &args).await,
         WorkflowCommand::Watch(args) => follow::watch(&connect()?, &args).await,
         WorkflowCommand::Cancel(args) => steer::cancel(&connect()?, &args).await,
         WorkflowCommand::Retry(args) => steer::retry(&connect()?, &args).await,
+        WorkflowCommand::Hold(args) => steer::hold(&connect()?, &args).await,
+        WorkflowCommand::Release(args) => steer::release(&connect()?, &args).await,
     }
 }
 

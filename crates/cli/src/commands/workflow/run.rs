@@ -1,7 +1,7 @@
 //! `callboard workflow run`
 
 use callboard::v1::WorkflowSpec;
-use callboard::{NewWorkflow, WorkflowReceipt};
+use callboard::{NewWorkflow, Receipt};
 use serde_json::{Value, json};
 
 use super::{Session, follow};
@@ -9,11 +9,11 @@ use crate::args::workflow::RunArgs;
 use crate::error::Error;
 use crate::output::json;
 use crate::values;
-use crate::workflow::file;
+use crate::workflow::file::{self, Purpose};
 
 /// Creates it; prints its id, or follows it to its end. A file that is wrong is told before a server is asked.
 pub async fn run(connect: impl FnOnce() -> Result<Session, Error>, args: RunArgs) -> Result<(), Error> {
-    let spec = file::read(&args.file, std::io::stdin().lock(), &args.parameters.set, values::now())?;
+    let spec = file::read(&args.file, std::io::stdin().lock(), &args.parameters.set, values::now(), Purpose::Create)?;
     let session = connect()?;
     let names: Vec<String> = spec.tasks.iter().map(|task| task.name.clone()).collect();
     let new = NewWorkflow::from(spec.clone()).request_id(args.request_id.unwrap_or_default());
@@ -22,23 +22,26 @@ pub async fn run(connect: impl FnOnce() -> Result<Session, Error>, args: RunArgs
         return follow::to_its_end(&session, &created.workflow_id, args.wait_for).await;
     }
     match session.output.is_json() {
-        true => session.output.document(&document(&created, &names)),
+        true => {
+            let receipts = names.iter().filter_map(|name| Some((name.as_str(), created.receipts.get(name)?)));
+            session.output.document(&document(&created.workflow_id, receipts))
+        }
         false => session.output.line(&created.workflow_id),
     }
 }
 
 /// In the order of the file.
-fn document(created: &WorkflowReceipt, names: &[String]) -> Value {
-    let receipt = |name: &String| {
-        let mut receipt = json::receipt(created.receipts.get(name)?);
+pub(super) fn document<'a>(workflow_id: &str, receipts: impl Iterator<Item = (&'a str, &'a Receipt)>) -> Value {
+    let receipts = receipts.map(|(name, receipt)| {
+        let mut receipt = json::receipt(receipt);
         receipt["name"] = json!(name);
-        Some(receipt)
-    };
-    json!({ "workflow_id": created.workflow_id, "receipts": names.iter().filter_map(receipt).collect::<Vec<_>>() })
+        receipt
+    });
+    json!({ "workflow_id": workflow_id, "receipts": receipts.collect::<Vec<_>>() })
 }
 
 /// A refusal names tasks by their places; people know them by their names.
-fn explained(error: callboard::Error, spec: &WorkflowSpec) -> Error {
+pub(super) fn explained(error: callboard::Error, spec: &WorkflowSpec) -> Error {
     let faults: Vec<String> = error
         .violations()
         .iter()

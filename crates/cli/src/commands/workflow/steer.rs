@@ -1,11 +1,11 @@
-//! `callboard workflow cancel|retry`
+//! `callboard workflow cancel|retry|hold|release`
 
 use callboard::Client;
-use callboard::v1::Workflow;
+use callboard::v1::{HoldWorkflowRequest, ReleaseWorkflowRequest, Workflow};
 use serde_json::json;
 
 use super::Session;
-use crate::args::workflow::{CancelArgs, RetryArgs};
+use crate::args::workflow::{CancelArgs, HoldArgs, ReleaseArgs, RetryArgs};
 use crate::commands::task::sum_up;
 use crate::error::Error;
 use crate::output::{json, workflow};
@@ -20,6 +20,25 @@ pub async fn cancel(session: &Session, args: &CancelArgs) -> Result<(), Error> {
 /// Retries workflows.
 pub async fn retry(session: &Session, args: &RetryArgs) -> Result<(), Error> {
     each(session, &args.ids, async |client, id| client.retry_workflow(id).await).await
+}
+
+/// Holds workflows.
+pub async fn hold(session: &Session, args: &HoldArgs) -> Result<(), Error> {
+    each(session, &args.ids, async |client, id| {
+        let reason = args.reason.clone().unwrap_or_default();
+        let request = HoldWorkflowRequest { workflow_id: id.to_owned(), reason, ..HoldWorkflowRequest::default() };
+        Ok(client.call(request).await?.workflow.unwrap_or_default())
+    })
+    .await
+}
+
+/// Releases workflows.
+pub async fn release(session: &Session, args: &ReleaseArgs) -> Result<(), Error> {
+    each(session, &args.ids, async |client, id| {
+        let request = ReleaseWorkflowRequest { workflow_id: id.to_owned(), ..ReleaseWorkflowRequest::default() };
+        Ok(client.call(request).await?.workflow.unwrap_or_default())
+    })
+    .await
 }
 
 /// Does the same to each workflow. One that fails doesn't keep the others from it.

@@ -115,7 +115,11 @@ fn message(workflow: &Workflow, tasks: &[Task]) -> String {
     let in_state = |state| tasks.iter().filter(|task| task.state() == state).count();
     let running = in_state(TaskState::Running) + in_state(TaskState::Assigned);
     let done = workflow.tasks - workflow.open_tasks;
-    let cancelling = if workflow.cancel_requested { ", cancelling" } else { "" };
+    let cancelling = match (workflow.cancel_requested, workflow.held) {
+        (true, _) => ", cancelling",
+        (false, true) => ", held",
+        (false, false) => "",
+    };
     format!("{}: {done} of {} done, {running} running{cancelling}", one_line(&workflow.name, 40), workflow.tasks)
 }
 

@@ -16,7 +16,8 @@ use super::fields::{Length, Urgency, When};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkflowFile {
-    pub name: String,
+    /// Left out only where the workflow is there already.
+    pub name: Option<String>,
     #[serde(default)]
     pub description: String,
     #[serde(default)]

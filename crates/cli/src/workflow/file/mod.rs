@@ -23,25 +23,35 @@ pub use fault::FileError;
 /// The JSON Schema of workflow files (draft 2020-12).
 pub const SCHEMA: &str = include_str!("../../../../../schemas/workflow.schema.json");
 
+/// What a file's tasks are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A workflow of their own.
+    Create,
+    /// One that exists, whose tasks they may wait for.
+    Add,
+}
+
 /// Reads a file, or `stdin` for `-`, and gives its parameters the values of `set`. Durations in it are from `now`.
 pub fn read(
     path: &Path,
     stdin: impl Read,
     set: &[(String, String)],
     now: Timestamp,
+    purpose: Purpose,
 ) -> Result<WorkflowSpec, FileError> {
     let name = source::name(path);
     let error = |faults| FileError { file: name.clone(), faults };
     let text = source::read(path, stdin).map_err(|fault| error(vec![fault]))?;
-    parse(&text, set, now).map_err(error)
+    parse(&text, set, now, purpose).map_err(error)
 }
 
 /// What a text says. All of its faults at the first stage that has any.
-fn parse(text: &str, set: &[(String, String)], now: Timestamp) -> Result<WorkflowSpec, Vec<Fault>> {
+fn parse(text: &str, set: &[(String, String)], now: Timestamp, purpose: Purpose) -> Result<WorkflowSpec, Vec<Fault>> {
     let document::Document { mut value, lines } = document::parse(text).map_err(|fault| vec![fault])?;
     let spec = parameters::apply(&mut value, set)
         .and_then(|()| format::read(value).map_err(|fault| vec![fault]))
-        .and_then(|file| spec::workflow(file, now));
+        .and_then(|file| spec::workflow(file, now, purpose));
     spec.map_err(|faults| faults.into_iter().map(|fault| lines.locate(fault)).collect())
 }
 

@@ -44,7 +44,7 @@ fn what_the_code_takes_the_schema_takes() {
             .map(|error| format!("{error} at {}", error.instance_path()))
             .collect();
         assert!(faults.is_empty(), "{text}\n{faults:#?}");
-        let taken = parse(&text.replace(", q: }", "}"), &[], jiff::Timestamp::UNIX_EPOCH);
+        let taken = parse(&text.replace(", q: }", "}"), &[], jiff::Timestamp::UNIX_EPOCH, Purpose::Create);
         assert!(taken.is_ok(), "{text}\n{taken:?}");
     }
 }
@@ -60,7 +60,7 @@ fn both_take_the_examples() {
         let text = std::fs::read_to_string(&file).unwrap();
         let faults: Vec<String> = validator.iter_errors(&document(&text)).map(|error| error.to_string()).collect();
         assert!(faults.is_empty(), "{}: {faults:#?}", file.display());
-        let taken = parse(&text, &[], jiff::Timestamp::UNIX_EPOCH);
+        let taken = parse(&text, &[], jiff::Timestamp::UNIX_EPOCH, Purpose::Create);
         assert!(taken.is_ok(), "{}: {taken:?}", file.display());
     }
 }

@@ -8,14 +8,15 @@ use callboard_core::validate::Faults;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::Purpose;
 use super::fault::Fault;
 use super::fields::{Length, When};
 use super::format::{Dependency, ResultTest, RetryPolicy, Source, Step, Task, WorkflowFile};
 use crate::output::time::{duration_to_proto, to_proto};
 
 /// The workflow of a file. Durations that say when are from `now`.
-pub fn workflow(file: WorkflowFile, now: Timestamp) -> Result<WorkflowSpec, Vec<Fault>> {
-    let (at, tasks) = match (file.tasks, file.steps) {
+pub fn workflow(mut file: WorkflowFile, now: Timestamp, purpose: Purpose) -> Result<WorkflowSpec, Vec<Fault>> {
+    let (at, tasks) = match (file.tasks.take(), file.steps.take()) {
         (Some(tasks), None) => ("tasks", tasks),
         (None, Some(steps)) => ("steps", in_order(steps)),
         (None, None) => {
@@ -29,12 +30,29 @@ pub fn workflow(file: WorkflowFile, now: Timestamp) -> Result<WorkflowSpec, Vec<
         .enumerate()
         .map(|(index, task)| Reading { at: format!("{at}[{index}]"), now, faults: &mut faults }.task(task))
         .collect();
-    check_plan(at, &tasks, &mut faults);
+    check_plan(at, &tasks, purpose, &mut faults);
+    match purpose {
+        Purpose::Create if file.name.is_none() => faults.push(Fault::whole("missing field `name`")),
+        Purpose::Create => {}
+        Purpose::Add => refuse_what_the_workflow_has(&file, &mut faults),
+    }
     if !faults.is_empty() {
         return Err(faults);
     }
-    let (name, description, tags) = (file.name, file.description, file.tags);
+    let (name, description, tags) = (file.name.unwrap_or_default(), file.description, file.tags);
     Ok(WorkflowSpec { name, description, tags, tasks, metadata: file.metadata, headers: file.headers })
+}
+
+/// What a workflow that exists has of its own: it would be ignored.
+fn refuse_what_the_workflow_has(file: &WorkflowFile, faults: &mut Vec<Fault>) {
+    let said = [
+        ("description", !file.description.is_empty()),
+        ("tags", !file.tags.is_empty()),
+        ("metadata", !file.metadata.is_empty()),
+        ("headers", !file.headers.is_empty()),
+    ];
+    let said = said.into_iter().filter(|(_, said)| *said);
+    faults.extend(said.map(|(field, _)| Fault::at(field, "is what the workflow has already; leave it out")));
 }
 
 /// Steps as tasks: each waits for the one before it, or for the parallel ones before it, and parallel neighbours don't wait for each
@@ -74,13 +92,16 @@ fn wait_for(task: &mut Task, names: &[String]) {
 }
 
 /// Names, what they wait for, and cycles, as the server checks them.
-fn check_plan(at: &str, tasks: &[WorkflowTask], faults: &mut Vec<Fault>) {
+fn check_plan(at: &str, tasks: &[WorkflowTask], purpose: Purpose, faults: &mut Vec<Fault>) {
     let names: Vec<Vec<&str>> =
         tasks.iter().map(|task| task.depends_on.iter().map(|other| other.task.as_str()).collect()).collect();
     let planned: Vec<Planned<'_>> =
         tasks.iter().zip(&names).map(|(task, depends_on)| Planned { name: &task.name, depends_on }).collect();
     let mut found = Faults::default();
-    plan::order(at, &planned, &mut found);
+    match purpose {
+        Purpose::Create => plan::order(at, &planned, &mut found),
+        Purpose::Add => plan::order_behind(at, &planned, &mut found),
+    };
     if let Err(refusal) = found.finish() {
         faults.extend(refusal.fields.into_iter().map(|fault| Fault::at(fault.field, fault.description)));
     }

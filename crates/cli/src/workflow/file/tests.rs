@@ -13,7 +13,7 @@ fn now() -> Timestamp {
 
 fn read_with(text: &str, set: &[(&str, &str)]) -> Result<WorkflowSpec, String> {
     let set: Vec<_> = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    read(Path::new("-"), text.as_bytes(), &set, now()).map_err(|error| error.to_string())
+    read(Path::new("-"), text.as_bytes(), &set, now(), Purpose::Create).map_err(|error| error.to_string())
 }
 
 #[track_caller]
@@ -24,6 +24,26 @@ fn good(text: &str) -> WorkflowSpec {
 #[track_caller]
 fn bad(text: &str) -> String {
     read_with(text, &[]).expect_err("it was taken")
+}
+
+fn added(text: &str) -> Result<WorkflowSpec, String> {
+    read(Path::new("-"), text.as_bytes(), &[], now(), Purpose::Add).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_file_that_is_added_has_no_name_and_waits_for_what_there_is() {
+    let spec = added("tasks: [{name: b, type: t, depends_on: [a]}]").unwrap();
+    assert_eq!((spec.name.as_str(), names_of(&spec.tasks[0])), ("", vec!["a"]));
+    assert_eq!(added("{name: w, steps: [{name: b, type: t}, {name: c, type: t}]}").unwrap().tasks.len(), 2);
+    for (text, fault) in [
+        ("{description: d, tasks: [{name: b, type: t}]}", "description: is what the workflow has already"),
+        ("{headers: {a: b}, tasks: [{name: b, type: t}]}", "headers: is what the workflow has already"),
+        ("tasks: [{name: b, type: t, depends_on: [b]}]", "waits for itself"),
+        ("tasks: [{name: b, type: t, depends_on: ['no name']}]", "may have letters"),
+    ] {
+        let told = added(text).unwrap_err();
+        assert!(told.contains(fault), "{told}");
+    }
 }
 
 fn names_of(task: &WorkflowTask) -> Vec<&str> {

@@ -84,7 +84,7 @@ macro_rules! conformance {
                 children_of_a_live_parent_stay, rows_of_children_go_with_the_parent,
             }
             workflows::{
-                every_field_of_a_workflow, tasks_of_a_workflow_as_wanted, a_conflict_in_a_workflow_changes_nothing,
+                every_field_of_a_workflow, tasks_of_a_workflow_as_wanted, tasks_of_a_workflow_by_their_names, a_conflict_in_a_workflow_changes_nothing,
                 workflows_newest_first_in_pages, pages_of_a_workflows_tasks, workflows_that_are_walked_over,
                 a_workflow_is_forgotten_behind_its_tasks,
             }

@@ -3,7 +3,7 @@
 use super::samples::*;
 use callboard_core::model::task::Cancelling;
 use callboard_core::model::{
-    Errand, Event, StateName, Tally, Task, TaskSpec, Walk, Workflow, WorkflowId, WorkflowLink, WorkflowSpec,
+    Errand, Event, Held, StateName, Tally, Task, TaskSpec, Walk, Workflow, WorkflowId, WorkflowLink, WorkflowSpec,
     WorkflowState, WorkflowTask,
 };
 use callboard_core::working_set::{ChangeSet, Changed, Want, WorkflowRef};
@@ -19,7 +19,8 @@ fn at_place(n: u32) -> WorkflowRef {
     (NAMESPACE, id(n))
 }
 
-fn workflow(n: u32, name: &str, tasks: u32) -> Workflow {
+/// A workflow that runs.
+pub fn workflow(n: u32, name: &str, tasks: u32) -> Workflow {
     Workflow {
         namespace: NAMESPACE,
         id: id(n),
@@ -28,9 +29,11 @@ fn workflow(n: u32, name: &str, tasks: u32) -> Workflow {
             description: String::new(),
             tags: [].into(),
             metadata: [].into(),
+            headers: [].into(),
         }),
         tally: Tally { tasks, weight: u64::from(tasks), ..Tally::default() },
         cancelling: None,
+        held: None,
         walk: None,
         created_by: "anonymous".into(),
         created_at: at(i64::from(n)),
@@ -39,12 +42,19 @@ fn workflow(n: u32, name: &str, tasks: u32) -> Workflow {
     }
 }
 
+/// It, held: its row's next version.
+pub fn held(workflow: &Workflow) -> Workflow {
+    let held = Some(Held { since: at(9), reason: String::new() });
+    Workflow { held, version: workflow.version + 1, ..workflow.clone() }
+}
+
 fn ended(workflow: &Workflow, seconds: i64) -> Workflow {
     let tally = Tally { completed: workflow.tally.tasks, done: workflow.tally.weight, ..workflow.tally };
     Workflow { tally, ended_at: Some(at(seconds)), version: workflow.version + 1, ..workflow.clone() }
 }
 
-fn written(row: &Workflow) -> ChangeSet {
+/// As a change.
+pub fn written(row: &Workflow) -> ChangeSet {
     let workflows = vec![Changed { row: row.clone(), expected: row.version - 1 }];
     ChangeSet { workflows, ..ChangeSet::default() }
 }
@@ -90,6 +100,7 @@ pub async fn every_field_of_a_workflow(fixture: Fixture) {
         description: TEXT.repeat(50),
         tags: [TEXT.to_owned(), "b".to_owned()].into(),
         metadata: [(TEXT.to_owned(), TEXT.to_owned())].into(),
+        headers: [(TEXT.to_owned(), TEXT.to_owned())].into(),
     };
     let tally = Tally {
         tasks: u32::MAX,
@@ -104,10 +115,12 @@ pub async fn every_field_of_a_workflow(fixture: Fixture) {
     let row = Workflow { spec: Arc::new(spec), tally, created_by: TEXT.into(), ..workflow(1, "", 1) };
     fixture.save(written(&row)).await;
     assert_eq!(fixture.store.workflow(at_place(1)).await.unwrap(), Some(row.clone()));
-    for errand in [Errand::Cancel, Errand::Retry { cancelled: true }, Errand::Retry { cancelled: false }] {
+    let retries = [true, false].map(|cancelled| Errand::Retry { cancelled });
+    for errand in [Errand::Cancel, Errand::Hold, Errand::Release].into_iter().chain(retries) {
         let now = fixture.store.workflow(at_place(1)).await.unwrap().unwrap();
         let changed = Workflow {
             cancelling: Some(Cancelling { since: at(9), reason: TEXT.into() }),
+            held: (errand == Errand::Hold).then(|| Held { since: at(8), reason: TEXT.into() }),
             walk: Some(Walk { errand, next: u32::MAX }),
             ended_at: Some(at(10)),
             tally: Tally { completed: now.tally.completed + 1, ..now.tally },
@@ -137,6 +150,24 @@ pub async fn tasks_of_a_workflow_as_wanted(fixture: Fixture) {
     found.tasks.sort_by_key(|task| task.id);
     let rows: Vec<_> = found.tasks.iter().map(|task| task.id).collect();
     assert_eq!(rows, [task_id(11), task_id(12), task_id(21)]);
+}
+
+/// Tasks are wanted by their names, and their rows don't come with them. A child has no name.
+pub async fn tasks_of_a_workflow_by_their_names(fixture: Fixture) {
+    create(&fixture, 1, &[11, 12, 13]).await;
+    create(&fixture, 2, &[21, 12]).await;
+    let child = WorkflowTask { ordinal: 3, name: None, ..places(1, &[14])[0].clone() };
+    fixture.save(ChangeSet { workflow_tasks: vec![child], ..new_tasks([&task_of(14, 1)]) }).await;
+    let names = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect();
+    let wanted = [(at_place(1), names(&["t13", "t11", "t21", "nobody"])), (at_place(2), names(&["t12"]))];
+    let mut found = fixture.load(Want { workflow_names: wanted.into(), ..Want::default() }).await;
+    found.workflow_names.sort_by_key(|row| (row.workflow, row.ordinal));
+    let (one, two) = (places(1, &[11, 12, 13]), places(2, &[21, 12]));
+    assert_eq!(found.workflow_names, [one[0].clone(), one[2].clone(), two[1].clone()]);
+    assert!(found.tasks.is_empty() && found.workflow_tasks.is_empty());
+    let many = (0..10_000).map(|n| Arc::from(format!("t{n}"))).collect();
+    let found = fixture.load(Want { workflow_names: [(at_place(1), many)].into(), ..Want::default() }).await;
+    assert_eq!(found.workflow_names.len(), 3);
 }
 
 /// A workflow is written by who saw its last version; a place is taken once. What is refused changes nothing.

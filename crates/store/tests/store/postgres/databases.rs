@@ -1,6 +1,7 @@
 //! What a database must be, and how it becomes ours.
 
 use super::*;
+use crate::conformance::workflows::{held, workflow, written};
 use callboard_core::model::{Condition, Edge, Terms};
 use callboard_store::Error;
 use tokio::task::JoinSet;
@@ -82,6 +83,18 @@ async fn the_first_condition_makes_older_versions_refuse_the_database() {
     let edges = vec![Edge { terms, ..edge(3, 4, 0) }];
     fixture.save(ChangeSet { edges, ..new_tasks([&task(3), &task(4)]) }).await;
     assert_eq!(database.number(needed).await, 6);
+}
+
+#[tokio::test]
+async fn the_first_hold_makes_older_versions_refuse_the_database() {
+    let database = Database::new().await;
+    let fixture = database.fixture().await;
+    let needed = "SELECT value FROM callboard_meta WHERE name = 'min_version'";
+    let row = workflow(1, "report", 1);
+    fixture.save(written(&row)).await;
+    assert_eq!(database.number(needed).await, 7);
+    fixture.save(written(&held(&row))).await;
+    assert_eq!(database.number(needed).await, 8);
 }
 
 #[tokio::test]
