@@ -8,6 +8,7 @@ mod conditions;
 mod create;
 mod deadlock;
 mod end;
+mod fallback;
 mod messages;
 mod namespaces;
 mod output;

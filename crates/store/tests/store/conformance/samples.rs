@@ -136,6 +136,8 @@ pub fn task_with(n: u32, spec: TaskSpec) -> Task {
         handed_back: 0,
         avoid: None,
         failed_at: None,
+        fallback: 0,
+        fallbacks_anew: None,
         agent_name: None,
         progress: Progress::default(),
         closed: None,
