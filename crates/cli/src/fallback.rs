@@ -26,7 +26,8 @@ const PARTS: &str = "`after=…`, `role=…`, `skill=…`, `tool=…` or `assign
 pub fn parse(text: &str) -> Result<RequirementsFallback, String> {
     let mut fallback = RequirementsFallback::default();
     for part in text.split(',') {
-        let (part, value) = part.split_once('=').ok_or_else(|| format!("`{part}` is none of the parts: write {PARTS}"))?;
+        let (part, value) =
+            part.split_once('=').ok_or_else(|| format!("`{part}` is none of the parts: write {PARTS}"))?;
         take(&mut fallback, part.trim(), value.trim())?;
     }
     match fallback.after {

@@ -2,12 +2,13 @@
 
 use crate::command::TaskUpdate;
 use crate::limits::{
-    MAX_CHILD_NAME, MAX_COMPARED, MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_FALLBACKS, MAX_HEADER_BYTES, MAX_HEADERS, MAX_KEY,
-    MAX_MESSAGE_TTL, MAX_NAME, MAX_PAYLOAD, MAX_POINTER, MAX_PROFILE, MAX_SLOTS, MAX_STEP_NAME, MAX_TIMEOUT, MAX_WORD,
+    MAX_CHILD_NAME, MAX_COMPARED, MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_FALLBACKS, MAX_HEADER_BYTES,
+    MAX_HEADERS, MAX_KEY, MAX_MESSAGE_TTL, MAX_NAME, MAX_PAYLOAD, MAX_POINTER, MAX_PROFILE, MAX_SLOTS, MAX_STEP_NAME,
+    MAX_TIMEOUT, MAX_WORD,
 };
 use crate::model::{
-    Address, AgentProfile, Condition, Fallback, NamespaceSettings, NewDependency, NewMessage, NewTask, Payload, ResultCondition,
-    RetryPolicy, Span, Timestamp,
+    Address, AgentProfile, Condition, Fallback, NamespaceSettings, NewDependency, NewMessage, NewTask, Payload,
+    ResultCondition, RetryPolicy, Span, Timestamp,
 };
 use crate::rejection::{Reason, Rejection, Violation};
 use std::collections::{BTreeMap, BTreeSet};

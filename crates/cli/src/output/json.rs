@@ -11,8 +11,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use callboard::v1::{
     Agent, AgentProfile, Child, Dependency, Event, Failure, Message, Namespace, NamespaceSettings, ParentLink, Payload,
-    Requirements, RequirementsFallback, ResultCondition, RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, Workflow,
-    WorkflowLink, address::To, payload::Content,
+    Requirements, RequirementsFallback, ResultCondition, RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec,
+    Timeouts, Workflow, WorkflowLink, address::To, payload::Content,
 };
 use serde_json::{Value, json};
 

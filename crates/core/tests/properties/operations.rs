@@ -4,8 +4,9 @@ use crate::support::make::*;
 use crate::support::{World, envelope, with_request};
 use callboard_core::command::{DirectReport, Fence, Report, Reporter, TaskUpdate};
 use callboard_core::model::{
-    Agent, AgentId, ChildKey, Condition, Failure, Fallback, KeyConflict, LeaseToken, NewChild, NewDependency, NewTask, OnFailure,
-    OnParentEnd, Payload, Priority, Progress, ResultCondition, Span, StateName, Task, TaskId, TaskState, Terms, Test,
+    Agent, AgentId, ChildKey, Condition, Failure, Fallback, KeyConflict, LeaseToken, NewChild, NewDependency, NewTask,
+    OnFailure, OnParentEnd, Payload, Priority, Progress, ResultCondition, Span, StateName, Task, TaskId, TaskState,
+    Terms, Test,
 };
 use callboard_core::{Command, Envelope, Reply};
 use proptest::prelude::*;

@@ -4,7 +4,7 @@ use crate::support::table::Tables;
 use crate::support::{World, in_every_mode, make::*};
 use callboard_core::command::TaskUpdate;
 use callboard_core::model::{
-    AgentProfile, EventKind, Fallback, Failure, NamespaceSettings, NewTask, Span, StateName, TaskId,
+    AgentProfile, EventKind, Failure, Fallback, NamespaceSettings, NewTask, Span, StateName, TaskId,
 };
 use callboard_core::{Command, Effect, Reason};
 

@@ -58,11 +58,7 @@ pub(crate) fn new_task(
     new
 }
 
-fn requirements(
-    at: impl Display + Copy,
-    requirements: Option<v1::Requirements>,
-    faults: &mut Faults,
-) -> Requirements {
+fn requirements(at: impl Display + Copy, requirements: Option<v1::Requirements>, faults: &mut Faults) -> Requirements {
     let message = requirements.unwrap_or_default();
     let field = |name: &'static str| Within(at, name);
     Requirements {
