@@ -7,8 +7,8 @@ use crate::values;
 
 /// What `--help` says of it, in lines that an indentation of ten leaves whole.
 pub const HELP: &str = "\
-What is asked for instead when nobody has taken the task for some time. May be repeated, each later
-than the one before.
+What is asked for instead when nobody has taken the task for some time. May be repeated,
+each later than the one before.
 
   after=DURATION   how long the task is ready before
   role=ROLE        the role that the agent must have then
@@ -16,7 +16,8 @@ than the one before.
   tool=TOOL        a tool that it must have then; may be repeated
   assignee=AGENT   the only agent that may have it then
 
-What is not said here is not asked for any more: `after=5m` lets any agent of its type have it.
+What is not said here is not asked for any more: `after=5m` alone lets any agent have it
+that takes its type.
 
   --role expert --fallback after=30s,role=lead --fallback after=5m";
 
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_help_is_not_wrapped() {
-        assert!(HELP.lines().all(|line| line.chars().count() <= 100), "{HELP}");
+        assert!(HELP.lines().all(|line| line.chars().count() <= 90), "{HELP}");
     }
 
     #[test]
