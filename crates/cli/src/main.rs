@@ -11,6 +11,7 @@ mod demo;
 mod dependency;
 mod error;
 mod exit;
+mod fallback;
 mod ids;
 mod input;
 mod logging;

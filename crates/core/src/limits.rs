@@ -26,6 +26,8 @@ pub const MAX_WORKFLOW_TASKS: u32 = 1_000_000;
 pub const MAX_WEIGHT: u32 = 1_000_000;
 /// The most of them behind each other.
 pub const MAX_PLAN_DEPTH: usize = 1_000;
+/// The most fallbacks of a task's requirements.
+pub const MAX_FALLBACKS: usize = 8;
 /// The longest name of a task type or agent, in bytes.
 pub const MAX_NAME: usize = 128;
 /// The longest skill, tool, role, tag or label, in bytes.

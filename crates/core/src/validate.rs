@@ -2,12 +2,13 @@
 
 use crate::command::TaskUpdate;
 use crate::limits::{
-    MAX_CHILD_NAME, MAX_COMPARED, MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_HEADER_BYTES, MAX_HEADERS, MAX_KEY,
-    MAX_MESSAGE_TTL, MAX_NAME, MAX_PAYLOAD, MAX_POINTER, MAX_PROFILE, MAX_SLOTS, MAX_STEP_NAME, MAX_TIMEOUT, MAX_WORD,
+    MAX_CHILD_NAME, MAX_COMPARED, MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_FALLBACKS, MAX_HEADER_BYTES,
+    MAX_HEADERS, MAX_KEY, MAX_MESSAGE_TTL, MAX_NAME, MAX_PAYLOAD, MAX_POINTER, MAX_PROFILE, MAX_SLOTS, MAX_STEP_NAME,
+    MAX_TIMEOUT, MAX_WORD,
 };
 use crate::model::{
-    Address, AgentProfile, Condition, NamespaceSettings, NewDependency, NewMessage, NewTask, Payload, ResultCondition,
-    RetryPolicy, Span, Timestamp,
+    Address, AgentProfile, Condition, Fallback, NamespaceSettings, NewDependency, NewMessage, NewTask, Payload,
+    ResultCondition, RetryPolicy, Span, Timestamp,
 };
 use crate::rejection::{Reason, Rejection, Violation};
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,6 +165,7 @@ impl Faults {
             self.name(field("requirements.preferred_agent"), preferred);
         }
         self.map(field("requirements.affinity"), &requirements.affinity, 16, 4 << 10);
+        self.fallbacks(field("requirements.fallbacks"), &requirements.fallbacks);
         let dependencies = new.dependencies.len();
         self.check(dependencies <= MAX_DEPENDENCIES, field("dependencies"), || {
             format!("has {dependencies} entries; at most {MAX_DEPENDENCIES}")
@@ -178,6 +180,30 @@ impl Faults {
         self.tags(field("tags"), &spec.tags);
         self.map(field("metadata"), &spec.metadata, 64, 16 << 10);
         self.map(field("headers"), &spec.headers, MAX_HEADERS, MAX_HEADER_BYTES);
+    }
+
+    /// What a task asks for when nobody takes it.
+    fn fallbacks(&mut self, at: impl Display + Copy, fallbacks: &[Fallback]) {
+        let count = fallbacks.len();
+        self.check(count <= MAX_FALLBACKS, at, || format!("has {count} entries; at most {MAX_FALLBACKS}"));
+        let mut before = None;
+        for (index, fallback) in fallbacks.iter().enumerate() {
+            let at = format_args!("{at}[{index}]");
+            let field = Within(at, "after");
+            self.span(field, fallback.after, Span::millis(1), MAX_TIMEOUT);
+            self.check(before.is_none_or(|before| before < fallback.after), field, || {
+                "is not longer than that of the fallback before; each must be longer".into()
+            });
+            before = Some(fallback.after);
+            self.words(Within(at, "skills"), &fallback.skills, 32);
+            self.words(Within(at, "tools"), &fallback.tools, 32);
+            if let Some(role) = &fallback.role {
+                self.text(Within(at, "role"), role, MAX_WORD);
+            }
+            if let Some(assignee) = &fallback.assignee {
+                self.name(Within(at, "assignee"), assignee);
+            }
+        }
     }
 
     /// What a new task asks of those that it depends on; whether they exist is seen by the rules.

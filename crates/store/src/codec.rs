@@ -246,6 +246,11 @@ struct TaskData<'a> {
     avoid: Option<AgentId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failed_at: Option<AgentId>,
+    /// A version that knows no fallbacks drops it, and leaves the task in its lane: it falls back to there again.
+    #[serde(skip_serializing_if = "is_zero")]
+    fallback: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallbacks_anew: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<&'a Progress>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -287,6 +292,9 @@ struct OwnedTaskData {
     handed_back: u32,
     avoid: Option<AgentId>,
     failed_at: Option<AgentId>,
+    #[serde(default)]
+    fallback: u32,
+    fallbacks_anew: Option<Timestamp>,
     progress: Option<Progress>,
     closed: Option<Closed>,
     #[serde(default)]
@@ -345,6 +353,8 @@ pub fn task_data(task: &Task) -> Result<String> {
         handed_back: task.handed_back,
         avoid: task.avoid,
         failed_at: task.failed_at,
+        fallback: task.fallback,
+        fallbacks_anew: task.fallbacks_anew,
         progress: (task.progress != Progress::default()).then_some(&task.progress),
         closed: task.closed.as_ref(),
         checkpoint: task.has_checkpoint,
@@ -376,6 +386,8 @@ pub fn task(columns: TaskColumns, data: &str, spec: &str) -> Result<Task> {
         handed_back: data.handed_back,
         avoid: data.avoid,
         failed_at: data.failed_at,
+        fallback: data.fallback,
+        fallbacks_anew: data.fallbacks_anew,
         agent_name: columns.agent_name.map(Into::into),
         progress: data.progress.unwrap_or_default(),
         closed: data.closed,

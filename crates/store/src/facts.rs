@@ -123,6 +123,7 @@ mod tests {
     #[serde(tag = "event", rename_all = "snake_case")]
     enum KindBefore {
         Started { agent: String },
+        Updated { fields: String },
         Ready,
     }
 
@@ -140,6 +141,17 @@ mod tests {
         assert_eq!((state_of(state).unwrap(), kind), (StateName::Running, KindBefore::Started { agent: "ann".into() }));
         let unit = pack(&events[1..])[0].facts().unwrap();
         assert_eq!(from_json::<Vec<Before>>(&unit, "events").unwrap()[0].5, KindBefore::Ready);
+    }
+
+    #[test]
+    fn a_version_that_knows_no_fallbacks_reads_their_events_and_is_read() {
+        let fields = "nobody took it".to_owned();
+        let fell_back = [event(StateName::Ready, EventKind::Updated { fields: fields.clone(), fallback: Some(1) })];
+        let facts = pack(&fell_back)[0].facts().unwrap();
+        assert_eq!(from_json::<Vec<Before>>(&facts, "events").unwrap()[0].5, KindBefore::Updated { fields });
+        let facts = r#"[[1,"ann",1,1,0,{"event":"updated","fields":"tags"}]]"#;
+        let Fact(_, _, _, _, _, told) = from_json::<Vec<Fact<'_>>>(facts, "events").unwrap().remove(0);
+        assert_eq!(*told.kind, EventKind::Updated { fields: "tags".into(), fallback: None });
     }
 
     #[test]

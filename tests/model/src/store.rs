@@ -277,6 +277,8 @@ impl Rules {
             handed_back: row.handed_back.into(),
             avoid: row.avoid.map(agent_id),
             failed_at: None,
+            fallback: 0,
+            fallbacks_anew: None,
             agent_name: None,
             progress: Progress::default(),
             closed: row.closed.map(|closed| model::Closed {

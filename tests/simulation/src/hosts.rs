@@ -2,7 +2,7 @@
 
 use crate::clock::{HostClock, Skew};
 use crate::net;
-use crate::plan::{has_conditions, has_families, has_workflows};
+use crate::plan::{has_conditions, has_fallbacks, has_families, has_workflows};
 use crate::store::{FarStore, Way};
 use callboard::Client;
 use callboard_core::Settings;
@@ -104,6 +104,7 @@ const SIZE: Size = Size {
     families: false,
     conditions: false,
     workflows: false,
+    fallbacks: false,
     longest: 1_500,
     slowness: 12,
     cut_off: true,
@@ -120,8 +121,8 @@ impl Outside {
 
     fn size(&self) -> Size {
         let (families, conditions) = (has_families(self.seed), has_conditions(self.seed));
-        let workflows = has_workflows(self.seed);
-        Size { families, conditions, workflows, ..SIZE }
+        let (workflows, fallbacks) = (has_workflows(self.seed), has_fallbacks(self.seed));
+        Size { families, conditions, workflows, fallbacks, ..SIZE }
     }
 
     /// A machine's agents, until it dies. They are others each time.

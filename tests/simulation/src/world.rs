@@ -268,8 +268,10 @@ impl World {
             let pauses = task.events.iter().filter(|event| event.r#type() == EventType::Paused).count() as u64;
             let asked = task.task.spec.iter().flat_map(|spec| &spec.dependencies);
             let conditions = asked.filter(|asked| asked.condition() != DependencyCondition::Completed).count() as u64;
+            let fallbacks = task.events.iter().filter(|event| event.r#type() == EventType::FellBack).count() as u64;
             let counts = [
                 ("children", children),
+                ("fallbacks", fallbacks),
                 ("pauses", pauses),
                 ("output", task.output.len() as u64),
                 ("conditions", conditions),

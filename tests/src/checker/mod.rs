@@ -4,6 +4,7 @@
 
 mod acknowledged;
 mod dependencies;
+mod fallbacks;
 mod families;
 mod histories;
 mod letters;
@@ -64,6 +65,9 @@ pub enum Rule {
     /// A dependent runs behind its dependencies, each ended as its condition says, with their results; one that ends by them has one that
     /// ended otherwise, and ends as was asked for then.
     DependentsFollow,
+    /// An attempt is given to an agent that fits what counts then: of a task that asks for what nobody has, behind its fallback, which is
+    /// told once a run, and shown.
+    FallsBack,
     /// Under one key a run of a task has one child, which was asked for.
     ChildOfOneKey,
     /// When a run ends, so do its children: what still runs can only be cancelled.
@@ -128,6 +132,7 @@ pub fn check(history: &History, observed: &Observed) -> Vec<Violation> {
     acknowledged::check(history, observed, &mut findings);
     outcomes::check(history, observed, &mut findings);
     dependencies::check(history, observed, &mut findings);
+    fallbacks::check(observed, &mut findings);
     families::check(history, observed, &mut findings);
     workflows::check(history, observed, &mut findings);
     letters::check(history, &mut findings);

@@ -10,6 +10,7 @@ use callboard::v1::{DependencyCondition as Condition, EventType as E, TaskState 
 use std::time::Duration;
 
 mod dependencies;
+mod fallbacks;
 mod families;
 mod workflows;
 

@@ -78,6 +78,8 @@ pub struct Size {
     pub conditions: bool,
     /// Workflows are asked for, grow, are held, released, cancelled and retried. (The same is true of a store that has one.)
     pub workflows: bool,
+    /// Some tasks ask for what nobody has, and for less when nobody took them. (A version that knows no fallbacks would not move them.)
+    pub fallbacks: bool,
     /// The longest that a handler works, in milliseconds; more than 250.
     pub longest: u64,
     /// By how much those who ask are slower than 1 is.
@@ -128,6 +130,7 @@ impl Default for Size {
             families: false,
             conditions: true,
             workflows: true,
+            fallbacks: true,
             longest: 1_500,
             slowness: 1,
             cut_off: false,

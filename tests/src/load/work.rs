@@ -18,6 +18,9 @@ pub const CLAIMS: &str = "load.claims";
 /// The failure that handlers give when they are asked to fail.
 pub const ASKED_TO_FAIL: &str = "AskedToFail";
 
+/// The role that no agent of a load has.
+pub const NOBODY: &str = "load.nobody";
+
 /// What a handler is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
@@ -118,8 +121,11 @@ pub fn random_spec(random: &mut StdRng, size: &Size) -> v1::TaskSpec {
     if size.families && task_type == SDK {
         work = work.with_family(random);
     }
+    let falls_back = size.fallbacks && random.random_bool(0.1);
+    let requirements = falls_back.then(|| of_nobody(millis(random.random_range(1..800))));
     v1::TaskSpec {
         r#type: task_type.to_owned(),
+        requirements,
         description: "a task of the load".to_owned(),
         input: Some(work.to_input()),
         priority: random.random_range(0..6),
@@ -131,6 +137,12 @@ pub fn random_spec(random: &mut StdRng, size: &Size) -> v1::TaskSpec {
         }),
         ..v1::TaskSpec::default()
     }
+}
+
+/// What nobody has, until anybody will do.
+fn of_nobody(after: Option<ProtoDuration>) -> v1::Requirements {
+    let fallbacks = vec![v1::RequirementsFallback { after, ..v1::RequirementsFallback::default() }];
+    v1::Requirements { role: NOBODY.to_owned(), fallbacks, ..v1::Requirements::default() }
 }
 
 /// A random type of task: most go to the SDK's agents.

@@ -148,6 +148,7 @@ async fn requirements_dependencies_and_limits_can_be_said() {
     let first = run(&server, "task create first --type t --key k").await.ok().trim().to_owned();
     let line = format!(
         "task create x --type t --depends-on {} --skill s --tool u --role r --assignee ann --prefer bob --affinity zone=b \
+         --fallback after=30s,role=lead --fallback after=5m \
          --max-attempts 5 --backoff 2s --max-backoff 20s --non-retryable Bad --start-to-close 1m --schedule-to-start 2m \
          --schedule-to-close 3m --heartbeat 4s --deadline 1h --start-at 1m --header traceparent=00",
         short(&first)
@@ -161,6 +162,9 @@ async fn requirements_dependencies_and_limits_can_be_said() {
         (&spec["requirements"]["preferred_agent"], &spec["requirements"]["affinity"]["zone"]),
         (&value!("bob"), &value!("b"))
     );
+    let fallbacks = &spec["requirements"]["fallbacks"];
+    assert_eq!((&fallbacks[0]["role"], &fallbacks[1]["after"]), (&value!("lead"), &value!("300s")));
+    assert_eq!(shown["fallback"], value!(0));
     assert_eq!(
         (&spec["retry_policy"]["max_attempts"], &spec["retry_policy"]["initial_backoff"]),
         (&value!(5), &value!("2s"))

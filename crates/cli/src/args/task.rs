@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use callboard::v1::Dependency;
+use callboard::v1::{Dependency, RequirementsFallback};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Limit;
 use crate::dependency;
+use crate::fallback;
 use crate::input::InputKind;
 use crate::values::{self, Moment};
 
@@ -145,6 +146,9 @@ pub struct RequirementArgs {
     /// A label that the agent should have. May be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = values::pair)]
     pub affinity: Vec<(String, String)>,
+    /// What is asked for instead when nobody took it: `after=30s,role=lead`, say; see --help. May be repeated.
+    #[arg(long, value_name = "after=DURATION[,…]", value_parser = fallback::parse, long_help = fallback::HELP)]
+    pub fallback: Vec<RequirementsFallback>,
 }
 
 /// Retries and limits.

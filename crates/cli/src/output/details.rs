@@ -10,6 +10,7 @@ use super::table::{agent_state, state_of, step_name};
 use super::text::visible;
 use super::{json, names, time};
 use crate::dependency;
+use crate::fallback;
 
 /// The most of a payload that is shown; `--output json` and `--result` give all of it.
 const SHOWN: usize = 4 * 1024;
@@ -26,6 +27,7 @@ pub fn task(task: &Task, now: Timestamp) -> Rows {
         ("type", spec.r#type.clone()),
         ("description", spec.description.clone()),
         ("state", state_of(task)),
+        ("fallback", fallback::come_to(task)),
         ("says", task.progress_message.clone()),
         ("agent", task.agent.clone()),
         ("run", task.run.to_string()),
@@ -67,6 +69,7 @@ fn asked(spec: &TaskSpec) -> Rows {
     let requirements = spec.requirements.clone().unwrap_or_default();
     let timeouts = spec.timeouts.unwrap_or_default();
     let dependencies: Vec<String> = spec.dependencies.iter().map(dependency::written).collect();
+    let fallbacks: Vec<String> = requirements.fallbacks.iter().map(fallback::written).collect();
     let limit = |limit: Option<prost_types::Duration>| limit.as_ref().map(time::human).unwrap_or_default();
     vec![
         ("key", spec.key.clone()),
@@ -77,6 +80,7 @@ fn asked(spec: &TaskSpec) -> Rows {
         ("assignee", requirements.assignee),
         ("prefers", requirements.preferred_agent),
         ("affinity", pairs(&requirements.affinity)),
+        ("fallbacks", fallbacks.join("\n")),
         ("depends on", dependencies.join("\n")),
         ("backoff", spec.retry_policy.as_ref().map(backoff).unwrap_or_default()),
         ("schedule to start", limit(timeouts.schedule_to_start)),

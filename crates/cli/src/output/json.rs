@@ -11,8 +11,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use callboard::v1::{
     Agent, AgentProfile, Child, Dependency, Event, Failure, Message, Namespace, NamespaceSettings, ParentLink, Payload,
-    Requirements, ResultCondition, RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec, Timeouts, Workflow,
-    WorkflowLink, address::To, payload::Content,
+    Requirements, RequirementsFallback, ResultCondition, RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec,
+    Timeouts, Workflow, WorkflowLink, address::To, payload::Content,
 };
 use serde_json::{Value, json};
 
@@ -27,6 +27,7 @@ pub fn task(task: &Task) -> Value {
         "state": names::task_state(task.state),
         "waiting_for": each(&task.waiting_for, |&reason| names::wait_reason(reason)),
         "paused_for": names::pause_reason(task.paused_for),
+        "fallback": task.fallback,
         "unmet_dependencies": task.unmet_dependencies,
         "run": task.run,
         "attempt": task.attempt,
@@ -79,6 +80,17 @@ fn requirements(requirements: &Requirements) -> Value {
         "assignee": requirements.assignee,
         "preferred_agent": requirements.preferred_agent,
         "affinity": map(&requirements.affinity),
+        "fallbacks": each(&requirements.fallbacks, fallback),
+    })
+}
+
+fn fallback(fallback: &RequirementsFallback) -> Value {
+    json!({
+        "after": optional(&fallback.after, time::seconds),
+        "skills": fallback.skills,
+        "tools": fallback.tools,
+        "role": fallback.role,
+        "assignee": fallback.assignee,
     })
 }
 

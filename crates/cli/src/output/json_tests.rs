@@ -31,9 +31,10 @@ fn every_field_of_a_task_is_there() {
     assert_eq!(value["state"], "waiting");
     assert_eq!(value["waiting_for"], json!(["hold"]));
     assert_eq!(value["paused_for"], "unspecified");
+    assert_eq!(value["fallback"], 0);
     assert_eq!(value["created_at"], "2026-01-01T00:00:00.5Z");
     assert_eq!((&value["ended_at"], &value["result"], &value["spec"]), (&Value::Null, &Value::Null, &Value::Null));
-    assert_eq!(value.as_object().map(serde_json::Map::len), Some(26));
+    assert_eq!(value.as_object().map(serde_json::Map::len), Some(27));
 }
 
 #[test]

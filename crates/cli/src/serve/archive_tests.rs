@@ -29,6 +29,8 @@ fn task(n: u128) -> Piece {
         handed_back: 0,
         avoid: None,
         failed_at: None,
+        fallback: 0,
+        fallbacks_anew: None,
         agent_name: Some("ann".into()),
         progress: Progress::default(),
         closed: None,

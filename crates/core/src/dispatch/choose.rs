@@ -42,7 +42,7 @@ pub fn score(task: &Task, agent: &Agent, free: usize) -> Score {
     let wanted = &task.spec.requirements.affinity;
     let matched = wanted.iter().filter(|(label, value)| agent.profile.labels.get(*label) == Some(value)).count();
     let affinity = if wanted.is_empty() { 1.0 } else { matched as f64 / wanted.len() as f64 };
-    let role = agent.profile.role.is_empty() || task.spec.requirements.role.is_some();
+    let role = agent.profile.role.is_empty() || task.asks_for_role();
     Score {
         success: agent.success_rate(),
         idle: free as f64 / f64::from(agent.profile.slots.max(1)),

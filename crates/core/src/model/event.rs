@@ -104,10 +104,14 @@ pub enum EventKind {
     },
     /// It was released.
     Released,
-    /// Its owner changed it.
+    /// Its owner changed it; or nobody took it in time, and a fallback of its requirements counts from now on. One kind, since it
+    /// is in rows: a version that knows no fallbacks reads it as a change, and not as damage.
     Updated {
-        /// What was changed.
+        /// What was changed; of a fallback, why, for people.
         fields: String,
+        /// Which fallback counts from now on; none: its owner changed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fallback: Option<u32>,
     },
     /// A dependency ended well.
     DependencyMet {

@@ -56,7 +56,7 @@ pub enum Misfit {
 }
 
 impl LaneKey {
-    /// The lane of a task.
+    /// The lane of a task's own requirements.
     pub fn of(spec: &TaskSpec) -> Self {
         Self {
             task_type: spec.task_type.clone(),
@@ -64,6 +64,19 @@ impl LaneKey {
             role: spec.requirements.role.clone(),
             skills: spec.requirements.skills.clone(),
             tools: spec.requirements.tools.clone(),
+        }
+    }
+
+    /// The lane of a task whose run has come to this fallback of its requirements; 0: to none.
+    pub fn in_force(spec: &TaskSpec, fallback: u32) -> Self {
+        let own = Self::of(spec);
+        let Some(fallback) = spec.requirements.fallback(fallback) else { return own };
+        Self {
+            assignee: fallback.assignee.clone(),
+            role: fallback.role.clone(),
+            skills: fallback.skills.clone(),
+            tools: fallback.tools.clone(),
+            ..own
         }
     }
 

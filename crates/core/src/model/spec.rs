@@ -2,6 +2,7 @@
 
 use super::child::ParentLink;
 use super::edge::NewDependency;
+use super::fallback::Fallback;
 use super::payload::Payload;
 use super::time::{Span, Timestamp};
 use super::workflow::WorkflowLink;
@@ -111,7 +112,10 @@ impl TaskSpec {
         let maps = [&self.metadata, &self.headers];
         let pairs: usize = maps.iter().flat_map(|m| m.iter()).map(|(k, v)| k.len() + v.len() + 48).sum();
         let tags: usize = self.tags.iter().map(|t| t.len() + 24).sum();
-        512 + self.description.len() + pairs + tags
+        let fallbacks = &self.requirements.fallbacks;
+        let words = fallbacks.iter().flat_map(|fallback| fallback.skills.iter().chain(&fallback.tools));
+        let words: usize = words.map(|word| word.len() + 24).sum();
+        512 + self.description.len() + pairs + tags + words + fallbacks.len() * 128
     }
 }
 
@@ -136,6 +140,9 @@ pub struct Requirements {
     /// Agents with these labels rather than others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub affinity: BTreeMap<String, String>,
+    /// What is asked for instead when nobody has taken the task for some time, each later than the one before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<Fallback>,
 }
 
 /// How urgent a task is.

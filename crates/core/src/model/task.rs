@@ -20,7 +20,7 @@ pub struct Task {
     pub id: TaskId,
     /// What it is asked to be.
     pub spec: Arc<TaskSpec>,
-    /// The lane of the spec.
+    /// The lane of its requirements in force: of its own, or of the fallback that its run has come to.
     pub lane: LaneId,
     /// Where it is in its life.
     pub state: TaskState,
@@ -41,6 +41,10 @@ pub struct Task {
     /// The agent at which an attempt of this run failed last, ran out of time or was lost: the next goes to another that is free, if
     /// there is one.
     pub failed_at: Option<AgentId>,
+    /// Which fallback of its requirements this run has come to: 1 is the first; 0: its own count.
+    pub fallback: u32,
+    /// The times of its fallbacks count from here, if it did not become ready later.
+    pub fallbacks_anew: Option<Timestamp>,
     /// The agent that has it, or had it last, by name.
     pub agent_name: Option<Arc<str>>,
     /// What the handler last said.
@@ -408,7 +412,7 @@ impl Task {
         let revoked = self.state.cancelling().map(|cancelling| cancelling.since + settings.cancel_grace);
         let by_state = match &self.state {
             TaskState::Waiting(waiting) => waiting.not_before.map(NotBefore::at),
-            TaskState::Ready { since } => self.starts_by(*since),
+            TaskState::Ready { since } => earliest(self.starts_by(*since), self.falls_back_at(*since)),
             TaskState::Assigned { lease, ready_since } => {
                 // A claim is accepted by whoever asked for it.
                 let accepted_by = lease.claim.is_none().then(|| lease.assigned_at + settings.accept_within);

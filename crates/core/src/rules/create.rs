@@ -4,7 +4,7 @@ use super::{Ruled, Step};
 use crate::command::{Effect, Reply, StopReason, TaskReceipt};
 use crate::model::{
     Edge, EventKind, KeyConflict, Lane, LaneId, LaneKey, NewDependency, NewTask, NotBefore, Progress, Span, Task,
-    TaskId, TaskSpec, TaskState, Waiting,
+    TaskId, TaskState, Waiting,
 };
 use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
@@ -30,6 +30,7 @@ impl Step<'_, '_> {
     pub(super) fn create_tasks(&mut self, tasks: &[NewTask]) -> Ruled<Reply> {
         self.want_all(tasks)?;
         self.check_conditions(tasks)?;
+        self.check_fallbacks(tasks)?;
         let mut receipts = Vec::with_capacity(tasks.len());
         for (index, new) in tasks.iter().enumerate() {
             receipts.push(self.create_task(new, index)?);
@@ -51,7 +52,7 @@ impl Step<'_, '_> {
             return Ok(existing);
         }
         self.check_room()?;
-        let lane = self.lane_of(&new.spec)?;
+        let lane = self.lane_of(LaneKey::of(&new.spec))?;
         let dependencies = self.examine_dependencies(new, index)?;
         let mut task = self.insert(new, lane, &dependencies);
         self.connect(task.id, &dependencies)?;
@@ -99,9 +100,8 @@ impl Step<'_, '_> {
         }
     }
 
-    /// The task's lane; a new one if there is room.
-    pub(super) fn lane_of(&mut self, spec: &TaskSpec) -> Ruled<LaneId> {
-        let key = LaneKey::of(spec);
+    /// The lane of a key; a new one if there is room.
+    pub(super) fn lane_of(&mut self, key: LaneKey) -> Ruled<LaneId> {
         let id = key.id();
         let at = (self.namespace.id, id);
         if self.ws.lane(at).is_some() {
@@ -183,6 +183,8 @@ impl Step<'_, '_> {
             handed_back: 0,
             avoid: None,
             failed_at: None,
+            fallback: 0,
+            fallbacks_anew: None,
             agent_name: None,
             progress: Progress::default(),
             closed: None,

@@ -8,6 +8,7 @@ mod conditions;
 mod create;
 mod deadlock;
 mod end;
+mod fallback;
 mod grow;
 mod hold;
 mod messages;

@@ -4,7 +4,7 @@ use super::steer::receipt;
 use super::{Ruled, Step};
 use crate::command::Reply;
 use crate::decide::Stop;
-use crate::model::{Edge, EventKind, StateName, Task, TaskId, Waiting};
+use crate::model::{Edge, EventKind, LaneKey, StateName, Task, TaskId, Waiting};
 use crate::rejection::Rejection;
 use crate::rules::transition::Move;
 use crate::working_set::Want;
@@ -35,7 +35,7 @@ impl Step<'_, '_> {
     pub(super) fn run_again(&mut self, task: &mut Task) -> Ruled<()> {
         self.check_deadline_ahead(task)?;
         // Without live tasks its lane may have been given to another.
-        let lane = self.lane_of(&task.spec)?;
+        let lane = self.lane_of(LaneKey::of(&task.spec))?;
         let edges = self.look_again(task)?;
         let unmet = self.wait_again(&edges)?;
         self.tally_reopen(task)?;
@@ -139,6 +139,8 @@ impl Step<'_, '_> {
         task.handed_back = 0;
         task.avoid = None;
         task.failed_at = None;
+        task.fallback = 0;
+        task.fallbacks_anew = None;
         task.progress = Default::default();
         task.has_children = false;
     }

@@ -3,7 +3,7 @@
 use super::{Ruled, Step};
 use crate::command::{Reply, StopReason, TaskReceipt, TaskUpdate};
 use crate::model::task::Cancelling;
-use crate::model::{EventKind, Task, TaskId, TaskState, Waiting};
+use crate::model::{EventKind, LaneKey, Task, TaskId, TaskState, Waiting};
 use crate::rejection::Rejection;
 use crate::rules::end::Ending;
 use crate::rules::transition::Move;
@@ -101,6 +101,8 @@ impl Step<'_, '_> {
         if let Some(assignee) = &update.assignee {
             spec.requirements.assignee = assignee.clone();
             fields.push("assignee");
+            // Whoever names an agent means it: what the task fell back to is over, and its fallbacks have their times again.
+            task.fallback = 0;
         }
         if let Some(deadline) = update.deadline {
             spec.deadline = deadline;
@@ -110,15 +112,18 @@ impl Step<'_, '_> {
             spec.tags = tags.clone();
             fields.push("tags");
         }
-        if *task.spec == *before.spec {
+        if *task.spec == *before.spec && task.fallback == before.fallback {
             return Ok(receipt(&before));
         }
-        task.lane = self.lane_of(&task.spec)?;
+        if update.assignee.is_some() && !task.spec.requirements.fallbacks.is_empty() {
+            task.fallbacks_anew = Some(self.cx.now);
+        }
+        task.lane = self.lane_of(LaneKey::in_force(&task.spec, task.fallback))?;
         if matches!(task.state, TaskState::Ready { .. }) {
             let (namespace, lane) = (task.namespace, task.lane);
             self.effects.push(crate::Effect::LaneReady { namespace, lane });
         }
-        self.tell(&mut task, EventKind::Updated { fields: fields.join(", ") });
+        self.tell(&mut task, EventKind::Updated { fields: fields.join(", "), fallback: None });
         self.ws.spec_changed(id);
         self.write(&mut task);
         Ok(receipt(&task))

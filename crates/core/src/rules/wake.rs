@@ -27,7 +27,12 @@ impl Step<'_, '_> {
         }
         match task.state.clone() {
             TaskState::Waiting(waiting) => self.end_wait_if_due(task, waiting),
-            TaskState::Ready { since } => self.give_up_if_not_started(task, since).map(drop),
+            TaskState::Ready { since } => {
+                if !self.give_up_if_not_started(task, since)? {
+                    self.fall_back_if_due(task, since)?;
+                }
+                Ok(())
+            }
             // Its agent may have begun it, and not come through to us yet.
             TaskState::Assigned { .. } if !self.silence_counts() => Ok(()),
             TaskState::Assigned { lease, ready_since } => {

@@ -19,7 +19,11 @@ pub fn check(before: &Tables, after: &Tables) {
             assert!(keys.insert((task.namespace, key)), "the key {key:?} has two live tasks");
         }
         match before.tasks.get(&task.id) {
-            Some(was) => step(was, task),
+            Some(was) => {
+                step(was, task);
+                given_to_one_that_fits(was, task, after);
+                falls_back(was, task, after);
+            }
             None => assert_eq!(task.run, 1),
         }
     }
@@ -62,7 +66,7 @@ fn slots(tables: &Tables, agent: AgentId, slot: Slot) -> usize {
 }
 
 fn one_task(task: &Task, tables: &Tables) {
-    assert_eq!(task.lane, LaneKey::of(&task.spec).id());
+    assert_eq!(task.lane, LaneKey::in_force(&task.spec, task.fallback).id());
     assert!(!task.is_live() || tables.lanes.contains_key(&(task.namespace, task.lane)), "a live task has no lane");
     let max = task.spec.retry_policy.max_attempts;
     assert!(task.attempts_used < max || (!task.is_live() && task.attempts_used == max), "too many attempts");
@@ -162,6 +166,31 @@ fn attempt_times(task: &Task, tables: &Tables) {
             }
             _ => {}
         }
+    }
+}
+
+/// Whoever is given a task fits what it asks for then.
+fn given_to_one_that_fits(was: &Task, is: &Task, tables: &Tables) {
+    let Some(lease) = is.state.lease().filter(|_| is.attempt > was.attempt) else { return };
+    let agent = tables.agents.get(&lease.agent).expect("whoever has a lease is known");
+    assert_eq!(LaneKey::in_force(&was.spec, was.fallback).fits(&agent.name, &agent.profile), Ok(()));
+}
+
+/// A ready task falls back when its time has come and not before, and says so; what a run has come to is left by an assignee or by
+/// the next run alone.
+fn falls_back(was: &Task, is: &Task, tables: &Tables) {
+    if is.fallback < was.fallback {
+        let last = tables.events[&is.id].iter().rev().find(|event| !matches!(event.kind, EventKind::Ready));
+        let why = last.map(|event| &event.kind);
+        let updated = matches!(why, Some(EventKind::Updated { fields, fallback: None }) if fields.contains("assignee"));
+        assert!(is.fallback == 0 && (is.run > was.run || updated), "a fallback was left: {why:?}");
+    }
+    if is.fallback > was.fallback {
+        let TaskState::Ready { since } = was.state else { panic!("a task fell back that was not ready") };
+        let last = tables.events[&is.id].last().expect("a task has events");
+        assert!(matches!(last.kind, EventKind::Updated { fallback: Some(number), .. } if number == is.fallback));
+        assert!(since + is.spec.requirements.fallbacks[is.fallback as usize - 1].after <= last.at, "too early");
+        assert_eq!((&is.state, is.rank()), (&was.state, was.rank()), "it keeps its place in the order");
     }
 }
 

@@ -5,8 +5,9 @@ use crate::support::{World, envelope, with_request};
 use crate::workflows;
 use callboard_core::command::{DirectReport, Fence, Report, Reporter, TaskUpdate};
 use callboard_core::model::{
-    Agent, AgentId, ChildKey, Condition, Failure, KeyConflict, LeaseToken, NewChild, NewDependency, NewTask, OnFailure,
-    OnParentEnd, Payload, Priority, Progress, ResultCondition, Span, StateName, Task, TaskId, TaskState, Terms, Test,
+    Agent, AgentId, ChildKey, Condition, Failure, Fallback, KeyConflict, LeaseToken, NewChild, NewDependency, NewTask,
+    OnFailure, OnParentEnd, Payload, Priority, Progress, ResultCondition, Span, StateName, Task, TaskId, TaskState,
+    Terms, Test,
 };
 use callboard_core::{Command, Envelope, Reply};
 use proptest::prelude::*;
@@ -370,6 +371,19 @@ fn new_task(w: &World, wish: &Wish) -> NewTask {
             2 => timeouts.schedule_to_close = Some(Span::seconds(60)),
             3 => timeouts.heartbeat = Some(Span::seconds(12)),
             4 => new.spec.deadline = Some(w.now + Span::seconds(45)),
+            // Nobody has these roles; the last fallback asks for none.
+            5 => {
+                new.spec.requirements.role = Some("expert".into());
+                new.spec.requirements.fallbacks = vec![
+                    Fallback { role: Some("lead".into()), ..fallback(6) },
+                    Fallback { assignee: Some("north".into()), ..fallback(12) },
+                    fallback(20),
+                ];
+            }
+            6 => {
+                let healer = Some("healer".to_owned());
+                new.spec.requirements.fallbacks = vec![Fallback { assignee: healer, ..fallback(3) }, fallback(9)];
+            }
             _ => {}
         }
     })
@@ -381,6 +395,10 @@ fn child(w: &World, parent: usize, (name, detached): (u8, bool), lie: u8, wish: 
     let on_parent_end = if detached { OnParentEnd::Detach } else { OnParentEnd::Cancel };
     let child = Box::new(NewChild { key, task: new_task(w, wish), on_parent_end });
     Some(Command::CreateChild { fence, child })
+}
+
+fn fallback(seconds: i64) -> Fallback {
+    Fallback { after: Span::seconds(seconds), ..Fallback::default() }
 }
 
 /// What somebody says who has not the lease.

@@ -10,6 +10,7 @@ mod claims;
 mod conditions;
 mod dependencies;
 mod dispatching;
+mod fallbacks;
 mod fencing;
 mod growing;
 mod holding;

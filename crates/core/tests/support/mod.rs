@@ -417,7 +417,7 @@ impl World {
 
     pub fn lane_of(&self, task: TaskId) -> LaneRef {
         let row = self.task(task);
-        assert_eq!(row.lane, LaneKey::of(&row.spec).id());
+        assert_eq!(row.lane, LaneKey::in_force(&row.spec, row.fallback).id());
         (row.namespace, row.lane)
     }
 }
@@ -465,7 +465,8 @@ pub fn kind_name(kind: &EventKind) -> &'static str {
         EventKind::RetryScheduled { .. } => "retry_scheduled",
         EventKind::Held { .. } => "held",
         EventKind::Released => "released",
-        EventKind::Updated { .. } => "updated",
+        EventKind::Updated { fallback: None, .. } => "updated",
+        EventKind::Updated { fallback: Some(_), .. } => "fell_back",
         EventKind::DependencyMet { .. } => "dependency_met",
         EventKind::CancelRequested { .. } => "cancel_requested",
         EventKind::Completed { .. } => "completed",

@@ -1,6 +1,6 @@
 //! Tasks.
 
-use super::{child, dependency, namespace, payload, some, time, workflow};
+use super::{child, dependency, fallback, namespace, payload, some, time, workflow};
 use callboard_core::command::TaskReceipt;
 use callboard_core::model::{
     Edge, KeyConflict, NamespaceSettings, NewTask, NotBefore, Pause, Payload, Priority, Requirements, StateName, Task,
@@ -36,7 +36,7 @@ pub(crate) fn new_task(
             task_type: message.r#type.into(),
             description: message.description,
             key: some(message.key),
-            requirements: requirements(message.requirements),
+            requirements: requirements(field("requirements"), message.requirements, faults),
             priority: priority(field("priority"), message.priority, faults),
             retry_policy: namespace::retry_policy(
                 field("retry_policy"),
@@ -58,8 +58,9 @@ pub(crate) fn new_task(
     new
 }
 
-fn requirements(requirements: Option<v1::Requirements>) -> Requirements {
+fn requirements(at: impl Display + Copy, requirements: Option<v1::Requirements>, faults: &mut Faults) -> Requirements {
     let message = requirements.unwrap_or_default();
+    let field = |name: &'static str| Within(at, name);
     Requirements {
         skills: message.skills.into_iter().collect(),
         tools: message.tools.into_iter().collect(),
@@ -67,6 +68,7 @@ fn requirements(requirements: Option<v1::Requirements>) -> Requirements {
         assignee: some(message.assignee),
         preferred_agent: some(message.preferred_agent),
         affinity: message.affinity,
+        fallbacks: fallback::fallbacks(field("fallbacks"), message.fallbacks, faults),
     }
 }
 
@@ -203,6 +205,7 @@ pub(crate) fn to_spec(spec: &TaskSpec, input: Option<&Payload>) -> v1::TaskSpec 
             assignee: requirements.assignee.clone().unwrap_or_default(),
             preferred_agent: requirements.preferred_agent.clone().unwrap_or_default(),
             affinity: requirements.affinity.clone(),
+            fallbacks: requirements.fallbacks.iter().map(fallback::to_fallback).collect(),
             ..v1::Requirements::default()
         }),
         priority: to_priority(spec.priority).into(),
@@ -265,7 +268,7 @@ pub(crate) fn to_task(task: &Task, namespace: &str) -> v1::Task {
         parent: task.parent().map(child::to_parent_link),
         workflow: task.spec.workflow.as_deref().map(workflow::to_link),
         paused_for: to_pause_reason(&task.state).into(),
-        fallback: 0,
+        fallback: number(task.fallback),
     }
 }
 

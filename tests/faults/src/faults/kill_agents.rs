@@ -30,6 +30,7 @@ const FOR_THE_CREW: Size = Size {
     families: false,
     conditions: true,
     workflows: true,
+    fallbacks: true,
     longest: 500,
     slowness: 1,
     cut_off: false,

@@ -39,6 +39,7 @@ const PATIENT: Size = Size {
     families: false,
     conditions: true,
     workflows: true,
+    fallbacks: true,
     longest: 4_000,
     slowness: 1,
     cut_off: false,

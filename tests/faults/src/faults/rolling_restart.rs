@@ -35,6 +35,7 @@ const SIZE: Size = Size {
     families: false,
     conditions: true,
     workflows: true,
+    fallbacks: true,
     longest: 2_500,
     slowness: 1,
     cut_off: false,

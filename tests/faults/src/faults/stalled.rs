@@ -49,6 +49,7 @@ const STEADY: Size = Size {
     families: false,
     conditions: true,
     workflows: true,
+    fallbacks: true,
     longest: 500,
     slowness: 1,
     cut_off: false,

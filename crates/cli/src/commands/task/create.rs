@@ -96,6 +96,7 @@ fn requirements(args: RequirementArgs) -> Requirements {
         assignee: args.assignee.unwrap_or_default(),
         preferred_agent: args.prefer.unwrap_or_default(),
         affinity: args.affinity.into_iter().collect(),
+        fallbacks: args.fallback,
         ..Requirements::default()
     }
 }
@@ -180,6 +181,10 @@ mod tests {
             "y",
             "--affinity",
             "zone=1",
+            "--fallback",
+            "after=30s,role=lead",
+            "--fallback",
+            "after=5m",
             "--max-attempts",
             "5",
             "--backoff",
@@ -215,6 +220,8 @@ mod tests {
         assert_eq!((requirements.skills.len(), requirements.tools.len()), (2, 1));
         assert_eq!((requirements.role.as_str(), requirements.assignee.as_str()), ("r", "x"));
         assert_eq!((requirements.preferred_agent.as_str(), requirements.affinity["zone"].as_str()), ("y", "1"));
+        let fallbacks = requirements.fallbacks;
+        assert_eq!((fallbacks[0].role.as_str(), fallbacks[1].after.unwrap().seconds), ("lead", 300));
         let policy = spec.retry_policy.clone().unwrap();
         assert_eq!((policy.max_attempts, policy.non_retryable_types.as_slice()), (5, ["Bad".to_owned()].as_slice()));
         assert_eq!((policy.initial_backoff.unwrap().seconds, policy.max_backoff.unwrap().seconds), (2, 60));

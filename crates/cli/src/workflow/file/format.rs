@@ -54,6 +54,7 @@ pub struct Defaults {
     assignee: Option<String>,
     preferred_agent: Option<String>,
     affinity: Option<BTreeMap<String, String>>,
+    fallbacks: Option<Vec<Fallback>>,
     allow_failure: Option<bool>,
     weight: Option<i32>,
     tags: Option<Vec<String>>,
@@ -96,6 +97,8 @@ pub struct Task {
     pub preferred_agent: String,
     #[serde(default)]
     pub affinity: BTreeMap<String, String>,
+    #[serde(default)]
+    pub fallbacks: Vec<Fallback>,
     #[serde(default)]
     pub allow_failure: bool,
     pub weight: Option<i32>,
@@ -298,6 +301,21 @@ pub struct RetryPolicy {
     pub max_backoff: Option<Length>,
     #[serde(default)]
     pub non_retryable_types: Vec<String>,
+}
+
+/// What is asked for instead when nobody has taken a task for some time.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fallback {
+    pub after: Length,
+    #[serde(default)]
+    pub skills: Vec<String>,
+    #[serde(default)]
+    pub tools: Vec<String>,
+    #[serde(default)]
+    pub role: String,
+    #[serde(default)]
+    pub assignee: String,
 }
 
 /// How long other things than an attempt may take.

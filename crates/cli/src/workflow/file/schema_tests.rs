@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::format::{
-    Defaults, Dependency, DependencyFields, ResultTest, RetryPolicy, Step, Task, Timeouts, WorkflowFile,
+    Defaults, Dependency, DependencyFields, Fallback, ResultTest, RetryPolicy, Step, Task, Timeouts, WorkflowFile,
 };
 use super::{SCHEMA, document, parse};
 
@@ -37,6 +37,7 @@ fn what_the_code_takes_the_schema_takes() {
         "name: x\ntasks: [{name: a, type: t}]",
         "name: x\nparameters: {p: {default: 3}, q: }\ndefaults: {type: t, priority: 10, timeout: 1h 30m, deadline: 2d}\nsteps: [{name: a, parallel: true}, {name: 'a-${{ p }}', weight: '${{ p }}', priority: high, depends_on: [a]}]",
         "name: x\ntasks: [{name: a, type: t, input: [1, {b: ~}], allow_failure: true, timeouts: {heartbeat: 250ms}}, {name: b, type: t, depends_on: [{task: a, condition: not_completed, on_failure: fail}, {task_id: 01989b0e-3c1a-7000-8000-0000aabbccdd, name: c}]}]",
+        "name: x\ndefaults: {fallbacks: [{after: 5m}]}\ntasks: [{name: a, type: t, role: expert, fallbacks: [{after: 30s, role: lead}, {after: 1m, skills: [a], tools: [b], assignee: c}]}]",
         "name: x\ntasks: [{name: a, type: t, retry_policy: {max_attempts: 3, backoff: 2s, multiplier: 1.5}}, {name: b, type: t, depends_on: [{task: a, result: {pointer: /x, comparison: exists}}]}]",
     ] {
         let faults: Vec<String> = validator
@@ -81,6 +82,8 @@ fn what_the_schema_refuses_the_code_refuses() {
         "name: x\ntasks: [{name: a, type: t, timeout: 5}]",
         "name: x\ntasks: [{name: a, type: t, timeout: soon}]",
         "name: x\ntasks: [{name: a, type: t, weight: 0}]",
+        "name: x\ntasks: [{name: a, type: t, fallbacks: [{role: lead}]}]",
+        "name: x\ntasks: [{name: a, type: t, fallbacks: [{after: 30s, rolle: lead}]}]",
         "name: x\ntasks: [{name: a, type: t, retry_policy: {max_attempts: 0}}]",
         "name: x\ntasks: [{name: a, type: t, metadata: {a: 1}}]",
         "name: x\ntasks: [{name: a, type: t, depends_on: [{condition: failed}]}]",
@@ -117,6 +120,7 @@ fn both_know_the_same_fields() {
     assert_eq!(fields::<Defaults>(json!({})), properties(&schema, "/$defs/defaults/properties"));
     assert_eq!(fields::<Timeouts>(json!({})), properties(&schema, "/$defs/timeouts/anyOf/1/properties"));
     assert_eq!(fields::<RetryPolicy>(json!({})), properties(&schema, "/$defs/retry_policy/anyOf/1/properties"));
+    assert_eq!(fields::<Fallback>(json!({})), properties(&schema, "/$defs/fallback/properties"));
     assert_eq!(fields::<ResultTest>(json!({})), properties(&schema, "/$defs/result_test/properties"));
     assert_eq!(fields::<Dependency>(json!({})), properties(&schema, "/$defs/dependency/anyOf/1/properties"));
     assert_eq!(fields::<DependencyFields>(json!({})), fields::<Dependency>(json!({})));

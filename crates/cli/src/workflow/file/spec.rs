@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Purpose;
 use super::fault::Fault;
 use super::fields::{Length, When};
-use super::format::{Dependency, ResultTest, RetryPolicy, Source, Step, Task, WorkflowFile};
+use super::format::{Dependency, Fallback, ResultTest, RetryPolicy, Source, Step, Task, WorkflowFile};
 use crate::output::time::{duration_to_proto, to_proto};
 
 /// The workflow of a file. Durations that say when are from `now`.
@@ -137,6 +137,7 @@ impl Reading<'_> {
                 assignee: task.assignee,
                 preferred_agent: task.preferred_agent,
                 affinity: task.affinity,
+                fallbacks: task.fallbacks.into_iter().map(fallback).collect(),
                 ..Requirements::default()
             }),
             priority: task.priority.map_or(Priority::Unspecified, |urgency| urgency.0).into(),
@@ -232,6 +233,11 @@ impl Reading<'_> {
     fn fault(&mut self, field: &str, message: &str) {
         self.faults.push(Fault::at(format!("{}.{field}", self.at), message));
     }
+}
+
+fn fallback(said: Fallback) -> v1::RequirementsFallback {
+    let after = length(Some(said.after));
+    v1::RequirementsFallback { after, skills: said.skills, tools: said.tools, role: said.role, assignee: said.assignee }
 }
 
 fn length(said: Option<Length>) -> Option<prost_types::Duration> {

@@ -95,6 +95,7 @@ tasks:
     assignee: ann
     preferred_agent: bob
     affinity: {zone: b}
+    fallbacks: [{after: 30s, role: lead, skills: [maps]}, {after: 5m}]
     tags: [x]
     metadata: {a: b}
     headers: {h: v}
@@ -144,6 +145,9 @@ fn everything_that_a_file_can_say_arrives() {
     assert_eq!((requirements.skills.len(), requirements.tools.len(), requirements.role.as_str()), (1, 1, "scout"));
     assert_eq!((requirements.assignee.as_str(), requirements.preferred_agent.as_str()), ("ann", "bob"));
     assert_eq!((requirements.affinity["zone"].as_str(), of_south.headers["h"].as_str()), ("b", "v"));
+    let fallbacks = requirements.fallbacks;
+    assert_eq!((fallbacks[0].role.as_str(), fallbacks[0].skills.len(), fallbacks.len()), ("lead", 1, 2));
+    assert_eq!(fallbacks[1].after.unwrap().seconds, 300);
     assert_eq!((south.allow_failure, south.weight, of_south.metadata["a"].as_str()), (true, 5, "b"));
     let outside = &of_south.dependencies[0];
     assert_eq!((outside.name.as_str(), outside.condition()), ("before", DependencyCondition::Ended));

@@ -46,7 +46,7 @@ macro_rules! conformance {
             }
             scheduling::{
                 ready_tasks_come_by_rank_and_id, ready_limits_hold_for_each_lane, due_tasks_come_by_time,
-                due_tasks_go_on_behind_a_place, keys_are_free_when_their_task_ends, a_key_passes_on_within_one_save,
+                due_tasks_go_on_behind_a_place, what_falls_back_is_due_then_and_moves_to_its_lane, keys_are_free_when_their_task_ends, a_key_passes_on_within_one_save,
                 live_counts_follow, lanes_in_use_follow, ready_lanes_follow, a_new_run_lives_again, a_changed_spec_moves_lanes,
             }
             dependencies::{

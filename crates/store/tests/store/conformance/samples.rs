@@ -3,10 +3,10 @@
 use callboard_core::Settings;
 use callboard_core::model::task::{ClaimLease, Closed, ClosedBy, Progress, TaskState, Waiting};
 use callboard_core::model::{
-    Agent, AgentId, AgentProfile, ChildKey, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, LastCheckpoint,
-    Lease, LeaseToken, Link, Namespace, NamespaceId, NamespaceSettings, ParentLink, Pause, Payload, Priority,
-    Requirements, RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Terms, Timeouts,
-    Timestamp, WorkflowId, WorkflowLink,
+    Agent, AgentId, AgentProfile, ChildKey, Edge, Event, EventKind, Failure, Fallback, Lane, LaneId, LaneKey,
+    LastCheckpoint, Lease, LeaseToken, Link, Namespace, NamespaceId, NamespaceSettings, ParentLink, Pause, Payload,
+    Priority, Requirements, RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Terms,
+    Timeouts, Timestamp, WorkflowId, WorkflowLink,
 };
 use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, PayloadWrite, Rows, TaskRef, Want};
 use callboard_store::{Result, Store};
@@ -136,6 +136,8 @@ pub fn task_with(n: u32, spec: TaskSpec) -> Task {
         handed_back: 0,
         avoid: None,
         failed_at: None,
+        fallback: 0,
+        fallbacks_anew: None,
         agent_name: None,
         progress: Progress::default(),
         closed: None,
@@ -188,6 +190,16 @@ pub fn full_task(n: u32) -> Task {
             assignee: Some(TEXT.into()),
             preferred_agent: Some(TEXT.into()),
             affinity: [(TEXT.into(), TEXT.into())].into(),
+            fallbacks: vec![
+                Fallback {
+                    after: Span(1),
+                    skills: [TEXT.into()].into(),
+                    tools: ["".into()].into(),
+                    role: Some(TEXT.into()),
+                    assignee: Some(TEXT.into()),
+                },
+                Fallback { after: Span(i64::MAX), ..Fallback::default() },
+            ],
         },
         priority: Priority::Critical,
         retry_policy: RetryPolicy {
@@ -240,6 +252,8 @@ pub fn full_task(n: u32) -> Task {
         handed_back: u32::MAX,
         avoid: Some(agent_id(u32::MAX)),
         failed_at: Some(agent_id(u32::MAX - 1)),
+        fallback: u32::MAX,
+        fallbacks_anew: Some(Timestamp(i64::MIN)),
         agent_name: Some(TEXT.into()),
         progress: Progress { fraction: 0.1 + 0.2, phase: TEXT.into(), message: TEXT.into() },
         closed: Some(Closed { attempt: 9, token: LeaseToken(0), by: ClosedBy::HandBack, digest: u64::MAX }),

@@ -2,8 +2,11 @@
 
 use super::samples::*;
 use callboard_core::model::task::TaskState;
-use callboard_core::model::{LaneId, NotBefore, Priority, Task, TaskId, TaskSpec, Timestamp, Waiting};
-use callboard_core::working_set::{ChangeSet, Want};
+use callboard_core::model::{
+    Fallback, Lane, LaneId, LaneKey, NotBefore, Priority, Requirements, Span, Task, TaskId, TaskSpec, Timestamp,
+    Waiting,
+};
+use callboard_core::working_set::{ChangeSet, ChangedTask, Want};
 
 fn ready_since(n: u32, seconds: i64, priority: Priority) -> Task {
     Task { state: TaskState::Ready { since: at(seconds) }, ..task_with(n, TaskSpec { priority, ..spec() }) }
@@ -98,6 +101,26 @@ pub async fn due_tasks_go_on_behind_a_place(fixture: Fixture) {
         found.extend(due.tasks.iter().map(|(_, task)| task.1));
     }
     assert_eq!(found, (0..40).map(task_id).collect::<Vec<_>>());
+}
+
+/// A ready task whose fallback is to come is due then. When it has moved it is found in its new lane alone, and due no more.
+pub async fn what_falls_back_is_due_then_and_moves_to_its_lane(fixture: Fixture) {
+    let fallback = Fallback { after: Span::seconds(30), role: Some("lead".into()), ..Fallback::default() };
+    let requirements = Requirements { fallbacks: vec![fallback], ..Requirements::default() };
+    let row = task_with(10, TaskSpec { requirements, ..spec() });
+    fixture.save(ChangeSet { lanes: vec![lane("research")], ..new_tasks([&row]) }).await;
+    let early = fixture.store.due(at(39), None, 10).await.unwrap();
+    assert_eq!((early.tasks, early.next), (vec![], Some(at(40))));
+    let due = fixture.store.due(at(40), None, 10).await.unwrap();
+    assert_eq!(due.tasks, [(at(40), (NAMESPACE, row.id))]);
+    let key = LaneKey::in_force(&row.spec, 1);
+    let lead = Lane { namespace: NAMESPACE, id: key.id(), key };
+    let moved = Task { fallback: 1, lane: lead.id, ..step(&row, row.state.clone()) };
+    let moves = ChangedTask { spec_changed: true, ..changed(&moved) };
+    fixture.save(ChangeSet { lanes: vec![lead.clone()], ..tasks([moves]) }).await;
+    assert_eq!(fixture.store.due(at(1_000), None, 10).await.unwrap(), Default::default());
+    assert_eq!(ready(&fixture, &[(row.lane, 5), (lead.id, 5)]).await, (vec![row.id], vec![0, 1]));
+    assert_eq!(fixture.task(row.id).await, Some(moved));
 }
 
 async fn holder(fixture: &Fixture, key: &str) -> Option<TaskId> {
