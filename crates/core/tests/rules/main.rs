@@ -11,6 +11,7 @@ mod conditions;
 mod dependencies;
 mod dispatching;
 mod fencing;
+mod forecast;
 mod keys;
 mod lanes;
 mod lifecycle;
