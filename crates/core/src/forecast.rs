@@ -83,12 +83,7 @@ pub struct Expected {
 
 /// What is expected of tasks in the order of their ordinals, with all edges among them, when tasks take what `durations` says of
 /// their types.
-pub fn forecast(
-    tasks: &[Known],
-    edges: &[Edge],
-    durations: &HashMap<Arc<str>, Span>,
-    now: Timestamp,
-) -> Forecast {
+pub fn forecast(tasks: &[Known], edges: &[Edge], durations: &HashMap<Arc<str>, Span>, now: Timestamp) -> Forecast {
     let plan = Plan::new(tasks, edges);
     let mut pass = Pass { durations, now, steps: vec![None; tasks.len()] };
     for place in plan.order() {
@@ -221,8 +216,7 @@ impl Pass<'_> {
 
     /// The last to end; of several the one behind most others, then the first.
     fn last<'w, 'c>(&self, waits: &'w [Wait<'c>]) -> Option<(&'w Wait<'c>, Step)> {
-        self.with_steps(waits)
-            .max_by_key(|(wait, source)| (source.expected.end, source.chain, Reverse(wait.source)))
+        self.with_steps(waits).max_by_key(|(wait, source)| (source.expected.end, source.chain, Reverse(wait.source)))
     }
 
     fn with_steps<'w, 'c>(&self, waits: &'w [Wait<'c>]) -> impl Iterator<Item = (&'w Wait<'c>, Step)> {

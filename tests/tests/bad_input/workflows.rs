@@ -66,4 +66,9 @@ pub const CASES: &[Case] = &[
     case("RetryWorkflow", "workflow_id: '$workflow'", WORKFLOW_STATE, &["workflow_id", "$workflow", "nothing to retry"]),
     case("RetryWorkflow", "workflow_id: '$workflow' request_id: '$(x*129)'", INVALID, &["request_id"]),
     case("RetryWorkflow", "namespace: 'nowhere' workflow_id: '$workflow'", NO_NAMESPACE, &["nowhere"]),
+    case("ForecastWorkflow", "", INVALID, &["workflow_id", "is empty"]),
+    case("ForecastWorkflow", "workflow_id: 'nonsense'", INVALID, &["workflow_id", "not a UUID"]),
+    case("ForecastWorkflow", "workflow_id: '$nobody'", NO_WORKFLOW, &["workflow_id", "$nobody"]),
+    case("ForecastWorkflow", "namespace: 'other' workflow_id: '$workflow'", NO_WORKFLOW, &["workflow_id", "$workflow"]),
+    case("ForecastWorkflow", "namespace: 'nowhere' workflow_id: '$workflow'", NO_NAMESPACE, &["nowhere"]),
 ];

@@ -50,6 +50,7 @@ const TABLE: &[(&str, &str)] = &[
     ("WorkflowService/WaitWorkflow", LOOK),
     ("WorkflowService/CancelWorkflow", SUBMIT),
     ("WorkflowService/RetryWorkflow", SUBMIT),
+    ("WorkflowService/ForecastWorkflow", LOOK),
     ("AgentService/Attach", WORK),
     ("AgentService/ClaimTasks", WORK),
     ("AgentService/HeartbeatTask", WORK),

@@ -37,7 +37,8 @@ pub fn plan() -> impl Strategy<Value = Plan> {
     (prop::collection::vec(task(), 1..10), prop::collection::vec(0..4_i64, 4)).prop_map(|(drawn, lengths)| {
         let mut plan = Plan { tasks: Vec::new(), edges: Vec::new(), durations: HashMap::new() };
         // The fifth type is one that nobody knows.
-        let lengths = lengths.iter().enumerate().map(|(n, length)| (format!("type-{n}").into(), Span(length * 250_000)));
+        let lengths =
+            lengths.iter().enumerate().map(|(n, length)| (format!("type-{n}").into(), Span(length * 250_000)));
         plan.durations.extend(lengths);
         for (n, (state, of_type, started_at, not_before, waits)) in drawn.into_iter().enumerate() {
             let waiting = state == StateName::Waiting;

@@ -5,6 +5,7 @@ pub(crate) mod child;
 mod dependency;
 pub(crate) mod ends;
 pub(crate) mod event;
+pub(crate) mod forecast;
 pub(crate) mod frame;
 pub(crate) mod message;
 pub(crate) mod namespace;

@@ -109,6 +109,7 @@ table! {
         WaitWorkflow(WaitWorkflowRequest.namespace) => LOOK,
         CancelWorkflow(CancelWorkflowRequest.namespace) => SUBMIT,
         RetryWorkflow(RetryWorkflowRequest.namespace) => SUBMIT,
+        ForecastWorkflow(ForecastWorkflowRequest.namespace) => LOOK,
     }
     MessageService {
         SendMessage(SendMessageRequest.namespace) => TALK,

@@ -111,6 +111,7 @@ unary!(WorkflowServiceClient {
         waits |r: &v1::WaitWorkflowRequest| given(r.wait.as_ref(), SERVER_WAIT),;
     cancel_workflow(CancelWorkflowRequest) -> CancelWorkflowResponse fills [namespace, request_id];
     retry_workflow(RetryWorkflowRequest) -> RetryWorkflowResponse fills [namespace, request_id];
+    forecast_workflow(ForecastWorkflowRequest) -> ForecastWorkflowResponse fills [namespace];
 });
 
 unary!(AgentServiceClient {

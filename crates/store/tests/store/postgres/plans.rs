@@ -89,6 +89,8 @@ async fn read_everything(fixture: &Fixture, tasks: &Range<u32>, round: u32) {
     store.agents(NAMESPACE, &AgentFilter::default(), Some("agent-4"), 20).await.unwrap();
     store.live_sessions(None, 100).await.unwrap();
     store.due(at(i64::from(n)), None, 100).await.unwrap();
+    let types = ["research".into(), "none".into()];
+    assert_eq!(store.mean_durations(NAMESPACE, &types).await.unwrap().len(), 1);
     assert_eq!(store.ready_lanes(100).await.unwrap().len(), 1);
     store.ended_tasks(at(1 << 30), None, 10).await.unwrap();
     store.forgettable_tasks(&[one], at(1 << 30)).await.unwrap();
