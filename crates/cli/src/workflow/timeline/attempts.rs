@@ -121,7 +121,7 @@ mod tests {
             event(EventType::Ready, 0, "", 0),
             event(EventType::Assigned, 1, "ann", 1),
             event(EventType::Started, 1, "ann", 2),
-            event(EventType::Progress, 1, "ann", 2),
+            event(EventType::Checkpointed, 1, "ann", 2),
             event(EventType::AttemptFailed, 1, "ann", 5),
             event(EventType::Assigned, 2, "bob", 7),
             event(EventType::AttemptLost, 2, "bob", 8),
