@@ -26,7 +26,11 @@ async fn fill(fixture: &Fixture, tasks: Range<u32>) {
             let spec = TaskSpec { key: Some(format!("key-{n}")), tags: [format!("tag-{}", n % 100)].into(), ..spec() };
             let row = task_with(n, spec);
             // Most have ended.
-            if n.is_multiple_of(10) { row } else { Task { state: completed(i64::from(n)), started_at: Some(at(0)), ..row } }
+            if n.is_multiple_of(10) {
+                row
+            } else {
+                Task { state: completed(i64::from(n)), started_at: Some(at(0)), ..row }
+            }
         };
         let rows: Vec<Task> = (first..end).map(of).collect();
         let payload = Arc::new(callboard_core::model::Payload::text("done"));
