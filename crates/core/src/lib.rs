@@ -16,12 +16,14 @@
 //! - [`working_set`]: the loaded rows, with undo, and the changes made to them.
 //! - [`rules`]: what commands do. Every change of a task's state happens in [`rules::transition`].
 //! - [`dispatch`]: which agent gets which task.
+//! - [`forecast`]: when a workflow is expected to end, and what that waits for.
 
 pub mod command;
 pub mod decide;
 pub mod dispatch;
 pub mod effect;
 pub mod entropy;
+pub mod forecast;
 pub mod limits;
 pub mod model;
 pub mod plan;

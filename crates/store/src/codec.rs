@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use callboard_core::model::task::{Closed, Progress, TaskState};
 use callboard_core::model::{
     AgentId, Condition, Content, Edge, LaneId, LastCheckpoint, NamespaceId, OnFailure, OnParentEnd, Pause, Payload,
-    Slot, StateName, Task, TaskId, TaskSpec, Timestamp,
+    Slot, Span, StateName, Task, TaskId, TaskSpec, Timestamp,
 };
 use callboard_core::working_set::{PayloadValue, PayloadWrite, TaskRef};
 use serde::de::DeserializeOwned;
@@ -310,6 +310,17 @@ struct OwnedTaskData {
     releasing: bool,
     started: Option<Timestamp>,
     last_event: i64,
+}
+
+/// How long a task took that has completed: see [`crate::durations::took`].
+pub fn time_taken(data: &str) -> Result<Option<Span>> {
+    #[derive(Deserialize)]
+    struct Times {
+        state: TaskState,
+        started: Option<Timestamp>,
+    }
+    let Times { state, started } = from_json(data, "a task's data")?;
+    Ok(crate::durations::took(&state, started))
 }
 
 fn is_zero(n: &u32) -> bool {

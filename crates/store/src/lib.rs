@@ -6,6 +6,7 @@
 pub mod cluster;
 mod codec;
 mod columns;
+mod durations;
 mod error;
 mod facts;
 pub mod memory;
@@ -16,6 +17,7 @@ mod rows;
 pub mod sqlite;
 mod workflow_rows;
 
+pub use durations::MAX_TYPES;
 pub use error::{Error, Result};
 pub use read::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Hydrated,
@@ -25,10 +27,12 @@ pub use read::{
 
 use async_trait::async_trait;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp, Workflow,
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
     WorkflowId,
 };
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Where everything durable is.
 ///
@@ -112,6 +116,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets workflows that ended before a time and have no tasks any more, at most so many; says how many.
     async fn purge_workflows(&self, before: Timestamp, limit: usize) -> Result<usize>;
+
+    /// How long tasks of these types took, from accepted to completed: the mean of the latest 100 of each that completed. Types of
+    /// which none did are left out. Of more than [`MAX_TYPES`] types only the first are looked for. It looks at 50,000 tasks at most:
+    /// for each type at as many of its newest as are its share of that, which may have completed or not.
+    async fn mean_durations(&self, namespace: NamespaceId, types: &[Arc<str>]) -> Result<HashMap<Arc<str>, Span>>;
 
     /// Events of a task behind a sequence number, in order.
     async fn task_events(&self, task: TaskRef, after: i64, limit: usize) -> Result<Vec<Event>>;

@@ -5,7 +5,7 @@ use crate::trace::Trace;
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp, Workflow,
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
     WorkflowId,
 };
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef};
@@ -18,6 +18,7 @@ use callboard_store::{
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -213,6 +214,7 @@ far! {
     fn workflow(workflow: WorkflowRef) -> Option<Workflow>;
     fn workflows(namespace: NamespaceId, name: Option<&str>, before: Option<WorkflowId>, limit: usize) -> Vec<Workflow>;
     fn workflow_page(workflow: WorkflowRef, from: u32, limit: usize) -> WorkflowPage;
+    fn mean_durations(namespace: NamespaceId, types: &[Arc<str>]) -> HashMap<Arc<str>, Span>;
     fn walking_workflows(limit: usize) -> Vec<WorkflowRef>;
     fn purge_workflows(before: Timestamp, limit: usize) -> usize;
     fn task_events(task: TaskRef, after: i64, limit: usize) -> Vec<Event>;

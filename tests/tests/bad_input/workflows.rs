@@ -100,4 +100,9 @@ pub const CASES: &[Case] = &[
     case("ReleaseWorkflow", "workflow_id: '$nobody'", NO_WORKFLOW, &["workflow_id", "$nobody"]),
     case("ReleaseWorkflow", "workflow_id: '$workflow' request_id: '$(x*129)'", INVALID, &["request_id"]),
     case("ReleaseWorkflow", "namespace: 'nowhere' workflow_id: '$workflow'", NO_NAMESPACE, &["nowhere"]),
+    case("ForecastWorkflow", "", INVALID, &["workflow_id", "is empty"]),
+    case("ForecastWorkflow", "workflow_id: 'nonsense'", INVALID, &["workflow_id", "not a UUID"]),
+    case("ForecastWorkflow", "workflow_id: '$nobody'", NO_WORKFLOW, &["workflow_id", "$nobody"]),
+    case("ForecastWorkflow", "namespace: 'other' workflow_id: '$workflow'", NO_WORKFLOW, &["workflow_id", "$workflow"]),
+    case("ForecastWorkflow", "namespace: 'nowhere' workflow_id: '$workflow'", NO_NAMESPACE, &["nowhere"]),
 ];

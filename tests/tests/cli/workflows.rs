@@ -87,6 +87,21 @@ async fn a_workflow_is_run_listed_shown_and_drawn() {
     assert!(dot.starts_with("digraph \"report\""), "{dot}");
     assert!(run(&server, &format!("workflow graph {id} --format svg")).await.ok().contains("<svg "));
 
+    // What is expected: the half that is done has a history, the other types have none.
+    let shown = json(&server, &format!("workflow show {id}")).await;
+    let path: Vec<&Value> =
+        shown["forecast"]["critical_path"].as_array().unwrap().iter().map(|task| &task["name"]).collect();
+    assert_eq!(path, ["right", "whole"]);
+    assert_eq!(shown["forecast"]["unknown_types"], value!(["aside", "other", "whole"]));
+    assert!(shown["forecast"]["expected_end"].is_string(), "{shown}");
+    assert_eq!(shown["waiting"][0]["name"], "whole");
+    assert_eq!((&shown["waiting"][0]["dependencies"], &shown["waiting"][1]), (&value!(["right"]), &Value::Null));
+    let shown = run(&server, &format!("workflow show {id}")).await.ok();
+    assert!(shown.contains("right (?) → whole (?)") && shown.contains(" or later, at "), "{shown}");
+    assert_eq!(shown.lines().last(), Some("whole waits for right"), "{shown}");
+    let dot = run(&server, &format!("workflow graph {id} --format dot --critical")).await.ok();
+    assert!(dot.contains("n1 -> n2 [style=solid, penwidth=3]"), "{dot}");
+
     // A task says what workflow it is of.
     let task = receipts["receipts"][2]["task_id"].as_str().unwrap();
     let shown = run(&server, &format!("task show {task}")).await.ok();
@@ -368,4 +383,44 @@ async fn a_workflow_grows_and_is_held_and_released() {
         complete(&client, task_type).await;
     }
     assert_eq!(json(&server, &format!("workflow show {id}")).await["workflow"]["state"], "completed");
+}
+
+#[tokio::test]
+async fn a_timeline_has_every_attempt() {
+    let server = Server::start().await;
+    let client = server.client();
+    let id = created(&server, REPORT).await;
+    complete(&client, "part").await;
+    fail(&client, "other").await;
+    let _aside = claim::lease(&client, "bob", "aside").await;
+    let told = json(&server, &format!("workflow timeline {}", short(&id))).await;
+    let of = |name: &str| {
+        let tasks = told["tasks"].as_array().unwrap();
+        let task = tasks.iter().find(|task| task["name"] == name).unwrap();
+        task["attempts"].as_array().unwrap().clone()
+    };
+    let ends: Vec<Vec<Value>> = ["left", "right", "whole", "aside"]
+        .map(|name| of(name).iter().map(|attempt| attempt["end"].clone()).collect())
+        .into();
+    assert_eq!(ends, [vec![value!("completed")], vec![value!("failed")], vec![], vec![Value::Null]]);
+    assert_eq!((&of("aside")[0]["agent"], &told["left_out"]), (&value!("bob"), &value!(0)));
+    assert_eq!(run(&server, &format!("workflow timeline {id} --format json")).await.json(), told);
+    let drawn = run(&server, &format!("workflow timeline {id} --width 100")).await.ok();
+    let lines: Vec<&str> = drawn.lines().map(str::trim_end).collect();
+    assert_eq!(lines.len(), 5, "{drawn}");
+    assert!(lines[1].starts_with("left") && lines[1].ends_with("completed"), "{drawn}");
+    assert!(lines[2].contains('✗') && lines[2].ends_with("failed"), "{drawn}");
+    assert!(lines[3].ends_with("skipped") && lines[4].contains('▶'), "{drawn}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 100) && !drawn.contains('\u{1b}'), "{drawn}");
+}
+
+#[tokio::test]
+async fn a_timeline_of_many_tasks_says_how_many_it_leaves_out() {
+    let server = Server::start().await;
+    let tasks: String = (0..203).map(|n| format!("  - {{name: t{n}, type: idle}}\n")).collect();
+    let id = created(&server, &format!("name: many\ntasks:\n{tasks}")).await;
+    let told = json(&server, &format!("workflow timeline {id}")).await;
+    assert_eq!((told["tasks"].as_array().unwrap().len(), &told["left_out"]), (200, &value!(3)));
+    let told = json(&server, &format!("workflow timeline {id} --all")).await;
+    assert_eq!((told["tasks"].as_array().unwrap().len(), &told["left_out"]), (203, &value!(0)));
 }

@@ -53,6 +53,7 @@ const TABLE: &[(&str, &str)] = &[
     ("WorkflowService/AddWorkflowTasks", SUBMIT),
     ("WorkflowService/HoldWorkflow", SUBMIT),
     ("WorkflowService/ReleaseWorkflow", SUBMIT),
+    ("WorkflowService/ForecastWorkflow", LOOK),
     ("AgentService/Attach", WORK),
     ("AgentService/ClaimTasks", WORK),
     ("AgentService/HeartbeatTask", WORK),

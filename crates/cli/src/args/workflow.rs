@@ -18,7 +18,7 @@ pub enum WorkflowCommand {
     /// List workflows, newest first.
     #[command(visible_alias = "ls")]
     List(ListArgs),
-    /// Show one workflow, its progress and its tasks.
+    /// Show one workflow, its progress, its tasks, and when it is expected to end.
     Show(ShowArgs),
     /// Follow a workflow until it has ended.
     Watch(WatchArgs),
@@ -30,6 +30,8 @@ pub enum WorkflowCommand {
     Hold(HoldArgs),
     /// Release workflows, and all of their tasks that are held.
     Release(ReleaseArgs),
+    /// Draw when each task's attempts were given out, ran and ended.
+    Timeline(TimelineArgs),
     /// Draw a workflow's tasks and what they wait for.
     Graph(GraphArgs),
     /// Print the JSON Schema of workflow files.
@@ -156,6 +158,31 @@ pub struct ReleaseArgs {
     pub ids: Vec<String>,
 }
 
+/// Whose attempts to draw, and how.
+#[derive(Args, Debug)]
+pub struct TimelineArgs {
+    /// The workflow's id or short id.
+    pub id: String,
+    /// What to write.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: TimelineFormat,
+    /// How many letters a line may have; otherwise as many as the terminal shows.
+    #[arg(long, value_name = "LETTERS", value_parser = clap::value_parser!(u16).range(60..=1000))]
+    pub width: Option<u16>,
+    /// All tasks, however many there are.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// How a timeline is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TimelineFormat {
+    /// Bars of letters over a common axis.
+    Text,
+    /// For programs.
+    Json,
+}
+
 /// What to draw, and how.
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
@@ -172,6 +199,9 @@ pub struct GraphArgs {
     /// What to write.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: GraphFormat,
+    /// Marks the critical path: the tasks that its end waits for.
+    #[arg(long, conflicts_with = "file")]
+    pub critical: bool,
 }
 
 /// How a graph is written.

@@ -7,6 +7,7 @@ use comfy_table::Table;
 use serde_json::Value;
 
 pub mod details;
+pub mod forecast;
 pub mod json;
 pub mod names;
 pub mod table;

@@ -32,6 +32,18 @@ pub fn between(from: &prost_types::Timestamp, to: &prost_types::Timestamp) -> St
     to_jiff(to).map_or_else(|| "-".to_owned(), |to| age(from, to))
 }
 
+/// A length of time to two units at most, like an age: `1s 250ms`.
+pub fn brief(duration: &prost_types::Duration) -> String {
+    coarse(SignedDuration::new(duration.seconds, duration.nanos))
+}
+
+/// A time to the second, without its date when that is today's (in UTC, as all times here).
+pub fn near(timestamp: &prost_types::Timestamp, now: Timestamp) -> String {
+    let day = |at: &prost_types::Timestamp| strftime(at, "%Y-%m-%d");
+    let today = day(timestamp) == day(&to_proto(now));
+    strftime(timestamp, if today { "%H:%M:%SZ" } else { "%Y-%m-%d %H:%M:%SZ" })
+}
+
 /// Date and time to the second.
 pub fn to_the_second(timestamp: &prost_types::Timestamp) -> String {
     strftime(timestamp, "%Y-%m-%d %H:%M:%SZ")

@@ -7,7 +7,8 @@ use comfy_table::{Cell, Color, Table};
 use jiff::Timestamp;
 
 use super::details::{Rows, filled, pairs, when};
-use super::table::{MAX_DESCRIPTION, MAX_NAME, Style, has_ended, or_dash, state_colour, state_of};
+use super::forecast::unmet_names;
+use super::table::{MAX_DESCRIPTION, MAX_NAME, Style, or_dash, state_colour, state_of};
 use super::text::one_line;
 use super::{names, time};
 use crate::ids;
@@ -81,14 +82,7 @@ fn waits_for(task: &Task, by_id: &HashMap<&str, &Task>) -> String {
     if task.state() != TaskState::Waiting {
         return String::new();
     }
-    let dependencies = task.spec.as_ref().map(|spec| spec.dependencies.as_slice()).unwrap_or_default();
-    let names: Vec<String> = dependencies
-        .iter()
-        .filter_map(|dependency| match by_id.get(dependency.task_id.as_str()) {
-            Some(source) => (!has_ended(source.state())).then(|| name_of(source)),
-            None => Some(ids::short(&dependency.task_id).to_owned()),
-        })
-        .collect();
+    let names = unmet_names(task, by_id);
     match names.len().checked_sub(NAMED + 1) {
         Some(more) => format!("{} and {} more", names[..NAMED].join(", "), more + 1),
         None => names.join(", "),

@@ -1,4 +1,5 @@
-//! Workflows as files (`file`) and as drawings (`graph`). What is done with them on a server is in `commands::workflow`.
+//! Workflows as files (`file`), as drawings (`graph`) and as timelines (`timeline`). What is done with them on a server is in `commands::workflow`.
 
 pub mod file;
 pub mod graph;
+pub mod timeline;

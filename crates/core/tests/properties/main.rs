@@ -4,6 +4,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
+mod forecast;
 mod invariants;
 mod mail;
 mod model;
@@ -83,5 +84,23 @@ proptest! {
     #[test]
     fn a_task_goes_as_the_model_says(steps in prop::collection::vec(model::step(), 1..60)) {
         model::check(&steps);
+    }
+
+    /// The end of a workflow is the longest way through what is left of it, and no task ends behind it.
+    #[test]
+    fn the_expected_end_is_the_longest_way(plan in forecast::plan()) {
+        forecast::check_longest(&plan);
+    }
+
+    /// Those of the critical path wait for each other, without a gap, until the end.
+    #[test]
+    fn a_critical_path_leads_to_the_end(plan in forecast::plan()) {
+        forecast::check_path(&plan);
+    }
+
+    /// What is not of the critical path could be left out: the end would be the same.
+    #[test]
+    fn slack_decides_nothing(plan in forecast::plan()) {
+        forecast::check_slack(&plan);
     }
 }

@@ -12,6 +12,7 @@ mod dependencies;
 mod dispatching;
 mod fallbacks;
 mod fencing;
+mod forecast;
 mod growing;
 mod holding;
 mod keys;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp, Workflow,
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
     WorkflowId,
 };
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef};
@@ -13,6 +13,7 @@ use callboard_store::{
     Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
     Transaction, WorkflowPage,
 };
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
@@ -220,6 +221,9 @@ impl Store for FaultyStore {
     }
     async fn workflow_page(&self, workflow: WorkflowRef, from: u32, limit: usize) -> Result<WorkflowPage> {
         self.inner.workflow_page(workflow, from, limit).await
+    }
+    async fn mean_durations(&self, namespace: NamespaceId, types: &[Arc<str>]) -> Result<HashMap<Arc<str>, Span>> {
+        self.inner.mean_durations(namespace, types).await
     }
     async fn walking_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {
         self.inner.walking_workflows(limit).await

@@ -6,6 +6,7 @@ mod dependency;
 pub(crate) mod ends;
 pub(crate) mod event;
 mod fallback;
+pub(crate) mod forecast;
 pub(crate) mod frame;
 pub(crate) mod message;
 pub(crate) mod namespace;

@@ -112,6 +112,7 @@ table! {
         AddWorkflowTasks(AddWorkflowTasksRequest.namespace) => SUBMIT,
         HoldWorkflow(HoldWorkflowRequest.namespace) => SUBMIT,
         ReleaseWorkflow(ReleaseWorkflowRequest.namespace) => SUBMIT,
+        ForecastWorkflow(ForecastWorkflowRequest.namespace) => LOOK,
     }
     MessageService {
         SendMessage(SendMessageRequest.namespace) => TALK,

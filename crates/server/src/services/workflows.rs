@@ -1,7 +1,7 @@
 //! `WorkflowService`.
 
 use super::tasks::{of_workflow, reason, waiting_time, with_paths};
-use super::{Answer, Host, check, open, unexpected};
+use super::{Answer, Host, check, forecast, open, unexpected};
 use crate::convert::{task, time, workflow};
 use crate::{caller, digest, page, status};
 use callboard_core::command::{Command, Envelope, Reply};
@@ -234,9 +234,17 @@ impl WorkflowService for Workflows {
 
     async fn forecast_workflow(
         &self,
-        _request: Request<v1::ForecastWorkflowRequest>,
+        request: Request<v1::ForecastWorkflowRequest>,
     ) -> Answer<v1::ForecastWorkflowResponse> {
-        Err(tonic::Status::unimplemented("TODO before this lands"))
+        let (_, request) = open(request)?;
+        let mut faults = Faults::default();
+        let id = workflow::workflow_id("workflow_id", &request.workflow_id, &mut faults);
+        check(faults)?;
+        let (name, namespace) = self.namespace(&request.namespace).await?;
+        let row = self.workflow(namespace, id, Duration::ZERO).await?;
+        let held = workflow::to_workflow(&row, &name).held;
+        let forecast = forecast::of_workflow(&self.0, &row, held).await?;
+        Ok(Response::new(v1::ForecastWorkflowResponse { forecast: Some(forecast) }))
     }
 }
 

@@ -24,10 +24,11 @@ use crate::{
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp, Workflow,
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
     WorkflowId,
 };
 use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tables::Tables;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -149,6 +150,10 @@ impl Store for MemoryStore {
 
     async fn workflow_page(&self, workflow: WorkflowRef, from: u32, limit: usize) -> Result<WorkflowPage> {
         Ok(self.read().workflow_page(workflow, from, limit))
+    }
+
+    async fn mean_durations(&self, namespace: NamespaceId, types: &[Arc<str>]) -> Result<HashMap<Arc<str>, Span>> {
+        Ok(self.read().mean_durations(namespace, types))
     }
 
     async fn walking_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {

@@ -1,10 +1,14 @@
 //! Workflows in memory.
 
 use super::tables::{Tables, conflict};
+use crate::durations::{Durations, MAX_TYPES, OF_EACH, task_took};
 use crate::{Result, WorkflowPage, workflow_rows};
-use callboard_core::model::{NamespaceId, Task, Timestamp, Workflow, WorkflowId, WorkflowTask};
+use callboard_core::model::{
+    NamespaceId, Span, Task, TaskId, TaskState, Timestamp, Workflow, WorkflowId, WorkflowTask,
+};
 use callboard_core::working_set::{ChangeSet, Rows, TaskRef, Want, WorkflowRef};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// All workflows.
@@ -125,6 +129,19 @@ impl Workflows {
 }
 
 impl Tables {
+    /// How long the latest tasks of types took.
+    pub fn mean_durations(&self, namespace: NamespaceId, types: &[Arc<str>]) -> HashMap<Arc<str>, Span> {
+        let mut durations = Durations::default();
+        for task_type in types.iter().take(MAX_TYPES) {
+            let of_namespace = (namespace, TaskId(Uuid::nil()))..=(namespace, TaskId(Uuid::max()));
+            let newest = self.tasks.range(of_namespace).rev().map(|(_, row)| &row.task);
+            let of_type = newest.filter(|task| task.spec.task_type == *task_type);
+            let completed = of_type.filter(|task| matches!(task.state, TaskState::Completed { .. }));
+            completed.take(OF_EACH).for_each(|task| durations.add(task_type, task_took(task)));
+        }
+        durations.means()
+    }
+
     /// Tasks of a workflow, and the edges to them.
     pub fn workflow_page(&self, at: WorkflowRef, from: u32, limit: usize) -> WorkflowPage {
         let places = self.workflows.tasks.range((at, from)..=(at, u32::MAX)).map(|(_, place)| place);

@@ -10,6 +10,7 @@ mod children;
 mod cluster;
 mod connections;
 mod convert;
+mod durations;
 mod error;
 mod events;
 mod forget;

@@ -29,6 +29,7 @@ const MIGRATIONS: [Migration; 8] = [
     Migration { version: 6, sql: include_str!("../../migrations/postgres/0006_conditions.sql") },
     Migration { version: 7, sql: include_str!("../../migrations/postgres/0007_workflows.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/postgres/0008_workflow_names.sql") },
+    Migration { version: 9, sql: include_str!("../../migrations/postgres/0009_task_types.sql") },
 ];
 
 /// The schema that this program knows.

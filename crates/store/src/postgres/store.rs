@@ -3,7 +3,7 @@
 use super::connections::{Connections, Lent, Purpose, statement_timeout};
 use super::convert::Values;
 use super::transaction::PgTransaction;
-use super::{children, events, forget, list, mail, output, reads, sample, steps, workflows};
+use super::{children, durations, events, forget, list, mail, output, reads, sample, steps, workflows};
 use crate::cluster::Cluster;
 use crate::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Hydrated,
@@ -12,11 +12,12 @@ use crate::{
 };
 use async_trait::async_trait;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp, Workflow,
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
     WorkflowId,
 };
 use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef, WorkflowRef};
 use sqlx::postgres::{PgConnectOptions, PgRow};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
@@ -176,6 +177,10 @@ impl Store for PostgresStore {
 
     async fn workflow_page(&self, workflow: WorkflowRef, from: u32, limit: usize) -> Result<WorkflowPage> {
         workflows::page(&self.shared, workflow, from, limit).await
+    }
+
+    async fn mean_durations(&self, namespace: NamespaceId, types: &[Arc<str>]) -> Result<HashMap<Arc<str>, Span>> {
+        durations::means(&self.shared, namespace, types).await
     }
 
     async fn walking_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {

@@ -7,6 +7,7 @@
 mod checkpoint;
 mod children;
 mod convert;
+mod durations;
 mod error;
 mod events;
 mod forget;

@@ -1,7 +1,8 @@
 //! No statement reads a whole table: SQLite's plans, as text.
 
 use super::{
-    SqliteOptions, SqliteStore, children, events, forget, load, mail, output, reads, results, save, steps, workflows,
+    SqliteOptions, SqliteStore, children, durations, events, forget, load, mail, output, reads, results, save, steps,
+    workflows,
 };
 use crate::Store;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -34,6 +35,7 @@ async fn no_statement_over_many_rows_reads_a_whole_table() {
         children::statements(),
         forget::statements(),
         workflows::statements(),
+        durations::statements(),
     ]
     .concat();
     assert!(all.len() > 30);

@@ -26,6 +26,7 @@ const MIGRATIONS: [Migration; 10] = [
     Migration { version: 8, sql: include_str!("../../migrations/sqlite/0008_conditions.sql") },
     Migration { version: 9, sql: include_str!("../../migrations/sqlite/0009_workflows.sql") },
     Migration { version: 10, sql: include_str!("../../migrations/sqlite/0010_workflow_names.sql") },
+    Migration { version: 11, sql: include_str!("../../migrations/sqlite/0011_task_types.sql") },
 ];
 
 /// The schema that this program knows.

@@ -3,7 +3,7 @@
 use super::lock::Lock;
 use super::readers::Readers;
 use super::writer::{Writer, log_of};
-use super::{children, events, forget, list, load, mail, output, reads, steps, upkeep, workflows};
+use super::{children, durations, events, forget, list, load, mail, output, reads, steps, upkeep, workflows};
 use crate::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Hydrated,
     MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
@@ -11,10 +11,11 @@ use crate::{
 };
 use async_trait::async_trait;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, StateName, Task, TaskId, Timestamp, Workflow,
+    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
     WorkflowId,
 };
 use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef, WorkflowRef};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -127,6 +128,10 @@ impl Store for SqliteStore {
 
     async fn workflow_page(&self, workflow: WorkflowRef, from: u32, limit: usize) -> Result<WorkflowPage> {
         self.readers.snapshot(async |connection| workflows::page(connection, workflow, from, limit).await).await
+    }
+
+    async fn mean_durations(&self, namespace: NamespaceId, types: &[Arc<str>]) -> Result<HashMap<Arc<str>, Span>> {
+        self.readers.read(async |connection| durations::means(connection, namespace, types).await).await
     }
 
     async fn walking_workflows(&self, limit: usize) -> Result<Vec<WorkflowRef>> {

@@ -243,6 +243,9 @@ async fn answers(fixture: &Fixture) -> Vec<String> {
     answers.push(format!("{:?}", store.live_sessions(None::<AgentId>, 2).await.unwrap()));
     answers.push(format!("{:?}", store.due(at(10), None, 3).await.unwrap()));
     answers.push(format!("{:?}", store.due(at(400), Some((at(5), task_id(4))), 100).await.unwrap()));
+    let types = TYPES.map(Arc::from);
+    let durations: BTreeMap<_, _> = store.mean_durations(NAMESPACE, &types).await.unwrap().into_iter().collect();
+    answers.push(format!("{durations:?}"));
     let mut lanes = store.ready_lanes(10).await.unwrap();
     lanes.sort();
     answers.push(format!("{lanes:?}"));

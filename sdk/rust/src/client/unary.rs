@@ -114,6 +114,7 @@ unary!(WorkflowServiceClient {
     add_workflow_tasks(AddWorkflowTasksRequest) -> AddWorkflowTasksResponse fills [namespace, request_id];
     hold_workflow(HoldWorkflowRequest) -> HoldWorkflowResponse fills [namespace, request_id];
     release_workflow(ReleaseWorkflowRequest) -> ReleaseWorkflowResponse fills [namespace, request_id];
+    forecast_workflow(ForecastWorkflowRequest) -> ForecastWorkflowResponse fills [namespace];
 });
 
 unary!(AgentServiceClient {

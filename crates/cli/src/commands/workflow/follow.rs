@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use callboard::Client;
-use callboard::v1::{Failure, Task, WaitWorkflowRequest, Workflow};
+use callboard::v1::{Failure, Task, WaitWorkflowRequest, Workflow, WorkflowForecast};
 use tokio::time::Instant;
 
 use super::tell::{self, Teller};
-use super::{Session, fetch_failures, judge, look, tasks_of};
+use super::{Session, fetch_failures, forecast_of, judge, look, tasks_of};
 use crate::args::workflow::WatchArgs;
 use crate::error::Error;
 use crate::ids;
@@ -16,6 +16,9 @@ use crate::output::time::duration_to_proto;
 
 /// How often is looked for what tasks do meanwhile, of a workflow that is a page. (Its end is told at once.)
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often is asked when it will end: that reads all of its tasks once more.
+const FORESEE: Duration = Duration::from_secs(5);
 
 /// Tells what becomes of a workflow's tasks until it has ended.
 pub async fn watch(session: &Session, args: &WatchArgs) -> Result<(), Error> {
@@ -33,7 +36,7 @@ pub async fn to_its_end(session: &Session, id: &str, wait_for: Option<Duration>)
     let teller = if output.is_json() { Teller::Nobody } else { Teller::new(output) };
     let (workflow, tasks) = until_ended(session, id, wait_for, teller).await?;
     if output.is_json() {
-        look::write(&output, &workflow, &tasks)?;
+        look::write(&output, &workflow, &tasks, None)?;
     }
     judge(&workflow, &tasks)
 }
@@ -49,7 +52,7 @@ async fn until_ended(
     // A server that isn't there, or a workflow, is said at once; later the server may well be away for a while.
     session.client.get_workflow(id).await?;
     let client = session.patient()?;
-    let mut seen = Seen::default();
+    let (mut seen, mut outlook) = (Seen::default(), Outlook::default());
     let mut pause = Duration::ZERO;
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -58,7 +61,10 @@ async fn until_ended(
         for task in seen.changed(&client, &mut tasks).await? {
             teller.task(task)?;
         }
-        teller.workflow(&workflow, &tasks)?;
+        if teller.shows_outlook() && !ended {
+            outlook.renew(&client, &workflow).await?;
+        }
+        teller.workflow(&workflow, &tasks, outlook.forecast.as_ref())?;
         if ended {
             teller.end(&workflow)?;
             return Ok((workflow, tasks));
@@ -68,6 +74,24 @@ async fn until_ended(
         }
         // Looking at ten thousand tasks is ten calls: one a second in any case.
         pause = LOOK * u32::try_from(tasks.len().div_ceil(1_000)).unwrap_or(1).max(1);
+    }
+}
+
+/// What was expected when that was last asked.
+#[derive(Default)]
+struct Outlook {
+    asked: Option<Instant>,
+    forecast: Option<WorkflowForecast>,
+}
+
+impl Outlook {
+    /// Asks again, if it was some time ago.
+    async fn renew(&mut self, client: &Client, workflow: &Workflow) -> Result<(), Error> {
+        if self.asked.is_none_or(|asked| asked.elapsed() >= FORESEE) {
+            self.forecast = forecast_of(client, workflow).await?;
+            self.asked = Some(Instant::now());
+        }
+        Ok(())
     }
 }
 

@@ -7,9 +7,13 @@ mod look;
 mod run;
 mod steer;
 mod tell;
+mod timeline;
 
-use callboard::v1::{ListWorkflowTasksRequest, Task, TaskState, Workflow, WorkflowState};
+use callboard::v1::{
+    ForecastWorkflowRequest, ListWorkflowTasksRequest, Task, TaskState, Workflow, WorkflowForecast, WorkflowState,
+};
 use futures::TryStreamExt;
+use tonic::Code;
 
 use super::Session;
 use crate::args::workflow::{StateName, WorkflowCommand};
@@ -34,6 +38,7 @@ pub async fn run(
         WorkflowCommand::List(args) => look::list(&connect()?, args).await,
         WorkflowCommand::Show(args) => look::show(&connect()?, &args).await,
         WorkflowCommand::Watch(args) => follow::watch(&connect()?, &args).await,
+        WorkflowCommand::Timeline(args) => timeline::run(&connect()?, &args).await,
         WorkflowCommand::Cancel(args) => steer::cancel(&connect()?, &args).await,
         WorkflowCommand::Retry(args) => steer::retry(&connect()?, &args).await,
         WorkflowCommand::Hold(args) => steer::hold(&connect()?, &args).await,
@@ -49,6 +54,24 @@ async fn tasks_of(client: &callboard::Client, workflow_id: &str) -> Result<Vec<T
         ..ListWorkflowTasksRequest::default()
     };
     Ok(client.workflow_tasks(request).try_collect().await?)
+}
+
+/// What is expected of a workflow. Nothing of one that has ended, of one too large for that, and where the server is of a version
+/// that expects nothing.
+async fn forecast_of(client: &callboard::Client, workflow: &Workflow) -> Result<Option<WorkflowForecast>, Error> {
+    if workflow.state() != WorkflowState::Running {
+        return Ok(None);
+    }
+    let request = ForecastWorkflowRequest { workflow_id: workflow.id.clone(), ..ForecastWorkflowRequest::default() };
+    match client.call(request).await {
+        Ok(answer) => Ok(answer.forecast),
+        Err(error) if is_no_forecast(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_no_forecast(error: &callboard::Error) -> bool {
+    error.code() == Some(Code::Unimplemented) || error.reason() == "LIMIT_REACHED"
 }
 
 /// Failures are not in lists: they are fetched, of this many tasks at most.

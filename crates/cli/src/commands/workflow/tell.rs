@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use callboard::v1::{Task, TaskState, Workflow, WorkflowState};
+use callboard::v1::{Task, TaskState, Workflow, WorkflowForecast, WorkflowState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prost_types::Timestamp;
 use serde_json::json;
 
 use crate::error::Error;
 use crate::output::text::one_line;
-use crate::output::{Output, json, names, table, time, workflow as shown};
+use crate::output::{Output, forecast, json, names, table, time, workflow as shown};
 use crate::values;
 use crate::workflow::graph::name_of;
 
@@ -59,8 +59,18 @@ impl Teller {
         }
     }
 
+    /// Whether it has a place for when the end is expected.
+    pub fn shows_outlook(&self) -> bool {
+        matches!(self, Self::Lines { bar: Some(_), .. })
+    }
+
     /// The whole, behind its tasks.
-    pub fn workflow(&mut self, workflow: &Workflow, tasks: &[Task]) -> Result<(), Error> {
+    pub fn workflow(
+        &mut self,
+        workflow: &Workflow,
+        tasks: &[Task],
+        expected: Option<&WorkflowForecast>,
+    ) -> Result<(), Error> {
         match self {
             Self::Json { output, version } if *version != workflow.version => {
                 *version = workflow.version;
@@ -68,7 +78,7 @@ impl Teller {
             }
             Self::Lines { bar: Some(bar), .. } => {
                 bar.set_position((workflow.progress * 100.0) as u64);
-                bar.set_message(message(workflow, tasks));
+                bar.set_message(message(workflow, tasks, expected));
                 Ok(())
             }
             _ => Ok(()),
@@ -111,7 +121,7 @@ fn task_line(task: &Task) -> String {
     format!("{at}  {:<20}  {state:<10}  {detail}", name_of(task)).trim_end().to_owned()
 }
 
-fn message(workflow: &Workflow, tasks: &[Task]) -> String {
+fn message(workflow: &Workflow, tasks: &[Task], expected: Option<&WorkflowForecast>) -> String {
     let in_state = |state| tasks.iter().filter(|task| task.state() == state).count();
     let running = in_state(TaskState::Running) + in_state(TaskState::Assigned);
     let done = workflow.tasks - workflow.open_tasks;
@@ -120,7 +130,9 @@ fn message(workflow: &Workflow, tasks: &[Task]) -> String {
         (false, true) => ", held",
         (false, false) => "",
     };
-    format!("{}: {done} of {} done, {running} running{cancelling}", one_line(&workflow.name, 40), workflow.tasks)
+    let end = expected.map(|expected| forecast::expected_end(expected, values::now())).unwrap_or_default();
+    let end = if end.is_empty() { end } else { format!(", ends {end}") };
+    format!("{}: {done} of {} done, {running} running{cancelling}{end}", one_line(&workflow.name, 40), workflow.tasks)
 }
 
 /// `workflow release completed in 1m 5s: 4 tasks, 3 completed, 1 skipped`

@@ -12,7 +12,11 @@ pub fn write(graph: &Graph) -> String {
         let (fill, line) = colours(node.state);
         let label = if node.says.is_empty() { node.name.clone() } else { format!("{}\n{}", node.name, node.says) };
         let label = quoted(&label);
-        let _ = writeln!(text, "  n{place} [label={label}, fillcolor=\"{fill}\", color=\"{line}\"];");
+        let _ = writeln!(
+            text,
+            "  n{place} [label={label}, fillcolor=\"{fill}\", color=\"{line}\"{}];",
+            pen(graph.is_marked(place))
+        );
     }
     for edge in &graph.edges {
         let label = if edge.label.is_empty() { String::new() } else { format!("label={}, ", quoted(&edge.label)) };
@@ -21,10 +25,16 @@ pub fn write(graph: &Graph) -> String {
             EdgeStyle::Dashed => "dashed",
             EdgeStyle::Dotted => "dotted",
         };
-        let _ = writeln!(text, "  n{} -> n{} [{label}style={style}];", edge.from, edge.to);
+        let _ =
+            writeln!(text, "  n{} -> n{} [{label}style={style}{}];", edge.from, edge.to, pen(graph.is_on_path(edge)));
     }
     text.push_str("}\n");
     text
+}
+
+/// What is marked is drawn with a broad pen.
+fn pen(marked: bool) -> &'static str {
+    if marked { ", penwidth=3" } else { "" }
 }
 
 /// A text in quotes. A backslash would begin an escape, as `\N` for the node's name.

@@ -34,7 +34,7 @@ impl<'a> Drawing<'a> {
             let fault = format!("its dependencies cross {crossed} levels; text and svg draw at most {MAX_CROSSED}");
             return Err(too_large(fault));
         }
-        Ok(Self { graph, labels: graph.nodes.iter().map(super::Node::label).collect() })
+        Ok(Self { graph, labels: (0..tasks).map(|place| graph.label(place)).collect() })
     }
 
     /// Lays it out. The places of nodes are their ids.

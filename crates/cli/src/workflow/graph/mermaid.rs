@@ -15,11 +15,18 @@ pub fn write(graph: &Graph) -> String {
         let _ = writeln!(text, "  n{place}[\"{name}{between}{says}\"]");
     }
     for edge in &graph.edges {
-        let arrow = if edge.style == EdgeStyle::Plain { "-->" } else { "-.->" };
+        let arrow = match edge.style {
+            _ if graph.is_on_path(edge) => "==>",
+            EdgeStyle::Plain => "-->",
+            EdgeStyle::Dashed | EdgeStyle::Dotted => "-.->",
+        };
         let label = if edge.label.is_empty() { String::new() } else { format!("|\"{}\"|", escaped(&edge.label)) };
         let _ = writeln!(text, "  n{} {arrow}{label} n{}", edge.from, edge.to);
     }
     write_classes(&mut text, graph);
+    for place in &graph.path {
+        let _ = writeln!(text, "  style n{place} stroke-width:4px");
+    }
     text
 }
 

@@ -32,10 +32,14 @@ pub struct Graph {
     pub name: String,
     nodes: Vec<Node>,
     edges: Vec<Edge>,
+    /// The places of those of the critical path, if they are marked.
+    path: Vec<usize>,
 }
 
 #[derive(Debug)]
 struct Node {
+    /// Its task's; empty for a file.
+    id: String,
     name: String,
     /// Nothing of a file.
     state: Option<TaskState>,
@@ -67,7 +71,12 @@ impl Graph {
     pub fn of_spec(spec: &WorkflowSpec) -> Self {
         let places: HashMap<&str, usize> =
             spec.tasks.iter().enumerate().map(|(place, task)| (task.name.as_str(), place)).collect();
-        let nodes = spec.tasks.iter().map(|task| Node { name: shown(&task.name), state: None, says: String::new() });
+        let nodes = spec.tasks.iter().map(|task| Node {
+            id: String::new(),
+            name: shown(&task.name),
+            state: None,
+            says: String::new(),
+        });
         let edges = spec.tasks.iter().enumerate().flat_map(|(to, task)| {
             task.depends_on.iter().filter_map({
                 let places = &places;
@@ -78,7 +87,7 @@ impl Graph {
             })
         });
         let (nodes, edges) = (nodes.collect(), edges.collect());
-        Self { name: shown(&spec.name), nodes, edges }
+        Self { name: shown(&spec.name), nodes, edges, path: Vec::new() }
     }
 
     /// Of one on a server, with the states of its tasks.
@@ -96,8 +105,35 @@ impl Graph {
             let parent = task.parent.as_ref().and_then(|link| places.get(link.task_id.as_str()));
             edges.extend(parent.map(|&from| Edge { from, to, label: String::new(), style: EdgeStyle::Dotted }));
         }
-        let node = |task| Node { name: name_of(task), state: Some(task.state()), says: table::state_of(task) };
-        Self { name: shown(name), nodes: tasks.iter().map(node).collect(), edges }
+        let node = |task: &Task| Node {
+            id: task.id.clone(),
+            name: name_of(task),
+            state: Some(task.state()),
+            says: table::state_of(task),
+        };
+        Self { name: shown(name), nodes: tasks.iter().map(node).collect(), edges, path: Vec::new() }
+    }
+
+    /// Marks a path: these tasks, and what leads from each to the next.
+    pub fn mark<'a>(&mut self, path: impl Iterator<Item = &'a str>) {
+        let places: HashMap<&str, usize> =
+            self.nodes.iter().enumerate().map(|(place, node)| (node.id.as_str(), place)).collect();
+        self.path = path.filter_map(|id| places.get(id).copied()).collect();
+    }
+
+    /// What stands in the box of a task, where marked ones can't be drawn otherwise.
+    fn label(&self, place: usize) -> String {
+        let label = self.nodes.get(place).map(Node::label).unwrap_or_default();
+        if self.is_marked(place) { format!("* {label}") } else { label }
+    }
+
+    fn is_marked(&self, place: usize) -> bool {
+        self.path.contains(&place)
+    }
+
+    /// Whether an edge leads from one of the marked path to the next.
+    fn is_on_path(&self, edge: &Edge) -> bool {
+        self.path.windows(2).any(|pair| pair == [edge.from, edge.to])
     }
 
     /// Writes it, with a line's end. `width` is that of the terminal.

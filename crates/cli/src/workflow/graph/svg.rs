@@ -55,25 +55,33 @@ fn draw_node(svg: &mut String, graph: &Graph, node: &LayoutNode<'_>) {
     let (width, height) = (node.width * CELL_WIDTH, CELL_HEIGHT - 2 * INSET);
     let (middle, base) = (x + width / 2, y + height / 2 + 4);
     let label = escaped(&of_graph.label());
+    let pen = pen(graph.is_marked(node.id));
     let _ = writeln!(
         svg,
-        "  <rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"5\" fill=\"{fill}\" stroke=\"{line}\"/>\n  \
+        "  <rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"5\" fill=\"{fill}\" stroke=\"{line}\"{pen}/>\n  \
          <text x=\"{middle}\" y=\"{base}\" text-anchor=\"middle\">{label}</text>"
     );
 }
 
 fn draw_edge(svg: &mut String, graph: &Graph, edge: &LayoutEdge<'_>) {
-    let dashes = match graph.edges.get(edge.edge_index).map(|edge| edge.style) {
+    let of_graph = graph.edges.get(edge.edge_index);
+    let pen = pen(of_graph.is_some_and(|edge| graph.is_on_path(edge)));
+    let dashes = match of_graph.map(|edge| edge.style) {
         Some(EdgeStyle::Dashed) => " stroke-dasharray=\"5 4\"",
         Some(EdgeStyle::Dotted) => " stroke-dasharray=\"2 3\"",
         Some(EdgeStyle::Plain) | None => "",
     };
     let way: Vec<String> = points(edge).into_iter().map(|(x, y)| format!("{x} {y}")).collect();
-    let _ = writeln!(svg, "  <path d=\"M {}\"{dashes} marker-end=\"url(#arrow)\"/>", way.join(" L "));
+    let _ = writeln!(svg, "  <path d=\"M {}\"{dashes}{pen} marker-end=\"url(#arrow)\"/>", way.join(" L "));
     if let Some(label) = edge.label {
         let (x, y) = centre((edge.label_x, edge.label_y));
         let _ = writeln!(svg, "  <text class=\"label\" x=\"{x}\" y=\"{y}\">{}</text>", escaped(label));
     }
+}
+
+/// What is marked is drawn with a broad pen. (By a style: the one of the picture would win over an attribute.)
+fn pen(marked: bool) -> &'static str {
+    if marked { " style=\"stroke-width: 3\"" } else { "" }
 }
 
 /// From the lower side of one box to the upper side of the other.

@@ -159,3 +159,32 @@ fn what_is_wide_goes_to_the_right() {
     assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
     assert!(narrow.lines().count() > wide.lines().count(), "{narrow}\n{wide}");
 }
+
+#[test]
+fn a_critical_path_is_drawn_with_a_broad_pen() {
+    let task = |id: &str, depends_on: &[&str]| {
+        let dependency = |id: &&str| Dependency { task_id: (*id).into(), ..Dependency::default() };
+        let dependencies = depends_on.iter().map(dependency).collect();
+        let spec = callboard::v1::TaskSpec { dependencies, ..callboard::v1::TaskSpec::default() };
+        let link = WorkflowLink { name: id.into(), ..WorkflowLink::default() };
+        Task { id: id.into(), workflow: Some(link), spec: Some(spec), ..Task::default() }
+    };
+    let tasks = [task("a", &[]), task("b", &["a"]), task("c", &["a"]), task("d", &["a", "b", "c"])];
+    let mut graph = Graph::of_tasks("release", &tasks);
+    let before = drawn(&graph, GraphFormat::Text);
+    graph.mark(["a", "c", "d", "of another"].into_iter());
+    let dot = drawn(&graph, GraphFormat::Dot);
+    assert_eq!(dot.matches("penwidth=3").count(), 3 + 2, "{dot}");
+    assert!(dot.contains("n0 -> n2 [style=solid, penwidth=3];") && dot.contains("n0 -> n3 [style=solid];"), "{dot}");
+    let mermaid = drawn(&graph, GraphFormat::Mermaid);
+    assert!(mermaid.contains("n2 ==> n3\n") && mermaid.contains("n1 --> n3\n"), "{mermaid}");
+    assert!(mermaid.contains("style n2 stroke-width:4px") && !mermaid.contains("style n1"), "{mermaid}");
+    let svg = drawn(&graph, GraphFormat::Svg);
+    assert_eq!(svg.matches("style=\"stroke-width: 3\"").count(), 3 + 2, "{svg}");
+    let text = drawn(&graph, GraphFormat::Text);
+    assert!(
+        text.contains("[* c: ") && text.contains("[b: ") && text.contains("\n\n* is on the critical path"),
+        "{text}"
+    );
+    assert!(!before.contains('*'), "{before}");
+}

@@ -9,6 +9,14 @@ use crate::error::Error;
 
 /// From top to bottom; from left to right, if that fits the terminal and the other doesn't.
 pub fn write(graph: &Graph, width: usize) -> Result<String, Error> {
+    let mut text = drawn(graph, width)?;
+    if !graph.path.is_empty() {
+        text.push_str("\n* is on the critical path: the end waits for it.\n");
+    }
+    Ok(text)
+}
+
+fn drawn(graph: &Graph, width: usize) -> Result<String, Error> {
     let drawing = Drawing::new(graph)?;
     let mut options = RenderOptions::plain();
     // What finds no place beside its line is told below the drawing.

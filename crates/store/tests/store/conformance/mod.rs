@@ -16,6 +16,7 @@ pub mod children;
 pub mod clusters;
 pub mod conditions;
 pub mod dependencies;
+pub mod durations;
 pub mod events;
 pub mod lists;
 pub mod mail;
@@ -87,6 +88,9 @@ macro_rules! conformance {
                 every_field_of_a_workflow, tasks_of_a_workflow_as_wanted, tasks_of_a_workflow_by_their_names, a_conflict_in_a_workflow_changes_nothing,
                 workflows_newest_first_in_pages, pages_of_a_workflows_tasks, workflows_that_are_walked_over,
                 a_workflow_is_forgotten_behind_its_tasks,
+            }
+            durations::{
+                means_of_the_latest_of_each_type, what_did_not_complete_has_no_duration, many_types_at_once,
             }
             retention::{
                 a_finished_task_goes_with_all_its_rows, what_lives_or_ended_lately_stays, what_a_live_task_depends_on_stays,

@@ -26,7 +26,11 @@ async fn fill(fixture: &Fixture, tasks: Range<u32>) {
             let spec = TaskSpec { key: Some(format!("key-{n}")), tags: [format!("tag-{}", n % 100)].into(), ..spec() };
             let row = task_with(n, spec);
             // Most have ended.
-            if n.is_multiple_of(10) { row } else { Task { state: completed(i64::from(n)), ..row } }
+            if n.is_multiple_of(10) {
+                row
+            } else {
+                Task { state: completed(i64::from(n)), started_at: Some(at(0)), ..row }
+            }
         };
         let rows: Vec<Task> = (first..end).map(of).collect();
         let payload = Arc::new(callboard_core::model::Payload::text("done"));
@@ -89,6 +93,8 @@ async fn read_everything(fixture: &Fixture, tasks: &Range<u32>, round: u32) {
     store.agents(NAMESPACE, &AgentFilter::default(), Some("agent-4"), 20).await.unwrap();
     store.live_sessions(None, 100).await.unwrap();
     store.due(at(i64::from(n)), None, 100).await.unwrap();
+    let types = ["research".into(), "none".into()];
+    assert_eq!(store.mean_durations(NAMESPACE, &types).await.unwrap().len(), 1);
     assert_eq!(store.ready_lanes(100).await.unwrap().len(), 1);
     store.ended_tasks(at(1 << 30), None, 10).await.unwrap();
     store.forgettable_tasks(&[one], at(1 << 30)).await.unwrap();
