@@ -115,6 +115,25 @@ impl WorkflowService for Script {
     async fn retry_workflow(&self, _: Request<v1::RetryWorkflowRequest>) -> Answer<v1::RetryWorkflowResponse> {
         Err(Status::unimplemented("not asked here"))
     }
+
+    async fn add_workflow_tasks(
+        &self,
+        _: Request<v1::AddWorkflowTasksRequest>,
+    ) -> Answer<v1::AddWorkflowTasksResponse> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn hold_workflow(&self, _: Request<v1::HoldWorkflowRequest>) -> Answer<v1::HoldWorkflowResponse> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn release_workflow(&self, _: Request<v1::ReleaseWorkflowRequest>) -> Answer<v1::ReleaseWorkflowResponse> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn forecast_workflow(&self, _: Request<v1::ForecastWorkflowRequest>) -> Answer<v1::ForecastWorkflowResponse> {
+        Err(Status::unimplemented("not asked here"))
+    }
 }
 
 fn new(names: &[&str]) -> NewWorkflow {
