@@ -11,6 +11,7 @@ use v1::attach_request::Frame;
 use v1::report::Kind;
 
 use super::awaits::Awaits;
+use super::quorum::Quorum;
 use super::saved::{lost, refusal};
 use super::{Action, CHILDREN, HandlerId, Moment, Session};
 use crate::Error;
@@ -19,15 +20,15 @@ use crate::planted::{self, Defect};
 /// How long after a resume without a slot the next is sent.
 const RESUME_AGAIN: Duration = Duration::from_secs(1);
 
-/// One wait of a handler for a child. Chosen by who waits, unique in the agent.
+/// One wait of a handler for children. Chosen by who waits, unique in the agent.
 pub(in crate::agent) type WaitId = u64;
 
 /// What a wait gives.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::agent) enum Awaited {
-    /// The child has ended like this; without a state there is no such task.
-    Ended(Box<v1::TaskEnd>),
-    /// The server tells no ends: ask it for the task.
+    /// The children that had ended when the wait was over, in their order; without a state there is no such task.
+    Ended(Vec<v1::TaskEnd>),
+    /// The server tells no ends: ask it for the tasks.
     Ask,
 }
 
@@ -61,12 +62,27 @@ struct Wanted {
 #[derive(Debug, Default)]
 struct Waits {
     slot: Slot,
-    /// Waits for children that have not ended.
-    under_way: BTreeMap<WaitId, String>,
-    /// Waits for children that have, until the handler may go on.
-    held_back: BTreeMap<WaitId, String>,
+    /// Waits that are not over.
+    under_way: BTreeMap<WaitId, Quorum>,
+    /// Waits that are, until the handler may go on.
+    held_back: BTreeMap<WaitId, Quorum>,
     /// How children ended, for as long as the attempt lives.
     ends: HashMap<String, v1::TaskEnd>,
+}
+
+impl Waits {
+    /// Lets a quorum take the ends that are known.
+    fn fill(&self, quorum: &mut Quorum) {
+        let known: Vec<&v1::TaskEnd> = quorum.children().filter_map(|child| self.ends.get(child)).collect();
+        for end in known {
+            quorum.take(end);
+        }
+    }
+
+    /// What a wait that is over gives.
+    fn ends_of(&self, quorum: &Quorum) -> Vec<v1::TaskEnd> {
+        quorum.ended().filter_map(|child| self.ends.get(child)).cloned().collect()
+    }
 }
 
 /// What a handler hears that was told to stop while it waited.
@@ -98,13 +114,13 @@ impl Children {
         self.awaits.is_due()
     }
 
-    fn begin(&mut self, handler: HandlerId, child: String, wait: WaitId) {
-        self.awaits.ask(&child, handler);
+    fn begin(&mut self, handler: HandlerId, quorum: Quorum, wait: WaitId) {
+        quorum.rest().for_each(|child| self.awaits.ask(child, handler));
         self.waiters.insert(wait, handler);
-        self.handlers.entry(handler).or_default().under_way.insert(wait, child);
+        self.handlers.entry(handler).or_default().under_way.insert(wait, quorum);
     }
 
-    /// Takes a wait out. Whether it was the last of those for children that have not ended.
+    /// Takes a wait out. Whether it was the last of those that are not over.
     fn give_up(&mut self, wait: WaitId) -> Option<(HandlerId, bool)> {
         let handler = self.waiters.remove(&wait)?;
         let waits = self.handlers.get_mut(&handler)?;
@@ -113,18 +129,22 @@ impl Children {
         Some((handler, was_under_way && waits.under_way.is_empty()))
     }
 
-    /// A child has ended. Gives the waits that are over, and whether the handler waits for no other.
-    fn note_end(&mut self, handler: HandlerId, end: &v1::TaskEnd) -> Option<(Vec<WaitId>, bool)> {
+    /// A child has ended. The waits that are over by that are held back. Gives them, each with its rest, and whether the
+    /// handler waits for nothing else.
+    fn note_end(&mut self, handler: HandlerId, end: &v1::TaskEnd) -> Option<(Vec<(WaitId, Vec<String>)>, bool)> {
         let waits = self.handlers.get_mut(&handler)?;
         waits.ends.insert(end.task_id.clone(), end.clone());
-        let over = waits.under_way.iter().filter(|(_, child)| **child == end.task_id).map(|(wait, _)| *wait);
-        let over: Vec<WaitId> = over.collect();
-        over.iter().for_each(|wait| drop(waits.under_way.remove(wait)));
-        Some((over, waits.under_way.is_empty()))
+        let over: Vec<(WaitId, Quorum)> = waits.under_way.extract_if(.., |_, quorum| quorum.take(end)).collect();
+        let told = over.iter().map(|(wait, quorum)| (*wait, quorum.rest().cloned().collect())).collect();
+        waits.held_back.extend(over);
+        Some((told, waits.under_way.is_empty()))
     }
 
-    fn end_of(&self, handler: HandlerId, child: &str) -> Option<&v1::TaskEnd> {
-        self.handlers.get(&handler)?.ends.get(child)
+    /// What a wait that begins gives at once, when it is over by what is known.
+    fn known(&self, handler: HandlerId, quorum: &mut Quorum) -> Option<Vec<v1::TaskEnd>> {
+        let waits = self.handlers.get(&handler)?;
+        waits.fill(quorum);
+        quorum.is_over().then(|| waits.ends_of(quorum))
     }
 
     fn slot(&mut self, handler: HandlerId) -> Option<&mut Slot> {
@@ -145,10 +165,10 @@ impl Children {
     }
 
     /// What is held back from the handler, which is to have it now.
-    fn take_held_back(&mut self, handler: HandlerId) -> Vec<(WaitId, v1::TaskEnd)> {
+    fn take_held_back(&mut self, handler: HandlerId) -> Vec<(WaitId, Vec<v1::TaskEnd>)> {
         let Some(waits) = self.handlers.get_mut(&handler) else { return Vec::new() };
         let held_back = std::mem::take(&mut waits.held_back).into_iter();
-        let ended: Vec<_> = held_back.filter_map(|(wait, id)| Some((wait, waits.ends.get(&id)?.clone()))).collect();
+        let ended: Vec<_> = held_back.map(|(wait, quorum)| (wait, waits.ends_of(&quorum))).collect();
         self.forget_waiters(ended.iter().map(|(wait, _)| wait));
         ended
     }
@@ -177,19 +197,20 @@ impl Children {
 }
 
 impl Session {
-    /// A handler waits for the end of a child: [`Action::WaitDone`] tells it.
-    pub(in crate::agent) fn on_wait(&mut self, handler: HandlerId, child: String, wait: WaitId) {
+    /// A handler waits for children. [`Action::WaitOver`] tells at once that the quorum is over, when some have not ended then,
+    /// [`Action::WaitDone`] how the others did, when the handler may go on.
+    pub(in crate::agent) fn on_wait(&mut self, handler: HandlerId, mut quorum: Quorum, wait: WaitId) {
         if !self.attempts.reports(handler) {
             return self.end_wait(wait, Err(lost()));
         }
-        if let Some(end) = self.children.end_of(handler, &child) {
-            let ended = Awaited::Ended(Box::new(end.clone()));
-            return self.end_wait(wait, Ok(ended));
+        if let Some(ends) = self.children.known(handler, &mut quorum) {
+            self.tell_rest(wait, quorum.rest().cloned().collect());
+            return self.end_wait(wait, Ok(Awaited::Ended(ends)));
         }
         if self.link.is_attached() && !self.link.server_takes(CHILDREN) {
             return self.end_wait(wait, Ok(Awaited::Ask));
         }
-        self.children.begin(handler, child, wait);
+        self.children.begin(handler, quorum, wait);
         self.free_slot(handler);
     }
 
@@ -208,15 +229,14 @@ impl Session {
         }
     }
 
-    /// An end is given at once while the handler waits for others, too; the last one's is held back until it may go on.
+    /// A wait that is over is answered at once while the handler waits for others, too; the last one's answer is held back
+    /// until it may go on.
     fn on_task_end(&mut self, now: Moment, handler: HandlerId, end: &v1::TaskEnd) {
         let Some((over, was_last)) = self.children.note_end(handler, end) else { return };
         if over.is_empty() {
             return;
         }
-        if let Some(waits) = self.children.handlers.get_mut(&handler) {
-            waits.held_back.extend(over.into_iter().map(|wait| (wait, end.task_id.clone())));
-        }
+        over.into_iter().for_each(|(wait, rest)| self.tell_rest(wait, rest));
         match was_last {
             true => self.want_slot(now, handler),
             false => self.give_held_back(handler),
@@ -277,9 +297,9 @@ impl Session {
             return self.wait_by_asking();
         }
         let Children { handlers, awaits, .. } = &mut self.children;
-        let under_way = handlers
-            .iter()
-            .flat_map(|(handler, waits)| waits.under_way.values().map(|child| (*handler, child.as_str())));
+        let under_way = handlers.iter().flat_map(|(handler, waits)| {
+            waits.under_way.values().flat_map(Quorum::rest).map(|child| (*handler, child.as_str()))
+        });
         awaits.restart(under_way);
         let answered: Vec<HandlerId> = self.children.resumes.iter().map(|(_, handler)| *handler).collect();
         for handler in answered {
@@ -380,8 +400,15 @@ impl Session {
     }
 
     fn give_held_back(&mut self, handler: HandlerId) {
-        for (wait, end) in self.children.take_held_back(handler) {
-            self.end_wait(wait, Ok(Awaited::Ended(Box::new(end))));
+        for (wait, ends) in self.children.take_held_back(handler) {
+            self.end_wait(wait, Ok(Awaited::Ended(ends)));
+        }
+    }
+
+    /// These have not ended, and the wait is over. One of them may have the slot that the handler needs to go on.
+    fn tell_rest(&mut self, wait: WaitId, rest: Vec<String>) {
+        if !rest.is_empty() {
+            self.actions.push_back(Action::WaitOver { wait, rest });
         }
     }
 
