@@ -232,7 +232,7 @@ impl Context {
             on_parent_end: on_parent_end.into(),
             ..Default::default()
         };
-        self.client().create_child(request).await.map(Submitted::Created)
+        self.client().send_child(request).await.map(Submitted::Created)
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::Child;
 use crate::agent::context::Context;
-use crate::agent::session::{Awaited, Quorum, told_to_stop};
+use crate::agent::session::{Awaited, Quorum};
 use crate::interceptor::BoxFuture;
 use crate::{Error, Result};
 
@@ -111,13 +111,7 @@ impl WaitChildren {
     /// Cancels all of these. The first error, when all were tried.
     async fn cancel(&self, rest: Vec<String>) -> Result<()> {
         let calls = stream::iter(rest.into_iter().map(|child| self.cancel_one(child))).buffer_unordered(CALLS);
-        let all = calls.fold(Ok(()), |first: Result<()>, one| async move { first.and(one) });
-        tokio::select! {
-            biased;
-            cancelled = all => cancelled,
-            // The server cancels them when the run of their parent ends.
-            () = self.context.cancelled() => Err(told_to_stop()),
-        }
+        calls.fold(Ok(()), |first: Result<()>, one| async move { first.and(one) }).await
     }
 
     async fn cancel_one(&self, task_id: String) -> Result<()> {

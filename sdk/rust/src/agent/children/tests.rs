@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::Client;
 use crate::agent::context::{Cancellation, Link};
@@ -15,7 +17,8 @@ pub(super) struct Stage {
 
 pub(super) fn stage() -> Stage {
     let (events, heard) = mpsc::channel(8);
-    let (link, given_up) = Link::for_tests(events, 1, Client::connect("http://127.0.0.1:1").unwrap());
+    let client = Client::builder().address("http://127.0.0.1:1").timeout(Duration::from_millis(200)).build().unwrap();
+    let (link, given_up) = Link::for_tests(events, 1, client);
     let attempt = v1::Attempt { task_id: PARENT.into(), attempt: 1, lease_token: "x".into() };
     let assignment = v1::Assignment { attempt: Some(attempt), run: 1, ..Default::default() };
     let cancellation = Cancellation::default();

@@ -38,8 +38,9 @@ enum Slot {
     /// It has.
     #[default]
     Taken,
-    /// It waits, and the server was told by this report.
-    Freed { pause: i64 },
+    /// It waits, and the server was told by this report. Whether it had its slot then: else it wanted it back, and the server has
+    /// not said that it has it.
+    Freed { pause: i64, had_slot: bool },
     /// It wants to go on.
     Wanted(Wanted),
 }
@@ -361,18 +362,18 @@ impl Session {
         if planted::has(Defect::SlotHeldWhileWaiting) {
             return;
         }
-        let pause_stands = match self.children.slot(handler) {
+        let (had_slot, pause_stands) = match self.children.slot(handler) {
             None | Some(Slot::Freed { .. }) => return,
-            Some(Slot::Taken) => None,
+            Some(Slot::Taken) => (true, None),
             // It never said that it wants to go on: the pause before stands.
             Some(&mut Slot::Wanted(Wanted { pause, first, latest, .. })) => {
-                (first == latest && self.withdraw(handler, latest)).then_some(pause)
+                (false, (first == latest && self.withdraw(handler, latest)).then_some(pause))
             }
         };
         self.give_held_back(handler);
         let Some(attempt) = self.attempts.reporting_attempt(handler) else { return };
         let pause = pause_stands.unwrap_or_else(|| self.report(attempt, Kind::Pause(v1::Pause {}), None));
-        self.children.set_slot(handler, Slot::Freed { pause });
+        self.children.set_slot(handler, Slot::Freed { pause, had_slot });
     }
 
     /// The handler waits for nothing any more: it wants its slot back, unless it has it.
@@ -380,9 +381,9 @@ impl Session {
         match self.children.slot(handler) {
             None | Some(Slot::Wanted(_)) => {}
             Some(Slot::Taken) => self.give_held_back(handler),
-            Some(&mut Slot::Freed { pause }) => {
-                // A pause that never left freed nothing.
-                if self.withdraw(handler, pause) {
+            Some(&mut Slot::Freed { pause, had_slot }) => {
+                // A pause that never left freed nothing, if there was a slot to be freed.
+                if had_slot && self.withdraw(handler, pause) {
                     return self.go_on(handler);
                 }
                 let Some(attempt) = self.attempts.reporting_attempt(handler) else { return };

@@ -1,6 +1,7 @@
 use super::super::tests::{Stage, stage};
 use super::*;
 use crate::agent::runner::HandlerEvent;
+use crate::agent::session::told_to_stop;
 use crate::payload;
 use v1::TaskState::{Completed, Failed, Unspecified};
 
@@ -104,20 +105,27 @@ async fn what_the_agent_says_is_given_to_the_handler_and_nothing_becomes_of_the_
     assert_eq!(tasks.unwrap_err().reason(), "STALE_ATTEMPT");
 }
 
-/// Its server answers nobody: a handler that is told to stop does not wait for that.
+/// Its server answers nobody.
 #[tokio::test]
-async fn the_rest_is_cancelled_while_the_end_is_held_back() {
-    let mut stage = stage();
-    let mut wait = stage.context.wait_children(&stage.children()).count(1).cancel_rest().into_future();
-    assert!(futures::poll!(wait.as_mut()).is_pending());
-    let Wait { reply, rest, .. } = stage.wait().await;
-    rest.unwrap().send(vec!["c1".into(), "c3".into()]).unwrap();
-    assert!(futures::poll!(wait.as_mut()).is_pending());
-    let end = v1::TaskEnd { task_id: "c2".into(), state: Completed.into(), ..Default::default() };
-    reply.send(Ok(Awaited::Ended(vec![end]))).unwrap();
-    assert!(futures::poll!(wait.as_mut()).is_pending(), "the rest is not cancelled yet");
-    stage.cancellation.cancel(v1::CancellationReason::Requested);
-    assert_eq!(wait.await.unwrap_err().reason(), "STALE_ATTEMPT");
+async fn the_rest_is_cancelled_while_the_end_is_held_back_and_an_error_of_that_is_told() {
+    for (state, expected) in [(Completed, "Unavailable"), (Failed, "TaskFailed")] {
+        let mut stage = stage();
+        let mut wait = stage.context.wait_children(&stage.children()).count(1).cancel_rest().into_future();
+        assert!(futures::poll!(wait.as_mut()).is_pending());
+        let Wait { reply, rest, .. } = stage.wait().await;
+        rest.unwrap().send(vec!["c1".into(), "c3".into()]).unwrap();
+        assert!(futures::poll!(wait.as_mut()).is_pending());
+        let end = v1::TaskEnd { task_id: "c2".into(), state: state.into(), ..Default::default() };
+        reply.send(Ok(Awaited::Ended(vec![end]))).unwrap();
+        assert!(futures::poll!(wait.as_mut()).is_pending(), "the rest is not cancelled yet");
+        match wait.await.unwrap_err() {
+            Error::Unavailable(_) => assert_eq!(expected, "Unavailable"),
+            Error::TaskFailed(task) => {
+                assert_eq!((task.id.as_str(), expected), ("c2", "TaskFailed"), "what the wait gives goes first")
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test]
