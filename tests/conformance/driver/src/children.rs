@@ -45,7 +45,7 @@ pub struct Joining {
 pub struct WaitingForSome {
     children: Vec<String>,
     r#as: String,
-    count: Option<usize>,
+    count: Option<i64>,
     rest: Option<Rest>,
     #[serde(default)]
     catch: bool,
@@ -113,7 +113,8 @@ impl WaitingForSome {
         let children = kept(seen, &self.children)?;
         let mut wait = context.wait_children(&children);
         if let Some(count) = self.count {
-            wait = wait.count(count);
+            // One below 0 can't be said in Rust; 0 is as wrong.
+            wait = wait.count(usize::try_from(count).unwrap_or(0));
         }
         let done = match self.rest {
             Some(Rest::Cancel) => wait.cancel_rest().await,

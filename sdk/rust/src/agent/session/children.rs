@@ -63,6 +63,8 @@ struct Wanted {
 #[derive(Debug, Default)]
 struct Waits {
     slot: Slot,
+    /// It is taken without asking: the server of then gave none back. For one that does the handler is paused still.
+    went_on_unasked: bool,
     /// Waits that are not over.
     under_way: BTreeMap<WaitId, Quorum>,
     /// Waits that are, until the handler may go on.
@@ -163,6 +165,23 @@ impl Children {
             self.resumes.remove(&(at, handler));
         }
         self.resumes.extend(again_at.map(|at| (at, handler)));
+    }
+
+    /// The server of now gives no slots back: the handler goes on as it can.
+    fn go_on_unasked(&mut self, handler: HandlerId) {
+        if let Some(waits) = self.handlers.get_mut(&handler) {
+            waits.went_on_unasked |= !matches!(waits.slot, Slot::Taken);
+        }
+    }
+
+    /// Those that went on without a slot, which there is somebody to ask for now.
+    fn take_unasked(&mut self) -> Vec<HandlerId> {
+        let handlers: Vec<HandlerId> = self.handlers.keys().copied().collect();
+        handlers.into_iter().filter(|handler| self.take_unasked_of(*handler)).collect()
+    }
+
+    fn take_unasked_of(&mut self, handler: HandlerId) -> bool {
+        self.handlers.get_mut(&handler).is_some_and(|waits| std::mem::take(&mut waits.went_on_unasked))
     }
 
     /// What is held back from the handler, which is to have it now.
@@ -302,6 +321,9 @@ impl Session {
             waits.under_way.values().flat_map(Quorum::rest).map(|child| (*handler, child.as_str()))
         });
         awaits.restart(under_way);
+        for handler in self.children.take_unasked() {
+            self.send_resume(now, handler, 0);
+        }
         let answered: Vec<HandlerId> = self.children.resumes.iter().map(|(_, handler)| *handler).collect();
         for handler in answered {
             if let Some(&mut Slot::Wanted(Wanted { pause, first, latest, at, .. })) = self.children.slot(handler) {
@@ -317,6 +339,7 @@ impl Session {
         taken.iter().for_each(|kept| self.conclude(kept, Ok(())));
         let handlers: Vec<HandlerId> = self.children.handlers.keys().copied().collect();
         for handler in handlers {
+            self.children.go_on_unasked(handler);
             self.go_on(handler);
             for wait in self.children.take_waits(handler) {
                 self.end_wait(wait, Ok(Awaited::Ask));
@@ -364,7 +387,7 @@ impl Session {
         }
         let (had_slot, pause_stands) = match self.children.slot(handler) {
             None | Some(Slot::Freed { .. }) => return,
-            Some(Slot::Taken) => (true, None),
+            Some(Slot::Taken) => (!self.children.take_unasked_of(handler), None),
             // It never said that it wants to go on: the pause before stands.
             Some(&mut Slot::Wanted(Wanted { pause, first, latest, .. })) => {
                 (false, (first == latest && self.withdraw(handler, latest)).then_some(pause))
@@ -386,12 +409,17 @@ impl Session {
                 if had_slot && self.withdraw(handler, pause) {
                     return self.go_on(handler);
                 }
-                let Some(attempt) = self.attempts.reporting_attempt(handler) else { return };
-                let first = self.report(attempt, Kind::Resume(v1::Resume {}), None);
-                let wanted = Wanted { pause, first, latest: first, at: now, again_at: None };
-                self.children.set_slot(handler, Slot::Wanted(wanted));
+                self.send_resume(now, handler, pause);
             }
         }
+    }
+
+    /// Says for the first time since this pause that the handler wants its slot back.
+    fn send_resume(&mut self, now: Moment, handler: HandlerId, pause: i64) {
+        let Some(attempt) = self.attempts.reporting_attempt(handler) else { return };
+        let first = self.report(attempt, Kind::Resume(v1::Resume {}), None);
+        let wanted = Wanted { pause, first, latest: first, at: now, again_at: None };
+        self.children.set_slot(handler, Slot::Wanted(wanted));
     }
 
     /// The handler has its slot.

@@ -251,6 +251,22 @@ fn a_server_without_children_is_asked_for_the_task() {
     assert_eq!(agent.actions(), ["wait 4 ask"]);
 }
 
+/// It was paused when the server of before let it go on: for the server that takes children it still is.
+#[test]
+fn a_server_with_children_again_is_asked_for_the_slot() {
+    let mut agent = paused();
+    agent.comes_back();
+    agent.welcome_with(2, &["t1/1"], &["steps"]);
+    assert_eq!(agent.actions(), ["wait 1 ask", "attached 2"]);
+    agent.comes_back();
+    agent.welcome(3, &["t1/1"]);
+    assert_eq!(agent.frames(), ["3: t1/1 resume"]);
+    agent.commit_as(3, Paused);
+    assert_eq!(agent.after(seconds(1)).frames(), ["4: t1/1 resume"]);
+    agent.commit_as(4, Running);
+    assert_eq!(agent.after(seconds(1)).frames(), NOTHING);
+}
+
 #[test]
 fn many_are_asked_for_in_frames_of_a_thousand_and_not_more_than_ten_thousand() {
     let mut agent = Script::attached();
