@@ -33,7 +33,8 @@ async fn race(
         children.push(ctx.start_child(search(kind)).await?);
     }
     let wait = ctx.wait_children(&children).count(count);
-    let done = match if cancels { wait.cancel_rest().await } else { wait.await } {
+    let done = if cancels { wait.cancel_rest().await } else { wait.await };
+    let done = match done {
         Ok(done) => done.into_iter().map(|task| task.id).collect(),
         Err(Error::TaskFailed(task)) => vec![format!("{:?}", task.state()), task.id],
         Err(error) => return Err(error.into()),

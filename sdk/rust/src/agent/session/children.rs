@@ -73,6 +73,14 @@ struct Waits {
     ends: HashMap<String, v1::TaskEnd>,
 }
 
+/// Waits that are over by the end of a child.
+struct Over {
+    /// What of each had not ended.
+    rests: Vec<(WaitId, Vec<String>)>,
+    /// Whether the handler waits for nothing else.
+    was_last: bool,
+}
+
 impl Waits {
     /// Lets a quorum take the ends that are known.
     fn fill(&self, quorum: &mut Quorum) {
@@ -132,15 +140,14 @@ impl Children {
         Some((handler, was_under_way && waits.under_way.is_empty()))
     }
 
-    /// A child has ended. The waits that are over by that are held back. Gives them, each with its rest, and whether the
-    /// handler waits for nothing else.
-    fn note_end(&mut self, handler: HandlerId, end: &v1::TaskEnd) -> Option<(Vec<(WaitId, Vec<String>)>, bool)> {
+    /// A child has ended. The waits that are over by that are held back.
+    fn note_end(&mut self, handler: HandlerId, end: &v1::TaskEnd) -> Option<Over> {
         let waits = self.handlers.get_mut(&handler)?;
         waits.ends.insert(end.task_id.clone(), end.clone());
         let over: Vec<(WaitId, Quorum)> = waits.under_way.extract_if(.., |_, quorum| quorum.take(end)).collect();
-        let told = over.iter().map(|(wait, quorum)| (*wait, quorum.rest().cloned().collect())).collect();
+        let rests = over.iter().map(|(wait, quorum)| (*wait, quorum.rest().cloned().collect())).collect();
         waits.held_back.extend(over);
-        Some((told, waits.under_way.is_empty()))
+        Some(Over { rests, was_last: waits.under_way.is_empty() })
     }
 
     /// What a wait that begins gives at once, when it is over by what is known.
@@ -252,11 +259,11 @@ impl Session {
     /// A wait that is over is answered at once while the handler waits for others, too; the last one's answer is held back
     /// until it may go on.
     fn on_task_end(&mut self, now: Moment, handler: HandlerId, end: &v1::TaskEnd) {
-        let Some((over, was_last)) = self.children.note_end(handler, end) else { return };
-        if over.is_empty() {
+        let Some(Over { rests, was_last }) = self.children.note_end(handler, end) else { return };
+        if rests.is_empty() {
             return;
         }
-        over.into_iter().for_each(|(wait, rest)| self.tell_rest(wait, rest));
+        rests.into_iter().for_each(|(wait, rest)| self.tell_rest(wait, rest));
         match was_last {
             true => self.want_slot(now, handler),
             false => self.give_held_back(handler),
