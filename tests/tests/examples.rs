@@ -34,7 +34,7 @@ async fn pipeline_counts_what_was_fetched() {
 #[tokio::test]
 async fn supervisor_gives_its_work_to_children() {
     let server = Server::start().await;
-    assert_eq!(said(&server, "supervisor", &[]).await, "14 trees in 3 regions\n");
+    assert_eq!(said(&server, "supervisor", &[]).await, "14 trees in 3 regions, by 2 of 3 reviews\n");
 }
 
 #[tokio::test]

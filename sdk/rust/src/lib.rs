@@ -23,12 +23,12 @@
 //!
 //! # Where to look
 //!
-//! - Tasks: [`NewTask`] describes one, [`NewDependency`] what it depends on; [`Client`] creates, runs, watches ([`Watch`]) and steers them. [`Error`] says what went wrong.
-//! - Workflows: [`NewWorkflow`], [`NewWorkflowTask`], [`NewWorkflowDependency`]; [`Client::create_workflow`], [`Client::wait_workflow`].
+//! - Tasks: [`NewTask`] describes one, [`NewDependency`] what it depends on, [`NewFallback`] what it asks for when nobody takes it; [`Client`] creates, runs, watches ([`Watch`]) and steers them. [`Error`] says what went wrong.
+//! - Workflows: [`NewWorkflow`], [`NewWorkflowTask`], [`NewWorkflowDependency`]; [`Client::create_workflow`], [`Client::add_workflow_tasks`], [`Client::wait_workflow`].
 //! - Agents: [`AgentBuilder`] describes one; [`AgentHandle`] steers it in the background. A handler gets its input and a [`Context`],
 //!   and fails with a [`TaskError`].
 //! - Work that survives its agent: [`Context::save_checkpoint`], [`Context::step`].
-//! - Children: [`Context::start_child`], [`Context::run_child`], [`Child`], [`NewChild`].
+//! - Children: [`Context::start_child`], [`Context::run_child`], [`Context::wait_children`], [`Child`], [`NewChild`].
 //! - Output while a handler works: [`Context::output`], [`Client::watch_output`], [`Client::output`].
 //! - Messages between agents: [`AgentBuilder::on_message`], [`Message`], [`NewMessage`].
 //! - What is done around every task: [`Interceptor`], [`Logging`], and with the feature `opentelemetry` the module of that name.
@@ -58,6 +58,7 @@ mod error;
 mod interceptor;
 mod new_child;
 mod new_dependency;
+mod new_fallback;
 mod new_message;
 mod new_task;
 mod new_workflow;
@@ -75,9 +76,10 @@ mod task_error;
 mod time;
 mod transport;
 
-pub use agent::{Agent, AgentBuilder, AgentHandle, Child, Context, Dependency, Message};
+pub use agent::{Agent, AgentBuilder, AgentHandle, Child, Context, Dependency, Message, WaitChildren};
 pub use client::{
-    Client, ClientBuilder, EventStream, OutputChunk, OutputQuery, OutputStream, Receipt, Unary, Watch, WorkflowReceipt,
+    AddWorkflowTasks, Client, ClientBuilder, EventStream, OutputChunk, OutputQuery, OutputStream, Receipt, Unary,
+    Watch, WorkflowReceipt,
 };
 pub use connector::Connector;
 pub use credentials::Credentials;
@@ -85,6 +87,7 @@ pub use error::{CallError, Error, FieldViolation};
 pub use interceptor::{BoxFuture, HandleNext, Interceptor, Logging, SubmitNext, Submitted};
 pub use new_child::NewChild;
 pub use new_dependency::{NewDependency, ResultCondition};
+pub use new_fallback::NewFallback;
 pub use new_message::NewMessage;
 pub use new_task::NewTask;
 pub use new_workflow::{NewWorkflow, NewWorkflowDependency, NewWorkflowTask};

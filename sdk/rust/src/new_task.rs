@@ -7,7 +7,7 @@ use callboard_proto::v1;
 use serde::Serialize;
 
 use crate::time::{proto_duration, proto_timestamp};
-use crate::{NewDependency, Result, payload};
+use crate::{NewDependency, NewFallback, Result, payload};
 
 /// A task to be created. Everything but the type is optional.
 #[derive(Debug, Clone, Default)]
@@ -107,6 +107,44 @@ impl NewTask {
     #[must_use]
     pub fn affinity(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
         self.requirements().affinity.insert(label.into(), value.into());
+        self
+    }
+
+    /// A label that the agent should not have. Call it once for each.
+    #[must_use]
+    pub fn anti_affinity(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
+        self.requirements().anti_affinity.insert(label.into(), value.into());
+        self
+    }
+
+    /// How much of a resource (`gpu`) it takes of its agent's while it holds a slot: see [`crate::AgentBuilder::resource`]. Call it
+    /// once for each. An agent that has less never gets the task, and none is given more at once than it has.
+    #[must_use]
+    pub fn resource(mut self, resource: impl Into<String>, amount: f64) -> Self {
+        self.requirements().resources.insert(resource.into(), amount);
+        self
+    }
+
+    /// The agent that had the dependency of this name should have it, too: see [`NewDependency::named`]. Call it once for each.
+    #[must_use]
+    pub fn near(mut self, dependency: impl Into<String>) -> Self {
+        self.requirements().near.push(dependency.into());
+        self
+    }
+
+    /// The agent that had the dependency of this name should not have it: to have a work reviewed by another. Call it once for
+    /// each.
+    #[must_use]
+    pub fn apart(mut self, dependency: impl Into<String>) -> Self {
+        self.requirements().apart.push(dependency.into());
+        self
+    }
+
+    /// What it asks for instead when nobody has taken it for some time. Call it once for each, each with a longer time than the
+    /// one before.
+    #[must_use]
+    pub fn fallback(mut self, fallback: impl Into<NewFallback>) -> Self {
+        self.requirements().fallbacks.push(fallback.into().fallback);
         self
     }
 
@@ -276,6 +314,33 @@ mod tests {
         assert_eq!((limit.seconds, limit.nanos), (1, 500_000_000));
         assert_eq!(spec.input.as_ref().unwrap().content_type, "application/json");
         assert_eq!(task.request_id, "r1");
+    }
+
+    #[test]
+    fn where_it_is_to_be_done_is_in_the_requirements() {
+        let task = NewTask::new("review")
+            .affinity("zone", "eu")
+            .anti_affinity("spot", "yes")
+            .resource("gpu", 0.5)
+            .resource("memory", 2.0)
+            .near("data")
+            .apart("draft")
+            .apart("polish")
+            .fallback(NewFallback::after(Duration::from_millis(1500)).skill("rust").skill("sql").tool("git"))
+            .fallback(NewFallback::after(Duration::from_secs(3)).role("leader").assignee("ada"));
+        let requirements = task.spec().requirements.as_ref().unwrap();
+        assert_eq!(requirements.affinity, BTreeMap::from([("zone".to_owned(), "eu".to_owned())]));
+        assert_eq!(requirements.anti_affinity, BTreeMap::from([("spot".to_owned(), "yes".to_owned())]));
+        assert_eq!(requirements.resources, BTreeMap::from([("gpu".to_owned(), 0.5), ("memory".to_owned(), 2.0)]));
+        assert_eq!(
+            (&requirements.near, &requirements.apart),
+            (&vec!["data".into()], &vec!["draft".into(), "polish".into()])
+        );
+        let [first, second] = requirements.fallbacks.as_slice() else { panic!("{requirements:?}") };
+        assert_eq!(first.after, Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }));
+        assert_eq!((&first.skills, &first.tools), (&vec!["rust".into(), "sql".into()], &vec!["git".into()]));
+        assert_eq!((first.role.as_str(), first.assignee.as_str()), ("", ""));
+        assert_eq!((second.role.as_str(), second.assignee.as_str()), ("leader", "ada"));
     }
 
     #[test]

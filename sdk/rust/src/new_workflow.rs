@@ -99,22 +99,6 @@ impl NewWorkflow {
     pub fn spec(&self) -> &v1::WorkflowSpec {
         &self.spec
     }
-
-    /// What its tasks are, in their order. They are to be put back.
-    pub(crate) fn take_tasks(&mut self) -> Vec<NewTask> {
-        self.spec.tasks.iter_mut().map(|task| task.task.take().unwrap_or_default().into()).collect()
-    }
-
-    /// Puts back what its tasks are; `None` when they are not all there.
-    pub(crate) fn with_tasks(mut self, tasks: Vec<NewTask>) -> Option<Self> {
-        if tasks.len() != self.spec.tasks.len() {
-            return None;
-        }
-        for (task, new) in self.spec.tasks.iter_mut().zip(tasks) {
-            task.task = Some(new.spec);
-        }
-        Some(self)
-    }
 }
 
 impl From<v1::WorkflowSpec> for NewWorkflow {
@@ -123,10 +107,11 @@ impl From<v1::WorkflowSpec> for NewWorkflow {
     }
 }
 
-/// A task of a workflow to be created. Everything but the name and the task is optional.
+/// A task of a workflow to be created, or of one that runs and grows ([`crate::Client::add_workflow_tasks`]). Everything but the
+/// name and the task is optional.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewWorkflowTask {
-    task: v1::WorkflowTask,
+    pub(crate) task: v1::WorkflowTask,
 }
 
 impl NewWorkflowTask {

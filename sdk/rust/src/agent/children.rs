@@ -1,5 +1,7 @@
 //! Children: tasks that a handler creates for its own run, and waits for without holding its slot.
 
+mod some;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,12 +15,13 @@ use uuid::Uuid;
 use super::context::Context;
 use super::names::{self, Key};
 use super::runner::HandlerEvent;
-use super::session::{Awaited, WaitId, told_to_stop};
+use super::session::{Awaited, Quorum, WaitId, told_to_stop};
 use crate::client::read_result;
 use crate::error::CallError;
 use crate::interceptor::Submitted;
 use crate::planted::{self, Defect};
 use crate::{Error, NewChild, NewTask, Result};
+pub use some::WaitChildren;
 
 /// How handlers say what they wait for, and that they don't any more.
 #[derive(Debug, Clone)]
@@ -67,13 +70,12 @@ impl Child {
     /// current, or the handler was told to stop while it waited; [`Error::Unavailable`] when the agent has stopped; and what
     /// every call may give, when the result is large and has to be fetched.
     pub async fn wait(&self) -> Result<v1::Task> {
-        match self.end().await? {
-            Awaited::Ended(end) => self.task(*end).await,
-            Awaited::Ask => tokio::select! {
-                biased;
-                task = self.context.client().wait(self.id(), None) => task,
-                () = self.context.cancelled() => Err(told_to_stop()),
-            },
+        match self.context.await_end(Quorum::of_one(self.id().to_owned()), None).await? {
+            Awaited::Ended(ends) => {
+                let end = ends.into_iter().next().ok_or_else(|| gone(self.id()))?;
+                self.context.ended_task(end).await
+            }
+            Awaited::Ask => self.ask().await,
         }
     }
 
@@ -87,31 +89,25 @@ impl Child {
         read_result(self.wait().await?)
     }
 
-    async fn end(&self) -> Result<Awaited> {
-        let link = self.context.link();
-        let (reply, ended) = oneshot::channel();
-        let mut waiting = Waiting { wait: link.waits.next(), ended: Some(ended), given_up: &link.waits.given_up };
-        let (handler, child, wait) = (self.context.handler(), self.id().to_owned(), waiting.wait);
-        link.events.send(HandlerEvent::Wait { handler, child, wait, reply }).await.map_err(|_| Error::stopped())?;
-        waiting.ended().await
+    /// Waits until it has ended, by calls.
+    async fn ask(&self) -> Result<v1::Task> {
+        tokio::select! {
+            biased;
+            task = self.context.client().wait(self.id(), None) => task,
+            () = self.context.cancelled() => Err(told_to_stop()),
+        }
     }
 
-    /// What the end tells of the task.
-    async fn task(&self, end: v1::TaskEnd) -> Result<v1::Task> {
-        let result = match end.state() {
-            v1::TaskState::Unspecified => return Err(gone(self.id())),
-            _ if end.result_omitted => self.context.client().get(self.id()).await?.result,
-            _ => end.result,
-        };
-        Ok(v1::Task {
-            id: end.task_id,
-            namespace: self.context.namespace().to_owned(),
-            state: end.state,
-            run: end.run,
-            result,
-            failure: end.failure,
-            ..v1::Task::default()
-        })
+    /// The same; gives what the server would have told.
+    async fn ask_for_end(&self) -> Result<v1::TaskEnd> {
+        let task_id = self.id().to_owned();
+        match self.ask().await {
+            Ok(v1::Task { state, run, result, failure, .. }) => {
+                Ok(v1::TaskEnd { task_id, state, run, result, failure, ..v1::TaskEnd::default() })
+            }
+            Err(Error::NotFound(_)) => Ok(v1::TaskEnd { task_id, ..v1::TaskEnd::default() }),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -185,6 +181,34 @@ impl Context {
         async move { started.await?.result().await }
     }
 
+    /// Waits until the quorum is over and the handler may go on. Those that have not ended are told as soon as it is over.
+    async fn await_end(&self, quorum: Quorum, rest: Option<oneshot::Sender<Vec<String>>>) -> Result<Awaited> {
+        let link = self.link();
+        let (reply, ended) = oneshot::channel();
+        let mut waiting = Waiting { wait: link.waits.next(), ended: Some(ended), given_up: &link.waits.given_up };
+        let event = HandlerEvent::Wait { handler: self.handler(), quorum, wait: waiting.wait, reply, rest };
+        link.events.send(event).await.map_err(|_| Error::stopped())?;
+        waiting.ended().await
+    }
+
+    /// What the end of a child tells of its task.
+    async fn ended_task(&self, end: v1::TaskEnd) -> Result<v1::Task> {
+        let result = match end.state() {
+            v1::TaskState::Unspecified => return Err(gone(&end.task_id)),
+            _ if end.result_omitted => self.client().get(&end.task_id).await?.result,
+            _ => end.result,
+        };
+        Ok(v1::Task {
+            id: end.task_id,
+            namespace: self.namespace().to_owned(),
+            state: end.state,
+            run: end.run,
+            result,
+            failure: end.failure,
+            ..v1::Task::default()
+        })
+    }
+
     /// The key of the child that begins now.
     fn begin_child(&self, name: String) -> Result<Key> {
         names::check("child", &name)?;
@@ -208,7 +232,7 @@ impl Context {
             on_parent_end: on_parent_end.into(),
             ..Default::default()
         };
-        self.client().create_child(request).await.map(Submitted::Created)
+        self.client().send_child(request).await.map(Submitted::Created)
     }
 }
 

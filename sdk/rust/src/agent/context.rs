@@ -209,6 +209,12 @@ impl Context {
         &self.inner.assignment.namespace
     }
 
+    /// What workflow the task is of, and what it is called there; `None` when it is of none. A child of a workflow's task is of
+    /// the workflow, too, without a name.
+    pub fn workflow(&self) -> Option<&v1::WorkflowLink> {
+        self.inner.assignment.workflow.as_ref()
+    }
+
     /// The task's type.
     pub fn task_type(&self) -> &str {
         &self.spec().r#type

@@ -106,7 +106,7 @@ struct Driver {
     events: mpsc::Receiver<HandlerEvent>,
     link: Link,
     replies: HashMap<Ticket, (oneshot::Sender<Result<()>>, Option<OwnedSemaphorePermit>)>,
-    waits: HashMap<WaitId, oneshot::Sender<Result<Awaited>>>,
+    waits: HashMap<WaitId, Waiter>,
     given_up: mpsc::UnboundedReceiver<WaitId>,
     sends: HashMap<Ticket, (oneshot::Sender<Result<v1::MessageReceipt>>, OwnedSemaphorePermit)>,
     last_ticket: Ticket,
@@ -121,6 +121,12 @@ struct Running {
     context: Context,
     cancellation: Cancellation,
     abort: CancellationToken,
+}
+
+/// Who waits for children.
+struct Waiter {
+    reply: oneshot::Sender<Result<Awaited>>,
+    rest: Option<oneshot::Sender<Vec<String>>>,
 }
 
 /// What woke the driver.
@@ -274,9 +280,9 @@ impl Driver {
             }
             // One that was given up meanwhile said so before.
             HandlerEvent::Wait { reply, .. } if reply.is_closed() => {}
-            HandlerEvent::Wait { handler, child, wait, reply } => {
-                self.waits.insert(wait, reply);
-                self.session.on_wait(handler, child, wait);
+            HandlerEvent::Wait { handler, quorum, wait, reply, rest } => {
+                self.waits.insert(wait, Waiter { reply, rest });
+                self.session.on_wait(handler, quorum, wait);
             }
             HandlerEvent::Send { send, reply, permit } => {
                 self.last_ticket += 1;
@@ -320,10 +326,16 @@ impl Driver {
                     let _ = reply.send(result);
                 }
             }
-            Action::WaitDone { wait, result } => {
-                if let Some(reply) = self.waits.remove(&wait) {
+            Action::WaitOver { wait, rest } => {
+                if let Some(tell) = self.waits.get_mut(&wait).and_then(|waiter| waiter.rest.take()) {
                     // The handler may have stopped waiting.
-                    let _ = reply.send(result);
+                    let _ = tell.send(rest);
+                }
+            }
+            Action::WaitDone { wait, result } => {
+                if let Some(waiter) = self.waits.remove(&wait) {
+                    // The same.
+                    let _ = waiter.reply.send(result);
                 }
             }
             Action::Deadline { handler, deadline } => {

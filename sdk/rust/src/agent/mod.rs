@@ -23,7 +23,7 @@ mod signals;
 mod steps;
 
 pub use builder::AgentBuilder;
-pub use children::Child;
+pub use children::{Child, WaitChildren};
 pub use context::Context;
 pub use dependency::Dependency;
 pub use handle::AgentHandle;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Context, ProgressSlot};
 use super::handlers::Handler;
 use super::message::{Message, MessageHandler};
-use super::session::{Awaited, HandlerId, Outcome, Piece, WaitId};
+use super::session::{Awaited, HandlerId, Outcome, Piece, Quorum, WaitId};
 use crate::Result;
 use crate::interceptor::Interceptors;
 use crate::task_error::{self, TaskError};
@@ -39,8 +39,14 @@ pub(super) enum HandlerEvent {
     },
     /// Output is given. The reply says that it was taken.
     Output { handler: HandlerId, piece: Piece, reply: oneshot::Sender<Result<()>> },
-    /// The handler waits for the end of a child.
-    Wait { handler: HandlerId, child: String, wait: WaitId, reply: oneshot::Sender<Result<Awaited>> },
+    /// The handler waits for children. `rest` is told those that have not ended, as soon as the quorum is over.
+    Wait {
+        handler: HandlerId,
+        quorum: Quorum,
+        wait: WaitId,
+        reply: oneshot::Sender<Result<Awaited>>,
+        rest: Option<oneshot::Sender<Vec<String>>>,
+    },
     /// A message is to be sent, and its receipt awaited. The permit is given back with the receipt.
     Send {
         send: Box<v1::MessageSend>,

@@ -3,7 +3,8 @@
 use callboard_proto::v1;
 
 use super::{Client, Receipt};
-use crate::{Error, Result};
+use crate::interceptor::Submitted;
+use crate::{Error, NewTask, Result};
 
 impl Client {
     /// The children that a run of a task created, in the order in which they were created. Run 0 is the latest.
@@ -33,7 +34,18 @@ impl Client {
     /// [`Error::FailedPrecondition`] when the attempt is no longer current; [`Error::AlreadyExists`] when the child that is
     /// there has another type; [`Error::ResourceExhausted`] when the run has 1,000 children, or children stand too deep;
     /// and as [`Client::create`].
-    pub async fn create_child(&self, request: v1::CreateChildRequest) -> Result<Receipt> {
+    pub async fn create_child(&self, mut request: v1::CreateChildRequest) -> Result<Receipt> {
+        // Without a task there is nothing to intercept: the server says that there is none.
+        let Some(spec) = request.task.take() else { return self.send_child(request).await };
+        let create = |task: NewTask| async {
+            let request = v1::CreateChildRequest { task: Some(task.spec), ..request };
+            self.send_child(request).await.map(Submitted::Created)
+        };
+        self.submit(spec.into(), create).await?.into_receipt()
+    }
+
+    /// The same of a task that the interceptors have had.
+    pub(crate) async fn send_child(&self, request: v1::CreateChildRequest) -> Result<Receipt> {
         self.call(request).await?.receipt.ok_or_else(|| Error::missing("receipt"))
     }
 }

@@ -38,7 +38,7 @@ use runs::Runs;
 pub(crate) use tasks::read_result;
 pub use unary::Unary;
 pub use watch::{EventStream, Watch};
-pub use workflows::WorkflowReceipt;
+pub use workflows::{AddWorkflowTasks, WorkflowReceipt};
 
 /// What a command did to a task.
 pub type Receipt = v1::TaskReceipt;

@@ -171,6 +171,17 @@ impl Client {
         self.call(request).await?.receipt.ok_or_else(|| Error::missing("receipt"))
     }
 
+    /// Says who could have a task now, who could not and why, as placement sees it at this moment. Of a task that is READY that
+    /// is who gets it next; of any other, who would if it were.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`].
+    pub async fn explain(&self, id: &str) -> Result<v1::AssignmentExplanation> {
+        let request = v1::ExplainAssignmentRequest { task_id: id.to_owned(), ..Default::default() };
+        self.call(request).await?.explanation.ok_or_else(|| Error::missing("explanation"))
+    }
+
     /// Changes the priority, assignee, deadline or tags of a live task: those in `update_mask`.
     ///
     /// # Errors

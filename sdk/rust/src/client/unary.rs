@@ -93,6 +93,7 @@ unary!(TaskServiceClient {
     retry_task(RetryTaskRequest) -> RetryTaskResponse fills [namespace, request_id];
     hold_task(HoldTaskRequest) -> HoldTaskResponse fills [namespace, request_id];
     release_task(ReleaseTaskRequest) -> ReleaseTaskResponse fills [namespace, request_id];
+    explain_assignment(ExplainAssignmentRequest) -> ExplainAssignmentResponse fills [namespace];
     update_task(UpdateTaskRequest) -> UpdateTaskResponse fills [namespace, request_id];
     list_task_events(ListTaskEventsRequest) -> ListTaskEventsResponse fills [namespace];
     list_dependency_results(ListDependencyResultsRequest) -> ListDependencyResultsResponse fills [namespace];
@@ -111,7 +112,8 @@ unary!(WorkflowServiceClient {
         waits |r: &v1::WaitWorkflowRequest| given(r.wait.as_ref(), SERVER_WAIT),;
     cancel_workflow(CancelWorkflowRequest) -> CancelWorkflowResponse fills [namespace, request_id];
     retry_workflow(RetryWorkflowRequest) -> RetryWorkflowResponse fills [namespace, request_id];
-    add_workflow_tasks(AddWorkflowTasksRequest) -> AddWorkflowTasksResponse fills [namespace, request_id];
+    add_workflow_tasks(AddWorkflowTasksRequest) -> AddWorkflowTasksResponse fills [namespace, request_id]
+        checks |r: &v1::AddWorkflowTasksRequest| check_workflow_tasks("tasks", &r.tasks),;
     hold_workflow(HoldWorkflowRequest) -> HoldWorkflowResponse fills [namespace, request_id];
     release_workflow(ReleaseWorkflowRequest) -> ReleaseWorkflowResponse fills [namespace, request_id];
     forecast_workflow(ForecastWorkflowRequest) -> ForecastWorkflowResponse fills [namespace];
@@ -177,8 +179,12 @@ fn check_specs(request: &v1::BatchCreateTasksRequest) -> Result<()> {
 }
 
 fn check_workflow(workflow: Option<&v1::WorkflowSpec>) -> Result<()> {
-    let mut tasks = workflow.map(|workflow| workflow.tasks.as_slice()).unwrap_or_default().iter().enumerate();
-    tasks.try_for_each(|(index, task)| check_spec(&format!("workflow.tasks[{index}].task"), task.task.as_ref()))
+    check_workflow_tasks("workflow.tasks", workflow.map(|workflow| workflow.tasks.as_slice()).unwrap_or_default())
+}
+
+fn check_workflow_tasks(field: &str, tasks: &[v1::WorkflowTask]) -> Result<()> {
+    let mut tasks = tasks.iter().enumerate();
+    tasks.try_for_each(|(index, task)| check_spec(&format!("{field}[{index}].task"), task.task.as_ref()))
 }
 
 fn check_heartbeat(request: &v1::HeartbeatTaskRequest) -> Result<()> {
@@ -225,10 +231,12 @@ mod tests {
         assert!(error.to_string().starts_with("tasks[1].input"), "{error}");
 
         let task = v1::WorkflowTask { task: Some(large), ..Default::default() };
-        let workflow = v1::WorkflowSpec { tasks: vec![v1::WorkflowTask::default(), task], ..Default::default() };
-        let workflow = Some(workflow);
+        let tasks = vec![v1::WorkflowTask::default(), task];
+        let workflow = Some(v1::WorkflowSpec { tasks: tasks.clone(), ..Default::default() });
         let error = v1::CreateWorkflowRequest { workflow, ..Default::default() }.check().unwrap_err();
         assert!(error.to_string().starts_with("workflow.tasks[1].task.input"), "{error}");
+        let error = v1::AddWorkflowTasksRequest { tasks, ..Default::default() }.check().unwrap_err();
+        assert!(error.to_string().starts_with("tasks[1].task.input"), "{error}");
     }
 
     #[test]

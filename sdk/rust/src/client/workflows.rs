@@ -1,5 +1,7 @@
 //! Submitting workflows, following them, steering them.
 
+mod growing;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,7 +11,8 @@ use tokio::time::Instant;
 
 use super::tasks::{flatten, following};
 use super::{Client, Receipt};
-use crate::{Error, NewWorkflow, Result};
+use crate::{Error, NewTask, NewWorkflow, Result};
+pub use growing::AddWorkflowTasks;
 
 /// What creating a workflow did.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,28 +46,21 @@ impl Client {
     ///
     /// [`Error::InvalidArgument`] when it or one of its tasks is not as it may be: a cycle, a name that is no task's; all
     /// faults are named at once. And as [`Client::create`].
-    pub async fn create_workflow(&self, mut workflow: NewWorkflow) -> Result<WorkflowReceipt> {
-        let names: Vec<String> = workflow.spec.tasks.iter().map(|task| task.name.clone()).collect();
-        let tasks = workflow.take_tasks();
+    pub async fn create_workflow(&self, workflow: NewWorkflow) -> Result<WorkflowReceipt> {
+        let NewWorkflow { mut spec, request_id } = workflow;
+        let tasks = std::mem::take(&mut spec.tasks);
         let mut workflow_id = None;
         let created = &mut workflow_id;
         let create = |tasks| async move {
-            let NewWorkflow { spec, request_id } = workflow.with_tasks(tasks).ok_or_else(not_all)?;
-            let request = v1::CreateWorkflowRequest { workflow: Some(spec), request_id, ..Default::default() };
+            let workflow = Some(v1::WorkflowSpec { tasks, ..spec });
+            let request = v1::CreateWorkflowRequest { workflow, request_id, ..Default::default() };
             let response = self.call(request).await?;
             *created = Some(response.workflow_id);
             Ok(response.receipts)
         };
-        // One without tasks has nothing to intercept: the server says that it has none.
-        let receipts = match tasks.as_slice() {
-            [] => create(tasks).await?,
-            _ => self.interceptors().submit_all(tasks, create).await?,
-        };
-        if receipts.len() != names.len() {
-            return Err(Error::missing("receipts"));
-        }
+        let receipts = submit_whole(self, tasks, create).await?;
         let workflow_id = workflow_id.ok_or_else(not_all)?;
-        Ok(WorkflowReceipt { workflow_id, receipts: names.into_iter().zip(receipts).collect() })
+        Ok(WorkflowReceipt { workflow_id, receipts })
     }
 
     /// Gives a workflow: where it is in its life, and how many of its tasks ended how.
@@ -158,6 +154,73 @@ impl Client {
         let request = v1::RetryWorkflowRequest { workflow_id: id.to_owned(), ..Default::default() };
         self.call(request).await?.workflow.ok_or_else(|| Error::missing("workflow"))
     }
+
+    /// Holds a workflow: none of its tasks that are WAITING or READY is given out until it is released, nor are those that are
+    /// added. What agents have goes on. Holding one that is held is no error. The reason is for people: at most 1 KiB.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FailedPrecondition`] when it has ended, or is being cancelled or retried; and as [`Client::get_workflow`].
+    pub async fn hold_workflow(&self, id: &str, reason: &str) -> Result<v1::Workflow> {
+        let (workflow_id, reason) = (id.to_owned(), reason.to_owned());
+        let request = v1::HoldWorkflowRequest { workflow_id, reason, ..Default::default() };
+        self.call(request).await?.workflow.ok_or_else(|| Error::missing("workflow"))
+    }
+
+    /// Ends the hold of a workflow, and those of its tasks that were held by themselves. Releasing one that is not held is no
+    /// error and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get_workflow`].
+    pub async fn release_workflow(&self, id: &str) -> Result<v1::Workflow> {
+        let request = v1::ReleaseWorkflowRequest { workflow_id: id.to_owned(), ..Default::default() };
+        self.call(request).await?.workflow.ok_or_else(|| Error::missing("workflow"))
+    }
+
+    /// Says when a workflow is expected to end, and which tasks its end waits for, from how long tasks of the same types took.
+    /// There is no expected end when it is held, and nothing at all when it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ResourceExhausted`] when it has more than 20,000 tasks; and as [`Client::get_workflow`].
+    pub async fn forecast_workflow(&self, id: &str) -> Result<v1::WorkflowForecast> {
+        let request = v1::ForecastWorkflowRequest { workflow_id: id.to_owned(), ..Default::default() };
+        Ok(self.call(request).await?.forecast.unwrap_or_default())
+    }
+}
+
+/// Submits tasks of a workflow by one call, all or none, each with the client's interceptors around it. Gives what was done for
+/// them by their names.
+async fn submit_whole<F, Fut>(
+    client: &Client,
+    mut tasks: Vec<v1::WorkflowTask>,
+    call: F,
+) -> Result<BTreeMap<String, Receipt>>
+where
+    F: FnOnce(Vec<v1::WorkflowTask>) -> Fut + Send,
+    Fut: Future<Output = Result<Vec<Receipt>>> + Send,
+{
+    let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
+    let specs: Vec<NewTask> = tasks.iter_mut().map(|task| task.task.take().unwrap_or_default().into()).collect();
+    let submit = |specs: Vec<NewTask>| async move {
+        if specs.len() != tasks.len() {
+            return Err(not_all());
+        }
+        for (task, new) in tasks.iter_mut().zip(specs) {
+            task.task = Some(new.spec);
+        }
+        call(tasks).await
+    };
+    let receipts = match specs.as_slice() {
+        // Without tasks there is nothing to intercept: the server says that there are none.
+        [] => submit(specs).await?,
+        _ => client.interceptors().submit_all(specs, submit).await?,
+    };
+    if receipts.len() != names.len() {
+        return Err(Error::missing("receipts"));
+    }
+    Ok(names.into_iter().zip(receipts).collect())
 }
 
 fn not_all() -> Error {

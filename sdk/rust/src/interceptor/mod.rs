@@ -46,8 +46,8 @@ pub use logging::Logging;
 /// }
 /// ```
 pub trait Interceptor: Send + Sync + 'static {
-    /// Around [`Client::create`], each task of [`Client::create_all`] and of [`Client::create_workflow`], [`Client::run`], and
-    /// [`Context::start_child`]. It may change the task before it goes on with `next`. An error of its own is what the call
+    /// Around [`Client::create`], each task of [`Client::create_all`], of [`Client::create_workflow`] and of
+    /// [`Client::add_workflow_tasks`], [`Client::run`], [`Client::create_child`], and [`Context::start_child`]. It may change the task before it goes on with `next`. An error of its own is what the call
     /// gives, and nothing is sent. It can't answer by itself for a task of a workflow, which is created with all of its tasks.
     fn submit<'a>(&'a self, task: NewTask, next: SubmitNext<'a>) -> BoxFuture<'a, Result<Submitted>> {
         next.run(task)

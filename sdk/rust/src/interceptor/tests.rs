@@ -61,6 +61,18 @@ async fn the_first_is_the_outermost() {
     assert_eq!(*said.lock().unwrap(), ["a begins", "b begins", "b ends", "a ends"]);
 }
 
+/// Refused by an interceptor: nothing is sent, so that no server is missed.
+#[tokio::test]
+async fn the_child_of_a_claimed_task_is_submitted_too() {
+    let client = Client::builder().address("http://127.0.0.1:1").interceptor(Gate).build().unwrap();
+    let child = |name: &str| {
+        let task = Some(v1::TaskSpec { r#type: name.into(), ..Default::default() });
+        client.create_child(v1::CreateChildRequest { task, ..Default::default() })
+    };
+    assert_eq!(child("known").await.unwrap().task_id, "known");
+    assert_eq!(child("other").await.unwrap_err().violations()[0].field, "type");
+}
+
 #[tokio::test]
 async fn each_task_of_a_batch_is_submitted_and_the_batch_is_one_call() {
     let (interceptors, said) = interceptors(vec![Arc::new(Gate)]);

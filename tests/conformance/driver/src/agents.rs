@@ -43,6 +43,8 @@ struct Options {
     tools: Vec<String>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
+    #[serde(default)]
+    resources: BTreeMap<String, f64>,
     slots: Option<i32>,
     build_id: Option<String>,
     drain_timeout_ms: Option<u64>,
@@ -128,6 +130,7 @@ impl Options {
         builder = self.skills.into_iter().fold(builder, AgentBuilder::skill);
         builder = self.tools.into_iter().fold(builder, AgentBuilder::tool);
         builder = self.labels.into_iter().fold(builder, |builder, (label, value)| builder.label(label, value));
+        builder = self.resources.into_iter().fold(builder, |builder, (name, amount)| builder.resource(name, amount));
         if let Some(role) = self.role {
             builder = builder.role(role);
         }

@@ -1,10 +1,10 @@
-//! The ops `child` and `join`.
+//! The ops `child`, `join` and `wait_children`.
 
 use crate::program::{Seen, driver_fault};
 use crate::shown;
 use crate::spec::{Refused, Spec};
 use crate::value::Any;
-use callboard::{Child, Context, Error, NewChild, TaskError};
+use callboard::{Child, Context, Error, NewChild, TaskError, v1};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -37,6 +37,25 @@ pub struct Joining {
     r#as: String,
     #[serde(default)]
     catch: bool,
+}
+
+/// Waits for some of the children that were kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitingForSome {
+    children: Vec<String>,
+    r#as: String,
+    count: Option<i64>,
+    rest: Option<Rest>,
+    #[serde(default)]
+    catch: bool,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Rest {
+    Keep,
+    Cancel,
 }
 
 impl ChildOf {
@@ -81,15 +100,41 @@ impl ChildOf {
 impl Joining {
     /// Waits for all of them, and puts their results into what was seen.
     pub async fn take(&self, seen: &mut Seen) -> Result<(), TaskError> {
-        let named = |name: &String| {
-            let child = seen.children.get(name).cloned();
-            child.ok_or_else(|| driver_fault(format!("no child was kept as `{name}`")))
-        };
-        let children: Vec<Child> = self.children.iter().map(named).collect::<Result<_, _>>()?;
+        let children = kept(seen, &self.children)?;
         let results = futures::future::try_join_all(children.iter().map(Child::result::<Any>)).await;
         let given = results.map(|values| values.iter().map(Any::line).collect());
         put(seen, &self.r#as, self.catch, given)
     }
+}
+
+impl WaitingForSome {
+    /// Waits, and puts the names of those that completed into what was seen.
+    pub async fn take(&self, context: &Context, seen: &mut Seen) -> Result<(), TaskError> {
+        let children = kept(seen, &self.children)?;
+        let mut wait = context.wait_children(&children);
+        if let Some(count) = self.count {
+            // One below 0 can't be said in Rust; 0 is as wrong.
+            wait = wait.count(usize::try_from(count).unwrap_or(0));
+        }
+        let done = match self.rest {
+            Some(Rest::Cancel) => wait.cancel_rest().await,
+            Some(Rest::Keep) | None => wait.await,
+        };
+        let name_of = |task: v1::Task| {
+            let at = children.iter().position(|child| child.id() == task.id);
+            at.map_or(Value::Null, |at| self.children[at].clone().into())
+        };
+        let given = done.map(|tasks| tasks.into_iter().map(name_of).collect());
+        put(seen, &self.r#as, self.catch, given)
+    }
+}
+
+fn kept(seen: &Seen, names: &[String]) -> Result<Vec<Child>, TaskError> {
+    let named = |name: &String| {
+        let child = seen.children.get(name).cloned();
+        child.ok_or_else(|| driver_fault(format!("no child was kept as `{name}`")))
+    };
+    names.iter().map(named).collect()
 }
 
 fn put(seen: &mut Seen, name: &str, catch: bool, given: Result<Value, Error>) -> Result<(), TaskError> {

@@ -51,6 +51,8 @@ enum Call {
     Retry { task_id: String, request_id: Option<String> },
     #[serde(rename = "client.release")]
     Release { task_id: String, request_id: Option<String> },
+    #[serde(rename = "client.explain")]
+    Explain { task_id: String },
     #[serde(rename = "client.update")]
     Update(Updating),
     #[serde(rename = "client.claim")]
@@ -258,6 +260,7 @@ async fn carry_out(client: &Client, call: Call) -> Result<Value, Refused> {
             let chunks: Vec<OutputChunk> = output.try_collect().await?;
             json!({ "chunks": chunks.iter().map(shown::chunk).collect::<Result<Vec<_>, _>>()? })
         }
+        Call::Explain { task_id } => shown::explanation(&client.explain(&task_id).await?),
         Call::Update(updating) => shown::receipt(&client.update(updating.request()?).await?),
         Call::Claim(claiming) => claim(client, claiming).await?,
         Call::Heartbeat(beating) => heartbeat(client, beating).await?,

@@ -1,6 +1,6 @@
 //! What handlers do: the programs of DRIVER.md.
 
-use crate::children::{ChildOf, Joining};
+use crate::children::{ChildOf, Joining, WaitingForSome};
 use crate::clients;
 use crate::outputs::Giving;
 use crate::value::Any;
@@ -78,6 +78,7 @@ enum Op {
     Step(Stepping),
     Child(ChildOf),
     Join(Joining),
+    WaitChildren(WaitingForSome),
     Output(Giving),
     Send(Sending),
     Reply {},
@@ -256,6 +257,7 @@ impl Op {
             Self::Step(stepping) => stepping.take(context, input, seen).await?,
             Self::Child(child) => child.take(context, seen).await?,
             Self::Join(joining) => joining.take(seen).await?,
+            Self::WaitChildren(waiting) => waiting.take(context, seen).await?,
             Self::Output(giving) => giving.give(context, seen).await?,
             Self::Send(sending) => {
                 context.send(sending.message()?).await?;
@@ -414,6 +416,9 @@ async fn look(context: &Context, input: &Any, name: &str) -> Result<Value, TaskE
         "deadline_at_ms" => json!(context.deadline().map(shown::at_ms)),
         "input" => input.line(),
         "checkpoint" => json!(context.checkpoint::<Any>()?.map(|any| any.line())),
+        "workflow" => {
+            json!(context.workflow().map(|link| json!({ "workflow_id": link.workflow_id, "name": link.name })))
+        }
         "cancelled" => context.is_cancelled().into(),
         "dependencies" => {
             let mut list = Vec::new();

@@ -57,6 +57,7 @@ pub fn task(task: &v1::Task) -> Value {
         "progress": task.progress, "cancel_requested": task.cancel_requested,
         "failure": task.failure.as_ref().map(failure),
         "parent": task.parent.as_ref().map(|parent| &parent.task_id), "paused_for": paused_for(task.paused_for()),
+        "fallback": task.fallback,
     })
 }
 
@@ -86,7 +87,7 @@ fn failure(failure: &v1::Failure) -> Value {
         failure.details.as_ref().map(|details| Any::of_payload(Some(details)).map_or(Value::Null, |any| any.line()));
     json!({
         "type": failure.r#type, "message": failure.message, "retryable": failure.retryable.unwrap_or(true),
-        "retry_after_ms": failure.retry_after.as_ref().map(|after| after.seconds * 1000 + i64::from(after.nanos) / 1_000_000),
+        "retry_after_ms": failure.retry_after.as_ref().map(span_ms),
         "details": details, "cause": failure.cause.as_deref().map(self::failure),
     })
 }
@@ -99,7 +100,43 @@ pub fn workflow(workflow: &v1::Workflow) -> Value {
         "open_tasks": workflow.open_tasks, "completed_tasks": workflow.completed_tasks,
         "failed_tasks": workflow.failed_tasks, "cancelled_tasks": workflow.cancelled_tasks,
         "skipped_tasks": workflow.skipped_tasks, "progress": workflow.progress,
-        "cancel_requested": workflow.cancel_requested, "tags": workflow.tags, "metadata": workflow.metadata,
+        "cancel_requested": workflow.cancel_requested, "held": workflow.held, "tags": workflow.tags, "metadata": workflow.metadata,
+    })
+}
+
+/// A forecast of a workflow.
+pub fn forecast(forecast: &v1::WorkflowForecast) -> Value {
+    let critical_path = forecast.critical_path.iter().map(|task| {
+        json!({ "task_id": task.task_id, "name": task.name, "type": task.r#type, "state": state(task.state()),
+                "expected_duration_ms": task.expected_duration.as_ref().map(span_ms),
+                "expected_start_ms": task.expected_start.as_ref().map(instant_ms),
+                "expected_end_ms": task.expected_end.as_ref().map(instant_ms) })
+    });
+    json!({
+        "expected_end_ms": forecast.expected_end.as_ref().map(instant_ms),
+        "critical_path": critical_path.collect::<Vec<_>>(), "unknown_types": forecast.unknown_types,
+    })
+}
+
+/// Who could have a task.
+pub fn explanation(explanation: &v1::AssignmentExplanation) -> Value {
+    let waiting_for = explanation.waiting_for().map(|reason| bare(reason.as_str_name(), "WAIT_REASON_"));
+    json!({
+        "task_id": explanation.task_id, "state": state(explanation.state()),
+        "waiting_for": waiting_for.collect::<Vec<_>>(), "agent": explanation.agent, "ahead": explanation.ahead,
+        "agents": explanation.agents, "fitting": explanation.fitting,
+        "candidates": explanation.candidates.iter().map(candidate).collect::<Vec<_>>(),
+    })
+}
+
+fn candidate(candidate: &v1::AssignmentCandidate) -> Value {
+    let obstacles = candidate.obstacles.iter().map(
+        |one| json!({ "type": bare(one.r#type().as_str_name(), "ASSIGNMENT_OBSTACLE_TYPE_"), "detail": one.detail }),
+    );
+    json!({
+        "agent": candidate.agent, "fits": candidate.fits, "obstacles": obstacles.collect::<Vec<_>>(),
+        "score": candidate.score, "success": candidate.success, "idle": candidate.idle,
+        "affinity": candidate.affinity, "role": candidate.role,
     })
 }
 
@@ -176,6 +213,14 @@ fn state(state: v1::TaskState) -> String {
 /// An enum value's name without its prefix.
 pub fn bare(name: &str, prefix: &str) -> String {
     name.strip_prefix(prefix).unwrap_or(name).to_owned()
+}
+
+fn span_ms(span: &prost_types::Duration) -> i64 {
+    span.seconds * 1000 + i64::from(span.nanos) / 1_000_000
+}
+
+fn instant_ms(time: &prost_types::Timestamp) -> i64 {
+    time.seconds * 1000 + i64::from(time.nanos) / 1_000_000
 }
 
 /// In whole milliseconds.

@@ -1,7 +1,7 @@
 //! A SPEC of a line, as the SDK's `NewTask`.
 
 use crate::value::Any;
-use callboard::{Error, NewDependency, NewTask, ResultCondition, v1};
+use callboard::{Error, NewDependency, NewFallback, NewTask, ResultCondition, v1};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -26,6 +26,16 @@ pub struct Spec {
     preferred_agent: Option<String>,
     #[serde(default)]
     affinity: BTreeMap<String, String>,
+    #[serde(default)]
+    anti_affinity: BTreeMap<String, String>,
+    #[serde(default)]
+    resources: BTreeMap<String, f64>,
+    #[serde(default)]
+    near: Vec<String>,
+    #[serde(default)]
+    apart: Vec<String>,
+    #[serde(default)]
+    fallbacks: Vec<Fallback>,
     priority: Option<String>,
     #[serde(default)]
     depends_on: Vec<DependsOn>,
@@ -49,6 +59,19 @@ pub struct Spec {
     metadata: BTreeMap<String, String>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+}
+
+/// What is asked for when nobody took the task.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fallback {
+    after_ms: u64,
+    #[serde(default)]
+    skills: Vec<String>,
+    #[serde(default)]
+    tools: Vec<String>,
+    role: Option<String>,
+    assignee: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,7 +124,7 @@ impl Spec {
                 value => task.input(&value)?,
             };
         }
-        let task = self.who(task)?;
+        let task = self.place(self.who(task)?);
         let task = self.when(task);
         let task = self.retried(task);
         Ok(self.about(task))
@@ -130,6 +153,14 @@ impl Spec {
             task = task.on_key_conflict(named(name, "KEY_CONFLICT_POLICY_", v1::KeyConflictPolicy::from_str_name)?);
         }
         Ok(task)
+    }
+
+    fn place(&self, mut task: NewTask) -> NewTask {
+        task = self.anti_affinity.iter().fold(task, |task, (label, value)| task.anti_affinity(label, value));
+        task = self.resources.iter().fold(task, |task, (resource, amount)| task.resource(resource, *amount));
+        task = self.near.iter().fold(task, NewTask::near);
+        task = self.apart.iter().fold(task, NewTask::apart);
+        self.fallbacks.iter().fold(task, |task, one| task.fallback(one.fallback()))
     }
 
     fn when(&self, mut task: NewTask) -> NewTask {
@@ -179,6 +210,21 @@ impl Spec {
         task = self.tags.into_iter().fold(task, NewTask::tag);
         task = self.metadata.into_iter().fold(task, |task, (name, value)| task.metadata(name, value));
         self.headers.into_iter().fold(task, |task, (name, value)| task.header(name, value))
+    }
+}
+
+impl Fallback {
+    fn fallback(&self) -> NewFallback {
+        let mut fallback = NewFallback::after(Duration::from_millis(self.after_ms));
+        fallback = self.skills.iter().fold(fallback, NewFallback::skill);
+        fallback = self.tools.iter().fold(fallback, NewFallback::tool);
+        if let Some(role) = &self.role {
+            fallback = fallback.role(role);
+        }
+        match &self.assignee {
+            Some(agent) => fallback.assignee(agent),
+            None => fallback,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::clients::limit;
 use crate::shown;
 use crate::spec::{Refused, ResultIs, Spec, fails, named};
-use callboard::{Client, NewWorkflow, NewWorkflowDependency, NewWorkflowTask, v1};
+use callboard::{Client, NewWorkflow, NewWorkflowDependency, NewWorkflowTask, Receipt, v1};
 use futures::TryStreamExt;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -32,6 +32,14 @@ pub enum Call {
     Cancel { workflow_id: String, reason: Option<String>, request_id: Option<String> },
     #[serde(rename = "client.retry_workflow")]
     Retry { workflow_id: String, request_id: Option<String> },
+    #[serde(rename = "client.add_workflow_tasks")]
+    Add { workflow_id: String, tasks: Vec<Task>, request_id: Option<String> },
+    #[serde(rename = "client.hold_workflow")]
+    Hold { workflow_id: String, reason: Option<String>, request_id: Option<String> },
+    #[serde(rename = "client.release_workflow")]
+    Release { workflow_id: String, request_id: Option<String> },
+    #[serde(rename = "client.forecast_workflow")]
+    Forecast { workflow_id: String },
 }
 
 /// A workflow to create.
@@ -49,9 +57,10 @@ pub struct Workflow {
     headers: BTreeMap<String, String>,
 }
 
+/// A task of one, or to be added to one.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Task {
+pub struct Task {
     name: String,
     task: Spec,
     #[serde(default)]
@@ -113,6 +122,23 @@ impl Call {
                 let request = v1::RetryWorkflowRequest { workflow_id, request_id, ..Default::default() };
                 shown::workflow(&client.call(request).await?.workflow.unwrap_or_default())
             }
+            Self::Add { workflow_id, tasks, request_id } => add(client, &workflow_id, tasks, request_id).await?,
+            Self::Hold { workflow_id, reason, request_id: None } => {
+                shown::workflow(&client.hold_workflow(&workflow_id, &reason.unwrap_or_default()).await?)
+            }
+            Self::Hold { workflow_id, reason, request_id: Some(request_id) } => {
+                let reason = reason.unwrap_or_default();
+                let request = v1::HoldWorkflowRequest { workflow_id, reason, request_id, ..Default::default() };
+                shown::workflow(&client.call(request).await?.workflow.unwrap_or_default())
+            }
+            Self::Release { workflow_id, request_id: None } => {
+                shown::workflow(&client.release_workflow(&workflow_id).await?)
+            }
+            Self::Release { workflow_id, request_id: Some(request_id) } => {
+                let request = v1::ReleaseWorkflowRequest { workflow_id, request_id, ..Default::default() };
+                shown::workflow(&client.call(request).await?.workflow.unwrap_or_default())
+            }
+            Self::Forecast { workflow_id } => shown::forecast(&client.forecast_workflow(&workflow_id).await?),
         })
     }
 }
@@ -123,9 +149,20 @@ async fn create(client: &Client, workflow: Workflow, request_id: Option<String>)
         workflow = workflow.request_id(request_id);
     }
     let created = client.create_workflow(workflow).await?;
-    let receipts: Map<String, Value> =
-        created.receipts.iter().map(|(name, receipt)| (name.clone(), shown::receipt(receipt))).collect();
-    Ok(json!({ "workflow_id": created.workflow_id, "receipts": receipts }))
+    Ok(json!({ "workflow_id": created.workflow_id, "receipts": receipts(&created.receipts) }))
+}
+
+async fn add(client: &Client, id: &str, tasks: Vec<Task>, request_id: Option<String>) -> Result<Value, Refused> {
+    let tasks = tasks.into_iter().map(Task::task).collect::<Result<Vec<_>, _>>()?;
+    let mut adding = client.add_workflow_tasks(id, tasks);
+    if let Some(request_id) = request_id {
+        adding = adding.request_id(request_id);
+    }
+    Ok(json!({ "receipts": receipts(&adding.await?) }))
+}
+
+fn receipts(receipts: &BTreeMap<String, Receipt>) -> Map<String, Value> {
+    receipts.iter().map(|(name, receipt)| (name.clone(), shown::receipt(receipt))).collect()
 }
 
 async fn list(

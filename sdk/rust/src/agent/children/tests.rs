@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::Client;
 use crate::agent::context::{Cancellation, Link};
@@ -6,16 +8,17 @@ use crate::payload;
 
 const PARENT: &str = "0190a1b2-0000-7000-8000-000000000001";
 
-struct Stage {
-    context: Context,
-    cancellation: Cancellation,
-    events: mpsc::Receiver<HandlerEvent>,
-    given_up: mpsc::UnboundedReceiver<WaitId>,
+pub(super) struct Stage {
+    pub(super) context: Context,
+    pub(super) cancellation: Cancellation,
+    pub(super) events: mpsc::Receiver<HandlerEvent>,
+    pub(super) given_up: mpsc::UnboundedReceiver<WaitId>,
 }
 
-fn stage() -> Stage {
+pub(super) fn stage() -> Stage {
     let (events, heard) = mpsc::channel(8);
-    let (link, given_up) = Link::for_tests(events, 1, Client::connect("http://127.0.0.1:1").unwrap());
+    let client = Client::builder().address("http://127.0.0.1:1").timeout(Duration::from_millis(200)).build().unwrap();
+    let (link, given_up) = Link::for_tests(events, 1, client);
     let attempt = v1::Attempt { task_id: PARENT.into(), attempt: 1, lease_token: "x".into() };
     let assignment = v1::Assignment { attempt: Some(attempt), run: 1, ..Default::default() };
     let cancellation = Cancellation::default();
@@ -25,15 +28,19 @@ fn stage() -> Stage {
 
 impl Stage {
     fn child(&self) -> Child {
-        let receipt = v1::TaskReceipt { task_id: "c1".into(), ..Default::default() };
+        self.child_of("c1")
+    }
+
+    pub(super) fn child_of(&self, task_id: &str) -> Child {
+        let receipt = v1::TaskReceipt { task_id: task_id.into(), ..Default::default() };
         Child { receipt, context: self.context.clone() }
     }
 
     /// Answers the next wait.
     async fn answer(&mut self, answer: Result<Awaited>) {
         match self.events.recv().await.unwrap() {
-            HandlerEvent::Wait { child, reply, .. } => {
-                assert_eq!(child, "c1");
+            HandlerEvent::Wait { quorum, reply, .. } => {
+                assert_eq!(quorum.children().collect::<Vec<_>>(), ["c1"]);
                 reply.send(answer).unwrap();
             }
             other => panic!("not a wait: {other:?}"),
@@ -44,7 +51,7 @@ impl Stage {
 fn ended(state: v1::TaskState) -> Result<Awaited> {
     let result = Some(payload::to_payload("done").unwrap());
     let end = v1::TaskEnd { task_id: "c1".into(), state: state.into(), run: 2, result, ..Default::default() };
-    Ok(Awaited::Ended(Box::new(end)))
+    Ok(Awaited::Ended(vec![end]))
 }
 
 /// The digits were computed by another implementation: all SDKs must agree.

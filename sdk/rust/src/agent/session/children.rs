@@ -11,6 +11,7 @@ use v1::attach_request::Frame;
 use v1::report::Kind;
 
 use super::awaits::Awaits;
+use super::quorum::Quorum;
 use super::saved::{lost, refusal};
 use super::{Action, CHILDREN, HandlerId, Moment, Session};
 use crate::Error;
@@ -19,15 +20,15 @@ use crate::planted::{self, Defect};
 /// How long after a resume without a slot the next is sent.
 const RESUME_AGAIN: Duration = Duration::from_secs(1);
 
-/// One wait of a handler for a child. Chosen by who waits, unique in the agent.
+/// One wait of a handler for children. Chosen by who waits, unique in the agent.
 pub(in crate::agent) type WaitId = u64;
 
 /// What a wait gives.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::agent) enum Awaited {
-    /// The child has ended like this; without a state there is no such task.
-    Ended(Box<v1::TaskEnd>),
-    /// The server tells no ends: ask it for the task.
+    /// The children that had ended when the wait was over, in their order; without a state there is no such task.
+    Ended(Vec<v1::TaskEnd>),
+    /// The server tells no ends: ask it for the tasks.
     Ask,
 }
 
@@ -37,8 +38,9 @@ enum Slot {
     /// It has.
     #[default]
     Taken,
-    /// It waits, and the server was told by this report.
-    Freed { pause: i64 },
+    /// It waits, and the server was told by this report. Whether it had its slot then: else it wanted it back, and the server has
+    /// not said that it has it.
+    Freed { pause: i64, had_slot: bool },
     /// It wants to go on.
     Wanted(Wanted),
 }
@@ -61,12 +63,37 @@ struct Wanted {
 #[derive(Debug, Default)]
 struct Waits {
     slot: Slot,
-    /// Waits for children that have not ended.
-    under_way: BTreeMap<WaitId, String>,
-    /// Waits for children that have, until the handler may go on.
-    held_back: BTreeMap<WaitId, String>,
+    /// It is taken without asking: the server of then gave none back. For one that does the handler is paused still.
+    went_on_unasked: bool,
+    /// Waits that are not over.
+    under_way: BTreeMap<WaitId, Quorum>,
+    /// Waits that are, until the handler may go on.
+    held_back: BTreeMap<WaitId, Quorum>,
     /// How children ended, for as long as the attempt lives.
     ends: HashMap<String, v1::TaskEnd>,
+}
+
+/// Waits that are over by the end of a child.
+struct Over {
+    /// What of each had not ended.
+    rests: Vec<(WaitId, Vec<String>)>,
+    /// Whether the handler waits for nothing else.
+    was_last: bool,
+}
+
+impl Waits {
+    /// Lets a quorum take the ends that are known.
+    fn fill(&self, quorum: &mut Quorum) {
+        let known: Vec<&v1::TaskEnd> = quorum.children().filter_map(|child| self.ends.get(child)).collect();
+        for end in known {
+            quorum.take(end);
+        }
+    }
+
+    /// What a wait that is over gives.
+    fn ends_of(&self, quorum: &Quorum) -> Vec<v1::TaskEnd> {
+        quorum.ended().filter_map(|child| self.ends.get(child)).cloned().collect()
+    }
 }
 
 /// What a handler hears that was told to stop while it waited.
@@ -98,13 +125,13 @@ impl Children {
         self.awaits.is_due()
     }
 
-    fn begin(&mut self, handler: HandlerId, child: String, wait: WaitId) {
-        self.awaits.ask(&child, handler);
+    fn begin(&mut self, handler: HandlerId, quorum: Quorum, wait: WaitId) {
+        quorum.rest().for_each(|child| self.awaits.ask(child, handler));
         self.waiters.insert(wait, handler);
-        self.handlers.entry(handler).or_default().under_way.insert(wait, child);
+        self.handlers.entry(handler).or_default().under_way.insert(wait, quorum);
     }
 
-    /// Takes a wait out. Whether it was the last of those for children that have not ended.
+    /// Takes a wait out. Whether it was the last of those that are not over.
     fn give_up(&mut self, wait: WaitId) -> Option<(HandlerId, bool)> {
         let handler = self.waiters.remove(&wait)?;
         let waits = self.handlers.get_mut(&handler)?;
@@ -113,18 +140,21 @@ impl Children {
         Some((handler, was_under_way && waits.under_way.is_empty()))
     }
 
-    /// A child has ended. Gives the waits that are over, and whether the handler waits for no other.
-    fn note_end(&mut self, handler: HandlerId, end: &v1::TaskEnd) -> Option<(Vec<WaitId>, bool)> {
+    /// A child has ended. The waits that are over by that are held back.
+    fn note_end(&mut self, handler: HandlerId, end: &v1::TaskEnd) -> Option<Over> {
         let waits = self.handlers.get_mut(&handler)?;
         waits.ends.insert(end.task_id.clone(), end.clone());
-        let over = waits.under_way.iter().filter(|(_, child)| **child == end.task_id).map(|(wait, _)| *wait);
-        let over: Vec<WaitId> = over.collect();
-        over.iter().for_each(|wait| drop(waits.under_way.remove(wait)));
-        Some((over, waits.under_way.is_empty()))
+        let over: Vec<(WaitId, Quorum)> = waits.under_way.extract_if(.., |_, quorum| quorum.take(end)).collect();
+        let rests = over.iter().map(|(wait, quorum)| (*wait, quorum.rest().cloned().collect())).collect();
+        waits.held_back.extend(over);
+        Some(Over { rests, was_last: waits.under_way.is_empty() })
     }
 
-    fn end_of(&self, handler: HandlerId, child: &str) -> Option<&v1::TaskEnd> {
-        self.handlers.get(&handler)?.ends.get(child)
+    /// What a wait that begins gives at once, when it is over by what is known.
+    fn known(&self, handler: HandlerId, quorum: &mut Quorum) -> Option<Vec<v1::TaskEnd>> {
+        let waits = self.handlers.get(&handler)?;
+        waits.fill(quorum);
+        quorum.is_over().then(|| waits.ends_of(quorum))
     }
 
     fn slot(&mut self, handler: HandlerId) -> Option<&mut Slot> {
@@ -144,11 +174,28 @@ impl Children {
         self.resumes.extend(again_at.map(|at| (at, handler)));
     }
 
+    /// The server of now gives no slots back: the handler goes on as it can.
+    fn go_on_unasked(&mut self, handler: HandlerId) {
+        if let Some(waits) = self.handlers.get_mut(&handler) {
+            waits.went_on_unasked |= !matches!(waits.slot, Slot::Taken);
+        }
+    }
+
+    /// Those that went on without a slot, which there is somebody to ask for now.
+    fn take_unasked(&mut self) -> Vec<HandlerId> {
+        let handlers: Vec<HandlerId> = self.handlers.keys().copied().collect();
+        handlers.into_iter().filter(|handler| self.take_unasked_of(*handler)).collect()
+    }
+
+    fn take_unasked_of(&mut self, handler: HandlerId) -> bool {
+        self.handlers.get_mut(&handler).is_some_and(|waits| std::mem::take(&mut waits.went_on_unasked))
+    }
+
     /// What is held back from the handler, which is to have it now.
-    fn take_held_back(&mut self, handler: HandlerId) -> Vec<(WaitId, v1::TaskEnd)> {
+    fn take_held_back(&mut self, handler: HandlerId) -> Vec<(WaitId, Vec<v1::TaskEnd>)> {
         let Some(waits) = self.handlers.get_mut(&handler) else { return Vec::new() };
         let held_back = std::mem::take(&mut waits.held_back).into_iter();
-        let ended: Vec<_> = held_back.filter_map(|(wait, id)| Some((wait, waits.ends.get(&id)?.clone()))).collect();
+        let ended: Vec<_> = held_back.map(|(wait, quorum)| (wait, waits.ends_of(&quorum))).collect();
         self.forget_waiters(ended.iter().map(|(wait, _)| wait));
         ended
     }
@@ -177,19 +224,20 @@ impl Children {
 }
 
 impl Session {
-    /// A handler waits for the end of a child: [`Action::WaitDone`] tells it.
-    pub(in crate::agent) fn on_wait(&mut self, handler: HandlerId, child: String, wait: WaitId) {
+    /// A handler waits for children. [`Action::WaitOver`] tells at once that the quorum is over, when some have not ended then,
+    /// [`Action::WaitDone`] how the others did, when the handler may go on.
+    pub(in crate::agent) fn on_wait(&mut self, handler: HandlerId, mut quorum: Quorum, wait: WaitId) {
         if !self.attempts.reports(handler) {
             return self.end_wait(wait, Err(lost()));
         }
-        if let Some(end) = self.children.end_of(handler, &child) {
-            let ended = Awaited::Ended(Box::new(end.clone()));
-            return self.end_wait(wait, Ok(ended));
+        if let Some(ends) = self.children.known(handler, &mut quorum) {
+            self.tell_rest(wait, quorum.rest().cloned().collect());
+            return self.end_wait(wait, Ok(Awaited::Ended(ends)));
         }
         if self.link.is_attached() && !self.link.server_takes(CHILDREN) {
             return self.end_wait(wait, Ok(Awaited::Ask));
         }
-        self.children.begin(handler, child, wait);
+        self.children.begin(handler, quorum, wait);
         self.free_slot(handler);
     }
 
@@ -208,15 +256,14 @@ impl Session {
         }
     }
 
-    /// An end is given at once while the handler waits for others, too; the last one's is held back until it may go on.
+    /// A wait that is over is answered at once while the handler waits for others, too; the last one's answer is held back
+    /// until it may go on.
     fn on_task_end(&mut self, now: Moment, handler: HandlerId, end: &v1::TaskEnd) {
-        let Some((over, was_last)) = self.children.note_end(handler, end) else { return };
-        if over.is_empty() {
+        let Some(Over { rests, was_last }) = self.children.note_end(handler, end) else { return };
+        if rests.is_empty() {
             return;
         }
-        if let Some(waits) = self.children.handlers.get_mut(&handler) {
-            waits.held_back.extend(over.into_iter().map(|wait| (wait, end.task_id.clone())));
-        }
+        rests.into_iter().for_each(|(wait, rest)| self.tell_rest(wait, rest));
         match was_last {
             true => self.want_slot(now, handler),
             false => self.give_held_back(handler),
@@ -277,10 +324,13 @@ impl Session {
             return self.wait_by_asking();
         }
         let Children { handlers, awaits, .. } = &mut self.children;
-        let under_way = handlers
-            .iter()
-            .flat_map(|(handler, waits)| waits.under_way.values().map(|child| (*handler, child.as_str())));
+        let under_way = handlers.iter().flat_map(|(handler, waits)| {
+            waits.under_way.values().flat_map(Quorum::rest).map(|child| (*handler, child.as_str()))
+        });
         awaits.restart(under_way);
+        for handler in self.children.take_unasked() {
+            self.send_resume(now, handler, 0);
+        }
         let answered: Vec<HandlerId> = self.children.resumes.iter().map(|(_, handler)| *handler).collect();
         for handler in answered {
             if let Some(&mut Slot::Wanted(Wanted { pause, first, latest, at, .. })) = self.children.slot(handler) {
@@ -296,6 +346,7 @@ impl Session {
         taken.iter().for_each(|kept| self.conclude(kept, Ok(())));
         let handlers: Vec<HandlerId> = self.children.handlers.keys().copied().collect();
         for handler in handlers {
+            self.children.go_on_unasked(handler);
             self.go_on(handler);
             for wait in self.children.take_waits(handler) {
                 self.end_wait(wait, Ok(Awaited::Ask));
@@ -341,18 +392,18 @@ impl Session {
         if planted::has(Defect::SlotHeldWhileWaiting) {
             return;
         }
-        let pause_stands = match self.children.slot(handler) {
+        let (had_slot, pause_stands) = match self.children.slot(handler) {
             None | Some(Slot::Freed { .. }) => return,
-            Some(Slot::Taken) => None,
+            Some(Slot::Taken) => (!self.children.take_unasked_of(handler), None),
             // It never said that it wants to go on: the pause before stands.
             Some(&mut Slot::Wanted(Wanted { pause, first, latest, .. })) => {
-                (first == latest && self.withdraw(handler, latest)).then_some(pause)
+                (false, (first == latest && self.withdraw(handler, latest)).then_some(pause))
             }
         };
         self.give_held_back(handler);
         let Some(attempt) = self.attempts.reporting_attempt(handler) else { return };
         let pause = pause_stands.unwrap_or_else(|| self.report(attempt, Kind::Pause(v1::Pause {}), None));
-        self.children.set_slot(handler, Slot::Freed { pause });
+        self.children.set_slot(handler, Slot::Freed { pause, had_slot });
     }
 
     /// The handler waits for nothing any more: it wants its slot back, unless it has it.
@@ -360,17 +411,22 @@ impl Session {
         match self.children.slot(handler) {
             None | Some(Slot::Wanted(_)) => {}
             Some(Slot::Taken) => self.give_held_back(handler),
-            Some(&mut Slot::Freed { pause }) => {
-                // A pause that never left freed nothing.
-                if self.withdraw(handler, pause) {
+            Some(&mut Slot::Freed { pause, had_slot }) => {
+                // A pause that never left freed nothing, if there was a slot to be freed.
+                if had_slot && self.withdraw(handler, pause) {
                     return self.go_on(handler);
                 }
-                let Some(attempt) = self.attempts.reporting_attempt(handler) else { return };
-                let first = self.report(attempt, Kind::Resume(v1::Resume {}), None);
-                let wanted = Wanted { pause, first, latest: first, at: now, again_at: None };
-                self.children.set_slot(handler, Slot::Wanted(wanted));
+                self.send_resume(now, handler, pause);
             }
         }
+    }
+
+    /// Says for the first time since this pause that the handler wants its slot back.
+    fn send_resume(&mut self, now: Moment, handler: HandlerId, pause: i64) {
+        let Some(attempt) = self.attempts.reporting_attempt(handler) else { return };
+        let first = self.report(attempt, Kind::Resume(v1::Resume {}), None);
+        let wanted = Wanted { pause, first, latest: first, at: now, again_at: None };
+        self.children.set_slot(handler, Slot::Wanted(wanted));
     }
 
     /// The handler has its slot.
@@ -380,8 +436,15 @@ impl Session {
     }
 
     fn give_held_back(&mut self, handler: HandlerId) {
-        for (wait, end) in self.children.take_held_back(handler) {
-            self.end_wait(wait, Ok(Awaited::Ended(Box::new(end))));
+        for (wait, ends) in self.children.take_held_back(handler) {
+            self.end_wait(wait, Ok(Awaited::Ended(ends)));
+        }
+    }
+
+    /// These have not ended, and the wait is over. One of them may have the slot that the handler needs to go on.
+    fn tell_rest(&mut self, wait: WaitId, rest: Vec<String>) {
+        if !rest.is_empty() {
+            self.actions.push_back(Action::WaitOver { wait, rest });
         }
     }
 

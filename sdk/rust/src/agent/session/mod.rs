@@ -15,6 +15,7 @@ mod messages;
 mod outbox;
 mod output;
 mod progress;
+mod quorum;
 mod readiness;
 mod saved;
 
@@ -39,6 +40,7 @@ use mail::Mail;
 use outbox::Outbox;
 use output::Outputs;
 use progress::ProgressGate;
+pub(super) use quorum::Quorum;
 pub(super) use readiness::Readiness;
 pub(super) use saved::NO_STEPS;
 
@@ -97,7 +99,9 @@ pub(super) enum Action {
     Abort(HandlerId),
     /// Tell the handler what became of its checkpoint, step or output.
     ReportDone { ticket: Ticket, result: Result<(), Error> },
-    /// Tell the handler how the child that it waits for ended.
+    /// Tell whoever waits for children which have not ended: as many have as it waits for, though it may have to wait for a slot.
+    WaitOver { wait: WaitId, rest: Vec<String> },
+    /// Tell the handler how the children that it waits for ended.
     WaitDone { wait: WaitId, result: Result<Awaited, Error> },
     /// The attempt of the handler times out at another time.
     Deadline { handler: HandlerId, deadline: prost_types::Timestamp },

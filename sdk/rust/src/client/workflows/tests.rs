@@ -1,5 +1,7 @@
 //! The calls of workflows, to a server in memory that answers what the test says.
 
+mod growing;
+
 use std::sync::{Arc, Mutex};
 
 use callboard_proto::v1::workflow_service_server::{WorkflowService, WorkflowServiceServer};
@@ -32,6 +34,9 @@ struct Told {
     /// So many waits more end before the workflow does.
     waits_left: usize,
     created: Vec<v1::CreateWorkflowRequest>,
+    added: Vec<v1::AddWorkflowTasksRequest>,
+    held: Vec<v1::HoldWorkflowRequest>,
+    released: Vec<v1::ReleaseWorkflowRequest>,
     waited: Vec<v1::WaitWorkflowRequest>,
     listed: Vec<v1::ListWorkflowTasksRequest>,
 }
@@ -69,12 +74,7 @@ fn workflow(id: &str, ended: bool) -> Option<v1::Workflow> {
 impl WorkflowService for Script {
     async fn create_workflow(&self, request: Request<v1::CreateWorkflowRequest>) -> Answer<v1::CreateWorkflowResponse> {
         let request = request.into_inner();
-        let tasks = request.workflow.iter().flat_map(|workflow| &workflow.tasks);
-        let receipts = tasks
-            // One that this server forgets to answer for.
-            .filter(|task| task.name != "forgotten")
-            .map(|task| Receipt { task_id: format!("id of {}", task.name), ..Receipt::default() })
-            .collect();
+        let receipts = receipts(&request.workflow.clone().unwrap_or_default().tasks);
         self.0.lock().unwrap().created.push(request);
         Ok(Response::new(v1::CreateWorkflowResponse { workflow_id: "w".into(), receipts }))
     }
@@ -115,6 +115,49 @@ impl WorkflowService for Script {
     async fn retry_workflow(&self, _: Request<v1::RetryWorkflowRequest>) -> Answer<v1::RetryWorkflowResponse> {
         Err(Status::unimplemented("not asked here"))
     }
+
+    async fn add_workflow_tasks(
+        &self,
+        request: Request<v1::AddWorkflowTasksRequest>,
+    ) -> Answer<v1::AddWorkflowTasksResponse> {
+        let request = request.into_inner();
+        let receipts = receipts(&request.tasks);
+        self.0.lock().unwrap().added.push(request);
+        Ok(Response::new(v1::AddWorkflowTasksResponse { receipts }))
+    }
+
+    async fn hold_workflow(&self, request: Request<v1::HoldWorkflowRequest>) -> Answer<v1::HoldWorkflowResponse> {
+        let request = request.into_inner();
+        let held = workflow(&request.workflow_id, false).map(|workflow| v1::Workflow { held: true, ..workflow });
+        self.0.lock().unwrap().held.push(request);
+        Ok(Response::new(v1::HoldWorkflowResponse { workflow: held }))
+    }
+
+    async fn release_workflow(
+        &self,
+        request: Request<v1::ReleaseWorkflowRequest>,
+    ) -> Answer<v1::ReleaseWorkflowResponse> {
+        let request = request.into_inner();
+        let released = workflow(&request.workflow_id, false);
+        self.0.lock().unwrap().released.push(request);
+        Ok(Response::new(v1::ReleaseWorkflowResponse { workflow: released }))
+    }
+
+    async fn forecast_workflow(
+        &self,
+        request: Request<v1::ForecastWorkflowRequest>,
+    ) -> Answer<v1::ForecastWorkflowResponse> {
+        let request = request.into_inner();
+        let has_ended = request.workflow_id == "ended";
+        let forecast = v1::WorkflowForecast { unknown_types: vec![request.namespace], ..Default::default() };
+        Ok(Response::new(v1::ForecastWorkflowResponse { forecast: (!has_ended).then_some(forecast) }))
+    }
+}
+
+/// Of each task but one that this server forgets to answer for.
+fn receipts(tasks: &[v1::WorkflowTask]) -> Vec<Receipt> {
+    let known = tasks.iter().filter(|task| task.name != "forgotten");
+    known.map(|task| Receipt { task_id: format!("id of {}", task.name), ..Receipt::default() }).collect()
 }
 
 fn new(names: &[&str]) -> NewWorkflow {

@@ -91,6 +91,25 @@ fn what_never_left_is_taken_back() {
     assert_eq!(agent.frames(), ["await c2"], "the pause stands");
 }
 
+/// The pause never left, but the slot that it would have freed was not there: the handler wants it as before.
+#[test]
+fn what_never_left_gives_no_slot_that_was_not_there() {
+    let mut agent = paused();
+    agent.end("c1", Completed);
+    agent.frames();
+    agent.commit_as(3, Paused);
+    agent.wait("t1/1", "c2", 2);
+    assert_eq!(agent.actions(), ["wait 1 COMPLETED"]);
+    agent.give_up(2);
+    assert_eq!(agent.frames(), ["4: t1/1 pause, 5: t1/1 resume", "await c2"]);
+    agent.commit_as(4, Paused);
+    agent.commit_as(5, Paused);
+    assert_eq!(agent.after(seconds(1)).frames(), ["6: t1/1 resume"]);
+    agent.commit_as(6, Running);
+    agent.wait("t1/1", "c3", 3);
+    assert_eq!(agent.frames(), ["7: t1/1 pause", "await c3"]);
+}
+
 #[test]
 fn a_wait_that_is_given_up_frees_nothing_any_more() {
     let mut agent = paused();
@@ -230,6 +249,22 @@ fn a_server_without_children_is_asked_for_the_task() {
     assert_eq!(agent.frames(), NOTHING, "neither pauses nor resumes");
     agent.wait("t1/1", "c4", 4);
     assert_eq!(agent.actions(), ["wait 4 ask"]);
+}
+
+/// It was paused when the server of before let it go on: for the server that takes children it still is.
+#[test]
+fn a_server_with_children_again_is_asked_for_the_slot() {
+    let mut agent = paused();
+    agent.comes_back();
+    agent.welcome_with(2, &["t1/1"], &["steps"]);
+    assert_eq!(agent.actions(), ["wait 1 ask", "attached 2"]);
+    agent.comes_back();
+    agent.welcome(3, &["t1/1"]);
+    assert_eq!(agent.frames(), ["3: t1/1 resume"]);
+    agent.commit_as(3, Paused);
+    assert_eq!(agent.after(seconds(1)).frames(), ["4: t1/1 resume"]);
+    agent.commit_as(4, Running);
+    assert_eq!(agent.after(seconds(1)).frames(), NOTHING);
 }
 
 #[test]

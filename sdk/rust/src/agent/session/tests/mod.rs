@@ -11,6 +11,7 @@ mod output;
 mod readiness;
 mod refusing;
 mod reporting;
+mod some_children;
 mod steps;
 
 use std::collections::HashMap;
@@ -203,8 +204,14 @@ impl Script {
 
     /// The handler waits for a child.
     fn wait(&mut self, name: &str, child: &str, wait: WaitId) {
+        self.wait_for(name, 1, &[child], wait);
+    }
+
+    /// The handler waits until so many of these children have completed.
+    fn wait_for(&mut self, name: &str, count: usize, children: &[&str], wait: WaitId) {
         let handler = self.handler(name);
-        self.session.on_wait(handler, child.into(), wait);
+        let children = children.iter().map(ToString::to_string).collect();
+        self.session.on_wait(handler, Quorum::new(children, count), wait);
     }
 
     fn give_up(&mut self, wait: WaitId) {
@@ -296,12 +303,23 @@ impl Script {
             }
             Action::WaitDone { wait, result } => {
                 let what = match result {
-                    Ok(Awaited::Ended(end)) => end.state().as_str_name().trim_start_matches("TASK_STATE_").to_owned(),
+                    Ok(Awaited::Ended(ends)) => {
+                        let state =
+                            |end: &v1::TaskEnd| end.state().as_str_name().trim_start_matches("TASK_STATE_").to_owned();
+                        match ends.as_slice() {
+                            [one] => state(one),
+                            ends => {
+                                let told = ends.iter().map(|end| format!("{} {}", end.task_id, state(end)));
+                                told.collect::<Vec<_>>().join(", ")
+                            }
+                        }
+                    }
                     Ok(Awaited::Ask) => "ask".into(),
                     Err(error) => error.reason().to_owned(),
                 };
                 format!("wait {wait} {what}")
             }
+            Action::WaitOver { wait, rest } => format!("over {wait} without {}", rest.join(" ")),
             Action::Deadline { handler, deadline } => format!("deadline {} {}", name_of(&handler), deadline.seconds),
             Action::Handle(message) => format!("handle {}", message.id),
             Action::AbortMessage => "abort message".into(),

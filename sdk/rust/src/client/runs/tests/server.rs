@@ -184,6 +184,7 @@ impl TaskService for Script {
         retry_task(RetryTaskRequest) -> v1::RetryTaskResponse;
         hold_task(HoldTaskRequest) -> v1::HoldTaskResponse;
         release_task(ReleaseTaskRequest) -> v1::ReleaseTaskResponse;
+        explain_assignment(ExplainAssignmentRequest) -> v1::ExplainAssignmentResponse;
         update_task(UpdateTaskRequest) -> v1::UpdateTaskResponse;
         list_task_events(ListTaskEventsRequest) -> v1::ListTaskEventsResponse;
         list_dependency_results(ListDependencyResultsRequest) -> v1::ListDependencyResultsResponse;
