@@ -295,8 +295,11 @@ func (l *live) output(ctx context.Context, key session.Key, piece session.Piece)
 	return l.save(ctx, func(now session.Moment, ticket uint64) { l.session.Output(now, key, piece, ticket) })
 }
 
-// await waits for the end of a task, or until nobody waits for it any longer. It is not told by a server that has no children.
-func (l *live) await(ctx context.Context, key session.Key, taskID string) (end *callboardv1.TaskEnd, isTold bool, err error) {
+// await waits until so many of these tasks have completed, or can't any more, or until nobody waits for it any longer. It gives the ends
+// that were told by then. They are not told by a server that has no children.
+func (l *live) await(
+	ctx context.Context, key session.Key, taskIDs []string, count int,
+) (ends []*callboardv1.TaskEnd, isTold bool, err error) {
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
@@ -305,11 +308,11 @@ func (l *live) await(ctx context.Context, key session.Key, taskID string) (end *
 	l.happened(func(now session.Moment) {
 		ticket = l.newTicket()
 		l.awaits[ticket] = told
-		l.session.Await(now, key, taskID, ticket)
+		l.session.Await(now, key, taskIDs, count, ticket)
 	})
 	select {
 	case awaited := <-told:
-		return awaited.End, !awaited.Untold, errorOf(awaited.Fault)
+		return awaited.Ends, !awaited.Untold, errorOf(awaited.Fault)
 	case <-ctx.Done():
 		l.happened(func(now session.Moment) {
 			delete(l.awaits, ticket)

@@ -37,10 +37,11 @@ type (
 		Ticket uint64
 		Fault  *Fault
 	}
-	// Awaited says how a task ended, or, with a fault, that nobody will say. Untold: the server doesn't tell; ask for it by calls.
+	// Awaited says how tasks ended, in the order in which that was told, or, with a fault, that nobody will say. Untold: the server
+	// doesn't tell; ask for it by calls.
 	Awaited struct {
 		Ticket uint64
-		End    *callboardv1.TaskEnd
+		Ends   []*callboardv1.TaskEnd
 		Fault  *Fault
 		Untold bool
 	}

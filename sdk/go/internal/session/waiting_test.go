@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,14 +16,19 @@ const (
 	nowPaused  = callboardv1.TaskState_TASK_STATE_PAUSED
 )
 
-func (s *script) await(task, child string, ticket uint64) { s.Await(s.now, key(task), child, ticket) }
+func (s *script) await(task, child string, ticket uint64) { s.awaitSome(task, 1, ticket, child) }
 
-// ends tells the ends of these tasks, in one frame.
-func (s *script) ends(tasks ...string) {
+func (s *script) awaitSome(task string, count int, ticket uint64, children ...string) {
+	s.Await(s.now, key(task), children, count, ticket)
+}
+
+// ends tells that these tasks completed, in one frame.
+func (s *script) ends(tasks ...string) { s.endsAs(callboardv1.TaskState_TASK_STATE_COMPLETED, tasks...) }
+
+func (s *script) endsAs(state callboardv1.TaskState, tasks ...string) {
 	batch := &callboardv1.TaskEndBatch{}
 	for _, task := range tasks {
-		end := &callboardv1.TaskEnd{TaskId: task, State: callboardv1.TaskState_TASK_STATE_COMPLETED, Result: text(task)}
-		batch.Ends = append(batch.Ends, end)
+		batch.Ends = append(batch.Ends, &callboardv1.TaskEnd{TaskId: task, State: state, Result: text(task)})
 	}
 	s.Received(s.now, &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_TaskEnds{TaskEnds: batch}})
 }
@@ -32,7 +38,7 @@ func (s *script) resume(task string, deadline *timestamppb.Timestamp) {
 	s.Received(s.now, &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_Resumptions{Resumptions: batch}})
 }
 
-// told gives what those that wait are told, as texts: 1=c1, 2 untold, 3: lost.
+// told gives what those that wait are told, as texts: 1=c1, 2=c2 c3, 3 untold, 4: lost.
 func (s *script) told() []string {
 	var all []string
 	for _, one := range acts[Awaited](s) {
@@ -42,10 +48,18 @@ func (s *script) told() []string {
 		case one.Untold:
 			all = append(all, fmt.Sprintf("%d untold", one.Ticket))
 		default:
-			all = append(all, fmt.Sprintf("%d=%s", one.Ticket, one.End.GetResult().GetText()))
+			all = append(all, fmt.Sprintf("%d=%s", one.Ticket, strings.Join(results(one.Ends), " ")))
 		}
 	}
 	return all
+}
+
+func results(ends []*callboardv1.TaskEnd) []string {
+	var texts []string
+	for _, end := range ends {
+		texts = append(texts, end.GetResult().GetText())
+	}
+	return texts
 }
 
 // asked gives the tasks whose ends are asked for now, and the kinds of the reports that go with that.
