@@ -38,9 +38,10 @@ type fake struct {
 	streams  chan *fakeStream
 	// runStreams has the streams of runs, when they are served.
 	runStreams chan *fakeRuns
-	// child, get, batch and output answer the call of that name.
+	// child, get, cancel, batch, run and output answer the call of that name.
 	child  func(request *callboardv1.CreateChildRequest) (*callboardv1.CreateChildResponse, error)
 	get    func(request *callboardv1.GetTaskRequest) (*callboardv1.GetTaskResponse, error)
+	cancel func(request *callboardv1.CancelTaskRequest) (*callboardv1.CancelTaskResponse, error)
 	batch  func(request *callboardv1.BatchCreateTasksRequest) (*callboardv1.BatchCreateTasksResponse, error)
 	run    func(request *callboardv1.RunTaskRequest) (*callboardv1.RunTaskResponse, error)
 	output func(request *callboardv1.WatchOutputRequest, count int, out grpc.ServerStreamingServer[callboardv1.WatchOutputResponse]) error

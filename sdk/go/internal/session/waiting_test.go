@@ -23,7 +23,9 @@ func (s *script) awaitSome(task string, count int, ticket uint64, children ...st
 }
 
 // ends tells that these tasks completed, in one frame.
-func (s *script) ends(tasks ...string) { s.endsAs(callboardv1.TaskState_TASK_STATE_COMPLETED, tasks...) }
+func (s *script) ends(tasks ...string) {
+	s.endsAs(callboardv1.TaskState_TASK_STATE_COMPLETED, tasks...)
+}
 
 func (s *script) endsAs(state callboardv1.TaskState, tasks ...string) {
 	batch := &callboardv1.TaskEndBatch{}
