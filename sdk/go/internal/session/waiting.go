@@ -45,7 +45,7 @@ type waiting struct {
 	heldBack []*wait
 	// ends are those that were told, each task's once, in the order in which they came.
 	ends []*callboardv1.TaskEnd
-	// resume is the report that was sent last, and firstResume the id of the first since the handler would go on: receipts of those
+	// resume is the report that was made last, and firstResume the id of the first since the handler would go on: receipts of those
 	// before it are of an earlier pause.
 	resume      *kept
 	firstResume int64
@@ -122,9 +122,19 @@ func (s *Session) beginWait(w *wait) {
 	}
 	s.awaited.begin(w)
 	if of.slot != paused && !planted.Has(planted.SlotHeldWhileWaiting) {
-		s.setSlot(w.of, paused)
-		s.outbox.add(w.of, &callboardv1.Report{Kind: &callboardv1.Report_Pause{Pause: &callboardv1.Pause{}}}, 0)
+		s.pause(w.of)
 	}
+}
+
+// pause frees the slot. When the server was not told yet that the handler would go on, that is taken back instead: so there are few
+// such reports, however often a handler waits while the stream is away.
+func (s *Session) pause(a *attempt) {
+	isFirst := a.waiting.slot == resuming && a.waiting.resume.report.GetReportId() == a.waiting.firstResume
+	s.setSlot(a, paused)
+	if isFirst && s.outbox.withdraw(a.waiting.resume) {
+		return
+	}
+	s.outbox.add(a, &callboardv1.Report{Kind: &callboardv1.Report_Pause{Pause: &callboardv1.Pause{}}}, 0)
 }
 
 // taskEnded takes the end of a task that was awaited.
@@ -207,9 +217,15 @@ func (s *Session) resumed(resumption *callboardv1.Resumption) {
 	if resumption.GetDeadline() != nil {
 		s.do(Resumed{a.key, resumption.GetDeadline()})
 	}
-	if a.waiting.slot == resuming {
+	// What is said before the receipt of the latest pause was said without knowing of that, and gives no slot any more.
+	if a.waiting.slot == resuming && !a.line.hasPause() {
 		s.goOn(a)
 	}
+}
+
+// hasPause says whether a pause has no receipt yet.
+func (l *line) hasPause() bool {
+	return slices.ContainsFunc(l.reports, func(k *kept) bool { return k.report.GetPause() != nil })
 }
 
 func (s *Session) goOn(a *attempt) {

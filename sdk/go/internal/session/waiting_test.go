@@ -180,6 +180,53 @@ func TestAWaitThatBeginsWhileOneIsHeldBackPausesAnew(t *testing.T) {
 	same(t, "told", s.told(), "2=c2")
 }
 
+func TestWhatWasSaidBeforeTheLatestPauseGivesNoSlot(t *testing.T) {
+	s := newScript(t)
+	s.working("t1")
+	s.pausedFor("t1", "c1", 1)
+	s.ends("c1")
+	s.receiptState(s.oneReport(), nowPaused)
+	s.await("t1", "c2", 2)
+	same(t, "given at once", s.told(), "1=c1")
+	pause := s.oneReport()
+	s.ends("c2")
+	resume := s.oneReport()
+	// The slot that this one gives was given up by the pause, of which the server had not heard.
+	s.resume("t1", nil)
+	same(t, "held back", s.told())
+	s.receiptState(pause, nowPaused)
+	s.receiptState(resume, nowPaused)
+	same(t, "held back", s.told())
+	s.resume("t1", nil)
+	same(t, "told", s.told(), "2=c2")
+}
+
+func TestAHandlerThatWaitsAgainAndAgainWhileTheStreamIsAwayReportsItOnce(t *testing.T) {
+	s := newScript(t)
+	s.working("t1")
+	s.drop(nil)
+	for ticket := range uint64(100) {
+		s.await("t1", "c1", ticket+1)
+		s.ForgetAwait(s.now, ticket+1)
+	}
+	s.attach(held("t1"))
+	_, reported := s.asked()
+	same(t, "reported", reported, "pause", "resume")
+}
+
+func TestAResumeThatTheServerWasToldBeforeIsNotTakenBack(t *testing.T) {
+	s := newScript(t)
+	s.working("t1")
+	s.pausedFor("t1", "c1", 1)
+	s.ends("c1")
+	s.receiptState(s.oneReport(), nowPaused)
+	// It is said again, and has not left, when the handler waits anew.
+	s.later(time.Second)
+	s.await("t1", "c2", 2)
+	_, reported := s.asked()
+	same(t, "or the handler would be given a slot that it does not need", reported, "resume", "pause")
+}
+
 func TestAWaitThatIsGivenUpResumes(t *testing.T) {
 	s := newScript(t)
 	s.working("t1")
