@@ -98,7 +98,7 @@ func (c *Child) Existing() bool { return c.receipt.GetExisting() }
 // deadline; [ErrFailedPrecondition] with the reason STALE_ATTEMPT when the attempt is no longer current: stop the work; the cause of the
 // context when that ended otherwise. A child goes on when it is not waited for any longer.
 func (c *Child) Wait(ctx context.Context) (*Task, error) {
-	ends, isTold, err := c.of.live.await(ctx, c.of.key, []string{c.ID()}, 1)
+	ends, isTold, err := c.of.live.await(ctx, c.of.key, []string{c.ID()}, 1, func([]*callboardv1.TaskEnd) {})
 	switch {
 	case err != nil:
 		return nil, c.of.notAwaited(ctx, "task "+c.ID(), err)

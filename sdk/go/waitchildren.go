@@ -40,8 +40,8 @@ type WaitChildrenOptions struct {
 //
 // Meanwhile the task is PAUSED, as in [Child.Wait]. Of no children it gives none, at once.
 //
-// As soon as so many can't complete any more, the error is that of the first that ended badly: a [*TaskFailed], or one of the kind
-// [ErrNotFound]. It is of the kind [ErrInvalidArgument] when Count is below 1 or above the number of children, or a child stands there
+// As soon as so many can't complete any more, the error is that of the first of them, in that order, that ended badly: a [*TaskFailed], or
+// one of the kind [ErrNotFound]. It is of the kind [ErrInvalidArgument] when Count is below 1 or above the number of children, or a child stands there
 // twice; else those of [Child.Wait], and then nothing becomes of the children. With [RestCancel] it may be that of [Client.Cancel].
 func (c *Context) WaitChildren(ctx context.Context, children []*Child, options *WaitChildrenOptions) ([]*Task, error) {
 	chosen := WaitChildrenOptions{}
@@ -55,15 +55,21 @@ func (c *Context) WaitChildren(ctx context.Context, children []*Child, options *
 	if err != nil {
 		return nil, err
 	}
-	ends, err := c.awaitSome(ctx, ids, count)
+	var fault error
+	isSettled := chosen.Rest == RestKeep
+	settle := func(ends []*callboardv1.TaskEnd) {
+		if !isSettled {
+			isSettled, fault = true, c.cancelRest(ctx, ids, ends)
+		}
+	}
+	ends, err := c.awaitSome(ctx, ids, count, settle)
 	if err != nil {
 		return nil, err
 	}
+	settle(ends)
 	tasks, err := c.completedOf(ctx, ids, count, ends)
-	if chosen.Rest == RestCancel {
-		if fault := c.cancelRest(ctx, ids, ends); err == nil {
-			err = fault
-		}
+	if err == nil {
+		err = fault
 	}
 	if err != nil {
 		return nil, err
@@ -90,9 +96,12 @@ func (o WaitChildrenOptions) check(children []*Child) (ids []string, count int, 
 	return ids, *o.Count, nil
 }
 
-// awaitSome waits until so many of these have completed, or can't any more, and gives the ends that were told by then.
-func (c *Context) awaitSome(ctx context.Context, ids []string, count int) ([]*callboardv1.TaskEnd, error) {
-	ends, isTold, err := c.live.await(ctx, c.key, ids, count)
+// awaitSome waits until so many of these have completed, or can't any more, and gives the ends that were told by then. Those are settled
+// at once when that is before the handler may go on: one of the rest may have the slot that it needs.
+func (c *Context) awaitSome(
+	ctx context.Context, ids []string, count int, settle func([]*callboardv1.TaskEnd),
+) ([]*callboardv1.TaskEnd, error) {
+	ends, isTold, err := c.live.await(ctx, c.key, ids, count, settle)
 	if err == nil && !isTold {
 		ends, err = c.askForSome(ctx, ids, count)
 	}
@@ -140,30 +149,26 @@ func (c *Context) askFor(ctx context.Context, id string) (*callboardv1.TaskEnd, 
 	}, err
 }
 
-// completedOf gives those that completed, in the order of the ids; when they are too few, the error of the first that ended badly.
+// completedOf gives those that completed, in the order of the ids; when they are too few, the error of the first of them that ended badly.
 func (c *Context) completedOf(ctx context.Context, ids []string, count int, ends []*callboardv1.TaskEnd) ([]*Task, error) {
-	done := map[string]*callboardv1.TaskEnd{}
-	var badly []*callboardv1.TaskEnd
+	ended := make(map[string]*callboardv1.TaskEnd, len(ends))
+	good := 0
 	for _, end := range ends {
+		ended[end.GetTaskId()] = end
 		if end.GetState() == StateCompleted {
-			done[end.GetTaskId()] = end
-		} else {
-			badly = append(badly, end)
+			good++
 		}
-	}
-	if len(done) < count {
-		ended, err := c.asTask(ctx, badly[0])
-		if err == nil {
-			err = completed(ended)
-		}
-		return nil, err
 	}
 	var tasks []*Task
 	for _, id := range ids {
-		if done[id] == nil {
+		end := ended[id]
+		if end == nil || (end.GetState() == StateCompleted) != (good >= count) {
 			continue
 		}
-		task, err := c.asTask(ctx, done[id])
+		task, err := c.asTask(ctx, end)
+		if err == nil {
+			err = completed(task)
+		}
 		if err != nil {
 			return nil, err
 		}

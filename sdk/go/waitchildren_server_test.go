@@ -34,12 +34,20 @@ func TestAQuorumOfChildrenThatOnlyTheirParentsAgentCanDo(t *testing.T) {
 		}
 		return vote, nil
 	}, nil)
+	// While it has the slot nobody else can go on.
+	callboard.Handle(agent, "ponder", func(ctx context.Context, _ any, _ *callboard.Context) (any, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}, nil)
 	callboard.Handle(agent, "poll", func(ctx context.Context, votes []string, task *callboard.Context) (string, error) {
 		var children []*callboard.Child
 		for _, vote := range votes {
 			asked := callboard.NewTask{Type: "vote", Input: vote}
-			if vote == "" {
+			switch vote {
+			case "":
 				asked.Type = "nobody"
+			case "well":
+				asked.Type = "ponder"
 			}
 			child, err := callboard.StartChild(ctx, task, asked, nil)
 			if err != nil {
@@ -67,11 +75,11 @@ func TestAQuorumOfChildrenThatOnlyTheirParentsAgentCanDo(t *testing.T) {
 		receipt := must[*callboard.TaskReceipt](t)(client.Create(ctx, task, nil))
 		return must[*callboard.Task](t)(client.Wait(ctx, receipt.GetTaskId()))
 	}
-	task := poll("", "no", "yes", "perhaps", "")
+	task := poll("", "no", "yes", "perhaps", "well", "well", "")
 	given := must[string](t)(callboard.Decode[string](task.GetResult()))
 	expect(t, given == "[yes perhaps]" && task.GetAttempt() == 2, "the second attempt comes to the same end", given, task)
 	states := childStates(t, client, task.GetId())
-	expect(t, states == "[CANCELLED FAILED COMPLETED COMPLETED CANCELLED]", "the rest is cancelled", states)
+	expect(t, states == "[CANCELLED FAILED COMPLETED COMPLETED CANCELLED CANCELLED CANCELLED]", "the rest is cancelled", states)
 
 	// Each attempt is told of the one that failed first.
 	task = poll("no", "", "no")

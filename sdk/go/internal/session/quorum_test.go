@@ -26,10 +26,11 @@ func TestAWaitForSomeIsOneWait(t *testing.T) {
 	s.endsAs(unlucky, "c2")
 	expect(t, len(s.told())+len(s.reports()) == 0, "they may still complete")
 	s.ends("c1")
-	same(t, "held back", s.told())
+	same(t, "decided, and held back", s.decided(), "1=c3 c2 c1")
 	resume := s.oneReport()
 	expect(t, resume.GetResume() != nil, "would go on", resume)
 	s.ends("c4")
+	expect(t, len(s.decided()) == 0, "once")
 	s.receiptState(resume, nowRunning)
 	same(t, "those that had ended by then, as they did", s.told(), "1=c3 c2 c1")
 	expect(t, len(s.awaited.byTask)+len(s.awaited.byTicket) == 0, "nothing is left", s.awaited)
@@ -47,7 +48,7 @@ func TestAWaitForSomeIsOverWhenTheyCanNotCompleteAnyMore(t *testing.T) {
 	expect(t, len(s.reports()) == 0, "two are left")
 	s.endsAs(callboardv1.TaskState_TASK_STATE_UNSPECIFIED, "c1")
 	s.receiptState(s.oneReport(), nowRunning)
-	same(t, "the first that ended badly stands first", s.told(), "1=c3 c1")
+	same(t, "as they ended", s.told(), "1=c3 c1")
 }
 
 func TestWhatIsKnownCountsForAWaitForSome(t *testing.T) {

@@ -154,6 +154,7 @@ func (s *Session) taskEnded(now Moment, end *callboardv1.TaskEnd) {
 			continue
 		}
 		w.of.waiting.heldBack = append(w.of.waiting.heldBack, w)
+		s.do(Awaited{Ticket: w.ticket, Ends: w.Ends(), HeldBack: true})
 		s.resumeIfNothingIsUnderWay(now, w.of)
 	}
 }

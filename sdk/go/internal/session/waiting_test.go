@@ -45,11 +45,23 @@ func (s *script) told() []string {
 	var all []string
 	for _, one := range acts[Awaited](s) {
 		switch {
+		case one.HeldBack:
 		case one.Fault != nil:
 			all = append(all, fmt.Sprintf("%d: %s", one.Ticket, one.Fault.Reason))
 		case one.Untold:
 			all = append(all, fmt.Sprintf("%d untold", one.Ticket))
 		default:
+			all = append(all, fmt.Sprintf("%d=%s", one.Ticket, strings.Join(results(one.Ends), " ")))
+		}
+	}
+	return all
+}
+
+// decided gives what is held back of those that wait, as told does.
+func (s *script) decided() []string {
+	var all []string
+	for _, one := range acts[Awaited](s) {
+		if one.HeldBack {
 			all = append(all, fmt.Sprintf("%d=%s", one.Ticket, strings.Join(results(one.Ends), " ")))
 		}
 	}
