@@ -35,7 +35,8 @@ type AgentOptions struct {
 	Skills, Tools []string
 	// Labels are facts to be matched by a task's affinity. At most 64.
 	Labels map[string]string
-	// Resources are amounts that it has of something: gpu. At most 32. Shown; not yet used for matching.
+	// Resources are amounts that it has of something: gpu. Tasks that ask for some take it while they hold a slot; what is not named here
+	// it has none of. At most 32.
 	Resources map[string]float64
 	// Slots is how many tasks it takes at once: 1 to 1,000. Default 1.
 	Slots int

@@ -98,25 +98,37 @@ func (c *Child) Existing() bool { return c.receipt.GetExisting() }
 // deadline; [ErrFailedPrecondition] with the reason STALE_ATTEMPT when the attempt is no longer current: stop the work; the cause of the
 // context when that ended otherwise. A child goes on when it is not waited for any longer.
 func (c *Child) Wait(ctx context.Context) (*Task, error) {
-	end, isTold, err := c.of.live.await(ctx, c.of.key, c.ID())
-	if err == nil && !isTold {
-		var ended *Task
-		if ended, err = c.of.Client().Wait(ctx, c.ID()); err == nil {
-			return ended, nil
-		}
-	}
+	ends, isTold, err := c.of.live.await(ctx, c.of.key, []string{c.ID()}, 1, func([]*callboardv1.TaskEnd) {})
 	switch {
-	case err != nil && ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
-		return nil, notEnded("task "+c.ID(), "")
 	case err != nil:
-		return nil, c.of.wasGivenUp(ctx, err)
-	case end.GetState() == callboardv1.TaskState_TASK_STATE_UNSPECIFIED:
+		return nil, c.of.notAwaited(ctx, "task "+c.ID(), err)
+	case isTold:
+		return c.of.asTask(ctx, ends[0])
+	}
+	ended, err := c.of.Client().Wait(ctx, c.ID())
+	if err != nil {
+		return nil, c.of.notAwaited(ctx, "task "+c.ID(), err)
+	}
+	return ended, nil
+}
+
+// notAwaited gives why these were not awaited to their end.
+func (c *Context) notAwaited(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return notEnded(what, "")
+	}
+	return c.wasGivenUp(ctx, err)
+}
+
+// asTask gives the task of which an end tells, as far as that tells it. A result that was omitted is fetched.
+func (c *Context) asTask(ctx context.Context, end *callboardv1.TaskEnd) (*Task, error) {
+	if end.GetState() == callboardv1.TaskState_TASK_STATE_UNSPECIFIED {
 		reason := session.ReasonName(callboardv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND)
-		return nil, &Error{Code: codes.NotFound, Reason: reason, Message: "there is no task " + c.ID() + " any more"}
+		return nil, &Error{Code: codes.NotFound, Reason: reason, Message: "there is no task " + end.GetTaskId() + " any more"}
 	}
 	ended := &Task{Id: end.GetTaskId(), State: end.GetState(), Run: end.GetRun(), Result: end.GetResult(), Failure: end.GetFailure()}
 	if end.GetResultOmitted() {
-		whole, err := c.of.Client().Get(ctx, c.ID())
+		whole, err := c.Client().Get(ctx, end.GetTaskId())
 		if err != nil {
 			return nil, err
 		}

@@ -51,6 +51,10 @@ func (c *Context) Headers() map[string]string { return c.Spec().GetHeaders() }
 // Metadata is what the application keeps with the task.
 func (c *Context) Metadata() map[string]string { return c.Spec().GetMetadata() }
 
+// Workflow says what workflow the task is of, and what it is called there; nil when it is of none. A child is of its parent's, without a
+// name.
+func (c *Context) Workflow() *WorkflowLink { return c.assignment.GetWorkflow() }
+
 // Payload is the input as it came.
 func (c *Context) Payload() *Payload { return c.Spec().GetInput() }
 

@@ -111,7 +111,7 @@ func TestTheExamplesRun(t *testing.T) {
 		"pipeline":   "10 words",
 		"progress":   "attempt 2 climbed from step 2 to 4",
 		"cancel":     "the task ended CANCELLED",
-		"supervisor": "count 2 COMPLETED\n10 words",
+		"supervisor": "read 0 CANCELLED\nread 1 COMPLETED\nread 2 COMPLETED\n10 words, and 2 opinions",
 		"mapreduce":  "COMPLETED with 1021 tasks completed\nthe sum of all squares is 333833500",
 		"streaming":  "You asked: What is it all about? The answer is 42.\n11 words",
 	} {
@@ -191,6 +191,33 @@ func ExampleStartChild() {
 			total += len(text)
 		}
 		return total, nil
+	}
+}
+
+// The first two of three answers are enough. Nobody goes on looking for the third.
+func ExampleContext_WaitChildren() {
+	_ = func(ctx context.Context, question string, task *callboard.Context) ([]string, error) {
+		var searches []*callboard.Child
+		for _, engine := range []string{"library", "archive", "web"} {
+			search, err := callboard.StartChild(ctx, task, callboard.NewTask{Type: engine, Input: question}, nil)
+			if err != nil {
+				return nil, err
+			}
+			searches = append(searches, search)
+		}
+		fastest, err := task.WaitChildren(ctx, searches, &callboard.WaitChildrenOptions{Count: new(2), Rest: callboard.RestCancel})
+		if err != nil {
+			return nil, err
+		}
+		var answers []string
+		for _, one := range fastest {
+			answer, err := callboard.Decode[string](one.GetResult())
+			if err != nil {
+				return nil, err
+			}
+			answers = append(answers, answer)
+		}
+		return answers, nil
 	}
 }
 
@@ -285,6 +312,30 @@ func ExampleClient_CreateWorkflow() {
 		}
 		return err
 	}
+}
+
+// A supervisor that amends the plan of its own workflow: what it found is to be checked before the report is written.
+func ExampleClient_AddWorkflowTasks() {
+	_ = func(ctx context.Context, claims []string, task *callboard.Context) (int, error) {
+		var checks []callboard.WorkflowTask
+		for at, claim := range claims {
+			check := callboard.NewTask{Type: "check", Input: claim}
+			checks = append(checks, callboard.WorkflowTask{Name: fmt.Sprintf("check/%d", at), Task: check, DependsOn: callboard.AfterNamed("sources")})
+		}
+		receipts, err := task.Client().AddWorkflowTasks(ctx, task.Workflow().GetWorkflowId(), checks, nil)
+		return len(receipts), err
+	}
+}
+
+// For who knows Rust, has a GPU free, and is, if possible, not the author. When nobody takes it for a minute, the team's leader may.
+func ExampleFallback() {
+	review := callboard.NewTask{
+		Type: "review", Skills: []string{"rust"}, Resources: map[string]float64{"gpu": 1},
+		DependsOn: []callboard.Dependency{{TaskID: "id-1", Name: "draft"}}, Apart: []string{"draft"},
+		Fallbacks: []callboard.Fallback{{After: time.Minute, Role: "leader"}},
+	}
+	fmt.Println(review.Fallbacks[0].After, review.Fallbacks[0].Role)
+	// Output: 1m0s leader
 }
 
 func ExampleAfterNamed() {

@@ -38,14 +38,17 @@ type fake struct {
 	streams  chan *fakeStream
 	// runStreams has the streams of runs, when they are served.
 	runStreams chan *fakeRuns
-	// child, get, batch and output answer the call of that name.
-	child  func(request *callboardv1.CreateChildRequest) (*callboardv1.CreateChildResponse, error)
-	get    func(request *callboardv1.GetTaskRequest) (*callboardv1.GetTaskResponse, error)
-	batch  func(request *callboardv1.BatchCreateTasksRequest) (*callboardv1.BatchCreateTasksResponse, error)
-	run    func(request *callboardv1.RunTaskRequest) (*callboardv1.RunTaskResponse, error)
-	output func(request *callboardv1.WatchOutputRequest, count int, out grpc.ServerStreamingServer[callboardv1.WatchOutputResponse]) error
-	// workflow and workflowWait answer CreateWorkflow and WaitWorkflow.
+	// child, get, cancel, batch, run and output answer the call of that name.
+	child   func(request *callboardv1.CreateChildRequest) (*callboardv1.CreateChildResponse, error)
+	get     func(request *callboardv1.GetTaskRequest) (*callboardv1.GetTaskResponse, error)
+	cancel  func(request *callboardv1.CancelTaskRequest) (*callboardv1.CancelTaskResponse, error)
+	batch   func(request *callboardv1.BatchCreateTasksRequest) (*callboardv1.BatchCreateTasksResponse, error)
+	run     func(request *callboardv1.RunTaskRequest) (*callboardv1.RunTaskResponse, error)
+	output  func(request *callboardv1.WatchOutputRequest, count int, out grpc.ServerStreamingServer[callboardv1.WatchOutputResponse]) error
+	explain func(request *callboardv1.ExplainAssignmentRequest) (*callboardv1.ExplainAssignmentResponse, error)
+	// workflow, growth and workflowWait answer CreateWorkflow, AddWorkflowTasks and WaitWorkflow.
 	workflow     func(request *callboardv1.CreateWorkflowRequest) (*callboardv1.CreateWorkflowResponse, error)
+	growth       func(request *callboardv1.AddWorkflowTasksRequest) (*callboardv1.AddWorkflowTasksResponse, error)
 	workflowWait func(request *callboardv1.WaitWorkflowRequest, count int) (*callboardv1.WaitWorkflowResponse, error)
 }
 

@@ -12,10 +12,11 @@ import (
 // Interceptor is what an application wants done around every task. It has one of the functions, or both. Give a list of them to
 // [ClientOptions] and [AgentOptions]; the first is the outermost.
 type Interceptor struct {
-	// Submit stands around [Client.Create], each task of [Client.CreateAll] and [Client.CreateWorkflow], [Run] and [Client.RunUntilEnded],
-	// and around [StartChild] and [Client.CreateChild]. It may change the task before it calls next, but not what the task's maps and
-	// slices hold: they are the caller's. Its error is the call's; when it has not called next, nothing is sent. Next may be called again:
-	// it repeats the call under the same request id. Where all tasks are created or none, each must call it once.
+	// Submit stands around [Client.Create], each task of [Client.CreateAll], [Client.CreateWorkflow] and [Client.AddWorkflowTasks],
+	// [Run] and [Client.RunUntilEnded], and around [StartChild] and [Client.CreateChild]. It may change the task before it calls next,
+	// but not what the task's maps and slices hold: they are the caller's. Its error is the call's; when it has not called next, nothing
+	// is sent. Next may be called again: it repeats the call under the same request id. Where all tasks are created or none, each must
+	// call it once.
 	Submit func(ctx context.Context, task NewTask, next SubmitFunc) (Submitted, error)
 	// Handle stands around the handler of each attempt. It gets the input as the handler's own type, and next gives what the handler
 	// returned, or its error; of one that panicked, an error that says so. What it does runs in the handler's place: it sees the same

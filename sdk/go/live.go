@@ -192,7 +192,9 @@ func (l *live) perform(action session.Action) {
 		}
 	case session.Awaited:
 		if awaited := l.awaits[action.Ticket]; awaited != nil {
-			delete(l.awaits, action.Ticket)
+			if !action.HeldBack {
+				delete(l.awaits, action.Ticket)
+			}
 			awaited <- action
 		}
 	case session.Resumed:
@@ -295,27 +297,38 @@ func (l *live) output(ctx context.Context, key session.Key, piece session.Piece)
 	return l.save(ctx, func(now session.Moment, ticket uint64) { l.session.Output(now, key, piece, ticket) })
 }
 
-// await waits for the end of a task, or until nobody waits for it any longer. It is not told by a server that has no children.
-func (l *live) await(ctx context.Context, key session.Key, taskID string) (end *callboardv1.TaskEnd, isTold bool, err error) {
+// await waits until so many of these tasks have completed, or can't any more, or until nobody waits for it any longer. It gives the ends
+// that were told by then. They are not told by a server that has no children. When it is decided and the handler may not go on yet, decided
+// is called meanwhile.
+func (l *live) await(
+	ctx context.Context, key session.Key, taskIDs []string, count int, decided func(ends []*callboardv1.TaskEnd),
+) (ends []*callboardv1.TaskEnd, isTold bool, err error) {
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
-	told := make(chan session.Awaited, 1)
+	// There is room for all that comes: once that it is held back, and the end of it.
+	told := make(chan session.Awaited, 2)
 	var ticket uint64
 	l.happened(func(now session.Moment) {
 		ticket = l.newTicket()
 		l.awaits[ticket] = told
-		l.session.Await(now, key, taskID, ticket)
+		l.session.Await(now, key, taskIDs, count, ticket)
 	})
-	select {
-	case awaited := <-told:
-		return awaited.End, !awaited.Untold, errorOf(awaited.Fault)
-	case <-ctx.Done():
-		l.happened(func(now session.Moment) {
-			delete(l.awaits, ticket)
-			l.session.ForgetAwait(now, ticket)
-		})
-		return nil, false, context.Cause(ctx)
+	for {
+		select {
+		case awaited := <-told:
+			if awaited.HeldBack {
+				decided(awaited.Ends)
+				continue
+			}
+			return awaited.Ends, !awaited.Untold, errorOf(awaited.Fault)
+		case <-ctx.Done():
+			l.happened(func(now session.Moment) {
+				delete(l.awaits, ticket)
+				l.session.ForgetAwait(now, ticket)
+			})
+			return nil, false, context.Cause(ctx)
+		}
 	}
 }
 

@@ -40,6 +40,14 @@ type (
 	WorkflowState = callboardv1.WorkflowState
 	// WorkflowLink says what workflow a task is of, and what it is called there: see [Task].Workflow.
 	WorkflowLink = callboardv1.WorkflowLink
+	// WorkflowForecast is what is expected of a workflow: see [Client.ForecastWorkflow].
+	WorkflowForecast = callboardv1.WorkflowForecast
+	// AssignmentExplanation is who could have a task, who could not, and why: see [Client.Explain].
+	AssignmentExplanation = callboardv1.AssignmentExplanation
+	// AssignmentCandidate is an agent, and how it stands to a task.
+	AssignmentCandidate = callboardv1.AssignmentCandidate
+	// AssignmentObstacle is something that keeps an agent from having a task.
+	AssignmentObstacle = callboardv1.AssignmentObstacle
 )
 
 // How urgent a task is. The zero value is [PriorityNormal].
@@ -131,6 +139,11 @@ func EventName(event *Event) string {
 // WorkflowStateName gives the name of a workflow's state without its prefix: RUNNING. One that is newer than this SDK shows as its number.
 func WorkflowStateName(state WorkflowState) string {
 	return strings.TrimPrefix(state.String(), "WORKFLOW_STATE_")
+}
+
+// ObstacleName gives the name of an obstacle's type without its prefix: SKILL. One that is newer than this SDK shows as its number.
+func ObstacleName(obstacle *AssignmentObstacle) string {
+	return strings.TrimPrefix(obstacle.GetType().String(), "ASSIGNMENT_OBSTACLE_TYPE_")
 }
 
 func trimReason(name string) string {

@@ -27,8 +27,16 @@ type NewTask struct {
 	Assignee string
 	// PreferredAgent is the agent that should have it: it has a head start of 2 s.
 	PreferredAgent string
-	// Affinity are labels that the agent should have.
-	Affinity map[string]string
+	// Affinity are labels that the agent should have, AntiAffinity those that it should not. At most 16 of each.
+	Affinity, AntiAffinity map[string]string
+	// Resources are amounts (gpu) that the task takes of its agent's while it holds a slot: more than 0. An agent that says it has less of
+	// one never gets the task, and none is given more at once than it says it has. At most 32.
+	Resources map[string]float64
+	// Near are names of dependencies: the agent that had one of them last should have this task, too. Apart are those whose agents should
+	// not: to have a work reviewed by another. At most 16 of each.
+	Near, Apart []string
+	// Fallbacks are what is asked for instead when nobody has taken it for some time. At most 8, each After longer than the one before.
+	Fallbacks []Fallback
 	// Priority says how urgent it is. Default [PriorityNormal].
 	Priority Priority
 	// DependsOn is what must end first, each task once: see [Dependency] and [After].
@@ -109,16 +117,6 @@ func (t NewTask) spec(field string) (*callboardv1.TaskSpec, error) {
 		Metadata:          t.Metadata,
 		Headers:           t.Headers,
 	}, nil
-}
-
-// requirements: none is unset on the wire.
-func (t NewTask) requirements() *callboardv1.Requirements {
-	if len(t.Skills)+len(t.Tools)+len(t.Affinity) == 0 && t.Role == "" && t.Assignee == "" && t.PreferredAgent == "" {
-		return nil
-	}
-	return &callboardv1.Requirements{
-		Skills: t.Skills, Tools: t.Tools, Role: t.Role, Assignee: t.Assignee, PreferredAgent: t.PreferredAgent, Affinity: t.Affinity,
-	}
 }
 
 // proto: a policy that says nothing is unset on the wire.

@@ -72,19 +72,28 @@ func AfterNamed(names ...string) []WorkflowDependency {
 
 // proto gives it as it goes over the wire, but for what its tasks are.
 func (w NewWorkflow) proto() (*callboardv1.WorkflowSpec, error) {
-	tasks := make([]*callboardv1.WorkflowTask, len(w.Tasks))
-	for at, task := range w.Tasks {
-		dependencies, err := protoWorkflowDependencies(fmt.Sprintf("workflow.tasks[%d]", at), task.DependsOn)
-		if err != nil {
-			return nil, err
-		}
-		tasks[at] = &callboardv1.WorkflowTask{
-			Name: task.Name, DependsOn: dependencies, AllowFailure: task.AllowFailure, Weight: int32(task.Weight),
-		}
+	tasks, err := protoWorkflowTasks("workflow.tasks", w.Tasks)
+	if err != nil {
+		return nil, err
 	}
 	return &callboardv1.WorkflowSpec{
 		Name: w.Name, Description: w.Description, Tasks: tasks, Tags: w.Tags, Metadata: w.Metadata, Headers: w.Headers,
 	}, nil
+}
+
+// protoWorkflowTasks gives the tasks of this field as they go over the wire, but for what they are.
+func protoWorkflowTasks(field string, tasks []WorkflowTask) ([]*callboardv1.WorkflowTask, error) {
+	out := make([]*callboardv1.WorkflowTask, len(tasks))
+	for at, task := range tasks {
+		dependencies, err := protoWorkflowDependencies(fmt.Sprintf("%s[%d]", field, at), task.DependsOn)
+		if err != nil {
+			return nil, err
+		}
+		out[at] = &callboardv1.WorkflowTask{
+			Name: task.Name, DependsOn: dependencies, AllowFailure: task.AllowFailure, Weight: int32(task.Weight),
+		}
+	}
+	return out, nil
 }
 
 // protoWorkflowDependencies gives dependencies of the task of this field as they go over the wire.

@@ -26,16 +26,9 @@ func (c *Client) CreateWorkflow(ctx context.Context, workflow NewWorkflow, optio
 	if err != nil {
 		return nil, err
 	}
-	tasks := make([]NewTask, len(workflow.Tasks))
-	for at, task := range workflow.Tasks {
-		tasks[at] = task.Task
-	}
-	created := &WorkflowReceipt{Receipts: make(map[string]*TaskReceipt, len(tasks))}
+	created := &WorkflowReceipt{}
 	request := &callboardv1.CreateWorkflowRequest{Namespace: c.namespace, Workflow: spec, RequestId: options.requestID()}
-	receipts, err := c.submitAll(ctx, "workflow.tasks[%d].task", tasks, func(specs []*callboardv1.TaskSpec) ([]*TaskReceipt, error) {
-		for at, task := range specs {
-			spec.Tasks[at].Task = task
-		}
+	created.Receipts, err = c.submitTasks(ctx, "workflow.tasks", workflow.Tasks, spec.GetTasks(), func() ([]*TaskReceipt, error) {
 		response, err := call[callboardv1.CreateWorkflowResponse](
 			ctx, c, callboardv1.WorkflowService_CreateWorkflow_FullMethodName, request, 0)
 		created.WorkflowID = response.GetWorkflowId()
@@ -43,9 +36,6 @@ func (c *Client) CreateWorkflow(ctx context.Context, workflow NewWorkflow, optio
 	})
 	if err != nil {
 		return nil, err
-	}
-	for at, receipt := range receipts {
-		created.Receipts[workflow.Tasks[at].Name] = receipt
 	}
 	return created, nil
 }

@@ -38,6 +38,7 @@ var (
 		"step":           func() act { return new(takeStep) },
 		"child":          func() act { return new(takeChild) },
 		"join":           func() act { return new(joinChildren) },
+		"wait_children":  func() act { return new(awaitChildren) },
 		"output":         func() act { return new(giveOutput) },
 	})
 	messageActs = with(anyActs, acts{

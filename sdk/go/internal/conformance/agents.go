@@ -17,28 +17,29 @@ type agent struct {
 }
 
 type agentOptions struct {
-	Name         string            `field:"name"`
-	AgentType    string            `field:"agent_type,optional"`
-	Role         string            `field:"role,optional"`
-	Skills       []string          `field:"skills,optional"`
-	Tools        []string          `field:"tools,optional"`
-	Labels       map[string]string `field:"labels,optional"`
-	Slots        int               `field:"slots,optional"`
-	BuildID      string            `field:"build_id,optional"`
-	Address      string            `field:"address"`
-	Namespace    string            `field:"namespace"`
-	DrainTimeout milliseconds      `field:"drain_timeout_ms,optional"`
-	Token        string            `field:"token,optional"`
-	Health       string            `field:"health,optional"`
-	Interceptors []interceptor     `field:"interceptors,optional"`
+	Name         string             `field:"name"`
+	AgentType    string             `field:"agent_type,optional"`
+	Role         string             `field:"role,optional"`
+	Skills       []string           `field:"skills,optional"`
+	Tools        []string           `field:"tools,optional"`
+	Labels       map[string]string  `field:"labels,optional"`
+	Resources    map[string]float64 `field:"resources,optional"`
+	Slots        int                `field:"slots,optional"`
+	BuildID      string             `field:"build_id,optional"`
+	Address      string             `field:"address"`
+	Namespace    string             `field:"namespace"`
+	DrainTimeout milliseconds       `field:"drain_timeout_ms,optional"`
+	Token        string             `field:"token,optional"`
+	Health       string             `field:"health,optional"`
+	Interceptors []interceptor      `field:"interceptors,optional"`
 }
 
 func (o *agentOptions) UnmarshalJSON(text []byte) error { return readObject(text, o) }
 
 func (o *agentOptions) given() *callboard.AgentOptions {
 	return &callboard.AgentOptions{
-		AgentType: o.AgentType, Name: o.Name, Role: o.Role, Skills: o.Skills, Tools: o.Tools, Labels: o.Labels, Slots: o.Slots,
-		BuildID: o.BuildID, Address: o.Address, Namespace: o.Namespace, DrainTimeout: o.DrainTimeout.duration(),
+		AgentType: o.AgentType, Name: o.Name, Role: o.Role, Skills: o.Skills, Tools: o.Tools, Labels: o.Labels,
+		Resources: o.Resources, Slots: o.Slots, BuildID: o.BuildID, Address: o.Address, Namespace: o.Namespace, DrainTimeout: o.DrainTimeout.duration(),
 		Credentials: credentials(o.Token), Health: o.Health, Interceptors: made(o.Interceptors),
 	}
 }

@@ -25,7 +25,7 @@ func showTask(task *callboard.Task) (object, error) {
 		"priority": nameOf(task.GetSpec().GetPriority()), "run": task.GetRun(), "attempt": task.GetAttempt(),
 		"attempts_used": task.GetAttemptsUsed(), "agent": task.GetAgent(), "tags": list(task.GetSpec().GetTags()), "phase": task.GetPhase(),
 		"progress": task.GetProgress(), "cancel_requested": task.GetCancelRequested(), "failure": failure,
-		"parent": parent, "paused_for": pausedFor,
+		"parent": parent, "paused_for": pausedFor, "fallback": task.GetFallback(),
 	}, err
 }
 

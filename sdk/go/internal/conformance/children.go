@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 
 	"callboard.dev/sdk/go"
@@ -54,15 +57,15 @@ func (j *joinChildren) carryOut(ctx context.Context, p *performance) (*ending, e
 func (j *joinChildren) join(ctx context.Context, p *performance) (any, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	results := make([]any, len(j.Children))
+	children, err := p.children(j.Children)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]any, len(children))
 	var beside sync.WaitGroup
 	var failing sync.Once
 	var failed error
-	for at, name := range j.Children {
-		child, is := p.kept[name]
-		if !is {
-			return nil, errors.New("no child was kept as `" + name + "`")
-		}
+	for at, child := range children {
 		beside.Go(func() {
 			result, err := callboard.ChildResult[any](ctx, child)
 			results[at] = show(result)
@@ -76,6 +79,55 @@ func (j *joinChildren) join(ctx context.Context, p *performance) (any, error) {
 	}
 	beside.Wait()
 	return results, failed
+}
+
+// children gives those that were kept under these names.
+func (p *performance) children(names []string) ([]*callboard.Child, error) {
+	children := make([]*callboard.Child, len(names))
+	for at, name := range names {
+		if children[at] = p.kept[name]; children[at] == nil {
+			return nil, errors.New("no child was kept as `" + name + "`")
+		}
+	}
+	return children, nil
+}
+
+type awaitChildren struct {
+	Children []string `field:"children"`
+	As       string   `field:"as"`
+	Count    *int     `field:"count,optional"`
+	Rest     rest     `field:"rest,optional"`
+	Catch    bool     `field:"catch,optional"`
+}
+
+func (a *awaitChildren) carryOut(ctx context.Context, p *performance) (*ending, error) {
+	children, err := p.children(a.Children)
+	if err != nil {
+		return nil, err
+	}
+	tasks, err := p.task.WaitChildren(ctx, children, &callboard.WaitChildrenOptions{Count: a.Count, Rest: a.Rest.is})
+	completed := make([]string, len(tasks))
+	for at, task := range tasks {
+		// A child that stands there twice is refused.
+		completed[at] = a.Children[slices.IndexFunc(children, func(child *callboard.Child) bool { return child.ID() == task.GetId() })]
+	}
+	return nil, p.note(a.As, completed, err, a.Catch)
+}
+
+// rest says what becomes of the children that are not waited for any longer.
+type rest struct{ is callboard.RestAction }
+
+func (r *rest) UnmarshalJSON(text []byte) error {
+	var name string
+	if err := json.Unmarshal(text, &name); err != nil {
+		return err
+	}
+	known := map[string]callboard.RestAction{"KEEP": callboard.RestKeep, "CANCEL": callboard.RestCancel}
+	var is bool
+	if r.is, is = known[name]; !is {
+		return fmt.Errorf("%q is neither KEEP nor CANCEL", name)
+	}
+	return nil
 }
 
 type listChildren struct {

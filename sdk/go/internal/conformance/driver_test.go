@@ -55,7 +55,7 @@ func TestProgramsAreCarriedOutByAgentsOfARealServer(t *testing.T) {
 	}
 	r.ok(object{"do": "gate.open", "gate": "g"})
 	ended := r.ok(object{"do": "client.wait", "client": "c", "task_id": created["task_id"], "timeout_ms": long.Milliseconds()})
-	if ended["state"] != "COMPLETED" || len(ended) != 16 {
+	if ended["state"] != "COMPLETED" || len(ended) != 17 {
 		t.Error(ended)
 	}
 	r.ok(object{"do": "watch.start", "watch": "w", "client": "c", "task_id": created["task_id"], "until_ended": true})

@@ -20,6 +20,7 @@ var taskFacts = map[string]func(ctx context.Context, p *performance) (any, error
 	"headers":       fact(func(p *performance) any { return entries(p.task.Headers()) }),
 	"metadata":      fact(func(p *performance) any { return entries(p.task.Metadata()) }),
 	"input":         fact(func(p *performance) any { return show(p.input) }),
+	"workflow":      fact(func(p *performance) any { return showLink(p.task.Workflow()) }),
 	"deadline_at_ms": fact(func(p *performance) any {
 		return inUnixMilliseconds(p.task.Deadline())
 	}),
@@ -59,6 +60,14 @@ var messageFacts = map[string]func(ctx context.Context, p *performance) (any, er
 // fact is what needs no call.
 func fact(of func(p *performance) any) func(context.Context, *performance) (any, error) {
 	return func(_ context.Context, p *performance) (any, error) { return of(p), nil }
+}
+
+// showLink writes what workflow a task is of; null when it is of none.
+func showLink(link *callboard.WorkflowLink) any {
+	if link == nil {
+		return nil
+	}
+	return object{"workflow_id": link.GetWorkflowId(), "name": link.GetName()}
 }
 
 func inUnixMilliseconds(at time.Time, is bool) any {

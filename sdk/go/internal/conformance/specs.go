@@ -20,6 +20,11 @@ type spec struct {
 	Assignee          string                               `field:"assignee,optional"`
 	PreferredAgent    string                               `field:"preferred_agent,optional"`
 	Affinity          map[string]string                    `field:"affinity,optional"`
+	AntiAffinity      map[string]string                    `field:"anti_affinity,optional"`
+	Resources         map[string]float64                   `field:"resources,optional"`
+	Near              []string                             `field:"near,optional"`
+	Apart             []string                             `field:"apart,optional"`
+	Fallbacks         []fallback                           `field:"fallbacks,optional"`
 	Priority          named[callboard.Priority]            `field:"priority,optional"`
 	DependsOn         []dependency                         `field:"depends_on,optional"`
 	MaxAttempts       int                                  `field:"max_attempts,optional"`
@@ -40,6 +45,16 @@ type spec struct {
 }
 
 func (s *spec) UnmarshalJSON(text []byte) error { return readObject(text, s) }
+
+type fallback struct {
+	After    milliseconds `field:"after_ms"`
+	Skills   []string     `field:"skills,optional"`
+	Tools    []string     `field:"tools,optional"`
+	Role     string       `field:"role,optional"`
+	Assignee string       `field:"assignee,optional"`
+}
+
+func (f *fallback) UnmarshalJSON(text []byte) error { return readObject(text, f) }
 
 type dependency struct {
 	TaskID    string                                   `field:"task_id"`
@@ -63,6 +78,7 @@ func (s *spec) task() callboard.NewTask {
 	task := callboard.NewTask{
 		Type: s.Type, Input: s.Input.orNull(), Description: s.Description, Key: s.Key, KeyConflict: s.KeyConflict.is,
 		Skills: s.Skills, Tools: s.Tools, Role: s.Role, Assignee: s.Assignee, PreferredAgent: s.PreferredAgent, Affinity: s.Affinity,
+		AntiAffinity: s.AntiAffinity, Resources: s.Resources, Near: s.Near, Apart: s.Apart,
 		Priority: s.Priority.is, Deadline: s.Deadline.at, StartAt: s.StartAt.at, Hold: s.Hold, Tags: s.Tags, Metadata: s.Metadata,
 		Headers: s.Headers,
 		Retry: callboard.RetryPolicy{
@@ -73,6 +89,11 @@ func (s *spec) task() callboard.NewTask {
 			ScheduleToStart: s.ScheduleToStart.duration(), StartToClose: s.StartToClose.duration(),
 			ScheduleToClose: s.ScheduleToClose.duration(), Heartbeat: s.Heartbeat.duration(),
 		},
+	}
+	for _, one := range s.Fallbacks {
+		task.Fallbacks = append(task.Fallbacks, callboard.Fallback{
+			After: one.After.duration(), Skills: one.Skills, Tools: one.Tools, Role: one.Role, Assignee: one.Assignee,
+		})
 	}
 	for _, one := range s.DependsOn {
 		task.DependsOn = append(task.DependsOn, callboard.Dependency{

@@ -48,13 +48,17 @@ func (p *plannedDependency) UnmarshalJSON(text []byte) error {
 }
 
 func (p *plan) workflow() callboard.NewWorkflow {
-	workflow := callboard.NewWorkflow{
-		Name: p.Name, Description: p.Description, Tags: p.Tags, Metadata: p.Metadata, Headers: p.Headers,
+	return callboard.NewWorkflow{
+		Name: p.Name, Tasks: workflowTasks(p.Tasks), Description: p.Description, Tags: p.Tags, Metadata: p.Metadata, Headers: p.Headers,
 	}
-	for _, task := range p.Tasks {
-		workflow.Tasks = append(workflow.Tasks, task.task())
+}
+
+func workflowTasks(planned []plannedTask) []callboard.WorkflowTask {
+	var tasks []callboard.WorkflowTask
+	for _, task := range planned {
+		tasks = append(tasks, task.task())
 	}
-	return workflow
+	return tasks
 }
 
 func (p *plannedTask) task() callboard.WorkflowTask {
@@ -77,11 +81,16 @@ func (c *createWorkflow) run(ctx context.Context, by *caller) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	receipts := object{}
-	for name, one := range created.Receipts {
-		receipts[name] = showReceipt(one)
+	return object{"workflow_id": created.WorkflowID, "receipts": showReceipts(created.Receipts)}, nil
+}
+
+// showReceipts writes those of a workflow's tasks, by their names.
+func showReceipts(named map[string]*callboard.TaskReceipt) object {
+	shown := object{}
+	for name, one := range named {
+		shown[name] = showReceipt(one)
 	}
-	return object{"workflow_id": created.WorkflowID, "receipts": receipts}, nil
+	return shown
 }
 
 type getWorkflow struct {
@@ -160,7 +169,7 @@ func showWorkflow(workflow *callboard.Workflow) object {
 		"completed_tasks": workflow.GetCompletedTasks(), "failed_tasks": workflow.GetFailedTasks(),
 		"cancelled_tasks": workflow.GetCancelledTasks(), "skipped_tasks": workflow.GetSkippedTasks(),
 		"progress": workflow.GetProgress(), "cancel_requested": workflow.GetCancelRequested(),
-		"tags": list(workflow.GetTags()), "metadata": entries(workflow.GetMetadata()),
+		"held": workflow.GetHeld(), "tags": list(workflow.GetTags()), "metadata": entries(workflow.GetMetadata()),
 	}
 }
 

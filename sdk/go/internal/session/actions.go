@@ -37,12 +37,14 @@ type (
 		Ticket uint64
 		Fault  *Fault
 	}
-	// Awaited says how a task ended, or, with a fault, that nobody will say. Untold: the server doesn't tell; ask for it by calls.
+	// Awaited says how tasks ended, in the order in which that was told, or, with a fault, that nobody will say. HeldBack: the handler may
+	// not go on yet; it comes once more when it may. Untold: the server doesn't tell; ask for it by calls.
 	Awaited struct {
-		Ticket uint64
-		End    *callboardv1.TaskEnd
-		Fault  *Fault
-		Untold bool
+		Ticket   uint64
+		Ends     []*callboardv1.TaskEnd
+		HeldBack bool
+		Fault    *Fault
+		Untold   bool
 	}
 	// Resumed says when an attempt that was paused times out now.
 	Resumed struct {

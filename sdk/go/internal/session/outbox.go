@@ -151,12 +151,14 @@ func (o *outbox) count() int {
 	return len(o.kept) - o.outputs
 }
 
-// withdraw forgets a report that never left.
-func (o *outbox) withdraw(k *kept) {
-	if k != nil && !k.wasSent && !k.settled {
-		o.remove(k)
-		o.letIn()
+// withdraw forgets a report that never left, and says whether it did.
+func (o *outbox) withdraw(k *kept) bool {
+	if k == nil || k.wasSent || k.settled {
+		return false
 	}
+	o.remove(k)
+	o.letIn()
+	return true
 }
 
 // take gives the reports to send now, as many as fit into a frame.

@@ -27,23 +27,25 @@ const (
 	resuming
 )
 
-// wait is one for the end of a task, by a handler.
+// wait is one for the ends of tasks, by a handler.
 type wait struct {
-	of     *attempt
-	taskID string
+	of *attempt
+	// tasks are those of the quorum, as they were given.
+	tasks  []string
 	ticket uint64
+	*Quorum
 }
 
 // waiting is what the handler of an attempt waits for, and what that does to its slot.
 type waiting struct {
 	slot slot
-	// underWay are the waits for tasks that have not ended.
+	// underWay are the waits that are not over.
 	underWay []*wait
-	// heldBack are the waits whose task has ended, while the handler may not go on.
+	// heldBack are the waits that are over, while the handler may not go on.
 	heldBack []*wait
-	// ends are those that were told, by task.
-	ends map[string]*callboardv1.TaskEnd
-	// resume is the report that was sent last, and firstResume the id of the first since the handler would go on: receipts of those
+	// ends are those that were told, each task's once, in the order in which they came.
+	ends []*callboardv1.TaskEnd
+	// resume is the report that was made last, and firstResume the id of the first since the handler would go on: receipts of those
 	// before it are of an earlier pause.
 	resume      *kept
 	firstResume int64
@@ -52,6 +54,7 @@ type waiting struct {
 
 // awaited is the waits of all attempts.
 type awaited struct {
+	// byTask are those under way, by each of their tasks that has not ended.
 	byTask   map[string][]*wait
 	byTicket map[uint64]*wait
 	// unsent are tasks that this stream's server was not asked for, sent those that it was and whose end it has not told.
@@ -63,18 +66,26 @@ func newAwaited() awaited {
 	return awaited{byTask: map[string][]*wait{}, byTicket: map[uint64]*wait{}, sent: map[string]bool{}}
 }
 
-// Await waits for the end of a task. [Awaited] with the ticket tells it, when the handler may go on.
-func (s *Session) Await(now Moment, key Key, taskID string, ticket uint64) {
+// Await waits until so many of these tasks have completed, or can't any more; one of one until it has ended. [Awaited] with the ticket
+// tells it, when the handler may go on.
+func (s *Session) Await(now Moment, key Key, taskIDs []string, count int, ticket uint64) {
 	a := s.attempts[key]
-	switch {
-	case a == nil || !a.reports() || s.link.phase == stopped:
+	if a == nil || !a.reports() || s.link.phase == stopped {
 		s.do(Awaited{Ticket: ticket, Fault: leaseLost("the lease is lost")})
-	case a.waiting.ends[taskID] != nil:
-		s.do(Awaited{Ticket: ticket, End: a.waiting.ends[taskID]})
+		s.Tick(now)
+		return
+	}
+	w := &wait{a, taskIDs, ticket, NewQuorum(taskIDs, count)}
+	for _, end := range a.waiting.ends {
+		w.Take(end)
+	}
+	switch {
+	case w.IsOver():
+		s.give(w)
 	case s.link.phase == attached && s.link.lacks(featureChildren):
 		s.do(Awaited{Ticket: ticket, Untold: true})
 	default:
-		s.beginWait(&wait{a, taskID, ticket})
+		s.beginWait(w)
 	}
 	s.Tick(now)
 }
@@ -111,34 +122,48 @@ func (s *Session) beginWait(w *wait) {
 	}
 	s.awaited.begin(w)
 	if of.slot != paused && !planted.Has(planted.SlotHeldWhileWaiting) {
-		s.setSlot(w.of, paused)
-		s.outbox.add(w.of, &callboardv1.Report{Kind: &callboardv1.Report_Pause{Pause: &callboardv1.Pause{}}}, 0)
+		s.pause(w.of)
 	}
+}
+
+// pause frees the slot. When the server was not told yet that the handler would go on, that is taken back instead: so there are few
+// such reports, however often a handler waits while the stream is away.
+func (s *Session) pause(a *attempt) {
+	isFirst := a.waiting.slot == resuming && a.waiting.resume.report.GetReportId() == a.waiting.firstResume
+	s.setSlot(a, paused)
+	if isFirst && s.outbox.withdraw(a.waiting.resume) {
+		return
+	}
+	s.outbox.add(a, &callboardv1.Report{Kind: &callboardv1.Report_Pause{Pause: &callboardv1.Pause{}}}, 0)
 }
 
 // taskEnded takes the end of a task that was awaited.
 func (s *Session) taskEnded(now Moment, end *callboardv1.TaskEnd) {
-	ended := s.awaited.byTask[end.GetTaskId()]
-	for _, w := range ended {
-		s.awaited.end(w)
+	var over []*wait
+	for _, w := range s.awaited.told(end.GetTaskId()) {
 		w.of.waiting.remember(end)
+		w.Take(end)
+		if w.IsOver() {
+			s.awaited.end(w)
+			over = append(over, w)
+		}
 	}
-	delete(s.awaited.sent, end.GetTaskId())
-	for _, w := range ended {
+	for _, w := range over {
 		if len(w.of.waiting.underWay) > 0 || w.of.waiting.slot == atWork {
 			s.give(w)
 			continue
 		}
 		w.of.waiting.heldBack = append(w.of.waiting.heldBack, w)
+		s.do(Awaited{Ticket: w.ticket, Ends: w.Ends(), HeldBack: true})
 		s.resumeIfNothingIsUnderWay(now, w.of)
 	}
 }
 
 func (w *waiting) remember(end *callboardv1.TaskEnd) {
-	if w.ends == nil {
-		w.ends = map[string]*callboardv1.TaskEnd{}
+	is := func(other *callboardv1.TaskEnd) bool { return other.GetTaskId() == end.GetTaskId() }
+	if !slices.ContainsFunc(w.ends, is) {
+		w.ends = append(w.ends, end)
 	}
-	w.ends[end.GetTaskId()] = end
 }
 
 func (s *Session) resumeIfNothingIsUnderWay(now Moment, a *attempt) {
@@ -193,9 +218,15 @@ func (s *Session) resumed(resumption *callboardv1.Resumption) {
 	if resumption.GetDeadline() != nil {
 		s.do(Resumed{a.key, resumption.GetDeadline()})
 	}
-	if a.waiting.slot == resuming {
+	// What is said before the receipt of the latest pause was said without knowing of that, and gives no slot any more.
+	if a.waiting.slot == resuming && !a.line.hasPause() {
 		s.goOn(a)
 	}
+}
+
+// hasPause says whether a pause has no receipt yet.
+func (l *line) hasPause() bool {
+	return slices.ContainsFunc(l.reports, func(k *kept) bool { return k.report.GetPause() != nil })
 }
 
 func (s *Session) goOn(a *attempt) {
@@ -211,10 +242,10 @@ func (s *Session) giveHeldBack(a *attempt) {
 	}
 }
 
-// give tells whoever waits how the task ended.
+// give tells whoever waits how the tasks ended.
 func (s *Session) give(w *wait) {
 	delete(s.awaited.byTicket, w.ticket)
-	s.do(Awaited{Ticket: w.ticket, End: w.of.waiting.ends[w.taskID]})
+	s.do(Awaited{Ticket: w.ticket, Ends: w.Ends()})
 }
 
 // endWaits: the handler doesn't go on by what it waits for. What is given says why.
@@ -265,9 +296,14 @@ func isOfSlot(report *callboardv1.Report) bool {
 func (w *awaited) begin(one *wait) {
 	w.byTicket[one.ticket] = one
 	one.of.waiting.underWay = append(one.of.waiting.underWay, one)
-	w.byTask[one.taskID] = append(w.byTask[one.taskID], one)
-	if !w.sent[one.taskID] && !slices.Contains(w.unsent, one.taskID) {
-		w.unsent = append(w.unsent, one.taskID)
+	for _, id := range one.tasks {
+		if !one.open[id] {
+			continue
+		}
+		w.byTask[id] = append(w.byTask[id], one)
+		if !w.sent[id] && !slices.Contains(w.unsent, id) {
+			w.unsent = append(w.unsent, id)
+		}
 	}
 }
 
@@ -275,13 +311,28 @@ func (w *awaited) begin(one *wait) {
 func (w *awaited) end(one *wait) {
 	is := func(other *wait) bool { return other == one }
 	one.of.waiting.underWay = slices.DeleteFunc(one.of.waiting.underWay, is)
-	left := slices.DeleteFunc(slices.Clone(w.byTask[one.taskID]), is)
-	if len(left) > 0 {
-		w.byTask[one.taskID] = left
-		return
+	for id := range one.open {
+		left := slices.DeleteFunc(slices.Clone(w.byTask[id]), is)
+		if len(left) > 0 {
+			w.byTask[id] = left
+		} else {
+			w.forget(id)
+		}
 	}
-	delete(w.byTask, one.taskID)
-	w.unsent = slices.DeleteFunc(w.unsent, func(id string) bool { return id == one.taskID })
+}
+
+// told: the end of a task has come. It gives the waits that it was awaited by.
+func (w *awaited) told(taskID string) []*wait {
+	by := w.byTask[taskID]
+	w.forget(taskID)
+	delete(w.sent, taskID)
+	return by
+}
+
+// forget: nobody waits for a task any longer. When it was asked for, its end may come all the same.
+func (w *awaited) forget(taskID string) {
+	delete(w.byTask, taskID)
+	w.unsent = slices.DeleteFunc(w.unsent, func(id string) bool { return id == taskID })
 }
 
 // take gives tasks to ask for now, as many as a frame may have.

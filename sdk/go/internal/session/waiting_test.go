@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,14 +16,21 @@ const (
 	nowPaused  = callboardv1.TaskState_TASK_STATE_PAUSED
 )
 
-func (s *script) await(task, child string, ticket uint64) { s.Await(s.now, key(task), child, ticket) }
+func (s *script) await(task, child string, ticket uint64) { s.awaitSome(task, 1, ticket, child) }
 
-// ends tells the ends of these tasks, in one frame.
+func (s *script) awaitSome(task string, count int, ticket uint64, children ...string) {
+	s.Await(s.now, key(task), children, count, ticket)
+}
+
+// ends tells that these tasks completed, in one frame.
 func (s *script) ends(tasks ...string) {
+	s.endsAs(callboardv1.TaskState_TASK_STATE_COMPLETED, tasks...)
+}
+
+func (s *script) endsAs(state callboardv1.TaskState, tasks ...string) {
 	batch := &callboardv1.TaskEndBatch{}
 	for _, task := range tasks {
-		end := &callboardv1.TaskEnd{TaskId: task, State: callboardv1.TaskState_TASK_STATE_COMPLETED, Result: text(task)}
-		batch.Ends = append(batch.Ends, end)
+		batch.Ends = append(batch.Ends, &callboardv1.TaskEnd{TaskId: task, State: state, Result: text(task)})
 	}
 	s.Received(s.now, &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_TaskEnds{TaskEnds: batch}})
 }
@@ -32,20 +40,40 @@ func (s *script) resume(task string, deadline *timestamppb.Timestamp) {
 	s.Received(s.now, &callboardv1.AttachResponse{Frame: &callboardv1.AttachResponse_Resumptions{Resumptions: batch}})
 }
 
-// told gives what those that wait are told, as texts: 1=c1, 2 untold, 3: lost.
+// told gives what those that wait are told, as texts: 1=c1, 2=c2 c3, 3 untold, 4: lost.
 func (s *script) told() []string {
 	var all []string
 	for _, one := range acts[Awaited](s) {
 		switch {
+		case one.HeldBack:
 		case one.Fault != nil:
 			all = append(all, fmt.Sprintf("%d: %s", one.Ticket, one.Fault.Reason))
 		case one.Untold:
 			all = append(all, fmt.Sprintf("%d untold", one.Ticket))
 		default:
-			all = append(all, fmt.Sprintf("%d=%s", one.Ticket, one.End.GetResult().GetText()))
+			all = append(all, fmt.Sprintf("%d=%s", one.Ticket, strings.Join(results(one.Ends), " ")))
 		}
 	}
 	return all
+}
+
+// decided gives what is held back of those that wait, as told does.
+func (s *script) decided() []string {
+	var all []string
+	for _, one := range acts[Awaited](s) {
+		if one.HeldBack {
+			all = append(all, fmt.Sprintf("%d=%s", one.Ticket, strings.Join(results(one.Ends), " ")))
+		}
+	}
+	return all
+}
+
+func results(ends []*callboardv1.TaskEnd) []string {
+	var texts []string
+	for _, end := range ends {
+		texts = append(texts, end.GetResult().GetText())
+	}
+	return texts
 }
 
 // asked gives the tasks whose ends are asked for now, and the kinds of the reports that go with that.
@@ -162,6 +190,53 @@ func TestAWaitThatBeginsWhileOneIsHeldBackPausesAnew(t *testing.T) {
 	same(t, "that was of the first", s.told())
 	s.receiptState(resume, nowRunning)
 	same(t, "told", s.told(), "2=c2")
+}
+
+func TestWhatWasSaidBeforeTheLatestPauseGivesNoSlot(t *testing.T) {
+	s := newScript(t)
+	s.working("t1")
+	s.pausedFor("t1", "c1", 1)
+	s.ends("c1")
+	s.receiptState(s.oneReport(), nowPaused)
+	s.await("t1", "c2", 2)
+	same(t, "given at once", s.told(), "1=c1")
+	pause := s.oneReport()
+	s.ends("c2")
+	resume := s.oneReport()
+	// The slot that this one gives was given up by the pause, of which the server had not heard.
+	s.resume("t1", nil)
+	same(t, "held back", s.told())
+	s.receiptState(pause, nowPaused)
+	s.receiptState(resume, nowPaused)
+	same(t, "held back", s.told())
+	s.resume("t1", nil)
+	same(t, "told", s.told(), "2=c2")
+}
+
+func TestAHandlerThatWaitsAgainAndAgainWhileTheStreamIsAwayReportsItOnce(t *testing.T) {
+	s := newScript(t)
+	s.working("t1")
+	s.drop(nil)
+	for ticket := range uint64(100) {
+		s.await("t1", "c1", ticket+1)
+		s.ForgetAwait(s.now, ticket+1)
+	}
+	s.attach(held("t1"))
+	_, reported := s.asked()
+	same(t, "reported", reported, "pause", "resume")
+}
+
+func TestAResumeThatTheServerWasToldBeforeIsNotTakenBack(t *testing.T) {
+	s := newScript(t)
+	s.working("t1")
+	s.pausedFor("t1", "c1", 1)
+	s.ends("c1")
+	s.receiptState(s.oneReport(), nowPaused)
+	// It is said again, and has not left, when the handler waits anew.
+	s.later(time.Second)
+	s.await("t1", "c2", 2)
+	_, reported := s.asked()
+	same(t, "or the handler would be given a slot that it does not need", reported, "resume", "pause")
 }
 
 func TestAWaitThatIsGivenUpResumes(t *testing.T) {
