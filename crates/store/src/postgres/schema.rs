@@ -20,7 +20,7 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 8] = [
+const MIGRATIONS: [Migration; 9] = [
     Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_spine.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_replicas.sql") },
     Migration { version: 3, sql: include_str!("../../migrations/postgres/0003_steps.sql") },

@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 10] = [
+const MIGRATIONS: [Migration; 11] = [
     Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_spine.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/sqlite/0002_messages.sql") },
     Migration { version: 3, sql: include_str!("../../migrations/sqlite/0003_retention.sql") },
