@@ -45,7 +45,7 @@ pub const CASES: &[Case] = &[
     case("CreateTask", "task { type: 't' requirements { fallbacks { after { seconds: 3155760000 } } } }", INVALID, &["task.requirements.fallbacks[0].after", "ten years"]),
     case("CreateTask", "task { type: 't' requirements { fallbacks { after { seconds: 2 } } fallbacks { after { seconds: 2 } } } }", INVALID, &["task.requirements.fallbacks[1].after", "each must be longer"]),
     case("CreateTask", "task { type: 't' requirements { $[9 fallbacks { after { seconds: 1# } }] } }", INVALID, &["task.requirements.fallbacks", "9 entries", "at most 8"]),
-    case("CreateTask", "task { type: 't' requirements { fallbacks { after { seconds: 1 } skills: '' role: '$(x*129)' assignee: 'a b' $[33 tools: 't#'] } } }", INVALID, &["fallbacks[0].skills", "fallbacks[0].tools", "fallbacks[0].role", "fallbacks[0].assignee"]),
+    case("CreateTask", "task { type: 't' requirements { fallbacks { after { seconds: 1 } skills: '' role: '$(x*129)' assignee: 'a b' $[33 tools: 't#'] } } }", INVALID, &["task.requirements.fallbacks[0].skills", "fallbacks[0].tools", "fallbacks[0].role", "fallbacks[0].assignee"]),
     // Dependencies. A task can't name itself or make a cycle: it has no id before it exists, and its edges never change.
     case("CreateTask", "task { type: 't' dependencies { task_id: '$nobody' } }", INVALID, &["task.dependencies[0].task_id", "$nobody", "create it first"]),
     case("CreateTask", "task { type: 't' dependencies { task_id: '$elsewhere' } }", INVALID, &["task.dependencies[0].task_id", "in this namespace"]),
