@@ -2199,7 +2199,9 @@ type Assignment struct {
 	// in the frame.
 	Steps []*Step `protobuf:"bytes,11,rep,name=steps,proto3" json:"steps,omitempty"`
 	// How many there are. When `steps` has fewer, fetch all with ListSteps.
-	StepCount     int32 `protobuf:"varint,12,opt,name=step_count,json=stepCount,proto3" json:"step_count,omitempty"`
+	StepCount int32 `protobuf:"varint,12,opt,name=step_count,json=stepCount,proto3" json:"step_count,omitempty"`
+	// What workflow the task is of, if it is of one.
+	Workflow      *WorkflowLink `protobuf:"bytes,13,opt,name=workflow,proto3" json:"workflow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2316,6 +2318,13 @@ func (x *Assignment) GetStepCount() int32 {
 		return x.StepCount
 	}
 	return 0
+}
+
+func (x *Assignment) GetWorkflow() *WorkflowLink {
+	if x != nil {
+		return x.Workflow
+	}
+	return nil
 }
 
 // What became of reports.
@@ -3001,7 +3010,7 @@ const file_callboard_v1_agent_proto_rawDesc = "" +
 	"\x11max_payload_bytes\x18\a \x01(\x05R\x0fmaxPayloadBytes\x12>\n" +
 	"\raccept_within\x18\b \x01(\v2\x19.google.protobuf.DurationR\facceptWithin\"M\n" +
 	"\x0fAssignmentBatch\x12:\n" +
-	"\vassignments\x18\x01 \x03(\v2\x18.callboard.v1.AssignmentR\vassignments\"\xb7\x04\n" +
+	"\vassignments\x18\x01 \x03(\v2\x18.callboard.v1.AssignmentR\vassignments\"\xef\x04\n" +
 	"\n" +
 	"Assignment\x12/\n" +
 	"\aattempt\x18\x01 \x01(\v2\x15.callboard.v1.AttemptR\aattempt\x12\x1c\n" +
@@ -3019,7 +3028,8 @@ const file_callboard_v1_agent_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x0eleaseExpiresAt\x12(\n" +
 	"\x05steps\x18\v \x03(\v2\x12.callboard.v1.StepR\x05steps\x12\x1d\n" +
 	"\n" +
-	"step_count\x18\f \x01(\x05R\tstepCount\"A\n" +
+	"step_count\x18\f \x01(\x05R\tstepCount\x126\n" +
+	"\bworkflow\x18\r \x01(\v2\x1a.callboard.v1.WorkflowLinkR\bworkflow\"A\n" +
 	"\fReceiptBatch\x121\n" +
 	"\breceipts\x18\x01 \x03(\v2\x15.callboard.v1.ReceiptR\breceipts\"\x88\x02\n" +
 	"\aReceipt\x12\x1b\n" +
@@ -3139,8 +3149,9 @@ var file_callboard_v1_agent_proto_goTypes = []any{
 	(*TaskSpec)(nil),                    // 48: callboard.v1.TaskSpec
 	(*DependencyResult)(nil),            // 49: callboard.v1.DependencyResult
 	(*Step)(nil),                        // 50: callboard.v1.Step
-	(ErrorReason)(0),                    // 51: callboard.v1.ErrorReason
-	(TaskState)(0),                      // 52: callboard.v1.TaskState
+	(*WorkflowLink)(nil),                // 51: callboard.v1.WorkflowLink
+	(ErrorReason)(0),                    // 52: callboard.v1.ErrorReason
+	(TaskState)(0),                      // 53: callboard.v1.TaskState
 }
 var file_callboard_v1_agent_proto_depIdxs = []int32{
 	36, // 0: callboard.v1.AgentProfile.labels:type_name -> callboard.v1.AgentProfile.LabelsEntry
@@ -3197,27 +3208,28 @@ var file_callboard_v1_agent_proto_depIdxs = []int32{
 	38, // 51: callboard.v1.Assignment.deadline:type_name -> google.protobuf.Timestamp
 	38, // 52: callboard.v1.Assignment.lease_expires_at:type_name -> google.protobuf.Timestamp
 	50, // 53: callboard.v1.Assignment.steps:type_name -> callboard.v1.Step
-	28, // 54: callboard.v1.ReceiptBatch.receipts:type_name -> callboard.v1.Receipt
-	6,  // 55: callboard.v1.Receipt.attempt:type_name -> callboard.v1.Attempt
-	1,  // 56: callboard.v1.Receipt.status:type_name -> callboard.v1.ReceiptStatus
-	51, // 57: callboard.v1.Receipt.reason:type_name -> callboard.v1.ErrorReason
-	52, // 58: callboard.v1.Receipt.state:type_name -> callboard.v1.TaskState
-	30, // 59: callboard.v1.CancellationBatch.cancellations:type_name -> callboard.v1.Cancellation
-	6,  // 60: callboard.v1.Cancellation.attempt:type_name -> callboard.v1.Attempt
-	2,  // 61: callboard.v1.Cancellation.reason:type_name -> callboard.v1.CancellationReason
-	32, // 62: callboard.v1.TaskEndBatch.ends:type_name -> callboard.v1.TaskEnd
-	52, // 63: callboard.v1.TaskEnd.state:type_name -> callboard.v1.TaskState
-	43, // 64: callboard.v1.TaskEnd.result:type_name -> callboard.v1.Payload
-	44, // 65: callboard.v1.TaskEnd.failure:type_name -> callboard.v1.Failure
-	34, // 66: callboard.v1.ResumptionBatch.resumptions:type_name -> callboard.v1.Resumption
-	6,  // 67: callboard.v1.Resumption.attempt:type_name -> callboard.v1.Attempt
-	38, // 68: callboard.v1.Resumption.deadline:type_name -> google.protobuf.Timestamp
-	38, // 69: callboard.v1.DrainNotice.deadline:type_name -> google.protobuf.Timestamp
-	70, // [70:70] is the sub-list for method output_type
-	70, // [70:70] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	51, // 54: callboard.v1.Assignment.workflow:type_name -> callboard.v1.WorkflowLink
+	28, // 55: callboard.v1.ReceiptBatch.receipts:type_name -> callboard.v1.Receipt
+	6,  // 56: callboard.v1.Receipt.attempt:type_name -> callboard.v1.Attempt
+	1,  // 57: callboard.v1.Receipt.status:type_name -> callboard.v1.ReceiptStatus
+	52, // 58: callboard.v1.Receipt.reason:type_name -> callboard.v1.ErrorReason
+	53, // 59: callboard.v1.Receipt.state:type_name -> callboard.v1.TaskState
+	30, // 60: callboard.v1.CancellationBatch.cancellations:type_name -> callboard.v1.Cancellation
+	6,  // 61: callboard.v1.Cancellation.attempt:type_name -> callboard.v1.Attempt
+	2,  // 62: callboard.v1.Cancellation.reason:type_name -> callboard.v1.CancellationReason
+	32, // 63: callboard.v1.TaskEndBatch.ends:type_name -> callboard.v1.TaskEnd
+	53, // 64: callboard.v1.TaskEnd.state:type_name -> callboard.v1.TaskState
+	43, // 65: callboard.v1.TaskEnd.result:type_name -> callboard.v1.Payload
+	44, // 66: callboard.v1.TaskEnd.failure:type_name -> callboard.v1.Failure
+	34, // 67: callboard.v1.ResumptionBatch.resumptions:type_name -> callboard.v1.Resumption
+	6,  // 68: callboard.v1.Resumption.attempt:type_name -> callboard.v1.Attempt
+	38, // 69: callboard.v1.Resumption.deadline:type_name -> google.protobuf.Timestamp
+	38, // 70: callboard.v1.DrainNotice.deadline:type_name -> google.protobuf.Timestamp
+	71, // [71:71] is the sub-list for method output_type
+	71, // [71:71] is the sub-list for method input_type
+	71, // [71:71] is the sub-list for extension type_name
+	71, // [71:71] is the sub-list for extension extendee
+	0,  // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_agent_proto_init() }

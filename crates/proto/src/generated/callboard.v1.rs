@@ -4935,6 +4935,9 @@ pub struct Assignment {
     /// How many there are. When `steps` has fewer, fetch all with ListSteps.
     #[prost(int32, tag = "12")]
     pub step_count: i32,
+    /// What workflow the task is of, if it is of one.
+    #[prost(message, optional, tag = "13")]
+    pub workflow: ::core::option::Option<WorkflowLink>,
 }
 /// What became of reports.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -1,6 +1,6 @@
 //! Frames of an agent's stream.
 
-use super::{cut, output, payload, step, task, task_id, time};
+use super::{cut, output, payload, step, task, task_id, time, workflow};
 use callboard_core::command::{Fence, Report, StopReason};
 use callboard_core::limits::MAX_REASON;
 use callboard_core::model::{LeaseToken, Progress, TaskId};
@@ -95,6 +95,7 @@ pub(crate) fn to_assignment(assignment: &Assignment) -> v1::Assignment {
         lease_expires_at: lease.and_then(|lease| lease.claim).map(|claim| time::to_timestamp(claim.until)),
         steps: assignment.steps.iter().map(step::to_step).collect(),
         step_count: task::number(assignment.step_count),
+        workflow: row.spec.workflow.as_deref().map(workflow::to_link),
     }
 }
 

@@ -337,7 +337,7 @@ class AssignmentBatch(_message.Message):
     def __init__(self, assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("attempt", "namespace", "spec", "run", "attempts_used", "checkpoint", "dependencies", "dependencies_truncated", "deadline", "lease_expires_at", "steps", "step_count")
+    __slots__ = ("attempt", "namespace", "spec", "run", "attempts_used", "checkpoint", "dependencies", "dependencies_truncated", "deadline", "lease_expires_at", "steps", "step_count", "workflow")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -350,6 +350,7 @@ class Assignment(_message.Message):
     LEASE_EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     STEP_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     attempt: Attempt
     namespace: str
     spec: _task_pb2.TaskSpec
@@ -362,7 +363,8 @@ class Assignment(_message.Message):
     lease_expires_at: _timestamp_pb2.Timestamp
     steps: _containers.RepeatedCompositeFieldContainer[_step_pb2.Step]
     step_count: int
-    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., namespace: _Optional[str] = ..., spec: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., run: _Optional[int] = ..., attempts_used: _Optional[int] = ..., checkpoint: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., dependencies: _Optional[_Iterable[_Union[_task_service_pb2.DependencyResult, _Mapping]]] = ..., dependencies_truncated: bool = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lease_expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_step_pb2.Step, _Mapping]]] = ..., step_count: _Optional[int] = ...) -> None: ...
+    workflow: _task_pb2.WorkflowLink
+    def __init__(self, attempt: _Optional[_Union[Attempt, _Mapping]] = ..., namespace: _Optional[str] = ..., spec: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., run: _Optional[int] = ..., attempts_used: _Optional[int] = ..., checkpoint: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., dependencies: _Optional[_Iterable[_Union[_task_service_pb2.DependencyResult, _Mapping]]] = ..., dependencies_truncated: bool = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lease_expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_step_pb2.Step, _Mapping]]] = ..., step_count: _Optional[int] = ..., workflow: _Optional[_Union[_task_pb2.WorkflowLink, _Mapping]] = ...) -> None: ...
 
 class ReceiptBatch(_message.Message):
     __slots__ = ("receipts",)
