@@ -653,11 +653,11 @@ test("too few throw what is wrong with the first that ended badly", async () => 
   const stage = new Stage();
   const children = await stage.start("a", "b", "c");
   const failed = { state: TaskState.FAILED, failure: { type: "Broken", message: "no" } };
-  stage.ended({ taskId: "a", state: TaskState.COMPLETED }, { taskId: "c", ...failed }, { taskId: "b" });
+  stage.ended({ taskId: "a", state: TaskState.COMPLETED }, { taskId: "c" }, { taskId: "b", ...failed });
   await assert.rejects(stage.children.ends.ofSome(children, { count: 2 }), (error) => {
-    return error instanceof TaskFailed && error.task.id === "c" && error.task.failure?.type === "Broken";
+    return error instanceof TaskFailed && error.task.id === "b" && error.task.failure?.type === "Broken";
   });
-  stage.ended({ taskId: "b" }, { taskId: "c", ...failed });
+  stage.ended({ taskId: "c", ...failed }, { taskId: "b" });
   await assert.rejects(stage.children.ends.ofSome(children, { count: 2 }), NotFound);
 });
 
@@ -691,8 +691,15 @@ test("a rest that can't be cancelled is told", async () => {
   const stage = new Stage();
   const children = await stage.start("a", "b");
   stage.client.cancel = () => Promise.reject(new RangeError("no"));
+  const options = { count: 1, rest: "CANCEL" } as const;
   stage.ended({ taskId: "b", state: TaskState.COMPLETED });
-  await assert.rejects(stage.children.ends.ofSome(children, { count: 1, rest: "CANCEL" }), RangeError);
+  await assert.rejects(stage.children.ends.ofSome(children, options), RangeError);
+  // What the wait throws goes before.
+  stage.ended({ taskId: "b", state: TaskState.FAILED });
+  await assert.rejects(stage.children.ends.ofSome(children, { rest: "CANCEL" }), TaskFailed);
+  stage.client.cancel = () => Promise.reject(new NotFound(StatusCode.NOT_FOUND, "it was forgotten"));
+  stage.ended({ taskId: "b", state: TaskState.COMPLETED });
+  assert.equal((await stage.children.ends.ofSome(children, options)).length, 1);
 });
 
 test("a server that tells no ends is asked for each, until enough is known", async () => {

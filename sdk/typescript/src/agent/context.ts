@@ -252,9 +252,9 @@ export class Context extends HandlerContext {
    * have not ended says `rest`, also when this throws because too many ended badly; when it throws because the time is over,
    * the signal is aborted or the handler is to stop, they go on, and may be waited for again.
    *
-   * @throws TaskFailed, of the first that ended badly, as soon as so many can't complete any more, or NotFound when that one was
-   * forgotten; InvalidArgument when `count` is below 1 or above the number of children, or a child stands there twice; what
-   * `child.wait` throws; and what `client.cancel` throws, with a `rest` of CANCEL.
+   * @throws TaskFailed, of the first of them that ended badly, as soon as so many can't complete any more, or NotFound when that
+   * one was forgotten; InvalidArgument when `count` is below 1 or above the number of children, or a child stands there twice;
+   * what `child.wait` throws; and, with a `rest` of CANCEL, what `client.cancel` throws.
    */
   waitChildren(children: Iterable<Child>, options: WaitChildrenOptions = {}): Promise<Task[]> {
     return this.#voice.children.ends.ofSome([...children], options);

@@ -48,9 +48,6 @@ export interface Family {
   ): Promise<readonly TaskEnd[] | undefined>;
 }
 
-/** Why children are cancelled, for their history. */
-const ENOUGH = "the wait for its siblings is over: enough have completed, or can't any more";
-
 /** The ends of an attempt's children. */
 export class Ends {
   readonly #family: Family;
@@ -91,8 +88,15 @@ export class Ends {
       const told = await this.#family.awaitEnds(ids, count, signal, decided);
       const ends = told ?? (await this.#askForEnds(ids, count, signal));
       decided(ends.map(({ taskId }) => taskId));
-      await cancelled;
-      return this.#completed(children, count, ends, signal);
+      // What the wait throws goes before what cancelling the rest throws, and waits for it all the same.
+      const [tasks, rested] = await Promise.allSettled([this.#completed(children, count, ends, signal), cancelled]);
+      if (tasks.status === "rejected") {
+        throw tasks.reason;
+      }
+      if (rested.status === "rejected") {
+        throw rested.reason;
+      }
+      return tasks.value;
     });
   }
 
@@ -155,31 +159,38 @@ export class Ends {
 
   /** Cancels those that have not ended. That goes on when whoever waits has lost patience. */
   async #cancelAllBut(children: readonly Child[], ended: readonly string[]): Promise<void> {
-    const { signal } = this.#stop;
     const rest = children.filter(({ id }) => !ended.includes(id));
-    await Promise.all(
-      rest.map(({ id }) => this.#family.client.cancel(id, ENOUGH, { requestId: `rest/${id}`, signal })),
-    );
+    await Promise.all(rest.map((child) => this.#cancel(child)));
   }
 
-  /** Those that completed. When they are too few, what is wrong with the first that didn't is thrown. */
+  async #cancel({ id }: Child): Promise<void> {
+    try {
+      await this.#family.client.cancel(id, "", { requestId: `rest/${id}`, signal: this.#stop.signal });
+    } catch (error) {
+      // One that was forgotten had ended.
+      if (!(error instanceof NotFound)) {
+        throw error;
+      }
+    }
+  }
+
+  /** Those that completed. When they are too few, what is wrong with the first that ended badly is thrown. */
   async #completed(
     children: readonly Child[],
     count: number,
     ends: readonly TaskEnd[],
     signal: AbortSignal,
   ): Promise<Task[]> {
-    const places = new Map(children.map((child, place) => [child.id, { child, place }]));
-    const told = ends.flatMap((end) => {
-      const found = places.get(end.taskId);
-      return found === undefined ? [] : [{ ...found, end }];
+    const ended = new Map(ends.map((end) => [end.taskId, end]));
+    const told = children.flatMap((child) => {
+      const end = ended.get(child.id);
+      return end === undefined ? [] : [{ child, end }];
     });
     const completed = told.filter(({ end }) => hasCompleted(end));
     const bad = told.find(({ end }) => !hasCompleted(end));
     if (completed.length < count && bad !== undefined) {
       throw new TaskFailed(await this.#taskOf(bad.child, bad.end, signal));
     }
-    completed.sort((one, other) => one.place - other.place);
     return Promise.all(completed.map(({ child, end }) => this.#taskOf(child, end, signal)));
   }
 
