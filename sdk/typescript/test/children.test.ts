@@ -1,7 +1,7 @@
 // Children: how a session waits for them, and what handlers get. Without a server.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 
 import { create } from "@bufbuild/protobuf";
 
@@ -493,6 +493,14 @@ test("a wait for some ends with its attempt, with its handler, and with a server
 
 // What handlers get.
 
+/** Keeps the process awake, as an agent's thread does: the timer of an AbortSignal alone doesn't. */
+function awake(t: TestContext): void {
+  const timer = setInterval(() => undefined, 1_000);
+  t.after(() => {
+    clearInterval(timer);
+  });
+}
+
 /** A server that creates what it is told, and tells ends. */
 class Stage implements Family {
   readonly created: [type: string, options: Record<string, unknown>][] = [];
@@ -615,7 +623,8 @@ test("a child's end is the task as it ended", async () => {
   assert.equal(await child.result(), "whole", "of a server that tells no ends");
 });
 
-test("waiting ends with the caller's patience, its signal, and the handler", async () => {
+test("waiting ends with the caller's patience, its signal, and the handler", async (t) => {
+  awake(t);
   const stage = new Stage();
   const child = await stage.children.start("count", 1, {});
   const { opened } = gate();
@@ -753,7 +762,8 @@ test("a count that can't be, and a child that stands there twice, are refused be
   assert.deepEqual(await stage.children.ends.ofSome([], {}), []);
 });
 
-test("waiting for some ends with the caller's patience and with the handler, and cancels nothing", async () => {
+test("waiting for some ends with the caller's patience and with the handler, and cancels nothing", async (t) => {
+  awake(t);
   const stage = new Stage();
   const children = await stage.start("a", "b");
   const never = gate();

@@ -7,6 +7,7 @@ import { test, type TestContext } from "node:test";
 import { create } from "@bufbuild/protobuf";
 
 import { Context, type Voice } from "../src/agent/context.js";
+import { Stop } from "../src/agent/stop.js";
 import { duration, timestamp } from "../src/convert.js";
 import { Claim, Client, InvalidArgument, type Interceptor, Task } from "../src/index.js";
 import { specToWire } from "../src/spec.js";
@@ -151,7 +152,7 @@ test("an explanation says who could have a task, and why the others could not", 
           agent: "bob",
           obstacles: [
             { type: AssignmentObstacleType.SKILL, detail: "go" },
-            { type: 99 as AssignmentObstacleType, detail: "of tomorrow" },
+            { type: 99 as never, detail: "of tomorrow" },
           ],
         },
       ],
@@ -208,7 +209,7 @@ test("a handler, and who claims, are told what workflow the task is of", () => {
   const link = { workflowId: "w", name: "a", allowFailure: true, weight: 2 };
   const assignment = create(AssignmentSchema, { attempt: { taskId: "t", attempt: 1 }, workflow: link });
   const voice = {} as Voice;
-  const context = new Context(assignment, "ann", [], voice, {} as ConstructorParameters<typeof Context>[4]);
+  const context = new Context(assignment, "ann", [], voice, new Stop());
   assert.deepEqual([context.workflow, new Claim(assignment).workflow], [link, link]);
   const alone = create(AssignmentSchema, { attempt: { taskId: "t", attempt: 1 } });
   assert.equal(new Claim(alone).workflow, undefined);

@@ -104,16 +104,16 @@ export class Workflows {
     tasks: readonly T[],
     send: (tasks: readonly T[]) => Promise<readonly TaskReceipt[]>,
   ): Promise<Record<Name, Receipt>> {
-    let isSent = false;
+    let sends = 0;
     const receipts = await submittingAll(this.#interceptors, tasks, async (sent) => {
       if (sent.length < tasks.length) {
         throw notAll();
       }
       const answered = await send(sent);
-      isSent = true;
+      sends += 1;
       return answered.map(receiptFrom);
     });
-    if (!isSent) {
+    if (sends === 0) {
       // No interceptor let its task through.
       throw notAll();
     }
