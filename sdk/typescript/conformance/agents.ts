@@ -5,7 +5,7 @@ import { Agent, type AgentOptions, type Context, type Message, type MessageConte
 import { MessageHandling, TaskHandling } from "./handling.js";
 import { interceptors, interceptorsOf } from "./interceptors.js";
 import { type Program, program } from "./programs.js";
-import { fields, flag, list, number, object, type Of, optional, type Reader, text, texts } from "./shapes.js";
+import { fields, flag, list, number, numbers, object, type Of, optional, type Reader, text, texts } from "./shapes.js";
 import type { Stage } from "./stage.js";
 import { addTyped } from "./typed.js";
 
@@ -18,6 +18,7 @@ const options = fields({
   skills: optional(list(text)),
   tools: optional(list(text)),
   labels: optional(texts),
+  resources: optional(numbers),
   slots: optional(number),
   build_id: optional(text),
   drain_timeout_ms: optional(number),
@@ -85,9 +86,9 @@ async function answersProbes(agent: Agent): Promise<void> {
 }
 
 function optionsOf(given: ReturnType<typeof options>): AgentOptions {
-  const { name, address, namespace, role, skills, tools, labels, slots, token, health } = given;
+  const { name, address, namespace, role, skills, tools, labels, resources, slots, token, health } = given;
   return {
-    ...{ name, address, namespace, role, skills, tools, labels, slots, token, health },
+    ...{ name, address, namespace, role, skills, tools, labels, resources, slots, token, health },
     buildId: given.build_id,
     drainTimeout: given.drain_timeout_ms,
     interceptors: interceptorsOf(given.interceptors),

@@ -2,6 +2,8 @@
 
 import type {
   AgentInfo,
+  AssignmentCandidate,
+  AssignmentExplanation,
   ChildInfo,
   Claim,
   DependencyResult,
@@ -12,6 +14,7 @@ import type {
   Task,
   TaskEvent,
   Workflow,
+  WorkflowForecast,
 } from "callboard";
 
 import { lineOf } from "./values.js";
@@ -39,6 +42,7 @@ export function taskLine(task: Task): object {
     failure: failureLine(task.failure),
     parent: task.parent?.taskId ?? null,
     paused_for: task.pausedFor ?? null,
+    fallback: task.fallback,
   };
 }
 
@@ -100,6 +104,7 @@ export function workflowLine(workflow: Workflow): object {
     skipped_tasks: workflow.skippedTasks,
     progress,
     cancel_requested: workflow.cancelRequested,
+    held: workflow.held,
     tags,
     metadata,
   };
@@ -119,6 +124,38 @@ export function workflowTaskLine({ id, type, state, workflow, dependencies }: Wo
     depends_on: dependencies.map(({ taskId, name, condition, onFailure }) => {
       return { task_id: taskId, name, condition, on_failure: onFailure };
     }),
+  };
+}
+
+export function forecastLine({ expectedEnd, criticalPath, unknownTypes }: WorkflowForecast): object {
+  return {
+    expected_end_ms: expectedEnd?.getTime() ?? null,
+    critical_path: criticalPath.map(({ taskId, name, type, state, ...expected }) => ({
+      task_id: taskId,
+      name,
+      type,
+      state,
+      expected_duration_ms: expected.expectedDuration ?? null,
+      expected_start_ms: expected.expectedStart?.getTime() ?? null,
+      expected_end_ms: expected.expectedEnd?.getTime() ?? null,
+    })),
+    unknown_types: unknownTypes,
+  };
+}
+
+export function explanationLine({ taskId, waitingFor, ...rest }: AssignmentExplanation): object {
+  const { state, agent, ahead, agents, fitting, candidates } = rest;
+  return {
+    ...{ task_id: taskId, state, waiting_for: waitingFor, agent, ahead, agents, fitting },
+    candidates: candidates.map(candidateLine),
+  };
+}
+
+function candidateLine(candidate: AssignmentCandidate): object {
+  const { agent, fits, obstacles, score, success, idle, affinity, role } = candidate;
+  return {
+    ...{ agent, fits, score, success, idle, affinity, role },
+    obstacles: obstacles.map(({ type, detail }) => ({ type, detail })),
   };
 }
 

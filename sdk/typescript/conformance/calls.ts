@@ -19,6 +19,7 @@ import {
   claimLine,
   dependencyLine,
   eventLine,
+  explanationLine,
   lines,
   messageLine,
   receiptLine,
@@ -156,6 +157,7 @@ export const CALLS: ReadonlyMap<string, CallReader> = new Map([
       receiptLine(await client.release(given.task_id, { requestId: given.request_id })),
     ),
   ],
+  ["client.explain", call(task, async (client, given) => explanationLine(await client.explain(given.task_id)))],
   [
     "client.update",
     call(

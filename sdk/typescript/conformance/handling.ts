@@ -1,6 +1,6 @@
 // One call of a handler: what a program can look at, and what it has seen.
 
-import type { Child, Client, Context, Message, MessageContext, Payload } from "callboard";
+import type { Child, Client, Context, Message, MessageContext, Payload, WorkflowLink } from "callboard";
 
 import { dependencyLine } from "./answers.js";
 import { Fault } from "./fault.js";
@@ -57,8 +57,7 @@ export class TaskHandling extends Handling {
   readonly counted = "attempt";
   readonly number: number;
   readonly identity: Readonly<Record<string, unknown>>;
-  /** Children that were started and kept, by name. */
-  readonly children = new Map<string, Child>();
+  readonly #children = new Map<string, Child>();
 
   constructor(stage: Stage, context: Context, input: unknown) {
     super(stage, context);
@@ -66,6 +65,22 @@ export class TaskHandling extends Handling {
     this.payload = context.payload;
     this.number = context.attempt;
     this.identity = { task_id: context.taskId, attempt: context.attempt };
+  }
+
+  /** Keeps a child that was started, under a name. */
+  keep(name: string, child: Child): void {
+    this.#children.set(name, child);
+  }
+
+  /** The children that were kept under these names. */
+  kept(names: readonly string[]): Child[] {
+    return names.map((name) => {
+      const child = this.#children.get(name);
+      if (child === undefined) {
+        throw new Fault(`no child \`${name}\` was kept`);
+      }
+      return child;
+    });
   }
 
   protected readonly views = {
@@ -81,8 +96,13 @@ export class TaskHandling extends Handling {
     input: (): unknown => this.input,
     checkpoint: (): unknown => this.context.checkpoint,
     dependencies: (): unknown => this.context.dependencies.map(dependencyLine),
+    workflow: (): unknown => workflowLine(this.context.workflow),
     cancelled: (): unknown => this.context.cancelled,
   };
+}
+
+function workflowLine(link: WorkflowLink | undefined): object | null {
+  return link === undefined ? null : { workflow_id: link.workflowId, name: link.name };
 }
 
 /** A call of the handler of messages. */

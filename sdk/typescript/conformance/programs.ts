@@ -77,6 +77,7 @@ const OPS: ReadonlyMap<string, OpReader> = new Map([
   ["step", stepOp],
   ["child", childOp],
   ["join", joinOp],
+  ["wait_children", waitChildrenOp],
   [
     "output",
     taskOp({ value, times: optional(number), catch: optional(flag) }, async ({ context, seen }, given) => {
@@ -298,7 +299,7 @@ function childOp(line: unknown, place: string): Act {
     await caught(seen, as, isCaught, async () => {
       if (keep === true) {
         const child = await context.startChild(type, input, options);
-        handling.children.set(as, child);
+        handling.keep(as, child);
         seen[as] = { task_id: child.id, existing: child.existing };
       } else {
         seen[as] = lineOf(await context.runChild(type, input, options));
@@ -317,15 +318,31 @@ function joinOp(line: unknown, place: string): Act {
     }
     const { seen } = handling;
     await caught(seen, as, isCaught, async () => {
-      const kept = children.map((name) => {
-        const child = handling.children.get(name);
-        if (child === undefined) {
-          throw new Fault(`join: no child \`${name}\` was kept`);
-        }
-        return child;
-      });
-      const results = await Promise.all(kept.map((child) => child.result()));
+      const results = await Promise.all(handling.kept(children).map((child) => child.result()));
       seen[as] = results.map(lineOf);
+    });
+  };
+}
+
+const readWait = fields({
+  children: list(text),
+  as: text,
+  count: optional(number),
+  rest: optional(text as Reader<"KEEP" | "CANCEL">),
+  catch: optional(flag),
+});
+
+function waitChildrenOp(line: unknown, place: string): Act {
+  const { children: names, as, catch: isCaught, ...options } = readWait(line, place);
+  return async (handling) => {
+    if (!(handling instanceof TaskHandling)) {
+      throw new Fault("wait_children: this is no handler of tasks");
+    }
+    const { seen, context } = handling;
+    await caught(seen, as, isCaught, async () => {
+      const children = handling.kept(names);
+      const nameOf = new Map(children.map(({ id }, index) => [id, names[index]]));
+      seen[as] = (await context.waitChildren(children, options)).map(({ id }) => nameOf.get(id));
     });
   };
 }

@@ -80,9 +80,16 @@ export function object(value: unknown, place: string): Readonly<Record<string, u
 }
 
 /** An object of strings. */
-export function texts(value: unknown, place: string): Readonly<Record<string, string>> {
-  const entries = Object.entries(object(value, place));
-  return Object.fromEntries(entries.map(([name, one]) => [name, text(one, `${place}.${name}`)]));
+export const texts = byName(text);
+
+/** An object of numbers. */
+export const numbers = byName(number);
+
+function byName<T>(reader: Reader<T>): Reader<Readonly<Record<string, T>>> {
+  return (value, place) => {
+    const entries = Object.entries(object(value, place));
+    return Object.fromEntries(entries.map(([name, one]) => [name, reader(one, `${place}.${name}`)]));
+  };
 }
 
 function wrong(value: unknown, place: string, wanted: string): Fault {

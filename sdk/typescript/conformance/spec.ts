@@ -1,8 +1,8 @@
 // A SPEC: the task that is asked for.
 
-import type { Dependency, Priority, ResultCondition, TaskSpec } from "callboard";
+import type { Dependency, Fallback, Priority, ResultCondition, TaskSpec } from "callboard";
 
-import { fields, flag, list, number, optional, type Reader, text, texts, time } from "./shapes.js";
+import { fields, flag, list, number, numbers, optional, type Reader, text, texts, time } from "./shapes.js";
 import { value } from "./values.js";
 
 /** How a task must end that another waits for. */
@@ -20,6 +20,19 @@ export const terms = {
 
 const dependency = fields({ task_id: text, ...terms, name: optional(text) });
 
+const readFallback = fields({
+  after_ms: number,
+  skills: optional(list(text)),
+  tools: optional(list(text)),
+  role: optional(text),
+  assignee: optional(text),
+});
+
+function fallback(line: unknown, place: string): Fallback {
+  const { after_ms: after, ...demands } = readFallback(line, place);
+  return { after, ...demands };
+}
+
 const readSpec = fields({
   type: text,
   input: optional(value),
@@ -32,6 +45,11 @@ const readSpec = fields({
   assignee: optional(text),
   preferred_agent: optional(text),
   affinity: optional(texts),
+  anti_affinity: optional(texts),
+  resources: optional(numbers),
+  near: optional(list(text)),
+  apart: optional(list(text)),
+  fallbacks: optional(list(fallback)),
   priority: optional(text as Reader<Priority>),
   depends_on: optional(list(dependency)),
   max_attempts: optional(number),
@@ -55,7 +73,7 @@ const readSpec = fields({
 export function spec(line: unknown, place: string): TaskSpec {
   const given = readSpec(line, place);
   const { type, input, description, key, skills, tools, role, assignee, affinity, priority } = given;
-  const { hold, tags, metadata, headers } = given;
+  const { resources, near, apart, fallbacks, hold, tags, metadata, headers } = given;
   const retry = {
     maxAttempts: given.max_attempts,
     initialBackoff: given.initial_backoff_ms,
@@ -71,9 +89,10 @@ export function spec(line: unknown, place: string): TaskSpec {
   };
   return {
     ...{ type, input, description, key, skills, tools, role, assignee, affinity, priority },
-    ...{ hold, tags, metadata, headers },
+    ...{ resources, near, apart, fallbacks, hold, tags, metadata, headers },
     keyConflict: given.key_conflict,
     preferredAgent: given.preferred_agent,
+    antiAffinity: given.anti_affinity,
     dependsOn: given.depends_on?.map(({ task_id: taskId, on_failure: onFailure, ...rest }) => ({
       taskId,
       onFailure,

@@ -1,8 +1,8 @@
 // The instructions `client.…` on workflows.
 
-import type { WorkflowDependency, WorkflowState, WorkflowTask } from "callboard";
+import type { Receipt, WorkflowDependency, WorkflowState, WorkflowTask } from "callboard";
 
-import { lines, receiptLine, workflowLine, workflowTaskLine } from "./answers.js";
+import { forecastLine, lines, receiptLine, workflowLine, workflowTaskLine } from "./answers.js";
 import { call, type CallReader } from "./call.js";
 import { fields, flag, list, number, optional, type Reader, text, texts } from "./shapes.js";
 import { spec, terms } from "./spec.js";
@@ -52,8 +52,7 @@ export const WORKFLOW_CALLS: readonly (readonly [name: string, reader: CallReade
       const { name, tasks, ...options } = given.workflow;
       const requestId = given.request_id;
       const { workflowId, receipts } = await client.workflows.create(name, tasks, { ...options, requestId });
-      const named = Object.entries(receipts).map(([of, receipt]) => [of, receiptLine(receipt)]);
-      return { workflow_id: workflowId, receipts: Object.fromEntries(named) as object };
+      return { workflow_id: workflowId, receipts: receiptLines(receipts) };
     }),
   ],
   [
@@ -98,4 +97,33 @@ export const WORKFLOW_CALLS: readonly (readonly [name: string, reader: CallReade
       workflowLine(await client.workflows.retry(given.workflow_id, { requestId: given.request_id })),
     ),
   ],
+  [
+    "client.add_workflow_tasks",
+    call({ ...command, tasks: list(workflowTask) }, async (client, given) => {
+      const options = { requestId: given.request_id };
+      return { receipts: receiptLines(await client.workflows.add(given.workflow_id, given.tasks, options)) };
+    }),
+  ],
+  [
+    "client.hold_workflow",
+    call({ ...command, reason: optional(text) }, async (client, given) => {
+      const { workflow_id: workflowId, reason, request_id: requestId } = given;
+      return workflowLine(await client.workflows.hold(workflowId, reason, { requestId }));
+    }),
+  ],
+  [
+    "client.release_workflow",
+    call(command, async (client, given) =>
+      workflowLine(await client.workflows.release(given.workflow_id, { requestId: given.request_id })),
+    ),
+  ],
+  [
+    "client.forecast_workflow",
+    call(workflow, async (client, given) => forecastLine(await client.workflows.forecast(given.workflow_id))),
+  ],
 ];
+
+/** Receipts by the names of tasks. */
+function receiptLines(receipts: Readonly<Record<string, Receipt>>): object {
+  return Object.fromEntries(Object.entries(receipts).map(([name, receipt]) => [name, receiptLine(receipt)]));
+}

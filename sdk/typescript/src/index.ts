@@ -6,6 +6,7 @@
  */
 export { Agent, type RunOptions } from "./agent/agent.js";
 export { Child, type StartChildOptions } from "./agent/children.js";
+export type { WaitChildrenOptions } from "./agent/ends.js";
 export { Context, MessageContext, type SendOptions } from "./agent/context.js";
 export type { Handler, HandlerOptions, MessageHandler } from "./agent/handlers.js";
 export type { AgentOptions, Logger } from "./agent/options.js";
@@ -72,6 +73,7 @@ export {
   TaskFailed,
   Unavailable,
 } from "./errors.js";
+export type { ForecastTask, WorkflowForecast } from "./forecast.js";
 export type { HandleNext, Interceptor, SubmitNext } from "./interceptors/interceptor.js";
 export { logging } from "./interceptors/logging.js";
 export type { Message, MessageOptions, MessageReceipt } from "./messages.js";
@@ -99,10 +101,20 @@ export {
   type PayloadOptions,
   textPayload,
 } from "./payload.js";
+export type {
+  AssignmentCandidate,
+  AssignmentExplanation,
+  AssignmentObstacle,
+  AssignmentObstacleType,
+  Demands,
+  Fallback,
+  Placement,
+} from "./placement.js";
 export type { StandardIssue, StandardResult, StandardSchema } from "./schema.js";
 export type { DependsOn, RetryPolicy, TaskOptions, TaskRef, TaskSpec, Timeouts } from "./spec.js";
 export { VERSION } from "./version.js";
 export type {
+  AddedTask,
   Workflow,
   WorkflowDependency,
   WorkflowOptions,

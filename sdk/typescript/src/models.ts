@@ -45,7 +45,10 @@ const ENDED: readonly WireTaskState[] = [
   WireTaskState.SKIPPED,
 ];
 
-const taskState = (state: WireTaskState): TaskState => enumName(TaskStateSchema, state, "TASK_STATE_");
+/** @internal */
+export function taskStateFrom(state: WireTaskState): TaskState {
+  return enumName(TaskStateSchema, state, "TASK_STATE_");
+}
 
 /** How a task, or one attempt of it, failed. */
 export interface Failure {
@@ -99,7 +102,7 @@ export interface Receipt {
 export function receiptFrom(wire: TaskReceipt | undefined): Receipt {
   return {
     taskId: wire?.taskId ?? "",
-    state: taskState(wire?.state ?? WireTaskState.UNSPECIFIED),
+    state: taskStateFrom(wire?.state ?? WireTaskState.UNSPECIFIED),
     run: wire?.run ?? 0,
     version: Number(wire?.version ?? 0),
     existing: wire?.existing ?? false,
@@ -140,7 +143,8 @@ export interface WorkflowLink {
   readonly weight: number;
 }
 
-function workflowLinkFrom(wire: WireWorkflowLink | undefined): WorkflowLink | undefined {
+/** @internal */
+export function workflowLinkFrom(wire: WireWorkflowLink | undefined): WorkflowLink | undefined {
   if (wire === undefined) {
     return undefined;
   }
@@ -196,6 +200,8 @@ export class Task {
   readonly workflow: WorkflowLink | undefined;
   /** What it waits for, or has waited for. Only `get` and `workflows.tasks` answer with it. */
   readonly dependencies: readonly TaskDependency[];
+  /** Which fallback of its requirements this run has come to: 1 is the first; 0: its own requirements count. */
+  readonly fallback: number;
   /** Why it is PAUSED: its handler waits for `CHILDREN`, or for a `SLOT`; undefined when it isn't. */
   readonly pausedFor: Known<"CHILDREN" | "SLOT"> | undefined;
   /** How it, or its last attempt, failed. */
@@ -220,7 +226,7 @@ export class Task {
     this.type = spec?.type ?? "";
     this.description = spec?.description ?? "";
     this.key = spec?.key ?? "";
-    this.state = taskState(wire.state);
+    this.state = taskStateFrom(wire.state);
     this.waitingFor = wire.waitingFor.map((reason) => enumName(WaitReasonSchema, reason, "WAIT_REASON_"));
     this.run = wire.run;
     this.attempt = wire.attempt;
@@ -237,6 +243,7 @@ export class Task {
     this.parent = parentFrom(wire.parent);
     this.workflow = workflowLinkFrom(wire.workflow);
     this.dependencies = spec?.dependencies.map(taskDependencyFrom) ?? [];
+    this.fallback = wire.fallback;
     this.pausedFor =
       wire.pausedFor === PauseReason.UNSPECIFIED
         ? undefined
@@ -319,7 +326,7 @@ export function eventFrom(wire: WireEvent): TaskEvent {
     taskId,
     sequence: Number(wire.sequence),
     type: enumName(EventTypeSchema, wire.type, "EVENT_TYPE_"),
-    state: taskState(wire.state),
+    state: taskStateFrom(wire.state),
     at: date(wire.at),
     principal,
     run,
@@ -362,7 +369,7 @@ export function dependencyFrom(wire: WireDependencyResult): DependencyResult {
     type,
     key,
     name,
-    state: taskState(wire.state),
+    state: taskStateFrom(wire.state),
     payload: result,
     get value(): unknown {
       return wire.state === WireTaskState.COMPLETED ? decode(result) : undefined;

@@ -16,6 +16,7 @@ import { enumNumber, given, optionalDuration, optionalTimestamp, stringList } fr
 import { type Dependency, dependencyToWire } from "./dependencies.js";
 import type { Priority, Receipt, Task } from "./models.js";
 import { encode } from "./payload.js";
+import { type Placement, placementToWire } from "./placement.js";
 
 /** When and how often a failed attempt is followed by another. What is left out takes the namespace's default. */
 export interface RetryPolicy {
@@ -50,25 +51,13 @@ export type TaskRef = string | Receipt | Task;
 export type DependsOn = TaskRef | Dependency;
 
 /** The options of a task. */
-export interface TaskOptions {
+export interface TaskOptions extends Placement {
   /** What the task is about, for people. At most 4 KiB. */
   readonly description?: string | undefined;
   /** Your own id for the task, unique among the live tasks of the namespace. At most 256 bytes. */
   readonly key?: string | undefined;
   /** What to do when a live task has this key. Default USE_EXISTING. */
   readonly keyConflict?: "USE_EXISTING" | "FAIL" | "REPLACE" | undefined;
-  /** Skills that the agent must all have. At most 32. */
-  readonly skills?: readonly string[] | undefined;
-  /** Tools that the agent must all have. At most 32. */
-  readonly tools?: readonly string[] | undefined;
-  /** The role that the agent must have. */
-  readonly role?: string | undefined;
-  /** The only agent that may have it, by name. */
-  readonly assignee?: string | undefined;
-  /** The agent that should have it, by name. */
-  readonly preferredAgent?: string | undefined;
-  /** Labels that the agent should have. At most 16. */
-  readonly affinity?: Readonly<Record<string, string>> | undefined;
   /** How urgent it is. Default NORMAL. */
   readonly priority?: Priority | undefined;
   /** What must end first. At most 1,000. */
@@ -109,8 +98,8 @@ export function taskIdOf(task: TaskRef): string {
 
 /** @internal `at` stands before the names of options in errors. */
 export function specToWire(spec: TaskSpec, at = ""): WireTaskSpec {
-  const { type, description = "", key = "", role = "", assignee = "", preferredAgent = "", hold = false } = spec;
-  const { keyConflict = "USE_EXISTING", priority = "NORMAL", input = "", retry, timeouts } = spec;
+  const { type, description = "", key = "", keyConflict = "USE_EXISTING", hold = false } = spec;
+  const { priority = "NORMAL", input = "", retry, timeouts } = spec;
   return create(
     TaskSpecSchema,
     given({
@@ -119,14 +108,7 @@ export function specToWire(spec: TaskSpec, at = ""): WireTaskSpec {
       input: encode(input, `${at}input`),
       key,
       keyConflictPolicy: enumNumber(KeyConflictPolicySchema, keyConflict, "KEY_CONFLICT_POLICY_", `${at}keyConflict`),
-      requirements: {
-        skills: stringList(spec.skills, `${at}skills`),
-        tools: stringList(spec.tools, `${at}tools`),
-        role,
-        assignee,
-        preferredAgent,
-        affinity: { ...spec.affinity },
-      },
+      requirements: placementToWire(spec, at),
       priority: enumNumber(PrioritySchema, priority, "PRIORITY_", `${at}priority`),
       dependencies: (spec.dependsOn ?? []).map((one, index) =>
         dependencyToWire(dependencyOf(one), `${at}dependsOn[${String(index)}]`),

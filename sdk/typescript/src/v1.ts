@@ -6,6 +6,7 @@
 export * from "./_gen/callboard/v1/admin_service_pb.js";
 export * from "./_gen/callboard/v1/agent_pb.js";
 export * from "./_gen/callboard/v1/agent_service_pb.js";
+export * from "./_gen/callboard/v1/assignment_pb.js";
 export * from "./_gen/callboard/v1/child_pb.js";
 export * from "./_gen/callboard/v1/error_pb.js";
 export * from "./_gen/callboard/v1/event_pb.js";

@@ -41,6 +41,12 @@ export interface WorkflowTask<Name extends string = string> {
   readonly weight?: number | undefined;
 }
 
+/** A task that is added to a workflow. It may depend on those that the workflow has already, too. */
+export interface AddedTask<Name extends string = string> extends Omit<WorkflowTask<Name>, "dependsOn"> {
+  /** What must end first of the workflow, or of what is added: as in {@link WorkflowTask}. */
+  readonly dependsOn?: readonly (string | WorkflowDependency)[] | undefined;
+}
+
 /** The options of a workflow. */
 export interface WorkflowOptions {
   /** What it is about, for people. At most 4 KiB. */
@@ -71,7 +77,10 @@ export interface Workflow {
    * that may; CANCELLED, when that was asked for; else FAILED.
    */
   readonly state: WorkflowState;
-  /** How many tasks it has, with the children that its tasks created, but those that outlive their parents. */
+  /**
+   * How many tasks it has, with those that were added, and with the children that its tasks created, but those that outlive
+   * their parents.
+   */
   readonly tasks: number;
   /** How many of them have not ended. */
   readonly openTasks: number;
@@ -87,6 +96,8 @@ export interface Workflow {
   readonly progress: number;
   /** Its cancellation was asked for. */
   readonly cancelRequested: boolean;
+  /** It is held: its tasks that are not assigned are not given out. */
+  readonly held: boolean;
   /** To find it by. */
   readonly tags: readonly string[];
   /** What an application keeps with it. */
@@ -133,18 +144,20 @@ export function workflowToWire(
   return create(WorkflowSpecSchema, {
     name,
     description,
-    tasks: tasks.map((task, index) => taskToWire(task, `tasks[${String(index)}]`)),
+    tasks: workflowTasksToWire(tasks),
     tags: stringList(tags, "tags"),
     metadata: { ...metadata },
     headers: { ...headers },
   });
 }
 
+/** @internal */
+export function workflowTasksToWire(tasks: readonly AddedTask[]): WireTask[] {
+  return tasks.map((task, index) => taskToWire(task, `tasks[${String(index)}]`));
+}
+
 /** `field` is what errors call it. */
-function taskToWire(
-  { name, task, dependsOn = [], allowFailure = false, weight }: WorkflowTask,
-  field: string,
-): WireTask {
+function taskToWire({ name, task, dependsOn = [], allowFailure = false, weight }: AddedTask, field: string): WireTask {
   return create(WorkflowTaskSchema, {
     name,
     task: specToWire(task, `${field}.task.`),
@@ -164,10 +177,10 @@ function dependencyToWire(one: string | WorkflowDependency, field: string): Wire
 export function workflowFrom(wire: WireWorkflow | undefined): Workflow {
   const { createdAt, endedAt, state, version, ...same } = wire ?? create(WorkflowSchema);
   const { id, namespace, name, description, tasks, openTasks, completedTasks, failedTasks } = same;
-  const { cancelledTasks, skippedTasks, progress, cancelRequested, tags, metadata, createdBy } = same;
+  const { cancelledTasks, skippedTasks, progress, cancelRequested, held, tags, metadata, createdBy } = same;
   return {
     ...{ id, namespace, name, description, tasks, openTasks, completedTasks, failedTasks },
-    ...{ cancelledTasks, skippedTasks, progress, cancelRequested, tags, metadata, createdBy },
+    ...{ cancelledTasks, skippedTasks, progress, cancelRequested, held, tags, metadata, createdBy },
     state: enumName(WorkflowStateSchema, state, STATE),
     createdAt: date(createdAt),
     endedAt: date(endedAt),

@@ -9,7 +9,13 @@ import { test } from "node:test";
 
 import { FailedPrecondition, StatusCode, StatusError } from "callboard";
 
-import { dependencyLine, workflowLine, workflowTaskLine } from "../conformance/answers.js";
+import {
+  dependencyLine,
+  explanationLine,
+  forecastLine,
+  workflowLine,
+  workflowTaskLine,
+} from "../conformance/answers.js";
 import { Driver } from "../conformance/driver.js";
 import { isDefect, NAMES, patched } from "../conformance/defects.js";
 import { errorLine } from "../conformance/errors.js";
@@ -123,10 +129,18 @@ test("a workflow's line, and those of its tasks, have all that is told of them",
   const counts = { tasks: 3, openTasks: 1, completedTasks: 1, failedTasks: 0, cancelledTasks: 0, skippedTasks: 1 };
   const shown = { name: "n", description: "d", state: "RUNNING", progress: 0.5, tags: ["t"], metadata: { m: "1" } };
   const unshown = { namespace: "default", createdAt: undefined, endedAt: undefined, createdBy: "ann", version: 1 };
-  const line = workflowLine({ ...shown, ...counts, ...unshown, id: "w", cancelRequested: false, ended: false });
+  const line = workflowLine({
+    ...shown,
+    ...counts,
+    ...unshown,
+    id: "w",
+    cancelRequested: false,
+    held: true,
+    ended: false,
+  });
   assert.deepEqual(line, {
     ...{ ...shown, workflow_id: "w", tasks: 3, open_tasks: 1, completed_tasks: 1, failed_tasks: 0 },
-    ...{ cancelled_tasks: 0, skipped_tasks: 1, cancel_requested: false },
+    ...{ cancelled_tasks: 0, skipped_tasks: 1, cancel_requested: false, held: true },
   });
   const terms = { condition: "ENDED", result: undefined, onFailure: "SKIP" };
   const task = {
@@ -138,6 +152,45 @@ test("a workflow's line, and those of its tasks, have all that is told of them",
     ...{ name: "n", task_id: "t", type: "work", state: "READY", allow_failure: false, weight: 2 },
     depends_on: [{ task_id: "u", name: "a", condition: "ENDED", on_failure: "SKIP" }],
   });
+});
+
+test("what is asked for of placement is what the line says, and no more", () => {
+  const fallbacks = [
+    { after_ms: 500, skills: ["s"] },
+    { after_ms: 900, tools: ["t"], role: "lead", assignee: "ann" },
+  ];
+  const asked = { near: ["a"], apart: ["b"], resources: { gpu: 0.5 } };
+  const line = { type: "w", anti_affinity: { zone: "a" }, ...asked, fallbacks };
+  const { antiAffinity, near, apart, resources, fallbacks: read } = spec(line, "task");
+  assert.deepEqual({ near, apart, resources, antiAffinity }, { ...asked, antiAffinity: { zone: "a" } });
+  assert.deepEqual(JSON.parse(JSON.stringify(read)), [
+    { after: 500, skills: ["s"] },
+    { after: 900, tools: ["t"], role: "lead", assignee: "ann" },
+  ]);
+  for (const wrong of [{ resources: { gpu: "1" } }, { fallbacks: [{ role: "lead" }] }, { near: "a" }]) {
+    assert.throws(() => spec({ type: "w", ...wrong }, "task"), { name: "Fault" });
+  }
+});
+
+test("the lines of a forecast and of an explanation have all that is told", () => {
+  const about = { name: "n", type: "work", state: "READY" };
+  const [start, end] = [new Date(1_000), new Date(3_000)];
+  const known = { expectedDuration: 2_000, expectedStart: start, expectedEnd: end };
+  const unknown = { expectedDuration: undefined, expectedStart: undefined, expectedEnd: undefined };
+  const criticalPath = [{ taskId: "t", ...about, ...known }, { taskId: "u", ...about, ...unknown }]; // prettier-ignore
+  assert.deepEqual(forecastLine({ expectedEnd: end, criticalPath, unknownTypes: ["x"] }), {
+    expected_end_ms: 3_000,
+    critical_path: [
+      { task_id: "t", ...about, expected_duration_ms: 2_000, expected_start_ms: 1_000, expected_end_ms: 3_000 },
+      { task_id: "u", ...about, expected_duration_ms: null, expected_start_ms: null, expected_end_ms: null },
+    ],
+    unknown_types: ["x"],
+  });
+  const shown = { state: "WAITING", agent: "ann", ahead: 1, agents: 2, fitting: 1 };
+  const scores = { score: 0.5, success: 0.4, idle: 0.3, affinity: 0.2, role: 1 };
+  const candidates = [{ agent: "bob", fits: false, obstacles: [{ type: "SKILL", detail: "go" }], ...scores }];
+  const line = explanationLine({ taskId: "t", waitingFor: ["HOLD"], candidates, ...shown });
+  assert.deepEqual(line, { task_id: "t", waiting_for: ["HOLD"], candidates, ...shown });
 });
 
 test("lines end with a line feed alone, also when they come in pieces", async () => {
@@ -187,6 +240,18 @@ test("what is unknown, missing or of another kind is a fault, and is answered on
       /field `typ` is unknown/,
     ],
     [{ ...start, id: 2, handlers: [{ type: "t", program: [{ op: "join", as: "c" }] }] }, /children is missing/],
+    [
+      {
+        ...start,
+        id: 2,
+        handlers: [{ type: "t", program: [{ op: "wait_children", as: "c", children: [], most: 1 }] }],
+      },
+      /field `most` is unknown/,
+    ],
+    [{ ...start, id: 2, options: { ...start.options, resources: { gpu: "1" } }, handlers: [] }, /gpu is not a number/],
+    [{ id: 2, do: "client.add_workflow_tasks", client: "c", workflow_id: "w" }, /tasks is missing/],
+    [{ id: 2, do: "client.forecast_workflow", client: "c", workflow_id: "w", at: 1 }, /field `at` is unknown/],
+    [{ id: 2, do: "client.explain", client: "c" }, /task_id is missing/],
     [{ id: 2, do: "watch.start", client: "c", watch: "w", mailbox: "m", task_id: "t" }, /`mailbox` stands alone/],
     [{ ...start, id: 2, handlers: [{ type: "t", program: [{ op: "retrun" }] }] }, /no op `retrun`/],
     [{ ...start, id: 2, handlers: [{ type: "t", program: [{ op: "gate", gaet: "g" }] }] }, /field `gaet` is unknown/],

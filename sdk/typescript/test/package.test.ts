@@ -43,8 +43,9 @@ test("the package installs into an empty directory, and its documents work there
   t.after(() => {
     client.close();
   });
-  const [agent = "", submit = "", review = "", dependent = "", workflow = "", failing = ""] =
-    blocks("sdk/typescript/README.md");
+  const documented = blocks("sdk/typescript/README.md");
+  const [agent = "", submit = "", review = "", dependent = "", workflow = ""] = documented;
+  const failing = documented.find((block) => block.includes("new TaskError(")) ?? "";
   const example = readFileSync(join(SDK, "examples/hello.mjs"), "utf8");
   for (const script of [agent, example]) {
     const running = spawn(process.execPath, [write(script)], { env, stdio: ["ignore", "inherit", "inherit"] });
@@ -94,7 +95,7 @@ test("the package installs into an empty directory, and its documents work there
      import { PayloadSchema } from "callboard/v1";
      const agent = new Agent("a", { slots: 2 });
      agent.task("t", async (input: { n: number }, context: Context) => { await context.saveCheckpoint(1); return context.step("n", () => input.n); });
-     agent.task("u", async (input: string[], context) => { await context.output("o"); return context.runChild("t", input, { parse: Number }); });
+     agent.task("u", async (input: string[], context) => { await context.output("o"); const [first] = await context.waitChildren([await context.startChild("t")], { count: 1, rest: "CANCEL" }); void first?.result(); return context.runChild("t", input, { parse: Number }); });
      const marks: Interceptor = { submit: (spec, next) => next({ ...spec, headers: { mark: "1" } }), handle: (_, input, next) => next(input) };
      new Agent("b", { interceptors: [marks] });
      const n: Promise<number> = new Client().run("t", { n: 1 }, { parse: Number });
@@ -110,6 +111,10 @@ test("the package installs into an empty directory, and its documents work there
      void w.receipts.c;
      // @ts-expect-error: nor may one depend on it
      await workflows.create("w", [{ name: "a", task: { type: "t" }, dependsOn: ["c"] }]);
+     const added = await workflows.add(w, [{ name: "d", task: { type: "t", fallbacks: [{ after: 1, role: "lead" }] }, dependsOn: ["a", "anything"] }]);
+     void added.d;
+     // @ts-expect-error: no task of this name was added
+     void added.a;
      await workflows.create("w", ["a", "b"].map((name) => ({ name, task: { type: "t" }, dependsOn: [s] })));
      export { n, s, r, PayloadSchema };`,
   );
@@ -126,7 +131,7 @@ test("the examples that end by themselves say what they do", async (t) => {
     ["progress", "cancelled\n"],
     [
       "supervisor",
-      "We know all about owls and all about bees.\nresearch 0: completed\nresearch 1: completed\nsummarize 0: completed\n",
+      "We know all about owls and all about bees. (ann agrees, bob agrees)\nresearch 0: completed\nresearch 1: completed\nsummarize 0: completed\nreview 0: completed\nreview 1: completed\nreview 2: cancelled\n",
     ],
     [
       "workflow",

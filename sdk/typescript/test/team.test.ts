@@ -11,6 +11,7 @@ import {
   InvalidArgument,
   type OutputChunk,
   ResourceExhausted,
+  TaskError,
   TaskFailed,
 } from "../src/index.js";
 import { serve, type Server } from "./support/server.js";
@@ -103,6 +104,72 @@ test("a later attempt is given the child that is there, and what failed is the h
   await attached(agent);
   assert.deepEqual(await client.run("parent", "", { retry: RETRY, timeout: LONG }), [1, true]);
   assert.deepEqual(ran, [1]);
+  await drained(agent);
+});
+
+test("enough children are enough: the rest is cancelled, also when it has the slot that the parent wants", async (t) => {
+  const { server, client } = await setUp(t);
+  const [one, other] = [agentOf(t, server.address, { slots: 1 }), agentOf(t, server.address, { slots: 2 })];
+  const slow = gate();
+  one.task("parent", async (_, context) => {
+    const children = [await context.startChild("slow")];
+    for (const n of [1, 2]) {
+      children.push(await context.startChild("quick", n));
+    }
+    const tasks = await context.waitChildren(children, { count: 2, rest: "CANCEL" });
+    return tasks.map((task) => [task.type, task.state, task.result()]);
+  });
+  one.task("slow", (_, { signal }) => {
+    slow.open();
+    return new Promise((_resolve, reject) => {
+      signal.addEventListener("abort", () => {
+        reject(signal.reason as Error);
+      });
+    });
+  });
+  other.task("quick", async (n) => {
+    await slow.opened;
+    return n;
+  });
+  await attached(one);
+  await attached(other);
+  const task = await client.create("parent");
+  assert.deepEqual(await client.result(task, { timeout: LONG }), [
+    ["quick", "COMPLETED", 1],
+    ["quick", "COMPLETED", 2],
+  ]);
+  const [rest] = await all(client.children(task));
+  assert.equal((await client.wait(rest?.taskId ?? "", { timeout: LONG })).state, "CANCELLED");
+  const types = (await all(client.history(task))).map((event) => event.type);
+  const paused = types.filter((type) => type === "PAUSED" || type === "RESUMED");
+  assert.deepEqual(paused, ["PAUSED", "RESUMED"]);
+  await drained(one, other);
+});
+
+test("children that can't be enough any more throw at once, and the rest goes on", async (t) => {
+  const { server, client } = await setUp(t);
+  const agent = agentOf(t, server.address, { slots: 3 });
+  const slow = gate();
+  agent.task("parent", async (_, context) => {
+    const children = [await context.startChild("slow"), await context.startChild("fails")];
+    await assert.rejects(context.waitChildren(children), (error) => {
+      return error instanceof TaskFailed && error.task.id === children[1]?.id && error.task.failure?.type === "Broken";
+    });
+    const [first] = children;
+    assert.ok(first !== undefined && !(await client.get(first.id)).cancelRequested);
+    slow.open();
+    const [task] = await context.waitChildren([first]);
+    return task?.result();
+  });
+  agent.task("slow", async () => {
+    await slow.opened;
+    return "late";
+  });
+  agent.task("fails", () => {
+    throw new TaskError("no", { type: "Broken", retryable: false });
+  });
+  await attached(agent);
+  assert.equal(await client.run("parent", "", { timeout: LONG }), "late");
   await drained(agent);
 });
 

@@ -5,10 +5,11 @@ import { progressOf } from "../client/claims.js";
 import type { ResultOptions } from "../client/options.js";
 import { date } from "../convert.js";
 import { type MessageOptions, type MessageReceipt, messageSend } from "../messages.js";
-import type { DependencyResult } from "../models.js";
+import { type DependencyResult, type Task, type WorkflowLink, workflowLinkFrom } from "../models.js";
 import { decode, encode, type Payload, textPayload } from "../payload.js";
 import { orCancelled } from "./cancelled.js";
 import type { Child, Children, StartChildOptions } from "./children.js";
+import type { WaitChildrenOptions } from "./ends.js";
 import type { Output } from "./output.js";
 import type { StepOptions, Steps } from "./steps.js";
 import type { Stop } from "./stop.js";
@@ -104,6 +105,8 @@ export class Context extends HandlerContext {
   readonly metadata: Readonly<Record<string, string>>;
   /** The input as it came. */
   readonly payload: Payload;
+  /** What workflow the task is of, if it is of one: `client.workflows` takes it, to add tasks, say. */
+  readonly workflow: WorkflowLink | undefined;
   /** How the tasks ended that this one depends on, in order. */
   readonly dependencies: readonly DependencyResult[];
   readonly #checkpoint: Payload | undefined;
@@ -132,6 +135,7 @@ export class Context extends HandlerContext {
     this.metadata = spec?.metadata ?? {};
     this.#deadline = date(assignment.deadline);
     this.payload = spec?.input ?? textPayload("");
+    this.workflow = workflowLinkFrom(assignment.workflow);
     this.dependencies = dependencies;
     this.#checkpoint = assignment.checkpoint;
     this.#voice = voice;
@@ -240,6 +244,20 @@ export class Context extends HandlerContext {
     const { timeout, signal, parse, ...spec } = options;
     const child = await this.startChild(type, input, spec);
     return child.result({ timeout, signal, parse });
+  }
+
+  /**
+   * Waits until `count` of these children have completed, all of them unless you say how many, and gives the tasks of those
+   * that have by then, in the order in which they were given. The attempt has no slot meanwhile. What becomes of those that
+   * have not ended says `rest`, also when this throws because too many ended badly; when it throws because the time is over,
+   * the signal is aborted or the handler is to stop, they go on, and may be waited for again.
+   *
+   * @throws TaskFailed, of the first of them that ended badly, as soon as so many can't complete any more, or NotFound when that
+   * one was forgotten; InvalidArgument when `count` is below 1 or above the number of children, or a child stands there twice;
+   * what `child.wait` throws; and, with a `rest` of CANCEL, what `client.cancel` throws.
+   */
+  waitChildren(children: Iterable<Child>, options: WaitChildrenOptions = {}): Promise<Task[]> {
+    return this.#voice.children.ends.ofSome([...children], options);
   }
 
   /**

@@ -130,7 +130,7 @@ export class Driver {
         session.stepped(event.key, fromBinary(StepRecordSchema, event.record), event.ticket);
         break;
       case "await":
-        session.awaited(event.key, event.taskId, event.ticket);
+        session.awaited(event.key, event.taskIds, event.count, event.ticket);
         break;
       case "awaitNoMore":
         session.awaitedNoMore(now, event.key, event.ticket);
@@ -212,11 +212,12 @@ export class Driver {
         if (outcome instanceof StatusError) {
           this.#tell({ kind: "awaitRefused", ticket, error: partsOf(outcome) });
         } else {
-          const end = outcome === undefined ? undefined : toBinary(TaskEndSchema, outcome);
-          this.#tell({ kind: "awaitSettled", ticket, end });
+          const ends = outcome?.map((end) => toBinary(TaskEndSchema, end));
+          this.#tell({ kind: "awaitSettled", ticket, ends });
         }
         break;
       }
+      case "awaitDecided":
       case "awaitDropped":
       case "deadline":
       case "outputTaken":

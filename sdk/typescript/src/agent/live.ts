@@ -30,8 +30,8 @@ import type { Payload } from "../payload.js";
 import { PROGRESS_EVERY } from "../session/attempts.js";
 import type { Key } from "../session/states.js";
 import type { Connections } from "../transport.js";
-import type { Family } from "./children.js";
 import type { Reporter } from "./context.js";
+import type { Decided, Family } from "./ends.js";
 import type { MessageHandler, Registered } from "./handlers.js";
 import type { Logger } from "./options.js";
 import type { Outlet } from "./output.js";
@@ -67,6 +67,8 @@ export interface LiveOptions {
 interface Waiter<T> {
   readonly resolve: (value: T) => void;
   readonly reject: (error: Error) => void;
+  /** Is told when a wait for some of several tasks is over, before the handler may go on. */
+  readonly decided?: Decided | undefined;
 }
 
 /** Carries what happens between the connection, the handlers and whoever started the agent. */
@@ -80,7 +82,7 @@ export class Live implements Upstream {
   #lastTicket = 0;
   readonly #saves = new Map<number, Waiter<void>>();
   readonly #sends = new Map<number, Waiter<MessageReceipt>>();
-  readonly #awaits = new Map<number, Waiter<TaskEnd | undefined>>();
+  readonly #awaits = new Map<number, Waiter<TaskEnd[] | undefined>>();
   #status = UNATTACHED;
   #healthAddress: string | undefined;
   #outcome: { readonly error: CallboardError | undefined } | undefined;
@@ -207,10 +209,13 @@ export class Live implements Upstream {
         break;
       }
       case "awaitSettled": {
-        const end = event.end === undefined ? undefined : fromBinary(TaskEndSchema, event.end);
-        take(this.#awaits, event.ticket)?.resolve(end);
+        const ends = event.ends?.map((end) => fromBinary(TaskEndSchema, end));
+        take(this.#awaits, event.ticket)?.resolve(ends);
         break;
       }
+      case "awaitDecided":
+        this.#awaits.get(event.ticket)?.decided?.(event.ended);
+        break;
       case "awaitRefused":
         take(this.#awaits, event.ticket)?.reject(errorOf(event.error));
         break;
@@ -296,20 +301,24 @@ export class Live implements Upstream {
     });
   }
 
-  #ask<T>(waiters: Map<number, Waiter<T>>, event: (ticket: number) => ToConnection): Promise<T> {
+  #ask<T>(waiters: Map<number, Waiter<T>>, event: (ticket: number) => ToConnection, decided?: Decided): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#outcome !== undefined) {
         reject(new CallboardError("the agent has ended"));
         return;
       }
       this.#lastTicket += 1;
-      waiters.set(this.#lastTicket, { resolve, reject });
+      waiters.set(this.#lastTicket, { resolve, reject, decided });
       // Now, and not with the next batch: the handler may go on without yielding.
       this.#outgoing.now(event(this.#lastTicket));
     });
   }
 
-  awaitEnd(key: Key, taskId: string, signal: AbortSignal): Promise<TaskEnd | undefined> {
+  /** What {@link Family.awaitEnds} does, for an attempt. */
+  awaitEnds(
+    key: Key,
+    ...[taskIds, count, signal, decided]: Parameters<Family["awaitEnds"]>
+  ): Promise<readonly TaskEnd[] | undefined> {
     let asked = 0;
     const giveUp = (): void => {
       if (take(this.#awaits, asked) !== undefined) {
@@ -317,11 +326,12 @@ export class Live implements Upstream {
       }
     };
     signal.addEventListener("abort", giveUp, { once: true });
-    const end = this.#ask(this.#awaits, (ticket) => {
+    const tell = (ticket: number): ToConnection => {
       asked = ticket;
-      return { kind: "await", key, taskId, ticket };
-    });
-    return end.finally(() => {
+      return { kind: "await", key, taskIds, count, ticket };
+    };
+    const ends = this.#ask(this.#awaits, tell, decided);
+    return ends.finally(() => {
       signal.removeEventListener("abort", giveUp);
     });
   }
@@ -360,7 +370,7 @@ export class Live implements Upstream {
         return lacks();
       },
       client: this.client,
-      awaitEnd: (taskId, signal) => this.awaitEnd(key, taskId, signal),
+      awaitEnds: (...asked) => this.awaitEnds(key, ...asked),
     };
   }
 

@@ -23,9 +23,12 @@ export interface AgentOptions extends ConnectionOptions {
   readonly skills?: readonly string[] | undefined;
   /** What it can use. At most 128. */
   readonly tools?: readonly string[] | undefined;
-  /** Facts to be matched by a task's affinity. At most 64. */
+  /** Facts to be matched by a task's `affinity` and `antiAffinity`. At most 64. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** Amounts that it has of resources (`gpu`), by name. At most 32. */
+  /**
+   * Amounts that it has of resources (`gpu`), by name; what is not named it has none of. Tasks that ask for some take it while
+   * they hold a slot. At most 32.
+   */
   readonly resources?: Readonly<Record<string, number>> | undefined;
   /** How many tasks it takes at once: 1 to 1,000. Default 1. */
   readonly slots?: number | undefined;

@@ -30,7 +30,13 @@ export type ToConnection =
   | { readonly kind: "progress"; readonly key: Key; readonly progress: Uint8Array }
   | { readonly kind: "checkpoint"; readonly key: Key; readonly data: Uint8Array; readonly ticket: number }
   | { readonly kind: "step"; readonly key: Key; readonly record: Uint8Array; readonly ticket: number }
-  | { readonly kind: "await"; readonly key: Key; readonly taskId: string; readonly ticket: number }
+  | {
+      readonly kind: "await";
+      readonly key: Key;
+      readonly taskIds: readonly string[];
+      readonly count: number;
+      readonly ticket: number;
+    }
   | { readonly kind: "awaitNoMore"; readonly key: Key; readonly ticket: number }
   | { readonly kind: "output"; readonly key: Key; readonly data: Uint8Array; readonly isWhole: boolean }
   | { readonly kind: "send"; readonly send: Uint8Array; readonly ticket: number }
@@ -61,7 +67,8 @@ export type ToHandlers =
   | { readonly kind: "start"; readonly key: Key; readonly assignment: Uint8Array; readonly hasSteps: boolean }
   | { readonly kind: "stop"; readonly key: Key; readonly reason: string }
   | { readonly kind: "reportSettled"; readonly ticket: number; readonly error: StatusParts | undefined }
-  | { readonly kind: "awaitSettled"; readonly ticket: number; readonly end: Uint8Array | undefined }
+  | { readonly kind: "awaitSettled"; readonly ticket: number; readonly ends: readonly Uint8Array[] | undefined }
+  | { readonly kind: "awaitDecided"; readonly ticket: number; readonly ended: readonly string[] }
   | { readonly kind: "awaitRefused"; readonly ticket: number; readonly error: StatusParts }
   | { readonly kind: "awaitDropped"; readonly ticket: number }
   | { readonly kind: "deadline"; readonly key: Key; readonly deadline: Date }

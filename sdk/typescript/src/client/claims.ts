@@ -18,7 +18,14 @@ import { cut, date, duration, given, optionalDuration, stringList } from "../con
 import { TaskError } from "../errors.js";
 import { failureOf } from "../failure.js";
 import { requestIdOr } from "../ids.js";
-import { dependencyFrom, type DependencyResult, type Receipt, receiptFrom } from "../models.js";
+import {
+  dependencyFrom,
+  type DependencyResult,
+  type Receipt,
+  receiptFrom,
+  type WorkflowLink,
+  workflowLinkFrom,
+} from "../models.js";
 import { type Step, stepFrom } from "../recorded.js";
 import { decode, encode } from "../payload.js";
 import { taskIdOf, type TaskRef } from "../spec.js";
@@ -42,6 +49,8 @@ export class Claim {
   readonly type: string;
   /** What the task is about, for people. */
   readonly description: string;
+  /** What workflow it is of, if it is of one. */
+  readonly workflow: WorkflowLink | undefined;
   /** How the dependencies ended. With `dependenciesTruncated`, ask `client.dependencyResults` for all. */
   readonly dependencies: readonly DependencyResult[];
   /** Some results did not fit. */
@@ -64,6 +73,7 @@ export class Claim {
     this.attemptsUsed = wire.attemptsUsed;
     this.type = wire.spec?.type ?? "";
     this.description = wire.spec?.description ?? "";
+    this.workflow = workflowLinkFrom(wire.workflow);
     this.dependencies = wire.dependencies.map(dependencyFrom);
     this.dependenciesTruncated = wire.dependenciesTruncated;
     this.steps = wire.steps.map(stepFrom);
@@ -104,9 +114,9 @@ export interface ClaimOptions extends CommandOptions {
   readonly skills?: readonly string[] | undefined;
   /** What it can use. */
   readonly tools?: readonly string[] | undefined;
-  /** Facts to be matched by a task's affinity. */
+  /** Facts to be matched by a task's `affinity` and `antiAffinity`. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** Amounts that it has of resources, by name. */
+  /** Amounts that it has of resources, by name: what tasks ask for is taken of them while they are claimed. */
   readonly resources?: Readonly<Record<string, number>> | undefined;
   /** The build of its program. */
   readonly buildId?: string | undefined;

@@ -18,6 +18,7 @@ import {
   type TaskEvent,
   type TaskState,
 } from "../models.js";
+import { type AssignmentExplanation, explanationFrom } from "../placement.js";
 import { childFrom, type ChildInfo, type OutputChunk, type Step, stepFrom } from "../recorded.js";
 import { DEFAULT_TIMEOUT, resolveAddresses, resolveNamespace } from "../settings.js";
 import { specToWire, taskIdOf, type TaskOptions, type TaskRef, type TaskSpec } from "../spec.js";
@@ -276,6 +277,18 @@ export class Client {
   release(task: TaskRef, options: CommandOptions = {}): Promise<Receipt> {
     return this.#make(
       callOf(TaskService.method.releaseTask, this.#command(task, options), (answer) => receiptFrom(answer.receipt)),
+      options,
+    );
+  }
+
+  /**
+   * Says who could have a task now, who could not and why, as placement sees it at this moment. Of a task that is READY that is
+   * who gets it next; of any other, who would if it were.
+   */
+  explain(task: TaskRef, options: CallOptions = {}): Promise<AssignmentExplanation> {
+    const request = { namespace: this.namespace, taskId: taskIdOf(task) };
+    return this.#make(
+      callOf(TaskService.method.explainAssignment, request, (answer) => explanationFrom(answer.explanation)),
       options,
     );
   }

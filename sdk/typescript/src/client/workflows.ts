@@ -1,11 +1,14 @@
+import type { TaskReceipt } from "../_gen/callboard/v1/task_pb.js";
 import { WorkflowService } from "../_gen/callboard/v1/workflow_service_pb.js";
 import { given, optionalTimestamp } from "../convert.js";
 import { InvalidArgument, StatusCode } from "../errors.js";
+import { forecastFrom, type WorkflowForecast } from "../forecast.js";
 import { requestIdOr } from "../ids.js";
 import { type Interceptor, submittingAll } from "../interceptors/interceptor.js";
 import { type Receipt, receiptFrom, Task } from "../models.js";
 import { callOf } from "../transport.js";
 import {
+  type AddedTask,
   type Workflow,
   workflowFrom,
   workflowIdOf,
@@ -15,6 +18,7 @@ import {
   type WorkflowState,
   workflowStateNumber,
   type WorkflowTask,
+  workflowTasksToWire,
   workflowToWire,
 } from "../workflows.js";
 import type { Caller } from "./caller.js";
@@ -60,24 +64,60 @@ export class Workflows {
     const { namespace } = this.#caller;
     const requestId = requestIdOr(options.requestId);
     let workflowId = "";
-    const receipts = await submittingAll(this.#interceptors, tasks, async (sent) => {
-      if (sent.length < tasks.length) {
-        throw notAll();
-      }
+    const receipts = await this.#submit<Name, WorkflowTask<Name>>(tasks, async (sent) => {
       const workflow = workflowToWire(name, sent, options);
       const created = await this.#caller.make(
         callOf(WorkflowService.method.createWorkflow, { namespace, workflow, requestId }, (answer) => answer),
         options,
       );
       ({ workflowId } = created);
-      return created.receipts.map(receiptFrom);
+      return created.receipts;
     });
-    if (workflowId === "") {
+    return { workflowId, receipts };
+  }
+
+  /**
+   * Adds 1 to 10,000 tasks to a workflow that runs, all or none, under the limits of `create`; gives their receipts by their
+   * names. They may depend on each other and on any of its tasks, also on those that have ended. A handler does so by
+   * `context.client` and `context.workflow`.
+   *
+   * @throws InvalidArgument, with all that is wrong; also when an interceptor answers for a task by itself. FailedPrecondition
+   * when the workflow has ended, or is being cancelled.
+   */
+  add<Name extends string>(
+    workflow: WorkflowRef,
+    tasks: readonly AddedTask<Name>[],
+    options: CommandOptions = {},
+  ): Promise<Readonly<Record<Name, Receipt>>> {
+    const command = this.#command(workflow, options);
+    return this.#submit<Name, AddedTask<Name>>(tasks, (sent) => {
+      const request = { ...command, tasks: workflowTasksToWire(sent) };
+      return this.#caller.make(
+        callOf(WorkflowService.method.addWorkflowTasks, request, (answer) => answer.receipts),
+        options,
+      );
+    });
+  }
+
+  /** Sends all of the tasks through the interceptors; gives their receipts by their names. */
+  async #submit<Name extends string, T extends AddedTask<Name>>(
+    tasks: readonly T[],
+    send: (tasks: readonly T[]) => Promise<readonly TaskReceipt[]>,
+  ): Promise<Record<Name, Receipt>> {
+    let sends = 0;
+    const receipts = await submittingAll(this.#interceptors, tasks, async (sent) => {
+      if (sent.length < tasks.length) {
+        throw notAll();
+      }
+      const answered = await send(sent);
+      sends += 1;
+      return answered.map(receiptFrom);
+    });
+    if (sends === 0) {
       // No interceptor let its task through.
       throw notAll();
     }
-    const named = tasks.map((task, index) => [task.name, receipts[index]] as const);
-    return { workflowId, receipts: Object.fromEntries(named) as Record<Name, Receipt> };
+    return Object.fromEntries(tasks.map(({ name }, index) => [name, receipts[index]])) as Record<Name, Receipt>;
   }
 
   /** Gives one workflow. */
@@ -160,6 +200,42 @@ export class Workflows {
     );
   }
 
+  /**
+   * Holds a workflow: none of its tasks that are WAITING or READY is given out, nor are those that are added. What agents have
+   * goes on, with its retries and children. One that is held is left as it is.
+   *
+   * @throws FailedPrecondition when it has ended, or is being cancelled or retried.
+   */
+  hold(workflow: WorkflowRef, reason = "", options: CommandOptions = {}): Promise<Workflow> {
+    const request = { ...this.#command(workflow, options), reason };
+    return this.#caller.make(
+      callOf(WorkflowService.method.holdWorkflow, request, (answer) => workflowFrom(answer.workflow)),
+      options,
+    );
+  }
+
+  /** Ends the hold of a workflow, and of all its tasks that are held, also of those that were held by themselves. */
+  release(workflow: WorkflowRef, options: CommandOptions = {}): Promise<Workflow> {
+    const request = this.#command(workflow, options);
+    return this.#caller.make(
+      callOf(WorkflowService.method.releaseWorkflow, request, (answer) => workflowFrom(answer.workflow)),
+      options,
+    );
+  }
+
+  /**
+   * Says when a workflow is expected to end, and which tasks its end waits for.
+   *
+   * @throws ResourceExhausted for one of more than 20,000 tasks.
+   */
+  forecast(workflow: WorkflowRef, options: CallOptions = {}): Promise<WorkflowForecast> {
+    const request = { namespace: this.#caller.namespace, workflowId: workflowIdOf(workflow) };
+    return this.#caller.make(
+      callOf(WorkflowService.method.forecastWorkflow, request, (answer) => forecastFrom(answer.forecast)),
+      options,
+    );
+  }
+
   #command(workflow: WorkflowRef, options: CommandOptions): WorkflowCommand {
     const { namespace } = this.#caller;
     return { namespace, workflowId: workflowIdOf(workflow), requestId: requestIdOr(options.requestId) };
@@ -167,7 +243,7 @@ export class Workflows {
 }
 
 function notAll(): InvalidArgument {
-  const message = "an interceptor answered for a task of a workflow by itself: all of its tasks are created, or none";
+  const message = "an interceptor answered for a task of a workflow by itself: all of them are created, or none";
   const violations = [{ field: "interceptors", description: message }];
   return new InvalidArgument(StatusCode.INVALID_ARGUMENT, message, { reason: "INVALID_FIELD", violations });
 }

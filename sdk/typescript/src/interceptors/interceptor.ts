@@ -15,7 +15,7 @@ export type HandleNext = (input: unknown) => Promise<unknown>;
  */
 export interface Interceptor {
   /**
-   * Around `create`, each task of `createAll` and of `workflows.create`, `run`, `createChild`, and a handler's `startChild`
+   * Around `create`, each task of `createAll`, `workflows.create` and `workflows.add`, `run`, `createChild`, and a handler's `startChild`
    * and `runChild`. It may change the spec before it calls `next`, once. When it throws, the call does, and nothing is sent.
    * It may answer by itself, without `next`, but for a task of a workflow: all of those are created, or none.
    */

@@ -18,8 +18,17 @@ export type Action =
   | { readonly kind: "stop"; readonly key: Key; readonly reason: string; readonly reported: boolean }
   /** A checkpoint or step is committed, or, with an error, it isn't and never will be. */
   | ReportSettled
-  /** A task that a handler waits for has ended, or, with an error, its end will not be told; without either it is to be asked for. */
-  | { readonly kind: "awaitSettled"; readonly ticket: number; readonly outcome: TaskEnd | StatusError | undefined }
+  /**
+   * A wait is over, by these ends in the order in which they came, or, with an error, nothing more will be told of it; without
+   * either they are to be asked for.
+   */
+  | {
+      readonly kind: "awaitSettled";
+      readonly ticket: number;
+      readonly outcome: readonly TaskEnd[] | StatusError | undefined;
+    }
+  /** A wait is over by the ends of these tasks, while others have not ended; `awaitSettled` follows when the handler may go on. */
+  | { readonly kind: "awaitDecided"; readonly ticket: number; readonly ended: readonly string[] }
   /** The handler that waited has ended: nobody is to be told. */
   | { readonly kind: "awaitDropped"; readonly ticket: number }
   /** The attempt times out at another time now. */

@@ -171,15 +171,18 @@ export class Session {
     }
   }
 
-  /** A handler waits for a task's end; `awaitSettled` with the ticket tells it. */
-  awaited(key: Key, taskId: string, ticket: number): void {
+  /**
+   * A handler waits until so many of these tasks have completed, or can't any more: for one of one, until that has ended.
+   * `awaitSettled` with the ticket tells it.
+   */
+  awaited(key: Key, taskIds: readonly string[], count: number, ticket: number): void {
     const attempt = this.#attempts.find(key);
     if (attempt === undefined || this.state === "stopped") {
       this.#actions.push({ kind: "awaitSettled", ticket, outcome: leaseLost("the lease is lost") });
     } else if (this.lacks("children")) {
       this.#actions.push({ kind: "awaitSettled", ticket, outcome: undefined });
     } else {
-      this.#attempts.waits.begin(attempt.lease, taskId, ticket);
+      this.#attempts.waits.begin(attempt.lease, taskIds, count, ticket);
     }
   }
 

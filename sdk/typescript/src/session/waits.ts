@@ -13,6 +13,7 @@ import type { StatusError } from "../errors.js";
 import type { Action } from "./actions.js";
 import { type Frame, frameOf, leaseLost, noChildren, reportOf } from "./frames.js";
 import type { Outbox } from "./outbox.js";
+import { Quorum } from "./quorum.js";
 import { type Key, keyOf } from "./states.js";
 
 /** Ids in a frame at most. */
@@ -22,23 +23,24 @@ export const MOST_AWAITED = 10_000;
 /** Milliseconds after which `resume` is sent again. */
 const RESUME_EVERY = 1_000;
 
-/** A wait, and the end that it is given. */
-interface Held {
+/** A wait for a task, or for some of several. */
+interface Wait {
   readonly ticket: number;
-  readonly end: TaskEnd;
+  readonly of: Waiting;
+  readonly quorum: Quorum;
 }
 
 /** An attempt that waits, or has waited. */
 interface Waiting {
   readonly lease: Lease;
-  /** Ends that came, by task. */
+  /** Ends that came, by task, in that order. */
   readonly ends: Map<string, TaskEnd>;
-  /** Tickets of the waits under way, by the task that they are for. */
-  readonly open: Map<string, number[]>;
+  /** The waits under way, by ticket. */
+  readonly open: Map<number, Wait>;
   /** Whether it has its slot, has given it up, or wants it back. */
   state: "running" | "paused" | "resuming";
-  /** What its waits are given when it has its slot again. */
-  held: Held[];
+  /** The waits that are over, and are told so when it has its slot again. */
+  held: Wait[];
   /** The reports that say so. */
   pauseId: bigint;
   resumeId: bigint;
@@ -52,8 +54,8 @@ export class Waits {
   readonly #act: (action: Action) => void;
   readonly #waiting = new Map<Key, Waiting>();
   readonly #resuming = new Set<Waiting>();
-  /** Who waits for a task. */
-  readonly #awaited = new Map<string, Set<Waiting>>();
+  /** The waits under way for a task. */
+  readonly #awaited = new Map<string, Set<Wait>>();
   /** Those of them that the server was not told on this stream, and those that it was and has not answered. */
   readonly #unsent = new Set<string>();
   readonly #sent = new Set<string>();
@@ -63,16 +65,21 @@ export class Waits {
     this.#act = act;
   }
 
-  /** A handler waits for a task's end; `awaitSettled` with the ticket tells it. */
-  begin(lease: Lease, taskId: string, ticket: number): void {
+  /**
+   * A handler waits until so many of these tasks have completed, or can't any more: for one of one, until that has ended.
+   * `awaitSettled` with the ticket tells the ends that came by then, when the handler may go on.
+   */
+  begin(lease: Lease, taskIds: readonly string[], count: number, ticket: number): void {
     const waiting = this.#of(lease);
-    const end = waiting.ends.get(taskId);
-    if (end !== undefined) {
-      this.#settle(ticket, end);
+    const wait: Wait = { ticket, of: waiting, quorum: new Quorum(taskIds, count) };
+    for (const end of waiting.ends.values()) {
+      wait.quorum.take(end);
+    }
+    if (wait.quorum.isDecided) {
+      this.#give(wait);
       return;
     }
-    waiting.open.set(taskId, [...(waiting.open.get(taskId) ?? []), ticket]);
-    this.#await(waiting, taskId);
+    this.#open(wait);
     if (waiting.state !== "paused") {
       this.#giveHeld(waiting);
       waiting.state = "paused";
@@ -87,15 +94,9 @@ export class Waits {
       return;
     }
     waiting.held = waiting.held.filter((held) => held.ticket !== ticket);
-    const [taskId, tickets = []] = [...waiting.open].find(([, those]) => those.includes(ticket)) ?? [];
-    if (taskId !== undefined && tickets.length > 1) {
-      waiting.open.set(
-        taskId,
-        tickets.filter((other) => other !== ticket),
-      );
-    } else if (taskId !== undefined) {
-      waiting.open.delete(taskId);
-      this.#awaitNoMore(waiting, taskId);
+    const wait = waiting.open.get(ticket);
+    if (wait !== undefined) {
+      this.#close(wait);
     }
     this.#resumeIfAlone(now, waiting);
   }
@@ -103,22 +104,26 @@ export class Waits {
   /** A task has ended, or there is none of this id. */
   ended(now: number, end: TaskEnd): void {
     const { taskId } = end;
-    this.#sent.delete(taskId);
-    for (const waiting of this.#awaited.get(taskId) ?? []) {
-      waiting.ends.set(taskId, end);
-      const tickets = waiting.open.get(taskId) ?? [];
-      waiting.open.delete(taskId);
-      if (waiting.open.size > 0) {
-        tickets.forEach((ticket) => {
-          this.#settle(ticket, end);
-        });
-      } else {
-        waiting.held.push(...tickets.map((ticket) => ({ ticket, end })));
-        this.#resumeIfAlone(now, waiting);
-      }
-    }
+    const waits = [...(this.#awaited.get(taskId) ?? [])];
     this.#awaited.delete(taskId);
     this.#unsent.delete(taskId);
+    this.#sent.delete(taskId);
+    for (const { of, quorum } of waits) {
+      of.ends.set(taskId, end);
+      quorum.take(end);
+    }
+    const over = waits.filter(({ quorum }) => quorum.isDecided);
+    over.forEach((wait) => {
+      this.#close(wait);
+    });
+    for (const wait of over) {
+      if (wait.of.open.size > 0) {
+        this.#give(wait);
+      } else {
+        this.#holdBack(wait);
+        this.#resumeIfAlone(now, wait.of);
+      }
+    }
   }
 
   /** The server says that an attempt has a slot again. */
@@ -212,7 +217,7 @@ export class Waits {
   /** The server that is attached tells no ends, and knows no pauses: others are to be asked for them. */
   leaveToCalls(): void {
     for (const waiting of this.#waiting.values()) {
-      for (const ticket of this.#tickets(waiting)) {
+      for (const ticket of waiting.open.keys()) {
         this.#settle(ticket, undefined);
       }
       this.#giveHeld(waiting);
@@ -234,42 +239,54 @@ export class Waits {
     return waiting;
   }
 
-  #tickets(waiting: Waiting): number[] {
-    return [...waiting.open.values()].flat();
-  }
-
   #allTickets(waiting: Waiting): number[] {
-    return [...this.#tickets(waiting), ...waiting.held.map((held) => held.ticket)];
+    return [...waiting.open.keys(), ...waiting.held.map((held) => held.ticket)];
   }
 
-  #await(waiting: Waiting, taskId: string): void {
-    const awaiting = this.#awaited.get(taskId);
-    if (awaiting !== undefined) {
-      awaiting.add(waiting);
-      return;
-    }
-    this.#awaited.set(taskId, new Set([waiting]));
-    if (!this.#sent.has(taskId)) {
-      this.#unsent.add(taskId);
+  /** A wait is under way. */
+  #open(wait: Wait): void {
+    wait.of.open.set(wait.ticket, wait);
+    for (const taskId of wait.quorum.missing) {
+      const awaiting = this.#awaited.get(taskId);
+      if (awaiting !== undefined) {
+        awaiting.add(wait);
+        continue;
+      }
+      this.#awaited.set(taskId, new Set([wait]));
+      if (!this.#sent.has(taskId)) {
+        this.#unsent.add(taskId);
+      }
     }
   }
 
-  #awaitNoMore(waiting: Waiting, taskId: string): void {
-    const awaiting = this.#awaited.get(taskId);
-    awaiting?.delete(waiting);
-    if (awaiting?.size === 0) {
-      this.#awaited.delete(taskId);
-      this.#unsent.delete(taskId);
+  /** It is no longer. */
+  #close(wait: Wait): void {
+    wait.of.open.delete(wait.ticket);
+    for (const taskId of wait.quorum.missing) {
+      const awaiting = this.#awaited.get(taskId);
+      awaiting?.delete(wait);
+      if (awaiting?.size === 0) {
+        this.#awaited.delete(taskId);
+        this.#unsent.delete(taskId);
+      }
     }
   }
 
   /** Nothing is awaited of it any longer. */
   #drop(waiting: Waiting): void {
-    for (const taskId of waiting.open.keys()) {
-      this.#awaitNoMore(waiting, taskId);
+    for (const wait of waiting.open.values()) {
+      this.#close(wait);
     }
-    waiting.open.clear();
     this.#resuming.delete(waiting);
+  }
+
+  /** It is told when the attempt has its slot again; what has not ended need not go on until then, and may hold that slot. */
+  #holdBack(wait: Wait): void {
+    wait.of.held.push(wait);
+    const { missing, ends } = wait.quorum;
+    if (missing.size > 0) {
+      this.#act({ kind: "awaitDecided", ticket: wait.ticket, ended: ends.map(({ taskId }) => taskId) });
+    }
   }
 
   #resumeIfAlone(now: number, waiting: Waiting): void {
@@ -296,9 +313,9 @@ export class Waits {
 
   #giveHeld(waiting: Waiting): void {
     this.#resuming.delete(waiting);
-    for (const { ticket, end } of waiting.held.splice(0)) {
-      this.#settle(ticket, end);
-    }
+    waiting.held.splice(0).forEach((wait) => {
+      this.#give(wait);
+    });
   }
 
   #report({ lease }: Waiting, kind: "pause" | "resume"): bigint {
@@ -307,7 +324,11 @@ export class Waits {
     return report.reportId;
   }
 
-  #settle(ticket: number, outcome: TaskEnd | StatusError | undefined): void {
+  #give({ ticket, quorum }: Wait): void {
+    this.#settle(ticket, quorum.ends);
+  }
+
+  #settle(ticket: number, outcome: readonly TaskEnd[] | StatusError | undefined): void {
     this.#act({ kind: "awaitSettled", ticket, outcome });
   }
 }

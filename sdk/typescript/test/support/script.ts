@@ -196,7 +196,11 @@ export class Script {
   }
 
   wait(task: string, child: string, ticket: number): void {
-    this.session.awaited(key(task), child, ticket);
+    this.waitForSome(task, [child], 1, ticket);
+  }
+
+  waitForSome(task: string, children: readonly string[], count: number, ticket: number): void {
+    this.session.awaited(key(task), children, count, ticket);
   }
 
   waitNoMore(task: string, ticket: number): void {
@@ -205,8 +209,16 @@ export class Script {
 
   /** These tasks have ended. */
   ends(...tasks: readonly string[]): void {
-    const ends = tasks.map((taskId) => ({ taskId, state: TaskState.COMPLETED, run: 1 }));
-    this.receive({ case: "taskEnds", value: { ends } });
+    this.#end(TaskState.COMPLETED, tasks);
+  }
+
+  /** These tasks have failed. */
+  fails(...tasks: readonly string[]): void {
+    this.#end(TaskState.FAILED, tasks);
+  }
+
+  #end(state: TaskState, tasks: readonly string[]): void {
+    this.receive({ case: "taskEnds", value: { ends: tasks.map((taskId) => ({ taskId, state, run: 1 })) } });
   }
 
   /** The attempt of a task has a slot again. */
