@@ -1,6 +1,6 @@
 //! What can be asked of the rules, and what comes back.
 
-pub use crate::effect::{Effect, SessionEnd, StopReason};
+pub use crate::effect::{Effect, LaneLeft, SessionEnd, StopReason};
 use crate::model::pause::remembered;
 use crate::model::{
     AddedTasks, AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId,
@@ -505,17 +505,4 @@ pub struct Attached {
     pub epoch: i64,
     /// Which attempts it still has.
     pub held: Vec<Fence>,
-}
-
-/// What is left in a lane after a dispatch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LaneLeft {
-    /// The namespace.
-    pub namespace: NamespaceId,
-    /// The lane.
-    pub lane: LaneId,
-    /// How many ready tasks are known to be left; the store may have more.
-    pub ready: usize,
-    /// Look again at this time (a preferred agent's head start ends).
-    pub look_again_at: Option<Timestamp>,
 }

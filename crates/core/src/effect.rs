@@ -1,7 +1,7 @@
 //! What is to be done when a command is committed.
 
 use crate::command::Fence;
-use crate::model::{AgentId, Failure, LaneId, NamespaceId, Payload, Task, TaskId, Workflow, WorkflowId};
+use crate::model::{AgentId, Failure, LaneId, NamespaceId, Payload, Task, TaskId, Timestamp, Workflow, WorkflowId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -116,4 +116,17 @@ pub enum SessionEnd {
     Expired,
     /// It drained, and has nothing left.
     Drained,
+}
+
+/// What is left in a lane after a dispatch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LaneLeft {
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// The lane.
+    pub lane: LaneId,
+    /// How many ready tasks are known to be left; the store may have more.
+    pub ready: usize,
+    /// Look again at this time (a preferred agent's head start ends).
+    pub look_again_at: Option<Timestamp>,
 }
