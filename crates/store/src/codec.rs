@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use callboard_core::model::task::{Closed, Progress, TaskState};
 use callboard_core::model::{
-    AgentId, Condition, Content, Edge, LaneId, LastCheckpoint, NamespaceId, OnFailure, OnParentEnd, Pause, Payload,
+    AgentId, Condition, Content, Edge, Lane, LaneId, LastCheckpoint, NamespaceId, OnFailure, OnParentEnd, Pause, Payload,
     Slot, StateName, Task, TaskId, TaskSpec, Timestamp,
 };
 use callboard_core::working_set::{PayloadValue, PayloadWrite, TaskRef};
@@ -48,6 +48,11 @@ pub fn condition_columns(edge: &Edge) -> Result<(i64, Option<String>)> {
 /// Whether any of these edges has a condition that older versions don't know.
 pub fn have_conditions(edges: &[Edge]) -> bool {
     edges.iter().any(|edge| edge.terms.condition != Condition::Completed)
+}
+
+/// Whether tasks of any of these lanes take resources, which older versions don't know.
+pub fn take_resources(lanes: &[Lane]) -> bool {
+    lanes.iter().any(|lane| !lane.key.resources.is_empty())
 }
 
 /// Writes JSON.
@@ -238,6 +243,9 @@ struct TaskData<'a> {
     avoid: Option<AgentId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failed_at: Option<AgentId>,
+    /// A version that does not know it drops it: then a wish to be near to an agent, or apart from it, is none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    dependency_agents: &'a BTreeMap<Arc<str>, Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<&'a Progress>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -279,6 +287,8 @@ struct OwnedTaskData {
     handed_back: u32,
     avoid: Option<AgentId>,
     failed_at: Option<AgentId>,
+    #[serde(default)]
+    dependency_agents: BTreeMap<Arc<str>, Arc<str>>,
     progress: Option<Progress>,
     closed: Option<Closed>,
     #[serde(default)]
@@ -337,6 +347,7 @@ pub fn task_data(task: &Task) -> Result<String> {
         handed_back: task.handed_back,
         avoid: task.avoid,
         failed_at: task.failed_at,
+        dependency_agents: &task.dependency_agents,
         progress: (task.progress != Progress::default()).then_some(&task.progress),
         closed: task.closed.as_ref(),
         checkpoint: task.has_checkpoint,
@@ -368,6 +379,7 @@ pub fn task(columns: TaskColumns, data: &str, spec: &str) -> Result<Task> {
         handed_back: data.handed_back,
         avoid: data.avoid,
         failed_at: data.failed_at,
+        dependency_agents: data.dependency_agents,
         agent_name: columns.agent_name.map(Into::into),
         progress: data.progress.unwrap_or_default(),
         closed: data.closed,

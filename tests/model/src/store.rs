@@ -277,6 +277,7 @@ impl Rules {
             handed_back: row.handed_back.into(),
             avoid: row.avoid.map(agent_id),
             failed_at: None,
+            dependency_agents: Default::default(),
             agent_name: None,
             progress: Progress::default(),
             closed: row.closed.map(|closed| model::Closed {

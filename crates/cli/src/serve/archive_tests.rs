@@ -29,6 +29,7 @@ fn task(n: u128) -> Piece {
         handed_back: 0,
         avoid: None,
         failed_at: None,
+        dependency_agents: Default::default(),
         agent_name: Some("ann".into()),
         progress: Progress::default(),
         closed: None,

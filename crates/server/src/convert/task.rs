@@ -3,12 +3,13 @@
 use super::{child, dependency, namespace, payload, some, time, workflow};
 use callboard_core::command::TaskReceipt;
 use callboard_core::model::{
-    Edge, KeyConflict, NamespaceSettings, NewTask, NotBefore, Pause, Payload, Priority, Requirements, StateName, Task,
-    TaskSpec, TaskState, Timeouts, Timestamp, WaitReason,
+    Amounts, Edge, KeyConflict, NamespaceSettings, NewDependency, NewTask, NotBefore, Pause, Payload, Priority, Requirements, StateName, Task,
+    TaskSpec, TaskState, Timeouts, Timestamp, WaitReason, Waiting,
 };
 use callboard_core::validate::{Faults, Within};
 use callboard_proto::v1;
 use callboard_store::TaskView;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 /// Reads a task to create; what is unset is as in the namespace's settings.
@@ -19,12 +20,28 @@ pub(crate) fn new_task(
     now: Timestamp,
     faults: &mut Faults,
 ) -> NewTask {
+    new_task_with(at, spec, &[], defaults, now, faults)
+}
+
+/// The same, of a task that has dependencies of these names beside those that it says itself.
+pub(crate) fn new_task_with(
+    at: impl Display + Copy,
+    spec: Option<v1::TaskSpec>,
+    dependencies_beside: &[&str],
+    defaults: &NamespaceSettings,
+    now: Timestamp,
+    faults: &mut Faults,
+) -> NewTask {
     let message = spec.unwrap_or_default();
     let field = |name: &'static str| Within(at, name);
     let dependencies = message.dependencies.into_iter().enumerate().map(|(index, dependency)| {
         dependency::new_dependency(format_args!("{at}.dependencies[{index}]"), dependency, faults)
     });
-    let dependencies = dependencies.collect();
+    let dependencies: Vec<NewDependency> = dependencies.collect();
+    let requirements = requirements(field("requirements"), message.requirements, faults);
+    let names = dependencies.iter().filter_map(|dependency| dependency.terms.name.as_deref());
+    let names = names.chain(dependencies_beside.iter().copied()).collect();
+    faults.neighbours(field("requirements"), &requirements, &names);
     let start_at = time::timestamp(field("start_at"), message.start_at, faults);
     let new = NewTask {
         input: payload::payload(field("input"), message.input, faults),
@@ -36,7 +53,7 @@ pub(crate) fn new_task(
             task_type: message.r#type.into(),
             description: message.description,
             key: some(message.key),
-            requirements: requirements(message.requirements),
+            requirements,
             priority: priority(field("priority"), message.priority, faults),
             retry_policy: namespace::retry_policy(
                 field("retry_policy"),
@@ -58,9 +75,17 @@ pub(crate) fn new_task(
     new
 }
 
-fn requirements(requirements: Option<v1::Requirements>) -> Requirements {
+fn requirements(
+    at: impl Display + Copy,
+    requirements: Option<v1::Requirements>,
+    faults: &mut Faults,
+) -> Requirements {
     let message = requirements.unwrap_or_default();
     Requirements {
+        anti_affinity: message.anti_affinity,
+        resources: amounts(Within(at, "resources"), message.resources, faults),
+        near: message.near.into_iter().collect(),
+        apart: message.apart.into_iter().collect(),
         skills: message.skills.into_iter().collect(),
         tools: message.tools.into_iter().collect(),
         role: some(message.role),
@@ -68,6 +93,13 @@ fn requirements(requirements: Option<v1::Requirements>) -> Requirements {
         preferred_agent: some(message.preferred_agent),
         affinity: message.affinity,
     }
+}
+
+fn amounts(field: impl Display + Copy, resources: BTreeMap<String, f64>, faults: &mut Faults) -> Amounts {
+    Amounts::of(resources.into_iter().filter_map(|(name, amount)| {
+        let parts = faults.amount(field, &name, amount)?;
+        Some((name, parts))
+    }))
 }
 
 fn timeouts(
@@ -149,6 +181,11 @@ pub(crate) fn to_state(state: StateName) -> v1::TaskState {
     }
 }
 
+/// Writes what a task waits for.
+pub(super) fn to_wait_reasons(waiting: &Waiting) -> Vec<i32> {
+    waiting.reasons().into_iter().map(|reason| to_wait_reason(reason).into()).collect()
+}
+
 fn to_wait_reason(reason: WaitReason) -> v1::WaitReason {
     match reason {
         WaitReason::Dependencies => v1::WaitReason::Dependencies,
@@ -203,6 +240,10 @@ pub(crate) fn to_spec(spec: &TaskSpec, input: Option<&Payload>) -> v1::TaskSpec 
             assignee: requirements.assignee.clone().unwrap_or_default(),
             preferred_agent: requirements.preferred_agent.clone().unwrap_or_default(),
             affinity: requirements.affinity.clone(),
+            anti_affinity: requirements.anti_affinity.clone(),
+            resources: requirements.resources.written(),
+            near: requirements.near.iter().cloned().collect(),
+            apart: requirements.apart.iter().cloned().collect(),
             ..v1::Requirements::default()
         }),
         priority: to_priority(spec.priority).into(),
@@ -228,7 +269,7 @@ pub(crate) fn to_task(task: &Task, namespace: &str) -> v1::Task {
     let mut spec = to_spec(&task.spec, None);
     let (mut waiting_for, mut unmet, mut next_at) = (Vec::new(), 0, None);
     if let TaskState::Waiting(waiting) = &task.state {
-        waiting_for = waiting.reasons().into_iter().map(|reason| to_wait_reason(reason).into()).collect();
+        waiting_for = to_wait_reasons(waiting);
         unmet = waiting.unmet;
         next_at = waiting.not_before.map(NotBefore::at);
         spec.hold = waiting.held;

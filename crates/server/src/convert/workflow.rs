@@ -72,6 +72,9 @@ fn new_task(
         faults.add(format_args!("{at}.weight"), format!("is {weight}; must be 1 to {MAX_WEIGHT}"));
         1
     });
+    let names: Vec<&str> = message.depends_on.iter().map(|dependency| &*dependency.task).collect();
+    let task = Within(at, "task");
+    let task = task::new_task_with(task, Some(spec), &names, defaults.settings, defaults.now, faults);
     let mut depends_on = Vec::with_capacity(message.depends_on.len());
     for (index, dependency) in message.depends_on.into_iter().enumerate() {
         let at = format!("{at}.depends_on[{index}]");
@@ -80,7 +83,7 @@ fn new_task(
     }
     NewWorkflowTask {
         name: message.name.into(),
-        task: task::new_task(Within(at, "task"), Some(spec), defaults.settings, defaults.now, faults),
+        task,
         depends_on,
         allow_failure: message.allow_failure,
         weight,

@@ -18,6 +18,7 @@ mod load;
 mod mail;
 mod open;
 mod output;
+mod placement;
 mod reads;
 mod results;
 mod sample;

@@ -20,7 +20,7 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_spine.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_replicas.sql") },
     Migration { version: 3, sql: include_str!("../../migrations/postgres/0003_steps.sql") },
@@ -28,6 +28,7 @@ const MIGRATIONS: [Migration; 7] = [
     Migration { version: 5, sql: include_str!("../../migrations/postgres/0005_children.sql") },
     Migration { version: 6, sql: include_str!("../../migrations/postgres/0006_conditions.sql") },
     Migration { version: 7, sql: include_str!("../../migrations/postgres/0007_workflows.sql") },
+    Migration { version: 8, sql: include_str!("../../migrations/postgres/0008_placement.sql") },
 ];
 
 /// The schema that this program knows.

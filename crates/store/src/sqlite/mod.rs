@@ -19,6 +19,7 @@ mod mail;
 mod many;
 mod open;
 mod pages;
+mod placement;
 #[cfg(test)]
 mod plans;
 mod readers;

@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 9] = [
+const MIGRATIONS: [Migration; 10] = [
     Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_spine.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/sqlite/0002_messages.sql") },
     Migration { version: 3, sql: include_str!("../../migrations/sqlite/0003_retention.sql") },
@@ -25,6 +25,7 @@ const MIGRATIONS: [Migration; 9] = [
     Migration { version: 7, sql: include_str!("../../migrations/sqlite/0007_children.sql") },
     Migration { version: 8, sql: include_str!("../../migrations/sqlite/0008_conditions.sql") },
     Migration { version: 9, sql: include_str!("../../migrations/sqlite/0009_workflows.sql") },
+    Migration { version: 10, sql: include_str!("../../migrations/sqlite/0010_placement.sql") },
 ];
 
 /// The schema that this program knows.

@@ -3,7 +3,7 @@
 use callboard_core::Settings;
 use callboard_core::model::task::{ClaimLease, Closed, ClosedBy, Progress, TaskState, Waiting};
 use callboard_core::model::{
-    Agent, AgentId, AgentProfile, ChildKey, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, LastCheckpoint,
+    Agent, AgentId, AgentProfile, Amounts, ChildKey, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, LastCheckpoint,
     Lease, LeaseToken, Link, Namespace, NamespaceId, NamespaceSettings, ParentLink, Pause, Payload, Priority,
     Requirements, RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Terms, Timeouts,
     Timestamp, WorkflowId, WorkflowLink,
@@ -136,6 +136,7 @@ pub fn task_with(n: u32, spec: TaskSpec) -> Task {
         handed_back: 0,
         avoid: None,
         failed_at: None,
+        dependency_agents: Default::default(),
         agent_name: None,
         progress: Progress::default(),
         closed: None,
@@ -188,6 +189,10 @@ pub fn full_task(n: u32) -> Task {
             assignee: Some(TEXT.into()),
             preferred_agent: Some(TEXT.into()),
             affinity: [(TEXT.into(), TEXT.into())].into(),
+            anti_affinity: [(TEXT.into(), "".into())].into(),
+            resources: Amounts::of([(TEXT.into(), u64::MAX), ("gpu".into(), 1)]),
+            near: [TEXT.into(), "plan".into()].into(),
+            apart: ["".into()].into(),
         },
         priority: Priority::Critical,
         retry_policy: RetryPolicy {
@@ -240,6 +245,7 @@ pub fn full_task(n: u32) -> Task {
         handed_back: u32::MAX,
         avoid: Some(agent_id(u32::MAX)),
         failed_at: Some(agent_id(u32::MAX - 1)),
+        dependency_agents: [(TEXT.into(), TEXT.into()), ("".into(), "ann".into())].into(),
         agent_name: Some(TEXT.into()),
         progress: Progress { fraction: 0.1 + 0.2, phase: TEXT.into(), message: TEXT.into() },
         closed: Some(Closed { attempt: 9, token: LeaseToken(0), by: ClosedBy::HandBack, digest: u64::MAX }),
