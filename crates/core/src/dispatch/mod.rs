@@ -10,7 +10,7 @@ mod room;
 
 pub use board::Board;
 pub use choose::{Score, score};
-pub use explain::{Candidate, Explanation, Looked, Obstacle, explain};
+pub use explain::{Candidate, Explanation, Looked, Obstacle, ObstacleKind, explain};
 pub(crate) use room::{may_go_on, room_for};
 
 use crate::command::{LaneLeft, Outcome, Reply};

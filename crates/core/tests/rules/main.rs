@@ -18,6 +18,7 @@ mod messages;
 mod namespaces;
 mod output;
 mod pausing;
+mod placement;
 mod principals;
 mod releasing;
 mod requests;

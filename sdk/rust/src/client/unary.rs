@@ -93,6 +93,7 @@ unary!(TaskServiceClient {
     retry_task(RetryTaskRequest) -> RetryTaskResponse fills [namespace, request_id];
     hold_task(HoldTaskRequest) -> HoldTaskResponse fills [namespace, request_id];
     release_task(ReleaseTaskRequest) -> ReleaseTaskResponse fills [namespace, request_id];
+    explain_assignment(ExplainAssignmentRequest) -> ExplainAssignmentResponse fills [namespace];
     update_task(UpdateTaskRequest) -> UpdateTaskResponse fills [namespace, request_id];
     list_task_events(ListTaskEventsRequest) -> ListTaskEventsResponse fills [namespace];
     list_dependency_results(ListDependencyResultsRequest) -> ListDependencyResultsResponse fills [namespace];

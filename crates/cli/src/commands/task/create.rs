@@ -96,6 +96,10 @@ fn requirements(args: RequirementArgs) -> Requirements {
         assignee: args.assignee.unwrap_or_default(),
         preferred_agent: args.prefer.unwrap_or_default(),
         affinity: args.affinity.into_iter().collect(),
+        anti_affinity: args.anti_affinity.into_iter().collect(),
+        resources: args.resource.into_iter().collect(),
+        near: args.near,
+        apart: args.apart,
         ..Requirements::default()
     }
 }
@@ -180,6 +184,14 @@ mod tests {
             "y",
             "--affinity",
             "zone=1",
+            "--anti-affinity",
+            "spot=yes",
+            "--resource",
+            "gpu=0.5",
+            "--near",
+            "plan",
+            "--apart",
+            "draft",
             "--max-attempts",
             "5",
             "--backoff",
@@ -215,6 +227,8 @@ mod tests {
         assert_eq!((requirements.skills.len(), requirements.tools.len()), (2, 1));
         assert_eq!((requirements.role.as_str(), requirements.assignee.as_str()), ("r", "x"));
         assert_eq!((requirements.preferred_agent.as_str(), requirements.affinity["zone"].as_str()), ("y", "1"));
+        assert_eq!((requirements.anti_affinity["spot"].as_str(), requirements.resources["gpu"]), ("yes", 0.5));
+        assert_eq!((requirements.near, requirements.apart), (vec!["plan".to_owned()], vec!["draft".to_owned()]));
         let policy = spec.retry_policy.clone().unwrap();
         assert_eq!((policy.max_attempts, policy.non_retryable_types.as_slice()), (5, ["Bad".to_owned()].as_slice()));
         assert_eq!((policy.initial_backoff.unwrap().seconds, policy.max_backoff.unwrap().seconds), (2, 60));

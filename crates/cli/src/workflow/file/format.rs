@@ -53,6 +53,8 @@ pub struct Defaults {
     assignee: Option<String>,
     preferred_agent: Option<String>,
     affinity: Option<BTreeMap<String, String>>,
+    anti_affinity: Option<BTreeMap<String, String>>,
+    resources: Option<BTreeMap<String, f64>>,
     allow_failure: Option<bool>,
     weight: Option<i32>,
     tags: Option<Vec<String>>,
@@ -95,6 +97,14 @@ pub struct Task {
     pub preferred_agent: String,
     #[serde(default)]
     pub affinity: BTreeMap<String, String>,
+    #[serde(default)]
+    pub anti_affinity: BTreeMap<String, String>,
+    #[serde(default)]
+    pub resources: BTreeMap<String, f64>,
+    #[serde(default)]
+    pub near: Vec<String>,
+    #[serde(default)]
+    pub apart: Vec<String>,
     #[serde(default)]
     pub allow_failure: bool,
     pub weight: Option<i32>,

@@ -116,6 +116,10 @@ impl Reading<'_> {
                 assignee: task.assignee,
                 preferred_agent: task.preferred_agent,
                 affinity: task.affinity,
+                anti_affinity: task.anti_affinity,
+                resources: task.resources,
+                near: task.near,
+                apart: task.apart,
                 ..Requirements::default()
             }),
             priority: task.priority.map_or(Priority::Unspecified, |urgency| urgency.0).into(),
