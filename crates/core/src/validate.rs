@@ -2,8 +2,9 @@
 
 use crate::command::TaskUpdate;
 use crate::limits::{
-    MAX_AMOUNT, MAX_CHILD_NAME, MAX_COMPARED, MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_HEADER_BYTES, MAX_HEADERS, MAX_KEY,
-    MAX_MESSAGE_TTL, MAX_NAME, MAX_NEIGHBOURS, MAX_PAYLOAD, MAX_POINTER, MAX_PROFILE, MAX_RESOURCES, MAX_SLOTS, MAX_STEP_NAME, MAX_TIMEOUT, MAX_WORD,
+    MAX_AMOUNT, MAX_CHILD_NAME, MAX_COMPARED, MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_HEADER_BYTES,
+    MAX_HEADERS, MAX_KEY, MAX_MESSAGE_TTL, MAX_NAME, MAX_NEIGHBOURS, MAX_PAYLOAD, MAX_POINTER, MAX_PROFILE,
+    MAX_RESOURCES, MAX_SLOTS, MAX_STEP_NAME, MAX_TIMEOUT, MAX_WORD,
 };
 use crate::model::{
     Address, AgentProfile, Condition, NamespaceSettings, NewDependency, NewMessage, NewTask, Payload, Requirements,
@@ -191,7 +192,11 @@ impl Faults {
     }
 
     /// Names of resources.
-    fn resource_names<'n>(&mut self, field: impl Display + Copy, names: impl ExactSizeIterator<Item = &'n str> + Clone) {
+    fn resource_names<'n>(
+        &mut self,
+        field: impl Display + Copy,
+        names: impl ExactSizeIterator<Item = &'n str> + Clone,
+    ) {
         let count = names.len();
         self.check(count <= MAX_RESOURCES, field, || format!("has {count} entries; at most {MAX_RESOURCES}"));
         if let Some(name) = names.into_iter().find(|name| !(1..=MAX_WORD).contains(&name.len())) {

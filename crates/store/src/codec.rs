@@ -3,8 +3,8 @@
 use crate::{Error, Result};
 use callboard_core::model::task::{Closed, Progress, TaskState};
 use callboard_core::model::{
-    AgentId, Condition, Content, Edge, Lane, LaneId, LastCheckpoint, NamespaceId, OnFailure, OnParentEnd, Pause, Payload,
-    Slot, StateName, Task, TaskId, TaskSpec, Timestamp,
+    AgentId, Condition, Content, Edge, Lane, LaneId, LastCheckpoint, NamespaceId, OnFailure, OnParentEnd, Pause,
+    Payload, Slot, StateName, Task, TaskId, TaskSpec, Timestamp,
 };
 use callboard_core::working_set::{PayloadValue, PayloadWrite, TaskRef};
 use serde::de::DeserializeOwned;

@@ -18,9 +18,9 @@ mod workflow_rows;
 
 pub use error::{Error, Result};
 pub use read::{
-    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Holding, Hydrated,
-    LaneDepth, MailDepth, MailPage, NewMail, OutputPage, Sample, SavedPayload, StepPage, TaskFilter, TaskPage,
-    TaskView, WorkflowPage,
+    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Holding,
+    Hydrated, LaneDepth, MailDepth, MailPage, NewMail, OutputPage, Sample, SavedPayload, StepPage, TaskFilter,
+    TaskPage, TaskView, WorkflowPage,
 };
 
 use async_trait::async_trait;

@@ -1,8 +1,8 @@
 //! What reads give that decide nothing.
 
 use callboard_core::model::{
-    Agent, AgentId, Amounts, Edge, Event, Failure, Message, NamespaceId, OutputChunk, Payload, Slot, StateName, Task, TaskChild, TaskId,
-    TaskStep, Timestamp, WorkflowTask,
+    Agent, AgentId, Amounts, Edge, Event, Failure, Message, NamespaceId, OutputChunk, Payload, Slot, StateName, Task,
+    TaskChild, TaskId, TaskStep, Timestamp, WorkflowTask,
 };
 use callboard_core::working_set::{MailboxRef, TaskRef};
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! The names of enum values: those of the protocol, in small letters and without their prefix.
 
 use callboard::v1::{
-    AgentState, AssignmentObstacleType, DependencyCondition, DependencyFailureAction, EventType, KeyConflictPolicy, ParentEndAction,
-    PauseReason, Priority, ResultComparison, TaskState, WaitReason, WorkflowState,
+    AgentState, AssignmentObstacleType, DependencyCondition, DependencyFailureAction, EventType, KeyConflictPolicy,
+    ParentEndAction, PauseReason, Priority, ResultComparison, TaskState, WaitReason, WorkflowState,
 };
 
 /// `TASK_STATE_COMPLETED` is `completed`. A value that this version doesn't know is its number.

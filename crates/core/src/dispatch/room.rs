@@ -29,7 +29,8 @@ mod tests {
 
     #[test]
     fn the_scarcest_resource_says_how_many() {
-        let room = |asked: &[(&str, u64)], taken: &[(&str, u64)]| room_for(&amounts(asked), &profile(), &amounts(taken));
+        let room =
+            |asked: &[(&str, u64)], taken: &[(&str, u64)]| room_for(&amounts(asked), &profile(), &amounts(taken));
         assert_eq!(room(&[("gpu", 1_000)], &[]), 4);
         assert_eq!(room(&[("gpu", 1_000), ("memory", 4_000)], &[]), 2);
         assert_eq!(room(&[("gpu", 500)], &[("gpu", 3_501)]), 0);

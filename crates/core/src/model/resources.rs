@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn an_amount_is_a_whole_number_of_thousandths_or_none() {
-        for (amount, parts) in [(0.1, 100), (0.3, 300), (4.35, 4_350), (8.0, 8_000), (0.001, 1), (1e12, 10_u64.pow(15))] {
+        for (amount, parts) in [(0.1, 100), (0.3, 300), (4.35, 4_350), (8.0, 8_000), (0.001, 1), (1e12, 10_u64.pow(15))]
+        {
             assert_eq!(exact(amount), Some(parts), "{amount}");
             assert_eq!(written(parts), amount);
         }

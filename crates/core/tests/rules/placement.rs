@@ -3,9 +3,7 @@
 use crate::support::{World, in_every_mode, make::*};
 use callboard_core::command::{Report, TaskUpdate};
 use callboard_core::dispatch::{Explanation, ObstacleKind};
-use callboard_core::model::{
-    AgentProfile, NewDependency, NewTask, OnFailure, Span, StateName, TaskId, Terms,
-};
+use callboard_core::model::{AgentProfile, NewDependency, NewTask, OnFailure, Span, StateName, TaskId, Terms};
 use callboard_core::{Command, Reason};
 use std::sync::Arc;
 

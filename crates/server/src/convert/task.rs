@@ -3,8 +3,8 @@
 use super::{child, dependency, namespace, payload, some, time, workflow};
 use callboard_core::command::TaskReceipt;
 use callboard_core::model::{
-    Amounts, Edge, KeyConflict, NamespaceSettings, NewDependency, NewTask, NotBefore, Pause, Payload, Priority, Requirements, StateName, Task,
-    TaskSpec, TaskState, Timeouts, Timestamp, WaitReason, Waiting,
+    Amounts, Edge, KeyConflict, NamespaceSettings, NewDependency, NewTask, NotBefore, Pause, Payload, Priority,
+    Requirements, StateName, Task, TaskSpec, TaskState, Timeouts, Timestamp, WaitReason, Waiting,
 };
 use callboard_core::validate::{Faults, Within};
 use callboard_proto::v1;
@@ -75,11 +75,7 @@ pub(crate) fn new_task_with(
     new
 }
 
-fn requirements(
-    at: impl Display + Copy,
-    requirements: Option<v1::Requirements>,
-    faults: &mut Faults,
-) -> Requirements {
+fn requirements(at: impl Display + Copy, requirements: Option<v1::Requirements>, faults: &mut Faults) -> Requirements {
     let message = requirements.unwrap_or_default();
     Requirements {
         anti_affinity: message.anti_affinity,

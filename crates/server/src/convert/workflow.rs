@@ -81,13 +81,7 @@ fn new_task(
         let place = places.get(&dependency.task).copied();
         depends_on.extend(place.map(|place| (place, terms(&at, dependency, faults))));
     }
-    NewWorkflowTask {
-        name: message.name.into(),
-        task,
-        depends_on,
-        allow_failure: message.allow_failure,
-        weight,
-    }
+    NewWorkflowTask { name: message.name.into(), task, depends_on, allow_failure: message.allow_failure, weight }
 }
 
 /// What a task asks of one that it depends on, which it calls by its name.

@@ -1,7 +1,7 @@
 //! `ExplainAssignment`.
 
-use super::tasks::Tasks;
 use super::check;
+use super::tasks::Tasks;
 use crate::convert::{assignment, task_id};
 use crate::status;
 use callboard_core::rejection::Rejection;

@@ -37,8 +37,7 @@ const AGENTS: &str = concat!(
     agent_columns!(),
     " FROM agents AS a WHERE a.namespace = ANY($1) AND a.id = ANY($2) ORDER BY a.namespace, a.id FOR UPDATE"
 );
-const LEASED: &str =
-    "SELECT namespace, agent, id, state, lane FROM tasks WHERE namespace = ANY($1) AND agent = ANY($2) AND agent IS NOT NULL";
+const LEASED: &str = "SELECT namespace, agent, id, state, lane FROM tasks WHERE namespace = ANY($1) AND agent = ANY($2) AND agent IS NOT NULL";
 const KEYS: &str =
     "SELECT namespace, key, id FROM tasks WHERE namespace = ANY($1) AND key = ANY($2) AND live AND key IS NOT NULL";
 const REQUESTS: &str = "SELECT r.namespace, r.principal, r.method, r.request_id, r.digest, r.reply, r.expires_at, r.format \

@@ -36,8 +36,7 @@ pub async fn ready_before(
     (rank, task): (i64, TaskId),
     limit: usize,
 ) -> Result<usize> {
-    let values =
-        || Values::default().one(namespace.0).one(lane.0).one(rank).one(task.0).one(rows_at_most(limit));
+    let values = || Values::default().one(namespace.0).one(lane.0).one(rank).one(task.0).one(rows_at_most(limit));
     let found = shared.read(Sql::Fixed(READY_BEFORE), values).await?;
     found.first().map_or(Ok(0), |row| Ok(row.small(0)? as usize))
 }

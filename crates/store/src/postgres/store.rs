@@ -6,9 +6,9 @@ use super::transaction::PgTransaction;
 use super::{children, events, forget, list, mail, output, placement, reads, sample, steps, workflows};
 use crate::cluster::Cluster;
 use crate::{
-    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Holding, Hydrated,
-    MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
-    WorkflowPage,
+    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Holding,
+    Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
+    Transaction, WorkflowPage,
 };
 use async_trait::async_trait;
 use callboard_core::model::{

@@ -5,9 +5,9 @@ use super::readers::Readers;
 use super::writer::{Writer, log_of};
 use super::{children, events, forget, list, load, mail, output, placement, reads, steps, upkeep, workflows};
 use crate::{
-    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Holding, Hydrated,
-    MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
-    WorkflowPage,
+    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Holding,
+    Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
+    Transaction, WorkflowPage,
 };
 use async_trait::async_trait;
 use callboard_core::model::{

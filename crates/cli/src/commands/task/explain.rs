@@ -26,7 +26,8 @@ pub async fn run(session: &Session, id: &str) -> Result<(), Error> {
 /// Where the task is, and how many could have it.
 fn summary(explanation: &AssignmentExplanation) -> String {
     let AssignmentExplanation { agents, fitting, ahead, .. } = explanation;
-    let mut parts = vec![format!("task {} is {}", ids::short(&explanation.task_id), names::task_state(explanation.state))];
+    let mut parts =
+        vec![format!("task {} is {}", ids::short(&explanation.task_id), names::task_state(explanation.state))];
     if !explanation.waiting_for.is_empty() {
         let reasons: Vec<String> = explanation.waiting_for.iter().map(|reason| names::wait_reason(*reason)).collect();
         parts.push(format!("waits for {}", reasons.join(", ")));
@@ -85,9 +86,7 @@ fn document(explanation: &AssignmentExplanation) -> Value {
 }
 
 fn candidate(candidate: &AssignmentCandidate) -> Value {
-    let obstacle = |obstacle: &AssignmentObstacle| {
-        json!({ "type": names::obstacle_type(obstacle.r#type), "detail": obstacle.detail })
-    };
+    let obstacle = |obstacle: &AssignmentObstacle| json!({ "type": names::obstacle_type(obstacle.r#type), "detail": obstacle.detail });
     json!({
         "agent": candidate.agent,
         "fits": candidate.fits,
@@ -107,8 +106,12 @@ mod tests {
 
     #[test]
     fn an_agent_is_told_with_its_score_or_with_what_it_lacks() {
-        let good = AssignmentCandidate { agent: "ann".into(), fits: true, score: 0.875, idle: 1.0, ..Default::default() };
-        let obstacle = |kind: AssignmentObstacleType, detail: &str| AssignmentObstacle { r#type: kind.into(), detail: detail.into() };
+        let good =
+            AssignmentCandidate { agent: "ann".into(), fits: true, score: 0.875, idle: 1.0, ..Default::default() };
+        let obstacle = |kind: AssignmentObstacleType, detail: &str| AssignmentObstacle {
+            r#type: kind.into(),
+            detail: detail.into(),
+        };
         let lacking = AssignmentCandidate {
             agent: "bob".into(),
             obstacles: vec![

@@ -3,10 +3,10 @@
 use callboard_core::Settings;
 use callboard_core::model::task::{ClaimLease, Closed, ClosedBy, Progress, TaskState, Waiting};
 use callboard_core::model::{
-    Agent, AgentId, AgentProfile, Amounts, ChildKey, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey, LastCheckpoint,
-    Lease, LeaseToken, Link, Namespace, NamespaceId, NamespaceSettings, ParentLink, Pause, Payload, Priority,
-    Requirements, RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Terms, Timeouts,
-    Timestamp, WorkflowId, WorkflowLink,
+    Agent, AgentId, AgentProfile, Amounts, ChildKey, Edge, Event, EventKind, Failure, Lane, LaneId, LaneKey,
+    LastCheckpoint, Lease, LeaseToken, Link, Namespace, NamespaceId, NamespaceSettings, ParentLink, Pause, Payload,
+    Priority, Requirements, RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Terms,
+    Timeouts, Timestamp, WorkflowId, WorkflowLink,
 };
 use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, PayloadWrite, Rows, TaskRef, Want};
 use callboard_store::{Result, Store};
