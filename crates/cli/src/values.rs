@@ -59,6 +59,13 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Parses `name=amount`; what amounts there are says the server.
+pub fn amount(text: &str) -> Result<(String, f64), String> {
+    let accepted = || "write `name=amount`, like `gpu=1` or `memory=0.5`".to_owned();
+    let (name, amount) = pair(text).map_err(|_| accepted())?;
+    amount.trim().parse().map(|amount| (name, amount)).map_err(|_| accepted())
+}
+
 /// The present time, for ages in tables and for times given as a duration from now.
 pub fn now() -> Timestamp {
     Timestamp::now()

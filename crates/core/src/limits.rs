@@ -104,3 +104,9 @@ pub const MAX_MESSAGE_WINDOW: u32 = 100;
 pub const MAX_PAGE: usize = 1_000;
 /// The page when the caller doesn't say.
 pub const DEFAULT_PAGE: usize = 100;
+/// The most of a resource that a task takes.
+pub const MAX_AMOUNT: f64 = 1e12;
+/// The most resources that a task takes, or an agent has.
+pub const MAX_RESOURCES: usize = 32;
+/// The most dependencies that a task names to be near to their agents, and the most to be apart from them.
+pub const MAX_NEIGHBOURS: usize = 16;

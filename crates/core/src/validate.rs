@@ -2,13 +2,13 @@
 
 use crate::command::TaskUpdate;
 use crate::limits::{
-    MAX_CHILD_NAME, MAX_COMPARED, MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_FALLBACKS, MAX_HEADER_BYTES,
-    MAX_HEADERS, MAX_KEY, MAX_MESSAGE_TTL, MAX_NAME, MAX_PAYLOAD, MAX_POINTER, MAX_PROFILE, MAX_SLOTS, MAX_STEP_NAME,
-    MAX_TIMEOUT, MAX_WORD,
+    MAX_AMOUNT, MAX_CHILD_NAME, MAX_COMPARED, MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_FALLBACKS,
+    MAX_HEADER_BYTES, MAX_HEADERS, MAX_KEY, MAX_MESSAGE_TTL, MAX_NAME, MAX_NEIGHBOURS, MAX_PAYLOAD, MAX_POINTER,
+    MAX_PROFILE, MAX_RESOURCES, MAX_SLOTS, MAX_STEP_NAME, MAX_TIMEOUT, MAX_WORD,
 };
 use crate::model::{
     Address, AgentProfile, Condition, Fallback, NamespaceSettings, NewDependency, NewMessage, NewTask, Payload,
-    ResultCondition, RetryPolicy, Span, Timestamp,
+    Requirements, ResultCondition, RetryPolicy, Span, Timestamp, resources,
 };
 use crate::rejection::{Reason, Rejection, Violation};
 use std::collections::{BTreeMap, BTreeSet};
@@ -166,6 +166,7 @@ impl Faults {
         }
         self.map(field("requirements.affinity"), &requirements.affinity, 16, 4 << 10);
         self.fallbacks(field("requirements.fallbacks"), &requirements.fallbacks);
+        self.placement(Within(at, "requirements"), requirements);
         let dependencies = new.dependencies.len();
         self.check(dependencies <= MAX_DEPENDENCIES, field("dependencies"), || {
             format!("has {dependencies} entries; at most {MAX_DEPENDENCIES}")
@@ -202,6 +203,49 @@ impl Faults {
             }
             if let Some(assignee) = &fallback.assignee {
                 self.name(Within(at, "assignee"), assignee);
+            }
+        }
+    }
+
+    /// Where a task should be done, and what it takes there.
+    fn placement(&mut self, at: impl Display + Copy, requirements: &Requirements) {
+        self.map(Within(at, "anti_affinity"), &requirements.anti_affinity, 16, 4 << 10);
+        self.words(Within(at, "near"), &requirements.near, MAX_NEIGHBOURS);
+        self.words(Within(at, "apart"), &requirements.apart, MAX_NEIGHBOURS);
+        let resources = &requirements.resources;
+        self.resource_names(Within(at, "resources"), resources.iter().map(|(name, _)| name));
+    }
+
+    /// Names of resources.
+    fn resource_names<'n>(
+        &mut self,
+        field: impl Display + Copy,
+        names: impl ExactSizeIterator<Item = &'n str> + Clone,
+    ) {
+        let count = names.len();
+        self.check(count <= MAX_RESOURCES, field, || format!("has {count} entries; at most {MAX_RESOURCES}"));
+        if let Some(name) = names.into_iter().find(|name| !(1..=MAX_WORD).contains(&name.len())) {
+            self.add(field, format!("has a name of {} bytes; each must have 1 to {MAX_WORD}", name.len()));
+        }
+    }
+
+    /// How much of a resource a task takes, in thousandths; none, and a fault, if that is no amount.
+    pub fn amount(&mut self, field: impl Display + Copy, name: &str, amount: f64) -> Option<u64> {
+        let parts = resources::exact(amount).filter(|parts| *parts > 0 && amount <= MAX_AMOUNT);
+        self.check(parts.is_some(), field, || {
+            let name = name.chars().take(32).collect::<String>();
+            format!("has {name:?} as {amount}; an amount is more than 0, in steps of 0.001, and at most {MAX_AMOUNT}")
+        });
+        parts
+    }
+
+    /// The dependencies near to whose agents, or apart from them, a task should be done must be its own; these are the names of those.
+    pub fn neighbours(&mut self, at: impl Display + Copy, requirements: &Requirements, names: &BTreeSet<&str>) {
+        for (field, wanted) in [("near", &requirements.near), ("apart", &requirements.apart)] {
+            for name in wanted.iter().filter(|name| !names.contains(name.as_str())).take(MAX_NEIGHBOURS) {
+                let name = name.chars().take(MAX_WORD).collect::<String>();
+                let remedy = "give the name of one, or leave it out";
+                self.add(Within(at, field), format!("{name:?} is no name of a dependency of this task; {remedy}"));
             }
         }
     }
@@ -318,18 +362,10 @@ impl Faults {
         let slots = profile.slots;
         self.check(slots <= MAX_SLOTS, field("slots"), || format!("is {slots}; must be 1 to {MAX_SLOTS}"));
         let resources = &profile.resources;
-        self.check(resources.len() <= 32, field("resources"), || {
-            format!("has {} entries; at most 32", resources.len())
-        });
-        for (name, amount) in resources {
-            if !(1..=MAX_WORD).contains(&name.len()) {
-                self.add(
-                    field("resources"),
-                    format!("has a name of {} bytes; each must have 1 to {MAX_WORD}", name.len()),
-                );
-            } else if !amount.is_finite() || *amount < 0.0 {
-                self.add(field("resources"), format!("has {name:?} as {amount}; an amount is 0 or more"));
-            }
+        self.resource_names(field("resources"), resources.keys().map(String::as_str));
+        for (name, amount) in resources.iter().filter(|(_, amount)| !amount.is_finite() || **amount < 0.0) {
+            let name = name.chars().take(32).collect::<String>();
+            self.add(field("resources"), format!("has {name:?} as {amount}; an amount is 0 or more"));
         }
         let handled = profile.handles.len();
         self.check((1..=256).contains(&handled), field("handles"), || {

@@ -5,6 +5,7 @@ use crate::cluster::Member;
 use crate::committer::Committer;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::explain::{self, Explained};
 use crate::hints;
 use crate::hydrate::{self, Wanted};
 use crate::mail::{self, FetchRequest};
@@ -270,6 +271,11 @@ impl Engine {
                 () = tokio::time::sleep_until(again) => {}
             }
         }
+    }
+
+    /// Says who could have a task now, and why not; none, if there is no such task.
+    pub async fn explain(&self, task: TaskRef) -> Result<Option<Explained>> {
+        explain::of(&self.shared, task).await
     }
 
     /// Attaches an agent's stream.

@@ -5,6 +5,7 @@
 //!   store refuses that, and `order` how an attempt's reports keep their order then.
 //! - `sessions`: attached agents, who was heard when, what is pushed to them.
 //! - `effects`: what is done after a commit: pushes, wake-ups, answers.
+//! - `explain`: who could have a task now, and why not.
 //! - `metrics`, `health`: what can be watched from outside.
 //! - `mail`: what waits in mailboxes reaches streams and calls; `window` is what a stream may be sent.
 //! - `cluster`: this replica among those that share the store; `hints` is what they tell each other.
@@ -27,6 +28,7 @@ mod effects;
 mod engine;
 mod entropy;
 mod error;
+mod explain;
 mod health;
 mod hints;
 mod hydrate;
@@ -56,6 +58,7 @@ pub use config::Config;
 pub use engine::{ClaimRequest, Claimed, Engine};
 pub use entropy::SystemEntropy;
 pub use error::{Error, Result};
+pub use explain::Explained;
 pub use mail::FetchRequest;
 pub use metrics::PREFIX as METRICS_PREFIX;
 pub use push::{

@@ -3,8 +3,8 @@
 use crate::{Error, Result};
 use callboard_core::model::task::{Closed, Progress, TaskState};
 use callboard_core::model::{
-    AgentId, Condition, Content, Edge, LaneId, LastCheckpoint, NamespaceId, OnFailure, OnParentEnd, Pause, Payload,
-    Slot, Span, StateName, Task, TaskId, TaskSpec, Timestamp,
+    AgentId, Condition, Content, Edge, Lane, LaneId, LastCheckpoint, NamespaceId, OnFailure, OnParentEnd, Pause,
+    Payload, Slot, Span, StateName, Task, TaskId, TaskSpec, Timestamp,
 };
 use callboard_core::working_set::{PayloadValue, PayloadWrite, TaskRef};
 use serde::de::DeserializeOwned;
@@ -56,6 +56,11 @@ pub fn condition_columns(edge: &Edge) -> Result<(i64, Option<String>)> {
 /// Whether any of these edges has a condition that older versions don't know.
 pub fn have_conditions(edges: &[Edge]) -> bool {
     edges.iter().any(|edge| edge.terms.condition != Condition::Completed)
+}
+
+/// Whether tasks of any of these lanes take resources, which older versions don't know.
+pub fn take_resources(lanes: &[Lane]) -> bool {
+    lanes.iter().any(|lane| !lane.key.resources.is_empty())
 }
 
 /// Writes JSON.
@@ -251,6 +256,9 @@ struct TaskData<'a> {
     fallback: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     fallbacks_anew: Option<Timestamp>,
+    /// A version that does not know it drops it: then a wish to be near to an agent, or apart from it, is none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    dependency_agents: &'a BTreeMap<Arc<str>, Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<&'a Progress>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -295,6 +303,7 @@ struct OwnedTaskData {
     #[serde(default)]
     fallback: u32,
     fallbacks_anew: Option<Timestamp>,
+    dependency_agents: BTreeMap<Arc<str>, Arc<str>>,
     progress: Option<Progress>,
     closed: Option<Closed>,
     #[serde(default)]
@@ -366,6 +375,7 @@ pub fn task_data(task: &Task) -> Result<String> {
         failed_at: task.failed_at,
         fallback: task.fallback,
         fallbacks_anew: task.fallbacks_anew,
+        dependency_agents: &task.dependency_agents,
         progress: (task.progress != Progress::default()).then_some(&task.progress),
         closed: task.closed.as_ref(),
         checkpoint: task.has_checkpoint,
@@ -399,6 +409,7 @@ pub fn task(columns: TaskColumns, data: &str, spec: &str) -> Result<Task> {
         failed_at: data.failed_at,
         fallback: data.fallback,
         fallbacks_anew: data.fallbacks_anew,
+        dependency_agents: data.dependency_agents,
         agent_name: columns.agent_name.map(Into::into),
         progress: data.progress.unwrap_or_default(),
         closed: data.closed,

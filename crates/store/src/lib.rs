@@ -20,9 +20,9 @@ mod workflow_rows;
 pub use durations::MAX_TYPES;
 pub use error::{Error, Result};
 pub use read::{
-    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Hydrated,
-    LaneDepth, MailDepth, MailPage, NewMail, OutputPage, Sample, SavedPayload, StepPage, TaskFilter, TaskPage,
-    TaskView, WorkflowPage,
+    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Holding,
+    Hydrated, LaneDepth, MailDepth, MailPage, NewMail, OutputPage, Sample, SavedPayload, StepPage, TaskFilter,
+    TaskPage, TaskView, WorkflowPage,
 };
 
 use async_trait::async_trait;
@@ -155,6 +155,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Lanes that have ready tasks, at most so many.
     async fn ready_lanes(&self, limit: usize) -> Result<Vec<LaneRef>>;
+
+    /// What these agents have.
+    async fn holdings(&self, namespace: NamespaceId, agents: &[AgentId]) -> Result<Vec<Holding>>;
+
+    /// How many ready tasks of a lane stand before a place (rank, id); at most so many are counted.
+    async fn ready_before(&self, lane: LaneRef, place: (i64, TaskId), limit: usize) -> Result<usize>;
 
     /// Forgets answers that may be forgotten, at most so many; says how many.
     async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize>;

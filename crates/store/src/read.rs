@@ -1,8 +1,8 @@
 //! What reads give that decide nothing.
 
 use callboard_core::model::{
-    Agent, Edge, Event, Failure, Message, NamespaceId, OutputChunk, Payload, StateName, Task, TaskChild, TaskId,
-    TaskStep, Timestamp, WorkflowTask,
+    Agent, AgentId, Amounts, Edge, Event, Failure, Message, NamespaceId, OutputChunk, Payload, Slot, StateName, Task,
+    TaskChild, TaskId, TaskStep, Timestamp, WorkflowTask,
 };
 use callboard_core::working_set::{MailboxRef, TaskRef};
 use std::collections::BTreeMap;
@@ -129,6 +129,19 @@ pub struct AgentPage {
     pub agents: Vec<(Agent, usize)>,
     /// Whether there are more behind the last.
     pub more: bool,
+}
+
+/// Tasks of a lane that an agent has, which are the same to its slots.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holding {
+    /// The agent.
+    pub agent: AgentId,
+    /// What each is to its slots.
+    pub slot: Slot,
+    /// How many.
+    pub tasks: usize,
+    /// What each takes of its resources.
+    pub resources: Amounts,
 }
 
 /// Whose events.

@@ -749,9 +749,11 @@ type Requirements struct {
 	// as one of `affinity` raises it. At most 16.
 	AntiAffinity map[string]string `protobuf:"bytes,7,rep,name=anti_affinity,json=antiAffinity,proto3" json:"anti_affinity,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Amounts of resources (`gpu`) that the task takes of its agent's while it
-	// holds a slot: more than 0, names of 1 to 128 bytes, at most 32. An agent
-	// that says it has less of one never gets the task, and none is given more
-	// at once than it says it has.
+	// holds a slot: more than 0, in steps of 0.001, at most 1e12; names of 1 to
+	// 128 bytes, at most 32. An agent that says it has less of one never gets the
+	// task, and none is given more at once than it says it has. A task for which
+	// there is not enough free now is passed over: others go before it as long
+	// as they fit.
 	Resources map[string]float64 `protobuf:"bytes,8,rep,name=resources,proto3" json:"resources,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
 	// Names of dependencies (`Dependency.name`): the agent that had the last
 	// attempt of one of them should have this task, too. At most 16.

@@ -279,6 +279,7 @@ impl Rules {
             failed_at: None,
             fallback: 0,
             fallbacks_anew: None,
+            dependency_agents: Default::default(),
             agent_name: None,
             progress: Progress::default(),
             closed: row.closed.map(|closed| model::Closed {

@@ -13,7 +13,7 @@ use callboard_store::cluster::{Cluster, Hint, News, Registration, SessionNow};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, Error, EventPage, EventScope, Forgotten,
-    Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
+    Holding, Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
     Transaction, WorkflowPage,
 };
 use rand::rngs::StdRng;
@@ -226,6 +226,8 @@ far! {
     fn live_sessions(after: Option<AgentId>, limit: usize) -> Vec<Agent>;
     fn due(now: Timestamp, after: Option<(Timestamp, TaskId)>, limit: usize) -> Due;
     fn ready_lanes(limit: usize) -> Vec<LaneRef>;
+    fn holdings(namespace: NamespaceId, agents: &[AgentId]) -> Vec<Holding>;
+    fn ready_before(lane: LaneRef, place: (i64, TaskId), limit: usize) -> usize;
     fn purge_requests(now: Timestamp, limit: usize) -> usize;
     fn mail(mailbox: MailboxRef, now: Timestamp, after: i64, limit: usize, max_bytes: usize) -> MailPage;
     fn new_mail(after: Cursor, limit: usize) -> NewMail;

@@ -35,6 +35,7 @@ const TABLE: &[(&str, &str)] = &[
     ("TaskService/RetryTask", SUBMIT),
     ("TaskService/HoldTask", SUBMIT),
     ("TaskService/ReleaseTask", SUBMIT),
+    ("TaskService/ExplainAssignment", LOOK),
     ("TaskService/UpdateTask", SUBMIT),
     ("TaskService/ListTaskEvents", LOOK),
     ("TaskService/ListDependencyResults", LOOK),

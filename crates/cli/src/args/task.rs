@@ -37,6 +37,8 @@ pub enum TaskCommand {
     Update(UpdateArgs),
     /// Show what happened to a task.
     History(HistoryArgs),
+    /// Show which agents could have a task now, which could not, and why.
+    Explain(ExplainArgs),
     /// Show what a task's handler recorded of its work: its durable steps.
     Steps(StepsArgs),
     /// Write what a task's handler gives while it works: its output.
@@ -149,6 +151,18 @@ pub struct RequirementArgs {
     /// What is asked for instead when nobody took it: `after=30s,role=lead`, say; see --help. May be repeated.
     #[arg(long, value_name = "after=DURATION[,…]", value_parser = fallback::parse, long_help = fallback::HELP)]
     pub fallback: Vec<RequirementsFallback>,
+    /// A label that the agent should not have. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::pair)]
+    pub anti_affinity: Vec<(String, String)>,
+    /// What it takes of its agent's resources while it runs: `gpu=2`. May be repeated.
+    #[arg(long, value_name = "NAME=AMOUNT", value_parser = values::amount)]
+    pub resource: Vec<(String, f64)>,
+    /// A dependency, by the name that `--depends-on` gives it: the agent that had it should have this, too. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub near: Vec<String>,
+    /// A dependency whose agent should not have this. May be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub apart: Vec<String>,
 }
 
 /// Retries and limits.
@@ -224,6 +238,13 @@ pub struct ShowArgs {
     /// Write the content of its result, and nothing else, to standard output.
     #[arg(long)]
     pub result: bool,
+}
+
+/// Which task to explain.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// The task's id or short id.
+    pub id: String,
 }
 
 /// What to follow.

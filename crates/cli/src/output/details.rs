@@ -81,6 +81,10 @@ fn asked(spec: &TaskSpec) -> Rows {
         ("prefers", requirements.preferred_agent),
         ("affinity", pairs(&requirements.affinity)),
         ("fallbacks", fallbacks.join("\n")),
+        ("anti-affinity", pairs(&requirements.anti_affinity)),
+        ("resources", pairs(&requirements.resources)),
+        ("near", requirements.near.join(", ")),
+        ("apart", requirements.apart.join(", ")),
         ("depends on", dependencies.join("\n")),
         ("backoff", spec.retry_policy.as_ref().map(backoff).unwrap_or_default()),
         ("schedule to start", limit(timeouts.schedule_to_start)),
@@ -196,7 +200,7 @@ pub fn when(at: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
 }
 
 /// A map, sorted.
-pub fn pairs(map: &std::collections::BTreeMap<String, String>) -> String {
+pub fn pairs(map: &std::collections::BTreeMap<String, impl std::fmt::Display>) -> String {
     let mut pairs: Vec<String> = map.iter().map(|(key, value)| format!("{key}={value}")).collect();
     pairs.sort();
     pairs.join(", ")

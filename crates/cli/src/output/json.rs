@@ -80,6 +80,10 @@ fn requirements(requirements: &Requirements) -> Value {
         "assignee": requirements.assignee,
         "preferred_agent": requirements.preferred_agent,
         "affinity": map(&requirements.affinity),
+        "anti_affinity": map(&requirements.anti_affinity),
+        "resources": requirements.resources,
+        "near": requirements.near,
+        "apart": requirements.apart,
         "fallbacks": each(&requirements.fallbacks, fallback),
     })
 }

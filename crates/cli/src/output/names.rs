@@ -1,8 +1,8 @@
 //! The names of enum values: those of the protocol, in small letters and without their prefix.
 
 use callboard::v1::{
-    AgentState, DependencyCondition, DependencyFailureAction, EventType, KeyConflictPolicy, ParentEndAction,
-    PauseReason, Priority, ResultComparison, TaskState, WaitReason, WorkflowState,
+    AgentState, AssignmentObstacleType, DependencyCondition, DependencyFailureAction, EventType, KeyConflictPolicy,
+    ParentEndAction, PauseReason, Priority, ResultComparison, TaskState, WaitReason, WorkflowState,
 };
 
 /// `TASK_STATE_COMPLETED` is `completed`. A value that this version doesn't know is its number.
@@ -43,6 +43,8 @@ name_of! {
     parent_end_action: ParentEndAction, "PARENT_END_ACTION_";
     /// The name of a kind of event.
     event_type: EventType, "EVENT_TYPE_";
+    /// The name of what keeps an agent from having a task.
+    obstacle_type: AssignmentObstacleType, "ASSIGNMENT_OBSTACLE_TYPE_";
     /// The name of an agent's state.
     agent_state: AgentState, "AGENT_STATE_";
 }

@@ -31,6 +31,7 @@ fn task(n: u128) -> Piece {
         failed_at: None,
         fallback: 0,
         fallbacks_anew: None,
+        dependency_agents: Default::default(),
         agent_name: Some("ann".into()),
         progress: Progress::default(),
         closed: None,

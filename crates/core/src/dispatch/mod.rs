@@ -5,13 +5,17 @@
 
 mod board;
 mod choose;
+mod explain;
+mod room;
 
 pub use board::Board;
 pub use choose::{Score, score};
+pub use explain::{Candidate, Explanation, Looked, Obstacle, ObstacleKind, explain};
+pub(crate) use room::{may_go_on, room_for};
 
 use crate::command::{LaneLeft, Outcome, Reply};
 use crate::decide::Context;
-use crate::model::{Agent, AgentId, Task, TaskId, Timestamp, time::earliest};
+use crate::model::{Agent, AgentId, Amounts, Task, TaskId, Timestamp, time::earliest};
 use crate::rules::{Ruled, Step};
 use crate::working_set::{LaneRef, WorkingSet};
 use choose::Choice;
@@ -24,12 +28,35 @@ const STEP: usize = 256;
 pub(crate) struct Open {
     agent: Agent,
     free: usize,
+    /// What its tasks take of its resources; unknown as long as no lane asked for any.
+    taken: Option<Amounts>,
+}
+
+impl Open {
+    /// How many tasks that take these amounts each it may be given now.
+    fn room(&self, asked: &Amounts) -> usize {
+        match &self.taken {
+            _ if asked.is_empty() => self.free,
+            Some(taken) => self.free.min(room_for(asked, &self.agent.profile, taken)),
+            None => 0,
+        }
+    }
+
+    /// It is given a task that takes these amounts.
+    fn take(&mut self, asked: &Amounts) {
+        self.free -= 1;
+        if let Some(taken) = self.taken.as_mut().filter(|_| !asked.is_empty()) {
+            taken.add(asked);
+        }
+    }
 }
 
 /// A lane at work.
 struct Queue {
     lane: LaneRef,
-    /// The agents that fit and had free slots.
+    /// What each of its tasks takes.
+    asked: Amounts,
+    /// The agents that fit and had free slots, and what its tasks take.
     fitting: Vec<AgentId>,
     /// The next ready tasks by rank.
     tasks: VecDeque<(i64, TaskId)>,
@@ -48,7 +75,8 @@ impl Queue {
 
     /// How many tasks the lane's agents can still take.
     fn room(&self, open: &HashMap<AgentId, Open>) -> usize {
-        self.fitting.iter().filter_map(|id| open.get(id)).map(|open| open.free).sum()
+        let rooms = self.fitting.iter().filter_map(|id| open.get(id)).map(|open| open.room(&self.asked));
+        rooms.fold(0, usize::saturating_add)
     }
 }
 
@@ -109,9 +137,10 @@ impl Step<'_, '_> {
         });
         let enough = ready.sum::<usize>() + choose::SCORED;
         for lane in lanes {
-            if let Some(fitting) = self.open_agents(*lane, enough, &mut open)? {
+            if let Some((asked, fitting)) = self.open_agents(*lane, enough, &mut open)? {
                 queues.push(Queue {
                     lane: *lane,
+                    asked,
                     fitting,
                     tasks: VecDeque::new(),
                     seen: 0,
@@ -123,15 +152,16 @@ impl Step<'_, '_> {
         Ok((queues, open))
     }
 
-    /// Agents that fit a lane and have free slots: enough for the ready tasks, with a choice for the last of them. Where there
-    /// are more, they take turns: of ten thousand idle agents, a task has a look at a few.
+    /// What each task of a lane takes, and agents that fit it and have that, and slots, free: enough for the ready tasks, with a choice
+    /// for the last of them. Where there are more, they take turns: of ten thousand idle agents, a task has a look at a few.
     fn open_agents(
         &mut self,
         lane: LaneRef,
         enough: usize,
         open: &mut HashMap<AgentId, Open>,
-    ) -> Ruled<Option<Vec<AgentId>>> {
+    ) -> Ruled<Option<(Amounts, Vec<AgentId>)>> {
         let Some(known) = self.ws.lane(lane) else { return Ok(None) };
+        let asked = known.key.resources.clone();
         let replica = self.cx.replica;
         let (fitting, turn) = self.cx.board.fitting(known);
         let first = if fitting.len() > enough { turn } else { AgentId(uuid::Uuid::nil()) };
@@ -147,14 +177,17 @@ impl Step<'_, '_> {
                 let agent = self.ws.loaded_agent(id).filter(|agent| can_push(replica, agent));
                 let Some((agent, free)) = agent.map(|agent| (agent, self.ws.free_slots(agent))) else { continue };
                 if free > 0 {
-                    open.entry(id).or_insert_with(|| Open { agent: agent.clone(), free });
-                    found.push(id);
+                    let opened = open.entry(id).or_insert_with(|| Open { agent: agent.clone(), free, taken: None });
+                    look_what_is_taken(self.ws, opened, &asked)?;
+                    if opened.room(&asked) > 0 {
+                        found.push(id);
+                    }
                 }
             }
         }
         let turn = in_turn.next().unwrap_or(first);
         self.cx.board.set_turn(lane, turn);
-        Ok(Some(found))
+        Ok(Some((asked, found)))
     }
 
     /// Takes the next ready tasks of a lane into its queue, as many as its agents can take.
@@ -175,10 +208,10 @@ impl Step<'_, '_> {
     /// Gives one task to the best agent, or notes when to look again if it has to wait for a preferred one.
     fn place(&mut self, id: TaskId, queue: &mut Queue, open: &mut HashMap<AgentId, Open>) -> Ruled<()> {
         let mut task = self.task(id)?;
-        self.open_preferred(&task, queue, open);
+        self.open_preferred(&task, queue, open)?;
         let preferred_is_near = || self.preferred_is_near(&task, queue.lane);
         let head_start = self.cx.settings.preferred_head_start;
-        let fitting = queue.fitting.iter().filter_map(|id| open.get(id));
+        let fitting = queue.fitting.iter().filter_map(|id| open.get(id)).filter(|open| open.room(&queue.asked) > 0);
         match choose::choose(&task, fitting, preferred_is_near, self.cx.now, head_start) {
             Choice::Nobody => queue.tasks.clear(),
             Choice::Later(at) => {
@@ -187,7 +220,7 @@ impl Step<'_, '_> {
             }
             Choice::Agent(id) => {
                 let Some(chosen) = open.get_mut(&id) else { return Ok(()) };
-                chosen.free -= 1;
+                chosen.take(&queue.asked);
                 self.assign(&mut task, &chosen.agent, None)?;
                 if chosen.free == 0 {
                     open.remove(&id);
@@ -199,13 +232,15 @@ impl Step<'_, '_> {
     }
 
     /// Adds the agent that a task prefers, if it was not among those that were looked at.
-    fn open_preferred(&self, task: &Task, queue: &mut Queue, open: &mut HashMap<AgentId, Open>) {
-        let Some(agent) = self.preferred(task, queue.lane) else { return };
+    fn open_preferred(&self, task: &Task, queue: &mut Queue, open: &mut HashMap<AgentId, Open>) -> Ruled<()> {
+        let Some(agent) = self.preferred(task, queue.lane) else { return Ok(()) };
         let free = self.ws.free_slots(agent);
         if free > 0 && !queue.fitting.contains(&agent.id) {
-            open.entry(agent.id).or_insert_with(|| Open { agent: agent.clone(), free });
+            let opened = open.entry(agent.id).or_insert_with(|| Open { agent: agent.clone(), free, taken: None });
+            look_what_is_taken(self.ws, opened, &queue.asked)?;
             queue.fitting.push(agent.id);
         }
+        Ok(())
     }
 
     /// Whether the agent that a task prefers is attached and fits, so that waiting for it may help.
@@ -220,6 +255,14 @@ impl Step<'_, '_> {
         let agent = self.ws.agent_by_name(&name).ok().flatten()?;
         (can_push(self.cx.replica, agent) && self.cx.board.fits(lane, agent.id)).then_some(agent)
     }
+}
+
+/// What an agent's tasks take has to be known from the first lane on that asks for resources.
+fn look_what_is_taken(ws: &WorkingSet, open: &mut Open, asked: &Amounts) -> Ruled<()> {
+    if open.taken.is_none() && !asked.is_empty() {
+        open.taken = Some(ws.taken_amounts(open.agent.namespace, open.agent.id)?);
+    }
+    Ok(())
 }
 
 /// Whether an agent takes tasks, and by a stream of this replica: what is committed here is pushed from here.

@@ -1,6 +1,7 @@
 //! Agents and their sessions.
 
 use super::id::{ANONYMOUS, AgentId, NamespaceId};
+use super::resources;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -148,6 +149,11 @@ impl AgentProfile {
     /// Whether it handles a task type.
     pub fn takes(&self, task_type: &str) -> bool {
         self.handles.iter().any(|h| h.task_type == "*" || h.task_type == task_type)
+    }
+
+    /// How much it has of a resource, in thousandths.
+    pub fn has_of(&self, resource: &str) -> u64 {
+        self.resources.get(resource).map_or(0, |amount| resources::declared(*amount))
     }
 }
 

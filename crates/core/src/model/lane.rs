@@ -2,6 +2,7 @@
 
 use super::agent::{Agent, AgentProfile};
 use super::id::{LaneId, NamespaceId};
+use super::resources::Amounts;
 use super::spec::TaskSpec;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -38,6 +39,9 @@ pub struct LaneKey {
     /// The tools an agent must have.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tools: BTreeSet<String>,
+    /// What each task takes of its agent's resources.
+    #[serde(default, skip_serializing_if = "Amounts::is_empty")]
+    pub resources: Amounts,
 }
 
 /// Why an agent doesn't fit a lane.
@@ -53,6 +57,8 @@ pub enum Misfit {
     Skill(String),
     /// It lacks this tool.
     Tool(String),
+    /// It has less of this resource, in all, than a task takes.
+    Resource(String),
 }
 
 impl LaneKey {
@@ -64,6 +70,7 @@ impl LaneKey {
             role: spec.requirements.role.clone(),
             skills: spec.requirements.skills.clone(),
             tools: spec.requirements.tools.clone(),
+            resources: spec.requirements.resources.clone(),
         }
     }
 
@@ -93,6 +100,10 @@ impl LaneKey {
         self.role.iter().for_each(|r| part(2, r));
         self.skills.iter().for_each(|s| part(3, s));
         self.tools.iter().for_each(|t| part(4, t));
+        self.resources.iter().for_each(|(name, parts)| {
+            part(5, name);
+            part(6, &parts.to_string());
+        });
         let digest = hash.finalize();
         let mut first = [0; 8];
         first.copy_from_slice(&digest[..8]);
@@ -101,22 +112,20 @@ impl LaneKey {
 
     /// Whether an agent may have the lane's tasks, and why not.
     pub fn fits(&self, agent: &str, profile: &AgentProfile) -> Result<(), Misfit> {
-        if !profile.takes(&self.task_type) {
-            return Err(Misfit::TaskType);
-        }
-        if self.assignee.as_deref().is_some_and(|a| a != agent) {
-            return Err(Misfit::Assignee);
-        }
-        if self.role.is_some() && self.role.as_deref() != Some(profile.role.as_str()) {
-            return Err(Misfit::Role);
-        }
-        if let Some(skill) = self.skills.iter().find(|s| !profile.skills.contains(*s)) {
-            return Err(Misfit::Skill(skill.clone()));
-        }
-        if let Some(tool) = self.tools.iter().find(|t| !profile.tools.contains(*t)) {
-            return Err(Misfit::Tool(tool.clone()));
-        }
-        Ok(())
+        self.misfits(agent, profile).next().map_or(Ok(()), Err)
+    }
+
+    /// All that keeps an agent from having the lane's tasks, ever.
+    pub fn misfits<'a>(&'a self, agent: &'a str, profile: &'a AgentProfile) -> impl Iterator<Item = Misfit> + 'a {
+        let task_type = (!profile.takes(&self.task_type)).then_some(Misfit::TaskType);
+        let assignee = self.assignee.as_deref().is_some_and(|a| a != agent).then_some(Misfit::Assignee);
+        let role = self.role.as_deref().is_some_and(|role| role != profile.role).then_some(Misfit::Role);
+        let skills = self.skills.iter().filter(|skill| !profile.skills.contains(*skill));
+        let tools = self.tools.iter().filter(|tool| !profile.tools.contains(*tool));
+        let lacking = self.resources.iter().filter(|(name, parts)| profile.has_of(name) < *parts);
+        let first = task_type.into_iter().chain(assignee).chain(role);
+        let words = skills.cloned().map(Misfit::Skill).chain(tools.cloned().map(Misfit::Tool));
+        first.chain(words).chain(lacking.map(|(name, _)| Misfit::Resource(name.to_owned())))
     }
 
     /// Whether a known agent may have the lane's tasks.
@@ -147,6 +156,7 @@ mod tests {
             role: Some("reviewer".into()),
             skills: ["rust".to_owned()].into(),
             tools: BTreeSet::new(),
+            resources: Amounts::default(),
         }
     }
 
@@ -164,6 +174,24 @@ mod tests {
         assert_eq!(go.fits("a", &profile()), Err(Misfit::Skill("go".into())));
         let docker = LaneKey { tools: ["docker".to_owned()].into(), ..key() };
         assert_eq!(docker.fits("a", &profile()), Err(Misfit::Tool("docker".into())));
+        let gpus = LaneKey { resources: Amounts::of([("gpu".to_owned(), 2_000)]), ..docker };
+        assert_eq!(gpus.misfits("a", &profile()).last(), Some(Misfit::Resource("gpu".into())));
+        let one = AgentProfile { resources: [("gpu".to_owned(), 1.999)].into(), ..profile() };
+        assert_eq!(gpus.misfits("a", &one).count(), 2);
+        let two = AgentProfile { resources: [("gpu".to_owned(), 2.0)].into(), ..profile() };
+        assert_eq!(gpus.misfits("a", &two).collect::<Vec<_>>(), [Misfit::Tool("docker".into())]);
+    }
+
+    /// Tasks lie in the stores under the ids of their lanes.
+    #[test]
+    fn a_lane_without_resources_has_the_id_that_it_always_had() {
+        assert_eq!(key().id(), LaneId(9_100_496_575_875_026_356));
+        let gpus = |parts| LaneKey { resources: Amounts::of([("gpu".to_owned(), parts)]), ..key() };
+        assert_ne!(gpus(1_000).id(), key().id());
+        assert_ne!(gpus(1_000).id(), gpus(2_000).id());
+        let json = serde_json::to_string(&key()).unwrap();
+        assert!(!json.contains("resources"), "{json}");
+        assert_eq!(serde_json::from_str::<LaneKey>(&json).unwrap(), key());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::child::ParentLink;
 use super::edge::NewDependency;
 use super::fallback::Fallback;
 use super::payload::Payload;
+use super::resources::Amounts;
 use super::time::{Span, Timestamp};
 use super::workflow::WorkflowLink;
 use serde::{Deserialize, Serialize};
@@ -143,6 +144,25 @@ pub struct Requirements {
     /// What is asked for instead when nobody has taken the task for some time, each later than the one before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallbacks: Vec<Fallback>,
+    /// Agents without these labels rather than others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub anti_affinity: BTreeMap<String, String>,
+    /// What it takes of its agent's resources while it has a slot.
+    #[serde(default, skip_serializing_if = "Amounts::is_empty")]
+    pub resources: Amounts,
+    /// The agents of these dependencies, by the names that it calls them, rather than others.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub near: BTreeSet<String>,
+    /// Others rather than the agents of these dependencies.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub apart: BTreeSet<String>,
+}
+
+impl Requirements {
+    /// Whether who had a dependency of this name counts.
+    pub fn asks_for_agent_of(&self, dependency: &str) -> bool {
+        self.near.contains(dependency) || self.apart.contains(dependency)
+    }
 }
 
 /// How urgent a task is.

@@ -9,6 +9,7 @@ use super::spec::{TaskSpec, rank};
 use super::time::{Span, Timestamp, earliest};
 use crate::settings::Settings;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A piece of work.
@@ -47,6 +48,9 @@ pub struct Task {
     pub fallbacks_anew: Option<Timestamp>,
     /// The agent that has it, or had it last, by name.
     pub agent_name: Option<Arc<str>>,
+    /// Who had the last attempts of dependencies that have ended, by what the task calls those: only of those that it wants to be near to
+    /// or apart from.
+    pub dependency_agents: BTreeMap<Arc<str>, Arc<str>>,
     /// What the handler last said.
     pub progress: Progress,
     /// How the latest attempt was ended by its agent, so that the same report gets the same receipt.

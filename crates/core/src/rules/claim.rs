@@ -2,7 +2,8 @@
 
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, SessionEnd};
-use crate::model::{Agent, AgentProfile, Link, Session, Span, Task, TaskId};
+use crate::dispatch::room_for;
+use crate::model::{Agent, AgentProfile, Amounts, Link, Session, Span, Task, TaskId};
 use crate::rejection::{Reason, Rejection};
 use crate::working_set::LaneRef;
 use std::sync::Arc;
@@ -45,8 +46,37 @@ impl Step<'_, '_> {
             first.extend(tasks.into_iter().map(|id| (self.ws.loaded_task(id).and_then(Task::rank), id)));
         }
         first.sort_unstable();
-        first.truncate(room);
-        Ok(first.into_iter().map(|(_, id)| id).collect())
+        self.those_with_room(agent, first.into_iter().map(|(_, id)| id), room)
+    }
+
+    /// The first so many of these tasks that the agent has the resources for, one beside the other. Those that it has not enough free for
+    /// are passed over.
+    fn those_with_room(&self, agent: &Agent, tasks: impl Iterator<Item = TaskId>, room: usize) -> Ruled<Vec<TaskId>> {
+        let mut chosen = Vec::new();
+        let mut taken: Option<Amounts> = None;
+        for id in tasks {
+            if chosen.len() == room {
+                break;
+            }
+            if let Some(asked) = self.ws.loaded_task(id).map(|task| &task.spec.requirements.resources)
+                && !asked.is_empty()
+            {
+                let mut beside = match taken.take() {
+                    Some(known) => known,
+                    None => self.ws.taken_amounts(agent.namespace, agent.id)?,
+                };
+                let has_room = room_for(asked, &agent.profile, &beside) > 0;
+                if has_room {
+                    beside.add(asked);
+                }
+                taken = Some(beside);
+                if !has_room {
+                    continue;
+                }
+            }
+            chosen.push(id);
+        }
+        Ok(chosen)
     }
 
     /// The lanes that the agent fits and that may have ready tasks.

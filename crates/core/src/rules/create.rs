@@ -9,7 +9,8 @@ use crate::model::{
 use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
 use crate::rules::end::Ending;
-use std::collections::BTreeSet;
+use crate::rules::placement::remember_agent;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Inputs up to this size stay in memory until the task is assigned; larger ones are read again.
@@ -52,6 +53,7 @@ impl Step<'_, '_> {
             return Ok(existing);
         }
         self.check_room()?;
+        self.check_resources(&new.spec)?;
         let lane = self.lane_of(LaneKey::of(&new.spec))?;
         let dependencies = self.examine_dependencies(new, index)?;
         let mut task = self.insert(new, lane, &dependencies);
@@ -186,6 +188,7 @@ impl Step<'_, '_> {
             fallback: 0,
             fallbacks_anew: None,
             agent_name: None,
+            dependency_agents: BTreeMap::new(),
             progress: Progress::default(),
             closed: None,
             has_checkpoint: false,
@@ -201,6 +204,10 @@ impl Step<'_, '_> {
             version: 0,
             input: (new.input.len() <= SMALL_INPUT).then(|| new.input.clone()),
         };
+        for (dependency, _) in dependencies.all.iter().filter(|(_, ended)| *ended) {
+            let source = self.ws.loaded_task(dependency.source);
+            remember_agent(&mut task, &dependency.terms, source.and_then(|source| source.agent_name.as_ref()));
+        }
         self.tell(&mut task, EventKind::Created);
         if ready {
             self.effects.push(Effect::LaneReady { namespace: task.namespace, lane });

@@ -8,6 +8,7 @@ use crate::model::{
     Waiting,
 };
 use crate::planted::Bug;
+use crate::rules::placement::remember_agent;
 use crate::rules::transition::Move;
 use crate::working_set::PayloadValue;
 use std::collections::VecDeque;
@@ -108,7 +109,7 @@ impl Step<'_, '_> {
             budget -= edges.len();
             let outcome = self.outcome(id, source.state.name(), edges.iter().map(|edge| &edge.terms))?;
             for edge in edges {
-                if let Some(next) = self.release_edge(&outcome, &edge)? {
+                if let Some(next) = self.release_edge(&outcome, source.agent_name.as_ref(), &edge)? {
                     ended.push_back(next);
                 }
             }
@@ -124,8 +125,8 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    /// Tells one dependent. Gives it back when it ended by that, and others wait for it.
-    fn release_edge(&mut self, source: &Outcome, edge: &Edge) -> Ruled<Option<TaskId>> {
+    /// Tells one dependent how a task ended, and who had it. Gives it back when it ended by that, and others wait for it.
+    fn release_edge(&mut self, source: &Outcome, had: Option<&Arc<str>>, edge: &Edge) -> Ruled<Option<TaskId>> {
         self.ws.resolve_edge(edge);
         let mut target = self.task(edge.target)?;
         let TaskState::Waiting(waiting) = &target.state else {
@@ -136,6 +137,7 @@ impl Step<'_, '_> {
             return Ok(target.releasing.then_some(target.id));
         }
         let left = Waiting { unmet: waiting.unmet.saturating_sub(1), ..waiting.clone() };
+        remember_agent(&mut target, &edge.terms, had);
         if left.over() {
             self.go(&mut target, Move::Ready(self.cx.now), EventKind::Ready)?;
         } else {

@@ -15,6 +15,7 @@ mod messages;
 mod namespaces;
 mod output;
 mod pausing;
+mod placement;
 mod report;
 mod retry;
 mod session;

@@ -5,7 +5,8 @@
 
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply};
-use crate::model::{AgentId, EventKind, PauseTurn, Task, TaskId, TaskState, Timestamp};
+use crate::dispatch::may_go_on;
+use crate::model::{Agent, AgentId, EventKind, PauseTurn, Task, TaskId, TaskState, Timestamp};
 use crate::rejection::{Reason, Rejection};
 use crate::rules::transition::Move;
 use std::collections::BTreeSet;
@@ -55,14 +56,14 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    /// Gives an agent's free slots to its tasks that want to go on, who waited longest first. `receipted` hears of it by the
+    /// Gives an agent's free slots to its tasks that want to go on, who waited longest first: of those that what they take is free for. `receipted` hears of it by the
     /// receipt of its own report.
     pub(super) fn give_slots(&mut self, agent: AgentId, receipted: Option<TaskId>) -> Ruled<()> {
         // A task that nobody had was claimed and ended in one step; an agent may have been removed.
         let known = if agent.0.is_nil() { None } else { self.ws.agent(self.namespace.id, agent)? };
-        let Some(slots) = known.map(|agent| agent.profile.slots as usize) else { return Ok(()) };
-        while self.ws.taken_slots(agent) < slots {
-            let Some(mut task) = self.first_awaiting(agent)? else { break };
+        let Some(known) = known.filter(|_| self.ws.awaiting_slots(agent).len() > 0).cloned() else { return Ok(()) };
+        while self.ws.taken_slots(agent) < known.profile.slots as usize {
+            let Some(mut task) = self.first_to_go_on(&known)? else { break };
             let turn = EventKind::Started { agent: self.agent_name(&task), pause: Some(PauseTurn::Ended) };
             self.go(&mut task, Move::Resume(self.cx.now), turn)?;
             if let Some(lease) = task.state.lease().filter(|_| receipted != Some(task.id)) {
@@ -85,13 +86,20 @@ impl Step<'_, '_> {
         Ok(Reply::Done)
     }
 
-    /// The task that has waited longest for a slot of its agent.
-    fn first_awaiting(&self, agent: AgentId) -> Ruled<Option<Task>> {
-        let awaiting: Vec<TaskId> = self.ws.awaiting_slots(agent).collect();
+    /// The task that has waited longest for a slot of its agent, of those that what they take is free for.
+    fn first_to_go_on(&self, agent: &Agent) -> Ruled<Option<Task>> {
+        let awaiting: Vec<TaskId> = self.ws.awaiting_slots(agent.id).collect();
         let namespace = self.namespace.id;
         self.ws.want_loaded(std::iter::empty(), awaiting.iter().map(|task| (namespace, *task)))?;
-        let since = |task: &&Task| task.state.pause().and_then(|pause| pause.resuming).unwrap_or(Timestamp(i64::MAX));
-        let tasks = awaiting.into_iter().filter_map(|id| self.ws.loaded_task(id));
-        Ok(tasks.min_by_key(|task| (since(task), task.id)).cloned())
+        let since = |task: &Task| task.state.pause().and_then(|pause| pause.resuming).unwrap_or(Timestamp(i64::MAX));
+        let mut tasks: Vec<&Task> = awaiting.into_iter().filter_map(|id| self.ws.loaded_task(id)).collect();
+        tasks.sort_by_key(|task| (since(task), task.id));
+        for task in tasks {
+            let asked = &task.spec.requirements.resources;
+            if asked.is_empty() || may_go_on(asked, &agent.profile, &self.ws.running_amounts(namespace, agent.id)?) {
+                return Ok(Some(task.clone()));
+            }
+        }
+        Ok(None)
     }
 }

@@ -6,6 +6,7 @@ use crate::command::Reply;
 use crate::decide::Stop;
 use crate::model::{Edge, EventKind, LaneKey, StateName, Task, TaskId, Waiting};
 use crate::rejection::Rejection;
+use crate::rules::placement::remember_agent;
 use crate::rules::transition::Move;
 use crate::working_set::Want;
 
@@ -41,6 +42,10 @@ impl Step<'_, '_> {
         self.tally_reopen(task)?;
         task.lane = lane;
         self.reset(task);
+        for edge in &edges {
+            let source = self.ws.loaded_task(edge.source);
+            remember_agent(task, &edge.terms, source.and_then(|source| source.agent_name.as_ref()));
+        }
         let waiting = Waiting { unmet, held: self.is_held_by_its_workflow(task)?, ..Waiting::default() };
         self.go(task, Move::Reopen(waiting.clone()), EventKind::RunOpened)?;
         if waiting.over() {

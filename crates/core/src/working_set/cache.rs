@@ -1,7 +1,7 @@
 //! Taking rows in, keeping the indexes over them, and forgetting them again.
 
 use super::{LaneRef, Rows, Want, WorkingSet};
-use crate::model::{AgentId, Edge, NamespaceId, Slot, Task, TaskId};
+use crate::model::{AgentId, Edge, LaneId, NamespaceId, Slot, Task, TaskId};
 use std::collections::HashMap;
 
 impl WorkingSet {
@@ -19,8 +19,8 @@ impl WorkingSet {
             self.agent_names.entry((agent.namespace, agent.name.clone())).or_insert(Some(agent.id));
             self.agents.absorb(agent.id, Some(agent));
         }
-        for (agent, task, slot) in rows.leases {
-            self.absorb_lease(agent, task, slot);
+        for (agent, task, slot, lane) in rows.leases {
+            self.absorb_lease(agent, task, slot, lane);
         }
         for (key, task) in rows.keys {
             self.batch.keys.entry(key).or_insert(Some(task));
@@ -58,9 +58,9 @@ impl WorkingSet {
     }
 
     /// A lease by its ids. The row of its task, if it is here, is never older.
-    fn absorb_lease(&mut self, agent: AgentId, task: TaskId, slot: Slot) {
+    fn absorb_lease(&mut self, agent: AgentId, task: TaskId, slot: Slot, lane: LaneId) {
         if self.tasks.get(&task).is_none() {
-            self.leases.add(agent, task, slot);
+            self.leases.add(agent, task, slot, lane);
             self.unseen.insert(task, agent);
         }
     }
@@ -185,7 +185,7 @@ impl WorkingSet {
         }
         if let Some(task) = after {
             if let Some((agent, slot)) = task.state.slot() {
-                self.leases.add(agent, task.id, slot);
+                self.leases.add(agent, task.id, slot, task.lane);
             }
             if let Some(rank) = task.rank() {
                 self.ready.entry((task.namespace, task.lane)).or_default().insert((rank, task.id));

@@ -1,7 +1,7 @@
 //! Which tasks each agent has, and what they are to its slots. Counted as they come and go: every dispatch asks how many slots are
 //! free.
 
-use crate::model::{AgentId, Slot, TaskId};
+use crate::model::{AgentId, LaneId, Slot, TaskId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The leases of all agents that are loaded.
@@ -11,17 +11,18 @@ pub(super) struct Leases(HashMap<AgentId, OfAgent>);
 /// What one agent has.
 #[derive(Debug, Default)]
 struct OfAgent {
-    all: BTreeMap<TaskId, Slot>,
+    /// With the lane of each, which says what it takes of the agent's resources.
+    all: BTreeMap<TaskId, (Slot, LaneId)>,
     taken: usize,
     awaiting: BTreeSet<TaskId>,
 }
 
 impl Leases {
     /// An agent has a task.
-    pub fn add(&mut self, agent: AgentId, task: TaskId, slot: Slot) {
+    pub fn add(&mut self, agent: AgentId, task: TaskId, slot: Slot, lane: LaneId) {
         self.remove(agent, task);
         let held = self.0.entry(agent).or_default();
-        held.all.insert(task, slot);
+        held.all.insert(task, (slot, lane));
         match slot {
             Slot::Taken => held.taken += 1,
             Slot::Awaited => {
@@ -35,11 +36,11 @@ impl Leases {
     pub fn remove(&mut self, agent: AgentId, task: TaskId) {
         let Some(held) = self.0.get_mut(&agent) else { return };
         match held.all.remove(&task) {
-            Some(Slot::Taken) => held.taken -= 1,
-            Some(Slot::Awaited) => {
+            Some((Slot::Taken, _)) => held.taken -= 1,
+            Some((Slot::Awaited, _)) => {
                 held.awaiting.remove(&task);
             }
-            Some(Slot::Free) | None => {}
+            Some((Slot::Free, _)) | None => {}
         }
         if held.all.is_empty() {
             self.0.remove(&agent);
@@ -49,6 +50,12 @@ impl Leases {
     /// What an agent has.
     pub fn of(&self, agent: AgentId) -> impl Iterator<Item = TaskId> + '_ {
         self.0.get(&agent).into_iter().flat_map(|held| held.all.keys()).copied()
+    }
+
+    /// What an agent has, with what each is to its slots, and its lane.
+    pub fn with_lanes(&self, agent: AgentId) -> impl Iterator<Item = (TaskId, Slot, LaneId)> + '_ {
+        let held = self.0.get(&agent).into_iter().flat_map(|held| &held.all);
+        held.map(|(task, (slot, lane))| (*task, *slot, *lane))
     }
 
     /// How many tasks an agent has.

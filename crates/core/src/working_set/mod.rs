@@ -5,6 +5,7 @@
 //! after each batch ([`WorkingSet::forget_rows`]).
 
 mod access;
+mod amounts;
 mod cache;
 mod children;
 mod leases;

@@ -150,8 +150,9 @@ pub struct Rows {
     pub tasks: Vec<Task>,
     /// Agents.
     pub agents: Vec<Agent>,
-    /// Which tasks are leased to these agents, and what they are to their slots: to count them one need not see the tasks.
-    pub leases: Vec<(AgentId, TaskId, Slot)>,
+    /// Which tasks are leased to these agents, what they are to their slots, and their lanes: to count them, and what they take, one need
+    /// not see the tasks.
+    pub leases: Vec<(AgentId, TaskId, Slot, LaneId)>,
     /// Live tasks by key.
     pub keys: Vec<(TaskKey, TaskId)>,
     /// Remembered answers.

@@ -3,7 +3,7 @@
 use crate::support::table::Tables;
 use crate::workflows;
 use callboard_core::model::{
-    AgentId, Condition, EventKind, LaneKey, OnParentEnd, PauseTurn, Slot, StateName, Task, TaskState, Test,
+    Agent, AgentId, Condition, EventKind, LaneKey, OnParentEnd, PauseTurn, Slot, StateName, Task, TaskState, Test,
 };
 use std::collections::BTreeSet;
 
@@ -41,11 +41,12 @@ pub fn check(before: &Tables, after: &Tables) {
     for agent in after.agents.values() {
         let taken = slots(after, agent.id, Slot::Taken);
         let has_room = taken < agent.profile.slots as usize;
+        resources(agent, before, after);
         assert!(
             taken <= agent.profile.slots as usize || taken <= slots(before, agent.id, Slot::Taken),
             "slots are exceeded"
         );
-        assert!(!has_room || slots(after, agent.id, Slot::Awaited) == 0, "a slot is free, and somebody waits for it");
+        assert!(!has_room || !somebody_may_go_on(agent, after), "a slot is free, and somebody waits for it");
         assert!(
             after.leased_to(agent.id).count() == 0 || agent.session.is_some(),
             "an agent without a session has tasks"
@@ -63,6 +64,31 @@ pub fn check(before: &Tables, after: &Tables) {
 /// How many slots an agent's tasks have, or wait for.
 fn slots(tables: &Tables, agent: AgentId, slot: Slot) -> usize {
     tables.leased_to(agent).filter(|task| task.state.slot() == Some((agent, slot))).count()
+}
+
+/// What an agent's tasks take of gpus, those that have a slot, and how many of them take any.
+fn gpus(tables: &Tables, agent: AgentId) -> (u64, usize) {
+    let running = tables.leased_to(agent).filter(|task| task.state.slot() == Some((agent, Slot::Taken)));
+    let taken = running.map(gpu_of).filter(|parts| *parts > 0);
+    taken.fold((0, 0), |(sum, count), parts| (sum + parts, count + 1))
+}
+
+fn gpu_of(task: &Task) -> u64 {
+    task.spec.requirements.resources.get("gpu")
+}
+
+/// No agent is given more than it has. What it had when it said that it has less stays, and what it took goes on alone.
+fn resources(agent: &Agent, before: &Tables, after: &Tables) {
+    let (taken, tasks) = gpus(after, agent.id);
+    let had = gpus(before, agent.id).0;
+    assert!(taken <= agent.profile.has_of("gpu") || taken <= had || tasks == 1, "{} is given {taken}", agent.name);
+}
+
+/// Whether a task waits for a slot of its agent that has all else that it needs.
+fn somebody_may_go_on(agent: &Agent, tables: &Tables) -> bool {
+    let taken = gpus(tables, agent.id).0;
+    let mut awaiting = tables.leased_to(agent.id).filter(|task| task.state.slot() == Some((agent.id, Slot::Awaited)));
+    awaiting.any(|task| gpu_of(task) == 0 || taken + gpu_of(task) <= agent.profile.has_of("gpu").max(gpu_of(task)))
 }
 
 fn one_task(task: &Task, tables: &Tables) {

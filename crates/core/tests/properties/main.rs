@@ -4,6 +4,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
+mod explained;
 mod forecast;
 mod invariants;
 mod mail;
@@ -42,6 +43,13 @@ proptest! {
             crowd.perform(&mut world, op);
         }
         crowd.heal(&mut world);
+    }
+
+    /// Whom an explanation names first is whom a task is given to.
+    #[test]
+    fn an_explanation_says_what_dispatch_does(ops in operations(60)) {
+        let mut world = World::new(Mode::Exclusive);
+        explained::check(&mut world, &ops);
     }
 
     /// What is kept in memory, and how commands are gathered, decides nothing: the same commands give the same rows.

@@ -246,7 +246,7 @@ impl Crowd {
             let (id, epoch) = (agent.id, agent.epoch);
             w.run(Command::EndSession { agent: id, epoch, reason: "it is gone" }).expect("never refused");
         }
-        w.attach("healer", 1_000);
+        w.attach_with("healer", with_gpus(1_000.0, profile(1_000)));
         for _ in 0..40 {
             workflows::heal(w);
             w.settle();
@@ -291,6 +291,7 @@ fn agents_command(w: &World, op: &Op) -> Option<Command> {
             // The first of them takes everything, the others their own.
             let profile = if *who == 0 { profile(*slots) } else { profile_for(&TYPES[..*who], *slots) };
             let instance = if *instance { "one" } else { "two" };
+            let profile = with_gpus(f64::from(*slots) / 2.0, profile);
             Hello { name, profile, held: held.unwrap_or_default(), previous_epoch, instance }.command()
         }
         Op::Break { who } => {
@@ -327,7 +328,7 @@ fn agents_command(w: &World, op: &Op) -> Option<Command> {
         Op::Remove { who } => Command::RemoveAgent { name: STREAMS[*who].into() },
         Op::Claim { who, max, seconds } => Command::Claim {
             name: CLAIMERS[*who].into(),
-            profile: Arc::new(profile(2)),
+            profile: Arc::new(with_gpus(2.0, profile(2))),
             max: *max,
             lease: Span::seconds(*seconds),
         },
@@ -384,9 +385,21 @@ fn new_task(w: &World, wish: &Wish) -> NewTask {
                 let healer = Some("healer".to_owned());
                 new.spec.requirements.fallbacks = vec![Fallback { assignee: healer, ..fallback(3) }, fallback(9)];
             }
+            7..=9 => new.spec.requirements.resources = some_gpu([500, 1_000, 2_000][usize::from(wish.limits - 7)]),
+            10 | 11 => be_near_or_apart(new, wish.limits == 10),
             _ => {}
         }
     })
+}
+
+/// To the first of its dependencies, if it has one.
+fn be_near_or_apart(new: &mut NewTask, near: bool) {
+    if let Some(first) = new.dependencies.first_mut() {
+        first.terms.name = Some("first".into());
+        let wished = &mut new.spec.requirements;
+        let names = if near { &mut wished.near } else { &mut wished.apart };
+        names.insert("first".into());
+    }
 }
 
 fn child(w: &World, parent: usize, (name, detached): (u8, bool), lie: u8, wish: &Wish) -> Option<Command> {

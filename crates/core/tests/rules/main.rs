@@ -22,6 +22,7 @@ mod messages;
 mod namespaces;
 mod output;
 mod pausing;
+mod placement;
 mod principals;
 mod releasing;
 mod requests;

@@ -3,9 +3,9 @@
 use super::{START, World};
 use callboard_core::command::{Attached, Fence, MessageReceipt, Report};
 use callboard_core::model::{
-    Address, AgentId, AgentProfile, ChildKey, Failure, MessageId, NewCheckpoint, NewChild, NewDependency, NewMessage,
-    NewStep, NewTask, OnFailure, OnParentEnd, OutputBatch, Payload, Span, StepKey, TaskHandler, TaskId, TaskSpec,
-    Timestamp,
+    Address, AgentId, AgentProfile, Amounts, ChildKey, Failure, MessageId, NewCheckpoint, NewChild, NewDependency,
+    NewMessage, NewStep, NewTask, OnFailure, OnParentEnd, OutputBatch, Payload, Span, StepKey, TaskHandler, TaskId,
+    TaskSpec, Timestamp,
 };
 use callboard_core::rejection::Rejection;
 use callboard_core::{Command, Reply};
@@ -59,6 +59,16 @@ pub fn profile_for(types: &[&str], slots: u32) -> AgentProfile {
         handles: types.iter().map(|task_type| TaskHandler::named(task_type)).collect(),
         ..AgentProfile::default()
     }
+}
+
+/// The same with so many gpus.
+pub fn with_gpus(amount: f64, profile: AgentProfile) -> AgentProfile {
+    AgentProfile { resources: [("gpu".to_owned(), amount)].into(), ..profile }
+}
+
+/// So many thousandths of a gpu.
+pub fn some_gpu(parts: u64) -> Amounts {
+    Amounts::of([("gpu".to_owned(), parts)])
 }
 
 /// A completion.

@@ -9,11 +9,11 @@ pub mod table;
 
 use callboard_core::command::Fence;
 use callboard_core::command::{LaneLeft, Report, Reporter, RequestToken, TaskReceipt};
-use callboard_core::dispatch::Board;
+use callboard_core::dispatch::{Board, Explanation, Looked, explain};
 use callboard_core::entropy::Seeded;
 use callboard_core::model::{
-    Agent, AgentId, Event, EventKind, LaneKey, Namespace, NamespaceId, NamespaceSettings, NewTask, PauseTurn, Span,
-    StateName, Task, TaskId, Timestamp,
+    Agent, AgentId, Amounts, Event, EventKind, LaneKey, Namespace, NamespaceId, NamespaceSettings, NewTask, PauseTurn,
+    Slot, Span, StateName, Task, TaskId, Timestamp,
 };
 use callboard_core::rejection::{Reason, Rejection};
 use callboard_core::working_set::{LaneRef, WorkingSet};
@@ -413,6 +413,21 @@ impl World {
     /// The effects since the last look.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
+    }
+
+    /// Who could have a task, as the rows say.
+    pub fn explain(&self, task: TaskId) -> Explanation {
+        let looked = self.tables.agents.values().map(|agent| {
+            let has_slot = |task: &&Task| task.state.slot().is_some_and(|(_, slot)| slot != Slot::Free);
+            let (mut used, mut taken) = (0, Amounts::default());
+            for task in self.tables.leased_to(agent.id).filter(has_slot) {
+                used += 1;
+                taken.add(&task.spec.requirements.resources);
+            }
+            Looked { agent: agent.clone(), used, taken }
+        });
+        let looked: Vec<Looked> = looked.collect();
+        explain(self.task(task), &looked, self.now, self.settings.preferred_head_start)
     }
 
     pub fn lane_of(&self, task: TaskId) -> LaneRef {

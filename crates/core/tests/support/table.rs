@@ -44,8 +44,8 @@ impl Tables {
             let key = (agent.namespace, agent.name.clone());
             if want.agents.contains(&key) || want.agents_by_id.contains(&(agent.namespace, agent.id)) {
                 rows.agents.push(agent.clone());
-                let slots = self.leased_to(agent.id).filter_map(|task| Some((task.id, task.state.slot()?)));
-                rows.leases.extend(slots.map(|(task, (holder, slot))| (holder, task, slot)));
+                let slots = self.leased_to(agent.id).filter_map(|task| Some((task.id, task.lane, task.state.slot()?)));
+                rows.leases.extend(slots.map(|(task, lane, (holder, slot))| (holder, task, slot, lane)));
             }
         }
         for task in self.live() {

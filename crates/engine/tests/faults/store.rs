@@ -10,7 +10,7 @@ use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, Error, EventPage, EventScope, Forgotten,
-    Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
+    Holding, Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
     Transaction, WorkflowPage,
 };
 use std::collections::HashMap;
@@ -263,6 +263,12 @@ impl Store for FaultyStore {
     }
     async fn ready_lanes(&self, limit: usize) -> Result<Vec<LaneRef>> {
         self.inner.ready_lanes(limit).await
+    }
+    async fn holdings(&self, namespace: NamespaceId, agents: &[AgentId]) -> Result<Vec<Holding>> {
+        self.inner.holdings(namespace, agents).await
+    }
+    async fn ready_before(&self, lane: LaneRef, place: (i64, TaskId), limit: usize) -> Result<usize> {
+        self.inner.ready_before(lane, place, limit).await
     }
     async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize> {
         self.inner.purge_requests(now, limit).await

@@ -1016,9 +1016,11 @@ pub struct Requirements {
         ::prost::alloc::string::String,
     >,
     /// Amounts of resources (`gpu`) that the task takes of its agent's while it
-    /// holds a slot: more than 0, names of 1 to 128 bytes, at most 32. An agent
-    /// that says it has less of one never gets the task, and none is given more
-    /// at once than it says it has.
+    /// holds a slot: more than 0, in steps of 0.001, at most 1e12; names of 1 to
+    /// 128 bytes, at most 32. An agent that says it has less of one never gets the
+    /// task, and none is given more at once than it says it has. A task for which
+    /// there is not enough free now is passed over: others go before it as long
+    /// as they fit.
     #[prost(btree_map = "string, double", tag = "8")]
     pub resources: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,

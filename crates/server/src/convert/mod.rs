@@ -1,6 +1,7 @@
 //! Between messages and the model. Reading collects every fault; writing can't fail.
 
 pub(crate) mod agent;
+pub(crate) mod assignment;
 pub(crate) mod child;
 mod dependency;
 pub(crate) mod ends;

@@ -3,12 +3,13 @@
 use super::{child, dependency, fallback, namespace, payload, some, time, workflow};
 use callboard_core::command::TaskReceipt;
 use callboard_core::model::{
-    Edge, KeyConflict, NamespaceSettings, NewTask, NotBefore, Pause, Payload, Priority, Requirements, StateName, Task,
-    TaskSpec, TaskState, Timeouts, Timestamp, WaitReason,
+    Amounts, Edge, KeyConflict, NamespaceSettings, NewDependency, NewTask, NotBefore, Pause, Payload, Priority,
+    Requirements, StateName, Task, TaskSpec, TaskState, Timeouts, Timestamp, WaitReason, Waiting,
 };
 use callboard_core::validate::{Faults, Within};
 use callboard_proto::v1;
 use callboard_store::TaskView;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 /// Reads a task to create; what is unset is as in the namespace's settings.
@@ -19,12 +20,28 @@ pub(crate) fn new_task(
     now: Timestamp,
     faults: &mut Faults,
 ) -> NewTask {
+    new_task_with(at, spec, &[], defaults, now, faults)
+}
+
+/// The same, of a task that has dependencies of these names beside those that it says itself.
+pub(crate) fn new_task_with(
+    at: impl Display + Copy,
+    spec: Option<v1::TaskSpec>,
+    dependencies_beside: &[&str],
+    defaults: &NamespaceSettings,
+    now: Timestamp,
+    faults: &mut Faults,
+) -> NewTask {
     let message = spec.unwrap_or_default();
     let field = |name: &'static str| Within(at, name);
     let dependencies = message.dependencies.into_iter().enumerate().map(|(index, dependency)| {
         dependency::new_dependency(format_args!("{at}.dependencies[{index}]"), dependency, faults)
     });
-    let dependencies = dependencies.collect();
+    let dependencies: Vec<NewDependency> = dependencies.collect();
+    let requirements = requirements(field("requirements"), message.requirements, faults);
+    let names = dependencies.iter().filter_map(|dependency| dependency.terms.name.as_deref());
+    let names = names.chain(dependencies_beside.iter().copied()).collect();
+    faults.neighbours(field("requirements"), &requirements, &names);
     let start_at = time::timestamp(field("start_at"), message.start_at, faults);
     let new = NewTask {
         input: payload::payload(field("input"), message.input, faults),
@@ -36,7 +53,7 @@ pub(crate) fn new_task(
             task_type: message.r#type.into(),
             description: message.description,
             key: some(message.key),
-            requirements: requirements(field("requirements"), message.requirements, faults),
+            requirements,
             priority: priority(field("priority"), message.priority, faults),
             retry_policy: namespace::retry_policy(
                 field("retry_policy"),
@@ -62,6 +79,10 @@ fn requirements(at: impl Display + Copy, requirements: Option<v1::Requirements>,
     let message = requirements.unwrap_or_default();
     let field = |name: &'static str| Within(at, name);
     Requirements {
+        anti_affinity: message.anti_affinity,
+        resources: amounts(Within(at, "resources"), message.resources, faults),
+        near: message.near.into_iter().collect(),
+        apart: message.apart.into_iter().collect(),
         skills: message.skills.into_iter().collect(),
         tools: message.tools.into_iter().collect(),
         role: some(message.role),
@@ -70,6 +91,13 @@ fn requirements(at: impl Display + Copy, requirements: Option<v1::Requirements>,
         affinity: message.affinity,
         fallbacks: fallback::fallbacks(field("fallbacks"), message.fallbacks, faults),
     }
+}
+
+fn amounts(field: impl Display + Copy, resources: BTreeMap<String, f64>, faults: &mut Faults) -> Amounts {
+    Amounts::of(resources.into_iter().filter_map(|(name, amount)| {
+        let parts = faults.amount(field, &name, amount)?;
+        Some((name, parts))
+    }))
 }
 
 fn timeouts(
@@ -151,6 +179,11 @@ pub(crate) fn to_state(state: StateName) -> v1::TaskState {
     }
 }
 
+/// Writes what a task waits for.
+pub(super) fn to_wait_reasons(waiting: &Waiting) -> Vec<i32> {
+    waiting.reasons().into_iter().map(|reason| to_wait_reason(reason).into()).collect()
+}
+
 fn to_wait_reason(reason: WaitReason) -> v1::WaitReason {
     match reason {
         WaitReason::Dependencies => v1::WaitReason::Dependencies,
@@ -206,6 +239,10 @@ pub(crate) fn to_spec(spec: &TaskSpec, input: Option<&Payload>) -> v1::TaskSpec 
             preferred_agent: requirements.preferred_agent.clone().unwrap_or_default(),
             affinity: requirements.affinity.clone(),
             fallbacks: requirements.fallbacks.iter().map(fallback::to_fallback).collect(),
+            anti_affinity: requirements.anti_affinity.clone(),
+            resources: requirements.resources.written(),
+            near: requirements.near.iter().cloned().collect(),
+            apart: requirements.apart.iter().cloned().collect(),
             ..v1::Requirements::default()
         }),
         priority: to_priority(spec.priority).into(),
@@ -231,7 +268,7 @@ pub(crate) fn to_task(task: &Task, namespace: &str) -> v1::Task {
     let mut spec = to_spec(&task.spec, None);
     let (mut waiting_for, mut unmet, mut next_at) = (Vec::new(), 0, None);
     if let TaskState::Waiting(waiting) = &task.state {
-        waiting_for = waiting.reasons().into_iter().map(|reason| to_wait_reason(reason).into()).collect();
+        waiting_for = to_wait_reasons(waiting);
         unmet = waiting.unmet;
         next_at = waiting.not_before.map(NotBefore::at);
         spec.hold = waiting.held;

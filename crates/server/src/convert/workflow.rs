@@ -121,6 +121,9 @@ fn new_task(
         faults.add(format_args!("{at}.weight"), format!("is {weight}; must be 1 to {MAX_WEIGHT}"));
         1
     });
+    let names: Vec<&str> = message.depends_on.iter().map(|dependency| &*dependency.task).collect();
+    let task = Within(at, "task");
+    let task = task::new_task_with(task, Some(spec), &names, defaults.settings, defaults.now, faults);
     let (mut depends_on, mut others) = (Vec::with_capacity(message.depends_on.len()), Vec::new());
     for (index, dependency) in message.depends_on.into_iter().enumerate() {
         let at = format!("{at}.depends_on[{index}]");
@@ -131,13 +134,8 @@ fn new_task(
             None => others.push(Other { index, name, terms }),
         }
     }
-    let task = NewWorkflowTask {
-        name: message.name.into(),
-        task: task::new_task(Within(at, "task"), Some(spec), defaults.settings, defaults.now, faults),
-        depends_on,
-        allow_failure: message.allow_failure,
-        weight,
-    };
+    let task =
+        NewWorkflowTask { name: message.name.into(), task, depends_on, allow_failure: message.allow_failure, weight };
     (task, others)
 }
 

@@ -79,6 +79,7 @@ table! {
         RetryTask(RetryTaskRequest.namespace) => SUBMIT,
         HoldTask(HoldTaskRequest.namespace) => SUBMIT,
         ReleaseTask(ReleaseTaskRequest.namespace) => SUBMIT,
+        ExplainAssignment(ExplainAssignmentRequest.namespace) => LOOK,
         UpdateTask(UpdateTaskRequest.namespace) => SUBMIT,
         ListTaskEvents(ListTaskEventsRequest.namespace) => LOOK,
         ListDependencyResults(ListDependencyResultsRequest.namespace) => LOOK,

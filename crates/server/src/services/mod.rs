@@ -4,6 +4,7 @@ mod admin;
 mod agents;
 mod attach;
 mod children;
+mod explain;
 mod forecast;
 mod messages;
 mod namespaces;

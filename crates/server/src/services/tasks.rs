@@ -314,9 +314,10 @@ impl TaskService for Tasks {
 
     async fn explain_assignment(
         &self,
-        _request: Request<v1::ExplainAssignmentRequest>,
+        request: Request<v1::ExplainAssignmentRequest>,
     ) -> Answer<v1::ExplainAssignmentResponse> {
-        Err(tonic::Status::unimplemented("TODO before this lands"))
+        let (_, request) = open(request)?;
+        super::explain::explain(self, request).await.map(Response::new)
     }
 
     async fn update_task(&self, request: Request<v1::UpdateTaskRequest>) -> Answer<v1::UpdateTaskResponse> {

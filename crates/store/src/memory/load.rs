@@ -78,8 +78,8 @@ impl Tables {
         for key in keys {
             if let Some(agent) = self.agents.get(&key) {
                 let leased = self.leased_to(key).filter_map(|task| self.tasks.get(&task));
-                let slots = leased.filter_map(|row| Some((row.task.id, row.task.state.slot()?)));
-                rows.leases.extend(slots.map(|(task, (holder, slot))| (holder, task, slot)));
+                let slots = leased.filter_map(|row| Some((&row.task, row.task.state.slot()?)));
+                rows.leases.extend(slots.map(|(task, (holder, slot))| (holder, task.id, slot, task.lane)));
                 rows.agents.push(agent.clone());
             }
         }

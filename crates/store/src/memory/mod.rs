@@ -18,7 +18,7 @@ mod workflows;
 use crate::cluster::Cluster;
 use crate::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, Error, EventPage, EventScope, Forgotten,
-    Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
+    Holding, Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
     Transaction, WorkflowPage,
 };
 use async_trait::async_trait;
@@ -207,6 +207,14 @@ impl Store for MemoryStore {
 
     async fn ready_lanes(&self, limit: usize) -> Result<Vec<LaneRef>> {
         Ok(self.read().lanes_with_ready(limit))
+    }
+
+    async fn holdings(&self, namespace: NamespaceId, agents: &[AgentId]) -> Result<Vec<Holding>> {
+        Ok(self.read().holdings(namespace, agents))
+    }
+
+    async fn ready_before(&self, lane: LaneRef, place: (i64, TaskId), limit: usize) -> Result<usize> {
+        Ok(self.read().ready_before(lane, place, limit))
     }
 
     async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize> {

@@ -2,7 +2,7 @@
 
 use super::tables::{Tables, TaskRow};
 use crate::{
-    AgentFilter, AgentPage, Cursor, DependencyView, Due, EventPage, EventScope, Hydrated, LaneDepth, Sample,
+    AgentFilter, AgentPage, Cursor, DependencyView, Due, EventPage, EventScope, Holding, Hydrated, LaneDepth, Sample,
     SavedPayload, TaskFilter, TaskPage, TaskView,
 };
 use callboard_core::model::{
@@ -167,6 +167,22 @@ impl Tables {
         };
         let ready = self.lanes.values().map(depth).filter(|depth| depth.ready > 0).collect();
         Sample { ready, leased: self.leased.len(), mail: self.mail.depth(), ..Sample::default() }
+    }
+
+    /// One for each task: whoever asks adds them up.
+    pub fn holdings(&self, namespace: NamespaceId, agents: &[AgentId]) -> Vec<Holding> {
+        let leased = agents.iter().flat_map(|agent| self.leased_to((namespace, *agent)));
+        let holding = |task: &Task| {
+            let (agent, slot) = task.state.slot()?;
+            Some(Holding { agent, slot, tasks: 1, resources: task.spec.requirements.resources.clone() })
+        };
+        leased.filter_map(|task| holding(&self.tasks.get(&task)?.task)).collect()
+    }
+
+    pub fn ready_before(&self, lane: LaneRef, place: (i64, TaskId), limit: usize) -> usize {
+        let rows = self.ready_of(lane).filter_map(|task| self.tasks.get(&(lane.0, task)));
+        let before = rows.filter(|row| row.task.rank().is_some_and(|rank| (rank, row.task.id) < place));
+        before.take(limit).count()
     }
 
     pub fn lanes_with_ready(&self, limit: usize) -> Vec<LaneRef> {

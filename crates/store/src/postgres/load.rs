@@ -37,8 +37,7 @@ const AGENTS: &str = concat!(
     agent_columns!(),
     " FROM agents AS a WHERE a.namespace = ANY($1) AND a.id = ANY($2) ORDER BY a.namespace, a.id FOR UPDATE"
 );
-const LEASED: &str =
-    "SELECT namespace, agent, id, state FROM tasks WHERE namespace = ANY($1) AND agent = ANY($2) AND agent IS NOT NULL";
+const LEASED: &str = "SELECT namespace, agent, id, state, lane FROM tasks WHERE namespace = ANY($1) AND agent = ANY($2) AND agent IS NOT NULL";
 const KEYS: &str =
     "SELECT namespace, key, id FROM tasks WHERE namespace = ANY($1) AND key = ANY($2) AND live AND key IS NOT NULL";
 const REQUESTS: &str = "SELECT r.namespace, r.principal, r.method, r.request_id, r.digest, r.reply, r.expires_at, r.format \
@@ -180,7 +179,7 @@ async fn load_agents(transaction: &mut PgTransaction, want: &Want, rows: &mut Ro
     for row in &transaction.fetch(LEASED, values()).await? {
         let holder = (row.namespace_id(0)?, row.agent_id(1)?);
         if found.contains(&holder) {
-            rows.leases.push((holder.1, row.task_id(2)?, slot_of(row.number(3)?)));
+            rows.leases.push((holder.1, row.task_id(2)?, slot_of(row.number(3)?), LaneId(row.number(4)?)));
         }
     }
     Ok(())

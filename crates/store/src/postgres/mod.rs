@@ -19,6 +19,7 @@ mod load;
 mod mail;
 mod open;
 mod output;
+mod placement;
 mod reads;
 mod results;
 mod sample;

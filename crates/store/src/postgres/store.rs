@@ -3,12 +3,12 @@
 use super::connections::{Connections, Lent, Purpose, statement_timeout};
 use super::convert::Values;
 use super::transaction::PgTransaction;
-use super::{children, durations, events, forget, list, mail, output, reads, sample, steps, workflows};
+use super::{children, durations, events, forget, list, mail, output, placement, reads, sample, steps, workflows};
 use crate::cluster::Cluster;
 use crate::{
-    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Hydrated,
-    MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
-    WorkflowPage,
+    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Holding,
+    Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
+    Transaction, WorkflowPage,
 };
 use async_trait::async_trait;
 use callboard_core::model::{
@@ -231,6 +231,14 @@ impl Store for PostgresStore {
 
     async fn ready_lanes(&self, limit: usize) -> Result<Vec<LaneRef>> {
         reads::ready_lanes(&self.shared, limit).await
+    }
+
+    async fn holdings(&self, namespace: NamespaceId, agents: &[AgentId]) -> Result<Vec<Holding>> {
+        placement::holdings(&self.shared, namespace, agents).await
+    }
+
+    async fn ready_before(&self, lane: LaneRef, place: (i64, TaskId), limit: usize) -> Result<usize> {
+        placement::ready_before(&self.shared, lane, place, limit).await
     }
 
     async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize> {

@@ -36,7 +36,7 @@ static AGENTS_BY_NAME: Many = Many::values(
     ") AS v CROSS JOIN agents AS a ON a.namespace = v.column1 AND a.name = v.column2",
 );
 static LEASED: Many = Many::values(
-    "SELECT t.agent, t.id, t.state FROM (VALUES ",
+    "SELECT t.agent, t.id, t.state, t.lane FROM (VALUES ",
     "(?,?)",
     ") AS v CROSS JOIN tasks AS t INDEXED BY tasks_leased ON t.namespace = v.column1 AND t.agent = v.column2 AND t.agent IS NOT NULL",
 );
@@ -170,7 +170,7 @@ async fn load_agents(connection: &mut SqliteConnection, want: &Want, rows: &mut 
     let leases = &mut rows.leases;
     LEASED
         .fetch(connection, &found, bind_id, |row| {
-            leases.push((row.agent_id(0)?, row.task_id(1)?, slot_of(row.number(2)?)));
+            leases.push((row.agent_id(0)?, row.task_id(1)?, slot_of(row.number(2)?), LaneId(row.number(3)?)));
             Ok(())
         })
         .await

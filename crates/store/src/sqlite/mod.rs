@@ -20,6 +20,7 @@ mod mail;
 mod many;
 mod open;
 mod pages;
+mod placement;
 #[cfg(test)]
 mod plans;
 mod readers;

@@ -3,11 +3,13 @@
 use super::lock::Lock;
 use super::readers::Readers;
 use super::writer::{Writer, log_of};
-use super::{children, durations, events, forget, list, load, mail, output, reads, steps, upkeep, workflows};
+use super::{
+    children, durations, events, forget, list, load, mail, output, placement, reads, steps, upkeep, workflows,
+};
 use crate::{
-    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Hydrated,
-    MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView, Transaction,
-    WorkflowPage,
+    AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Holding,
+    Hydrated, MailPage, NewMail, OutputPage, Result, Sample, StepPage, Store, TaskFilter, TaskPage, TaskView,
+    Transaction, WorkflowPage,
 };
 use async_trait::async_trait;
 use callboard_core::model::{
@@ -186,6 +188,14 @@ impl Store for SqliteStore {
 
     async fn ready_lanes(&self, limit: usize) -> Result<Vec<LaneRef>> {
         self.readers.read(async |connection| reads::ready_lanes(connection, limit).await).await
+    }
+
+    async fn holdings(&self, namespace: NamespaceId, agents: &[AgentId]) -> Result<Vec<Holding>> {
+        self.readers.read(async |connection| placement::holdings(connection, namespace, agents).await).await
+    }
+
+    async fn ready_before(&self, lane: LaneRef, place: (i64, TaskId), limit: usize) -> Result<usize> {
+        self.readers.read(async |connection| placement::ready_before(connection, lane, place, limit).await).await
     }
 
     async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize> {

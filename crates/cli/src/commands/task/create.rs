@@ -97,6 +97,10 @@ fn requirements(args: RequirementArgs) -> Requirements {
         preferred_agent: args.prefer.unwrap_or_default(),
         affinity: args.affinity.into_iter().collect(),
         fallbacks: args.fallback,
+        anti_affinity: args.anti_affinity.into_iter().collect(),
+        resources: args.resource.into_iter().collect(),
+        near: args.near,
+        apart: args.apart,
         ..Requirements::default()
     }
 }
@@ -185,6 +189,14 @@ mod tests {
             "after=30s,role=lead",
             "--fallback",
             "after=5m",
+            "--anti-affinity",
+            "spot=yes",
+            "--resource",
+            "gpu=0.5",
+            "--near",
+            "plan",
+            "--apart",
+            "draft",
             "--max-attempts",
             "5",
             "--backoff",
@@ -222,6 +234,8 @@ mod tests {
         assert_eq!((requirements.preferred_agent.as_str(), requirements.affinity["zone"].as_str()), ("y", "1"));
         let fallbacks = requirements.fallbacks;
         assert_eq!((fallbacks[0].role.as_str(), fallbacks[1].after.unwrap().seconds), ("lead", 300));
+        assert_eq!((requirements.anti_affinity["spot"].as_str(), requirements.resources["gpu"]), ("yes", 0.5));
+        assert_eq!((requirements.near, requirements.apart), (vec!["plan".to_owned()], vec!["draft".to_owned()]));
         let policy = spec.retry_policy.clone().unwrap();
         assert_eq!((policy.max_attempts, policy.non_retryable_types.as_slice()), (5, ["Bad".to_owned()].as_slice()));
         assert_eq!((policy.initial_backoff.unwrap().seconds, policy.max_backoff.unwrap().seconds), (2, 60));

@@ -1,6 +1,7 @@
 //! `callboard task …`
 
 mod create;
+mod explain;
 mod follow;
 mod look;
 mod output;
@@ -22,6 +23,7 @@ pub async fn run(session: &Session, command: TaskCommand) -> Result<(), Error> {
         TaskCommand::List(args) => look::list(session, args).await,
         TaskCommand::Show(args) => look::show(session, &args).await,
         TaskCommand::History(args) => look::history(session, &args.id).await,
+        TaskCommand::Explain(args) => explain::run(session, &args.id).await,
         TaskCommand::Steps(args) => look::steps(session, &args).await,
         TaskCommand::Output(args) => output::run(session, &args).await,
         TaskCommand::Children(args) => look::children(session, &args).await,

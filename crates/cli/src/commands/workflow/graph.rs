@@ -6,7 +6,7 @@ use super::{Session, forecast_of, tasks_of};
 use crate::args::workflow::{FileArgs, GraphArgs};
 use crate::error::Error;
 use crate::output::Output;
-use crate::workflow::file;
+use crate::workflow::file::{self, Purpose};
 use crate::workflow::graph::Graph;
 use crate::{ids, values};
 

@@ -55,6 +55,8 @@ pub struct Defaults {
     preferred_agent: Option<String>,
     affinity: Option<BTreeMap<String, String>>,
     fallbacks: Option<Vec<Fallback>>,
+    anti_affinity: Option<BTreeMap<String, String>>,
+    resources: Option<BTreeMap<String, f64>>,
     allow_failure: Option<bool>,
     weight: Option<i32>,
     tags: Option<Vec<String>>,
@@ -99,6 +101,14 @@ pub struct Task {
     pub affinity: BTreeMap<String, String>,
     #[serde(default)]
     pub fallbacks: Vec<Fallback>,
+    #[serde(default)]
+    pub anti_affinity: BTreeMap<String, String>,
+    #[serde(default)]
+    pub resources: BTreeMap<String, f64>,
+    #[serde(default)]
+    pub near: Vec<String>,
+    #[serde(default)]
+    pub apart: Vec<String>,
     #[serde(default)]
     pub allow_failure: bool,
     pub weight: Option<i32>,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::format::{
     Defaults, Dependency, DependencyFields, Fallback, ResultTest, RetryPolicy, Step, Task, Timeouts, WorkflowFile,
 };
-use super::{SCHEMA, document, parse};
+use super::{Purpose, SCHEMA, document, parse};
 
 fn schema() -> Value {
     serde_json::from_str(SCHEMA).unwrap()
@@ -95,7 +95,7 @@ fn what_the_schema_refuses_the_code_refuses() {
         "name: x\nparameters: {p: {defualt: 1}}\ntasks: [{name: a, type: t}]",
     ] {
         assert!(!validator.is_valid(&document(text)), "{text}");
-        assert!(parse(text, &[], jiff::Timestamp::UNIX_EPOCH).is_err(), "{text}");
+        assert!(parse(text, &[], jiff::Timestamp::UNIX_EPOCH, Purpose::Create).is_err(), "{text}");
     }
 }
 

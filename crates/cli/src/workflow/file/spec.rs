@@ -138,6 +138,10 @@ impl Reading<'_> {
                 preferred_agent: task.preferred_agent,
                 affinity: task.affinity,
                 fallbacks: task.fallbacks.into_iter().map(fallback).collect(),
+                anti_affinity: task.anti_affinity,
+                resources: task.resources,
+                near: task.near,
+                apart: task.apart,
                 ..Requirements::default()
             }),
             priority: task.priority.map_or(Priority::Unspecified, |urgency| urgency.0).into(),

@@ -339,11 +339,12 @@ fn what_would_fill_the_memory_is_refused_in_time() {
 
 #[test]
 fn a_file_has_a_limit_and_must_be_text() {
-    let read = |bytes: &[u8]| read(Path::new("-"), bytes, &[], now()).unwrap_err().to_string();
+    let read = |bytes: &[u8]| read(Path::new("-"), bytes, &[], now(), Purpose::Create).unwrap_err().to_string();
     assert!(read(b"\xff\xfe").contains("is not UTF-8"));
-    let endless = super::read(Path::new("-"), io::repeat(b' '), &[], now()).unwrap_err().to_string();
+    let endless = super::read(Path::new("-"), io::repeat(b' '), &[], now(), Purpose::Create).unwrap_err().to_string();
     assert!(endless.contains("more than 4 MiB"), "{endless}");
-    let missing = super::read(Path::new("/no/such/file.yaml"), io::empty(), &[], now()).unwrap_err().to_string();
+    let missing =
+        super::read(Path::new("/no/such/file.yaml"), io::empty(), &[], now(), Purpose::Create).unwrap_err().to_string();
     assert!(missing.starts_with("/no/such/file.yaml: cannot be read: "), "{missing}");
 }
 

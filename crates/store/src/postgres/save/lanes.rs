@@ -3,7 +3,7 @@
 use super::super::convert::Values;
 use super::super::transaction::PgTransaction;
 use crate::Result;
-use crate::codec::to_json;
+use crate::codec::{take_resources, to_json};
 use callboard_core::working_set::{ChangeSet, ChangedTask, LaneRef};
 use std::collections::BTreeSet;
 
@@ -11,6 +11,8 @@ const NEW: &str = "INSERT INTO lanes (namespace, id, key) SELECT * FROM unnest($
      ON CONFLICT (namespace, id) DO NOTHING";
 const LOCK: &str = "SELECT l.namespace, l.id FROM lanes AS l JOIN unnest($1::bigint[], $2::bigint[]) AS v (namespace, id) \
      USING (namespace, id) ORDER BY l.namespace, l.id FOR UPDATE OF l";
+/// From the first lane with resources on, older programs are refused.
+const NEEDED: &str = "UPDATE callboard_meta SET value = 10 WHERE name = 'min_version' AND value < 10";
 /// A statement of its own, behind the lock: it sees the tasks of those that held the lane before.
 const OLD: &str = "DELETE FROM lanes AS l USING unnest($1::bigint[], $2::bigint[]) AS v (namespace, id) \
      WHERE l.namespace = v.namespace AND l.id = v.id AND NOT EXISTS \
@@ -25,6 +27,9 @@ pub async fn save(transaction: &mut PgTransaction, changes: &ChangeSet) -> Resul
         transaction.lanes.retain(|lane| !gone.contains(lane));
     }
     if !changes.lanes.is_empty() {
+        if take_resources(&changes.lanes) {
+            transaction.execute(NEEDED, Values::default()).await?;
+        }
         let mut lanes: Vec<_> = changes.lanes.iter().collect();
         // In one order: two transactions may bring the same ones.
         lanes.sort_by_key(|lane| (lane.namespace, lane.id));

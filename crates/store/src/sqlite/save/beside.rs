@@ -2,7 +2,7 @@
 
 use super::tasks::bind_payload;
 use crate::Result;
-use crate::codec::{LastPayload, condition_columns, have_conditions, on_failure_code, to_json};
+use crate::codec::{LastPayload, condition_columns, have_conditions, on_failure_code, take_resources, to_json};
 use crate::sqlite::error::sqlite_error;
 use crate::sqlite::load::bind_task;
 use crate::sqlite::many::{Binds, Many};
@@ -17,6 +17,8 @@ static NEW_LANES: Many = Many::values(
     "(?,?,?)",
     ") WHERE column1 IS NOT NULL ON CONFLICT (namespace, id) DO NOTHING",
 );
+/// From the first lane with resources on, older programs are refused.
+const NEEDED_FOR_RESOURCES: &str = "UPDATE OR ROLLBACK meta SET value = 12 WHERE name = 'min_version' AND value < 12";
 static OLD_LANE: Many = Many::single("DELETE FROM lanes WHERE namespace = ? AND id = ?");
 static NEW_EDGES: Many = Many::values(
     "INSERT OR ROLLBACK INTO edges (namespace, source, target, ordinal, on_failure, resolved, format, condition, name) SELECT * FROM (VALUES ",
@@ -62,6 +64,9 @@ pub async fn save_lanes(connection: &mut SqliteConnection, changes: &ChangeSet) 
         binds.add(lane.id.0)?;
         binds.add(to_json(&lane.key)?)
     };
+    if take_resources(&changes.lanes) {
+        sqlx::query(NEEDED_FOR_RESOURCES).execute(&mut *connection).await.map_err(sqlite_error)?;
+    }
     NEW_LANES.execute(connection, &changes.lanes, bind).await?;
     Ok(())
 }

@@ -12,7 +12,8 @@ pub async fn with_their_leases(fixture: Fixture) {
     let mut rows: Vec<Task> = (1..=6).map(|n| Task { state: running(1 + n % 2), ..task(n) }).collect();
     rows.push(task(7));
     fixture.save(new_tasks(&rows)).await;
-    let leased = |n: u32, tasks: [u32; 3]| tasks.map(|task| (agent_id(n), task_id(task), Slot::Taken));
+    let lane = rows[0].lane;
+    let leased = |n: u32, tasks: [u32; 3]| tasks.map(|task| (agent_id(n), task_id(task), Slot::Taken, lane));
     let by_name = Want { agents: [(NAMESPACE, "a".into()), (NAMESPACE, "x".into())].into(), ..Want::default() };
     let found = fixture.load(by_name).await;
     assert_eq!(found.agents, [agent(1, "a")]);

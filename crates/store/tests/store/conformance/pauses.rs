@@ -10,7 +10,7 @@ async fn slots(fixture: &Fixture) -> Vec<(TaskId, Slot)> {
     let want = Want { agents_by_id: [(NAMESPACE, agent_id(1))].into(), ..Want::default() };
     let mut leases = fixture.load(want).await.leases;
     leases.sort();
-    leases.into_iter().map(|(_, task, slot)| (task, slot)).collect()
+    leases.into_iter().map(|(_, task, slot, _)| (task, slot)).collect()
 }
 
 /// An agent comes with what every task leased to it is to its slots, whatever becomes of them.

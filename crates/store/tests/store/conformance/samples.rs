@@ -3,7 +3,7 @@
 use callboard_core::Settings;
 use callboard_core::model::task::{ClaimLease, Closed, ClosedBy, Progress, TaskState, Waiting};
 use callboard_core::model::{
-    Agent, AgentId, AgentProfile, ChildKey, Edge, Event, EventKind, Failure, Fallback, Lane, LaneId, LaneKey,
+    Agent, AgentId, AgentProfile, Amounts, ChildKey, Edge, Event, EventKind, Failure, Fallback, Lane, LaneId, LaneKey,
     LastCheckpoint, Lease, LeaseToken, Link, Namespace, NamespaceId, NamespaceSettings, ParentLink, Pause, Payload,
     Priority, Requirements, RetryPolicy, Session, Span, StateName, Task, TaskHandler, TaskId, TaskSpec, Terms,
     Timeouts, Timestamp, WorkflowId, WorkflowLink,
@@ -138,6 +138,7 @@ pub fn task_with(n: u32, spec: TaskSpec) -> Task {
         failed_at: None,
         fallback: 0,
         fallbacks_anew: None,
+        dependency_agents: Default::default(),
         agent_name: None,
         progress: Progress::default(),
         closed: None,
@@ -200,6 +201,10 @@ pub fn full_task(n: u32) -> Task {
                 },
                 Fallback { after: Span(i64::MAX), ..Fallback::default() },
             ],
+            anti_affinity: [(TEXT.into(), "".into())].into(),
+            resources: Amounts::of([(TEXT.into(), u64::MAX), ("gpu".into(), 1)]),
+            near: [TEXT.into(), "plan".into()].into(),
+            apart: ["".into()].into(),
         },
         priority: Priority::Critical,
         retry_policy: RetryPolicy {
@@ -254,6 +259,7 @@ pub fn full_task(n: u32) -> Task {
         failed_at: Some(agent_id(u32::MAX - 1)),
         fallback: u32::MAX,
         fallbacks_anew: Some(Timestamp(i64::MIN)),
+        dependency_agents: [(TEXT.into(), TEXT.into()), ("".into(), "ann".into())].into(),
         agent_name: Some(TEXT.into()),
         progress: Progress { fraction: 0.1 + 0.2, phase: TEXT.into(), message: TEXT.into() },
         closed: Some(Closed { attempt: 9, token: LeaseToken(0), by: ClosedBy::HandBack, digest: u64::MAX }),

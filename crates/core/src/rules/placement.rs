@@ -1,0 +1,27 @@
+//! What tasks ask of where they are done, as far as rules see to it.
+
+use super::{Ruled, Step};
+use crate::model::{Task, TaskSpec, Terms};
+use crate::rejection::{Reason, Rejection};
+use std::sync::Arc;
+
+impl Step<'_, '_> {
+    /// Refuses a task that takes resources while another replica would give it to whom it doesn't fit.
+    pub(super) fn check_resources(&self, spec: &TaskSpec) -> Ruled<()> {
+        if spec.requirements.resources.is_empty() || self.cx.all_current {
+            return Ok(());
+        }
+        let message = "requirements.resources: a server of an older version shares the store and would give out more than agents \
+                       have; finish the upgrade, then repeat";
+        Err(Rejection::new(Reason::UpgradeUnfinished, message).into())
+    }
+}
+
+/// Remembers who had a dependency last, if the task asks for it: what is chosen by that must cost no reads then.
+pub(super) fn remember_agent(task: &mut Task, terms: &Terms, agent: Option<&Arc<str>>) {
+    if let (Some(name), Some(agent)) = (&terms.name, agent)
+        && task.spec.requirements.asks_for_agent_of(name)
+    {
+        task.dependency_agents.insert(name.clone(), agent.clone());
+    }
+}

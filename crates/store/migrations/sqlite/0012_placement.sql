@@ -1,0 +1,2 @@
+-- Tasks take amounts of resources: their lanes say so. A version that knows none would give out more than agents have: with the first
+-- such lane `min_version` becomes 12. The rows are as they were.
