@@ -878,7 +878,9 @@ func (x *Requirements) GetFallbacks() []*RequirementsFallback {
 // Requirements that take the place of a task's own when nobody has taken it for
 // some time: all of skills, tools, role and assignee, so that what is unset here
 // is not asked for any more. The rest of its requirements stay as they are. What
-// a run has fallen back to stays for the run.
+// a run has fallen back to stays for the run. Of several whose time has come the
+// last counts. One whose lane finds no room (NamespaceSettings.max_lanes) is
+// tried again every 30 s.
 type RequirementsFallback struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How long the task is READY before these count, from when it became READY.

@@ -1620,7 +1620,9 @@ type UpdateTaskRequest struct {
 	// The new priority, when `priority` is in the mask.
 	Priority Priority `protobuf:"varint,3,opt,name=priority,proto3,enum=callboard.v1.Priority" json:"priority,omitempty"`
 	// The new assignee, when `assignee` is in the mask; empty means any agent. A
-	// task that an agent has stays with it for this attempt.
+	// task that an agent has stays with it for this attempt. One that fell back
+	// asks for its own requirements again; its fallbacks have their whole times
+	// from now.
 	Assignee string `protobuf:"bytes,4,opt,name=assignee,proto3" json:"assignee,omitempty"`
 	// The new deadline, when `deadline` is in the mask; unset means none.
 	Deadline *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=deadline,proto3" json:"deadline,omitempty"`

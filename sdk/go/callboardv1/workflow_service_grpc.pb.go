@@ -62,7 +62,8 @@ type WorkflowServiceClient interface {
 	// run, as RetryTask gives it; of a workflow that was cancelled, all that was
 	// CANCELLED. What completed is kept. A task whose deadline has passed, or
 	// that waited for an end that is not to come now, stays as it is. Refused
-	// while it is being cancelled, and when there is no such task.
+	// while it is being cancelled, while tasks of it are still to be told of a
+	// hold or a release, and when there is no such task.
 	RetryWorkflow(ctx context.Context, in *RetryWorkflowRequest, opts ...grpc.CallOption) (*RetryWorkflowResponse, error)
 	// Adds tasks to a workflow that runs, all or none: its plan grows. They may
 	// depend on each other and on any of its tasks, ended ones too. Every fault of
@@ -76,7 +77,7 @@ type WorkflowServiceClient interface {
 	HoldWorkflow(ctx context.Context, in *HoldWorkflowRequest, opts ...grpc.CallOption) (*HoldWorkflowResponse, error)
 	// Ends the hold of a workflow: all of its tasks that are held are released,
 	// also those that were held by themselves. Releasing one that isn't held is OK
-	// and changes nothing.
+	// and changes nothing. Refused while it is being retried.
 	ReleaseWorkflow(ctx context.Context, in *ReleaseWorkflowRequest, opts ...grpc.CallOption) (*ReleaseWorkflowResponse, error)
 	// Says when a workflow is expected to end, and which tasks its end waits for.
 	// Refused with RESOURCE_EXHAUSTED for one of more than 20,000 tasks.
@@ -231,7 +232,8 @@ type WorkflowServiceServer interface {
 	// run, as RetryTask gives it; of a workflow that was cancelled, all that was
 	// CANCELLED. What completed is kept. A task whose deadline has passed, or
 	// that waited for an end that is not to come now, stays as it is. Refused
-	// while it is being cancelled, and when there is no such task.
+	// while it is being cancelled, while tasks of it are still to be told of a
+	// hold or a release, and when there is no such task.
 	RetryWorkflow(context.Context, *RetryWorkflowRequest) (*RetryWorkflowResponse, error)
 	// Adds tasks to a workflow that runs, all or none: its plan grows. They may
 	// depend on each other and on any of its tasks, ended ones too. Every fault of
@@ -245,7 +247,7 @@ type WorkflowServiceServer interface {
 	HoldWorkflow(context.Context, *HoldWorkflowRequest) (*HoldWorkflowResponse, error)
 	// Ends the hold of a workflow: all of its tasks that are held are released,
 	// also those that were held by themselves. Releasing one that isn't held is OK
-	// and changes nothing.
+	// and changes nothing. Refused while it is being retried.
 	ReleaseWorkflow(context.Context, *ReleaseWorkflowRequest) (*ReleaseWorkflowResponse, error)
 	// Says when a workflow is expected to end, and which tasks its end waits for.
 	// Refused with RESOURCE_EXHAUSTED for one of more than 20,000 tasks.

@@ -104,7 +104,7 @@ impl Obstacle {
 
 /// Says who could have a task, of all these agents, which are of one namespace. Of a task that is not ready, as if it became so now.
 pub fn explain(task: &Task, agents: &[Looked], now: Timestamp, head_start: Span) -> Explanation {
-    let key = LaneKey::of(&task.spec);
+    let key = LaneKey::in_force(&task.spec, task.fallback);
     let mut seen: Vec<Seen<'_>> = agents.iter().map(|looked| Seen::of(task, &key, looked)).collect();
     keep_for_preferred(task, &mut seen, now, head_start);
     pass_over_reluctant(task, &mut seen);

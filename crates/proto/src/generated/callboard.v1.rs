@@ -1042,7 +1042,9 @@ pub struct Requirements {
 /// Requirements that take the place of a task's own when nobody has taken it for
 /// some time: all of skills, tools, role and assignee, so that what is unset here
 /// is not asked for any more. The rest of its requirements stay as they are. What
-/// a run has fallen back to stays for the run.
+/// a run has fallen back to stays for the run. Of several whose time has come the
+/// last counts. One whose lane finds no room (NamespaceSettings.max_lanes) is
+/// tried again every 30 s.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RequirementsFallback {
     /// How long the task is READY before these count, from when it became READY.
@@ -2361,7 +2363,9 @@ pub struct UpdateTaskRequest {
     #[prost(enumeration = "Priority", tag = "3")]
     pub priority: i32,
     /// The new assignee, when `assignee` is in the mask; empty means any agent. A
-    /// task that an agent has stays with it for this attempt.
+    /// task that an agent has stays with it for this attempt. One that fell back
+    /// asks for its own requirements again; its fallbacks have their whole times
+    /// from now.
     #[prost(string, tag = "4")]
     pub assignee: ::prost::alloc::string::String,
     /// The new deadline, when `deadline` is in the mask; unset means none.
@@ -8492,7 +8496,8 @@ pub mod workflow_service_client {
         /// run, as RetryTask gives it; of a workflow that was cancelled, all that was
         /// CANCELLED. What completed is kept. A task whose deadline has passed, or
         /// that waited for an end that is not to come now, stays as it is. Refused
-        /// while it is being cancelled, and when there is no such task.
+        /// while it is being cancelled, while tasks of it are still to be told of a
+        /// hold or a release, and when there is no such task.
         pub async fn retry_workflow(
             &mut self,
             request: impl tonic::IntoRequest<super::RetryWorkflowRequest>,
@@ -8579,7 +8584,7 @@ pub mod workflow_service_client {
         }
         /// Ends the hold of a workflow: all of its tasks that are held are released,
         /// also those that were held by themselves. Releasing one that isn't held is OK
-        /// and changes nothing.
+        /// and changes nothing. Refused while it is being retried.
         pub async fn release_workflow(
             &mut self,
             request: impl tonic::IntoRequest<super::ReleaseWorkflowRequest>,
@@ -8705,7 +8710,8 @@ pub mod workflow_service_server {
         /// run, as RetryTask gives it; of a workflow that was cancelled, all that was
         /// CANCELLED. What completed is kept. A task whose deadline has passed, or
         /// that waited for an end that is not to come now, stays as it is. Refused
-        /// while it is being cancelled, and when there is no such task.
+        /// while it is being cancelled, while tasks of it are still to be told of a
+        /// hold or a release, and when there is no such task.
         async fn retry_workflow(
             &self,
             request: tonic::Request<super::RetryWorkflowRequest>,
@@ -8737,7 +8743,7 @@ pub mod workflow_service_server {
         >;
         /// Ends the hold of a workflow: all of its tasks that are held are released,
         /// also those that were held by themselves. Releasing one that isn't held is OK
-        /// and changes nothing.
+        /// and changes nothing. Refused while it is being retried.
         async fn release_workflow(
             &self,
             request: tonic::Request<super::ReleaseWorkflowRequest>,

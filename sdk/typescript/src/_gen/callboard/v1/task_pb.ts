@@ -256,7 +256,9 @@ export const RequirementsSchema: GenMessage<Requirements> = /*@__PURE__*/
  * Requirements that take the place of a task's own when nobody has taken it for
  * some time: all of skills, tools, role and assignee, so that what is unset here
  * is not asked for any more. The rest of its requirements stay as they are. What
- * a run has fallen back to stays for the run.
+ * a run has fallen back to stays for the run. Of several whose time has come the
+ * last counts. One whose lane finds no room (NamespaceSettings.max_lanes) is
+ * tried again every 30 s.
  *
  * @generated from message callboard.v1.RequirementsFallback
  */

@@ -892,7 +892,9 @@ export type UpdateTaskRequest = Message<"callboard.v1.UpdateTaskRequest"> & {
 
   /**
    * The new assignee, when `assignee` is in the mask; empty means any agent. A
-   * task that an agent has stays with it for this attempt.
+   * task that an agent has stays with it for this attempt. One that fell back
+   * asks for its own requirements again; its fallbacks have their whole times
+   * from now.
    *
    * @generated from field: string assignee = 4;
    */

@@ -795,7 +795,8 @@ export const WorkflowService: GenService<{
    * run, as RetryTask gives it; of a workflow that was cancelled, all that was
    * CANCELLED. What completed is kept. A task whose deadline has passed, or
    * that waited for an end that is not to come now, stays as it is. Refused
-   * while it is being cancelled, and when there is no such task.
+   * while it is being cancelled, while tasks of it are still to be told of a
+   * hold or a release, and when there is no such task.
    *
    * @generated from rpc callboard.v1.WorkflowService.RetryWorkflow
    */
@@ -833,7 +834,7 @@ export const WorkflowService: GenService<{
   /**
    * Ends the hold of a workflow: all of its tasks that are held are released,
    * also those that were held by themselves. Releasing one that isn't held is OK
-   * and changes nothing.
+   * and changes nothing. Refused while it is being retried.
    *
    * @generated from rpc callboard.v1.WorkflowService.ReleaseWorkflow
    */

@@ -155,7 +155,8 @@ class WorkflowServiceServicer(object):
         run, as RetryTask gives it; of a workflow that was cancelled, all that was
         CANCELLED. What completed is kept. A task whose deadline has passed, or
         that waited for an end that is not to come now, stays as it is. Refused
-        while it is being cancelled, and when there is no such task.
+        while it is being cancelled, while tasks of it are still to be told of a
+        hold or a release, and when there is no such task.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,7 +185,7 @@ class WorkflowServiceServicer(object):
     def ReleaseWorkflow(self, request, context):
         """Ends the hold of a workflow: all of its tasks that are held are released,
         also those that were held by themselves. Releasing one that isn't held is OK
-        and changes nothing.
+        and changes nothing. Refused while it is being retried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
