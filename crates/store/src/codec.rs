@@ -303,6 +303,7 @@ struct OwnedTaskData {
     #[serde(default)]
     fallback: u32,
     fallbacks_anew: Option<Timestamp>,
+    #[serde(default)]
     dependency_agents: BTreeMap<Arc<str>, Arc<str>>,
     progress: Option<Progress>,
     closed: Option<Closed>,

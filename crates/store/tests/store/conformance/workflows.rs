@@ -155,14 +155,14 @@ pub async fn tasks_of_a_workflow_as_wanted(fixture: Fixture) {
 /// Tasks are wanted by their names, and their rows don't come with them. A child has no name.
 pub async fn tasks_of_a_workflow_by_their_names(fixture: Fixture) {
     create(&fixture, 1, &[11, 12, 13]).await;
-    create(&fixture, 2, &[21, 12]).await;
+    create(&fixture, 2, &[21, 22]).await;
     let child = WorkflowTask { ordinal: 3, name: None, ..places(1, &[14])[0].clone() };
     fixture.save(ChangeSet { workflow_tasks: vec![child], ..new_tasks([&task_of(14, 1)]) }).await;
     let names = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect();
-    let wanted = [(at_place(1), names(&["t13", "t11", "t21", "nobody"])), (at_place(2), names(&["t12"]))];
+    let wanted = [(at_place(1), names(&["t13", "t11", "t21", "nobody"])), (at_place(2), names(&["t12", "t22"]))];
     let mut found = fixture.load(Want { workflow_names: wanted.into(), ..Want::default() }).await;
     found.workflow_names.sort_by_key(|row| (row.workflow, row.ordinal));
-    let (one, two) = (places(1, &[11, 12, 13]), places(2, &[21, 12]));
+    let (one, two) = (places(1, &[11, 12, 13]), places(2, &[21, 22]));
     assert_eq!(found.workflow_names, [one[0].clone(), one[2].clone(), two[1].clone()]);
     assert!(found.tasks.is_empty() && found.workflow_tasks.is_empty());
     let many = (0..10_000).map(|n| Arc::from(format!("t{n}"))).collect();
