@@ -72,6 +72,10 @@ class Stream:
         one = wire.agent.TaskEnd(task_id=task, state=f"TASK_STATE_{state}", run=1, **end)
         self.send(task_ends=wire.agent.TaskEndBatch(ends=[one]))
 
+    def resumption(self, task: str) -> None:
+        attempt = wire.agent.Attempt(task_id=task, attempt=1, lease_token="t")
+        self.send(resumptions=wire.agent.ResumptionBatch(resumptions=[{"attempt": attempt}]))
+
     def cancel(self, task: str, reason: str = "REQUESTED") -> None:
         cancellation = wire.agent.Cancellation(
             attempt=wire.agent.Attempt(task_id=task, attempt=1, lease_token="t"),
@@ -87,6 +91,8 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
         self.reports: queue.Queue[wire.agent.Report] = queue.Queue()
         self.frames: queue.Queue[str] = queue.Queue()
         self.receipts = True
+        # Whether there is a slot for an attempt that asks for one.
+        self.has_slot = True
         self.features: Sequence[str] = FEATURES
         # Ids of the tasks that are awaited.
         self.awaits: queue.Queue[str] = queue.Queue()
@@ -137,8 +143,11 @@ class AgentService(agent_service_pb2_grpc.AgentServiceServicer):
             attempt=report.attempt,
             status=f"RECEIPT_STATUS_{'COMMITTED' if reason is None else 'REFUSED'}",
             reason=f"ERROR_REASON_{reason or 'UNSPECIFIED'}",
-            state="TASK_STATE_PAUSED" if report.HasField("pause") else "TASK_STATE_RUNNING",
+            state="TASK_STATE_PAUSED" if self._pauses(report) else "TASK_STATE_RUNNING",
         )
+
+    def _pauses(self, report: wire.agent.Report) -> bool:
+        return report.HasField("pause") or (report.HasField("resume") and not self.has_slot)
 
     def CreateChild(self, request: Any, context: Any) -> Any:
         self.requests.append(request)

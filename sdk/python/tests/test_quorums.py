@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import queue
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
 import pytest
-from fake_server import FakeServer, refuse
+from fake_server import PATIENCE, FakeServer, refuse
 from parent import PARENT, Parent
 
 from callboard import (
@@ -113,6 +114,32 @@ def test_the_rest_is_cancelled_before_the_handler_goes_on(
     stream.task_end("work-1", result=encode("ok", "result"))
     assert parent.result() == '[["work-1","ok"]]'
     assert cancelled(server) == {"work-0": "rest/work-0", "work-2": "rest/work-2"}
+
+
+@pytest.mark.parametrize("state", ["COMPLETED", "FAILED"])
+def test_the_rest_is_cancelled_while_the_handler_waits_for_its_slot(
+    parent: Parent, server: FakeServer, handled: Handled, state: str
+) -> None:
+    cancelled: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def cancel(request: Any, context: Any) -> Any:
+        cancelled.put(request.task_id)
+        receipt = wire.task.TaskReceipt(task_id=request.task_id)
+        return wire.task_service.CancelTaskResponse(receipt=receipt)
+
+    server.tasks.answers["CancelTask"] = cancel
+    server.agents.has_slot = False
+    count = 1 if state == "COMPLETED" else 3
+    stream = parent.does(handled(lambda children, ctx: ctx.wait_children(children, count, "CANCEL")))
+    awaits(parent, server)
+    stream.task_end("work-1", state, result=encode("ok", "result"))
+    # One of them may have the slot.
+    rest = {cancelled.get(timeout=PATIENCE) for _ in range(2)}
+    assert rest == {"work-0", "work-2"}
+    server.agents.report("resume")
+    stream.resumption(PARENT)
+    assert parent.result() == ('[["work-1","ok"]]' if state == "COMPLETED" else "TaskFailed of work-1")
+    assert cancelled.empty(), "each once"
 
 
 def test_all_are_waited_for_unless_said(parent: Parent, server: FakeServer, handled: Handled) -> None:

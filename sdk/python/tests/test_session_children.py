@@ -150,6 +150,58 @@ def test_a_resume_that_never_left_is_taken_back() -> None:
     assert sent(s) == (["c2"], []), "for the server it is paused all the time"
 
 
+def test_a_resume_that_the_server_was_told_before_is_not_taken_back() -> None:
+    s = Script()
+    paused(s, "c1")
+    s.ends("c1")
+    (resume,) = s.reports()
+    s.receipt(resume, state="PAUSED")
+    # It is said again, and has not left, when the handler waits anew.
+    s.later(1)
+    s.wait("t1", "c2", 2)
+    assert told(s) == {1: "c1"}
+    awaits, reports = sent(s)
+    assert (awaits, kinds(reports)) == (["c2"], ["pause"]), "or it would be given a slot while it waits"
+    s.receipt(reports[0], state="PAUSED")
+    s.ends("c2")
+    (again,) = s.reports()
+    s.receipt(again, state="RUNNING")
+    assert told(s) == {2: "c2"}
+
+
+def test_a_pause_that_never_left_is_taken_back_behind_a_resume_that_did() -> None:
+    s = Script()
+    paused(s, "c1")
+    s.ends("c1")
+    (resume,) = s.reports()
+    s.receipt(resume, state="PAUSED")
+    s.later(1)
+    for ticket in range(2, 100):
+        s.wait("t1", "c2", ticket)
+        s.stop_waiting("t1", ticket)
+    assert kinds(sent(s)[1]) == ["resume"]
+    s.wait("t1", "c2", 100)
+    assert kinds(sent(s)[1]) == ["pause"]
+
+
+def test_the_receipt_of_a_resume_ahead_of_the_latest_pause_lets_nobody_go_on() -> None:
+    s = Script()
+    paused(s, "c1")
+    s.ends("c1")
+    (resume,) = s.reports()
+    s.wait("t1", "c2", 2)
+    (pause,) = sent(s)[1]
+    assert told(s) == {1: "c1"}
+    s.ends("c2")
+    (again,) = s.reports()
+    assert (kinds([again]), again.report_id > pause.report_id) == (["resume"], True)
+    s.receipt(resume, state="RUNNING")
+    assert told(s) == {}, "the pause behind it frees that slot"
+    s.receipt(pause, state="PAUSED")
+    s.receipt(again, state="RUNNING")
+    assert told(s) == {2: "c2"}
+
+
 def test_a_wait_that_is_given_up_resumes_when_it_was_the_last() -> None:
     s = Script()
     paused(s, "c1", "c2")

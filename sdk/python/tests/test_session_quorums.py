@@ -7,8 +7,9 @@ import pytest
 from script import FEATURES, Script, attempt, kinds
 
 from callboard import wire
-from callboard.actions import Follow, WaitSettled
+from callboard.actions import Follow, WaitDecided, WaitSettled
 from callboard.errors import StatusError, status_error
+from callboard.pausing import Ends
 
 
 def told(s: Script) -> dict[int, str]:
@@ -20,7 +21,16 @@ def told(s: Script) -> dict[int, str]:
 def _what(settled: WaitSettled) -> str:
     if isinstance(settled.outcome, StatusError):
         return settled.outcome.reason
-    return " ".join(end.task_id for end in settled.outcome)
+    return _ids(settled.outcome)
+
+
+def decided(s: Script) -> dict[int, str]:
+    """What is decided now, by ticket: with the ids of the children that are known to have ended."""
+    return {action.ticket: _ids(action.ends) for action in s.only(WaitDecided)}
+
+
+def _ids(ends: Ends) -> str:
+    return " ".join(end.task_id for end in ends)
 
 
 def sent(s: Script) -> tuple[list[str], list[wire.agent.Report]]:
@@ -31,6 +41,11 @@ def sent(s: Script) -> tuple[list[str], list[wire.agent.Report]]:
         awaits += frame.awaits.task_ids
         reports += frame.reports.reports
     return awaits, reports
+
+
+def end(child: str) -> wire.agent.TaskEnd:
+    """How a child ended that completed."""
+    return wire.agent.TaskEnd(task_id=child, state=wire.task.TASK_STATE_COMPLETED, run=1)
 
 
 def waiting(s: Script, count: int, *children: str) -> None:
@@ -61,6 +76,45 @@ def test_a_quorum_is_one_wait_whose_end_is_held_back() -> None:
     s.ends("c2")
     s.wait("t1", "c2", 2)
     assert (told(s), sent(s)) == ({2: "c2"}, ([], [])), "the rest is remembered"
+
+
+def test_what_is_decided_is_told_while_the_end_is_held_back() -> None:
+    s = Script()
+    waiting(s, 2, "c1", "c2", "c3")
+    s.ends("c3")
+    assert decided(s) == {}, "one is not enough"
+    s.ends("c1")
+    assert s.actions() == [WaitDecided(1, (end("c1"), end("c3")))], "one of the rest may have the slot"
+    s.ends("c2", state="CANCELLED")
+    resumed(s)
+    assert s.actions() == [WaitSettled(1, (end("c1"), end("c3")))], "it is decided once"
+
+
+def test_what_can_not_be_reached_any_more_is_decided() -> None:
+    s = Script()
+    waiting(s, 2, "c1", "c2")
+    s.ends("c2", state="FAILED")
+    assert decided(s) == {1: "c2"}
+
+
+def test_what_is_decided_is_told_ahead_of_an_end_that_is_not_held_back() -> None:
+    s = Script()
+    waiting(s, 1, "c1", "c2")
+    s.wait("t1", "c3", 2)
+    s.ends("c1")
+    assert s.actions() == [WaitDecided(1, (end("c1"),)), WaitSettled(1, (end("c1"),))]
+    s.wait_some("t1", ["c1", "c2"], 1, 3)
+    assert s.actions() == [WaitDecided(3, (end("c1"),)), WaitSettled(3, (end("c1"),))]
+
+
+def test_nothing_is_decided_when_nobody_waits_any_longer() -> None:
+    s = Script()
+    waiting(s, 1, "c1", "c2")
+    s.stop_waiting("t1", 1)
+    s.ends("c1")
+    s.wait_some("t1", ["c3", "c4"], 1, 2)
+    s.cancel("t1", "LEASE_LOST")
+    assert decided(s) == {}
 
 
 @pytest.mark.parametrize("count", [2, 3])

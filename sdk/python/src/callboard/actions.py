@@ -61,6 +61,15 @@ class ReportSettled:
 
 
 @dataclass(frozen=True)
+class WaitDecided:
+    """Nothing else changes how a wait for children comes out: these ends are known. Ahead of its
+    `WaitSettled`, also while that is held back for a slot."""
+
+    ticket: int
+    ends: Ends
+
+
+@dataclass(frozen=True)
 class WaitSettled:
     """A wait for children is over, with the ends that are known, and who waits may go on; or, with an error,
     need not wait any longer."""
@@ -110,6 +119,7 @@ Action: TypeAlias = (
     | Stop
     | Prolong
     | ReportSettled
+    | WaitDecided
     | WaitSettled
     | Follow
     | Handle

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from callboard import wire
-from callboard.actions import Action, Follow, Prolong, ReportSettled, Start, Stop, WaitSettled
+from callboard.actions import Action, Follow, Prolong, ReportSettled, Start, Stop, WaitDecided, WaitSettled
 from callboard.convert import enum_name
 from callboard.errors import StatusError
 from callboard.output import Chunk, Output
@@ -310,6 +310,8 @@ class Attempts:
         for ticket, error in self._given:
             self._actions.append(ReportSettled(ticket, error))
         self._given.clear()
+        for ticket, ends in self._waiting.take_decided():
+            self._actions.append(WaitDecided(ticket, ends))
         for ticket, outcome in self._waiting.take_settled():
             self._actions.append(WaitSettled(ticket, outcome))
         for task_id in self._waiting.take_follows():

@@ -20,7 +20,7 @@ from callboard.pausing import Ends
 from callboard.spec import TaskSpec
 
 if TYPE_CHECKING:
-    from callboard.context import Reporter
+    from callboard.context import Decided, Reporter
 
 OnParentEnd: TypeAlias = Literal["CANCEL", "DETACH"]
 """What becomes of a child that has not ended when its parent's run ends."""
@@ -156,12 +156,13 @@ def wait_blocking(
     count: int,
     check_cancelled: Callable[[], None],
     timeout: float | None = None,
+    decided: Decided | None = None,
 ) -> Ends:
-    """Waits in a sync handler until so many of these children have completed, or can't any more. Raises what
-    `check_cancelled` raises when the handler is to stop, and concurrent.futures.TimeoutError when the time is
-    over before."""
+    """Waits in a sync handler until so many of these children have completed, or can't any more; `decided` is
+    as in `Reporter.wait_children`. Raises what `check_cancelled` raises when the handler is to stop, and
+    concurrent.futures.TimeoutError when the time is over before."""
     check_cancelled()
-    waited = reporter.wait_children(children, count)
+    waited = reporter.wait_children(children, count, decided)
     try:
         return wait_for(waited, check_cancelled, timeout)
     except StatusError:

@@ -25,6 +25,7 @@ from callboard.actions import (
     Start,
     Stop,
     StopHandling,
+    WaitDecided,
     WaitSettled,
 )
 from callboard.credentials import Credentials
@@ -70,6 +71,9 @@ class Told(Protocol):
 
     def sent(self, ticket: int, outcome: wire.message.MessageReceipt | StatusError) -> None:
         """A message is committed, or refused."""
+
+    def decided(self, ticket: int, ends: Ends) -> None:
+        """How a wait for children comes out is known; `waited` follows."""
 
     def waited(self, ticket: int, outcome: Ends | StatusError) -> None:
         """A child has ended, or need not be waited for."""
@@ -140,6 +144,8 @@ class Connection:
             self._handlers.stop(action.key, action.reason)
         elif isinstance(action, ReportSettled):
             self._told.settled(action.ticket, action.error)
+        elif isinstance(action, WaitDecided):
+            self._told.decided(action.ticket, action.ends)
         elif isinstance(action, WaitSettled):
             self._told.waited(action.ticket, action.outcome)
         elif isinstance(action, Prolong):

@@ -45,6 +45,9 @@ Waited = concurrent.futures.Future[Ends]
 """Done when a wait for children is over, with the ends that are known then, and the handler may go on.
 Cancelling it gives the wait up."""
 
+Decided = Callable[[Ends], None]
+"""Is told how a wait for children comes out as soon as that is known."""
+
 Sent = concurrent.futures.Future[MessageReceipt]
 """Done when the message is committed; fails when it was refused."""
 
@@ -100,9 +103,10 @@ class Reporter(Link, Protocol):
     def create_child(self, call: Call[Receipt], timeout: float | None) -> concurrent.futures.Future[Receipt]:
         """Creates a child."""
 
-    def wait_children(self, children: Sequence[str], count: int) -> Waited:
+    def wait_children(self, children: Sequence[str], count: int, decided: Decided | None = None) -> Waited:
         """Waits until so many of these children have completed, or can't any more. One alone has ended
-        then."""
+        then. When that is so, `decided` is called, on the SDK's loop: before the handler goes on, which may
+        have to wait for its slot."""
 
     def cancel_task(self, task_id: str, request_id: str) -> concurrent.futures.Future[Receipt]:
         """Cancels a task."""

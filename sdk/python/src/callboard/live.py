@@ -74,6 +74,8 @@ class Live:
         self.session = session
         self.saves = Promises[None]()
         self.waits = Promises[Ends]()
+        # What is to be done as soon as the outcome of a wait is known, by its ticket.
+        self.decisions: dict[int, Callable[[Ends], None]] = {}
         self._sends = Promises[MessageReceipt]()
         self._runner = Runner(handlers, slots, self, on_message)
         self._transport = transport
@@ -212,6 +214,12 @@ class Live:
         """A message is committed, or refused."""
         told = outcome if isinstance(outcome, StatusError) else MessageReceipt.from_wire(outcome)
         self._sends.keep(ticket, told)
+
+    def decided(self, ticket: int, ends: Ends) -> None:
+        """How a wait for children comes out is known."""
+        decide = self.decisions.pop(ticket, None)
+        if decide is not None:
+            decide(ends)
 
     def waited(self, ticket: int, outcome: Ends | StatusError) -> None:
         """Children have ended, or need not be waited for."""

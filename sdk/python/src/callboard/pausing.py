@@ -39,6 +39,8 @@ class Pausing:
         # so there are few of them, however often a handler waits while the stream is away.
         self._pause_id = 0
         self._resume_id = 0
+        # The first since that pause: when it left, the server knows that the handler wants its slot.
+        self._first_resume_id = 0
         self._paused_from = Phase.WORKING
         self._again_at = 0.0
         # The handler went on without asking: the server of then took no `resume`.
@@ -51,8 +53,9 @@ class Pausing:
     def pause(self) -> list[Ended]:
         """A wait begins. Gives what was held back: the handler may have it, for it waits for more."""
         before, self.phase = self.phase, Phase.PAUSED
-        taken_back = before is Phase.RESUMING and self._outbox.recall(self._resume_id)
-        if before is not Phase.PAUSED and not taken_back:
+        recalled = before is Phase.RESUMING and self._outbox.recall(self._resume_id)
+        never_asked = recalled and self._resume_id == self._first_resume_id
+        if before is not Phase.PAUSED and not never_asked:
             self._paused_from = before
             self._pause_id = self._outbox.add(
                 wire.agent.Report(attempt=self._lease, pause=wire.agent.Pause())
@@ -63,10 +66,15 @@ class Pausing:
         """No wait is under way any longer. `held` is for the handler when it may go on; gives what it may
         have at once."""
         self._held += held
-        if self._outbox.recall(self._pause_id) and self._paused_from is Phase.WORKING:
+        recalled = self._outbox.recall(self._pause_id)
+        if recalled and self._paused_from is Phase.WORKING:
             return self._go_on()
         self.phase = Phase.RESUMING
-        self._send_resume(now)
+        if recalled:
+            # For the server the handler wants its slot all the time.
+            self._ask_again(now)
+        else:
+            self._ask(now)
         return []
 
     def receipted(self, report_id: int, state: int) -> list[Ended]:
@@ -91,7 +99,7 @@ class Pausing:
     def tick(self, now: float) -> None:
         """Time passed: asks again, if it is time."""
         if self.phase is Phase.RESUMING and now >= self._again_at:
-            self._send_resume(now)
+            self._ask_again(now)
 
     def due_at(self) -> float | None:
         """When `tick` is due."""
@@ -101,12 +109,12 @@ class Pausing:
         """A new stream, to a server that takes children; `waits`: waits are under way. Gives what the
         handler may have."""
         if self.phase is Phase.RESUMING:
-            self._send_resume(now)
+            self._ask_again(now)
         elif self.phase is Phase.WORKING and waits:
             return self.pause()
         elif self._unasked:
             self.phase = Phase.RESUMING
-            self._send_resume(now)
+            self._ask(now)
         self._unasked = False
         return []
 
@@ -116,11 +124,23 @@ class Pausing:
         self._unasked = self._unasked or self.phase is not Phase.WORKING
         return self._go_on()
 
-    def _send_resume(self, now: float) -> None:
-        if not self._outbox.repeat(self._resume_id):
-            report = wire.agent.Report(attempt=self._lease, resume=wire.agent.Resume())
-            self._resume_id = self._outbox.add(report)
+    def _ask(self, now: float) -> None:
+        """Asks for the slot behind the latest pause. What was asked ahead of it is answered by a slot that
+        this pause frees."""
+        self._first_resume_id = self._send_resume(now)
+
+    def _ask_again(self, now: float) -> None:
+        """Asks once more: with the same report when that has no receipt, so there are never many of them."""
+        if self._outbox.repeat(self._resume_id):
+            self._again_at = now + AGAIN_AFTER
+        else:
+            self._send_resume(now)
+
+    def _send_resume(self, now: float) -> int:
         self._again_at = now + AGAIN_AFTER
+        report = wire.agent.Report(attempt=self._lease, resume=wire.agent.Resume())
+        self._resume_id = self._outbox.add(report)
+        return self._resume_id
 
     def _go_on(self) -> list[Ended]:
         self.phase = Phase.WORKING

@@ -43,35 +43,29 @@ class Quorum(Generic[AnyChild]):
         """Waits in a sync handler until they have completed, and gives those that have."""
         if not self._children:
             return []
-        ends = wait_blocking(reporter, list(self._children), self._count, check_cancelled)
-        cancelled = self._cancel_rest(reporter, ends)
-        for cancellation in cancelled:
+        rest = Cancellations(reporter, self._children)
+        decided = rest.begin if self._cancels else None
+        children = list(self._children)
+        ends = wait_blocking(reporter, children, self._count, check_cancelled, decided=decided)
+        for cancellation in rest.begun:
             with contextlib.suppress(StatusError):
                 wait_for(cancellation, check_cancelled)
         tasks = _completed([self._children[end.task_id]._ended(end) for end in self._telling(ends)])
-        _raise_fault(cancellation.exception() for cancellation in cancelled)
+        _raise_fault(cancellation.exception() for cancellation in rest.begun)
         return tasks
 
     async def wait_async(self: Quorum[AsyncChild], reporter: Reporter) -> list[Task]:
         """The same in an async handler."""
         if not self._children:
             return []
-        ends = await asyncio.wrap_future(reporter.wait_children(list(self._children), self._count))
-        cancelled = map(asyncio.wrap_future, self._cancel_rest(reporter, ends))
-        outcomes = await asyncio.gather(*cancelled, return_exceptions=True)
+        rest = Cancellations(reporter, self._children)
+        decided = rest.begin if self._cancels else None
+        ends = await asyncio.wrap_future(reporter.wait_children(list(self._children), self._count, decided))
+        outcomes = await asyncio.gather(*map(asyncio.wrap_future, rest.begun), return_exceptions=True)
         telling = (self._children[end.task_id]._ended(end) for end in self._telling(ends))
         tasks = _completed(await asyncio.gather(*telling))
         _raise_fault(outcomes)
         return tasks
-
-    def _cancel_rest(self, reporter: Reporter, ends: Ends) -> list[concurrent.futures.Future[Receipt]]:
-        """Cancels those that have not ended, if that is asked for: all at once, for a run has at most 1,000
-        children. The requests are the same in every attempt."""
-        if not self._cancels:
-            return []
-        ended = {end.task_id for end in ends}
-        rest = (child for child in self._children if child not in ended)
-        return [reporter.cancel_task(child, f"rest/{child}") for child in rest]
 
     def _telling(self, ends: Ends) -> list[wire.agent.TaskEnd]:
         """The ends that tell how it came out: of those that completed, or, when they are too few, of the
@@ -80,6 +74,24 @@ class Quorum(Generic[AnyChild]):
         if len(completed) >= self._count:
             return completed
         return [end for end in ends if end.state != wire.task.TASK_STATE_COMPLETED][:1]
+
+
+class Cancellations:
+    """Those of the children that have not ended when it is decided how a wait for some comes out. That may be
+    long before the handler goes on: one of them may have the slot that it needs."""
+
+    def __init__(self, reporter: Reporter, children: Iterable[str]) -> None:
+        self._reporter = reporter
+        self._children = children
+        self.begun: list[concurrent.futures.Future[Receipt]] = []
+        """Complete when the wait is over."""
+
+    def begin(self, ends: Ends) -> None:
+        """Cancels those without an end: all at once, for a run has at most 1,000 children. The requests are
+        the same in every attempt."""
+        ended = {end.task_id for end in ends}
+        rest = (child for child in self._children if child not in ended)
+        self.begun = [self._reporter.cancel_task(child, f"rest/{child}") for child in rest]
 
 
 def _completed(tasks: list[Task]) -> list[Task]:

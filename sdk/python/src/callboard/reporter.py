@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from callboard import aio, loop, wire
 from callboard.calls import Call
 from callboard.client import Client
-from callboard.context import Begun, Saved, Sent, Waited
+from callboard.context import Begun, Decided, Saved, Sent, Waited
 from callboard.interceptors import Interceptor
 from callboard.models import Receipt, Task
 from callboard.output import Chunk
@@ -104,15 +104,18 @@ class AttemptReporter:
     def create_child(self, call: Call[Receipt], timeout: float | None) -> concurrent.futures.Future[Receipt]:
         return loop.submit(self._live.call(call, timeout))
 
-    def wait_children(self, children: Sequence[str], count: int) -> Waited:
+    def wait_children(self, children: Sequence[str], count: int, decided: Decided | None = None) -> Waited:
         ticket, waited = self._live.waits.make()
+        if decided is not None:
+            self._live.decisions[ticket] = decided
 
-        def give_up(waited: Waited) -> None:
+        def done(waited: Waited) -> None:
+            self._live.decisions.pop(ticket, None)
             if waited.cancelled():
                 self._live.waits.drop(ticket)
                 self._live.post(lambda now: self._live.session.stop_waiting(now, self._key, ticket))
 
-        waited.add_done_callback(give_up)
+        waited.add_done_callback(done)
         self._live.post(lambda _: self._live.session.wait(self._key, children, count, ticket))
         return waited
 

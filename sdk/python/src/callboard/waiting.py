@@ -75,6 +75,7 @@ class Waiting:
         # Ids to be waited for by calls, and those that are, whatever the stream is.
         self._to_follow: list[str] = []
         self._followed: set[str] = set()
+        self._decided: list[Ended] = []
         self._settled: list[tuple[int, Outcome]] = []
 
     def begin(
@@ -95,7 +96,9 @@ class Waiting:
         waits.asked.update(children)
         known = [waits.ends[child] for child in children if child in waits.ends]
         if any(wait.ended(end) for end in known):
-            self._settled.append((ticket, waits.ends_of(wait)))
+            ends = waits.ends_of(wait)
+            self._decided.append((ticket, ends))
+            self._settled.append((ticket, ends))
             return
         waits.under_way[ticket] = wait
         for task_id in wait.open:
@@ -128,6 +131,7 @@ class Waiting:
         waits.ends[end.task_id] = end
         over = [ticket for ticket, wait in waits.under_way.items() if wait.ended(end)]
         told: list[Ended] = [(ticket, waits.ends_of(waits.under_way.pop(ticket))) for ticket in over]
+        self._decided += told
         if told and not waits.under_way:
             self._go_on(now, waits, told)
         else:
@@ -209,6 +213,12 @@ class Waiting:
         """Ids that are to be waited for by calls from now on."""
         follows, self._to_follow = self._to_follow, []
         return follows
+
+    def take_decided(self) -> list[Ended]:
+        """The tickets of waits whose outcome no other end changes, each once, with the ends of its children;
+        they are settled then or later."""
+        decided, self._decided = self._decided, []
+        return decided
 
     def take_settled(self) -> list[tuple[int, Outcome]]:
         """The tickets of waits that are over, each with the ends of its children, or the error."""
