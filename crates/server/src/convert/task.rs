@@ -243,7 +243,6 @@ pub(crate) fn to_spec(spec: &TaskSpec, input: Option<&Payload>) -> v1::TaskSpec 
             resources: requirements.resources.written(),
             near: requirements.near.iter().cloned().collect(),
             apart: requirements.apart.iter().cloned().collect(),
-            ..v1::Requirements::default()
         }),
         priority: to_priority(spec.priority).into(),
         dependencies: Vec::new(),

@@ -101,7 +101,6 @@ fn requirements(args: RequirementArgs) -> Requirements {
         resources: args.resource.into_iter().collect(),
         near: args.near,
         apart: args.apart,
-        ..Requirements::default()
     }
 }
 

@@ -142,7 +142,6 @@ impl Reading<'_> {
                 resources: task.resources,
                 near: task.near,
                 apart: task.apart,
-                ..Requirements::default()
             }),
             priority: task.priority.map_or(Priority::Unspecified, |urgency| urgency.0).into(),
             dependencies,
