@@ -104,29 +104,21 @@ async fn thousands_are_added_held_and_released_over_kills() {
     let new = NewWorkflow::new("wide").task(NewWorkflowTask::new("first", NewTask::new("idle")));
     let id = client.create_workflow(new).await.unwrap().workflow_id;
     let more: Vec<_> = (0..MANY).map(|n| task(format!("t{n}"), "idle", &[])).collect();
-    let (adding, client_too, workflow) = (more.clone(), client.clone(), id.clone());
     let request = v1::AddWorkflowTasksRequest {
-        workflow_id: workflow,
-        tasks: adding,
+        workflow_id: id.clone(),
+        tasks: more,
         request_id: "grow".into(),
         ..Default::default()
     };
-    // Killed while it is added: the SDK asks again, under the same request id.
-    let asked = tokio::spawn(async move { client_too.call(request).await });
-    server.kill_9().await;
-    server.restart().await;
-    let receipts = asked.await.unwrap();
-    let receipts = match receipts {
+    // Killed while they are added: it is asked again, under the same request id.
+    let killing = async {
+        server.kill_9().await;
+        server.restart().await;
+    };
+    let (answer, ()) = tokio::join!(client.call(request.clone()), killing);
+    let receipts = match answer {
         Ok(answer) => answer.receipts,
-        Err(_) => {
-            let request = v1::AddWorkflowTasksRequest {
-                workflow_id: id.clone(),
-                tasks: more,
-                request_id: "grow".into(),
-                ..Default::default()
-            };
-            client.call(request).await.unwrap().receipts
-        }
+        Err(_) => client.call(request).await.unwrap().receipts,
     };
     let all = i32::try_from(MANY + 1).unwrap();
     assert_eq!((receipts.len(), client.get_workflow(&id).await.unwrap().tasks), (MANY, all));
