@@ -105,6 +105,8 @@ async fn forecasts_say_what_histories_say(server: Server) {
 
     // One that runs is expected to end as long after it began as others of its type took.
     let lease = claim::lease(&client, "bob", "short").await;
+    let begins = v1::HeartbeatTaskRequest { attempt: Some(lease.clone()), ..Default::default() };
+    client.heartbeat(begins).await.unwrap();
     let running = forecast(&client, &id).await;
     let fetch = &running.critical_path[0];
     assert_eq!((fetch.name.as_str(), fetch.state()), ("fetch", TaskState::Running));

@@ -242,7 +242,9 @@ impl Faults {
     /// The dependencies near to whose agents, or apart from them, a task should be done must be its own; these are the names of those.
     pub fn neighbours(&mut self, at: impl Display + Copy, requirements: &Requirements, names: &BTreeSet<&str>) {
         for (field, wanted) in [("near", &requirements.near), ("apart", &requirements.apart)] {
-            for name in wanted.iter().filter(|name| !names.contains(name.as_str())).take(MAX_NEIGHBOURS) {
+            // Of too many it was told how many there are.
+            let wanted = wanted.iter().filter(|_| wanted.len() <= MAX_NEIGHBOURS);
+            for name in wanted.filter(|name| !names.contains(name.as_str())) {
                 let name = name.chars().take(MAX_WORD).collect::<String>();
                 let remedy = "give the name of one, or leave it out";
                 self.add(Within(at, field), format!("{name:?} is no name of a dependency of this task; {remedy}"));

@@ -352,7 +352,7 @@ async fn a_workflow_grows_and_is_held_and_released() {
     let server = Server::start().await;
     let client = server.client();
     let id = created(&server, REPORT).await;
-    let more = "{name: report, tasks: [{name: print, type: print, depends_on: [whole]}, {name: post, type: post, depends_on: [print]}]}";
+    let more = "name: report\ntasks: [{name: print, type: print, depends_on: [whole]}, {name: post, type: post, depends_on: [print]}]";
     let words = ["workflow", "add", &short(&id), "-", "-o", "json"];
     let added = run_words(&server, &words, more).await.json();
     let names: Vec<&Value> = added["receipts"].as_array().unwrap().iter().map(|receipt| &receipt["name"]).collect();
@@ -363,7 +363,7 @@ async fn a_workflow_grows_and_is_held_and_released() {
 
     for (file, fault) in [
         (more, "task `print`: name: \"print\" is the name of task"),
-        ("{name: other, tasks: [{name: z, type: t}]}", "the file is of a workflow \"other\""),
+        ("name: other\ntasks: [{name: z, type: t}]", "the file is of a workflow \"other\""),
         (
             "tasks: [{name: z, type: t, depends_on: [nobody]}]",
             "task `z`: depends_on[0].task: there is no task \"nobody\"",
@@ -402,7 +402,7 @@ async fn a_timeline_has_every_attempt() {
     let ends: Vec<Vec<Value>> = ["left", "right", "whole", "aside"]
         .map(|name| of(name).iter().map(|attempt| attempt["end"].clone()).collect())
         .into();
-    assert_eq!(ends, [vec![value!("completed")], vec![value!("failed")], vec![], vec![Value::Null]]);
+    assert_eq!(ends, [vec![value!("completed")], vec![value!("attempt_failed")], vec![], vec![Value::Null]]);
     assert_eq!((&of("aside")[0]["agent"], &told["left_out"]), (&value!("bob"), &value!(0)));
     assert_eq!(run(&server, &format!("workflow timeline {id} --format json")).await.json(), told);
     let drawn = run(&server, &format!("workflow timeline {id} --width 100")).await.ok();
