@@ -20,9 +20,9 @@ func NewQuorum(taskIDs []string, count int) *Quorum {
 	return q
 }
 
-// Take takes the end of one of its tasks. Another's, and what comes when it is over, changes nothing.
+// Take takes the end of one of its tasks, also when it is over: whoever waits gets all that is known by then. Another's changes nothing.
 func (q *Quorum) Take(end *callboardv1.TaskEnd) {
-	if q.IsOver() || !q.open[end.GetTaskId()] {
+	if !q.open[end.GetTaskId()] {
 		return
 	}
 	delete(q.open, end.GetTaskId())
@@ -37,7 +37,7 @@ func (q *Quorum) IsReached() bool {
 	return q.completed >= q.count
 }
 
-// IsOver says whether no other end changes anything.
+// IsOver says whether no other end changes how it comes out.
 func (q *Quorum) IsOver() bool {
 	return q.IsReached() || q.completed+len(q.open) < q.count
 }

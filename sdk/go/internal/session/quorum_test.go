@@ -73,6 +73,23 @@ func TestWhatIsKnownCountsForAWaitForSome(t *testing.T) {
 	same(t, "on a new stream, too", ids, "c2")
 }
 
+// Also of those beyond the count: they have completed by then, and are none of the rest.
+func TestAWaitForSomeGivesAllThatIsKnown(t *testing.T) {
+	s := newScript(t)
+	s.working("t1")
+	s.awaitSome("t1", 2, 1, "c1", "c2", "c3")
+	s.receiptState(s.oneReport(), nowPaused)
+	s.endsAs(unlucky, "c3")
+	s.ends("c2", "c1")
+	s.receiptState(s.oneReport(), nowRunning)
+	same(t, "the last decided it", s.told(), "1=c3 c2 c1")
+	s.awaitSome("t1", 1, 2, "c1", "c2", "c3", "c4")
+	same(t, "one would do", s.told(), "2=c3 c2 c1")
+	s.awaitSome("t1", 2, 3, "c1", "c3")
+	same(t, "it failed before the other completed", s.told(), "3=c3 c1")
+	expect(t, len(s.frames()) == 0, "nothing is sent")
+}
+
 func TestAWaitForSomeBesideOthers(t *testing.T) {
 	s := newScript(t)
 	s.working("t1")
@@ -145,7 +162,7 @@ func TestWhoWaitsForSomeIsToldWhatEndsTheWait(t *testing.T) {
 	same(t, "what is known is known", s.told(), "3=c1")
 }
 
-// Whatever ends come in whatever order: a quorum is over with the first that decides it, not before.
+// Whatever ends come in whatever order: a quorum is over with the first that decides it, not before. Those behind it don't change how.
 func TestAQuorumIsOverWhenItIsDecided(t *testing.T) {
 	for seed := range uint64(2000) {
 		random := rand.New(rand.NewPCG(seed, 0))
@@ -165,15 +182,13 @@ func TestAQuorumIsOverWhenItIsDecided(t *testing.T) {
 			q.Take(end)
 			q.Take(end)
 			q.Take(&callboardv1.TaskEnd{TaskId: "x", State: completed})
-			switch {
-			case decided:
-			case end.GetState() == completed:
+			if end.GetState() == completed {
 				good++
-			default:
+			} else {
 				bad++
 			}
 		}
-		if !q.IsOver() || good+bad == 0 {
+		if !q.IsOver() || len(q.Ends()) != len(ids) {
 			t.Fatalf("seed %d: all have ended: %v", seed, q)
 		}
 	}
