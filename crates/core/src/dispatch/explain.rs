@@ -170,7 +170,8 @@ fn of_misfit(misfit: Misfit, key: &LaneKey, profile: &AgentProfile) -> Obstacle 
         Misfit::TaskType => {
             let types: Vec<&str> = profile.handles.iter().map(|handler| &*handler.task_type).take(TYPES).collect();
             let more = if profile.handles.len() > TYPES { ", …" } else { "" };
-            Obstacle::new(ObstacleKind::TaskType, format!("it handles {}{more}", types.join(", ")))
+            let detail = format!("it handles {}{more}, not {}", types.join(", "), key.task_type);
+            Obstacle::new(ObstacleKind::TaskType, detail)
         }
         Misfit::Assignee => {
             let assignee = key.assignee.as_deref().unwrap_or_default();
