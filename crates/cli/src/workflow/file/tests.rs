@@ -34,10 +34,10 @@ fn added(text: &str) -> Result<WorkflowSpec, String> {
 fn a_file_that_is_added_has_no_name_and_waits_for_what_there_is() {
     let spec = added("tasks: [{name: b, type: t, depends_on: [a]}]").unwrap();
     assert_eq!((spec.name.as_str(), names_of(&spec.tasks[0])), ("", vec!["a"]));
-    assert_eq!(added("{name: w, steps: [{name: b, type: t}, {name: c, type: t}]}").unwrap().tasks.len(), 2);
+    assert_eq!(added("name: w\nsteps: [{name: b, type: t}, {name: c, type: t}]").unwrap().tasks.len(), 2);
     for (text, fault) in [
-        ("{description: d, tasks: [{name: b, type: t}]}", "description: is what the workflow has already"),
-        ("{headers: {a: b}, tasks: [{name: b, type: t}]}", "headers: is what the workflow has already"),
+        ("description: d\ntasks: [{name: b, type: t}]", "description: is what the workflow has already"),
+        ("headers: {a: b}\ntasks: [{name: b, type: t}]", "headers: is what the workflow has already"),
         ("tasks: [{name: b, type: t, depends_on: [b]}]", "waits for itself"),
         ("tasks: [{name: b, type: t, depends_on: ['no name']}]", "may have letters"),
     ] {
