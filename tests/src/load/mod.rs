@@ -76,7 +76,7 @@ pub struct Size {
     pub families: bool,
     /// Dependencies have conditions. (A store that has one is no longer a version's that knows none.)
     pub conditions: bool,
-    /// Workflows are asked for, cancelled and retried. (The same is true of a store that has one.)
+    /// Workflows are asked for, cancelled and retried. A store that has had one closes the way back to a version before them, too.
     pub workflows: bool,
     /// The longest that a handler works, in milliseconds; more than 250.
     pub longest: u64,
