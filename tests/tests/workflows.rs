@@ -40,7 +40,7 @@ fn counted(tasks: &[v1::Task]) -> BTreeMap<&'static str, usize> {
 }
 
 #[tokio::test]
-async fn a_chain_is_finished_over_three_kills_and_every_link_runs_once() {
+async fn a_chain_is_finished_over_three_kills_and_every_link_ends_once() {
     const LENGTH: usize = 60;
     let mut server = Server::start().await;
     let client = server.client();

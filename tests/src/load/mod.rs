@@ -76,7 +76,8 @@ pub struct Size {
     pub families: bool,
     /// Dependencies have conditions. (A store that has one is no longer a version's that knows none.)
     pub conditions: bool,
-    /// Workflows are asked for, grow, are held, released, cancelled and retried. (The same is true of a store that has one.)
+    /// Workflows are asked for, grow, are held, released, cancelled and retried. A store that has had one closes the way back to a
+    /// version before them, too.
     pub workflows: bool,
     /// Some tasks ask for what nobody has, and for less when nobody took them. (A version that knows no fallbacks would not move them.)
     pub fallbacks: bool,
