@@ -145,6 +145,7 @@ impl TaskService for Fake {
         hold_task(HoldTaskRequest) -> HoldTaskResponse;
         release_task(ReleaseTaskRequest) -> ReleaseTaskResponse;
         explain_assignment(ExplainAssignmentRequest) -> ExplainAssignmentResponse;
+        add_dependencies(AddDependenciesRequest) -> AddDependenciesResponse;
         update_task(UpdateTaskRequest) -> UpdateTaskResponse;
         list_task_events(ListTaskEventsRequest) -> ListTaskEventsResponse;
         list_dependency_results(ListDependencyResultsRequest) -> ListDependencyResultsResponse;

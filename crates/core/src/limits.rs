@@ -108,5 +108,13 @@ pub const DEFAULT_PAGE: usize = 100;
 pub const MAX_AMOUNT: f64 = 1e12;
 /// The most resources that a task takes, or an agent has.
 pub const MAX_RESOURCES: usize = 32;
+/// The most limit keys of a task.
+pub const MAX_LIMIT_KEYS: usize = 4;
+/// The most limits of a namespace.
+pub const MAX_LIMITS: usize = 1_000;
+/// The most that a limit allows.
+pub const MAX_LIMIT: u32 = 1_000_000;
+/// The longest time that a rate is for.
+pub const MAX_RATE_PERIOD: Span = Span::seconds(86_400);
 /// The most dependencies that a task names to be near to their agents, and the most to be apart from them.
 pub const MAX_NEIGHBOURS: usize = 16;

@@ -3,8 +3,8 @@
 use crate::command::TaskUpdate;
 use crate::limits::{
     MAX_AMOUNT, MAX_CHILD_NAME, MAX_COMPARED, MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_FALLBACKS,
-    MAX_HEADER_BYTES, MAX_HEADERS, MAX_KEY, MAX_MESSAGE_TTL, MAX_NAME, MAX_NEIGHBOURS, MAX_PAYLOAD, MAX_POINTER,
-    MAX_PROFILE, MAX_RESOURCES, MAX_SLOTS, MAX_STEP_NAME, MAX_TIMEOUT, MAX_WORD,
+    MAX_HEADER_BYTES, MAX_HEADERS, MAX_KEY, MAX_LIMIT_KEYS, MAX_MESSAGE_TTL, MAX_NAME, MAX_NEIGHBOURS, MAX_PAYLOAD,
+    MAX_POINTER, MAX_PROFILE, MAX_RESOURCES, MAX_SLOTS, MAX_STEP_NAME, MAX_TIMEOUT, MAX_WORD,
 };
 use crate::model::{
     Address, AgentProfile, Condition, Fallback, NamespaceSettings, NewDependency, NewMessage, NewTask, Payload,
@@ -181,6 +181,10 @@ impl Faults {
         self.tags(field("tags"), &spec.tags);
         self.map(field("metadata"), &spec.metadata, 64, 16 << 10);
         self.map(field("headers"), &spec.headers, MAX_HEADERS, MAX_HEADER_BYTES);
+        if let Some(key) = &spec.fairness_key {
+            self.text(field("fairness_key"), key, MAX_WORD);
+        }
+        self.words(field("limit_keys"), &spec.limit_keys, MAX_LIMIT_KEYS);
     }
 
     /// What a task asks for when nobody takes it.

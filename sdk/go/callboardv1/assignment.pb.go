@@ -9,6 +9,7 @@ package callboardv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -56,6 +57,8 @@ const (
 	// The task's last attempt failed there, or was handed back: it is the last
 	// choice.
 	AssignmentObstacleType_ASSIGNMENT_OBSTACLE_TYPE_FAILED_THERE AssignmentObstacleType = 14
+	// A limit of the task's keys is reached: nobody gets it.
+	AssignmentObstacleType_ASSIGNMENT_OBSTACLE_TYPE_LIMIT AssignmentObstacleType = 15
 )
 
 // Enum value maps for AssignmentObstacleType.
@@ -76,6 +79,7 @@ var (
 		12: "ASSIGNMENT_OBSTACLE_TYPE_RESOURCE_TAKEN",
 		13: "ASSIGNMENT_OBSTACLE_TYPE_PREFERRED",
 		14: "ASSIGNMENT_OBSTACLE_TYPE_FAILED_THERE",
+		15: "ASSIGNMENT_OBSTACLE_TYPE_LIMIT",
 	}
 	AssignmentObstacleType_value = map[string]int32{
 		"ASSIGNMENT_OBSTACLE_TYPE_UNSPECIFIED":    0,
@@ -93,6 +97,7 @@ var (
 		"ASSIGNMENT_OBSTACLE_TYPE_RESOURCE_TAKEN": 12,
 		"ASSIGNMENT_OBSTACLE_TYPE_PREFERRED":      13,
 		"ASSIGNMENT_OBSTACLE_TYPE_FAILED_THERE":   14,
+		"ASSIGNMENT_OBSTACLE_TYPE_LIMIT":          15,
 	}
 )
 
@@ -143,7 +148,13 @@ type AssignmentExplanation struct {
 	Fitting int32 `protobuf:"varint,7,opt,name=fitting,proto3" json:"fitting,omitempty"`
 	// Those that could have it now, best first; then those that fit, and can't
 	// have it now; then those that don't fit, each by name. At most 100.
-	Candidates    []*AssignmentCandidate `protobuf:"bytes,8,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	Candidates []*AssignmentCandidate `protobuf:"bytes,8,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	// The limits that the task is under, by its limit keys; those keys that have a
+	// limit.
+	Limits []*LimitUse `protobuf:"bytes,9,rep,name=limits,proto3" json:"limits,omitempty"`
+	// Who it was given to, and who else could have had it: the latest 20
+	// assignments, oldest first.
+	Past          []*AssignmentChoice `protobuf:"bytes,10,rep,name=past,proto3" json:"past,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -234,6 +245,260 @@ func (x *AssignmentExplanation) GetCandidates() []*AssignmentCandidate {
 	return nil
 }
 
+func (x *AssignmentExplanation) GetLimits() []*LimitUse {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *AssignmentExplanation) GetPast() []*AssignmentChoice {
+	if x != nil {
+		return x.Past
+	}
+	return nil
+}
+
+// What of a limit is used.
+type LimitUse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The limit key of the task.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// The limit that counts for it.
+	Limit *Limit `protobuf:"bytes,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// How many tasks with the key hold a slot.
+	InUse int32 `protobuf:"varint,3,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"`
+	// The limit keeps the task from being given to anybody now.
+	Reached bool `protobuf:"varint,4,opt,name=reached,proto3" json:"reached,omitempty"`
+	// When the rate lets the next task through; unset when it does now, or when
+	// there is no rate.
+	NextAt        *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=next_at,json=nextAt,proto3" json:"next_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LimitUse) Reset() {
+	*x = LimitUse{}
+	mi := &file_callboard_v1_assignment_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LimitUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LimitUse) ProtoMessage() {}
+
+func (x *LimitUse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_assignment_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LimitUse.ProtoReflect.Descriptor instead.
+func (*LimitUse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_assignment_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *LimitUse) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *LimitUse) GetLimit() *Limit {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
+func (x *LimitUse) GetInUse() int32 {
+	if x != nil {
+		return x.InUse
+	}
+	return 0
+}
+
+func (x *LimitUse) GetReached() bool {
+	if x != nil {
+		return x.Reached
+	}
+	return false
+}
+
+func (x *LimitUse) GetNextAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAt
+	}
+	return nil
+}
+
+// An assignment, as it was chosen.
+type AssignmentChoice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The attempt.
+	Attempt int32 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// When.
+	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// The agent that was given the task.
+	Agent string `protobuf:"bytes,3,opt,name=agent,proto3" json:"agent,omitempty"`
+	// It claimed the task, so that there was nobody to choose from; the fields
+	// below are empty. (Also where a server of before these fields chose.)
+	Claimed bool `protobuf:"varint,4,opt,name=claimed,proto3" json:"claimed,omitempty"`
+	// Its score then.
+	Score float64 `protobuf:"fixed64,5,opt,name=score,proto3" json:"score,omitempty"`
+	// How many agents that could have had it were compared, itself included.
+	Compared int32 `protobuf:"varint,6,opt,name=compared,proto3" json:"compared,omitempty"`
+	// The best of the others, best first: at most 3, their `agent` and `score`.
+	RunnersUp     []*AssignmentRunnerUp `protobuf:"bytes,7,rep,name=runners_up,json=runnersUp,proto3" json:"runners_up,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignmentChoice) Reset() {
+	*x = AssignmentChoice{}
+	mi := &file_callboard_v1_assignment_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignmentChoice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignmentChoice) ProtoMessage() {}
+
+func (x *AssignmentChoice) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_assignment_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignmentChoice.ProtoReflect.Descriptor instead.
+func (*AssignmentChoice) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_assignment_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *AssignmentChoice) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *AssignmentChoice) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *AssignmentChoice) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *AssignmentChoice) GetClaimed() bool {
+	if x != nil {
+		return x.Claimed
+	}
+	return false
+}
+
+func (x *AssignmentChoice) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *AssignmentChoice) GetCompared() int32 {
+	if x != nil {
+		return x.Compared
+	}
+	return 0
+}
+
+func (x *AssignmentChoice) GetRunnersUp() []*AssignmentRunnerUp {
+	if x != nil {
+		return x.RunnersUp
+	}
+	return nil
+}
+
+// An agent that could have had a task that another was given.
+type AssignmentRunnerUp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agent, by name.
+	Agent string `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
+	// Its score then. A higher one than that of who was chosen: the task preferred
+	// the other, or its last attempt had failed here.
+	Score         float64 `protobuf:"fixed64,2,opt,name=score,proto3" json:"score,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignmentRunnerUp) Reset() {
+	*x = AssignmentRunnerUp{}
+	mi := &file_callboard_v1_assignment_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignmentRunnerUp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignmentRunnerUp) ProtoMessage() {}
+
+func (x *AssignmentRunnerUp) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_assignment_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignmentRunnerUp.ProtoReflect.Descriptor instead.
+func (*AssignmentRunnerUp) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_assignment_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *AssignmentRunnerUp) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *AssignmentRunnerUp) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
 // An agent and a task.
 type AssignmentCandidate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -264,7 +529,7 @@ type AssignmentCandidate struct {
 
 func (x *AssignmentCandidate) Reset() {
 	*x = AssignmentCandidate{}
-	mi := &file_callboard_v1_assignment_proto_msgTypes[1]
+	mi := &file_callboard_v1_assignment_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -276,7 +541,7 @@ func (x *AssignmentCandidate) String() string {
 func (*AssignmentCandidate) ProtoMessage() {}
 
 func (x *AssignmentCandidate) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_assignment_proto_msgTypes[1]
+	mi := &file_callboard_v1_assignment_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -289,7 +554,7 @@ func (x *AssignmentCandidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentCandidate.ProtoReflect.Descriptor instead.
 func (*AssignmentCandidate) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_assignment_proto_rawDescGZIP(), []int{1}
+	return file_callboard_v1_assignment_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AssignmentCandidate) GetAgent() string {
@@ -361,7 +626,7 @@ type AssignmentObstacle struct {
 
 func (x *AssignmentObstacle) Reset() {
 	*x = AssignmentObstacle{}
-	mi := &file_callboard_v1_assignment_proto_msgTypes[2]
+	mi := &file_callboard_v1_assignment_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -373,7 +638,7 @@ func (x *AssignmentObstacle) String() string {
 func (*AssignmentObstacle) ProtoMessage() {}
 
 func (x *AssignmentObstacle) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_assignment_proto_msgTypes[2]
+	mi := &file_callboard_v1_assignment_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -386,7 +651,7 @@ func (x *AssignmentObstacle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignmentObstacle.ProtoReflect.Descriptor instead.
 func (*AssignmentObstacle) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_assignment_proto_rawDescGZIP(), []int{2}
+	return file_callboard_v1_assignment_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AssignmentObstacle) GetType() AssignmentObstacleType {
@@ -407,7 +672,7 @@ var File_callboard_v1_assignment_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_assignment_proto_rawDesc = "" +
 	"\n" +
-	"\x1dcallboard/v1/assignment.proto\x12\fcallboard.v1\x1a\x17callboard/v1/task.proto\"\xbb\x02\n" +
+	"\x1dcallboard/v1/assignment.proto\x12\fcallboard.v1\x1a$callboard/v1/namespace_service.proto\x1a\x17callboard/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x03\n" +
 	"\x15AssignmentExplanation\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12-\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x17.callboard.v1.TaskStateR\x05state\x129\n" +
@@ -419,7 +684,28 @@ const file_callboard_v1_assignment_proto_rawDesc = "" +
 	"\afitting\x18\a \x01(\x05R\afitting\x12A\n" +
 	"\n" +
 	"candidates\x18\b \x03(\v2!.callboard.v1.AssignmentCandidateR\n" +
-	"candidates\"\xf3\x01\n" +
+	"candidates\x12.\n" +
+	"\x06limits\x18\t \x03(\v2\x16.callboard.v1.LimitUseR\x06limits\x122\n" +
+	"\x04past\x18\n" +
+	" \x03(\v2\x1e.callboard.v1.AssignmentChoiceR\x04past\"\xad\x01\n" +
+	"\bLimitUse\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
+	"\x05limit\x18\x02 \x01(\v2\x13.callboard.v1.LimitR\x05limit\x12\x15\n" +
+	"\x06in_use\x18\x03 \x01(\x05R\x05inUse\x12\x18\n" +
+	"\areached\x18\x04 \x01(\bR\areached\x123\n" +
+	"\anext_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06nextAt\"\xfb\x01\n" +
+	"\x10AssignmentChoice\x12\x18\n" +
+	"\aattempt\x18\x01 \x01(\x05R\aattempt\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
+	"\x05agent\x18\x03 \x01(\tR\x05agent\x12\x18\n" +
+	"\aclaimed\x18\x04 \x01(\bR\aclaimed\x12\x14\n" +
+	"\x05score\x18\x05 \x01(\x01R\x05score\x12\x1a\n" +
+	"\bcompared\x18\x06 \x01(\x05R\bcompared\x12?\n" +
+	"\n" +
+	"runners_up\x18\a \x03(\v2 .callboard.v1.AssignmentRunnerUpR\trunnersUp\"@\n" +
+	"\x12AssignmentRunnerUp\x12\x14\n" +
+	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x14\n" +
+	"\x05score\x18\x02 \x01(\x01R\x05score\"\xf3\x01\n" +
 	"\x13AssignmentCandidate\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x12\n" +
 	"\x04fits\x18\x02 \x01(\bR\x04fits\x12>\n" +
@@ -431,7 +717,7 @@ const file_callboard_v1_assignment_proto_rawDesc = "" +
 	"\x04role\x18\b \x01(\x01R\x04role\"f\n" +
 	"\x12AssignmentObstacle\x128\n" +
 	"\x04type\x18\x01 \x01(\x0e2$.callboard.v1.AssignmentObstacleTypeR\x04type\x12\x16\n" +
-	"\x06detail\x18\x02 \x01(\tR\x06detail*\xe0\x04\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail*\x84\x05\n" +
 	"\x16AssignmentObstacleType\x12(\n" +
 	"$ASSIGNMENT_OBSTACLE_TYPE_UNSPECIFIED\x10\x00\x12&\n" +
 	"\"ASSIGNMENT_OBSTACLE_TYPE_TASK_TYPE\x10\x01\x12%\n" +
@@ -448,7 +734,8 @@ const file_callboard_v1_assignment_proto_rawDesc = "" +
 	"\x1eASSIGNMENT_OBSTACLE_TYPE_SLOTS\x10\v\x12+\n" +
 	"'ASSIGNMENT_OBSTACLE_TYPE_RESOURCE_TAKEN\x10\f\x12&\n" +
 	"\"ASSIGNMENT_OBSTACLE_TYPE_PREFERRED\x10\r\x12)\n" +
-	"%ASSIGNMENT_OBSTACLE_TYPE_FAILED_THERE\x10\x0eBB\n" +
+	"%ASSIGNMENT_OBSTACLE_TYPE_FAILED_THERE\x10\x0e\x12\"\n" +
+	"\x1eASSIGNMENT_OBSTACLE_TYPE_LIMIT\x10\x0fBB\n" +
 	"\x10dev.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3"
 
 var (
@@ -464,26 +751,37 @@ func file_callboard_v1_assignment_proto_rawDescGZIP() []byte {
 }
 
 var file_callboard_v1_assignment_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_callboard_v1_assignment_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_callboard_v1_assignment_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_callboard_v1_assignment_proto_goTypes = []any{
 	(AssignmentObstacleType)(0),   // 0: callboard.v1.AssignmentObstacleType
 	(*AssignmentExplanation)(nil), // 1: callboard.v1.AssignmentExplanation
-	(*AssignmentCandidate)(nil),   // 2: callboard.v1.AssignmentCandidate
-	(*AssignmentObstacle)(nil),    // 3: callboard.v1.AssignmentObstacle
-	(TaskState)(0),                // 4: callboard.v1.TaskState
-	(WaitReason)(0),               // 5: callboard.v1.WaitReason
+	(*LimitUse)(nil),              // 2: callboard.v1.LimitUse
+	(*AssignmentChoice)(nil),      // 3: callboard.v1.AssignmentChoice
+	(*AssignmentRunnerUp)(nil),    // 4: callboard.v1.AssignmentRunnerUp
+	(*AssignmentCandidate)(nil),   // 5: callboard.v1.AssignmentCandidate
+	(*AssignmentObstacle)(nil),    // 6: callboard.v1.AssignmentObstacle
+	(TaskState)(0),                // 7: callboard.v1.TaskState
+	(WaitReason)(0),               // 8: callboard.v1.WaitReason
+	(*Limit)(nil),                 // 9: callboard.v1.Limit
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_callboard_v1_assignment_proto_depIdxs = []int32{
-	4, // 0: callboard.v1.AssignmentExplanation.state:type_name -> callboard.v1.TaskState
-	5, // 1: callboard.v1.AssignmentExplanation.waiting_for:type_name -> callboard.v1.WaitReason
-	2, // 2: callboard.v1.AssignmentExplanation.candidates:type_name -> callboard.v1.AssignmentCandidate
-	3, // 3: callboard.v1.AssignmentCandidate.obstacles:type_name -> callboard.v1.AssignmentObstacle
-	0, // 4: callboard.v1.AssignmentObstacle.type:type_name -> callboard.v1.AssignmentObstacleType
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	7,  // 0: callboard.v1.AssignmentExplanation.state:type_name -> callboard.v1.TaskState
+	8,  // 1: callboard.v1.AssignmentExplanation.waiting_for:type_name -> callboard.v1.WaitReason
+	5,  // 2: callboard.v1.AssignmentExplanation.candidates:type_name -> callboard.v1.AssignmentCandidate
+	2,  // 3: callboard.v1.AssignmentExplanation.limits:type_name -> callboard.v1.LimitUse
+	3,  // 4: callboard.v1.AssignmentExplanation.past:type_name -> callboard.v1.AssignmentChoice
+	9,  // 5: callboard.v1.LimitUse.limit:type_name -> callboard.v1.Limit
+	10, // 6: callboard.v1.LimitUse.next_at:type_name -> google.protobuf.Timestamp
+	10, // 7: callboard.v1.AssignmentChoice.at:type_name -> google.protobuf.Timestamp
+	4,  // 8: callboard.v1.AssignmentChoice.runners_up:type_name -> callboard.v1.AssignmentRunnerUp
+	6,  // 9: callboard.v1.AssignmentCandidate.obstacles:type_name -> callboard.v1.AssignmentObstacle
+	0,  // 10: callboard.v1.AssignmentObstacle.type:type_name -> callboard.v1.AssignmentObstacleType
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_assignment_proto_init() }
@@ -491,6 +789,7 @@ func file_callboard_v1_assignment_proto_init() {
 	if File_callboard_v1_assignment_proto != nil {
 		return
 	}
+	file_callboard_v1_namespace_service_proto_init()
 	file_callboard_v1_task_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -498,7 +797,7 @@ func file_callboard_v1_assignment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_assignment_proto_rawDesc), len(file_callboard_v1_assignment_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

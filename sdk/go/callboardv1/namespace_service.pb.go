@@ -100,7 +100,8 @@ func (x *Namespace) GetVersion() int64 {
 type NamespaceSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many distinct lanes (task type, assignee and hard requirements) may
-	// exist. Default 1,000; at most 10,000.
+	// exist; tasks with other fairness keys or limit keys are other lanes. Default
+	// 1,000; at most 10,000.
 	MaxLanes int32 `protobuf:"varint,1,opt,name=max_lanes,json=maxLanes,proto3" json:"max_lanes,omitempty"`
 	// How many tasks may be live (not ended) at once. Default 1,000,000; at most
 	// 100,000,000.
@@ -108,7 +109,10 @@ type NamespaceSettings struct {
 	// The retry policy of tasks that have none.
 	RetryPolicy *RetryPolicy `protobuf:"bytes,3,opt,name=retry_policy,json=retryPolicy,proto3" json:"retry_policy,omitempty"`
 	// The start-to-close timeout of tasks that have none. Default 300 s.
-	StartToClose  *durationpb.Duration `protobuf:"bytes,4,opt,name=start_to_close,json=startToClose,proto3" json:"start_to_close,omitempty"`
+	StartToClose *durationpb.Duration `protobuf:"bytes,4,opt,name=start_to_close,json=startToClose,proto3" json:"start_to_close,omitempty"`
+	// Limits of what tasks with a limit key may do at once, or in a time. At most
+	// 1,000, each key once.
+	Limits        []*Limit `protobuf:"bytes,5,rep,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,6 +175,93 @@ func (x *NamespaceSettings) GetStartToClose() *durationpb.Duration {
 	return nil
 }
 
+func (x *NamespaceSettings) GetLimits() []*Limit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// What the tasks with a limit key may do, all agents and replicas together. It
+// counts from when it is set: what runs beyond it goes on.
+type Limit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key (TaskSpec.limit_keys), 1 to 128 bytes. One that ends with `*` is the
+	// limit of each key that begins with what stands before it and has none of its
+	// own; of several the longest: `tenant/*` lets each tenant have so much. The
+	// `*` stands at the end alone.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// How many tasks may hold a slot at once (ASSIGNED or RUNNING; one that is
+	// PAUSED goes on beyond it). Unset means any number; 1 to 1,000,000.
+	MaxConcurrent *int32 `protobuf:"varint,2,opt,name=max_concurrent,json=maxConcurrent,proto3,oneof" json:"max_concurrent,omitempty"`
+	// How many attempts may be given out in each `rate_period`. As many may be given
+	// out at once behind a time without any. Every assignment counts, one that is
+	// handed back, too. Unset means any number; 1 to 1,000,000.
+	Rate *int32 `protobuf:"varint,3,opt,name=rate,proto3,oneof" json:"rate,omitempty"`
+	// The time that `rate` is for, 1 ms to 24 h. Default 1 s. Only with `rate`.
+	RatePeriod    *durationpb.Duration `protobuf:"bytes,4,opt,name=rate_period,json=ratePeriod,proto3" json:"rate_period,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limit) Reset() {
+	*x = Limit{}
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limit) ProtoMessage() {}
+
+func (x *Limit) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limit.ProtoReflect.Descriptor instead.
+func (*Limit) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Limit) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Limit) GetMaxConcurrent() int32 {
+	if x != nil && x.MaxConcurrent != nil {
+		return *x.MaxConcurrent
+	}
+	return 0
+}
+
+func (x *Limit) GetRate() int32 {
+	if x != nil && x.Rate != nil {
+		return *x.Rate
+	}
+	return 0
+}
+
+func (x *Limit) GetRatePeriod() *durationpb.Duration {
+	if x != nil {
+		return x.RatePeriod
+	}
+	return nil
+}
+
 // Asks for a new namespace.
 type CreateNamespaceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -186,7 +277,7 @@ type CreateNamespaceRequest struct {
 
 func (x *CreateNamespaceRequest) Reset() {
 	*x = CreateNamespaceRequest{}
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[2]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -198,7 +289,7 @@ func (x *CreateNamespaceRequest) String() string {
 func (*CreateNamespaceRequest) ProtoMessage() {}
 
 func (x *CreateNamespaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[2]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -211,7 +302,7 @@ func (x *CreateNamespaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNamespaceRequest.ProtoReflect.Descriptor instead.
 func (*CreateNamespaceRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{2}
+	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CreateNamespaceRequest) GetName() string {
@@ -246,7 +337,7 @@ type CreateNamespaceResponse struct {
 
 func (x *CreateNamespaceResponse) Reset() {
 	*x = CreateNamespaceResponse{}
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[3]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -258,7 +349,7 @@ func (x *CreateNamespaceResponse) String() string {
 func (*CreateNamespaceResponse) ProtoMessage() {}
 
 func (x *CreateNamespaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[3]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -271,7 +362,7 @@ func (x *CreateNamespaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNamespaceResponse.ProtoReflect.Descriptor instead.
 func (*CreateNamespaceResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{3}
+	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateNamespaceResponse) GetNamespace() *Namespace {
@@ -292,7 +383,7 @@ type GetNamespaceRequest struct {
 
 func (x *GetNamespaceRequest) Reset() {
 	*x = GetNamespaceRequest{}
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[4]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -304,7 +395,7 @@ func (x *GetNamespaceRequest) String() string {
 func (*GetNamespaceRequest) ProtoMessage() {}
 
 func (x *GetNamespaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[4]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -317,7 +408,7 @@ func (x *GetNamespaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNamespaceRequest.ProtoReflect.Descriptor instead.
 func (*GetNamespaceRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{4}
+	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetNamespaceRequest) GetName() string {
@@ -338,7 +429,7 @@ type GetNamespaceResponse struct {
 
 func (x *GetNamespaceResponse) Reset() {
 	*x = GetNamespaceResponse{}
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[5]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -350,7 +441,7 @@ func (x *GetNamespaceResponse) String() string {
 func (*GetNamespaceResponse) ProtoMessage() {}
 
 func (x *GetNamespaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[5]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -363,7 +454,7 @@ func (x *GetNamespaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNamespaceResponse.ProtoReflect.Descriptor instead.
 func (*GetNamespaceResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{5}
+	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetNamespaceResponse) GetNamespace() *Namespace {
@@ -386,7 +477,7 @@ type ListNamespacesRequest struct {
 
 func (x *ListNamespacesRequest) Reset() {
 	*x = ListNamespacesRequest{}
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[6]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -398,7 +489,7 @@ func (x *ListNamespacesRequest) String() string {
 func (*ListNamespacesRequest) ProtoMessage() {}
 
 func (x *ListNamespacesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[6]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -411,7 +502,7 @@ func (x *ListNamespacesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNamespacesRequest.ProtoReflect.Descriptor instead.
 func (*ListNamespacesRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{6}
+	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListNamespacesRequest) GetPageSize() int32 {
@@ -441,7 +532,7 @@ type ListNamespacesResponse struct {
 
 func (x *ListNamespacesResponse) Reset() {
 	*x = ListNamespacesResponse{}
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[7]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +544,7 @@ func (x *ListNamespacesResponse) String() string {
 func (*ListNamespacesResponse) ProtoMessage() {}
 
 func (x *ListNamespacesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[7]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +557,7 @@ func (x *ListNamespacesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNamespacesResponse.ProtoReflect.Descriptor instead.
 func (*ListNamespacesResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{7}
+	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListNamespacesResponse) GetNamespaces() []*Namespace {
@@ -498,7 +589,7 @@ type UpdateNamespaceRequest struct {
 
 func (x *UpdateNamespaceRequest) Reset() {
 	*x = UpdateNamespaceRequest{}
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[8]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +601,7 @@ func (x *UpdateNamespaceRequest) String() string {
 func (*UpdateNamespaceRequest) ProtoMessage() {}
 
 func (x *UpdateNamespaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[8]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +614,7 @@ func (x *UpdateNamespaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateNamespaceRequest.ProtoReflect.Descriptor instead.
 func (*UpdateNamespaceRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{8}
+	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UpdateNamespaceRequest) GetName() string {
@@ -558,7 +649,7 @@ type UpdateNamespaceResponse struct {
 
 func (x *UpdateNamespaceResponse) Reset() {
 	*x = UpdateNamespaceResponse{}
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[9]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +661,7 @@ func (x *UpdateNamespaceResponse) String() string {
 func (*UpdateNamespaceResponse) ProtoMessage() {}
 
 func (x *UpdateNamespaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_namespace_service_proto_msgTypes[9]
+	mi := &file_callboard_v1_namespace_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +674,7 @@ func (x *UpdateNamespaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateNamespaceResponse.ProtoReflect.Descriptor instead.
 func (*UpdateNamespaceResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{9}
+	return file_callboard_v1_namespace_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UpdateNamespaceResponse) GetNamespace() *Namespace {
@@ -603,12 +694,21 @@ const file_callboard_v1_namespace_service_proto_rawDesc = "" +
 	"\bsettings\x18\x02 \x01(\v2\x1f.callboard.v1.NamespaceSettingsR\bsettings\x129\n" +
 	"\n" +
 	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x03R\aversion\"\xd5\x01\n" +
+	"\aversion\x18\x04 \x01(\x03R\aversion\"\x82\x02\n" +
 	"\x11NamespaceSettings\x12\x1b\n" +
 	"\tmax_lanes\x18\x01 \x01(\x05R\bmaxLanes\x12$\n" +
 	"\x0emax_live_tasks\x18\x02 \x01(\x03R\fmaxLiveTasks\x12<\n" +
 	"\fretry_policy\x18\x03 \x01(\v2\x19.callboard.v1.RetryPolicyR\vretryPolicy\x12?\n" +
-	"\x0estart_to_close\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\fstartToClose\"\x88\x01\n" +
+	"\x0estart_to_close\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\fstartToClose\x12+\n" +
+	"\x06limits\x18\x05 \x03(\v2\x13.callboard.v1.LimitR\x06limits\"\xb6\x01\n" +
+	"\x05Limit\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12*\n" +
+	"\x0emax_concurrent\x18\x02 \x01(\x05H\x00R\rmaxConcurrent\x88\x01\x01\x12\x17\n" +
+	"\x04rate\x18\x03 \x01(\x05H\x01R\x04rate\x88\x01\x01\x12:\n" +
+	"\vrate_period\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"ratePeriodB\x11\n" +
+	"\x0f_max_concurrentB\a\n" +
+	"\x05_rate\"\x88\x01\n" +
 	"\x16CreateNamespaceRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12;\n" +
 	"\bsettings\x18\x02 \x01(\v2\x1f.callboard.v1.NamespaceSettingsR\bsettings\x12\x1d\n" +
@@ -655,46 +755,49 @@ func file_callboard_v1_namespace_service_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_namespace_service_proto_rawDescData
 }
 
-var file_callboard_v1_namespace_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_callboard_v1_namespace_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_callboard_v1_namespace_service_proto_goTypes = []any{
 	(*Namespace)(nil),               // 0: callboard.v1.Namespace
 	(*NamespaceSettings)(nil),       // 1: callboard.v1.NamespaceSettings
-	(*CreateNamespaceRequest)(nil),  // 2: callboard.v1.CreateNamespaceRequest
-	(*CreateNamespaceResponse)(nil), // 3: callboard.v1.CreateNamespaceResponse
-	(*GetNamespaceRequest)(nil),     // 4: callboard.v1.GetNamespaceRequest
-	(*GetNamespaceResponse)(nil),    // 5: callboard.v1.GetNamespaceResponse
-	(*ListNamespacesRequest)(nil),   // 6: callboard.v1.ListNamespacesRequest
-	(*ListNamespacesResponse)(nil),  // 7: callboard.v1.ListNamespacesResponse
-	(*UpdateNamespaceRequest)(nil),  // 8: callboard.v1.UpdateNamespaceRequest
-	(*UpdateNamespaceResponse)(nil), // 9: callboard.v1.UpdateNamespaceResponse
-	(*timestamppb.Timestamp)(nil),   // 10: google.protobuf.Timestamp
-	(*RetryPolicy)(nil),             // 11: callboard.v1.RetryPolicy
-	(*durationpb.Duration)(nil),     // 12: google.protobuf.Duration
+	(*Limit)(nil),                   // 2: callboard.v1.Limit
+	(*CreateNamespaceRequest)(nil),  // 3: callboard.v1.CreateNamespaceRequest
+	(*CreateNamespaceResponse)(nil), // 4: callboard.v1.CreateNamespaceResponse
+	(*GetNamespaceRequest)(nil),     // 5: callboard.v1.GetNamespaceRequest
+	(*GetNamespaceResponse)(nil),    // 6: callboard.v1.GetNamespaceResponse
+	(*ListNamespacesRequest)(nil),   // 7: callboard.v1.ListNamespacesRequest
+	(*ListNamespacesResponse)(nil),  // 8: callboard.v1.ListNamespacesResponse
+	(*UpdateNamespaceRequest)(nil),  // 9: callboard.v1.UpdateNamespaceRequest
+	(*UpdateNamespaceResponse)(nil), // 10: callboard.v1.UpdateNamespaceResponse
+	(*timestamppb.Timestamp)(nil),   // 11: google.protobuf.Timestamp
+	(*RetryPolicy)(nil),             // 12: callboard.v1.RetryPolicy
+	(*durationpb.Duration)(nil),     // 13: google.protobuf.Duration
 }
 var file_callboard_v1_namespace_service_proto_depIdxs = []int32{
 	1,  // 0: callboard.v1.Namespace.settings:type_name -> callboard.v1.NamespaceSettings
-	10, // 1: callboard.v1.Namespace.created_at:type_name -> google.protobuf.Timestamp
-	11, // 2: callboard.v1.NamespaceSettings.retry_policy:type_name -> callboard.v1.RetryPolicy
-	12, // 3: callboard.v1.NamespaceSettings.start_to_close:type_name -> google.protobuf.Duration
-	1,  // 4: callboard.v1.CreateNamespaceRequest.settings:type_name -> callboard.v1.NamespaceSettings
-	0,  // 5: callboard.v1.CreateNamespaceResponse.namespace:type_name -> callboard.v1.Namespace
-	0,  // 6: callboard.v1.GetNamespaceResponse.namespace:type_name -> callboard.v1.Namespace
-	0,  // 7: callboard.v1.ListNamespacesResponse.namespaces:type_name -> callboard.v1.Namespace
-	1,  // 8: callboard.v1.UpdateNamespaceRequest.settings:type_name -> callboard.v1.NamespaceSettings
-	0,  // 9: callboard.v1.UpdateNamespaceResponse.namespace:type_name -> callboard.v1.Namespace
-	2,  // 10: callboard.v1.NamespaceService.CreateNamespace:input_type -> callboard.v1.CreateNamespaceRequest
-	4,  // 11: callboard.v1.NamespaceService.GetNamespace:input_type -> callboard.v1.GetNamespaceRequest
-	6,  // 12: callboard.v1.NamespaceService.ListNamespaces:input_type -> callboard.v1.ListNamespacesRequest
-	8,  // 13: callboard.v1.NamespaceService.UpdateNamespace:input_type -> callboard.v1.UpdateNamespaceRequest
-	3,  // 14: callboard.v1.NamespaceService.CreateNamespace:output_type -> callboard.v1.CreateNamespaceResponse
-	5,  // 15: callboard.v1.NamespaceService.GetNamespace:output_type -> callboard.v1.GetNamespaceResponse
-	7,  // 16: callboard.v1.NamespaceService.ListNamespaces:output_type -> callboard.v1.ListNamespacesResponse
-	9,  // 17: callboard.v1.NamespaceService.UpdateNamespace:output_type -> callboard.v1.UpdateNamespaceResponse
-	14, // [14:18] is the sub-list for method output_type
-	10, // [10:14] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	11, // 1: callboard.v1.Namespace.created_at:type_name -> google.protobuf.Timestamp
+	12, // 2: callboard.v1.NamespaceSettings.retry_policy:type_name -> callboard.v1.RetryPolicy
+	13, // 3: callboard.v1.NamespaceSettings.start_to_close:type_name -> google.protobuf.Duration
+	2,  // 4: callboard.v1.NamespaceSettings.limits:type_name -> callboard.v1.Limit
+	13, // 5: callboard.v1.Limit.rate_period:type_name -> google.protobuf.Duration
+	1,  // 6: callboard.v1.CreateNamespaceRequest.settings:type_name -> callboard.v1.NamespaceSettings
+	0,  // 7: callboard.v1.CreateNamespaceResponse.namespace:type_name -> callboard.v1.Namespace
+	0,  // 8: callboard.v1.GetNamespaceResponse.namespace:type_name -> callboard.v1.Namespace
+	0,  // 9: callboard.v1.ListNamespacesResponse.namespaces:type_name -> callboard.v1.Namespace
+	1,  // 10: callboard.v1.UpdateNamespaceRequest.settings:type_name -> callboard.v1.NamespaceSettings
+	0,  // 11: callboard.v1.UpdateNamespaceResponse.namespace:type_name -> callboard.v1.Namespace
+	3,  // 12: callboard.v1.NamespaceService.CreateNamespace:input_type -> callboard.v1.CreateNamespaceRequest
+	5,  // 13: callboard.v1.NamespaceService.GetNamespace:input_type -> callboard.v1.GetNamespaceRequest
+	7,  // 14: callboard.v1.NamespaceService.ListNamespaces:input_type -> callboard.v1.ListNamespacesRequest
+	9,  // 15: callboard.v1.NamespaceService.UpdateNamespace:input_type -> callboard.v1.UpdateNamespaceRequest
+	4,  // 16: callboard.v1.NamespaceService.CreateNamespace:output_type -> callboard.v1.CreateNamespaceResponse
+	6,  // 17: callboard.v1.NamespaceService.GetNamespace:output_type -> callboard.v1.GetNamespaceResponse
+	8,  // 18: callboard.v1.NamespaceService.ListNamespaces:output_type -> callboard.v1.ListNamespacesResponse
+	10, // 19: callboard.v1.NamespaceService.UpdateNamespace:output_type -> callboard.v1.UpdateNamespaceResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_namespace_service_proto_init() }
@@ -703,13 +806,14 @@ func file_callboard_v1_namespace_service_proto_init() {
 		return
 	}
 	file_callboard_v1_task_proto_init()
+	file_callboard_v1_namespace_service_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_namespace_service_proto_rawDesc), len(file_callboard_v1_namespace_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

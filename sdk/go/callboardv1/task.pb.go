@@ -25,7 +25,11 @@ const (
 
 // How urgent a task is. Each step counts as a minute of waiting (NORMAL to HIGH:
 // a HIGH task goes before NORMAL ones that became ready at most a minute
-// earlier).
+// earlier). READY tasks of a fairness key are given out in the order of the time
+// at which they became READY, less what their priority counts, less a second for
+// each task that stands behind them in their workflow
+// (WorkflowLink.tasks_behind); one with a deadline no later than as if that time
+// were ten minutes before its deadline.
 type Priority int32
 
 const (
@@ -579,7 +583,14 @@ type TaskSpec struct {
 	Metadata map[string]string `protobuf:"bytes,15,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Carried to every attempt and child: trace context (`traceparent`). At most
 	// 32 entries and 8 KiB.
-	Headers       map[string]string `protobuf:"bytes,16,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Headers map[string]string `protobuf:"bytes,16,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Whose turn it is: READY tasks of different fairness keys take turns, one task
+	// each, whatever their priorities and ages, which order the tasks of one key
+	// alone. All tasks without one share a turn. At most 128 bytes.
+	FairnessKey string `protobuf:"bytes,17,opt,name=fairness_key,json=fairnessKey,proto3" json:"fairness_key,omitempty"`
+	// Keys whose limits the task is under (NamespaceSettings.limits), all of them; a
+	// key without a limit holds nothing up. At most 4, of 1 to 128 bytes each.
+	LimitKeys     []string `protobuf:"bytes,18,rep,name=limit_keys,json=limitKeys,proto3" json:"limit_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -722,6 +733,20 @@ func (x *TaskSpec) GetMetadata() map[string]string {
 func (x *TaskSpec) GetHeaders() map[string]string {
 	if x != nil {
 		return x.Headers
+	}
+	return nil
+}
+
+func (x *TaskSpec) GetFairnessKey() string {
+	if x != nil {
+		return x.FairnessKey
+	}
+	return ""
+}
+
+func (x *TaskSpec) GetLimitKeys() []string {
+	if x != nil {
+		return x.LimitKeys
 	}
 	return nil
 }
@@ -1573,7 +1598,11 @@ type WorkflowLink struct {
 	// The workflow may complete although this task failed.
 	AllowFailure bool `protobuf:"varint,3,opt,name=allow_failure,json=allowFailure,proto3" json:"allow_failure,omitempty"`
 	// How much of the workflow's work it is.
-	Weight        int32 `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	Weight int32 `protobuf:"varint,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	// How many tasks of the workflow stand behind it, one after the other, on the
+	// longest path, as it was created; at most 60 are counted. Of two that are READY
+	// at a time, the one with more behind it goes first.
+	TasksBehind   int32 `protobuf:"varint,5,opt,name=tasks_behind,json=tasksBehind,proto3" json:"tasks_behind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1632,6 +1661,13 @@ func (x *WorkflowLink) GetAllowFailure() bool {
 func (x *WorkflowLink) GetWeight() int32 {
 	if x != nil {
 		return x.Weight
+	}
+	return 0
+}
+
+func (x *WorkflowLink) GetTasksBehind() int32 {
+	if x != nil {
+		return x.TasksBehind
 	}
 	return 0
 }
@@ -1805,7 +1841,7 @@ var File_callboard_v1_task_proto protoreflect.FileDescriptor
 
 const file_callboard_v1_task_proto_rawDesc = "" +
 	"\n" +
-	"\x17callboard/v1/task.proto\x12\fcallboard.v1\x1a\x1acallboard/v1/payload.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\a\n" +
+	"\x17callboard/v1/task.proto\x12\fcallboard.v1\x1a\x1acallboard/v1/payload.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\a\n" +
 	"\bTaskSpec\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12+\n" +
@@ -1823,7 +1859,10 @@ const file_callboard_v1_task_proto_rawDesc = "" +
 	"\x04hold\x18\r \x01(\bR\x04hold\x12\x12\n" +
 	"\x04tags\x18\x0e \x03(\tR\x04tags\x12@\n" +
 	"\bmetadata\x18\x0f \x03(\v2$.callboard.v1.TaskSpec.MetadataEntryR\bmetadata\x12=\n" +
-	"\aheaders\x18\x10 \x03(\v2#.callboard.v1.TaskSpec.HeadersEntryR\aheaders\x1a;\n" +
+	"\aheaders\x18\x10 \x03(\v2#.callboard.v1.TaskSpec.HeadersEntryR\aheaders\x12!\n" +
+	"\ffairness_key\x18\x11 \x01(\tR\vfairnessKey\x12\x1d\n" +
+	"\n" +
+	"limit_keys\x18\x12 \x03(\tR\tlimitKeys\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
@@ -1919,13 +1958,14 @@ const file_callboard_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"paused_for\x18\x19 \x01(\x0e2\x19.callboard.v1.PauseReasonR\tpausedFor\x126\n" +
 	"\bworkflow\x18\x1a \x01(\v2\x1a.callboard.v1.WorkflowLinkR\bworkflow\x12\x1a\n" +
-	"\bfallback\x18\x1b \x01(\x05R\bfallback\"\x80\x01\n" +
+	"\bfallback\x18\x1b \x01(\x05R\bfallback\"\xa3\x01\n" +
 	"\fWorkflowLink\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
 	"workflowId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12#\n" +
 	"\rallow_failure\x18\x03 \x01(\bR\fallowFailure\x12\x16\n" +
-	"\x06weight\x18\x04 \x01(\x05R\x06weight\"\x81\x01\n" +
+	"\x06weight\x18\x04 \x01(\x05R\x06weight\x12!\n" +
+	"\ftasks_behind\x18\x05 \x01(\x05R\vtasksBehind\"\x81\x01\n" +
 	"\n" +
 	"ParentLink\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x10\n" +

@@ -1768,6 +1768,128 @@ func (x *UpdateTaskResponse) GetReceipt() *TaskReceipt {
 	return nil
 }
 
+// Asks that a task waits for more.
+type AddDependenciesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace; empty means `default`.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Its id.
+	TaskId string `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// What must end first, besides what the task waits for already: 1 to 1,000, and
+	// with those that it has at most 1,000. None that it depends on already, and
+	// no name twice. They stand behind those that it has.
+	Dependencies []*Dependency `protobuf:"bytes,3,rep,name=dependencies,proto3" json:"dependencies,omitempty"`
+	// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddDependenciesRequest) Reset() {
+	*x = AddDependenciesRequest{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddDependenciesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddDependenciesRequest) ProtoMessage() {}
+
+func (x *AddDependenciesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddDependenciesRequest.ProtoReflect.Descriptor instead.
+func (*AddDependenciesRequest) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *AddDependenciesRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *AddDependenciesRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *AddDependenciesRequest) GetDependencies() []*Dependency {
+	if x != nil {
+		return x.Dependencies
+	}
+	return nil
+}
+
+func (x *AddDependenciesRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// The task with more to wait for. When one of them has ended otherwise than its
+// condition says, the task has ended with it.
+type AddDependenciesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was done.
+	Receipt       *TaskReceipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddDependenciesResponse) Reset() {
+	*x = AddDependenciesResponse{}
+	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddDependenciesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddDependenciesResponse) ProtoMessage() {}
+
+func (x *AddDependenciesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddDependenciesResponse.ProtoReflect.Descriptor instead.
+func (*AddDependenciesResponse) Descriptor() ([]byte, []int) {
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *AddDependenciesResponse) GetReceipt() *TaskReceipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
 // Asks for a page of a task's history.
 type ListTaskEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1785,7 +1907,7 @@ type ListTaskEventsRequest struct {
 
 func (x *ListTaskEventsRequest) Reset() {
 	*x = ListTaskEventsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1797,7 +1919,7 @@ func (x *ListTaskEventsRequest) String() string {
 func (*ListTaskEventsRequest) ProtoMessage() {}
 
 func (x *ListTaskEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[28]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1810,7 +1932,7 @@ func (x *ListTaskEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListTaskEventsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{28}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListTaskEventsRequest) GetNamespace() string {
@@ -1854,7 +1976,7 @@ type ListTaskEventsResponse struct {
 
 func (x *ListTaskEventsResponse) Reset() {
 	*x = ListTaskEventsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +1988,7 @@ func (x *ListTaskEventsResponse) String() string {
 func (*ListTaskEventsResponse) ProtoMessage() {}
 
 func (x *ListTaskEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[29]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +2001,7 @@ func (x *ListTaskEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListTaskEventsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{29}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListTaskEventsResponse) GetEvents() []*Event {
@@ -1914,7 +2036,7 @@ type ListDependencyResultsRequest struct {
 
 func (x *ListDependencyResultsRequest) Reset() {
 	*x = ListDependencyResultsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1926,7 +2048,7 @@ func (x *ListDependencyResultsRequest) String() string {
 func (*ListDependencyResultsRequest) ProtoMessage() {}
 
 func (x *ListDependencyResultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[30]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1939,7 +2061,7 @@ func (x *ListDependencyResultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDependencyResultsRequest.ProtoReflect.Descriptor instead.
 func (*ListDependencyResultsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{30}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListDependencyResultsRequest) GetNamespace() string {
@@ -1983,7 +2105,7 @@ type ListDependencyResultsResponse struct {
 
 func (x *ListDependencyResultsResponse) Reset() {
 	*x = ListDependencyResultsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2117,7 @@ func (x *ListDependencyResultsResponse) String() string {
 func (*ListDependencyResultsResponse) ProtoMessage() {}
 
 func (x *ListDependencyResultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[31]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2130,7 @@ func (x *ListDependencyResultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDependencyResultsResponse.ProtoReflect.Descriptor instead.
 func (*ListDependencyResultsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{31}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListDependencyResultsResponse) GetResults() []*DependencyResult {
@@ -2048,7 +2170,7 @@ type DependencyResult struct {
 
 func (x *DependencyResult) Reset() {
 	*x = DependencyResult{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2182,7 @@ func (x *DependencyResult) String() string {
 func (*DependencyResult) ProtoMessage() {}
 
 func (x *DependencyResult) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[32]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2195,7 @@ func (x *DependencyResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DependencyResult.ProtoReflect.Descriptor instead.
 func (*DependencyResult) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{32}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DependencyResult) GetTaskId() string {
@@ -2146,7 +2268,7 @@ type ListStepsRequest struct {
 
 func (x *ListStepsRequest) Reset() {
 	*x = ListStepsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2158,7 +2280,7 @@ func (x *ListStepsRequest) String() string {
 func (*ListStepsRequest) ProtoMessage() {}
 
 func (x *ListStepsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[33]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2171,7 +2293,7 @@ func (x *ListStepsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStepsRequest.ProtoReflect.Descriptor instead.
 func (*ListStepsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{33}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListStepsRequest) GetNamespace() string {
@@ -2222,7 +2344,7 @@ type ListStepsResponse struct {
 
 func (x *ListStepsResponse) Reset() {
 	*x = ListStepsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2234,7 +2356,7 @@ func (x *ListStepsResponse) String() string {
 func (*ListStepsResponse) ProtoMessage() {}
 
 func (x *ListStepsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[34]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2247,7 +2369,7 @@ func (x *ListStepsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStepsResponse.ProtoReflect.Descriptor instead.
 func (*ListStepsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{34}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListStepsResponse) GetSteps() []*Step {
@@ -2284,7 +2406,7 @@ type ListChildrenRequest struct {
 
 func (x *ListChildrenRequest) Reset() {
 	*x = ListChildrenRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +2418,7 @@ func (x *ListChildrenRequest) String() string {
 func (*ListChildrenRequest) ProtoMessage() {}
 
 func (x *ListChildrenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[35]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +2431,7 @@ func (x *ListChildrenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChildrenRequest.ProtoReflect.Descriptor instead.
 func (*ListChildrenRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{35}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListChildrenRequest) GetNamespace() string {
@@ -2360,7 +2482,7 @@ type ListChildrenResponse struct {
 
 func (x *ListChildrenResponse) Reset() {
 	*x = ListChildrenResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2372,7 +2494,7 @@ func (x *ListChildrenResponse) String() string {
 func (*ListChildrenResponse) ProtoMessage() {}
 
 func (x *ListChildrenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[36]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2385,7 +2507,7 @@ func (x *ListChildrenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChildrenResponse.ProtoReflect.Descriptor instead.
 func (*ListChildrenResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{36}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListChildrenResponse) GetChildren() []*Child {
@@ -2425,7 +2547,7 @@ type ListOutputRequest struct {
 
 func (x *ListOutputRequest) Reset() {
 	*x = ListOutputRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[37]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2437,7 +2559,7 @@ func (x *ListOutputRequest) String() string {
 func (*ListOutputRequest) ProtoMessage() {}
 
 func (x *ListOutputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[37]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2450,7 +2572,7 @@ func (x *ListOutputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOutputRequest.ProtoReflect.Descriptor instead.
 func (*ListOutputRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{37}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListOutputRequest) GetNamespace() string {
@@ -2508,7 +2630,7 @@ type ListOutputResponse struct {
 
 func (x *ListOutputResponse) Reset() {
 	*x = ListOutputResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[38]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2520,7 +2642,7 @@ func (x *ListOutputResponse) String() string {
 func (*ListOutputResponse) ProtoMessage() {}
 
 func (x *ListOutputResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[38]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2533,7 +2655,7 @@ func (x *ListOutputResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOutputResponse.ProtoReflect.Descriptor instead.
 func (*ListOutputResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{38}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListOutputResponse) GetChunks() []*OutputChunk {
@@ -2570,7 +2692,7 @@ type WatchOutputRequest struct {
 
 func (x *WatchOutputRequest) Reset() {
 	*x = WatchOutputRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[39]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +2704,7 @@ func (x *WatchOutputRequest) String() string {
 func (*WatchOutputRequest) ProtoMessage() {}
 
 func (x *WatchOutputRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[39]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +2717,7 @@ func (x *WatchOutputRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOutputRequest.ProtoReflect.Descriptor instead.
 func (*WatchOutputRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{39}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchOutputRequest) GetNamespace() string {
@@ -2644,7 +2766,7 @@ type WatchOutputResponse struct {
 
 func (x *WatchOutputResponse) Reset() {
 	*x = WatchOutputResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[40]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +2778,7 @@ func (x *WatchOutputResponse) String() string {
 func (*WatchOutputResponse) ProtoMessage() {}
 
 func (x *WatchOutputResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[40]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +2791,7 @@ func (x *WatchOutputResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOutputResponse.ProtoReflect.Descriptor instead.
 func (*WatchOutputResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{40}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WatchOutputResponse) GetChunks() []*OutputChunk {
@@ -2719,7 +2841,7 @@ type WatchEventsRequest struct {
 
 func (x *WatchEventsRequest) Reset() {
 	*x = WatchEventsRequest{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[41]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2731,7 +2853,7 @@ func (x *WatchEventsRequest) String() string {
 func (*WatchEventsRequest) ProtoMessage() {}
 
 func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[41]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2744,7 +2866,7 @@ func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{41}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *WatchEventsRequest) GetNamespace() string {
@@ -2789,7 +2911,7 @@ type WatchEventsResponse struct {
 
 func (x *WatchEventsResponse) Reset() {
 	*x = WatchEventsResponse{}
-	mi := &file_callboard_v1_task_service_proto_msgTypes[42]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +2923,7 @@ func (x *WatchEventsResponse) String() string {
 func (*WatchEventsResponse) ProtoMessage() {}
 
 func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_callboard_v1_task_service_proto_msgTypes[42]
+	mi := &file_callboard_v1_task_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +2936,7 @@ func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{42}
+	return file_callboard_v1_task_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *WatchEventsResponse) GetEvents() []*Event {
@@ -2951,6 +3073,14 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\b \x01(\tR\trequestId\"I\n" +
 	"\x12UpdateTaskResponse\x123\n" +
+	"\areceipt\x18\x01 \x01(\v2\x19.callboard.v1.TaskReceiptR\areceipt\"\xac\x01\n" +
+	"\x16AddDependenciesRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12<\n" +
+	"\fdependencies\x18\x03 \x03(\v2\x18.callboard.v1.DependencyR\fdependencies\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"N\n" +
+	"\x17AddDependenciesResponse\x123\n" +
 	"\areceipt\x18\x01 \x01(\v2\x19.callboard.v1.TaskReceiptR\areceipt\"\x8a\x01\n" +
 	"\x15ListTaskEventsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x17\n" +
@@ -3028,7 +3158,7 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"untilEnded\"Z\n" +
 	"\x13WatchEventsResponse\x12+\n" +
 	"\x06events\x18\x01 \x03(\v2\x13.callboard.v1.EventR\x06events\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor2\x9f\r\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor2\xff\r\n" +
 	"\vTaskService\x12O\n" +
 	"\n" +
 	"CreateTask\x12\x1f.callboard.v1.CreateTaskRequest\x1a .callboard.v1.CreateTaskResponse\x12a\n" +
@@ -3045,7 +3175,8 @@ const file_callboard_v1_task_service_proto_rawDesc = "" +
 	"\vReleaseTask\x12 .callboard.v1.ReleaseTaskRequest\x1a!.callboard.v1.ReleaseTaskResponse\x12d\n" +
 	"\x11ExplainAssignment\x12&.callboard.v1.ExplainAssignmentRequest\x1a'.callboard.v1.ExplainAssignmentResponse\x12O\n" +
 	"\n" +
-	"UpdateTask\x12\x1f.callboard.v1.UpdateTaskRequest\x1a .callboard.v1.UpdateTaskResponse\x12[\n" +
+	"UpdateTask\x12\x1f.callboard.v1.UpdateTaskRequest\x1a .callboard.v1.UpdateTaskResponse\x12^\n" +
+	"\x0fAddDependencies\x12$.callboard.v1.AddDependenciesRequest\x1a%.callboard.v1.AddDependenciesResponse\x12[\n" +
 	"\x0eListTaskEvents\x12#.callboard.v1.ListTaskEventsRequest\x1a$.callboard.v1.ListTaskEventsResponse\x12p\n" +
 	"\x15ListDependencyResults\x12*.callboard.v1.ListDependencyResultsRequest\x1a+.callboard.v1.ListDependencyResultsResponse\x12L\n" +
 	"\tListSteps\x12\x1e.callboard.v1.ListStepsRequest\x1a\x1f.callboard.v1.ListStepsResponse\x12U\n" +
@@ -3068,7 +3199,7 @@ func file_callboard_v1_task_service_proto_rawDescGZIP() []byte {
 	return file_callboard_v1_task_service_proto_rawDescData
 }
 
-var file_callboard_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_callboard_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_callboard_v1_task_service_proto_goTypes = []any{
 	(*CreateTaskRequest)(nil),             // 0: callboard.v1.CreateTaskRequest
 	(*CreateTaskResponse)(nil),            // 1: callboard.v1.CreateTaskResponse
@@ -3098,120 +3229,127 @@ var file_callboard_v1_task_service_proto_goTypes = []any{
 	(*ExplainAssignmentResponse)(nil),     // 25: callboard.v1.ExplainAssignmentResponse
 	(*UpdateTaskRequest)(nil),             // 26: callboard.v1.UpdateTaskRequest
 	(*UpdateTaskResponse)(nil),            // 27: callboard.v1.UpdateTaskResponse
-	(*ListTaskEventsRequest)(nil),         // 28: callboard.v1.ListTaskEventsRequest
-	(*ListTaskEventsResponse)(nil),        // 29: callboard.v1.ListTaskEventsResponse
-	(*ListDependencyResultsRequest)(nil),  // 30: callboard.v1.ListDependencyResultsRequest
-	(*ListDependencyResultsResponse)(nil), // 31: callboard.v1.ListDependencyResultsResponse
-	(*DependencyResult)(nil),              // 32: callboard.v1.DependencyResult
-	(*ListStepsRequest)(nil),              // 33: callboard.v1.ListStepsRequest
-	(*ListStepsResponse)(nil),             // 34: callboard.v1.ListStepsResponse
-	(*ListChildrenRequest)(nil),           // 35: callboard.v1.ListChildrenRequest
-	(*ListChildrenResponse)(nil),          // 36: callboard.v1.ListChildrenResponse
-	(*ListOutputRequest)(nil),             // 37: callboard.v1.ListOutputRequest
-	(*ListOutputResponse)(nil),            // 38: callboard.v1.ListOutputResponse
-	(*WatchOutputRequest)(nil),            // 39: callboard.v1.WatchOutputRequest
-	(*WatchOutputResponse)(nil),           // 40: callboard.v1.WatchOutputResponse
-	(*WatchEventsRequest)(nil),            // 41: callboard.v1.WatchEventsRequest
-	(*WatchEventsResponse)(nil),           // 42: callboard.v1.WatchEventsResponse
-	(*TaskSpec)(nil),                      // 43: callboard.v1.TaskSpec
-	(*TaskReceipt)(nil),                   // 44: callboard.v1.TaskReceipt
-	(*durationpb.Duration)(nil),           // 45: google.protobuf.Duration
-	(*Task)(nil),                          // 46: callboard.v1.Task
-	(TaskState)(0),                        // 47: callboard.v1.TaskState
-	(*timestamppb.Timestamp)(nil),         // 48: google.protobuf.Timestamp
-	(*AssignmentExplanation)(nil),         // 49: callboard.v1.AssignmentExplanation
-	(Priority)(0),                         // 50: callboard.v1.Priority
-	(*fieldmaskpb.FieldMask)(nil),         // 51: google.protobuf.FieldMask
-	(*Event)(nil),                         // 52: callboard.v1.Event
-	(*Payload)(nil),                       // 53: callboard.v1.Payload
-	(*Failure)(nil),                       // 54: callboard.v1.Failure
-	(*Step)(nil),                          // 55: callboard.v1.Step
-	(*Child)(nil),                         // 56: callboard.v1.Child
-	(*OutputChunk)(nil),                   // 57: callboard.v1.OutputChunk
+	(*AddDependenciesRequest)(nil),        // 28: callboard.v1.AddDependenciesRequest
+	(*AddDependenciesResponse)(nil),       // 29: callboard.v1.AddDependenciesResponse
+	(*ListTaskEventsRequest)(nil),         // 30: callboard.v1.ListTaskEventsRequest
+	(*ListTaskEventsResponse)(nil),        // 31: callboard.v1.ListTaskEventsResponse
+	(*ListDependencyResultsRequest)(nil),  // 32: callboard.v1.ListDependencyResultsRequest
+	(*ListDependencyResultsResponse)(nil), // 33: callboard.v1.ListDependencyResultsResponse
+	(*DependencyResult)(nil),              // 34: callboard.v1.DependencyResult
+	(*ListStepsRequest)(nil),              // 35: callboard.v1.ListStepsRequest
+	(*ListStepsResponse)(nil),             // 36: callboard.v1.ListStepsResponse
+	(*ListChildrenRequest)(nil),           // 37: callboard.v1.ListChildrenRequest
+	(*ListChildrenResponse)(nil),          // 38: callboard.v1.ListChildrenResponse
+	(*ListOutputRequest)(nil),             // 39: callboard.v1.ListOutputRequest
+	(*ListOutputResponse)(nil),            // 40: callboard.v1.ListOutputResponse
+	(*WatchOutputRequest)(nil),            // 41: callboard.v1.WatchOutputRequest
+	(*WatchOutputResponse)(nil),           // 42: callboard.v1.WatchOutputResponse
+	(*WatchEventsRequest)(nil),            // 43: callboard.v1.WatchEventsRequest
+	(*WatchEventsResponse)(nil),           // 44: callboard.v1.WatchEventsResponse
+	(*TaskSpec)(nil),                      // 45: callboard.v1.TaskSpec
+	(*TaskReceipt)(nil),                   // 46: callboard.v1.TaskReceipt
+	(*durationpb.Duration)(nil),           // 47: google.protobuf.Duration
+	(*Task)(nil),                          // 48: callboard.v1.Task
+	(TaskState)(0),                        // 49: callboard.v1.TaskState
+	(*timestamppb.Timestamp)(nil),         // 50: google.protobuf.Timestamp
+	(*AssignmentExplanation)(nil),         // 51: callboard.v1.AssignmentExplanation
+	(Priority)(0),                         // 52: callboard.v1.Priority
+	(*fieldmaskpb.FieldMask)(nil),         // 53: google.protobuf.FieldMask
+	(*Dependency)(nil),                    // 54: callboard.v1.Dependency
+	(*Event)(nil),                         // 55: callboard.v1.Event
+	(*Payload)(nil),                       // 56: callboard.v1.Payload
+	(*Failure)(nil),                       // 57: callboard.v1.Failure
+	(*Step)(nil),                          // 58: callboard.v1.Step
+	(*Child)(nil),                         // 59: callboard.v1.Child
+	(*OutputChunk)(nil),                   // 60: callboard.v1.OutputChunk
 }
 var file_callboard_v1_task_service_proto_depIdxs = []int32{
-	43, // 0: callboard.v1.CreateTaskRequest.task:type_name -> callboard.v1.TaskSpec
-	44, // 1: callboard.v1.CreateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	43, // 2: callboard.v1.BatchCreateTasksRequest.tasks:type_name -> callboard.v1.TaskSpec
-	44, // 3: callboard.v1.BatchCreateTasksResponse.receipts:type_name -> callboard.v1.TaskReceipt
-	43, // 4: callboard.v1.RunTaskRequest.task:type_name -> callboard.v1.TaskSpec
-	45, // 5: callboard.v1.RunTaskRequest.wait:type_name -> google.protobuf.Duration
-	46, // 6: callboard.v1.RunTaskResponse.task:type_name -> callboard.v1.Task
+	45, // 0: callboard.v1.CreateTaskRequest.task:type_name -> callboard.v1.TaskSpec
+	46, // 1: callboard.v1.CreateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	45, // 2: callboard.v1.BatchCreateTasksRequest.tasks:type_name -> callboard.v1.TaskSpec
+	46, // 3: callboard.v1.BatchCreateTasksResponse.receipts:type_name -> callboard.v1.TaskReceipt
+	45, // 4: callboard.v1.RunTaskRequest.task:type_name -> callboard.v1.TaskSpec
+	47, // 5: callboard.v1.RunTaskRequest.wait:type_name -> google.protobuf.Duration
+	48, // 6: callboard.v1.RunTaskResponse.task:type_name -> callboard.v1.Task
 	7,  // 7: callboard.v1.RunTasksRequest.runs:type_name -> callboard.v1.TaskRun
-	43, // 8: callboard.v1.TaskRun.task:type_name -> callboard.v1.TaskSpec
+	45, // 8: callboard.v1.TaskRun.task:type_name -> callboard.v1.TaskSpec
 	9,  // 9: callboard.v1.RunTasksResponse.outcomes:type_name -> callboard.v1.TaskOutcome
-	46, // 10: callboard.v1.TaskOutcome.task:type_name -> callboard.v1.Task
-	46, // 11: callboard.v1.GetTaskResponse.task:type_name -> callboard.v1.Task
-	47, // 12: callboard.v1.ListTasksRequest.states:type_name -> callboard.v1.TaskState
-	48, // 13: callboard.v1.ListTasksRequest.created_after:type_name -> google.protobuf.Timestamp
-	48, // 14: callboard.v1.ListTasksRequest.created_before:type_name -> google.protobuf.Timestamp
-	46, // 15: callboard.v1.ListTasksResponse.tasks:type_name -> callboard.v1.Task
-	45, // 16: callboard.v1.WaitTaskRequest.wait:type_name -> google.protobuf.Duration
-	46, // 17: callboard.v1.WaitTaskResponse.task:type_name -> callboard.v1.Task
-	44, // 18: callboard.v1.CancelTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	44, // 19: callboard.v1.RetryTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	44, // 20: callboard.v1.HoldTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	44, // 21: callboard.v1.ReleaseTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	49, // 22: callboard.v1.ExplainAssignmentResponse.explanation:type_name -> callboard.v1.AssignmentExplanation
-	50, // 23: callboard.v1.UpdateTaskRequest.priority:type_name -> callboard.v1.Priority
-	48, // 24: callboard.v1.UpdateTaskRequest.deadline:type_name -> google.protobuf.Timestamp
-	51, // 25: callboard.v1.UpdateTaskRequest.update_mask:type_name -> google.protobuf.FieldMask
-	44, // 26: callboard.v1.UpdateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
-	52, // 27: callboard.v1.ListTaskEventsResponse.events:type_name -> callboard.v1.Event
-	32, // 28: callboard.v1.ListDependencyResultsResponse.results:type_name -> callboard.v1.DependencyResult
-	47, // 29: callboard.v1.DependencyResult.state:type_name -> callboard.v1.TaskState
-	53, // 30: callboard.v1.DependencyResult.result:type_name -> callboard.v1.Payload
-	54, // 31: callboard.v1.DependencyResult.failure:type_name -> callboard.v1.Failure
-	55, // 32: callboard.v1.ListStepsResponse.steps:type_name -> callboard.v1.Step
-	56, // 33: callboard.v1.ListChildrenResponse.children:type_name -> callboard.v1.Child
-	57, // 34: callboard.v1.ListOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
-	57, // 35: callboard.v1.WatchOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
-	52, // 36: callboard.v1.WatchEventsResponse.events:type_name -> callboard.v1.Event
-	0,  // 37: callboard.v1.TaskService.CreateTask:input_type -> callboard.v1.CreateTaskRequest
-	2,  // 38: callboard.v1.TaskService.BatchCreateTasks:input_type -> callboard.v1.BatchCreateTasksRequest
-	4,  // 39: callboard.v1.TaskService.RunTask:input_type -> callboard.v1.RunTaskRequest
-	6,  // 40: callboard.v1.TaskService.RunTasks:input_type -> callboard.v1.RunTasksRequest
-	10, // 41: callboard.v1.TaskService.GetTask:input_type -> callboard.v1.GetTaskRequest
-	12, // 42: callboard.v1.TaskService.ListTasks:input_type -> callboard.v1.ListTasksRequest
-	14, // 43: callboard.v1.TaskService.WaitTask:input_type -> callboard.v1.WaitTaskRequest
-	16, // 44: callboard.v1.TaskService.CancelTask:input_type -> callboard.v1.CancelTaskRequest
-	18, // 45: callboard.v1.TaskService.RetryTask:input_type -> callboard.v1.RetryTaskRequest
-	20, // 46: callboard.v1.TaskService.HoldTask:input_type -> callboard.v1.HoldTaskRequest
-	22, // 47: callboard.v1.TaskService.ReleaseTask:input_type -> callboard.v1.ReleaseTaskRequest
-	24, // 48: callboard.v1.TaskService.ExplainAssignment:input_type -> callboard.v1.ExplainAssignmentRequest
-	26, // 49: callboard.v1.TaskService.UpdateTask:input_type -> callboard.v1.UpdateTaskRequest
-	28, // 50: callboard.v1.TaskService.ListTaskEvents:input_type -> callboard.v1.ListTaskEventsRequest
-	30, // 51: callboard.v1.TaskService.ListDependencyResults:input_type -> callboard.v1.ListDependencyResultsRequest
-	33, // 52: callboard.v1.TaskService.ListSteps:input_type -> callboard.v1.ListStepsRequest
-	35, // 53: callboard.v1.TaskService.ListChildren:input_type -> callboard.v1.ListChildrenRequest
-	37, // 54: callboard.v1.TaskService.ListOutput:input_type -> callboard.v1.ListOutputRequest
-	39, // 55: callboard.v1.TaskService.WatchOutput:input_type -> callboard.v1.WatchOutputRequest
-	41, // 56: callboard.v1.TaskService.WatchEvents:input_type -> callboard.v1.WatchEventsRequest
-	1,  // 57: callboard.v1.TaskService.CreateTask:output_type -> callboard.v1.CreateTaskResponse
-	3,  // 58: callboard.v1.TaskService.BatchCreateTasks:output_type -> callboard.v1.BatchCreateTasksResponse
-	5,  // 59: callboard.v1.TaskService.RunTask:output_type -> callboard.v1.RunTaskResponse
-	8,  // 60: callboard.v1.TaskService.RunTasks:output_type -> callboard.v1.RunTasksResponse
-	11, // 61: callboard.v1.TaskService.GetTask:output_type -> callboard.v1.GetTaskResponse
-	13, // 62: callboard.v1.TaskService.ListTasks:output_type -> callboard.v1.ListTasksResponse
-	15, // 63: callboard.v1.TaskService.WaitTask:output_type -> callboard.v1.WaitTaskResponse
-	17, // 64: callboard.v1.TaskService.CancelTask:output_type -> callboard.v1.CancelTaskResponse
-	19, // 65: callboard.v1.TaskService.RetryTask:output_type -> callboard.v1.RetryTaskResponse
-	21, // 66: callboard.v1.TaskService.HoldTask:output_type -> callboard.v1.HoldTaskResponse
-	23, // 67: callboard.v1.TaskService.ReleaseTask:output_type -> callboard.v1.ReleaseTaskResponse
-	25, // 68: callboard.v1.TaskService.ExplainAssignment:output_type -> callboard.v1.ExplainAssignmentResponse
-	27, // 69: callboard.v1.TaskService.UpdateTask:output_type -> callboard.v1.UpdateTaskResponse
-	29, // 70: callboard.v1.TaskService.ListTaskEvents:output_type -> callboard.v1.ListTaskEventsResponse
-	31, // 71: callboard.v1.TaskService.ListDependencyResults:output_type -> callboard.v1.ListDependencyResultsResponse
-	34, // 72: callboard.v1.TaskService.ListSteps:output_type -> callboard.v1.ListStepsResponse
-	36, // 73: callboard.v1.TaskService.ListChildren:output_type -> callboard.v1.ListChildrenResponse
-	38, // 74: callboard.v1.TaskService.ListOutput:output_type -> callboard.v1.ListOutputResponse
-	40, // 75: callboard.v1.TaskService.WatchOutput:output_type -> callboard.v1.WatchOutputResponse
-	42, // 76: callboard.v1.TaskService.WatchEvents:output_type -> callboard.v1.WatchEventsResponse
-	57, // [57:77] is the sub-list for method output_type
-	37, // [37:57] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	48, // 10: callboard.v1.TaskOutcome.task:type_name -> callboard.v1.Task
+	48, // 11: callboard.v1.GetTaskResponse.task:type_name -> callboard.v1.Task
+	49, // 12: callboard.v1.ListTasksRequest.states:type_name -> callboard.v1.TaskState
+	50, // 13: callboard.v1.ListTasksRequest.created_after:type_name -> google.protobuf.Timestamp
+	50, // 14: callboard.v1.ListTasksRequest.created_before:type_name -> google.protobuf.Timestamp
+	48, // 15: callboard.v1.ListTasksResponse.tasks:type_name -> callboard.v1.Task
+	47, // 16: callboard.v1.WaitTaskRequest.wait:type_name -> google.protobuf.Duration
+	48, // 17: callboard.v1.WaitTaskResponse.task:type_name -> callboard.v1.Task
+	46, // 18: callboard.v1.CancelTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	46, // 19: callboard.v1.RetryTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	46, // 20: callboard.v1.HoldTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	46, // 21: callboard.v1.ReleaseTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	51, // 22: callboard.v1.ExplainAssignmentResponse.explanation:type_name -> callboard.v1.AssignmentExplanation
+	52, // 23: callboard.v1.UpdateTaskRequest.priority:type_name -> callboard.v1.Priority
+	50, // 24: callboard.v1.UpdateTaskRequest.deadline:type_name -> google.protobuf.Timestamp
+	53, // 25: callboard.v1.UpdateTaskRequest.update_mask:type_name -> google.protobuf.FieldMask
+	46, // 26: callboard.v1.UpdateTaskResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	54, // 27: callboard.v1.AddDependenciesRequest.dependencies:type_name -> callboard.v1.Dependency
+	46, // 28: callboard.v1.AddDependenciesResponse.receipt:type_name -> callboard.v1.TaskReceipt
+	55, // 29: callboard.v1.ListTaskEventsResponse.events:type_name -> callboard.v1.Event
+	34, // 30: callboard.v1.ListDependencyResultsResponse.results:type_name -> callboard.v1.DependencyResult
+	49, // 31: callboard.v1.DependencyResult.state:type_name -> callboard.v1.TaskState
+	56, // 32: callboard.v1.DependencyResult.result:type_name -> callboard.v1.Payload
+	57, // 33: callboard.v1.DependencyResult.failure:type_name -> callboard.v1.Failure
+	58, // 34: callboard.v1.ListStepsResponse.steps:type_name -> callboard.v1.Step
+	59, // 35: callboard.v1.ListChildrenResponse.children:type_name -> callboard.v1.Child
+	60, // 36: callboard.v1.ListOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
+	60, // 37: callboard.v1.WatchOutputResponse.chunks:type_name -> callboard.v1.OutputChunk
+	55, // 38: callboard.v1.WatchEventsResponse.events:type_name -> callboard.v1.Event
+	0,  // 39: callboard.v1.TaskService.CreateTask:input_type -> callboard.v1.CreateTaskRequest
+	2,  // 40: callboard.v1.TaskService.BatchCreateTasks:input_type -> callboard.v1.BatchCreateTasksRequest
+	4,  // 41: callboard.v1.TaskService.RunTask:input_type -> callboard.v1.RunTaskRequest
+	6,  // 42: callboard.v1.TaskService.RunTasks:input_type -> callboard.v1.RunTasksRequest
+	10, // 43: callboard.v1.TaskService.GetTask:input_type -> callboard.v1.GetTaskRequest
+	12, // 44: callboard.v1.TaskService.ListTasks:input_type -> callboard.v1.ListTasksRequest
+	14, // 45: callboard.v1.TaskService.WaitTask:input_type -> callboard.v1.WaitTaskRequest
+	16, // 46: callboard.v1.TaskService.CancelTask:input_type -> callboard.v1.CancelTaskRequest
+	18, // 47: callboard.v1.TaskService.RetryTask:input_type -> callboard.v1.RetryTaskRequest
+	20, // 48: callboard.v1.TaskService.HoldTask:input_type -> callboard.v1.HoldTaskRequest
+	22, // 49: callboard.v1.TaskService.ReleaseTask:input_type -> callboard.v1.ReleaseTaskRequest
+	24, // 50: callboard.v1.TaskService.ExplainAssignment:input_type -> callboard.v1.ExplainAssignmentRequest
+	26, // 51: callboard.v1.TaskService.UpdateTask:input_type -> callboard.v1.UpdateTaskRequest
+	28, // 52: callboard.v1.TaskService.AddDependencies:input_type -> callboard.v1.AddDependenciesRequest
+	30, // 53: callboard.v1.TaskService.ListTaskEvents:input_type -> callboard.v1.ListTaskEventsRequest
+	32, // 54: callboard.v1.TaskService.ListDependencyResults:input_type -> callboard.v1.ListDependencyResultsRequest
+	35, // 55: callboard.v1.TaskService.ListSteps:input_type -> callboard.v1.ListStepsRequest
+	37, // 56: callboard.v1.TaskService.ListChildren:input_type -> callboard.v1.ListChildrenRequest
+	39, // 57: callboard.v1.TaskService.ListOutput:input_type -> callboard.v1.ListOutputRequest
+	41, // 58: callboard.v1.TaskService.WatchOutput:input_type -> callboard.v1.WatchOutputRequest
+	43, // 59: callboard.v1.TaskService.WatchEvents:input_type -> callboard.v1.WatchEventsRequest
+	1,  // 60: callboard.v1.TaskService.CreateTask:output_type -> callboard.v1.CreateTaskResponse
+	3,  // 61: callboard.v1.TaskService.BatchCreateTasks:output_type -> callboard.v1.BatchCreateTasksResponse
+	5,  // 62: callboard.v1.TaskService.RunTask:output_type -> callboard.v1.RunTaskResponse
+	8,  // 63: callboard.v1.TaskService.RunTasks:output_type -> callboard.v1.RunTasksResponse
+	11, // 64: callboard.v1.TaskService.GetTask:output_type -> callboard.v1.GetTaskResponse
+	13, // 65: callboard.v1.TaskService.ListTasks:output_type -> callboard.v1.ListTasksResponse
+	15, // 66: callboard.v1.TaskService.WaitTask:output_type -> callboard.v1.WaitTaskResponse
+	17, // 67: callboard.v1.TaskService.CancelTask:output_type -> callboard.v1.CancelTaskResponse
+	19, // 68: callboard.v1.TaskService.RetryTask:output_type -> callboard.v1.RetryTaskResponse
+	21, // 69: callboard.v1.TaskService.HoldTask:output_type -> callboard.v1.HoldTaskResponse
+	23, // 70: callboard.v1.TaskService.ReleaseTask:output_type -> callboard.v1.ReleaseTaskResponse
+	25, // 71: callboard.v1.TaskService.ExplainAssignment:output_type -> callboard.v1.ExplainAssignmentResponse
+	27, // 72: callboard.v1.TaskService.UpdateTask:output_type -> callboard.v1.UpdateTaskResponse
+	29, // 73: callboard.v1.TaskService.AddDependencies:output_type -> callboard.v1.AddDependenciesResponse
+	31, // 74: callboard.v1.TaskService.ListTaskEvents:output_type -> callboard.v1.ListTaskEventsResponse
+	33, // 75: callboard.v1.TaskService.ListDependencyResults:output_type -> callboard.v1.ListDependencyResultsResponse
+	36, // 76: callboard.v1.TaskService.ListSteps:output_type -> callboard.v1.ListStepsResponse
+	38, // 77: callboard.v1.TaskService.ListChildren:output_type -> callboard.v1.ListChildrenResponse
+	40, // 78: callboard.v1.TaskService.ListOutput:output_type -> callboard.v1.ListOutputResponse
+	42, // 79: callboard.v1.TaskService.WatchOutput:output_type -> callboard.v1.WatchOutputResponse
+	44, // 80: callboard.v1.TaskService.WatchEvents:output_type -> callboard.v1.WatchEventsResponse
+	60, // [60:81] is the sub-list for method output_type
+	39, // [39:60] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_callboard_v1_task_service_proto_init() }
@@ -3236,7 +3374,7 @@ func file_callboard_v1_task_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_callboard_v1_task_service_proto_rawDesc), len(file_callboard_v1_task_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

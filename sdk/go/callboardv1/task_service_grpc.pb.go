@@ -32,6 +32,7 @@ const (
 	TaskService_ReleaseTask_FullMethodName           = "/callboard.v1.TaskService/ReleaseTask"
 	TaskService_ExplainAssignment_FullMethodName     = "/callboard.v1.TaskService/ExplainAssignment"
 	TaskService_UpdateTask_FullMethodName            = "/callboard.v1.TaskService/UpdateTask"
+	TaskService_AddDependencies_FullMethodName       = "/callboard.v1.TaskService/AddDependencies"
 	TaskService_ListTaskEvents_FullMethodName        = "/callboard.v1.TaskService/ListTaskEvents"
 	TaskService_ListDependencyResults_FullMethodName = "/callboard.v1.TaskService/ListDependencyResults"
 	TaskService_ListSteps_FullMethodName             = "/callboard.v1.TaskService/ListSteps"
@@ -85,6 +86,11 @@ type TaskServiceClient interface {
 	ExplainAssignment(ctx context.Context, in *ExplainAssignmentRequest, opts ...grpc.CallOption) (*ExplainAssignmentResponse, error)
 	// Changes the priority, assignee, deadline or tags of a live task.
 	UpdateTask(ctx context.Context, in *UpdateTaskRequest, opts ...grpc.CallOption) (*UpdateTaskResponse, error)
+	// Makes a WAITING task wait for more, all or none: a plan that changes while it
+	// is carried out. Refused with FAILED_PRECONDITION when the task is not WAITING
+	// any more (hold it, or its workflow, first), and with INVALID_ARGUMENT when a
+	// task would wait for itself; the path is told.
+	AddDependencies(ctx context.Context, in *AddDependenciesRequest, opts ...grpc.CallOption) (*AddDependenciesResponse, error)
 	// Lists the events of a task, oldest first: its history.
 	ListTaskEvents(ctx context.Context, in *ListTaskEventsRequest, opts ...grpc.CallOption) (*ListTaskEventsResponse, error)
 	// Lists the results of the tasks that a task depends on, in the order of its
@@ -247,6 +253,16 @@ func (c *taskServiceClient) UpdateTask(ctx context.Context, in *UpdateTaskReques
 	return out, nil
 }
 
+func (c *taskServiceClient) AddDependencies(ctx context.Context, in *AddDependenciesRequest, opts ...grpc.CallOption) (*AddDependenciesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddDependenciesResponse)
+	err := c.cc.Invoke(ctx, TaskService_AddDependencies_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *taskServiceClient) ListTaskEvents(ctx context.Context, in *ListTaskEventsRequest, opts ...grpc.CallOption) (*ListTaskEventsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListTaskEventsResponse)
@@ -379,6 +395,11 @@ type TaskServiceServer interface {
 	ExplainAssignment(context.Context, *ExplainAssignmentRequest) (*ExplainAssignmentResponse, error)
 	// Changes the priority, assignee, deadline or tags of a live task.
 	UpdateTask(context.Context, *UpdateTaskRequest) (*UpdateTaskResponse, error)
+	// Makes a WAITING task wait for more, all or none: a plan that changes while it
+	// is carried out. Refused with FAILED_PRECONDITION when the task is not WAITING
+	// any more (hold it, or its workflow, first), and with INVALID_ARGUMENT when a
+	// task would wait for itself; the path is told.
+	AddDependencies(context.Context, *AddDependenciesRequest) (*AddDependenciesResponse, error)
 	// Lists the events of a task, oldest first: its history.
 	ListTaskEvents(context.Context, *ListTaskEventsRequest) (*ListTaskEventsResponse, error)
 	// Lists the results of the tasks that a task depends on, in the order of its
@@ -446,6 +467,9 @@ func (UnimplementedTaskServiceServer) ExplainAssignment(context.Context, *Explai
 }
 func (UnimplementedTaskServiceServer) UpdateTask(context.Context, *UpdateTaskRequest) (*UpdateTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateTask not implemented")
+}
+func (UnimplementedTaskServiceServer) AddDependencies(context.Context, *AddDependenciesRequest) (*AddDependenciesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddDependencies not implemented")
 }
 func (UnimplementedTaskServiceServer) ListTaskEvents(context.Context, *ListTaskEventsRequest) (*ListTaskEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTaskEvents not implemented")
@@ -712,6 +736,24 @@ func _TaskService_UpdateTask_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TaskService_AddDependencies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddDependenciesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).AddDependencies(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_AddDependencies_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).AddDependencies(ctx, req.(*AddDependenciesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TaskService_ListTaskEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListTaskEventsRequest)
 	if err := dec(in); err != nil {
@@ -878,6 +920,10 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UpdateTask",
 			Handler:    _TaskService_UpdateTask_Handler,
+		},
+		{
+			MethodName: "AddDependencies",
+			Handler:    _TaskService_AddDependencies_Handler,
 		},
 		{
 			MethodName: "ListTaskEvents",

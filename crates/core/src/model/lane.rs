@@ -20,7 +20,7 @@ pub struct Lane {
     pub key: LaneKey,
 }
 
-/// What tasks of a lane have in common: task type, assignee and hard requirements. Sets are sorted, so that equal keys are
+/// What tasks of a lane have in common: task type, assignee, hard requirements, fairness key and limit keys. Sets are sorted, so that equal keys are
 /// equal bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LaneKey {
@@ -42,6 +42,12 @@ pub struct LaneKey {
     /// What each task takes of its agent's resources.
     #[serde(default, skip_serializing_if = "Amounts::is_empty")]
     pub resources: Amounts,
+    /// With whose tasks they share a turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fairness_key: Option<String>,
+    /// The keys whose limits they are under.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub limit_keys: BTreeSet<String>,
 }
 
 /// Why an agent doesn't fit a lane.
@@ -71,6 +77,8 @@ impl LaneKey {
             skills: spec.requirements.skills.clone(),
             tools: spec.requirements.tools.clone(),
             resources: spec.requirements.resources.clone(),
+            fairness_key: spec.fairness_key.clone(),
+            limit_keys: spec.limit_keys.clone(),
         }
     }
 
@@ -104,6 +112,8 @@ impl LaneKey {
             part(5, name);
             part(6, &parts.to_string());
         });
+        self.fairness_key.iter().for_each(|key| part(7, key));
+        self.limit_keys.iter().for_each(|key| part(8, key));
         let digest = hash.finalize();
         let mut first = [0; 8];
         first.copy_from_slice(&digest[..8]);
@@ -157,6 +167,8 @@ mod tests {
             skills: ["rust".to_owned()].into(),
             tools: BTreeSet::new(),
             resources: Amounts::default(),
+            fairness_key: None,
+            limit_keys: BTreeSet::new(),
         }
     }
 
@@ -184,13 +196,17 @@ mod tests {
 
     /// Tasks lie in the stores under the ids of their lanes.
     #[test]
-    fn a_lane_without_resources_has_the_id_that_it_always_had() {
+    fn a_lane_without_resources_and_keys_has_the_id_that_it_always_had() {
         assert_eq!(key().id(), LaneId(9_100_496_575_875_026_356));
         let gpus = |parts| LaneKey { resources: Amounts::of([("gpu".to_owned(), parts)]), ..key() };
         assert_ne!(gpus(1_000).id(), key().id());
         assert_ne!(gpus(1_000).id(), gpus(2_000).id());
+        let fair = LaneKey { fairness_key: Some("a".into()), ..key() };
+        let limited = LaneKey { limit_keys: ["a".to_owned()].into(), ..key() };
+        assert_ne!(fair.id(), key().id());
+        assert_ne!(limited.id(), fair.id());
         let json = serde_json::to_string(&key()).unwrap();
-        assert!(!json.contains("resources"), "{json}");
+        assert!(!json.contains("resources") && !json.contains("_key"), "{json}");
         assert_eq!(serde_json::from_str::<LaneKey>(&json).unwrap(), key());
     }
 

@@ -64,6 +64,12 @@ pub struct TaskSpec {
     /// Carried to every attempt and child.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+    /// With whose tasks it shares a turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fairness_key: Option<String>,
+    /// The keys whose limits it is under. Sorted, each once.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub limit_keys: BTreeSet<String>,
     /// Whose child it is, if it is one. Here, and not in what every report writes anew: a version that knows no children would drop
     /// it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,6 +109,8 @@ impl TaskSpec {
             tags: BTreeSet::new(),
             metadata: BTreeMap::new(),
             headers: BTreeMap::new(),
+            fairness_key: None,
+            limit_keys: BTreeSet::new(),
             parent: None,
             workflow: None,
         }

@@ -979,6 +979,15 @@ pub struct TaskSpec {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Whose turn it is: READY tasks of different fairness keys take turns, one task
+    /// each, whatever their priorities and ages, which order the tasks of one key
+    /// alone. All tasks without one share a turn. At most 128 bytes.
+    #[prost(string, tag = "17")]
+    pub fairness_key: ::prost::alloc::string::String,
+    /// Keys whose limits the task is under (NamespaceSettings.limits), all of them; a
+    /// key without a limit holds nothing up. At most 4, of 1 to 128 bytes each.
+    #[prost(string, repeated, tag = "18")]
+    pub limit_keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Which agents may have a task (skills, tools, role, assignee, resources) and
 /// which should (preferred agent, affinity, near and apart).
@@ -1250,6 +1259,11 @@ pub struct WorkflowLink {
     /// How much of the workflow's work it is.
     #[prost(int32, tag = "4")]
     pub weight: i32,
+    /// How many tasks of the workflow stand behind it, one after the other, on the
+    /// longest path, as it was created; at most 60 are counted. Of two that are READY
+    /// at a time, the one with more behind it goes first.
+    #[prost(int32, tag = "5")]
+    pub tasks_behind: i32,
 }
 /// Whose child a task is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1292,7 +1306,11 @@ pub struct TaskReceipt {
 }
 /// How urgent a task is. Each step counts as a minute of waiting (NORMAL to HIGH:
 /// a HIGH task goes before NORMAL ones that became ready at most a minute
-/// earlier).
+/// earlier). READY tasks of a fairness key are given out in the order of the time
+/// at which they became READY, less what their priority counts, less a second for
+/// each task that stands behind them in their workflow
+/// (WorkflowLink.tasks_behind); one with a deadline no later than as if that time
+/// were ten minutes before its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Priority {
@@ -1646,6 +1664,695 @@ impl PauseReason {
         }
     }
 }
+/// The unit of isolation.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Namespace {
+    /// 1 to 63 characters: small letters, digits and `-`, a letter first.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its settings, defaults filled in.
+    #[prost(message, optional, tag = "2")]
+    pub settings: ::core::option::Option<NamespaceSettings>,
+    /// When it was created.
+    #[prost(message, optional, tag = "3")]
+    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Rises with every change.
+    #[prost(int64, tag = "4")]
+    pub version: i64,
+}
+/// What applies to every task of a namespace. Zero or unset means the default.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NamespaceSettings {
+    /// How many distinct lanes (task type, assignee and hard requirements) may
+    /// exist; tasks with other fairness keys or limit keys are other lanes. Default
+    /// 1,000; at most 10,000.
+    #[prost(int32, tag = "1")]
+    pub max_lanes: i32,
+    /// How many tasks may be live (not ended) at once. Default 1,000,000; at most
+    /// 100,000,000.
+    #[prost(int64, tag = "2")]
+    pub max_live_tasks: i64,
+    /// The retry policy of tasks that have none.
+    #[prost(message, optional, tag = "3")]
+    pub retry_policy: ::core::option::Option<RetryPolicy>,
+    /// The start-to-close timeout of tasks that have none. Default 300 s.
+    #[prost(message, optional, tag = "4")]
+    pub start_to_close: ::core::option::Option<::prost_types::Duration>,
+    /// Limits of what tasks with a limit key may do at once, or in a time. At most
+    /// 1,000, each key once.
+    #[prost(message, repeated, tag = "5")]
+    pub limits: ::prost::alloc::vec::Vec<Limit>,
+}
+/// What the tasks with a limit key may do, all agents and replicas together. It
+/// counts from when it is set: what runs beyond it goes on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Limit {
+    /// The key (TaskSpec.limit_keys), 1 to 128 bytes. One that ends with `*` is the
+    /// limit of each key that begins with what stands before it and has none of its
+    /// own; of several the longest: `tenant/*` lets each tenant have so much. The
+    /// `*` stands at the end alone.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// How many tasks may hold a slot at once (ASSIGNED or RUNNING; one that is
+    /// PAUSED goes on beyond it). Unset means any number; 1 to 1,000,000.
+    #[prost(int32, optional, tag = "2")]
+    pub max_concurrent: ::core::option::Option<i32>,
+    /// How many attempts may be given out in each `rate_period`. As many may be given
+    /// out at once behind a time without any. Every assignment counts, one that is
+    /// handed back, too. Unset means any number; 1 to 1,000,000.
+    #[prost(int32, optional, tag = "3")]
+    pub rate: ::core::option::Option<i32>,
+    /// The time that `rate` is for, 1 ms to 24 h. Default 1 s. Only with `rate`.
+    #[prost(message, optional, tag = "4")]
+    pub rate_period: ::core::option::Option<::prost_types::Duration>,
+}
+/// Asks for a new namespace.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateNamespaceRequest {
+    /// Its name: 1 to 63 characters, small letters, digits and `-`, a letter first.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its settings; unset ones take their defaults.
+    #[prost(message, optional, tag = "2")]
+    pub settings: ::core::option::Option<NamespaceSettings>,
+    /// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The namespace created.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateNamespaceResponse {
+    /// As it is now.
+    #[prost(message, optional, tag = "1")]
+    pub namespace: ::core::option::Option<Namespace>,
+}
+/// Asks for one namespace.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetNamespaceRequest {
+    /// Its name; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// One namespace.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetNamespaceResponse {
+    /// As it is now.
+    #[prost(message, optional, tag = "1")]
+    pub namespace: ::core::option::Option<Namespace>,
+}
+/// Asks for a page of namespaces.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListNamespacesRequest {
+    /// At most this many. Default 100; at most 1,000.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    /// The `next_page_token` of the page before.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of namespaces.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListNamespacesResponse {
+    /// Sorted by name.
+    #[prost(message, repeated, tag = "1")]
+    pub namespaces: ::prost::alloc::vec::Vec<Namespace>,
+    /// Gives the next page; empty on the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Asks for other settings.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateNamespaceRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Replace all settings; unset ones take their defaults.
+    #[prost(message, optional, tag = "2")]
+    pub settings: ::core::option::Option<NamespaceSettings>,
+    /// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The namespace with its new settings.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateNamespaceResponse {
+    /// As it is now.
+    #[prost(message, optional, tag = "1")]
+    pub namespace: ::core::option::Option<Namespace>,
+}
+/// Generated client implementations.
+pub mod namespace_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Namespaces isolate: every task, agent, key and event is in one, and nothing
+    /// crosses. `default` always exists, and is meant where a request leaves its
+    /// `namespace` empty.
+    #[derive(Debug, Clone)]
+    pub struct NamespaceServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl NamespaceServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> NamespaceServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> NamespaceServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            NamespaceServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Creates a namespace. ALREADY_EXISTS when there is one of this name.
+        pub async fn create_namespace(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateNamespaceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.NamespaceService/CreateNamespace",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.NamespaceService", "CreateNamespace"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives one namespace with its settings.
+        pub async fn get_namespace(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetNamespaceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.NamespaceService/GetNamespace",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.NamespaceService", "GetNamespace"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists namespaces by name.
+        pub async fn list_namespaces(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListNamespacesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListNamespacesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.NamespaceService/ListNamespaces",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.NamespaceService", "ListNamespaces"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Replaces the settings of a namespace.
+        pub async fn update_namespace(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateNamespaceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.NamespaceService/UpdateNamespace",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("callboard.v1.NamespaceService", "UpdateNamespace"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod namespace_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with NamespaceServiceServer.
+    #[async_trait]
+    pub trait NamespaceService: std::marker::Send + std::marker::Sync + 'static {
+        /// Creates a namespace. ALREADY_EXISTS when there is one of this name.
+        async fn create_namespace(
+            &self,
+            request: tonic::Request<super::CreateNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateNamespaceResponse>,
+            tonic::Status,
+        >;
+        /// Gives one namespace with its settings.
+        async fn get_namespace(
+            &self,
+            request: tonic::Request<super::GetNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetNamespaceResponse>,
+            tonic::Status,
+        >;
+        /// Lists namespaces by name.
+        async fn list_namespaces(
+            &self,
+            request: tonic::Request<super::ListNamespacesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListNamespacesResponse>,
+            tonic::Status,
+        >;
+        /// Replaces the settings of a namespace.
+        async fn update_namespace(
+            &self,
+            request: tonic::Request<super::UpdateNamespaceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateNamespaceResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Namespaces isolate: every task, agent, key and event is in one, and nothing
+    /// crosses. `default` always exists, and is meant where a request leaves its
+    /// `namespace` empty.
+    #[derive(Debug)]
+    pub struct NamespaceServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> NamespaceServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for NamespaceServiceServer<T>
+    where
+        T: NamespaceService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/callboard.v1.NamespaceService/CreateNamespace" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateNamespaceSvc<T: NamespaceService>(pub Arc<T>);
+                    impl<
+                        T: NamespaceService,
+                    > tonic::server::UnaryService<super::CreateNamespaceRequest>
+                    for CreateNamespaceSvc<T> {
+                        type Response = super::CreateNamespaceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateNamespaceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NamespaceService>::create_namespace(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateNamespaceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.NamespaceService/GetNamespace" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetNamespaceSvc<T: NamespaceService>(pub Arc<T>);
+                    impl<
+                        T: NamespaceService,
+                    > tonic::server::UnaryService<super::GetNamespaceRequest>
+                    for GetNamespaceSvc<T> {
+                        type Response = super::GetNamespaceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetNamespaceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NamespaceService>::get_namespace(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetNamespaceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.NamespaceService/ListNamespaces" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListNamespacesSvc<T: NamespaceService>(pub Arc<T>);
+                    impl<
+                        T: NamespaceService,
+                    > tonic::server::UnaryService<super::ListNamespacesRequest>
+                    for ListNamespacesSvc<T> {
+                        type Response = super::ListNamespacesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListNamespacesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NamespaceService>::list_namespaces(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListNamespacesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.NamespaceService/UpdateNamespace" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateNamespaceSvc<T: NamespaceService>(pub Arc<T>);
+                    impl<
+                        T: NamespaceService,
+                    > tonic::server::UnaryService<super::UpdateNamespaceRequest>
+                    for UpdateNamespaceSvc<T> {
+                        type Response = super::UpdateNamespaceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateNamespaceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NamespaceService>::update_namespace(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateNamespaceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for NamespaceServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "callboard.v1.NamespaceService";
+    impl<T> tonic::server::NamedService for NamespaceServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// Who could have a task, who could not, and why.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AssignmentExplanation {
@@ -1675,6 +2382,71 @@ pub struct AssignmentExplanation {
     /// have it now; then those that don't fit, each by name. At most 100.
     #[prost(message, repeated, tag = "8")]
     pub candidates: ::prost::alloc::vec::Vec<AssignmentCandidate>,
+    /// The limits that the task is under, by its limit keys; those keys that have a
+    /// limit.
+    #[prost(message, repeated, tag = "9")]
+    pub limits: ::prost::alloc::vec::Vec<LimitUse>,
+    /// Who it was given to, and who else could have had it: the latest 20
+    /// assignments, oldest first.
+    #[prost(message, repeated, tag = "10")]
+    pub past: ::prost::alloc::vec::Vec<AssignmentChoice>,
+}
+/// What of a limit is used.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LimitUse {
+    /// The limit key of the task.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// The limit that counts for it.
+    #[prost(message, optional, tag = "2")]
+    pub limit: ::core::option::Option<Limit>,
+    /// How many tasks with the key hold a slot.
+    #[prost(int32, tag = "3")]
+    pub in_use: i32,
+    /// The limit keeps the task from being given to anybody now.
+    #[prost(bool, tag = "4")]
+    pub reached: bool,
+    /// When the rate lets the next task through; unset when it does now, or when
+    /// there is no rate.
+    #[prost(message, optional, tag = "5")]
+    pub next_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// An assignment, as it was chosen.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AssignmentChoice {
+    /// The attempt.
+    #[prost(int32, tag = "1")]
+    pub attempt: i32,
+    /// When.
+    #[prost(message, optional, tag = "2")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The agent that was given the task.
+    #[prost(string, tag = "3")]
+    pub agent: ::prost::alloc::string::String,
+    /// It claimed the task, so that there was nobody to choose from; the fields
+    /// below are empty. (Also where a server of before these fields chose.)
+    #[prost(bool, tag = "4")]
+    pub claimed: bool,
+    /// Its score then.
+    #[prost(double, tag = "5")]
+    pub score: f64,
+    /// How many agents that could have had it were compared, itself included.
+    #[prost(int32, tag = "6")]
+    pub compared: i32,
+    /// The best of the others, best first: at most 3, their `agent` and `score`.
+    #[prost(message, repeated, tag = "7")]
+    pub runners_up: ::prost::alloc::vec::Vec<AssignmentRunnerUp>,
+}
+/// An agent that could have had a task that another was given.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AssignmentRunnerUp {
+    /// The agent, by name.
+    #[prost(string, tag = "1")]
+    pub agent: ::prost::alloc::string::String,
+    /// Its score then. A higher one than that of who was chosen: the task preferred
+    /// the other, or its last attempt had failed here.
+    #[prost(double, tag = "2")]
+    pub score: f64,
 }
 /// An agent and a task.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1754,6 +2526,8 @@ pub enum AssignmentObstacleType {
     /// The task's last attempt failed there, or was handed back: it is the last
     /// choice.
     FailedThere = 14,
+    /// A limit of the task's keys is reached: nobody gets it.
+    Limit = 15,
 }
 impl AssignmentObstacleType {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1777,6 +2551,7 @@ impl AssignmentObstacleType {
             Self::ResourceTaken => "ASSIGNMENT_OBSTACLE_TYPE_RESOURCE_TAKEN",
             Self::Preferred => "ASSIGNMENT_OBSTACLE_TYPE_PREFERRED",
             Self::FailedThere => "ASSIGNMENT_OBSTACLE_TYPE_FAILED_THERE",
+            Self::Limit => "ASSIGNMENT_OBSTACLE_TYPE_LIMIT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1797,6 +2572,7 @@ impl AssignmentObstacleType {
             "ASSIGNMENT_OBSTACLE_TYPE_RESOURCE_TAKEN" => Some(Self::ResourceTaken),
             "ASSIGNMENT_OBSTACLE_TYPE_PREFERRED" => Some(Self::Preferred),
             "ASSIGNMENT_OBSTACLE_TYPE_FAILED_THERE" => Some(Self::FailedThere),
+            "ASSIGNMENT_OBSTACLE_TYPE_LIMIT" => Some(Self::Limit),
             _ => None,
         }
     }
@@ -2384,6 +3160,32 @@ pub struct UpdateTaskRequest {
 /// The task changed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UpdateTaskResponse {
+    /// What was done.
+    #[prost(message, optional, tag = "1")]
+    pub receipt: ::core::option::Option<TaskReceipt>,
+}
+/// Asks that a task waits for more.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AddDependenciesRequest {
+    /// The namespace; empty means `default`.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Its id.
+    #[prost(string, tag = "2")]
+    pub task_id: ::prost::alloc::string::String,
+    /// What must end first, besides what the task waits for already: 1 to 1,000, and
+    /// with those that it has at most 1,000. None that it depends on already, and
+    /// no name twice. They stand behind those that it has.
+    #[prost(message, repeated, tag = "3")]
+    pub dependencies: ::prost::alloc::vec::Vec<Dependency>,
+    /// Makes a repetition safe: at most 128 characters, remembered for 24 h.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The task with more to wait for. When one of them has ended otherwise than its
+/// condition says, the task has ended with it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddDependenciesResponse {
     /// What was done.
     #[prost(message, optional, tag = "1")]
     pub receipt: ::core::option::Option<TaskReceipt>,
@@ -3057,6 +3859,34 @@ pub mod task_service_client {
                 .insert(GrpcMethod::new("callboard.v1.TaskService", "UpdateTask"));
             self.inner.unary(req, path, codec).await
         }
+        /// Makes a WAITING task wait for more, all or none: a plan that changes while it
+        /// is carried out. Refused with FAILED_PRECONDITION when the task is not WAITING
+        /// any more (hold it, or its workflow, first), and with INVALID_ARGUMENT when a
+        /// task would wait for itself; the path is told.
+        pub async fn add_dependencies(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AddDependenciesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AddDependenciesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/callboard.v1.TaskService/AddDependencies",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("callboard.v1.TaskService", "AddDependencies"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Lists the events of a task, oldest first: its history.
         pub async fn list_task_events(
             &mut self,
@@ -3362,6 +4192,17 @@ pub mod task_service_server {
             request: tonic::Request<super::UpdateTaskRequest>,
         ) -> std::result::Result<
             tonic::Response<super::UpdateTaskResponse>,
+            tonic::Status,
+        >;
+        /// Makes a WAITING task wait for more, all or none: a plan that changes while it
+        /// is carried out. Refused with FAILED_PRECONDITION when the task is not WAITING
+        /// any more (hold it, or its workflow, first), and with INVALID_ARGUMENT when a
+        /// task would wait for itself; the path is told.
+        async fn add_dependencies(
+            &self,
+            request: tonic::Request<super::AddDependenciesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AddDependenciesResponse>,
             tonic::Status,
         >;
         /// Lists the events of a task, oldest first: its history.
@@ -4093,6 +4934,51 @@ pub mod task_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = UpdateTaskSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/callboard.v1.TaskService/AddDependencies" => {
+                    #[allow(non_camel_case_types)]
+                    struct AddDependenciesSvc<T: TaskService>(pub Arc<T>);
+                    impl<
+                        T: TaskService,
+                    > tonic::server::UnaryService<super::AddDependenciesRequest>
+                    for AddDependenciesSvc<T> {
+                        type Response = super::AddDependenciesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AddDependenciesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TaskService>::add_dependencies(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AddDependenciesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -7087,667 +7973,6 @@ pub mod message_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "callboard.v1.MessageService";
     impl<T> tonic::server::NamedService for MessageServiceServer<T> {
-        const NAME: &'static str = SERVICE_NAME;
-    }
-}
-/// The unit of isolation.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Namespace {
-    /// 1 to 63 characters: small letters, digits and `-`, a letter first.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// Its settings, defaults filled in.
-    #[prost(message, optional, tag = "2")]
-    pub settings: ::core::option::Option<NamespaceSettings>,
-    /// When it was created.
-    #[prost(message, optional, tag = "3")]
-    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Rises with every change.
-    #[prost(int64, tag = "4")]
-    pub version: i64,
-}
-/// What applies to every task of a namespace. Zero or unset means the default.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct NamespaceSettings {
-    /// How many distinct lanes (task type, assignee and hard requirements) may
-    /// exist. Default 1,000; at most 10,000.
-    #[prost(int32, tag = "1")]
-    pub max_lanes: i32,
-    /// How many tasks may be live (not ended) at once. Default 1,000,000; at most
-    /// 100,000,000.
-    #[prost(int64, tag = "2")]
-    pub max_live_tasks: i64,
-    /// The retry policy of tasks that have none.
-    #[prost(message, optional, tag = "3")]
-    pub retry_policy: ::core::option::Option<RetryPolicy>,
-    /// The start-to-close timeout of tasks that have none. Default 300 s.
-    #[prost(message, optional, tag = "4")]
-    pub start_to_close: ::core::option::Option<::prost_types::Duration>,
-}
-/// Asks for a new namespace.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct CreateNamespaceRequest {
-    /// Its name: 1 to 63 characters, small letters, digits and `-`, a letter first.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// Its settings; unset ones take their defaults.
-    #[prost(message, optional, tag = "2")]
-    pub settings: ::core::option::Option<NamespaceSettings>,
-    /// Makes a repetition safe: at most 128 characters, remembered for 24 h.
-    #[prost(string, tag = "3")]
-    pub request_id: ::prost::alloc::string::String,
-}
-/// The namespace created.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct CreateNamespaceResponse {
-    /// As it is now.
-    #[prost(message, optional, tag = "1")]
-    pub namespace: ::core::option::Option<Namespace>,
-}
-/// Asks for one namespace.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetNamespaceRequest {
-    /// Its name; empty means `default`.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-}
-/// One namespace.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct GetNamespaceResponse {
-    /// As it is now.
-    #[prost(message, optional, tag = "1")]
-    pub namespace: ::core::option::Option<Namespace>,
-}
-/// Asks for a page of namespaces.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListNamespacesRequest {
-    /// At most this many. Default 100; at most 1,000.
-    #[prost(int32, tag = "1")]
-    pub page_size: i32,
-    /// The `next_page_token` of the page before.
-    #[prost(string, tag = "2")]
-    pub page_token: ::prost::alloc::string::String,
-}
-/// A page of namespaces.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ListNamespacesResponse {
-    /// Sorted by name.
-    #[prost(message, repeated, tag = "1")]
-    pub namespaces: ::prost::alloc::vec::Vec<Namespace>,
-    /// Gives the next page; empty on the last.
-    #[prost(string, tag = "2")]
-    pub next_page_token: ::prost::alloc::string::String,
-}
-/// Asks for other settings.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct UpdateNamespaceRequest {
-    /// The namespace; empty means `default`.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// Replace all settings; unset ones take their defaults.
-    #[prost(message, optional, tag = "2")]
-    pub settings: ::core::option::Option<NamespaceSettings>,
-    /// Makes a repetition safe: at most 128 characters, remembered for 24 h.
-    #[prost(string, tag = "3")]
-    pub request_id: ::prost::alloc::string::String,
-}
-/// The namespace with its new settings.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct UpdateNamespaceResponse {
-    /// As it is now.
-    #[prost(message, optional, tag = "1")]
-    pub namespace: ::core::option::Option<Namespace>,
-}
-/// Generated client implementations.
-pub mod namespace_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    use tonic::codegen::http::Uri;
-    /// Namespaces isolate: every task, agent, key and event is in one, and nothing
-    /// crosses. `default` always exists, and is meant where a request leaves its
-    /// `namespace` empty.
-    #[derive(Debug, Clone)]
-    pub struct NamespaceServiceClient<T> {
-        inner: tonic::client::Grpc<T>,
-    }
-    impl NamespaceServiceClient<tonic::transport::Channel> {
-        /// Attempt to create a new client by connecting to a given endpoint.
-        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
-        where
-            D: TryInto<tonic::transport::Endpoint>,
-            D::Error: Into<StdError>,
-        {
-            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
-            Ok(Self::new(conn))
-        }
-    }
-    impl<T> NamespaceServiceClient<T>
-    where
-        T: tonic::client::GrpcService<tonic::body::Body>,
-        T::Error: Into<StdError>,
-        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
-        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
-    {
-        pub fn new(inner: T) -> Self {
-            let inner = tonic::client::Grpc::new(inner);
-            Self { inner }
-        }
-        pub fn with_origin(inner: T, origin: Uri) -> Self {
-            let inner = tonic::client::Grpc::with_origin(inner, origin);
-            Self { inner }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> NamespaceServiceClient<InterceptedService<T, F>>
-        where
-            F: tonic::service::Interceptor,
-            T::ResponseBody: Default,
-            T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
-        {
-            NamespaceServiceClient::new(InterceptedService::new(inner, interceptor))
-        }
-        /// Compress requests with the given encoding.
-        ///
-        /// This requires the server to support it otherwise it might respond with an
-        /// error.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.send_compressed(encoding);
-            self
-        }
-        /// Enable decompressing responses.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.accept_compressed(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_decoding_message_size(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_encoding_message_size(limit);
-            self
-        }
-        /// Creates a namespace. ALREADY_EXISTS when there is one of this name.
-        pub async fn create_namespace(
-            &mut self,
-            request: impl tonic::IntoRequest<super::CreateNamespaceRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::CreateNamespaceResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/callboard.v1.NamespaceService/CreateNamespace",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("callboard.v1.NamespaceService", "CreateNamespace"),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-        /// Gives one namespace with its settings.
-        pub async fn get_namespace(
-            &mut self,
-            request: impl tonic::IntoRequest<super::GetNamespaceRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetNamespaceResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/callboard.v1.NamespaceService/GetNamespace",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("callboard.v1.NamespaceService", "GetNamespace"),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-        /// Lists namespaces by name.
-        pub async fn list_namespaces(
-            &mut self,
-            request: impl tonic::IntoRequest<super::ListNamespacesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ListNamespacesResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/callboard.v1.NamespaceService/ListNamespaces",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("callboard.v1.NamespaceService", "ListNamespaces"),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-        /// Replaces the settings of a namespace.
-        pub async fn update_namespace(
-            &mut self,
-            request: impl tonic::IntoRequest<super::UpdateNamespaceRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::UpdateNamespaceResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/callboard.v1.NamespaceService/UpdateNamespace",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("callboard.v1.NamespaceService", "UpdateNamespace"),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-    }
-}
-/// Generated server implementations.
-pub mod namespace_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    /// Generated trait containing gRPC methods that should be implemented for use with NamespaceServiceServer.
-    #[async_trait]
-    pub trait NamespaceService: std::marker::Send + std::marker::Sync + 'static {
-        /// Creates a namespace. ALREADY_EXISTS when there is one of this name.
-        async fn create_namespace(
-            &self,
-            request: tonic::Request<super::CreateNamespaceRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::CreateNamespaceResponse>,
-            tonic::Status,
-        >;
-        /// Gives one namespace with its settings.
-        async fn get_namespace(
-            &self,
-            request: tonic::Request<super::GetNamespaceRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetNamespaceResponse>,
-            tonic::Status,
-        >;
-        /// Lists namespaces by name.
-        async fn list_namespaces(
-            &self,
-            request: tonic::Request<super::ListNamespacesRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::ListNamespacesResponse>,
-            tonic::Status,
-        >;
-        /// Replaces the settings of a namespace.
-        async fn update_namespace(
-            &self,
-            request: tonic::Request<super::UpdateNamespaceRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::UpdateNamespaceResponse>,
-            tonic::Status,
-        >;
-    }
-    /// Namespaces isolate: every task, agent, key and event is in one, and nothing
-    /// crosses. `default` always exists, and is meant where a request leaves its
-    /// `namespace` empty.
-    #[derive(Debug)]
-    pub struct NamespaceServiceServer<T> {
-        inner: Arc<T>,
-        accept_compression_encodings: EnabledCompressionEncodings,
-        send_compression_encodings: EnabledCompressionEncodings,
-        max_decoding_message_size: Option<usize>,
-        max_encoding_message_size: Option<usize>,
-    }
-    impl<T> NamespaceServiceServer<T> {
-        pub fn new(inner: T) -> Self {
-            Self::from_arc(Arc::new(inner))
-        }
-        pub fn from_arc(inner: Arc<T>) -> Self {
-            Self {
-                inner,
-                accept_compression_encodings: Default::default(),
-                send_compression_encodings: Default::default(),
-                max_decoding_message_size: None,
-                max_encoding_message_size: None,
-            }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
-        where
-            F: tonic::service::Interceptor,
-        {
-            InterceptedService::new(Self::new(inner), interceptor)
-        }
-        /// Enable decompressing requests with the given encoding.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.accept_compression_encodings.enable(encoding);
-            self
-        }
-        /// Compress responses with the given encoding, if the client supports it.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.send_compression_encodings.enable(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.max_decoding_message_size = Some(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.max_encoding_message_size = Some(limit);
-            self
-        }
-    }
-    impl<T, B> tonic::codegen::Service<http::Request<B>> for NamespaceServiceServer<T>
-    where
-        T: NamespaceService,
-        B: Body + std::marker::Send + 'static,
-        B::Error: Into<StdError> + std::marker::Send + 'static,
-    {
-        type Response = http::Response<tonic::body::Body>;
-        type Error = std::convert::Infallible;
-        type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
-            Poll::Ready(Ok(()))
-        }
-        fn call(&mut self, req: http::Request<B>) -> Self::Future {
-            match req.uri().path() {
-                "/callboard.v1.NamespaceService/CreateNamespace" => {
-                    #[allow(non_camel_case_types)]
-                    struct CreateNamespaceSvc<T: NamespaceService>(pub Arc<T>);
-                    impl<
-                        T: NamespaceService,
-                    > tonic::server::UnaryService<super::CreateNamespaceRequest>
-                    for CreateNamespaceSvc<T> {
-                        type Response = super::CreateNamespaceResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::CreateNamespaceRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as NamespaceService>::create_namespace(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = CreateNamespaceSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/callboard.v1.NamespaceService/GetNamespace" => {
-                    #[allow(non_camel_case_types)]
-                    struct GetNamespaceSvc<T: NamespaceService>(pub Arc<T>);
-                    impl<
-                        T: NamespaceService,
-                    > tonic::server::UnaryService<super::GetNamespaceRequest>
-                    for GetNamespaceSvc<T> {
-                        type Response = super::GetNamespaceResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::GetNamespaceRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as NamespaceService>::get_namespace(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = GetNamespaceSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/callboard.v1.NamespaceService/ListNamespaces" => {
-                    #[allow(non_camel_case_types)]
-                    struct ListNamespacesSvc<T: NamespaceService>(pub Arc<T>);
-                    impl<
-                        T: NamespaceService,
-                    > tonic::server::UnaryService<super::ListNamespacesRequest>
-                    for ListNamespacesSvc<T> {
-                        type Response = super::ListNamespacesResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ListNamespacesRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as NamespaceService>::list_namespaces(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = ListNamespacesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/callboard.v1.NamespaceService/UpdateNamespace" => {
-                    #[allow(non_camel_case_types)]
-                    struct UpdateNamespaceSvc<T: NamespaceService>(pub Arc<T>);
-                    impl<
-                        T: NamespaceService,
-                    > tonic::server::UnaryService<super::UpdateNamespaceRequest>
-                    for UpdateNamespaceSvc<T> {
-                        type Response = super::UpdateNamespaceResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::UpdateNamespaceRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as NamespaceService>::update_namespace(&inner, request)
-                                    .await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = UpdateNamespaceSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
-            }
-        }
-    }
-    impl<T> Clone for NamespaceServiceServer<T> {
-        fn clone(&self) -> Self {
-            let inner = self.inner.clone();
-            Self {
-                inner,
-                accept_compression_encodings: self.accept_compression_encodings,
-                send_compression_encodings: self.send_compression_encodings,
-                max_decoding_message_size: self.max_decoding_message_size,
-                max_encoding_message_size: self.max_encoding_message_size,
-            }
-        }
-    }
-    /// Generated gRPC service name
-    pub const SERVICE_NAME: &str = "callboard.v1.NamespaceService";
-    impl<T> tonic::server::NamedService for NamespaceServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -22,6 +22,8 @@ pub(crate) fn to_explanation(explained: &Explained) -> v1::AssignmentExplanation
         agents: count(explanation.agents),
         fitting: count(explanation.fitting),
         candidates: explanation.candidates.iter().map(to_candidate).collect(),
+        limits: Vec::new(),
+        past: Vec::new(),
     }
 }
 

@@ -83,6 +83,7 @@ pub(crate) fn to_namespace(namespace: &Namespace) -> v1::Namespace {
             max_live_tasks: settings.max_live_tasks,
             retry_policy: Some(to_retry_policy(&settings.retry_policy)),
             start_to_close: Some(time::to_duration(settings.start_to_close)),
+            limits: Vec::new(),
         }),
         created_at: Some(time::to_timestamp(namespace.created_at)),
         version: namespace.version,

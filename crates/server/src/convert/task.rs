@@ -67,6 +67,8 @@ pub(crate) fn new_task_with(
             tags: message.tags.into_iter().collect(),
             metadata: message.metadata,
             headers: message.headers,
+            fairness_key: some(message.fairness_key),
+            limit_keys: message.limit_keys.into_iter().collect(),
             parent: None,
             workflow: None,
         },
@@ -259,6 +261,8 @@ pub(crate) fn to_spec(spec: &TaskSpec, input: Option<&Payload>) -> v1::TaskSpec 
         tags: spec.tags.iter().cloned().collect(),
         metadata: spec.metadata.clone(),
         headers: spec.headers.clone(),
+        fairness_key: spec.fairness_key.clone().unwrap_or_default(),
+        limit_keys: spec.limit_keys.iter().cloned().collect(),
     }
 }
 

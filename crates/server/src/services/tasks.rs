@@ -312,6 +312,13 @@ impl TaskService for Tasks {
         Ok(Response::new(v1::ReleaseTaskResponse { receipt }))
     }
 
+    async fn add_dependencies(
+        &self,
+        _request: Request<v1::AddDependenciesRequest>,
+    ) -> Answer<v1::AddDependenciesResponse> {
+        Err(Status::unimplemented("TODO before this lands"))
+    }
+
     async fn explain_assignment(
         &self,
         request: Request<v1::ExplainAssignmentRequest>,

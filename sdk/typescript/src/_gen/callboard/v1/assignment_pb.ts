@@ -4,15 +4,19 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Limit } from "./namespace_service_pb.js";
+import { file_callboard_v1_namespace_service } from "./namespace_service_pb.js";
 import type { TaskState, WaitReason } from "./task_pb.js";
 import { file_callboard_v1_task } from "./task_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file callboard/v1/assignment.proto.
  */
 export const file_callboard_v1_assignment: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jYWxsYm9hcmQvdjEvYXNzaWdubWVudC5wcm90bxIMY2FsbGJvYXJkLnYxIvUBChVBc3NpZ25tZW50RXhwbGFuYXRpb24SDwoHdGFza19pZBgBIAEoCRImCgVzdGF0ZRgCIAEoDjIXLmNhbGxib2FyZC52MS5UYXNrU3RhdGUSLQoLd2FpdGluZ19mb3IYAyADKA4yGC5jYWxsYm9hcmQudjEuV2FpdFJlYXNvbhINCgVhZ2VudBgEIAEoCRINCgVhaGVhZBgFIAEoBRIOCgZhZ2VudHMYBiABKAUSDwoHZml0dGluZxgHIAEoBRI1CgpjYW5kaWRhdGVzGAggAygLMiEuY2FsbGJvYXJkLnYxLkFzc2lnbm1lbnRDYW5kaWRhdGUitQEKE0Fzc2lnbm1lbnRDYW5kaWRhdGUSDQoFYWdlbnQYASABKAkSDAoEZml0cxgCIAEoCBIzCglvYnN0YWNsZXMYAyADKAsyIC5jYWxsYm9hcmQudjEuQXNzaWdubWVudE9ic3RhY2xlEg0KBXNjb3JlGAQgASgBEg8KB3N1Y2Nlc3MYBSABKAESDAoEaWRsZRgGIAEoARIQCghhZmZpbml0eRgHIAEoARIMCgRyb2xlGAggASgBIlgKEkFzc2lnbm1lbnRPYnN0YWNsZRIyCgR0eXBlGAEgASgOMiQuY2FsbGJvYXJkLnYxLkFzc2lnbm1lbnRPYnN0YWNsZVR5cGUSDgoGZGV0YWlsGAIgASgJKuAEChZBc3NpZ25tZW50T2JzdGFjbGVUeXBlEigKJEFTU0lHTk1FTlRfT0JTVEFDTEVfVFlQRV9VTlNQRUNJRklFRBAAEiYKIkFTU0lHTk1FTlRfT0JTVEFDTEVfVFlQRV9UQVNLX1RZUEUQARIlCiFBU1NJR05NRU5UX09CU1RBQ0xFX1RZUEVfQVNTSUdORUUQAhIhCh1BU1NJR05NRU5UX09CU1RBQ0xFX1RZUEVfUk9MRRADEiIKHkFTU0lHTk1FTlRfT0JTVEFDTEVfVFlQRV9TS0lMTBAEEiEKHUFTU0lHTk1FTlRfT0JTVEFDTEVfVFlQRV9UT09MEAUSJQohQVNTSUdOTUVOVF9PQlNUQUNMRV9UWVBFX1JFU09VUkNFEAYSJQohQVNTSUdOTUVOVF9PQlNUQUNMRV9UWVBFX0RFVEFDSEVEEAcSJQohQVNTSUdOTUVOVF9PQlNUQUNMRV9UWVBFX0NPUkRPTkVEEAgSJQohQVNTSUdOTUVOVF9PQlNUQUNMRV9UWVBFX0RSQUlOSU5HEAkSIwofQVNTSUdOTUVOVF9PQlNUQUNMRV9UWVBFX0NMQUlNUxAKEiIKHkFTU0lHTk1FTlRfT0JTVEFDTEVfVFlQRV9TTE9UUxALEisKJ0FTU0lHTk1FTlRfT0JTVEFDTEVfVFlQRV9SRVNPVVJDRV9UQUtFThAMEiYKIkFTU0lHTk1FTlRfT0JTVEFDTEVfVFlQRV9QUkVGRVJSRUQQDRIpCiVBU1NJR05NRU5UX09CU1RBQ0xFX1RZUEVfRkFJTEVEX1RIRVJFEA5CQgoQZGV2LmNhbGxib2FyZC52MVABWixjYWxsYm9hcmQuZGV2L3Nkay9nby9jYWxsYm9hcmR2MTtjYWxsYm9hcmR2MWIGcHJvdG8z", [file_callboard_v1_task]);
+  fileDesc("Ch1jYWxsYm9hcmQvdjEvYXNzaWdubWVudC5wcm90bxIMY2FsbGJvYXJkLnYxIssCChVBc3NpZ25tZW50RXhwbGFuYXRpb24SDwoHdGFza19pZBgBIAEoCRImCgVzdGF0ZRgCIAEoDjIXLmNhbGxib2FyZC52MS5UYXNrU3RhdGUSLQoLd2FpdGluZ19mb3IYAyADKA4yGC5jYWxsYm9hcmQudjEuV2FpdFJlYXNvbhINCgVhZ2VudBgEIAEoCRINCgVhaGVhZBgFIAEoBRIOCgZhZ2VudHMYBiABKAUSDwoHZml0dGluZxgHIAEoBRI1CgpjYW5kaWRhdGVzGAggAygLMiEuY2FsbGJvYXJkLnYxLkFzc2lnbm1lbnRDYW5kaWRhdGUSJgoGbGltaXRzGAkgAygLMhYuY2FsbGJvYXJkLnYxLkxpbWl0VXNlEiwKBHBhc3QYCiADKAsyHi5jYWxsYm9hcmQudjEuQXNzaWdubWVudENob2ljZSKJAQoITGltaXRVc2USCwoDa2V5GAEgASgJEiIKBWxpbWl0GAIgASgLMhMuY2FsbGJvYXJkLnYxLkxpbWl0Eg4KBmluX3VzZRgDIAEoBRIPCgdyZWFjaGVkGAQgASgIEisKB25leHRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIsIBChBBc3NpZ25tZW50Q2hvaWNlEg8KB2F0dGVtcHQYASABKAUSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWFnZW50GAMgASgJEg8KB2NsYWltZWQYBCABKAgSDQoFc2NvcmUYBSABKAESEAoIY29tcGFyZWQYBiABKAUSNAoKcnVubmVyc191cBgHIAMoCzIgLmNhbGxib2FyZC52MS5Bc3NpZ25tZW50UnVubmVyVXAiMgoSQXNzaWdubWVudFJ1bm5lclVwEg0KBWFnZW50GAEgASgJEg0KBXNjb3JlGAIgASgBIrUBChNBc3NpZ25tZW50Q2FuZGlkYXRlEg0KBWFnZW50GAEgASgJEgwKBGZpdHMYAiABKAgSMwoJb2JzdGFjbGVzGAMgAygLMiAuY2FsbGJvYXJkLnYxLkFzc2lnbm1lbnRPYnN0YWNsZRINCgVzY29yZRgEIAEoARIPCgdzdWNjZXNzGAUgASgBEgwKBGlkbGUYBiABKAESEAoIYWZmaW5pdHkYByABKAESDAoEcm9sZRgIIAEoASJYChJBc3NpZ25tZW50T2JzdGFjbGUSMgoEdHlwZRgBIAEoDjIkLmNhbGxib2FyZC52MS5Bc3NpZ25tZW50T2JzdGFjbGVUeXBlEg4KBmRldGFpbBgCIAEoCSqEBQoWQXNzaWdubWVudE9ic3RhY2xlVHlwZRIoCiRBU1NJR05NRU5UX09CU1RBQ0xFX1RZUEVfVU5TUEVDSUZJRUQQABImCiJBU1NJR05NRU5UX09CU1RBQ0xFX1RZUEVfVEFTS19UWVBFEAESJQohQVNTSUdOTUVOVF9PQlNUQUNMRV9UWVBFX0FTU0lHTkVFEAISIQodQVNTSUdOTUVOVF9PQlNUQUNMRV9UWVBFX1JPTEUQAxIiCh5BU1NJR05NRU5UX09CU1RBQ0xFX1RZUEVfU0tJTEwQBBIhCh1BU1NJR05NRU5UX09CU1RBQ0xFX1RZUEVfVE9PTBAFEiUKIUFTU0lHTk1FTlRfT0JTVEFDTEVfVFlQRV9SRVNPVVJDRRAGEiUKIUFTU0lHTk1FTlRfT0JTVEFDTEVfVFlQRV9ERVRBQ0hFRBAHEiUKIUFTU0lHTk1FTlRfT0JTVEFDTEVfVFlQRV9DT1JET05FRBAIEiUKIUFTU0lHTk1FTlRfT0JTVEFDTEVfVFlQRV9EUkFJTklORxAJEiMKH0FTU0lHTk1FTlRfT0JTVEFDTEVfVFlQRV9DTEFJTVMQChIiCh5BU1NJR05NRU5UX09CU1RBQ0xFX1RZUEVfU0xPVFMQCxIrCidBU1NJR05NRU5UX09CU1RBQ0xFX1RZUEVfUkVTT1VSQ0VfVEFLRU4QDBImCiJBU1NJR05NRU5UX09CU1RBQ0xFX1RZUEVfUFJFRkVSUkVEEA0SKQolQVNTSUdOTUVOVF9PQlNUQUNMRV9UWVBFX0ZBSUxFRF9USEVSRRAOEiIKHkFTU0lHTk1FTlRfT0JTVEFDTEVfVFlQRV9MSU1JVBAPQkIKEGRldi5jYWxsYm9hcmQudjFQAVosY2FsbGJvYXJkLmRldi9zZGsvZ28vY2FsbGJvYXJkdjE7Y2FsbGJvYXJkdjFiBnByb3RvMw", [file_callboard_v1_namespace_service, file_callboard_v1_task, file_google_protobuf_timestamp]);
 
 /**
  * Who could have a task, who could not, and why.
@@ -77,6 +81,22 @@ export type AssignmentExplanation = Message<"callboard.v1.AssignmentExplanation"
    * @generated from field: repeated callboard.v1.AssignmentCandidate candidates = 8;
    */
   candidates: AssignmentCandidate[];
+
+  /**
+   * The limits that the task is under, by its limit keys; those keys that have a
+   * limit.
+   *
+   * @generated from field: repeated callboard.v1.LimitUse limits = 9;
+   */
+  limits: LimitUse[];
+
+  /**
+   * Who it was given to, and who else could have had it: the latest 20
+   * assignments, oldest first.
+   *
+   * @generated from field: repeated callboard.v1.AssignmentChoice past = 10;
+   */
+  past: AssignmentChoice[];
 };
 
 /**
@@ -85,6 +105,149 @@ export type AssignmentExplanation = Message<"callboard.v1.AssignmentExplanation"
  */
 export const AssignmentExplanationSchema: GenMessage<AssignmentExplanation> = /*@__PURE__*/
   messageDesc(file_callboard_v1_assignment, 0);
+
+/**
+ * What of a limit is used.
+ *
+ * @generated from message callboard.v1.LimitUse
+ */
+export type LimitUse = Message<"callboard.v1.LimitUse"> & {
+  /**
+   * The limit key of the task.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * The limit that counts for it.
+   *
+   * @generated from field: callboard.v1.Limit limit = 2;
+   */
+  limit?: Limit;
+
+  /**
+   * How many tasks with the key hold a slot.
+   *
+   * @generated from field: int32 in_use = 3;
+   */
+  inUse: number;
+
+  /**
+   * The limit keeps the task from being given to anybody now.
+   *
+   * @generated from field: bool reached = 4;
+   */
+  reached: boolean;
+
+  /**
+   * When the rate lets the next task through; unset when it does now, or when
+   * there is no rate.
+   *
+   * @generated from field: google.protobuf.Timestamp next_at = 5;
+   */
+  nextAt?: Timestamp;
+};
+
+/**
+ * Describes the message callboard.v1.LimitUse.
+ * Use `create(LimitUseSchema)` to create a new message.
+ */
+export const LimitUseSchema: GenMessage<LimitUse> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_assignment, 1);
+
+/**
+ * An assignment, as it was chosen.
+ *
+ * @generated from message callboard.v1.AssignmentChoice
+ */
+export type AssignmentChoice = Message<"callboard.v1.AssignmentChoice"> & {
+  /**
+   * The attempt.
+   *
+   * @generated from field: int32 attempt = 1;
+   */
+  attempt: number;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 2;
+   */
+  at?: Timestamp;
+
+  /**
+   * The agent that was given the task.
+   *
+   * @generated from field: string agent = 3;
+   */
+  agent: string;
+
+  /**
+   * It claimed the task, so that there was nobody to choose from; the fields
+   * below are empty. (Also where a server of before these fields chose.)
+   *
+   * @generated from field: bool claimed = 4;
+   */
+  claimed: boolean;
+
+  /**
+   * Its score then.
+   *
+   * @generated from field: double score = 5;
+   */
+  score: number;
+
+  /**
+   * How many agents that could have had it were compared, itself included.
+   *
+   * @generated from field: int32 compared = 6;
+   */
+  compared: number;
+
+  /**
+   * The best of the others, best first: at most 3, their `agent` and `score`.
+   *
+   * @generated from field: repeated callboard.v1.AssignmentRunnerUp runners_up = 7;
+   */
+  runnersUp: AssignmentRunnerUp[];
+};
+
+/**
+ * Describes the message callboard.v1.AssignmentChoice.
+ * Use `create(AssignmentChoiceSchema)` to create a new message.
+ */
+export const AssignmentChoiceSchema: GenMessage<AssignmentChoice> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_assignment, 2);
+
+/**
+ * An agent that could have had a task that another was given.
+ *
+ * @generated from message callboard.v1.AssignmentRunnerUp
+ */
+export type AssignmentRunnerUp = Message<"callboard.v1.AssignmentRunnerUp"> & {
+  /**
+   * The agent, by name.
+   *
+   * @generated from field: string agent = 1;
+   */
+  agent: string;
+
+  /**
+   * Its score then. A higher one than that of who was chosen: the task preferred
+   * the other, or its last attempt had failed here.
+   *
+   * @generated from field: double score = 2;
+   */
+  score: number;
+};
+
+/**
+ * Describes the message callboard.v1.AssignmentRunnerUp.
+ * Use `create(AssignmentRunnerUpSchema)` to create a new message.
+ */
+export const AssignmentRunnerUpSchema: GenMessage<AssignmentRunnerUp> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_assignment, 3);
 
 /**
  * An agent and a task.
@@ -159,7 +322,7 @@ export type AssignmentCandidate = Message<"callboard.v1.AssignmentCandidate"> & 
  * Use `create(AssignmentCandidateSchema)` to create a new message.
  */
 export const AssignmentCandidateSchema: GenMessage<AssignmentCandidate> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_assignment, 1);
+  messageDesc(file_callboard_v1_assignment, 4);
 
 /**
  * Something that keeps an agent from having a task.
@@ -187,7 +350,7 @@ export type AssignmentObstacle = Message<"callboard.v1.AssignmentObstacle"> & {
  * Use `create(AssignmentObstacleSchema)` to create a new message.
  */
 export const AssignmentObstacleSchema: GenMessage<AssignmentObstacle> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_assignment, 2);
+  messageDesc(file_callboard_v1_assignment, 5);
 
 /**
  * What keeps an agent from having a task.
@@ -300,6 +463,13 @@ export enum AssignmentObstacleType {
    * @generated from enum value: ASSIGNMENT_OBSTACLE_TYPE_FAILED_THERE = 14;
    */
   FAILED_THERE = 14,
+
+  /**
+   * A limit of the task's keys is reached: nobody gets it.
+   *
+   * @generated from enum value: ASSIGNMENT_OBSTACLE_TYPE_LIMIT = 15;
+   */
+  LIMIT = 15,
 }
 
 /**

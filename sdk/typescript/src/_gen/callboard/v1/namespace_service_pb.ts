@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callboard/v1/namespace_service.proto.
  */
 export const file_callboard_v1_namespace_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRjYWxsYm9hcmQvdjEvbmFtZXNwYWNlX3NlcnZpY2UucHJvdG8SDGNhbGxib2FyZC52MSKNAQoJTmFtZXNwYWNlEgwKBG5hbWUYASABKAkSMQoIc2V0dGluZ3MYAiABKAsyHy5jYWxsYm9hcmQudjEuTmFtZXNwYWNlU2V0dGluZ3MSLgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHdmVyc2lvbhgEIAEoAyKiAQoRTmFtZXNwYWNlU2V0dGluZ3MSEQoJbWF4X2xhbmVzGAEgASgFEhYKDm1heF9saXZlX3Rhc2tzGAIgASgDEi8KDHJldHJ5X3BvbGljeRgDIAEoCzIZLmNhbGxib2FyZC52MS5SZXRyeVBvbGljeRIxCg5zdGFydF90b19jbG9zZRgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJtChZDcmVhdGVOYW1lc3BhY2VSZXF1ZXN0EgwKBG5hbWUYASABKAkSMQoIc2V0dGluZ3MYAiABKAsyHy5jYWxsYm9hcmQudjEuTmFtZXNwYWNlU2V0dGluZ3MSEgoKcmVxdWVzdF9pZBgDIAEoCSJFChdDcmVhdGVOYW1lc3BhY2VSZXNwb25zZRIqCgluYW1lc3BhY2UYASABKAsyFy5jYWxsYm9hcmQudjEuTmFtZXNwYWNlIiMKE0dldE5hbWVzcGFjZVJlcXVlc3QSDAoEbmFtZRgBIAEoCSJCChRHZXROYW1lc3BhY2VSZXNwb25zZRIqCgluYW1lc3BhY2UYASABKAsyFy5jYWxsYm9hcmQudjEuTmFtZXNwYWNlIj4KFUxpc3ROYW1lc3BhY2VzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJeChZMaXN0TmFtZXNwYWNlc1Jlc3BvbnNlEisKCm5hbWVzcGFjZXMYASADKAsyFy5jYWxsYm9hcmQudjEuTmFtZXNwYWNlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJtChZVcGRhdGVOYW1lc3BhY2VSZXF1ZXN0EgwKBG5hbWUYASABKAkSMQoIc2V0dGluZ3MYAiABKAsyHy5jYWxsYm9hcmQudjEuTmFtZXNwYWNlU2V0dGluZ3MSEgoKcmVxdWVzdF9pZBgDIAEoCSJFChdVcGRhdGVOYW1lc3BhY2VSZXNwb25zZRIqCgluYW1lc3BhY2UYASABKAsyFy5jYWxsYm9hcmQudjEuTmFtZXNwYWNlMoYDChBOYW1lc3BhY2VTZXJ2aWNlEl4KD0NyZWF0ZU5hbWVzcGFjZRIkLmNhbGxib2FyZC52MS5DcmVhdGVOYW1lc3BhY2VSZXF1ZXN0GiUuY2FsbGJvYXJkLnYxLkNyZWF0ZU5hbWVzcGFjZVJlc3BvbnNlElUKDEdldE5hbWVzcGFjZRIhLmNhbGxib2FyZC52MS5HZXROYW1lc3BhY2VSZXF1ZXN0GiIuY2FsbGJvYXJkLnYxLkdldE5hbWVzcGFjZVJlc3BvbnNlElsKDkxpc3ROYW1lc3BhY2VzEiMuY2FsbGJvYXJkLnYxLkxpc3ROYW1lc3BhY2VzUmVxdWVzdBokLmNhbGxib2FyZC52MS5MaXN0TmFtZXNwYWNlc1Jlc3BvbnNlEl4KD1VwZGF0ZU5hbWVzcGFjZRIkLmNhbGxib2FyZC52MS5VcGRhdGVOYW1lc3BhY2VSZXF1ZXN0GiUuY2FsbGJvYXJkLnYxLlVwZGF0ZU5hbWVzcGFjZVJlc3BvbnNlQkIKEGRldi5jYWxsYm9hcmQudjFQAVosY2FsbGJvYXJkLmRldi9zZGsvZ28vY2FsbGJvYXJkdjE7Y2FsbGJvYXJkdjFiBnByb3RvMw", [file_callboard_v1_task, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiRjYWxsYm9hcmQvdjEvbmFtZXNwYWNlX3NlcnZpY2UucHJvdG8SDGNhbGxib2FyZC52MSKNAQoJTmFtZXNwYWNlEgwKBG5hbWUYASABKAkSMQoIc2V0dGluZ3MYAiABKAsyHy5jYWxsYm9hcmQudjEuTmFtZXNwYWNlU2V0dGluZ3MSLgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHdmVyc2lvbhgEIAEoAyLHAQoRTmFtZXNwYWNlU2V0dGluZ3MSEQoJbWF4X2xhbmVzGAEgASgFEhYKDm1heF9saXZlX3Rhc2tzGAIgASgDEi8KDHJldHJ5X3BvbGljeRgDIAEoCzIZLmNhbGxib2FyZC52MS5SZXRyeVBvbGljeRIxCg5zdGFydF90b19jbG9zZRgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIjCgZsaW1pdHMYBSADKAsyEy5jYWxsYm9hcmQudjEuTGltaXQikAEKBUxpbWl0EgsKA2tleRgBIAEoCRIbCg5tYXhfY29uY3VycmVudBgCIAEoBUgAiAEBEhEKBHJhdGUYAyABKAVIAYgBARIuCgtyYXRlX3BlcmlvZBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIRCg9fbWF4X2NvbmN1cnJlbnRCBwoFX3JhdGUibQoWQ3JlYXRlTmFtZXNwYWNlUmVxdWVzdBIMCgRuYW1lGAEgASgJEjEKCHNldHRpbmdzGAIgASgLMh8uY2FsbGJvYXJkLnYxLk5hbWVzcGFjZVNldHRpbmdzEhIKCnJlcXVlc3RfaWQYAyABKAkiRQoXQ3JlYXRlTmFtZXNwYWNlUmVzcG9uc2USKgoJbmFtZXNwYWNlGAEgASgLMhcuY2FsbGJvYXJkLnYxLk5hbWVzcGFjZSIjChNHZXROYW1lc3BhY2VSZXF1ZXN0EgwKBG5hbWUYASABKAkiQgoUR2V0TmFtZXNwYWNlUmVzcG9uc2USKgoJbmFtZXNwYWNlGAEgASgLMhcuY2FsbGJvYXJkLnYxLk5hbWVzcGFjZSI+ChVMaXN0TmFtZXNwYWNlc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiXgoWTGlzdE5hbWVzcGFjZXNSZXNwb25zZRIrCgpuYW1lc3BhY2VzGAEgAygLMhcuY2FsbGJvYXJkLnYxLk5hbWVzcGFjZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkibQoWVXBkYXRlTmFtZXNwYWNlUmVxdWVzdBIMCgRuYW1lGAEgASgJEjEKCHNldHRpbmdzGAIgASgLMh8uY2FsbGJvYXJkLnYxLk5hbWVzcGFjZVNldHRpbmdzEhIKCnJlcXVlc3RfaWQYAyABKAkiRQoXVXBkYXRlTmFtZXNwYWNlUmVzcG9uc2USKgoJbmFtZXNwYWNlGAEgASgLMhcuY2FsbGJvYXJkLnYxLk5hbWVzcGFjZTKGAwoQTmFtZXNwYWNlU2VydmljZRJeCg9DcmVhdGVOYW1lc3BhY2USJC5jYWxsYm9hcmQudjEuQ3JlYXRlTmFtZXNwYWNlUmVxdWVzdBolLmNhbGxib2FyZC52MS5DcmVhdGVOYW1lc3BhY2VSZXNwb25zZRJVCgxHZXROYW1lc3BhY2USIS5jYWxsYm9hcmQudjEuR2V0TmFtZXNwYWNlUmVxdWVzdBoiLmNhbGxib2FyZC52MS5HZXROYW1lc3BhY2VSZXNwb25zZRJbCg5MaXN0TmFtZXNwYWNlcxIjLmNhbGxib2FyZC52MS5MaXN0TmFtZXNwYWNlc1JlcXVlc3QaJC5jYWxsYm9hcmQudjEuTGlzdE5hbWVzcGFjZXNSZXNwb25zZRJeCg9VcGRhdGVOYW1lc3BhY2USJC5jYWxsYm9hcmQudjEuVXBkYXRlTmFtZXNwYWNlUmVxdWVzdBolLmNhbGxib2FyZC52MS5VcGRhdGVOYW1lc3BhY2VSZXNwb25zZUJCChBkZXYuY2FsbGJvYXJkLnYxUAFaLGNhbGxib2FyZC5kZXYvc2RrL2dvL2NhbGxib2FyZHYxO2NhbGxib2FyZHYxYgZwcm90bzM", [file_callboard_v1_task, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * The unit of isolation.
@@ -66,7 +66,8 @@ export const NamespaceSchema: GenMessage<Namespace> = /*@__PURE__*/
 export type NamespaceSettings = Message<"callboard.v1.NamespaceSettings"> & {
   /**
    * How many distinct lanes (task type, assignee and hard requirements) may
-   * exist. Default 1,000; at most 10,000.
+   * exist; tasks with other fairness keys or limit keys are other lanes. Default
+   * 1,000; at most 10,000.
    *
    * @generated from field: int32 max_lanes = 1;
    */
@@ -93,6 +94,14 @@ export type NamespaceSettings = Message<"callboard.v1.NamespaceSettings"> & {
    * @generated from field: google.protobuf.Duration start_to_close = 4;
    */
   startToClose?: Duration;
+
+  /**
+   * Limits of what tasks with a limit key may do at once, or in a time. At most
+   * 1,000, each key once.
+   *
+   * @generated from field: repeated callboard.v1.Limit limits = 5;
+   */
+  limits: Limit[];
 };
 
 /**
@@ -101,6 +110,55 @@ export type NamespaceSettings = Message<"callboard.v1.NamespaceSettings"> & {
  */
 export const NamespaceSettingsSchema: GenMessage<NamespaceSettings> = /*@__PURE__*/
   messageDesc(file_callboard_v1_namespace_service, 1);
+
+/**
+ * What the tasks with a limit key may do, all agents and replicas together. It
+ * counts from when it is set: what runs beyond it goes on.
+ *
+ * @generated from message callboard.v1.Limit
+ */
+export type Limit = Message<"callboard.v1.Limit"> & {
+  /**
+   * The key (TaskSpec.limit_keys), 1 to 128 bytes. One that ends with `*` is the
+   * limit of each key that begins with what stands before it and has none of its
+   * own; of several the longest: `tenant/*` lets each tenant have so much. The
+   * `*` stands at the end alone.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * How many tasks may hold a slot at once (ASSIGNED or RUNNING; one that is
+   * PAUSED goes on beyond it). Unset means any number; 1 to 1,000,000.
+   *
+   * @generated from field: optional int32 max_concurrent = 2;
+   */
+  maxConcurrent?: number;
+
+  /**
+   * How many attempts may be given out in each `rate_period`. As many may be given
+   * out at once behind a time without any. Every assignment counts, one that is
+   * handed back, too. Unset means any number; 1 to 1,000,000.
+   *
+   * @generated from field: optional int32 rate = 3;
+   */
+  rate?: number;
+
+  /**
+   * The time that `rate` is for, 1 ms to 24 h. Default 1 s. Only with `rate`.
+   *
+   * @generated from field: google.protobuf.Duration rate_period = 4;
+   */
+  ratePeriod?: Duration;
+};
+
+/**
+ * Describes the message callboard.v1.Limit.
+ * Use `create(LimitSchema)` to create a new message.
+ */
+export const LimitSchema: GenMessage<Limit> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_namespace_service, 2);
 
 /**
  * Asks for a new namespace.
@@ -135,7 +193,7 @@ export type CreateNamespaceRequest = Message<"callboard.v1.CreateNamespaceReques
  * Use `create(CreateNamespaceRequestSchema)` to create a new message.
  */
 export const CreateNamespaceRequestSchema: GenMessage<CreateNamespaceRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_namespace_service, 2);
+  messageDesc(file_callboard_v1_namespace_service, 3);
 
 /**
  * The namespace created.
@@ -156,7 +214,7 @@ export type CreateNamespaceResponse = Message<"callboard.v1.CreateNamespaceRespo
  * Use `create(CreateNamespaceResponseSchema)` to create a new message.
  */
 export const CreateNamespaceResponseSchema: GenMessage<CreateNamespaceResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_namespace_service, 3);
+  messageDesc(file_callboard_v1_namespace_service, 4);
 
 /**
  * Asks for one namespace.
@@ -177,7 +235,7 @@ export type GetNamespaceRequest = Message<"callboard.v1.GetNamespaceRequest"> & 
  * Use `create(GetNamespaceRequestSchema)` to create a new message.
  */
 export const GetNamespaceRequestSchema: GenMessage<GetNamespaceRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_namespace_service, 4);
+  messageDesc(file_callboard_v1_namespace_service, 5);
 
 /**
  * One namespace.
@@ -198,7 +256,7 @@ export type GetNamespaceResponse = Message<"callboard.v1.GetNamespaceResponse"> 
  * Use `create(GetNamespaceResponseSchema)` to create a new message.
  */
 export const GetNamespaceResponseSchema: GenMessage<GetNamespaceResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_namespace_service, 5);
+  messageDesc(file_callboard_v1_namespace_service, 6);
 
 /**
  * Asks for a page of namespaces.
@@ -226,7 +284,7 @@ export type ListNamespacesRequest = Message<"callboard.v1.ListNamespacesRequest"
  * Use `create(ListNamespacesRequestSchema)` to create a new message.
  */
 export const ListNamespacesRequestSchema: GenMessage<ListNamespacesRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_namespace_service, 6);
+  messageDesc(file_callboard_v1_namespace_service, 7);
 
 /**
  * A page of namespaces.
@@ -254,7 +312,7 @@ export type ListNamespacesResponse = Message<"callboard.v1.ListNamespacesRespons
  * Use `create(ListNamespacesResponseSchema)` to create a new message.
  */
 export const ListNamespacesResponseSchema: GenMessage<ListNamespacesResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_namespace_service, 7);
+  messageDesc(file_callboard_v1_namespace_service, 8);
 
 /**
  * Asks for other settings.
@@ -289,7 +347,7 @@ export type UpdateNamespaceRequest = Message<"callboard.v1.UpdateNamespaceReques
  * Use `create(UpdateNamespaceRequestSchema)` to create a new message.
  */
 export const UpdateNamespaceRequestSchema: GenMessage<UpdateNamespaceRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_namespace_service, 8);
+  messageDesc(file_callboard_v1_namespace_service, 9);
 
 /**
  * The namespace with its new settings.
@@ -310,7 +368,7 @@ export type UpdateNamespaceResponse = Message<"callboard.v1.UpdateNamespaceRespo
  * Use `create(UpdateNamespaceResponseSchema)` to create a new message.
  */
 export const UpdateNamespaceResponseSchema: GenMessage<UpdateNamespaceResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_namespace_service, 9);
+  messageDesc(file_callboard_v1_namespace_service, 10);
 
 /**
  * Namespaces isolate: every task, agent, key and event is in one, and nothing

@@ -16,7 +16,7 @@ import type { Failure, Payload } from "./payload_pb.js";
 import { file_callboard_v1_payload } from "./payload_pb.js";
 import type { Step } from "./step_pb.js";
 import { file_callboard_v1_step } from "./step_pb.js";
-import type { Priority, Task, TaskReceipt, TaskSpec, TaskState } from "./task_pb.js";
+import type { Dependency, Priority, Task, TaskReceipt, TaskSpec, TaskState } from "./task_pb.js";
 import { file_callboard_v1_task } from "./task_pb.js";
 import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -26,7 +26,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file callboard/v1/task_service.proto.
  */
 export const file_callboard_v1_task_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9jYWxsYm9hcmQvdjEvdGFza19zZXJ2aWNlLnByb3RvEgxjYWxsYm9hcmQudjEiYAoRQ3JlYXRlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEiQKBHRhc2sYAiABKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJAChJDcmVhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJnChdCYXRjaENyZWF0ZVRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJQoFdGFza3MYAiADKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJHChhCYXRjaENyZWF0ZVRhc2tzUmVzcG9uc2USKwoIcmVjZWlwdHMYASADKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQihgEKDlJ1blRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIkCgR0YXNrGAIgASgLMhYuY2FsbGJvYXJkLnYxLlRhc2tTcGVjEhIKCnJlcXVlc3RfaWQYAyABKAkSJwoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJCCg9SdW5UYXNrUmVzcG9uc2USIAoEdGFzaxgBIAEoCzISLmNhbGxib2FyZC52MS5UYXNrEg0KBWVuZGVkGAIgASgIImAKD1J1blRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSIwoEcnVucxgCIAMoCzIVLmNhbGxib2FyZC52MS5UYXNrUnVuEhUKDWZvcmdvdHRlbl9pZHMYAyADKAkiQwoHVGFza1J1bhISCgpyZXF1ZXN0X2lkGAEgASgJEiQKBHRhc2sYAiABKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMiPwoQUnVuVGFza3NSZXNwb25zZRIrCghvdXRjb21lcxgBIAMoCzIZLmNhbGxib2FyZC52MS5UYXNrT3V0Y29tZSJiCgtUYXNrT3V0Y29tZRISCgpyZXF1ZXN0X2lkGAEgASgJEiIKBHRhc2sYAiABKAsyEi5jYWxsYm9hcmQudjEuVGFza0gAEhAKBnN0YXR1cxgDIAEoDEgAQgkKB291dGNvbWUiNAoOR2V0VGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkiMwoPR2V0VGFza1Jlc3BvbnNlEiAKBHRhc2sYASABKAsyEi5jYWxsYm9hcmQudjEuVGFzayKnAgoQTGlzdFRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJwoGc3RhdGVzGAIgAygOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRIMCgR0eXBlGAMgASgJEg0KBWFnZW50GAQgASgJEgsKA2tleRgFIAEoCRIMCgR0YWdzGAYgAygJEjEKDWNyZWF0ZWRfYWZ0ZXIYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNyZWF0ZWRfYmVmb3JlGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglpZF9zdWZmaXgYCSABKAkSEQoJcGFnZV9zaXplGAogASgFEhIKCnBhZ2VfdG9rZW4YCyABKAkiTwoRTGlzdFRhc2tzUmVzcG9uc2USIQoFdGFza3MYASADKAsyEi5jYWxsYm9hcmQudjEuVGFzaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiXgoPV2FpdFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEicKBHdhaXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iQwoQV2FpdFRhc2tSZXNwb25zZRIgCgR0YXNrGAEgASgLMhIuY2FsbGJvYXJkLnYxLlRhc2sSDQoFZW5kZWQYAiABKAgiWwoRQ2FuY2VsVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkiQAoSQ2FuY2VsVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiSgoQUmV0cnlUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJIj8KEVJldHJ5VGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiWQoPSG9sZFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJIj4KEEhvbGRUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJMChJSZWxlYXNlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCSJBChNSZWxlYXNlVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiPgoYRXhwbGFpbkFzc2lnbm1lbnRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJIlUKGUV4cGxhaW5Bc3NpZ25tZW50UmVzcG9uc2USOAoLZXhwbGFuYXRpb24YASABKAsyIy5jYWxsYm9hcmQudjEuQXNzaWdubWVudEV4cGxhbmF0aW9uIvQBChFVcGRhdGVUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIoCghwcmlvcml0eRgDIAEoDjIWLmNhbGxib2FyZC52MS5Qcmlvcml0eRIQCghhc3NpZ25lZRgEIAEoCRIsCghkZWFkbGluZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdGFncxgGIAMoCRIvCgt1cGRhdGVfbWFzaxgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSEgoKcmVxdWVzdF9pZBgIIAEoCSJAChJVcGRhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJiChVMaXN0VGFza0V2ZW50c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiVgoWTGlzdFRhc2tFdmVudHNSZXNwb25zZRIjCgZldmVudHMYASADKAsyEy5jYWxsYm9hcmQudjEuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImkKHExpc3REZXBlbmRlbmN5UmVzdWx0c1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiaQodTGlzdERlcGVuZGVuY3lSZXN1bHRzUmVzcG9uc2USLwoHcmVzdWx0cxgBIAMoCzIeLmNhbGxib2FyZC52MS5EZXBlbmRlbmN5UmVzdWx0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLDAQoQRGVwZW5kZW5jeVJlc3VsdBIPCgd0YXNrX2lkGAEgASgJEgwKBHR5cGUYAiABKAkSCwoDa2V5GAMgASgJEiYKBXN0YXRlGAQgASgOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRIlCgZyZXN1bHQYBSABKAsyFS5jYWxsYm9hcmQudjEuUGF5bG9hZBImCgdmYWlsdXJlGAYgASgLMhUuY2FsbGJvYXJkLnYxLkZhaWx1cmUSDAoEbmFtZRgHIAEoCSJqChBMaXN0U3RlcHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIRCglwYWdlX3NpemUYBCABKAUSEgoKcGFnZV90b2tlbhgFIAEoCSJPChFMaXN0U3RlcHNSZXNwb25zZRIhCgVzdGVwcxgBIAMoCzISLmNhbGxib2FyZC52MS5TdGVwEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJtChNMaXN0Q2hpbGRyZW5SZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIRCglwYWdlX3NpemUYBCABKAUSEgoKcGFnZV90b2tlbhgFIAEoCSJWChRMaXN0Q2hpbGRyZW5SZXNwb25zZRIlCghjaGlsZHJlbhgBIAMoCzITLmNhbGxib2FyZC52MS5DaGlsZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiewoRTGlzdE91dHB1dFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSCwoDcnVuGAMgASgFEg4KBm9mZnNldBgEIAEoAxIRCglwYWdlX3NpemUYBSABKAUSEgoKcGFnZV90b2tlbhgGIAEoCSJYChJMaXN0T3V0cHV0UmVzcG9uc2USKQoGY2h1bmtzGAEgAygLMhkuY2FsbGJvYXJkLnYxLk91dHB1dENodW5rEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJVChJXYXRjaE91dHB1dFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSCwoDcnVuGAMgASgFEg4KBm9mZnNldBgEIAEoAyJxChNXYXRjaE91dHB1dFJlc3BvbnNlEikKBmNodW5rcxgBIAMoCzIZLmNhbGxib2FyZC52MS5PdXRwdXRDaHVuaxITCgtuZXh0X29mZnNldBgCIAEoAxILCgNydW4YAyABKAUSDQoFZW5kZWQYBCABKAgiXQoSV2F0Y2hFdmVudHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEg4KBmN1cnNvchgDIAEoCRITCgt1bnRpbF9lbmRlZBgEIAEoCCJKChNXYXRjaEV2ZW50c1Jlc3BvbnNlEiMKBmV2ZW50cxgBIAMoCzITLmNhbGxib2FyZC52MS5FdmVudBIOCgZjdXJzb3IYAiABKAkynw0KC1Rhc2tTZXJ2aWNlEk8KCkNyZWF0ZVRhc2sSHy5jYWxsYm9hcmQudjEuQ3JlYXRlVGFza1JlcXVlc3QaIC5jYWxsYm9hcmQudjEuQ3JlYXRlVGFza1Jlc3BvbnNlEmEKEEJhdGNoQ3JlYXRlVGFza3MSJS5jYWxsYm9hcmQudjEuQmF0Y2hDcmVhdGVUYXNrc1JlcXVlc3QaJi5jYWxsYm9hcmQudjEuQmF0Y2hDcmVhdGVUYXNrc1Jlc3BvbnNlEkYKB1J1blRhc2sSHC5jYWxsYm9hcmQudjEuUnVuVGFza1JlcXVlc3QaHS5jYWxsYm9hcmQudjEuUnVuVGFza1Jlc3BvbnNlEk0KCFJ1blRhc2tzEh0uY2FsbGJvYXJkLnYxLlJ1blRhc2tzUmVxdWVzdBoeLmNhbGxib2FyZC52MS5SdW5UYXNrc1Jlc3BvbnNlKAEwARJGCgdHZXRUYXNrEhwuY2FsbGJvYXJkLnYxLkdldFRhc2tSZXF1ZXN0Gh0uY2FsbGJvYXJkLnYxLkdldFRhc2tSZXNwb25zZRJMCglMaXN0VGFza3MSHi5jYWxsYm9hcmQudjEuTGlzdFRhc2tzUmVxdWVzdBofLmNhbGxib2FyZC52MS5MaXN0VGFza3NSZXNwb25zZRJJCghXYWl0VGFzaxIdLmNhbGxib2FyZC52MS5XYWl0VGFza1JlcXVlc3QaHi5jYWxsYm9hcmQudjEuV2FpdFRhc2tSZXNwb25zZRJPCgpDYW5jZWxUYXNrEh8uY2FsbGJvYXJkLnYxLkNhbmNlbFRhc2tSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLkNhbmNlbFRhc2tSZXNwb25zZRJMCglSZXRyeVRhc2sSHi5jYWxsYm9hcmQudjEuUmV0cnlUYXNrUmVxdWVzdBofLmNhbGxib2FyZC52MS5SZXRyeVRhc2tSZXNwb25zZRJJCghIb2xkVGFzaxIdLmNhbGxib2FyZC52MS5Ib2xkVGFza1JlcXVlc3QaHi5jYWxsYm9hcmQudjEuSG9sZFRhc2tSZXNwb25zZRJSCgtSZWxlYXNlVGFzaxIgLmNhbGxib2FyZC52MS5SZWxlYXNlVGFza1JlcXVlc3QaIS5jYWxsYm9hcmQudjEuUmVsZWFzZVRhc2tSZXNwb25zZRJkChFFeHBsYWluQXNzaWdubWVudBImLmNhbGxib2FyZC52MS5FeHBsYWluQXNzaWdubWVudFJlcXVlc3QaJy5jYWxsYm9hcmQudjEuRXhwbGFpbkFzc2lnbm1lbnRSZXNwb25zZRJPCgpVcGRhdGVUYXNrEh8uY2FsbGJvYXJkLnYxLlVwZGF0ZVRhc2tSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLlVwZGF0ZVRhc2tSZXNwb25zZRJbCg5MaXN0VGFza0V2ZW50cxIjLmNhbGxib2FyZC52MS5MaXN0VGFza0V2ZW50c1JlcXVlc3QaJC5jYWxsYm9hcmQudjEuTGlzdFRhc2tFdmVudHNSZXNwb25zZRJwChVMaXN0RGVwZW5kZW5jeVJlc3VsdHMSKi5jYWxsYm9hcmQudjEuTGlzdERlcGVuZGVuY3lSZXN1bHRzUmVxdWVzdBorLmNhbGxib2FyZC52MS5MaXN0RGVwZW5kZW5jeVJlc3VsdHNSZXNwb25zZRJMCglMaXN0U3RlcHMSHi5jYWxsYm9hcmQudjEuTGlzdFN0ZXBzUmVxdWVzdBofLmNhbGxib2FyZC52MS5MaXN0U3RlcHNSZXNwb25zZRJVCgxMaXN0Q2hpbGRyZW4SIS5jYWxsYm9hcmQudjEuTGlzdENoaWxkcmVuUmVxdWVzdBoiLmNhbGxib2FyZC52MS5MaXN0Q2hpbGRyZW5SZXNwb25zZRJPCgpMaXN0T3V0cHV0Eh8uY2FsbGJvYXJkLnYxLkxpc3RPdXRwdXRSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLkxpc3RPdXRwdXRSZXNwb25zZRJUCgtXYXRjaE91dHB1dBIgLmNhbGxib2FyZC52MS5XYXRjaE91dHB1dFJlcXVlc3QaIS5jYWxsYm9hcmQudjEuV2F0Y2hPdXRwdXRSZXNwb25zZTABElQKC1dhdGNoRXZlbnRzEiAuY2FsbGJvYXJkLnYxLldhdGNoRXZlbnRzUmVxdWVzdBohLmNhbGxib2FyZC52MS5XYXRjaEV2ZW50c1Jlc3BvbnNlMAFCQgoQZGV2LmNhbGxib2FyZC52MVABWixjYWxsYm9hcmQuZGV2L3Nkay9nby9jYWxsYm9hcmR2MTtjYWxsYm9hcmR2MWIGcHJvdG8z", [file_callboard_v1_assignment, file_callboard_v1_child, file_callboard_v1_event, file_callboard_v1_output, file_callboard_v1_payload, file_callboard_v1_step, file_callboard_v1_task, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
+  fileDesc("Ch9jYWxsYm9hcmQvdjEvdGFza19zZXJ2aWNlLnByb3RvEgxjYWxsYm9hcmQudjEiYAoRQ3JlYXRlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEiQKBHRhc2sYAiABKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJAChJDcmVhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJnChdCYXRjaENyZWF0ZVRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJQoFdGFza3MYAiADKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMSEgoKcmVxdWVzdF9pZBgDIAEoCSJHChhCYXRjaENyZWF0ZVRhc2tzUmVzcG9uc2USKwoIcmVjZWlwdHMYASADKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQihgEKDlJ1blRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIkCgR0YXNrGAIgASgLMhYuY2FsbGJvYXJkLnYxLlRhc2tTcGVjEhIKCnJlcXVlc3RfaWQYAyABKAkSJwoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJCCg9SdW5UYXNrUmVzcG9uc2USIAoEdGFzaxgBIAEoCzISLmNhbGxib2FyZC52MS5UYXNrEg0KBWVuZGVkGAIgASgIImAKD1J1blRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSIwoEcnVucxgCIAMoCzIVLmNhbGxib2FyZC52MS5UYXNrUnVuEhUKDWZvcmdvdHRlbl9pZHMYAyADKAkiQwoHVGFza1J1bhISCgpyZXF1ZXN0X2lkGAEgASgJEiQKBHRhc2sYAiABKAsyFi5jYWxsYm9hcmQudjEuVGFza1NwZWMiPwoQUnVuVGFza3NSZXNwb25zZRIrCghvdXRjb21lcxgBIAMoCzIZLmNhbGxib2FyZC52MS5UYXNrT3V0Y29tZSJiCgtUYXNrT3V0Y29tZRISCgpyZXF1ZXN0X2lkGAEgASgJEiIKBHRhc2sYAiABKAsyEi5jYWxsYm9hcmQudjEuVGFza0gAEhAKBnN0YXR1cxgDIAEoDEgAQgkKB291dGNvbWUiNAoOR2V0VGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkiMwoPR2V0VGFza1Jlc3BvbnNlEiAKBHRhc2sYASABKAsyEi5jYWxsYm9hcmQudjEuVGFzayKnAgoQTGlzdFRhc2tzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSJwoGc3RhdGVzGAIgAygOMhcuY2FsbGJvYXJkLnYxLlRhc2tTdGF0ZRIMCgR0eXBlGAMgASgJEg0KBWFnZW50GAQgASgJEgsKA2tleRgFIAEoCRIMCgR0YWdzGAYgAygJEjEKDWNyZWF0ZWRfYWZ0ZXIYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKDmNyZWF0ZWRfYmVmb3JlGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglpZF9zdWZmaXgYCSABKAkSEQoJcGFnZV9zaXplGAogASgFEhIKCnBhZ2VfdG9rZW4YCyABKAkiTwoRTGlzdFRhc2tzUmVzcG9uc2USIQoFdGFza3MYASADKAsyEi5jYWxsYm9hcmQudjEuVGFzaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiXgoPV2FpdFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEicKBHdhaXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iQwoQV2FpdFRhc2tSZXNwb25zZRIgCgR0YXNrGAEgASgLMhIuY2FsbGJvYXJkLnYxLlRhc2sSDQoFZW5kZWQYAiABKAgiWwoRQ2FuY2VsVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSDgoGcmVhc29uGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkiQAoSQ2FuY2VsVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiSgoQUmV0cnlUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJIj8KEVJldHJ5VGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiWQoPSG9sZFRhc2tSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEg4KBnJlYXNvbhgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJIj4KEEhvbGRUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCJMChJSZWxlYXNlVGFza1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3Rhc2tfaWQYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCSJBChNSZWxlYXNlVGFza1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiPgoYRXhwbGFpbkFzc2lnbm1lbnRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJIlUKGUV4cGxhaW5Bc3NpZ25tZW50UmVzcG9uc2USOAoLZXhwbGFuYXRpb24YASABKAsyIy5jYWxsYm9hcmQudjEuQXNzaWdubWVudEV4cGxhbmF0aW9uIvQBChFVcGRhdGVUYXNrUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIoCghwcmlvcml0eRgDIAEoDjIWLmNhbGxib2FyZC52MS5Qcmlvcml0eRIQCghhc3NpZ25lZRgEIAEoCRIsCghkZWFkbGluZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdGFncxgGIAMoCRIvCgt1cGRhdGVfbWFzaxgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2sSEgoKcmVxdWVzdF9pZBgIIAEoCSJAChJVcGRhdGVUYXNrUmVzcG9uc2USKgoHcmVjZWlwdBgBIAEoCzIZLmNhbGxib2FyZC52MS5UYXNrUmVjZWlwdCKAAQoWQWRkRGVwZW5kZW5jaWVzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIuCgxkZXBlbmRlbmNpZXMYAyADKAsyGC5jYWxsYm9hcmQudjEuRGVwZW5kZW5jeRISCgpyZXF1ZXN0X2lkGAQgASgJIkUKF0FkZERlcGVuZGVuY2llc1Jlc3BvbnNlEioKB3JlY2VpcHQYASABKAsyGS5jYWxsYm9hcmQudjEuVGFza1JlY2VpcHQiYgoVTGlzdFRhc2tFdmVudHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIlYKFkxpc3RUYXNrRXZlbnRzUmVzcG9uc2USIwoGZXZlbnRzGAEgAygLMhMuY2FsbGJvYXJkLnYxLkV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJpChxMaXN0RGVwZW5kZW5jeVJlc3VsdHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJImkKHUxpc3REZXBlbmRlbmN5UmVzdWx0c1Jlc3BvbnNlEi8KB3Jlc3VsdHMYASADKAsyHi5jYWxsYm9hcmQudjEuRGVwZW5kZW5jeVJlc3VsdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiwwEKEERlcGVuZGVuY3lSZXN1bHQSDwoHdGFza19pZBgBIAEoCRIMCgR0eXBlGAIgASgJEgsKA2tleRgDIAEoCRImCgVzdGF0ZRgEIAEoDjIXLmNhbGxib2FyZC52MS5UYXNrU3RhdGUSJQoGcmVzdWx0GAUgASgLMhUuY2FsbGJvYXJkLnYxLlBheWxvYWQSJgoHZmFpbHVyZRgGIAEoCzIVLmNhbGxib2FyZC52MS5GYWlsdXJlEgwKBG5hbWUYByABKAkiagoQTGlzdFN0ZXBzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRILCgNydW4YAyABKAUSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkiTwoRTGlzdFN0ZXBzUmVzcG9uc2USIQoFc3RlcHMYASADKAsyEi5jYWxsYm9hcmQudjEuU3RlcBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkibQoTTGlzdENoaWxkcmVuUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRILCgNydW4YAyABKAUSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkiVgoUTGlzdENoaWxkcmVuUmVzcG9uc2USJQoIY2hpbGRyZW4YASADKAsyEy5jYWxsYm9hcmQudjEuQ2hpbGQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInsKEUxpc3RPdXRwdXRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIOCgZvZmZzZXQYBCABKAMSEQoJcGFnZV9zaXplGAUgASgFEhIKCnBhZ2VfdG9rZW4YBiABKAkiWAoSTGlzdE91dHB1dFJlc3BvbnNlEikKBmNodW5rcxgBIAMoCzIZLmNhbGxib2FyZC52MS5PdXRwdXRDaHVuaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiVQoSV2F0Y2hPdXRwdXRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIPCgd0YXNrX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIOCgZvZmZzZXQYBCABKAMicQoTV2F0Y2hPdXRwdXRSZXNwb25zZRIpCgZjaHVua3MYASADKAsyGS5jYWxsYm9hcmQudjEuT3V0cHV0Q2h1bmsSEwoLbmV4dF9vZmZzZXQYAiABKAMSCwoDcnVuGAMgASgFEg0KBWVuZGVkGAQgASgIIl0KEldhdGNoRXZlbnRzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHdGFza19pZBgCIAEoCRIOCgZjdXJzb3IYAyABKAkSEwoLdW50aWxfZW5kZWQYBCABKAgiSgoTV2F0Y2hFdmVudHNSZXNwb25zZRIjCgZldmVudHMYASADKAsyEy5jYWxsYm9hcmQudjEuRXZlbnQSDgoGY3Vyc29yGAIgASgJMv8NCgtUYXNrU2VydmljZRJPCgpDcmVhdGVUYXNrEh8uY2FsbGJvYXJkLnYxLkNyZWF0ZVRhc2tSZXF1ZXN0GiAuY2FsbGJvYXJkLnYxLkNyZWF0ZVRhc2tSZXNwb25zZRJhChBCYXRjaENyZWF0ZVRhc2tzEiUuY2FsbGJvYXJkLnYxLkJhdGNoQ3JlYXRlVGFza3NSZXF1ZXN0GiYuY2FsbGJvYXJkLnYxLkJhdGNoQ3JlYXRlVGFza3NSZXNwb25zZRJGCgdSdW5UYXNrEhwuY2FsbGJvYXJkLnYxLlJ1blRhc2tSZXF1ZXN0Gh0uY2FsbGJvYXJkLnYxLlJ1blRhc2tSZXNwb25zZRJNCghSdW5UYXNrcxIdLmNhbGxib2FyZC52MS5SdW5UYXNrc1JlcXVlc3QaHi5jYWxsYm9hcmQudjEuUnVuVGFza3NSZXNwb25zZSgBMAESRgoHR2V0VGFzaxIcLmNhbGxib2FyZC52MS5HZXRUYXNrUmVxdWVzdBodLmNhbGxib2FyZC52MS5HZXRUYXNrUmVzcG9uc2USTAoJTGlzdFRhc2tzEh4uY2FsbGJvYXJkLnYxLkxpc3RUYXNrc1JlcXVlc3QaHy5jYWxsYm9hcmQudjEuTGlzdFRhc2tzUmVzcG9uc2USSQoIV2FpdFRhc2sSHS5jYWxsYm9hcmQudjEuV2FpdFRhc2tSZXF1ZXN0Gh4uY2FsbGJvYXJkLnYxLldhaXRUYXNrUmVzcG9uc2USTwoKQ2FuY2VsVGFzaxIfLmNhbGxib2FyZC52MS5DYW5jZWxUYXNrUmVxdWVzdBogLmNhbGxib2FyZC52MS5DYW5jZWxUYXNrUmVzcG9uc2USTAoJUmV0cnlUYXNrEh4uY2FsbGJvYXJkLnYxLlJldHJ5VGFza1JlcXVlc3QaHy5jYWxsYm9hcmQudjEuUmV0cnlUYXNrUmVzcG9uc2USSQoISG9sZFRhc2sSHS5jYWxsYm9hcmQudjEuSG9sZFRhc2tSZXF1ZXN0Gh4uY2FsbGJvYXJkLnYxLkhvbGRUYXNrUmVzcG9uc2USUgoLUmVsZWFzZVRhc2sSIC5jYWxsYm9hcmQudjEuUmVsZWFzZVRhc2tSZXF1ZXN0GiEuY2FsbGJvYXJkLnYxLlJlbGVhc2VUYXNrUmVzcG9uc2USZAoRRXhwbGFpbkFzc2lnbm1lbnQSJi5jYWxsYm9hcmQudjEuRXhwbGFpbkFzc2lnbm1lbnRSZXF1ZXN0GicuY2FsbGJvYXJkLnYxLkV4cGxhaW5Bc3NpZ25tZW50UmVzcG9uc2USTwoKVXBkYXRlVGFzaxIfLmNhbGxib2FyZC52MS5VcGRhdGVUYXNrUmVxdWVzdBogLmNhbGxib2FyZC52MS5VcGRhdGVUYXNrUmVzcG9uc2USXgoPQWRkRGVwZW5kZW5jaWVzEiQuY2FsbGJvYXJkLnYxLkFkZERlcGVuZGVuY2llc1JlcXVlc3QaJS5jYWxsYm9hcmQudjEuQWRkRGVwZW5kZW5jaWVzUmVzcG9uc2USWwoOTGlzdFRhc2tFdmVudHMSIy5jYWxsYm9hcmQudjEuTGlzdFRhc2tFdmVudHNSZXF1ZXN0GiQuY2FsbGJvYXJkLnYxLkxpc3RUYXNrRXZlbnRzUmVzcG9uc2UScAoVTGlzdERlcGVuZGVuY3lSZXN1bHRzEiouY2FsbGJvYXJkLnYxLkxpc3REZXBlbmRlbmN5UmVzdWx0c1JlcXVlc3QaKy5jYWxsYm9hcmQudjEuTGlzdERlcGVuZGVuY3lSZXN1bHRzUmVzcG9uc2USTAoJTGlzdFN0ZXBzEh4uY2FsbGJvYXJkLnYxLkxpc3RTdGVwc1JlcXVlc3QaHy5jYWxsYm9hcmQudjEuTGlzdFN0ZXBzUmVzcG9uc2USVQoMTGlzdENoaWxkcmVuEiEuY2FsbGJvYXJkLnYxLkxpc3RDaGlsZHJlblJlcXVlc3QaIi5jYWxsYm9hcmQudjEuTGlzdENoaWxkcmVuUmVzcG9uc2USTwoKTGlzdE91dHB1dBIfLmNhbGxib2FyZC52MS5MaXN0T3V0cHV0UmVxdWVzdBogLmNhbGxib2FyZC52MS5MaXN0T3V0cHV0UmVzcG9uc2USVAoLV2F0Y2hPdXRwdXQSIC5jYWxsYm9hcmQudjEuV2F0Y2hPdXRwdXRSZXF1ZXN0GiEuY2FsbGJvYXJkLnYxLldhdGNoT3V0cHV0UmVzcG9uc2UwARJUCgtXYXRjaEV2ZW50cxIgLmNhbGxib2FyZC52MS5XYXRjaEV2ZW50c1JlcXVlc3QaIS5jYWxsYm9hcmQudjEuV2F0Y2hFdmVudHNSZXNwb25zZTABQkIKEGRldi5jYWxsYm9hcmQudjFQAVosY2FsbGJvYXJkLmRldi9zZGsvZ28vY2FsbGJvYXJkdjE7Y2FsbGJvYXJkdjFiBnByb3RvMw", [file_callboard_v1_assignment, file_callboard_v1_child, file_callboard_v1_event, file_callboard_v1_output, file_callboard_v1_payload, file_callboard_v1_step, file_callboard_v1_task, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * Asks for a task.
@@ -958,6 +958,72 @@ export const UpdateTaskResponseSchema: GenMessage<UpdateTaskResponse> = /*@__PUR
   messageDesc(file_callboard_v1_task_service, 27);
 
 /**
+ * Asks that a task waits for more.
+ *
+ * @generated from message callboard.v1.AddDependenciesRequest
+ */
+export type AddDependenciesRequest = Message<"callboard.v1.AddDependenciesRequest"> & {
+  /**
+   * The namespace; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Its id.
+   *
+   * @generated from field: string task_id = 2;
+   */
+  taskId: string;
+
+  /**
+   * What must end first, besides what the task waits for already: 1 to 1,000, and
+   * with those that it has at most 1,000. None that it depends on already, and
+   * no name twice. They stand behind those that it has.
+   *
+   * @generated from field: repeated callboard.v1.Dependency dependencies = 3;
+   */
+  dependencies: Dependency[];
+
+  /**
+   * Makes a repetition safe: at most 128 characters, remembered for 24 h.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message callboard.v1.AddDependenciesRequest.
+ * Use `create(AddDependenciesRequestSchema)` to create a new message.
+ */
+export const AddDependenciesRequestSchema: GenMessage<AddDependenciesRequest> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 28);
+
+/**
+ * The task with more to wait for. When one of them has ended otherwise than its
+ * condition says, the task has ended with it.
+ *
+ * @generated from message callboard.v1.AddDependenciesResponse
+ */
+export type AddDependenciesResponse = Message<"callboard.v1.AddDependenciesResponse"> & {
+  /**
+   * What was done.
+   *
+   * @generated from field: callboard.v1.TaskReceipt receipt = 1;
+   */
+  receipt?: TaskReceipt;
+};
+
+/**
+ * Describes the message callboard.v1.AddDependenciesResponse.
+ * Use `create(AddDependenciesResponseSchema)` to create a new message.
+ */
+export const AddDependenciesResponseSchema: GenMessage<AddDependenciesResponse> = /*@__PURE__*/
+  messageDesc(file_callboard_v1_task_service, 29);
+
+/**
  * Asks for a page of a task's history.
  *
  * @generated from message callboard.v1.ListTaskEventsRequest
@@ -997,7 +1063,7 @@ export type ListTaskEventsRequest = Message<"callboard.v1.ListTaskEventsRequest"
  * Use `create(ListTaskEventsRequestSchema)` to create a new message.
  */
 export const ListTaskEventsRequestSchema: GenMessage<ListTaskEventsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 28);
+  messageDesc(file_callboard_v1_task_service, 30);
 
 /**
  * A page of a task's history.
@@ -1025,7 +1091,7 @@ export type ListTaskEventsResponse = Message<"callboard.v1.ListTaskEventsRespons
  * Use `create(ListTaskEventsResponseSchema)` to create a new message.
  */
 export const ListTaskEventsResponseSchema: GenMessage<ListTaskEventsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 29);
+  messageDesc(file_callboard_v1_task_service, 31);
 
 /**
  * Asks for a page of results of the tasks that a task depends on.
@@ -1068,7 +1134,7 @@ export type ListDependencyResultsRequest = Message<"callboard.v1.ListDependencyR
  * Use `create(ListDependencyResultsRequestSchema)` to create a new message.
  */
 export const ListDependencyResultsRequestSchema: GenMessage<ListDependencyResultsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 30);
+  messageDesc(file_callboard_v1_task_service, 32);
 
 /**
  * A page of results.
@@ -1096,7 +1162,7 @@ export type ListDependencyResultsResponse = Message<"callboard.v1.ListDependency
  * Use `create(ListDependencyResultsResponseSchema)` to create a new message.
  */
 export const ListDependencyResultsResponseSchema: GenMessage<ListDependencyResultsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 31);
+  messageDesc(file_callboard_v1_task_service, 33);
 
 /**
  * How a task that another depends on ended.
@@ -1159,7 +1225,7 @@ export type DependencyResult = Message<"callboard.v1.DependencyResult"> & {
  * Use `create(DependencyResultSchema)` to create a new message.
  */
 export const DependencyResultSchema: GenMessage<DependencyResult> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 32);
+  messageDesc(file_callboard_v1_task_service, 34);
 
 /**
  * Asks for a page of a run's steps.
@@ -1210,7 +1276,7 @@ export type ListStepsRequest = Message<"callboard.v1.ListStepsRequest"> & {
  * Use `create(ListStepsRequestSchema)` to create a new message.
  */
 export const ListStepsRequestSchema: GenMessage<ListStepsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 33);
+  messageDesc(file_callboard_v1_task_service, 35);
 
 /**
  * A page of steps.
@@ -1238,7 +1304,7 @@ export type ListStepsResponse = Message<"callboard.v1.ListStepsResponse"> & {
  * Use `create(ListStepsResponseSchema)` to create a new message.
  */
 export const ListStepsResponseSchema: GenMessage<ListStepsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 34);
+  messageDesc(file_callboard_v1_task_service, 36);
 
 /**
  * Asks for a page of a run's children.
@@ -1288,7 +1354,7 @@ export type ListChildrenRequest = Message<"callboard.v1.ListChildrenRequest"> & 
  * Use `create(ListChildrenRequestSchema)` to create a new message.
  */
 export const ListChildrenRequestSchema: GenMessage<ListChildrenRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 35);
+  messageDesc(file_callboard_v1_task_service, 37);
 
 /**
  * A page of children.
@@ -1316,7 +1382,7 @@ export type ListChildrenResponse = Message<"callboard.v1.ListChildrenResponse"> 
  * Use `create(ListChildrenResponseSchema)` to create a new message.
  */
 export const ListChildrenResponseSchema: GenMessage<ListChildrenResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 36);
+  messageDesc(file_callboard_v1_task_service, 38);
 
 /**
  * Asks for a page of a run's output.
@@ -1374,7 +1440,7 @@ export type ListOutputRequest = Message<"callboard.v1.ListOutputRequest"> & {
  * Use `create(ListOutputRequestSchema)` to create a new message.
  */
 export const ListOutputRequestSchema: GenMessage<ListOutputRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 37);
+  messageDesc(file_callboard_v1_task_service, 39);
 
 /**
  * A page of output.
@@ -1402,7 +1468,7 @@ export type ListOutputResponse = Message<"callboard.v1.ListOutputResponse"> & {
  * Use `create(ListOutputResponseSchema)` to create a new message.
  */
 export const ListOutputResponseSchema: GenMessage<ListOutputResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 38);
+  messageDesc(file_callboard_v1_task_service, 40);
 
 /**
  * Asks for output.
@@ -1447,7 +1513,7 @@ export type WatchOutputRequest = Message<"callboard.v1.WatchOutputRequest"> & {
  * Use `create(WatchOutputRequestSchema)` to create a new message.
  */
 export const WatchOutputRequestSchema: GenMessage<WatchOutputRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 39);
+  messageDesc(file_callboard_v1_task_service, 41);
 
 /**
  * Output that was committed together or one after the other.
@@ -1490,7 +1556,7 @@ export type WatchOutputResponse = Message<"callboard.v1.WatchOutputResponse"> & 
  * Use `create(WatchOutputResponseSchema)` to create a new message.
  */
 export const WatchOutputResponseSchema: GenMessage<WatchOutputResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 40);
+  messageDesc(file_callboard_v1_task_service, 42);
 
 /**
  * Asks for events.
@@ -1534,7 +1600,7 @@ export type WatchEventsRequest = Message<"callboard.v1.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 41);
+  messageDesc(file_callboard_v1_task_service, 43);
 
 /**
  * Events that were committed together or one after the other.
@@ -1563,7 +1629,7 @@ export type WatchEventsResponse = Message<"callboard.v1.WatchEventsResponse"> & 
  * Use `create(WatchEventsResponseSchema)` to create a new message.
  */
 export const WatchEventsResponseSchema: GenMessage<WatchEventsResponse> = /*@__PURE__*/
-  messageDesc(file_callboard_v1_task_service, 42);
+  messageDesc(file_callboard_v1_task_service, 44);
 
 /**
  * Submitting tasks, following them, and steering them.
@@ -1712,6 +1778,19 @@ export const TaskService: GenService<{
     methodKind: "unary";
     input: typeof UpdateTaskRequestSchema;
     output: typeof UpdateTaskResponseSchema;
+  },
+  /**
+   * Makes a WAITING task wait for more, all or none: a plan that changes while it
+   * is carried out. Refused with FAILED_PRECONDITION when the task is not WAITING
+   * any more (hold it, or its workflow, first), and with INVALID_ARGUMENT when a
+   * task would wait for itself; the path is told.
+   *
+   * @generated from rpc callboard.v1.TaskService.AddDependencies
+   */
+  addDependencies: {
+    methodKind: "unary";
+    input: typeof AddDependenciesRequestSchema;
+    output: typeof AddDependenciesResponseSchema;
   },
   /**
    * Lists the events of a task, oldest first: its history.

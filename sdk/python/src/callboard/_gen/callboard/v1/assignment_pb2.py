@@ -22,10 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from callboard._gen.callboard.v1 import namespace_service_pb2 as callboard_dot_v1_dot_namespace__service__pb2
 from callboard._gen.callboard.v1 import task_pb2 as callboard_dot_v1_dot_task__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63\x61llboard/v1/assignment.proto\x12\x0c\x63\x61llboard.v1\x1a\x17\x63\x61llboard/v1/task.proto\"\xf5\x01\n\x15\x41ssignmentExplanation\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.callboard.v1.TaskState\x12-\n\x0bwaiting_for\x18\x03 \x03(\x0e\x32\x18.callboard.v1.WaitReason\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\r\n\x05\x61head\x18\x05 \x01(\x05\x12\x0e\n\x06\x61gents\x18\x06 \x01(\x05\x12\x0f\n\x07\x66itting\x18\x07 \x01(\x05\x12\x35\n\ncandidates\x18\x08 \x03(\x0b\x32!.callboard.v1.AssignmentCandidate\"\xb5\x01\n\x13\x41ssignmentCandidate\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0c\n\x04\x66its\x18\x02 \x01(\x08\x12\x33\n\tobstacles\x18\x03 \x03(\x0b\x32 .callboard.v1.AssignmentObstacle\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x0f\n\x07success\x18\x05 \x01(\x01\x12\x0c\n\x04idle\x18\x06 \x01(\x01\x12\x10\n\x08\x61\x66\x66inity\x18\x07 \x01(\x01\x12\x0c\n\x04role\x18\x08 \x01(\x01\"X\n\x12\x41ssignmentObstacle\x12\x32\n\x04type\x18\x01 \x01(\x0e\x32$.callboard.v1.AssignmentObstacleType\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t*\xe0\x04\n\x16\x41ssignmentObstacleType\x12(\n$ASSIGNMENT_OBSTACLE_TYPE_UNSPECIFIED\x10\x00\x12&\n\"ASSIGNMENT_OBSTACLE_TYPE_TASK_TYPE\x10\x01\x12%\n!ASSIGNMENT_OBSTACLE_TYPE_ASSIGNEE\x10\x02\x12!\n\x1d\x41SSIGNMENT_OBSTACLE_TYPE_ROLE\x10\x03\x12\"\n\x1e\x41SSIGNMENT_OBSTACLE_TYPE_SKILL\x10\x04\x12!\n\x1d\x41SSIGNMENT_OBSTACLE_TYPE_TOOL\x10\x05\x12%\n!ASSIGNMENT_OBSTACLE_TYPE_RESOURCE\x10\x06\x12%\n!ASSIGNMENT_OBSTACLE_TYPE_DETACHED\x10\x07\x12%\n!ASSIGNMENT_OBSTACLE_TYPE_CORDONED\x10\x08\x12%\n!ASSIGNMENT_OBSTACLE_TYPE_DRAINING\x10\t\x12#\n\x1f\x41SSIGNMENT_OBSTACLE_TYPE_CLAIMS\x10\n\x12\"\n\x1e\x41SSIGNMENT_OBSTACLE_TYPE_SLOTS\x10\x0b\x12+\n\'ASSIGNMENT_OBSTACLE_TYPE_RESOURCE_TAKEN\x10\x0c\x12&\n\"ASSIGNMENT_OBSTACLE_TYPE_PREFERRED\x10\r\x12)\n%ASSIGNMENT_OBSTACLE_TYPE_FAILED_THERE\x10\x0e\x42\x42\n\x10\x64\x65v.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63\x61llboard/v1/assignment.proto\x12\x0c\x63\x61llboard.v1\x1a$callboard/v1/namespace_service.proto\x1a\x17\x63\x61llboard/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcb\x02\n\x15\x41ssignmentExplanation\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.callboard.v1.TaskState\x12-\n\x0bwaiting_for\x18\x03 \x03(\x0e\x32\x18.callboard.v1.WaitReason\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\r\n\x05\x61head\x18\x05 \x01(\x05\x12\x0e\n\x06\x61gents\x18\x06 \x01(\x05\x12\x0f\n\x07\x66itting\x18\x07 \x01(\x05\x12\x35\n\ncandidates\x18\x08 \x03(\x0b\x32!.callboard.v1.AssignmentCandidate\x12&\n\x06limits\x18\t \x03(\x0b\x32\x16.callboard.v1.LimitUse\x12,\n\x04past\x18\n \x03(\x0b\x32\x1e.callboard.v1.AssignmentChoice\"\x89\x01\n\x08LimitUse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05limit\x18\x02 \x01(\x0b\x32\x13.callboard.v1.Limit\x12\x0e\n\x06in_use\x18\x03 \x01(\x05\x12\x0f\n\x07reached\x18\x04 \x01(\x08\x12+\n\x07next_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc2\x01\n\x10\x41ssignmentChoice\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x0f\n\x07\x63laimed\x18\x04 \x01(\x08\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x10\n\x08\x63ompared\x18\x06 \x01(\x05\x12\x34\n\nrunners_up\x18\x07 \x03(\x0b\x32 .callboard.v1.AssignmentRunnerUp\"2\n\x12\x41ssignmentRunnerUp\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"\xb5\x01\n\x13\x41ssignmentCandidate\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0c\n\x04\x66its\x18\x02 \x01(\x08\x12\x33\n\tobstacles\x18\x03 \x03(\x0b\x32 .callboard.v1.AssignmentObstacle\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x0f\n\x07success\x18\x05 \x01(\x01\x12\x0c\n\x04idle\x18\x06 \x01(\x01\x12\x10\n\x08\x61\x66\x66inity\x18\x07 \x01(\x01\x12\x0c\n\x04role\x18\x08 \x01(\x01\"X\n\x12\x41ssignmentObstacle\x12\x32\n\x04type\x18\x01 \x01(\x0e\x32$.callboard.v1.AssignmentObstacleType\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t*\x84\x05\n\x16\x41ssignmentObstacleType\x12(\n$ASSIGNMENT_OBSTACLE_TYPE_UNSPECIFIED\x10\x00\x12&\n\"ASSIGNMENT_OBSTACLE_TYPE_TASK_TYPE\x10\x01\x12%\n!ASSIGNMENT_OBSTACLE_TYPE_ASSIGNEE\x10\x02\x12!\n\x1d\x41SSIGNMENT_OBSTACLE_TYPE_ROLE\x10\x03\x12\"\n\x1e\x41SSIGNMENT_OBSTACLE_TYPE_SKILL\x10\x04\x12!\n\x1d\x41SSIGNMENT_OBSTACLE_TYPE_TOOL\x10\x05\x12%\n!ASSIGNMENT_OBSTACLE_TYPE_RESOURCE\x10\x06\x12%\n!ASSIGNMENT_OBSTACLE_TYPE_DETACHED\x10\x07\x12%\n!ASSIGNMENT_OBSTACLE_TYPE_CORDONED\x10\x08\x12%\n!ASSIGNMENT_OBSTACLE_TYPE_DRAINING\x10\t\x12#\n\x1f\x41SSIGNMENT_OBSTACLE_TYPE_CLAIMS\x10\n\x12\"\n\x1e\x41SSIGNMENT_OBSTACLE_TYPE_SLOTS\x10\x0b\x12+\n\'ASSIGNMENT_OBSTACLE_TYPE_RESOURCE_TAKEN\x10\x0c\x12&\n\"ASSIGNMENT_OBSTACLE_TYPE_PREFERRED\x10\r\x12)\n%ASSIGNMENT_OBSTACLE_TYPE_FAILED_THERE\x10\x0e\x12\"\n\x1e\x41SSIGNMENT_OBSTACLE_TYPE_LIMIT\x10\x0f\x42\x42\n\x10\x64\x65v.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,12 +35,18 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'callboard._gen.callboard.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.callboard.v1P\001Z,callboard.dev/sdk/go/callboardv1;callboardv1'
-  _globals['_ASSIGNMENTOBSTACLETYPE']._serialized_start=595
-  _globals['_ASSIGNMENTOBSTACLETYPE']._serialized_end=1203
-  _globals['_ASSIGNMENTEXPLANATION']._serialized_start=73
-  _globals['_ASSIGNMENTEXPLANATION']._serialized_end=318
-  _globals['_ASSIGNMENTCANDIDATE']._serialized_start=321
-  _globals['_ASSIGNMENTCANDIDATE']._serialized_end=502
-  _globals['_ASSIGNMENTOBSTACLE']._serialized_start=504
-  _globals['_ASSIGNMENTOBSTACLE']._serialized_end=592
+  _globals['_ASSIGNMENTOBSTACLETYPE']._serialized_start=1141
+  _globals['_ASSIGNMENTOBSTACLETYPE']._serialized_end=1785
+  _globals['_ASSIGNMENTEXPLANATION']._serialized_start=144
+  _globals['_ASSIGNMENTEXPLANATION']._serialized_end=475
+  _globals['_LIMITUSE']._serialized_start=478
+  _globals['_LIMITUSE']._serialized_end=615
+  _globals['_ASSIGNMENTCHOICE']._serialized_start=618
+  _globals['_ASSIGNMENTCHOICE']._serialized_end=812
+  _globals['_ASSIGNMENTRUNNERUP']._serialized_start=814
+  _globals['_ASSIGNMENTRUNNERUP']._serialized_end=864
+  _globals['_ASSIGNMENTCANDIDATE']._serialized_start=867
+  _globals['_ASSIGNMENTCANDIDATE']._serialized_end=1048
+  _globals['_ASSIGNMENTOBSTACLE']._serialized_start=1050
+  _globals['_ASSIGNMENTOBSTACLE']._serialized_end=1138
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$callboard/v1/namespace_service.proto\x12\x0c\x63\x61llboard.v1\x1a\x17\x63\x61llboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x01\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x08settings\x18\x02 \x01(\x0b\x32\x1f.callboard.v1.NamespaceSettings\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x04 \x01(\x03\"\xa2\x01\n\x11NamespaceSettings\x12\x11\n\tmax_lanes\x18\x01 \x01(\x05\x12\x16\n\x0emax_live_tasks\x18\x02 \x01(\x03\x12/\n\x0cretry_policy\x18\x03 \x01(\x0b\x32\x19.callboard.v1.RetryPolicy\x12\x31\n\x0estart_to_close\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"m\n\x16\x43reateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x08settings\x18\x02 \x01(\x0b\x32\x1f.callboard.v1.NamespaceSettings\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"E\n\x17\x43reateNamespaceResponse\x12*\n\tnamespace\x18\x01 \x01(\x0b\x32\x17.callboard.v1.Namespace\"#\n\x13GetNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"B\n\x14GetNamespaceResponse\x12*\n\tnamespace\x18\x01 \x01(\x0b\x32\x17.callboard.v1.Namespace\">\n\x15ListNamespacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x16ListNamespacesResponse\x12+\n\nnamespaces\x18\x01 \x03(\x0b\x32\x17.callboard.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"m\n\x16UpdateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x08settings\x18\x02 \x01(\x0b\x32\x1f.callboard.v1.NamespaceSettings\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"E\n\x17UpdateNamespaceResponse\x12*\n\tnamespace\x18\x01 \x01(\x0b\x32\x17.callboard.v1.Namespace2\x86\x03\n\x10NamespaceService\x12^\n\x0f\x43reateNamespace\x12$.callboard.v1.CreateNamespaceRequest\x1a%.callboard.v1.CreateNamespaceResponse\x12U\n\x0cGetNamespace\x12!.callboard.v1.GetNamespaceRequest\x1a\".callboard.v1.GetNamespaceResponse\x12[\n\x0eListNamespaces\x12#.callboard.v1.ListNamespacesRequest\x1a$.callboard.v1.ListNamespacesResponse\x12^\n\x0fUpdateNamespace\x12$.callboard.v1.UpdateNamespaceRequest\x1a%.callboard.v1.UpdateNamespaceResponseBB\n\x10\x64\x65v.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$callboard/v1/namespace_service.proto\x12\x0c\x63\x61llboard.v1\x1a\x17\x63\x61llboard/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x01\n\tNamespace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x08settings\x18\x02 \x01(\x0b\x32\x1f.callboard.v1.NamespaceSettings\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x04 \x01(\x03\"\xc7\x01\n\x11NamespaceSettings\x12\x11\n\tmax_lanes\x18\x01 \x01(\x05\x12\x16\n\x0emax_live_tasks\x18\x02 \x01(\x03\x12/\n\x0cretry_policy\x18\x03 \x01(\x0b\x32\x19.callboard.v1.RetryPolicy\x12\x31\n\x0estart_to_close\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x06limits\x18\x05 \x03(\x0b\x32\x13.callboard.v1.Limit\"\x90\x01\n\x05Limit\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1b\n\x0emax_concurrent\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x11\n\x04rate\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12.\n\x0brate_period\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\n\x0f_max_concurrentB\x07\n\x05_rate\"m\n\x16\x43reateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x08settings\x18\x02 \x01(\x0b\x32\x1f.callboard.v1.NamespaceSettings\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"E\n\x17\x43reateNamespaceResponse\x12*\n\tnamespace\x18\x01 \x01(\x0b\x32\x17.callboard.v1.Namespace\"#\n\x13GetNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"B\n\x14GetNamespaceResponse\x12*\n\tnamespace\x18\x01 \x01(\x0b\x32\x17.callboard.v1.Namespace\">\n\x15ListNamespacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x16ListNamespacesResponse\x12+\n\nnamespaces\x18\x01 \x03(\x0b\x32\x17.callboard.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"m\n\x16UpdateNamespaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x08settings\x18\x02 \x01(\x0b\x32\x1f.callboard.v1.NamespaceSettings\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"E\n\x17UpdateNamespaceResponse\x12*\n\tnamespace\x18\x01 \x01(\x0b\x32\x17.callboard.v1.Namespace2\x86\x03\n\x10NamespaceService\x12^\n\x0f\x43reateNamespace\x12$.callboard.v1.CreateNamespaceRequest\x1a%.callboard.v1.CreateNamespaceResponse\x12U\n\x0cGetNamespace\x12!.callboard.v1.GetNamespaceRequest\x1a\".callboard.v1.GetNamespaceResponse\x12[\n\x0eListNamespaces\x12#.callboard.v1.ListNamespacesRequest\x1a$.callboard.v1.ListNamespacesResponse\x12^\n\x0fUpdateNamespace\x12$.callboard.v1.UpdateNamespaceRequest\x1a%.callboard.v1.UpdateNamespaceResponseBB\n\x10\x64\x65v.callboard.v1P\x01Z,callboard.dev/sdk/go/callboardv1;callboardv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,23 +38,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NAMESPACE']._serialized_start=145
   _globals['_NAMESPACE']._serialized_end=286
   _globals['_NAMESPACESETTINGS']._serialized_start=289
-  _globals['_NAMESPACESETTINGS']._serialized_end=451
-  _globals['_CREATENAMESPACEREQUEST']._serialized_start=453
-  _globals['_CREATENAMESPACEREQUEST']._serialized_end=562
-  _globals['_CREATENAMESPACERESPONSE']._serialized_start=564
-  _globals['_CREATENAMESPACERESPONSE']._serialized_end=633
-  _globals['_GETNAMESPACEREQUEST']._serialized_start=635
-  _globals['_GETNAMESPACEREQUEST']._serialized_end=670
-  _globals['_GETNAMESPACERESPONSE']._serialized_start=672
-  _globals['_GETNAMESPACERESPONSE']._serialized_end=738
-  _globals['_LISTNAMESPACESREQUEST']._serialized_start=740
-  _globals['_LISTNAMESPACESREQUEST']._serialized_end=802
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=804
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=898
-  _globals['_UPDATENAMESPACEREQUEST']._serialized_start=900
-  _globals['_UPDATENAMESPACEREQUEST']._serialized_end=1009
-  _globals['_UPDATENAMESPACERESPONSE']._serialized_start=1011
-  _globals['_UPDATENAMESPACERESPONSE']._serialized_end=1080
-  _globals['_NAMESPACESERVICE']._serialized_start=1083
-  _globals['_NAMESPACESERVICE']._serialized_end=1473
+  _globals['_NAMESPACESETTINGS']._serialized_end=488
+  _globals['_LIMIT']._serialized_start=491
+  _globals['_LIMIT']._serialized_end=635
+  _globals['_CREATENAMESPACEREQUEST']._serialized_start=637
+  _globals['_CREATENAMESPACEREQUEST']._serialized_end=746
+  _globals['_CREATENAMESPACERESPONSE']._serialized_start=748
+  _globals['_CREATENAMESPACERESPONSE']._serialized_end=817
+  _globals['_GETNAMESPACEREQUEST']._serialized_start=819
+  _globals['_GETNAMESPACEREQUEST']._serialized_end=854
+  _globals['_GETNAMESPACERESPONSE']._serialized_start=856
+  _globals['_GETNAMESPACERESPONSE']._serialized_end=922
+  _globals['_LISTNAMESPACESREQUEST']._serialized_start=924
+  _globals['_LISTNAMESPACESREQUEST']._serialized_end=986
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=988
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=1082
+  _globals['_UPDATENAMESPACEREQUEST']._serialized_start=1084
+  _globals['_UPDATENAMESPACEREQUEST']._serialized_end=1193
+  _globals['_UPDATENAMESPACERESPONSE']._serialized_start=1195
+  _globals['_UPDATENAMESPACERESPONSE']._serialized_end=1264
+  _globals['_NAMESPACESERVICE']._serialized_start=1267
+  _globals['_NAMESPACESERVICE']._serialized_end=1657
 # @@protoc_insertion_point(module_scope)

@@ -21,16 +21,30 @@ class Namespace(_message.Message):
     def __init__(self, name: _Optional[str] = ..., settings: _Optional[_Union[NamespaceSettings, _Mapping]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class NamespaceSettings(_message.Message):
-    __slots__ = ("max_lanes", "max_live_tasks", "retry_policy", "start_to_close")
+    __slots__ = ("max_lanes", "max_live_tasks", "retry_policy", "start_to_close", "limits")
     MAX_LANES_FIELD_NUMBER: _ClassVar[int]
     MAX_LIVE_TASKS_FIELD_NUMBER: _ClassVar[int]
     RETRY_POLICY_FIELD_NUMBER: _ClassVar[int]
     START_TO_CLOSE_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     max_lanes: int
     max_live_tasks: int
     retry_policy: _task_pb2.RetryPolicy
     start_to_close: _duration_pb2.Duration
-    def __init__(self, max_lanes: _Optional[int] = ..., max_live_tasks: _Optional[int] = ..., retry_policy: _Optional[_Union[_task_pb2.RetryPolicy, _Mapping]] = ..., start_to_close: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    limits: _containers.RepeatedCompositeFieldContainer[Limit]
+    def __init__(self, max_lanes: _Optional[int] = ..., max_live_tasks: _Optional[int] = ..., retry_policy: _Optional[_Union[_task_pb2.RetryPolicy, _Mapping]] = ..., start_to_close: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[Limit, _Mapping]]] = ...) -> None: ...
+
+class Limit(_message.Message):
+    __slots__ = ("key", "max_concurrent", "rate", "rate_period")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONCURRENT_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    RATE_PERIOD_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    max_concurrent: int
+    rate: int
+    rate_period: _duration_pb2.Duration
+    def __init__(self, key: _Optional[str] = ..., max_concurrent: _Optional[int] = ..., rate: _Optional[int] = ..., rate_period: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class CreateNamespaceRequest(_message.Message):
     __slots__ = ("name", "settings", "request_id")

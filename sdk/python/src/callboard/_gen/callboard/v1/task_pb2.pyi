@@ -124,7 +124,7 @@ PAUSE_REASON_CHILDREN: PauseReason
 PAUSE_REASON_SLOT: PauseReason
 
 class TaskSpec(_message.Message):
-    __slots__ = ("type", "description", "input", "key", "key_conflict_policy", "requirements", "priority", "dependencies", "retry_policy", "timeouts", "deadline", "start_at", "hold", "tags", "metadata", "headers")
+    __slots__ = ("type", "description", "input", "key", "key_conflict_policy", "requirements", "priority", "dependencies", "retry_policy", "timeouts", "deadline", "start_at", "hold", "tags", "metadata", "headers", "fairness_key", "limit_keys")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +155,8 @@ class TaskSpec(_message.Message):
     TAGS_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
+    FAIRNESS_KEY_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_KEYS_FIELD_NUMBER: _ClassVar[int]
     type: str
     description: str
     input: _payload_pb2.Payload
@@ -171,7 +173,9 @@ class TaskSpec(_message.Message):
     tags: _containers.RepeatedScalarFieldContainer[str]
     metadata: _containers.ScalarMap[str, str]
     headers: _containers.ScalarMap[str, str]
-    def __init__(self, type: _Optional[str] = ..., description: _Optional[str] = ..., input: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., key: _Optional[str] = ..., key_conflict_policy: _Optional[_Union[KeyConflictPolicy, str]] = ..., requirements: _Optional[_Union[Requirements, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., dependencies: _Optional[_Iterable[_Union[Dependency, _Mapping]]] = ..., retry_policy: _Optional[_Union[RetryPolicy, _Mapping]] = ..., timeouts: _Optional[_Union[Timeouts, _Mapping]] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., hold: bool = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., headers: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    fairness_key: str
+    limit_keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, type: _Optional[str] = ..., description: _Optional[str] = ..., input: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., key: _Optional[str] = ..., key_conflict_policy: _Optional[_Union[KeyConflictPolicy, str]] = ..., requirements: _Optional[_Union[Requirements, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., dependencies: _Optional[_Iterable[_Union[Dependency, _Mapping]]] = ..., retry_policy: _Optional[_Union[RetryPolicy, _Mapping]] = ..., timeouts: _Optional[_Union[Timeouts, _Mapping]] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., start_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., hold: bool = ..., tags: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., headers: _Optional[_Mapping[str, str]] = ..., fairness_key: _Optional[str] = ..., limit_keys: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Requirements(_message.Message):
     __slots__ = ("skills", "tools", "role", "assignee", "preferred_agent", "affinity", "anti_affinity", "resources", "near", "apart", "fallbacks")
@@ -343,16 +347,18 @@ class Task(_message.Message):
     def __init__(self, id: _Optional[str] = ..., namespace: _Optional[str] = ..., spec: _Optional[_Union[TaskSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., waiting_for: _Optional[_Iterable[_Union[WaitReason, str]]] = ..., unmet_dependencies: _Optional[int] = ..., run: _Optional[int] = ..., attempt: _Optional[int] = ..., attempts_used: _Optional[int] = ..., agent: _Optional[str] = ..., phase: _Optional[str] = ..., progress: _Optional[float] = ..., progress_message: _Optional[str] = ..., cancel_requested: bool = ..., result: _Optional[_Union[_payload_pb2.Payload, _Mapping]] = ..., failure: _Optional[_Union[_payload_pb2.Failure, _Mapping]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ready_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., next_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., version: _Optional[int] = ..., parent: _Optional[_Union[ParentLink, _Mapping]] = ..., paused_for: _Optional[_Union[PauseReason, str]] = ..., workflow: _Optional[_Union[WorkflowLink, _Mapping]] = ..., fallback: _Optional[int] = ...) -> None: ...
 
 class WorkflowLink(_message.Message):
-    __slots__ = ("workflow_id", "name", "allow_failure", "weight")
+    __slots__ = ("workflow_id", "name", "allow_failure", "weight", "tasks_behind")
     WORKFLOW_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ALLOW_FAILURE_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    TASKS_BEHIND_FIELD_NUMBER: _ClassVar[int]
     workflow_id: str
     name: str
     allow_failure: bool
     weight: int
-    def __init__(self, workflow_id: _Optional[str] = ..., name: _Optional[str] = ..., allow_failure: bool = ..., weight: _Optional[int] = ...) -> None: ...
+    tasks_behind: int
+    def __init__(self, workflow_id: _Optional[str] = ..., name: _Optional[str] = ..., allow_failure: bool = ..., weight: _Optional[int] = ..., tasks_behind: _Optional[int] = ...) -> None: ...
 
 class ParentLink(_message.Message):
     __slots__ = ("task_id", "run", "name", "occurrence", "depth")

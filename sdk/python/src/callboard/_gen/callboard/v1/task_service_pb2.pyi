@@ -275,6 +275,24 @@ class UpdateTaskResponse(_message.Message):
     receipt: _task_pb2.TaskReceipt
     def __init__(self, receipt: _Optional[_Union[_task_pb2.TaskReceipt, _Mapping]] = ...) -> None: ...
 
+class AddDependenciesRequest(_message.Message):
+    __slots__ = ("namespace", "task_id", "dependencies", "request_id")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    DEPENDENCIES_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    task_id: str
+    dependencies: _containers.RepeatedCompositeFieldContainer[_task_pb2.Dependency]
+    request_id: str
+    def __init__(self, namespace: _Optional[str] = ..., task_id: _Optional[str] = ..., dependencies: _Optional[_Iterable[_Union[_task_pb2.Dependency, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class AddDependenciesResponse(_message.Message):
+    __slots__ = ("receipt",)
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    receipt: _task_pb2.TaskReceipt
+    def __init__(self, receipt: _Optional[_Union[_task_pb2.TaskReceipt, _Mapping]] = ...) -> None: ...
+
 class ListTaskEventsRequest(_message.Message):
     __slots__ = ("namespace", "task_id", "page_size", "page_token")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]

@@ -103,6 +103,11 @@ class TaskServiceStub(object):
                 request_serializer=callboard_dot_v1_dot_task__service__pb2.UpdateTaskRequest.SerializeToString,
                 response_deserializer=callboard_dot_v1_dot_task__service__pb2.UpdateTaskResponse.FromString,
                 _registered_method=True)
+        self.AddDependencies = channel.unary_unary(
+                '/callboard.v1.TaskService/AddDependencies',
+                request_serializer=callboard_dot_v1_dot_task__service__pb2.AddDependenciesRequest.SerializeToString,
+                response_deserializer=callboard_dot_v1_dot_task__service__pb2.AddDependenciesResponse.FromString,
+                _registered_method=True)
         self.ListTaskEvents = channel.unary_unary(
                 '/callboard.v1.TaskService/ListTaskEvents',
                 request_serializer=callboard_dot_v1_dot_task__service__pb2.ListTaskEventsRequest.SerializeToString,
@@ -247,6 +252,16 @@ class TaskServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddDependencies(self, request, context):
+        """Makes a WAITING task wait for more, all or none: a plan that changes while it
+        is carried out. Refused with FAILED_PRECONDITION when the task is not WAITING
+        any more (hold it, or its workflow, first), and with INVALID_ARGUMENT when a
+        task would wait for itself; the path is told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTaskEvents(self, request, context):
         """Lists the events of a task, oldest first: its history.
         """
@@ -368,6 +383,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.UpdateTask,
                     request_deserializer=callboard_dot_v1_dot_task__service__pb2.UpdateTaskRequest.FromString,
                     response_serializer=callboard_dot_v1_dot_task__service__pb2.UpdateTaskResponse.SerializeToString,
+            ),
+            'AddDependencies': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddDependencies,
+                    request_deserializer=callboard_dot_v1_dot_task__service__pb2.AddDependenciesRequest.FromString,
+                    response_serializer=callboard_dot_v1_dot_task__service__pb2.AddDependenciesResponse.SerializeToString,
             ),
             'ListTaskEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTaskEvents,
@@ -760,6 +780,33 @@ class TaskService(object):
             '/callboard.v1.TaskService/UpdateTask',
             callboard_dot_v1_dot_task__service__pb2.UpdateTaskRequest.SerializeToString,
             callboard_dot_v1_dot_task__service__pb2.UpdateTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddDependencies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/callboard.v1.TaskService/AddDependencies',
+            callboard_dot_v1_dot_task__service__pb2.AddDependenciesRequest.SerializeToString,
+            callboard_dot_v1_dot_task__service__pb2.AddDependenciesResponse.FromString,
             options,
             channel_credentials,
             insecure,
