@@ -79,8 +79,8 @@ mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentHandle, Child, Context, Dependency, Message, WaitChildren};
 pub use client::{
-    AddDependencies, AddWorkflowTasks, Client, ClientBuilder, EventStream, OutputChunk, OutputQuery, OutputStream, Receipt, Unary,
-    Watch, WorkflowReceipt,
+    AddDependencies, AddWorkflowTasks, Client, ClientBuilder, EventStream, OutputChunk, OutputQuery, OutputStream,
+    Receipt, Unary, Watch, WorkflowReceipt,
 };
 pub use connector::Connector;
 pub use credentials::Credentials;

@@ -92,12 +92,8 @@ mod tests {
     fn what_is_said_arrives() {
         let limit = NewLimit::on("tenant/*").max_concurrent(2).rate(100).rate_period(Duration::from_millis(1500));
         let period = prost_types::Duration { seconds: 1, nanos: 500_000_000 };
-        let said = v1::Limit {
-            key: "tenant/*".into(),
-            max_concurrent: Some(2),
-            rate: Some(100),
-            rate_period: Some(period),
-        };
+        let said =
+            v1::Limit { key: "tenant/*".into(), max_concurrent: Some(2), rate: Some(100), rate_period: Some(period) };
         assert_eq!(v1::Limit::from(limit), said);
     }
 }

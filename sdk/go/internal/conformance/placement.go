@@ -51,8 +51,12 @@ func showCandidate(candidate *callboardv1.AssignmentCandidate) object {
 }
 
 func showLimitUse(use *callboard.LimitUse) object {
+	var of any
+	if use.GetLimit() != nil {
+		of = showLimit(use.GetLimit())
+	}
 	return object{
-		"key": use.GetKey(), "limit": showLimit(use.GetLimit()), "in_use": use.GetInUse(), "reached": use.GetReached(),
+		"key": use.GetKey(), "limit": of, "in_use": use.GetInUse(), "reached": use.GetReached(),
 		"next_at_ms": timeOrNull(use.GetNextAt()),
 	}
 }
@@ -103,9 +107,7 @@ func (s *setLimits) given() []callboard.Limit {
 
 // showLimit writes a limit; what it doesn't say is null.
 func showLimit(limit *callboardv1.Limit) object {
-	shown := object{"key": limit.GetKey(), "max_concurrent": nil, "rate": nil, "rate_period_ms": lengthOrNull(limit.GetRatePeriod())}
-	if limit != nil {
-		shown["max_concurrent"], shown["rate"] = limit.MaxConcurrent, limit.Rate
+	return object{
+		"key": limit.GetKey(), "max_concurrent": limit.MaxConcurrent, "rate": limit.Rate, "rate_period_ms": lengthOrNull(limit.GetRatePeriod()),
 	}
-	return shown
 }

@@ -83,11 +83,8 @@ mod tests {
         let client = Client::connect("http://localhost").unwrap();
         let request = client.add_dependencies("t", ["a"]).request;
         let bare = v1::Dependency { task_id: "a".into(), ..Default::default() };
-        let said = v1::AddDependenciesRequest {
-            task_id: "t".into(),
-            dependencies: vec![bare.clone()],
-            ..Default::default()
-        };
+        let said =
+            v1::AddDependenciesRequest { task_id: "t".into(), dependencies: vec![bare.clone()], ..Default::default() };
         assert_eq!(request, said);
 
         let more = NewDependency::on("b").result(ResultCondition::exists("/score")).named("draft").or_fail();
