@@ -72,6 +72,33 @@ type NamespaceSettings struct {
 	Retry RetryPolicy
 	// StartToClose is the start-to-close timeout of tasks that have none. Default 300 s.
 	StartToClose time.Duration
+	// Limits are what tasks with a limit key may do at once, or in a time. At most 1,000, each Key once.
+	Limits []Limit
+}
+
+// SettingsOf gives the settings that a namespace has, to be changed and given to [Client.UpdateNamespace], which replaces them all:
+//
+//	space, err := client.GetNamespace(ctx, "default")
+//	...
+//	settings := callboard.SettingsOf(space)
+//	settings.Limits = append(settings.Limits, callboard.Limit{Key: "model/large", MaxConcurrent: new(4)})
+//	space, err = client.UpdateNamespace(ctx, "default", settings, nil)
+func SettingsOf(space *callboardv1.Namespace) *NamespaceSettings {
+	settings := space.GetSettings()
+	policy := settings.GetRetryPolicy()
+	return &NamespaceSettings{
+		MaxLanes:     int(settings.GetMaxLanes()),
+		MaxLiveTasks: settings.GetMaxLiveTasks(),
+		Retry: RetryPolicy{
+			MaxAttempts:       int(policy.GetMaxAttempts()),
+			InitialBackoff:    policy.GetInitialBackoff().AsDuration(),
+			Multiplier:        policy.GetMultiplier(),
+			MaxBackoff:        policy.GetMaxBackoff().AsDuration(),
+			NonRetryableTypes: policy.GetNonRetryableTypes(),
+		},
+		StartToClose: settings.GetStartToClose().AsDuration(),
+		Limits:       limitsOf(settings.GetLimits()),
+	}
 }
 
 func (s *NamespaceSettings) proto() *callboardv1.NamespaceSettings {
@@ -83,6 +110,7 @@ func (s *NamespaceSettings) proto() *callboardv1.NamespaceSettings {
 		MaxLiveTasks: s.MaxLiveTasks,
 		RetryPolicy:  s.Retry.proto(),
 		StartToClose: duration(s.StartToClose),
+		Limits:       protoLimits(s.Limits),
 	}
 }
 
@@ -113,7 +141,8 @@ func (c *Client) ListNamespaces(ctx context.Context) iter.Seq2[*callboardv1.Name
 	})
 }
 
-// UpdateNamespace replaces all settings of a namespace.
+// UpdateNamespace replaces all settings of a namespace, its limits with them: what is not given is the default then. [SettingsOf] gives
+// those that it has.
 func (c *Client) UpdateNamespace(
 	ctx context.Context, name string, settings *NamespaceSettings, options *CommandOptions,
 ) (*callboardv1.Namespace, error) {

@@ -59,6 +59,31 @@ func ResultIs(pointer string, comparison ResultComparison, value any) *ResultCon
 	return &ResultCondition{Pointer: pointer, Comparison: comparison, Value: value}
 }
 
+// AddDependencies makes a WAITING task wait for more, all or none: a plan that changes while it is carried out. None may be one that it has
+// already, and with those that it has there are at most 1,000. They stand behind those. When one of them has ended otherwise than its
+// Condition says, the task has ended with it: the receipt tells. A handler that may run again gives a RequestID of its task's id and run,
+// so that another attempt adds nothing twice:
+//
+//	again := &callboard.CommandOptions{RequestID: fmt.Sprintf("checks/%s/%d", task.TaskID(), task.Run())}
+//	receipt, err := task.Client().AddDependencies(ctx, publish, callboard.After(check.GetTaskId()), again)
+//
+// The error is of the kind [ErrFailedPrecondition] when the task is not WAITING: hold it, or its workflow, first; [ErrInvalidArgument]
+// when a dependency can't be what it is, or a task would wait for itself: the path is told.
+func (c *Client) AddDependencies(
+	ctx context.Context, taskID string, dependencies []Dependency, options *CommandOptions,
+) (*TaskReceipt, error) {
+	added, err := protoDependencies("dependencies", dependencies)
+	if err != nil {
+		return nil, err
+	}
+	request := &callboardv1.AddDependenciesRequest{
+		Namespace: c.namespace, TaskId: taskID, Dependencies: added, RequestId: options.requestID(),
+	}
+	response, err := call[callboardv1.AddDependenciesResponse](
+		ctx, c, callboardv1.TaskService_AddDependencies_FullMethodName, request, 0)
+	return response.GetReceipt(), err
+}
+
 // Dependencies gives how the tasks ended that this one depends on, in their order. They are fetched when they didn't fit into the
 // assignment; then the errors are those of every call. Read their values with [Decode]:
 //
@@ -101,11 +126,11 @@ func (c *Context) Dependency(ctx context.Context, name string) (*DependencyResul
 	return nil, invalid("name", fmt.Sprintf("no dependency is named %q: %s", name, thereAre))
 }
 
-// protoDependencies gives dependencies of the task of this field as they go over the wire.
-func protoDependencies(task string, dependencies []Dependency) ([]*callboardv1.Dependency, error) {
+// protoDependencies gives the dependencies of this field as they go over the wire.
+func protoDependencies(field string, dependencies []Dependency) ([]*callboardv1.Dependency, error) {
 	out := make([]*callboardv1.Dependency, len(dependencies))
 	for at, one := range dependencies {
-		result, err := one.Result.proto(fmt.Sprintf("%s.dependencies[%d].result.value", task, at))
+		result, err := one.Result.proto(fmt.Sprintf("%s[%d].result.value", field, at))
 		if err != nil {
 			return nil, err
 		}

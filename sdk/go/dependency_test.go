@@ -74,6 +74,36 @@ func TestWhatJSONHasNotIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
+func (f *fake) AddDependencies(_ context.Context, request *callboardv1.AddDependenciesRequest) (*callboardv1.AddDependenciesResponse, error) {
+	f.note(request)
+	receipt := &callboardv1.TaskReceipt{TaskId: request.GetTaskId(), State: callboard.StateWaiting}
+	return &callboardv1.AddDependenciesResponse{Receipt: receipt}, nil
+}
+
+func TestDependenciesAreAddedToATask(t *testing.T) {
+	server := newFake(t)
+	client, ctx := newClient(t, &callboard.ClientOptions{Address: server.address, Namespace: "n"}), limited(t)
+	more := append(callboard.After("a"), callboard.Dependency{
+		TaskID: "b", Condition: callboard.DependencyEnded, OnFailure: callboard.OnFailureFail, Name: "draft",
+	}, callboard.Dependency{TaskID: "c", Result: callboard.ResultIs("/score", callboard.ResultGreater, 1)})
+	receipt := must[*callboard.TaskReceipt](t)(client.AddDependencies(ctx, "x", more, &callboard.CommandOptions{RequestID: "again"}))
+	expect(t, receipt.GetTaskId() == "x" && receipt.GetState() == callboard.StateWaiting, "its receipt", receipt)
+	want := &callboardv1.AddDependenciesRequest{Namespace: "n", TaskId: "x", RequestId: "again", Dependencies: []*callboardv1.Dependency{
+		{TaskId: "a"},
+		{TaskId: "b", Condition: callboard.DependencyEnded, OnFailure: callboard.OnFailureFail, Name: "draft"},
+		{TaskId: "c", Result: &callboardv1.ResultCondition{Pointer: "/score", Comparison: callboard.ResultGreater, Value: "1"}},
+	}}
+	expect(t, proto.Equal(server.requests[0], want), "as it was said", server.requests[0])
+	must[*callboard.TaskReceipt](t)(client.AddDependencies(ctx, "x", more, nil))
+	id := server.requests[1].(*callboardv1.AddDependenciesRequest).GetRequestId()
+	expect(t, id != "", "with a request id of its own", id)
+	more[2].Result.Value = math.NaN()
+	_, err := client.AddDependencies(ctx, "x", more, nil)
+	var refused *callboard.Error
+	expect(t, errors.Is(err, callboard.ErrInvalidArgument) && errors.As(err, &refused), "refused", err)
+	expect(t, refused.Violations[0].Field == "dependencies[2].result.value" && len(server.requests) == 2, "which one, and nothing sent", refused)
+}
+
 func TestADependencyIsFoundByItsName(t *testing.T) {
 	assignment := recorded()
 	assignment.Dependencies = []*callboardv1.DependencyResult{{TaskId: "a"}, {TaskId: "b", Name: "draft"}, {TaskId: "c", Name: "review"}}

@@ -26,6 +26,7 @@ type fake struct {
 	callboardv1.UnimplementedTaskServiceServer
 	callboardv1.UnimplementedAgentServiceServer
 	callboardv1.UnimplementedWorkflowServiceServer
+	callboardv1.UnimplementedNamespaceServiceServer
 	address string
 	server  *grpc.Server
 
@@ -68,6 +69,7 @@ func newFake(t *testing.T) *fake {
 	callboardv1.RegisterTaskServiceServer(f.server, f)
 	callboardv1.RegisterAgentServiceServer(f.server, f)
 	callboardv1.RegisterWorkflowServiceServer(f.server, f)
+	callboardv1.RegisterNamespaceServiceServer(f.server, f)
 	listener := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
 	f.address = "http://" + listener.Addr().String()
 	go func() { _ = f.server.Serve(listener) }()

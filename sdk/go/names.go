@@ -42,12 +42,18 @@ type (
 	WorkflowLink = callboardv1.WorkflowLink
 	// WorkflowForecast is what is expected of a workflow: see [Client.ForecastWorkflow].
 	WorkflowForecast = callboardv1.WorkflowForecast
-	// AssignmentExplanation is who could have a task, who could not, and why: see [Client.Explain].
+	// AssignmentExplanation is who could have a task, who could not, and why; what its limits are, and who had it: see [Client.Explain].
 	AssignmentExplanation = callboardv1.AssignmentExplanation
 	// AssignmentCandidate is an agent, and how it stands to a task.
 	AssignmentCandidate = callboardv1.AssignmentCandidate
 	// AssignmentObstacle is something that keeps an agent from having a task.
 	AssignmentObstacle = callboardv1.AssignmentObstacle
+	// AssignmentChoice is who was given a task, and who else could have had it.
+	AssignmentChoice = callboardv1.AssignmentChoice
+	// AssignmentRunnerUp is an agent that could have had a task that another was given.
+	AssignmentRunnerUp = callboardv1.AssignmentRunnerUp
+	// LimitUse is how much of a limit is used: see [Limit].
+	LimitUse = callboardv1.LimitUse
 )
 
 // How urgent a task is. The zero value is [PriorityNormal].

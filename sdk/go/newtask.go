@@ -37,6 +37,12 @@ type NewTask struct {
 	Near, Apart []string
 	// Fallbacks are what is asked for instead when nobody has taken it for some time. At most 8, each After longer than the one before.
 	Fallbacks []Fallback
+	// FairnessKey says whose turn it is: tasks of different keys take turns, one task each, whatever their priorities and ages. All tasks
+	// without one share a turn. At most 128 bytes.
+	FairnessKey string
+	// LimitKeys are keys whose limits the task is under, all of them: see [Limit]. A key without a limit holds nothing up. At most 4, of 1
+	// to 128 bytes each.
+	LimitKeys []string
 	// Priority says how urgent it is. Default [PriorityNormal].
 	Priority Priority
 	// DependsOn is what must end first, each task once: see [Dependency] and [After].
@@ -95,7 +101,7 @@ func (t NewTask) spec(field string) (*callboardv1.TaskSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	dependencies, err := protoDependencies(field, t.DependsOn)
+	dependencies, err := protoDependencies(field+".dependencies", t.DependsOn)
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +122,8 @@ func (t NewTask) spec(field string) (*callboardv1.TaskSpec, error) {
 		Tags:              t.Tags,
 		Metadata:          t.Metadata,
 		Headers:           t.Headers,
+		FairnessKey:       t.FairnessKey,
+		LimitKeys:         t.LimitKeys,
 	}, nil
 }
 

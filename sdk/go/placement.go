@@ -44,7 +44,8 @@ func protoFallbacks(fallbacks []Fallback) []*callboardv1.RequirementsFallback {
 }
 
 // Explain says who could have a task now, who could not and why, as placement sees it at this moment. Of a task that is READY that is who
-// gets it next; of any other, who would if it were.
+// gets it next; of any other, who would if it were. Limits has what is used of those that the task is under, Past who it was given to so
+// far, and who else could have had it then.
 //
 //	explanation, err := client.Explain(ctx, receipt.GetTaskId())
 //	...

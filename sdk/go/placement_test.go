@@ -68,6 +68,10 @@ func TestAnExplanationIsGivenAsItIs(t *testing.T) {
 				{Type: callboardv1.AssignmentObstacleType_ASSIGNMENT_OBSTACLE_TYPE_SKILL, Detail: "rust"}, {Type: 4711},
 			}},
 		},
+		Limits: []*callboard.LimitUse{{Key: "tenant/ann", Limit: &callboardv1.Limit{Key: "tenant/*", Rate: new(int32(3))}, InUse: 2, Reached: true}},
+		Past: []*callboard.AssignmentChoice{{
+			Attempt: 1, Agent: "ann", Score: 0.75, Compared: 2, RunnersUp: []*callboard.AssignmentRunnerUp{{Agent: "bob", Score: 0.5}},
+		}},
 	}
 	server.explain = func(*callboardv1.ExplainAssignmentRequest) (*callboardv1.ExplainAssignmentResponse, error) {
 		return &callboardv1.ExplainAssignmentResponse{Explanation: want}, nil

@@ -84,6 +84,7 @@ func TestEveryOptionOfATaskArrives(t *testing.T) {
 		},
 		Deadline: soon, StartAt: soon, Hold: true, Tags: []string{"x", "y"},
 		Metadata: map[string]string{"m": "1"}, Headers: map[string]string{"traceparent": "00"},
+		FairnessKey: "bob", LimitKeys: []string{"model", "tenant/bob"},
 	}
 	task := must[*callboard.Task](t)(client.Get(ctx, must[*callboard.TaskReceipt](t)(create(asked)).GetTaskId()))
 	spec := task.GetSpec()
@@ -102,6 +103,7 @@ func TestEveryOptionOfATaskArrives(t *testing.T) {
 	}
 	expect(t, spec.GetMetadata()["m"] == "1" && spec.GetHeaders()["traceparent"] == "00", "maps", spec)
 	expect(t, spec.GetDeadline().AsTime().Unix() == soon.Unix() && spec.GetStartAt().AsTime().Unix() == soon.Unix(), "times", spec)
+	expect(t, spec.GetFairnessKey() == "bob" && slices.Equal(spec.GetLimitKeys(), []string{"model", "tenant/bob"}), "turns and limits", spec)
 	_, err := create(asked)
 	expect(t, errors.Is(err, callboard.ErrAlreadyExists) && reasonOf(err) == "KEY_EXISTS", "taken", err)
 	asked.KeyConflict = 0

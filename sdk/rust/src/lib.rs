@@ -23,7 +23,7 @@
 //!
 //! # Where to look
 //!
-//! - Tasks: [`NewTask`] describes one, [`NewDependency`] what it depends on, [`NewFallback`] what it asks for when nobody takes it; [`Client`] creates, runs, watches ([`Watch`]) and steers them. [`Error`] says what went wrong.
+//! - Tasks: [`NewTask`] describes one, [`NewDependency`] what it depends on, [`NewFallback`] what it asks for when nobody takes it, [`NewLimit`] what limits it; [`Client`] creates, runs, watches ([`Watch`]) and steers them. [`Error`] says what went wrong.
 //! - Workflows: [`NewWorkflow`], [`NewWorkflowTask`], [`NewWorkflowDependency`]; [`Client::create_workflow`], [`Client::add_workflow_tasks`], [`Client::wait_workflow`].
 //! - Agents: [`AgentBuilder`] describes one; [`AgentHandle`] steers it in the background. A handler gets its input and a [`Context`],
 //!   and fails with a [`TaskError`].
@@ -59,6 +59,7 @@ mod interceptor;
 mod new_child;
 mod new_dependency;
 mod new_fallback;
+mod new_limit;
 mod new_message;
 mod new_task;
 mod new_workflow;
@@ -78,8 +79,8 @@ mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentHandle, Child, Context, Dependency, Message, WaitChildren};
 pub use client::{
-    AddWorkflowTasks, Client, ClientBuilder, EventStream, OutputChunk, OutputQuery, OutputStream, Receipt, Unary,
-    Watch, WorkflowReceipt,
+    AddDependencies, AddWorkflowTasks, Client, ClientBuilder, EventStream, OutputChunk, OutputQuery, OutputStream,
+    Receipt, Unary, Watch, WorkflowReceipt,
 };
 pub use connector::Connector;
 pub use credentials::Credentials;
@@ -88,6 +89,7 @@ pub use interceptor::{BoxFuture, HandleNext, Interceptor, Logging, SubmitNext, S
 pub use new_child::NewChild;
 pub use new_dependency::{NewDependency, ResultCondition};
 pub use new_fallback::NewFallback;
+pub use new_limit::NewLimit;
 pub use new_message::NewMessage;
 pub use new_task::NewTask;
 pub use new_workflow::{NewWorkflow, NewWorkflowDependency, NewWorkflowTask};

@@ -148,6 +148,22 @@ impl NewTask {
         self
     }
 
+    /// Whose turn it is: tasks of different fairness keys take turns, one task each, whatever their priorities and ages. All tasks
+    /// without one share a turn. At most 128 bytes.
+    #[must_use]
+    pub fn fairness_key(mut self, key: impl Into<String>) -> Self {
+        self.spec.fairness_key = key.into();
+        self
+    }
+
+    /// A key whose limit the task is under: see [`crate::NewLimit`]. Call it once for each, at most four times. A key without a
+    /// limit holds nothing up.
+    #[must_use]
+    pub fn limit_key(mut self, key: impl Into<String>) -> Self {
+        self.spec.limit_keys.push(key.into());
+        self
+    }
+
     /// A task that must end first: an id, a receipt or a task, or a [`NewDependency`] that says more. If it does not
     /// complete (or end as the dependency says), this one is skipped.
     #[must_use]
@@ -341,6 +357,13 @@ mod tests {
         assert_eq!((&first.skills, &first.tools), (&vec!["rust".into(), "sql".into()], &vec!["git".into()]));
         assert_eq!((first.role.as_str(), first.assignee.as_str()), ("", ""));
         assert_eq!((second.role.as_str(), second.assignee.as_str()), ("leader", "ada"));
+    }
+
+    #[test]
+    fn whose_turn_it_is_and_what_limits_it_are_in_the_spec() {
+        let task = NewTask::new("ask").fairness_key("ann").limit_key("model/large").limit_key("tenant/ann");
+        assert_eq!(task.spec().fairness_key, "ann");
+        assert_eq!(task.spec().limit_keys, ["model/large", "tenant/ann"]);
     }
 
     #[test]

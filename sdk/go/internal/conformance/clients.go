@@ -37,6 +37,8 @@ var operations = map[string]func() operation{
 	"client.retry":                func() operation { return new(retryTask) },
 	"client.release":              func() operation { return new(releaseTask) },
 	"client.update":               func() operation { return new(updateTask) },
+	"client.add_dependencies":     func() operation { return new(addDependencies) },
+	"client.set_limits":           func() operation { return new(setLimits) },
 	"client.claim":                func() operation { return new(claimTasks) },
 	"client.heartbeat":            func() operation { return new(heartbeatTask) },
 	"client.complete":             func() operation { return new(completeTask) },

@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"callboard.dev/sdk/go"
-	"callboard.dev/sdk/go/callboardv1"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -54,13 +53,9 @@ func (f *forecastWorkflow) run(ctx context.Context, by *caller) (any, error) {
 func showForecast(forecast *callboard.WorkflowForecast) object {
 	path := []object{}
 	for _, one := range forecast.GetCriticalPath() {
-		var takes *time.Duration
-		if one.GetExpectedDuration() != nil {
-			takes = new(one.GetExpectedDuration().AsDuration())
-		}
 		path = append(path, object{
 			"task_id": one.GetTaskId(), "name": one.GetName(), "type": one.GetType(), "state": nameOf(one.GetState()),
-			"expected_duration_ms": inMilliseconds(takes), "expected_start_ms": timeOrNull(one.GetExpectedStart()),
+			"expected_duration_ms": lengthOrNull(one.GetExpectedDuration()), "expected_start_ms": timeOrNull(one.GetExpectedStart()),
 			"expected_end_ms": timeOrNull(one.GetExpectedEnd()),
 		})
 	}
@@ -73,37 +68,9 @@ func timeOrNull(at *timestamppb.Timestamp) any {
 	return inUnixMilliseconds(at.AsTime(), at != nil)
 }
 
-type explainTask struct {
-	TaskID string `field:"task_id"`
-}
-
-func (e *explainTask) run(ctx context.Context, by *caller) (any, error) {
-	explanation, err := by.client.Explain(ctx, e.TaskID)
-	return showExplanation(explanation), err
-}
-
-func showExplanation(explanation *callboard.AssignmentExplanation) object {
-	waitingFor, candidates := []string{}, []object{}
-	for _, reason := range explanation.GetWaitingFor() {
-		waitingFor = append(waitingFor, nameOf(reason))
+func lengthOrNull(length *durationpb.Duration) any {
+	if length == nil {
+		return nil
 	}
-	for _, one := range explanation.GetCandidates() {
-		candidates = append(candidates, showCandidate(one))
-	}
-	return object{
-		"task_id": explanation.GetTaskId(), "state": nameOf(explanation.GetState()), "waiting_for": waitingFor,
-		"agent": explanation.GetAgent(), "ahead": explanation.GetAhead(), "agents": explanation.GetAgents(),
-		"fitting": explanation.GetFitting(), "candidates": candidates,
-	}
-}
-
-func showCandidate(candidate *callboardv1.AssignmentCandidate) object {
-	obstacles := []object{}
-	for _, one := range candidate.GetObstacles() {
-		obstacles = append(obstacles, object{"type": nameOf(one.GetType()), "detail": one.GetDetail()})
-	}
-	return object{
-		"agent": candidate.GetAgent(), "fits": candidate.GetFits(), "obstacles": obstacles, "score": candidate.GetScore(),
-		"success": candidate.GetSuccess(), "idle": candidate.GetIdle(), "affinity": candidate.GetAffinity(), "role": candidate.GetRole(),
-	}
+	return length.AsDuration().Milliseconds()
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"reflect"
 	"testing"
 	"time"
 
@@ -13,34 +11,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
-
-func TestPlacementIsPassedAsItIsSaid(t *testing.T) {
-	var read spec
-	line := `{"type":"t","anti_affinity":{"zone":"a"},"resources":{"gpu":0.5},"near":["n"],"apart":["f"],"fallbacks":[` +
-		`{"after_ms":500,"skills":["s"],"tools":["t"],"role":"r","assignee":"a"},{"after_ms":1500}]}`
-	if err := json.Unmarshal([]byte(line), &read); err != nil {
-		t.Fatal(err)
-	}
-	want := callboard.NewTask{
-		Type: "t", AntiAffinity: map[string]string{"zone": "a"}, Resources: map[string]float64{"gpu": 0.5}, Near: []string{"n"}, Apart: []string{"f"},
-		Fallbacks: []callboard.Fallback{
-			{After: 500 * time.Millisecond, Skills: []string{"s"}, Tools: []string{"t"}, Role: "r", Assignee: "a"}, {After: 1500 * time.Millisecond},
-		},
-	}
-	if got := read.task(); !reflect.DeepEqual(got, want) {
-		t.Error(got)
-	}
-	if err := json.Unmarshal([]byte(`{"type":"t","fallbacks":[{"role":"r"}]}`), new(spec)); err == nil {
-		t.Error("a fallback says when")
-	}
-	var options agentOptions
-	if err := json.Unmarshal([]byte(`{"name":"a","address":"x","namespace":"n","resources":{"gpu":2,"cpu":1.5}}`), &options); err != nil {
-		t.Fatal(err)
-	}
-	if got := options.given().Resources; !reflect.DeepEqual(got, map[string]float64{"gpu": 2, "cpu": 1.5}) {
-		t.Error(got)
-	}
-}
 
 func TestAForecastIsShownAndWhatIsUnsetIsNull(t *testing.T) {
 	forecast := &callboard.WorkflowForecast{
@@ -60,24 +30,6 @@ func TestAForecastIsShownAndWhatIsUnsetIsNull(t *testing.T) {
 		t.Error(got)
 	}
 	if got := written(t, showForecast(nil)); got != `{"critical_path":[],"expected_end_ms":null,"unknown_types":[]}` {
-		t.Error(got)
-	}
-}
-
-func TestAnExplanationIsShown(t *testing.T) {
-	explanation := &callboard.AssignmentExplanation{
-		TaskId: "x", State: callboard.StateWaiting, WaitingFor: []callboardv1.WaitReason{callboardv1.WaitReason_WAIT_REASON_DEPENDENCIES},
-		Agent: "old", Ahead: 1, Agents: 2, Fitting: 1, Candidates: []*callboard.AssignmentCandidate{{
-			Agent: "ann", Fits: true, Score: 0.5, Success: 0.25, Idle: 1, Affinity: 0.75, Role: 1,
-			Obstacles: []*callboard.AssignmentObstacle{
-				{Type: callboardv1.AssignmentObstacleType_ASSIGNMENT_OBSTACLE_TYPE_RESOURCE_TAKEN, Detail: "gpu"}, {Type: 4711},
-			},
-		}},
-	}
-	want := `{"agent":"old","agents":2,"ahead":1,"candidates":[{"affinity":0.75,"agent":"ann","fits":true,"idle":1,` +
-		`"obstacles":[{"detail":"gpu","type":"RESOURCE_TAKEN"},{"detail":"","type":"4711"}],"role":1,"score":0.5,"success":0.25}],` +
-		`"fitting":1,"state":"WAITING","task_id":"x","waiting_for":["DEPENDENCIES"]}`
-	if got := written(t, showExplanation(explanation)); got != want {
 		t.Error(got)
 	}
 }

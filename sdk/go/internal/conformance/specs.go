@@ -25,6 +25,8 @@ type spec struct {
 	Near              []string                             `field:"near,optional"`
 	Apart             []string                             `field:"apart,optional"`
 	Fallbacks         []fallback                           `field:"fallbacks,optional"`
+	FairnessKey       string                               `field:"fairness_key,optional"`
+	LimitKeys         []string                             `field:"limit_keys,optional"`
 	Priority          named[callboard.Priority]            `field:"priority,optional"`
 	DependsOn         []dependency                         `field:"depends_on,optional"`
 	MaxAttempts       int                                  `field:"max_attempts,optional"`
@@ -78,9 +80,9 @@ func (s *spec) task() callboard.NewTask {
 	task := callboard.NewTask{
 		Type: s.Type, Input: s.Input.orNull(), Description: s.Description, Key: s.Key, KeyConflict: s.KeyConflict.is,
 		Skills: s.Skills, Tools: s.Tools, Role: s.Role, Assignee: s.Assignee, PreferredAgent: s.PreferredAgent, Affinity: s.Affinity,
-		AntiAffinity: s.AntiAffinity, Resources: s.Resources, Near: s.Near, Apart: s.Apart,
+		AntiAffinity: s.AntiAffinity, Resources: s.Resources, Near: s.Near, Apart: s.Apart, FairnessKey: s.FairnessKey, LimitKeys: s.LimitKeys,
 		Priority: s.Priority.is, Deadline: s.Deadline.at, StartAt: s.StartAt.at, Hold: s.Hold, Tags: s.Tags, Metadata: s.Metadata,
-		Headers: s.Headers,
+		Headers: s.Headers, DependsOn: dependencies(s.DependsOn),
 		Retry: callboard.RetryPolicy{
 			MaxAttempts: s.MaxAttempts, InitialBackoff: s.InitialBackoff.duration(), Multiplier: s.Multiplier,
 			MaxBackoff: s.MaxBackoff.duration(), NonRetryableTypes: s.NonRetryableTypes,
@@ -95,12 +97,17 @@ func (s *spec) task() callboard.NewTask {
 			After: one.After.duration(), Skills: one.Skills, Tools: one.Tools, Role: one.Role, Assignee: one.Assignee,
 		})
 	}
-	for _, one := range s.DependsOn {
-		task.DependsOn = append(task.DependsOn, callboard.Dependency{
+	return task
+}
+
+func dependencies(given []dependency) []callboard.Dependency {
+	var dependencies []callboard.Dependency
+	for _, one := range given {
+		dependencies = append(dependencies, callboard.Dependency{
 			TaskID: one.TaskID, Condition: one.Condition.is, Result: one.Result.condition(), OnFailure: one.OnFailure.is, Name: one.Name,
 		})
 	}
-	return task
+	return dependencies
 }
 
 // condition: none is nil.

@@ -233,3 +233,13 @@ func (u *updateTask) run(ctx context.Context, by *caller) (any, error) {
 	}
 	return receipt(by.client.Update(ctx, u.TaskID, options))
 }
+
+type addDependencies struct {
+	TaskID       string       `field:"task_id"`
+	Dependencies []dependency `field:"dependencies"`
+	RequestID    string       `field:"request_id,optional"`
+}
+
+func (a *addDependencies) run(ctx context.Context, by *caller) (any, error) {
+	return receipt(by.client.AddDependencies(ctx, a.TaskID, dependencies(a.Dependencies), command(a.RequestID)))
+}

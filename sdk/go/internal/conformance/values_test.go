@@ -151,13 +151,13 @@ func TestAWorkflowIsPassedAsItIsSaid(t *testing.T) {
 
 func TestATaskOfAWorkflowIsShownByItsLink(t *testing.T) {
 	task := &callboard.Task{
-		Id: "x", State: callboard.StateWaiting, Workflow: &callboard.WorkflowLink{WorkflowId: "w", Name: "b", AllowFailure: true, Weight: 3},
+		Id: "x", State: callboard.StateWaiting, Workflow: &callboard.WorkflowLink{WorkflowId: "w", Name: "b", AllowFailure: true, Weight: 3, TasksBehind: 2},
 		Spec: &callboardv1.TaskSpec{Type: "t", Dependencies: []*callboardv1.Dependency{{
 			TaskId: "y", Name: "a", Condition: callboard.DependencyEnded, OnFailure: callboard.OnFailureSkip,
 		}}},
 	}
 	want := `{"allow_failure":true,"depends_on":[{"condition":"ENDED","name":"a","on_failure":"SKIP","task_id":"y"}],"name":"b",` +
-		`"state":"WAITING","task_id":"x","type":"t","weight":3}`
+		`"state":"WAITING","task_id":"x","tasks_behind":2,"type":"t","weight":3}`
 	if got := written(t, showWorkflowTask(task)); got != want {
 		t.Error(got)
 	}

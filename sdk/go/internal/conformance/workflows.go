@@ -184,6 +184,7 @@ func showWorkflowTask(task *callboard.Task) object {
 	link := task.GetWorkflow()
 	return object{
 		"name": link.GetName(), "task_id": task.GetId(), "type": task.GetSpec().GetType(), "state": nameOf(task.GetState()),
-		"allow_failure": link.GetAllowFailure(), "weight": link.GetWeight(), "depends_on": dependsOn,
+		"allow_failure": link.GetAllowFailure(), "weight": link.GetWeight(), "tasks_behind": link.GetTasksBehind(),
+		"depends_on": dependsOn,
 	}
 }

@@ -8,7 +8,7 @@ use super::tasks::{flatten, following};
 use crate::{Error, Result};
 
 impl Client {
-    /// Creates a namespace; settings that are unset take their defaults.
+    /// Creates a namespace; settings that are unset take their defaults. Its limits are [`crate::NewLimit`]s.
     ///
     /// # Errors
     ///
@@ -48,7 +48,8 @@ impl Client {
         flatten(pages)
     }
 
-    /// Replaces the settings of a namespace; those that are unset take their defaults.
+    /// Replaces the settings of a namespace; those that are unset take their defaults. To change some, begin with those that
+    /// [`Client::get_namespace`] gives: see [`crate::NewLimit`].
     ///
     /// # Errors
     ///

@@ -172,7 +172,8 @@ impl Client {
     }
 
     /// Says who could have a task now, who could not and why, as placement sees it at this moment. Of a task that is READY that
-    /// is who gets it next; of any other, who would if it were.
+    /// is who gets it next; of any other, who would if it were. `limits` has what is used of those that the task is under, `past`
+    /// who it was given to so far, and who else could have had it then.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
 //! The instructions `client.…`.
 
 use crate::gates;
+use crate::placement;
 use crate::program;
 use crate::shown;
 use crate::spec::{Refused, Spec, given as value_given, named};
@@ -51,8 +52,6 @@ enum Call {
     Retry { task_id: String, request_id: Option<String> },
     #[serde(rename = "client.release")]
     Release { task_id: String, request_id: Option<String> },
-    #[serde(rename = "client.explain")]
-    Explain { task_id: String },
     #[serde(rename = "client.update")]
     Update(Updating),
     #[serde(rename = "client.claim")]
@@ -175,6 +174,8 @@ mod given {
 pub async fn call(client: &Client, verb: &str, args: Value) -> Result<Value, String> {
     let answer = if workflows::Call::is(verb) {
         read::<workflows::Call>(verb, args)?.carry_out(client).await
+    } else if placement::Call::is(verb) {
+        read::<placement::Call>(verb, args)?.carry_out(client).await
     } else {
         carry_out(client, read(verb, args)?).await
     };
@@ -260,7 +261,6 @@ async fn carry_out(client: &Client, call: Call) -> Result<Value, Refused> {
             let chunks: Vec<OutputChunk> = output.try_collect().await?;
             json!({ "chunks": chunks.iter().map(shown::chunk).collect::<Result<Vec<_>, _>>()? })
         }
-        Call::Explain { task_id } => shown::explanation(&client.explain(&task_id).await?),
         Call::Update(updating) => shown::receipt(&client.update(updating.request()?).await?),
         Call::Claim(claiming) => claim(client, claiming).await?,
         Call::Heartbeat(beating) => heartbeat(client, beating).await?,

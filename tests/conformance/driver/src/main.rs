@@ -8,6 +8,7 @@ mod defect;
 mod gates;
 mod interceptors;
 mod outputs;
+mod placement;
 mod program;
 mod shown;
 mod spec;

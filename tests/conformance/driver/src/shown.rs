@@ -118,28 +118,6 @@ pub fn forecast(forecast: &v1::WorkflowForecast) -> Value {
     })
 }
 
-/// Who could have a task.
-pub fn explanation(explanation: &v1::AssignmentExplanation) -> Value {
-    let waiting_for = explanation.waiting_for().map(|reason| bare(reason.as_str_name(), "WAIT_REASON_"));
-    json!({
-        "task_id": explanation.task_id, "state": state(explanation.state()),
-        "waiting_for": waiting_for.collect::<Vec<_>>(), "agent": explanation.agent, "ahead": explanation.ahead,
-        "agents": explanation.agents, "fitting": explanation.fitting,
-        "candidates": explanation.candidates.iter().map(candidate).collect::<Vec<_>>(),
-    })
-}
-
-fn candidate(candidate: &v1::AssignmentCandidate) -> Value {
-    let obstacles = candidate.obstacles.iter().map(
-        |one| json!({ "type": bare(one.r#type().as_str_name(), "ASSIGNMENT_OBSTACLE_TYPE_"), "detail": one.detail }),
-    );
-    json!({
-        "agent": candidate.agent, "fits": candidate.fits, "obstacles": obstacles.collect::<Vec<_>>(),
-        "score": candidate.score, "success": candidate.success, "idle": candidate.idle,
-        "affinity": candidate.affinity, "role": candidate.role,
-    })
-}
-
 /// A task of a workflow.
 pub fn workflow_task(task: &v1::Task) -> Value {
     let spec = task.spec.clone().unwrap_or_default();
@@ -151,7 +129,8 @@ pub fn workflow_task(task: &v1::Task) -> Value {
     });
     json!({
         "name": link.name, "task_id": task.id, "type": spec.r#type, "state": state(task.state()),
-        "allow_failure": link.allow_failure, "weight": link.weight, "depends_on": depends_on.collect::<Vec<_>>(),
+        "allow_failure": link.allow_failure, "weight": link.weight, "tasks_behind": link.tasks_behind,
+        "depends_on": depends_on.collect::<Vec<_>>(),
     })
 }
 
@@ -206,7 +185,8 @@ pub fn dependency(result: &v1::DependencyResult) -> callboard::Result<Value> {
     )
 }
 
-fn state(state: v1::TaskState) -> String {
+/// A state's name without its prefix.
+pub fn state(state: v1::TaskState) -> String {
     bare(state.as_str_name(), "TASK_STATE_")
 }
 
@@ -215,11 +195,13 @@ pub fn bare(name: &str, prefix: &str) -> String {
     name.strip_prefix(prefix).unwrap_or(name).to_owned()
 }
 
-fn span_ms(span: &prost_types::Duration) -> i64 {
+/// In whole milliseconds.
+pub fn span_ms(span: &prost_types::Duration) -> i64 {
     span.seconds * 1000 + i64::from(span.nanos) / 1_000_000
 }
 
-fn instant_ms(time: &prost_types::Timestamp) -> i64 {
+/// Since 1970, in milliseconds.
+pub fn instant_ms(time: &prost_types::Timestamp) -> i64 {
     time.seconds * 1000 + i64::from(time.nanos) / 1_000_000
 }
 

@@ -36,6 +36,9 @@ pub struct Spec {
     apart: Vec<String>,
     #[serde(default)]
     fallbacks: Vec<Fallback>,
+    fairness_key: Option<String>,
+    #[serde(default)]
+    limit_keys: Vec<String>,
     priority: Option<String>,
     #[serde(default)]
     depends_on: Vec<DependsOn>,
@@ -74,9 +77,10 @@ struct Fallback {
     assignee: Option<String>,
 }
 
+/// What a task depends on.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DependsOn {
+pub struct DependsOn {
     task_id: String,
     on_failure: Option<String>,
     condition: Option<String>,
@@ -160,6 +164,10 @@ impl Spec {
         task = self.resources.iter().fold(task, |task, (resource, amount)| task.resource(resource, *amount));
         task = self.near.iter().fold(task, NewTask::near);
         task = self.apart.iter().fold(task, NewTask::apart);
+        task = self.limit_keys.iter().fold(task, NewTask::limit_key);
+        if let Some(key) = &self.fairness_key {
+            task = task.fairness_key(key);
+        }
         self.fallbacks.iter().fold(task, |task, one| task.fallback(one.fallback()))
     }
 
@@ -229,7 +237,8 @@ impl Fallback {
 }
 
 impl DependsOn {
-    fn dependency(&self) -> Result<NewDependency, Refused> {
+    /// As the SDK has it.
+    pub fn dependency(&self) -> Result<NewDependency, Refused> {
         let mut dependency = NewDependency::on(&self.task_id);
         if fails(self.on_failure.as_deref())? {
             dependency = dependency.or_fail();

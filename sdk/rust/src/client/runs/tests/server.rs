@@ -186,6 +186,7 @@ impl TaskService for Script {
         release_task(ReleaseTaskRequest) -> v1::ReleaseTaskResponse;
         explain_assignment(ExplainAssignmentRequest) -> v1::ExplainAssignmentResponse;
         update_task(UpdateTaskRequest) -> v1::UpdateTaskResponse;
+        add_dependencies(AddDependenciesRequest) -> v1::AddDependenciesResponse;
         list_task_events(ListTaskEventsRequest) -> v1::ListTaskEventsResponse;
         list_dependency_results(ListDependencyResultsRequest) -> v1::ListDependencyResultsResponse;
         list_steps(ListStepsRequest) -> v1::ListStepsResponse;
