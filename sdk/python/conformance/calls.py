@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from callboard import Claim, Client, TaskError, aio
+from callboard import Claim, Client, NamespaceSettings, TaskError, aio
 from conformance import shown, spec
 from conformance.fields import (
     Fields,
@@ -201,9 +201,20 @@ def _update(fields: Fields) -> Call:
     return Call(lambda client: client.update(task_id, **given), shown.receipt)
 
 
+def _add_dependencies(fields: Fields) -> Call:
+    task_id, given = fields.take("task_id", text), fields.given(REQUEST_ID)
+    dependencies = spec.dependencies(fields.take("dependencies", items))
+    return Call(lambda client: client.add_dependencies(task_id, dependencies, **given), shown.receipt)
+
+
 def _explain(fields: Fields) -> Call:
     task_id = fields.take("task_id", text)
     return Call(lambda client: client.explain(task_id), shown.explanation)
+
+
+def _set_limits(fields: Fields) -> Call:
+    settings = NamespaceSettings(limits=spec.limits(fields.take("limits", items)))
+    return Call(lambda client: client.namespaces.update(client.namespace, settings), shown.limits)
 
 
 # Claims.
@@ -368,7 +379,9 @@ _READERS: dict[str, Callable[[Fields], Call]] = {
     "client.retry": _retry,
     "client.release": _release,
     "client.update": _update,
+    "client.add_dependencies": _add_dependencies,
     "client.explain": _explain,
+    "client.set_limits": _set_limits,
     "client.create_workflow": _create_workflow,
     "client.get_workflow": _get_workflow,
     "client.list_workflows": _list_workflows,

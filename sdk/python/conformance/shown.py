@@ -10,6 +10,7 @@ from typing import Any
 from callboard import (
     AgentInfo,
     AssignmentCandidate,
+    AssignmentChoice,
     AssignmentExplanation,
     ChildInfo,
     Claim,
@@ -18,8 +19,11 @@ from callboard import (
     Failure,
     ForecastTask,
     Lease,
+    Limit,
+    LimitUse,
     Message,
     MessageReceipt,
+    Namespace,
     OutputChunk,
     Receipt,
     StatusError,
@@ -29,6 +33,7 @@ from callboard import (
     WorkflowForecast,
     WorkflowLink,
     WorkflowReceipt,
+    convert,
 )
 from conformance import values
 from conformance.fields import EPOCH
@@ -213,6 +218,7 @@ def _workflow_task(task: Task) -> Line:
         "state": task.state,
         "allow_failure": link.allow_failure,
         "weight": link.weight,
+        "tasks_behind": link.tasks_behind,
         "depends_on": [
             {
                 "task_id": one.task_id,
@@ -255,6 +261,8 @@ def explanation(explanation: AssignmentExplanation) -> Line:
         "agents": explanation.agents,
         "fitting": explanation.fitting,
         "candidates": [_candidate(one) for one in explanation.candidates],
+        "limits": [_limit_use(one) for one in explanation.limits],
+        "past": [_choice(one) for one in explanation.past],
     }
 
 
@@ -268,6 +276,42 @@ def _candidate(candidate: AssignmentCandidate) -> Line:
         "idle": candidate.idle,
         "affinity": candidate.affinity,
         "role": candidate.role,
+    }
+
+
+def _limit_use(use: LimitUse) -> Line:
+    return {
+        "key": use.key,
+        "limit": _limit(use.limit),
+        "in_use": use.in_use,
+        "reached": use.reached,
+        "next_at_ms": at_ms(use.next_at),
+    }
+
+
+def _choice(choice: AssignmentChoice) -> Line:
+    return {
+        "attempt": choice.attempt,
+        "agent": choice.agent,
+        "claimed": choice.claimed,
+        "score": choice.score,
+        "compared": choice.compared,
+        "runners_up": [{"agent": one.agent, "score": one.score} for one in choice.runners_up],
+    }
+
+
+def limits(namespace: Namespace) -> Line:
+    """Those that a namespace has."""
+    return {"limits": [_limit(one) for one in namespace.settings.limits]}
+
+
+def _limit(limit: Limit) -> Line:
+    period = None if limit.rate_period is None else convert.seconds(limit.rate_period)
+    return {
+        "key": limit.key,
+        "max_concurrent": limit.max_concurrent,
+        "rate": limit.rate,
+        "rate_period_ms": _milliseconds(period),
     }
 
 

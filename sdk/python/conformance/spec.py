@@ -7,6 +7,7 @@ from typing import Any
 from callboard import (
     Dependency,
     Fallback,
+    Limit,
     ResultCondition,
     RetryPolicy,
     TaskSpec,
@@ -47,6 +48,8 @@ _TASK = (
     Option("resources", number_map),
     Option("near", texts),
     Option("apart", texts),
+    Option("fairness_key", text),
+    Option("limit_keys", texts),
     Option("priority", text),
     Option("deadline_at_ms", time, "deadline"),
     Option("start_at_ms", time, "start_at"),
@@ -74,6 +77,11 @@ _FALLBACK = (
     Option("role", text),
     Option("assignee", text),
 )
+_LIMIT = (
+    Option("max_concurrent", whole),
+    Option("rate", whole),
+    Option("rate_period_ms", seconds, "rate_period"),
+)
 _TERMS = (
     Option("on_failure", text),
     Option("condition", text),
@@ -93,7 +101,7 @@ def arguments(line: Line) -> dict[str, Any]:
         given["fallbacks"] = [_fallback(one) for one in fallbacks]
     depends_on = fields.get("depends_on", items)
     if depends_on is not None:
-        given["depends_on"] = [_dependency(one) for one in depends_on]
+        given["depends_on"] = dependencies(depends_on)
     fields.all_taken()
     return given
 
@@ -101,6 +109,23 @@ def arguments(line: Line) -> dict[str, Any]:
 def task(line: Line) -> TaskSpec:
     """The task that is asked for."""
     return TaskSpec(**arguments(line))
+
+
+def dependencies(all: list[Line]) -> list[Dependency]:
+    """What a task is to wait for."""
+    return [_dependency(one) for one in all]
+
+
+def limits(all: list[Line]) -> list[Limit]:
+    """The limits that a namespace is to have."""
+    return [_limit(one) for one in all]
+
+
+def _limit(line: Line) -> Limit:
+    fields = Fields(line, "the limit")
+    key, given = fields.take("key", text), fields.given(*_LIMIT)
+    fields.all_taken()
+    return Limit(key, **given)
 
 
 def workflow(line: Line) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from callboard import wire
 from callboard._gen.callboard.v1 import (
     agent_service_pb2_grpc,
+    namespace_service_pb2_grpc,
     task_service_pb2_grpc,
     workflow_service_pb2_grpc,
 )
@@ -216,6 +217,9 @@ class TaskService(Answering, task_service_pb2_grpc.TaskServiceServicer):
     def CancelTask(self, request: Any, context: Any) -> Any:
         return self._answer("CancelTask", request, context)
 
+    def AddDependencies(self, request: Any, context: Any) -> Any:
+        return self._answer("AddDependencies", request, context)
+
     def ExplainAssignment(self, request: Any, context: Any) -> Any:
         return self._answer("ExplainAssignment", request, context)
 
@@ -252,6 +256,17 @@ class WorkflowService(Answering, workflow_service_pb2_grpc.WorkflowServiceServic
         return self._answer("WaitWorkflow", request, context)
 
 
+class NamespaceService(Answering, namespace_service_pb2_grpc.NamespaceServiceServicer):
+    def CreateNamespace(self, request: Any, context: Any) -> Any:
+        return self._answer("CreateNamespace", request, context)
+
+    def GetNamespace(self, request: Any, context: Any) -> Any:
+        return self._answer("GetNamespace", request, context)
+
+    def UpdateNamespace(self, request: Any, context: Any) -> Any:
+        return self._answer("UpdateNamespace", request, context)
+
+
 class FakeServer:
     """The server with its services, as far as tests need them."""
 
@@ -259,10 +274,12 @@ class FakeServer:
         self.agents = AgentService(lease)
         self.tasks = TaskService()
         self.workflows = WorkflowService()
+        self.namespaces = NamespaceService()
         self._server = grpc.server(ThreadPoolExecutor(16))
         agent_service_pb2_grpc.add_AgentServiceServicer_to_server(self.agents, self._server)  # type: ignore[no-untyped-call]
         task_service_pb2_grpc.add_TaskServiceServicer_to_server(self.tasks, self._server)  # type: ignore[no-untyped-call]
         workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(self.workflows, self._server)  # type: ignore[no-untyped-call]
+        namespace_service_pb2_grpc.add_NamespaceServiceServicer_to_server(self.namespaces, self._server)  # type: ignore[no-untyped-call]
         self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         self.address = f"http://127.0.0.1:{self.port}"
         self._server.start()

@@ -305,6 +305,7 @@ def test_a_task_of_a_workflow_is_shown_with_its_link_and_what_it_waits_for() -> 
     with pytest.raises(Fault, match="no link"):
         shown.workflow_tasks([Task.from_wire(proto)])
     proto.workflow.name, proto.workflow.allow_failure, proto.workflow.weight = "b", True, 3
+    proto.workflow.tasks_behind = 2
     assert shown.workflow_tasks([Task.from_wire(proto)]) == {
         "tasks": [
             {
@@ -314,6 +315,7 @@ def test_a_task_of_a_workflow_is_shown_with_its_link_and_what_it_waits_for() -> 
                 "state": "WAITING",
                 "allow_failure": True,
                 "weight": 3,
+                "tasks_behind": 2,
                 "depends_on": [{"task_id": "u", "name": "a", "condition": "ENDED", "on_failure": "FAIL"}],
             }
         ]

@@ -190,6 +190,8 @@ def test_an_explanation_is_shown_whole() -> None:
                 "role": 0,
             }
         ],
+        "limits": [],
+        "past": [],
     }
 
 

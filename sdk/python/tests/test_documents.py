@@ -16,7 +16,7 @@ from conftest import Serve
 from real_server import REPOSITORY, Server
 from waiting import LONG, attached, drained, until
 
-from callboard import Agent, Client, Context, RetryPolicy, TaskError, TaskFailed
+from callboard import Agent, Client, Context, Limit, RetryPolicy, TaskError, TaskFailed
 
 
 def blocks(document: str) -> list[str]:
@@ -159,16 +159,26 @@ def test_the_placement() -> None:
     ]
 
 
+def test_the_limits(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLBOARD_ADDRESS", server.address)
+    exec(blocks("sdk/python/README.md")[6], {})
+    with Client() as client:
+        limits = (Limit("model/large", max_concurrent=4), Limit("tenant/*", rate=60, rate_period=60.0))
+        assert client.namespaces.get("default").settings.limits == limits
+        (task,) = client.list(type="ask")
+        assert [use.key for use in client.explain(task).limits] == ["model/large", "tenant/ann"]
+
+
 def test_the_error() -> None:
     with pytest.raises(TaskError) as raised:
-        exec(blocks("sdk/python/README.md")[6], {})
+        exec(blocks("sdk/python/README.md")[7], {})
     assert (raised.value.type, raised.value.retryable) == ("NoAccess", False)
 
 
 def test_the_types(server: Server) -> None:
     agent = Agent("shop", address=server.address)
     # A dataclass looks for its module by its name.
-    exec(blocks("sdk/python/README.md")[7], {"agent": agent, "__name__": __name__})
+    exec(blocks("sdk/python/README.md")[8], {"agent": agent, "__name__": __name__})
     attached(agent)
     with Client(server.address) as client:
         assert client.run("ship", {"id": "7", "notes": ["fragile"]}, timeout=LONG) == ["7: fragile"]
@@ -192,7 +202,7 @@ def test_the_steps(server: Server) -> None:
             raise ConnectionError("away")
 
     names = {"agent": agent, "fetch": fetch, "publish": publish, "ask_model": " ".join}
-    exec(blocks("sdk/python/README.md")[8], names)
+    exec(blocks("sdk/python/README.md")[9], names)
     attached(agent)
     with Client(server.address) as client:
         client.run("report", {"urls": ["a", "b"]}, retry=RetryPolicy(initial_backoff=0.001), timeout=LONG)
@@ -202,7 +212,7 @@ def test_the_steps(server: Server) -> None:
 
 def test_the_children(server: Server) -> None:
     agent = Agent("supervisor", address=server.address)
-    exec(blocks("sdk/python/README.md")[9], {"agent": agent})
+    exec(blocks("sdk/python/README.md")[10], {"agent": agent})
     agent.task("research")(lambda topic: topic.upper())
     agent.task("summarize")(" and ".join)
     attached(agent)
@@ -216,7 +226,7 @@ def test_the_children(server: Server) -> None:
 
 def test_the_quorum(server: Server) -> None:
     agent = Agent("editor", slots=3, address=server.address)
-    exec(blocks("sdk/python/README.md")[10], {"agent": agent})
+    exec(blocks("sdk/python/README.md")[11], {"agent": agent})
     late = threading.Event()
 
     @agent.task("review")
@@ -245,7 +255,7 @@ def test_the_output(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     attached(agent)
     with Client(server.address) as client:
         task = client.create("tell", "once upon a time")
-        exec(blocks("sdk/python/README.md")[11], {"client": client, "task": task})
+        exec(blocks("sdk/python/README.md")[12], {"client": client, "task": task})
     assert capsys.readouterr().out == "once upon a time "
     drained(agent)
 
@@ -255,7 +265,7 @@ def test_the_interceptors(
 ) -> None:
     monkeypatch.setenv("CALLBOARD_ADDRESS", server.address)
     names: dict[str, Any] = {}
-    exec(blocks("sdk/python/README.md")[12], names)
+    exec(blocks("sdk/python/README.md")[13], names)
     names["agent"].task("work")(lambda input: input)
     attached(names["agent"])
     with Client() as client:

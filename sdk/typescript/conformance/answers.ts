@@ -3,11 +3,14 @@
 import type {
   AgentInfo,
   AssignmentCandidate,
+  AssignmentChoice,
   AssignmentExplanation,
   ChildInfo,
   Claim,
   DependencyResult,
   Failure,
+  Limit,
+  LimitUse,
   Message,
   OutputChunk,
   Receipt,
@@ -121,6 +124,7 @@ export function workflowTaskLine({ id, type, state, workflow, dependencies }: Wo
     state,
     allow_failure: workflow?.allowFailure ?? null,
     weight: workflow?.weight ?? null,
+    tasks_behind: workflow?.tasksBehind ?? null,
     depends_on: dependencies.map(({ taskId, name, condition, onFailure }) => {
       return { task_id: taskId, name, condition, on_failure: onFailure };
     }),
@@ -144,10 +148,12 @@ export function forecastLine({ expectedEnd, criticalPath, unknownTypes }: Workfl
 }
 
 export function explanationLine({ taskId, waitingFor, ...rest }: AssignmentExplanation): object {
-  const { state, agent, ahead, agents, fitting, candidates } = rest;
+  const { state, agent, ahead, agents, fitting, candidates, limits, past } = rest;
   return {
     ...{ task_id: taskId, state, waiting_for: waitingFor, agent, ahead, agents, fitting },
     candidates: candidates.map(candidateLine),
+    limits: limits.map(limitUseLine),
+    past: past.map(choiceLine),
   };
 }
 
@@ -156,6 +162,24 @@ function candidateLine(candidate: AssignmentCandidate): object {
   return {
     ...{ agent, fits, score, success, idle, affinity, role },
     obstacles: obstacles.map(({ type, detail }) => ({ type, detail })),
+  };
+}
+
+function limitUseLine({ key, limit, inUse, reached, nextAt }: LimitUse): object {
+  return { key, limit: limitLine(limit), in_use: inUse, reached, next_at_ms: nextAt?.getTime() ?? null };
+}
+
+function choiceLine({ attempt, agent, claimed, score, compared, runnersUp }: AssignmentChoice): object {
+  const others = runnersUp.map((one) => ({ agent: one.agent, score: one.score }));
+  return { attempt, agent, claimed, score, compared, runners_up: others };
+}
+
+export function limitLine({ key, maxConcurrent, rate, ratePeriod }: Limit): object {
+  return {
+    key,
+    max_concurrent: maxConcurrent ?? null,
+    rate: rate ?? null,
+    rate_period_ms: ratePeriod ?? null,
   };
 }
 

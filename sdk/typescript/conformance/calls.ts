@@ -20,6 +20,7 @@ import {
   dependencyLine,
   eventLine,
   explanationLine,
+  limitLine,
   lines,
   messageLine,
   receiptLine,
@@ -28,7 +29,7 @@ import {
 import { call, type CallReader } from "./call.js";
 import { errorLine } from "./errors.js";
 import { flag, list, number, optional, orNull, type Reader, text, texts, time } from "./shapes.js";
-import { spec } from "./spec.js";
+import { dependency, limit, spec } from "./spec.js";
 import type { Stage } from "./stage.js";
 import { lineOf, value } from "./values.js";
 import { WORKFLOW_CALLS } from "./workflow-calls.js";
@@ -156,6 +157,20 @@ export const CALLS: ReadonlyMap<string, CallReader> = new Map([
     call(command, async (client, given) =>
       receiptLine(await client.release(given.task_id, { requestId: given.request_id })),
     ),
+  ],
+  [
+    "client.add_dependencies",
+    call({ ...command, dependencies: list(dependency) }, async (client, given) => {
+      const options = { requestId: given.request_id };
+      return receiptLine(await client.addDependencies(given.task_id, given.dependencies, options));
+    }),
+  ],
+  [
+    "client.set_limits",
+    call({ limits: list(limit) }, async (client, { limits }) => {
+      const { settings } = await client.namespaces.update(client.namespace, { limits });
+      return { limits: settings.limits?.map(limitLine) ?? [] };
+    }),
   ],
   ["client.explain", call(task, async (client, given) => explanationLine(await client.explain(given.task_id)))],
   [

@@ -1,6 +1,6 @@
 // A SPEC: the task that is asked for.
 
-import type { Dependency, Fallback, Priority, ResultCondition, TaskSpec } from "callboard";
+import type { Dependency, Fallback, Limit, Priority, ResultCondition, TaskSpec } from "callboard";
 
 import { fields, flag, list, number, numbers, optional, type Reader, text, texts, time } from "./shapes.js";
 import { value } from "./values.js";
@@ -18,7 +18,26 @@ export const terms = {
   ),
 };
 
-const dependency = fields({ task_id: text, ...terms, name: optional(text) });
+const readDependency = fields({ task_id: text, ...terms, name: optional(text) });
+
+/** Reads a task to wait for. */
+export function dependency(line: unknown, place: string): Dependency {
+  const { task_id: taskId, on_failure: onFailure, ...rest } = readDependency(line, place);
+  return { taskId, onFailure, ...rest };
+}
+
+const readLimit = fields({
+  key: text,
+  max_concurrent: optional(number),
+  rate: optional(number),
+  rate_period_ms: optional(number),
+});
+
+/** Reads a limit of a namespace. */
+export function limit(line: unknown, place: string): Limit {
+  const { key, max_concurrent: maxConcurrent, rate, rate_period_ms: ratePeriod } = readLimit(line, place);
+  return { key, maxConcurrent, rate, ratePeriod };
+}
 
 const readFallback = fields({
   after_ms: number,
@@ -50,6 +69,8 @@ const readSpec = fields({
   near: optional(list(text)),
   apart: optional(list(text)),
   fallbacks: optional(list(fallback)),
+  fairness_key: optional(text),
+  limit_keys: optional(list(text)),
   priority: optional(text as Reader<Priority>),
   depends_on: optional(list(dependency)),
   max_attempts: optional(number),
@@ -93,11 +114,9 @@ export function spec(line: unknown, place: string): TaskSpec {
     keyConflict: given.key_conflict,
     preferredAgent: given.preferred_agent,
     antiAffinity: given.anti_affinity,
-    dependsOn: given.depends_on?.map(({ task_id: taskId, on_failure: onFailure, ...rest }) => ({
-      taskId,
-      onFailure,
-      ...rest,
-    })),
+    fairnessKey: given.fairness_key,
+    limitKeys: given.limit_keys,
+    dependsOn: given.depends_on,
     retry: ifAny(retry),
     timeouts: ifAny(timeouts),
     deadline: given.deadline_at_ms,

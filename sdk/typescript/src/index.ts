@@ -73,9 +73,19 @@ export {
   TaskFailed,
   Unavailable,
 } from "./errors.js";
+export type {
+  AssignmentCandidate,
+  AssignmentChoice,
+  AssignmentExplanation,
+  AssignmentObstacle,
+  AssignmentObstacleType,
+  AssignmentRunnerUp,
+  LimitUse,
+} from "./explanations.js";
 export type { ForecastTask, WorkflowForecast } from "./forecast.js";
 export type { HandleNext, Interceptor, SubmitNext } from "./interceptors/interceptor.js";
 export { logging } from "./interceptors/logging.js";
+export type { Limit } from "./limits.js";
 export type { Message, MessageOptions, MessageReceipt } from "./messages.js";
 export {
   type AgentInfo,
@@ -101,15 +111,7 @@ export {
   type PayloadOptions,
   textPayload,
 } from "./payload.js";
-export type {
-  AssignmentCandidate,
-  AssignmentExplanation,
-  AssignmentObstacle,
-  AssignmentObstacleType,
-  Demands,
-  Fallback,
-  Placement,
-} from "./placement.js";
+export type { Demands, Fallback, Placement } from "./placement.js";
 export type { StandardIssue, StandardResult, StandardSchema } from "./schema.js";
 export type { DependsOn, RetryPolicy, TaskOptions, TaskRef, TaskSpec, Timeouts } from "./spec.js";
 export { VERSION } from "./version.js";

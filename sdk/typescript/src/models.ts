@@ -141,6 +141,11 @@ export interface WorkflowLink {
   readonly allowFailure: boolean;
   /** How much of the workflow's work it is; 0 for a child. */
   readonly weight: number;
+  /**
+   * How many tasks of the workflow stand behind it, one after the other, on the longest path, as it was created; at most 60
+   * are counted. Of two that are READY at a time, the one with more goes first.
+   */
+  readonly tasksBehind: number;
 }
 
 /** @internal */
@@ -148,8 +153,8 @@ export function workflowLinkFrom(wire: WireWorkflowLink | undefined): WorkflowLi
   if (wire === undefined) {
     return undefined;
   }
-  const { workflowId, name, allowFailure, weight } = wire;
-  return { workflowId, name, allowFailure, weight };
+  const { workflowId, name, allowFailure, weight, tasksBehind } = wire;
+  return { workflowId, name, allowFailure, weight, tasksBehind };
 }
 
 /** A task as it is now. `proto` has what is not listed here. */

@@ -3,6 +3,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 
 import {
+  type Dependency as WireDependency,
   KeyConflictPolicySchema,
   PrioritySchema,
   type RetryPolicy as WireRetryPolicy,
@@ -58,6 +59,16 @@ export interface TaskOptions extends Placement {
   readonly key?: string | undefined;
   /** What to do when a live task has this key. Default USE_EXISTING. */
   readonly keyConflict?: "USE_EXISTING" | "FAIL" | "REPLACE" | undefined;
+  /**
+   * Whose turn it is: READY tasks of different keys take turns, one task each, whatever their priorities and ages. All tasks
+   * without one share a turn. At most 128 bytes.
+   */
+  readonly fairnessKey?: string | undefined;
+  /**
+   * Keys whose limits (`limits` of a namespace's settings) it is under, all of them; a key without a limit holds nothing up.
+   * At most 4, of 1 to 128 bytes each.
+   */
+  readonly limitKeys?: readonly string[] | undefined;
   /** How urgent it is. Default NORMAL. */
   readonly priority?: Priority | undefined;
   /** What must end first. At most 1,000. */
@@ -110,9 +121,7 @@ export function specToWire(spec: TaskSpec, at = ""): WireTaskSpec {
       keyConflictPolicy: enumNumber(KeyConflictPolicySchema, keyConflict, "KEY_CONFLICT_POLICY_", `${at}keyConflict`),
       requirements: placementToWire(spec, at),
       priority: enumNumber(PrioritySchema, priority, "PRIORITY_", `${at}priority`),
-      dependencies: (spec.dependsOn ?? []).map((one, index) =>
-        dependencyToWire(dependencyOf(one), `${at}dependsOn[${String(index)}]`),
-      ),
+      dependencies: dependenciesToWire(spec.dependsOn ?? [], `${at}dependsOn`),
       retryPolicy: retry === undefined ? undefined : retryToWire(retry, `${at}retry`),
       timeouts: timeouts === undefined ? undefined : timeoutsToWire(timeouts, `${at}timeouts`),
       deadline: optionalTimestamp(spec.deadline, `${at}deadline`),
@@ -121,6 +130,8 @@ export function specToWire(spec: TaskSpec, at = ""): WireTaskSpec {
       tags: stringList(spec.tags, `${at}tags`),
       metadata: { ...spec.metadata },
       headers: { ...spec.headers },
+      fairnessKey: spec.fairnessKey,
+      limitKeys: stringList(spec.limitKeys, `${at}limitKeys`),
     }) as MessageInitShape<typeof TaskSpecSchema>,
   );
 }
@@ -149,6 +160,11 @@ function timeoutsToWire(timeouts: Timeouts, field: string): WireTimeouts {
       heartbeat: optionalDuration(timeouts.heartbeat, `${field}.heartbeat`),
     }),
   );
+}
+
+/** @internal `field` is what errors call them. */
+export function dependenciesToWire(dependsOn: readonly DependsOn[], field: string): WireDependency[] {
+  return dependsOn.map((one, index) => dependencyToWire(dependencyOf(one), `${field}[${String(index)}]`));
 }
 
 function dependencyOf(one: DependsOn): Dependency {

@@ -21,7 +21,7 @@ import { isDefect, NAMES, patched } from "../conformance/defects.js";
 import { errorLine } from "../conformance/errors.js";
 import { parseJson, writeJson } from "../conformance/json.js";
 import { linesOf } from "../conformance/lines.js";
-import { spec } from "../conformance/spec.js";
+import { limit, spec } from "../conformance/spec.js";
 import { lineOf, value } from "../conformance/values.js";
 import { workflowTask } from "../conformance/workflow-calls.js";
 import { specToWire } from "../src/spec.js";
@@ -145,11 +145,11 @@ test("a workflow's line, and those of its tasks, have all that is told of them",
   const terms = { condition: "ENDED", result: undefined, onFailure: "SKIP" };
   const task = {
     ...{ id: "t", type: "work", state: "READY" },
-    workflow: { workflowId: "w", name: "n", allowFailure: false, weight: 2 },
+    workflow: { workflowId: "w", name: "n", allowFailure: false, weight: 2, tasksBehind: 3 },
     dependencies: [{ taskId: "u", name: "a", ...terms }],
   };
   assert.deepEqual(workflowTaskLine(task), {
-    ...{ name: "n", task_id: "t", type: "work", state: "READY", allow_failure: false, weight: 2 },
+    ...{ name: "n", task_id: "t", type: "work", state: "READY", allow_failure: false, weight: 2, tasks_behind: 3 },
     depends_on: [{ task_id: "u", name: "a", condition: "ENDED", on_failure: "SKIP" }],
   });
 });
@@ -189,8 +189,45 @@ test("the lines of a forecast and of an explanation have all that is told", () =
   const shown = { state: "WAITING", agent: "ann", ahead: 1, agents: 2, fitting: 1 };
   const scores = { score: 0.5, success: 0.4, idle: 0.3, affinity: 0.2, role: 1 };
   const candidates = [{ agent: "bob", fits: false, obstacles: [{ type: "SKILL", detail: "go" }], ...scores }];
-  const line = explanationLine({ taskId: "t", waitingFor: ["HOLD"], candidates, ...shown });
-  assert.deepEqual(line, { task_id: "t", waiting_for: ["HOLD"], candidates, ...shown });
+  const limit = { key: "m", maxConcurrent: 1, rate: undefined, ratePeriod: undefined };
+  const limits = [
+    { key: "m", limit, inUse: 1, reached: true, nextAt: end },
+    { key: "n", limit: { key: "n", rate: 2, ratePeriod: 500 }, inUse: 0, reached: false, nextAt: undefined },
+  ];
+  const chosen = { attempt: 1, agent: "ann", claimed: false, score: 0.5, compared: 2 };
+  const past = [{ ...chosen, at: start, runnersUp: [{ agent: "bob", score: 0.25 }] }];
+  const line = explanationLine({ taskId: "t", waitingFor: ["HOLD"], candidates, limits, past, ...shown });
+  const only = { key: "m", max_concurrent: 1, rate: null, rate_period_ms: null };
+  const slow = { key: "n", max_concurrent: null, rate: 2, rate_period_ms: 500 };
+  assert.deepEqual(line, {
+    ...{ task_id: "t", waiting_for: ["HOLD"], candidates, ...shown },
+    limits: [
+      { key: "m", limit: only, in_use: 1, reached: true, next_at_ms: 3_000 },
+      { key: "n", limit: slow, in_use: 0, reached: false, next_at_ms: null },
+    ],
+    past: [{ ...chosen, runners_up: [{ agent: "bob", score: 0.25 }] }],
+  });
+});
+
+test("what is asked for of turns, limits and dependencies is what the line says, and no more", async () => {
+  const { fairnessKey, limitKeys } = spec({ type: "w", fairness_key: "ann", limit_keys: ["m"] }, "task");
+  assert.deepEqual({ fairnessKey, limitKeys }, { fairnessKey: "ann", limitKeys: ["m"] });
+  const full = { key: "m", max_concurrent: 1, rate: 2, rate_period_ms: 500 };
+  assert.deepEqual(limit(full, "l"), { key: "m", maxConcurrent: 1, rate: 2, ratePeriod: 500 });
+  for (const wrong of [{ fairness_key: 1 }, { limit_keys: "m" }]) {
+    assert.throws(() => spec({ type: "w", ...wrong }, "task"), { name: "Fault" });
+  }
+  const { take } = driver();
+  for (const wrong of [
+    { do: "client.set_limits", limits: [{ rate: 1 }] },
+    { do: "client.set_limits", limits: [{ key: "m", much: 1 }] },
+    { do: "client.set_limits", limits: [{ key: "m", rate: "1" }] },
+    { do: "client.add_dependencies", task_id: "t" },
+    { do: "client.add_dependencies", task_id: "t", dependencies: [{ task_id: "u", much: 1 }] },
+  ]) {
+    const line = (await take({ id: 1, client: "c", ...wrong })) as { fault?: unknown };
+    assert.equal(typeof line.fault, "string", JSON.stringify(line));
+  }
 });
 
 test("lines end with a line feed alone, also when they come in pieces", async () => {

@@ -45,6 +45,7 @@ test("the package installs into an empty directory, and its documents work there
   });
   const documented = blocks("sdk/typescript/README.md");
   const [agent = "", submit = "", review = "", dependent = "", workflow = ""] = documented;
+  const limiting = documented.find((block) => block.includes("limitKeys:")) ?? "";
   const failing = documented.find((block) => block.includes("new TaskError(")) ?? "";
   const example = readFileSync(join(SDK, "examples/hello.mjs"), "utf8");
   for (const script of [agent, example]) {
@@ -88,6 +89,12 @@ test("the package installs into an empty directory, and its documents work there
   assert.deepEqual([reported.stdout, reported.stderr], [told, ""]);
   await drained(pipeline);
   await assert.rejects(run(process.execPath, [write(failing)], { env }), /the repository is private/);
+  await run(process.execPath, [write(limiting)], { env });
+  const { settings } = await client.namespaces.get("default");
+  assert.deepEqual(
+    settings.limits?.map(({ key, maxConcurrent, rate, ratePeriod }) => [key, maxConcurrent, rate, ratePeriod]),
+    [["model/large", 4, undefined, undefined], ["tenant/*", undefined, 60, 60_000]], // prettier-ignore
+  );
   // What the package says of its types is what its users' compiler reads.
   writeFileSync(
     join(place, "typed.mts"),

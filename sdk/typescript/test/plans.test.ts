@@ -44,7 +44,7 @@ test("tasks are added under their names, and may depend on those that the workfl
   const receipts = [{ taskId: "t1", state: TaskState.READY, run: 1 }, { taskId: "t2" }];
   const asked = server.on(WorkflowService.method.addWorkflowTasks, { receipts });
   const added = await client.workflows.add(
-    { workflowId: "w", name: "a", allowFailure: false, weight: 1 },
+    { workflowId: "w", name: "a", allowFailure: false, weight: 1, tasksBehind: 0 },
     [
       { name: "b", task: { type: "work", input: 1 }, dependsOn: ["a"], weight: 2 },
       { name: "c", task: { type: "work" }, dependsOn: [{ task: "b", condition: "ENDED" }], allowFailure: true },
@@ -168,6 +168,7 @@ test("an explanation says who could have a task, and why the others could not", 
       { agent: "ann", fits: true, obstacles: [], ...scores },
       { agent: "bob", fits: false, obstacles, ...none },
     ],
+    ...{ limits: [], past: [] },
   });
   assert.deepEqual([asked[0]?.namespace, asked[0]?.taskId], ["n", "t"]);
 });
@@ -206,7 +207,7 @@ test("a task says which fallback it has come to, and its history that it did", (
 });
 
 test("a handler, and who claims, are told what workflow the task is of", () => {
-  const link = { workflowId: "w", name: "a", allowFailure: true, weight: 2 };
+  const link = { workflowId: "w", name: "a", allowFailure: true, weight: 2, tasksBehind: 3 };
   const assignment = create(AssignmentSchema, { attempt: { taskId: "t", attempt: 1 }, workflow: link });
   const voice = {} as Voice;
   const context = new Context(assignment, "ann", [], voice, new Stop());

@@ -108,7 +108,7 @@ test("what is wrong with an option is told with its place", () => {
 
 test("a task tells its place in a workflow, and what it waits for", () => {
   const proto = create(TaskSchema, {
-    workflow: { workflowId: "w", name: "n", allowFailure: true, weight: 2 },
+    workflow: { workflowId: "w", name: "n", allowFailure: true, weight: 2, tasksBehind: 3 },
     spec: {
       dependencies: [
         create(DependencySchema, { taskId: "t", name: "a" }),
@@ -123,7 +123,7 @@ test("a task tells its place in a workflow, and what it waits for", () => {
     },
   });
   const task = new Task(proto);
-  assert.deepEqual(task.workflow, { workflowId: "w", name: "n", allowFailure: true, weight: 2 });
+  assert.deepEqual(task.workflow, { workflowId: "w", name: "n", allowFailure: true, weight: 2, tasksBehind: 3 });
   const [plain, full, newer] = task.dependencies;
   const terms = { name: "", condition: "COMPLETED", result: undefined, onFailure: "SKIP" };
   assert.deepEqual(plain, { ...terms, taskId: "t", name: "a" });
@@ -313,7 +313,7 @@ test("children of its tasks are the workflow's", async (t) => {
   assert.deepEqual([ended.state, ended.tasks, tally(ended)], ["COMPLETED", 2, [0, 2, 0, 0, 0]]);
   const [, born] = await all(client.workflows.tasks(created));
   const { workflowId } = created;
-  assert.deepEqual(born?.workflow, { workflowId, name: "", allowFailure: true, weight: 0 });
+  assert.deepEqual(born?.workflow, { workflowId, name: "", allowFailure: true, weight: 0, tasksBehind: 0 });
   await drained(agent);
 });
 

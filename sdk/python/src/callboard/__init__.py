@@ -25,8 +25,16 @@ from callboard.errors import (
     TaskFailed,
     Unavailable,
 )
-from callboard.explanations import AssignmentCandidate, AssignmentExplanation, AssignmentObstacle
+from callboard.explanations import (
+    AssignmentCandidate,
+    AssignmentChoice,
+    AssignmentExplanation,
+    AssignmentObstacle,
+    AssignmentRunnerUp,
+    LimitUse,
+)
 from callboard.interceptors import Interceptor, LoggingInterceptor
+from callboard.limits import Limit
 from callboard.message_context import AsyncMessageContext, MessageContext
 from callboard.messages import Message, MessageReceipt
 from callboard.models import (
@@ -69,8 +77,10 @@ __all__ = [
     "AgentInfo",
     "AlreadyExists",
     "AssignmentCandidate",
+    "AssignmentChoice",
     "AssignmentExplanation",
     "AssignmentObstacle",
+    "AssignmentRunnerUp",
     "AsyncChild",
     "AsyncContext",
     "AsyncMessageContext",
@@ -93,6 +103,8 @@ __all__ = [
     "Interceptor",
     "InvalidArgument",
     "Lease",
+    "Limit",
+    "LimitUse",
     "LogFilterChange",
     "LoggingInterceptor",
     "Message",

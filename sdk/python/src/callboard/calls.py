@@ -27,7 +27,7 @@ from callboard.models import (
     Step,
     Task,
 )
-from callboard.spec import Namespace, NamespaceSettings, TaskSpec
+from callboard.spec import DependsOn, Namespace, NamespaceSettings, TaskSpec, dependency_list
 from callboard.unset import Unset
 
 TaskRef: TypeAlias = "str | Receipt | Task"
@@ -216,6 +216,19 @@ def update(
     if not isinstance(tags, Unset):
         request.tags.extend(tags)
     return Call("TaskService/UpdateTask", request, tasks.UpdateTaskResponse, read_receipt)
+
+
+def add_dependencies(
+    namespace: str, task: TaskRef, dependencies: Sequence[DependsOn], given_id: str | None
+) -> Call[Receipt]:
+    """AddDependencies."""
+    request = tasks.AddDependenciesRequest(
+        namespace=namespace,
+        task_id=task_id_of(task),
+        dependencies=dependency_list(dependencies, "dependencies"),
+        request_id=request_id(given_id),
+    )
+    return Call("TaskService/AddDependencies", request, tasks.AddDependenciesResponse, read_receipt)
 
 
 def history(namespace: str, task: TaskRef, page_token: str = "", page_size: int = 0) -> Call[Page[Event]]:

@@ -32,7 +32,7 @@ from callboard.models import (
 from callboard.namespaces import Namespaces
 from callboard.running import Running
 from callboard.settings import DEFAULT_TIMEOUT, resolve_addresses, resolve_namespace
-from callboard.spec import Priority, TaskOptions, TaskSpec
+from callboard.spec import DependsOn, Priority, TaskOptions, TaskSpec
 from callboard.transport import Transport
 from callboard.unset import UNSET, Unset
 from callboard.watches import OutputWatch, Watch
@@ -274,6 +274,19 @@ class Client:
             given_id=request_id,
         )
         return self._do(call, timeout)
+
+    def add_dependencies(
+        self,
+        task: TaskRef,
+        dependencies: Sequence[DependsOn],
+        *,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Makes a WAITING task wait for more, as its `depends_on` would; all of it, or nothing. Raises
+        FailedPrecondition when it doesn't wait any more (hold it, or its workflow, first), and
+        InvalidArgument when a task would wait for itself."""
+        return self._do(calls.add_dependencies(self.namespace, task, dependencies, request_id), timeout)
 
     def history(self, task: TaskRef, *, timeout: float | None = None) -> Iterator[Event]:
         """Gives the events of a task, oldest first; pages are fetched as needed."""

@@ -1,10 +1,12 @@
-"""Who could have a task, and what keeps the others from it: what `explain` answers."""
+"""Who could have a task, what keeps the others from it, and who was chosen before: what `explain` answers."""
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 from callboard import convert, wire
+from callboard.limits import Limit
 from callboard.models import task_state
 
 
@@ -14,7 +16,8 @@ class AssignmentObstacle:
 
     type: str
     """TASK_TYPE, ASSIGNEE, ROLE, SKILL, TOOL or RESOURCE: then the agent doesn't fit; DETACHED, CORDONED,
-    DRAINING, CLAIMS, SLOTS, RESOURCE_TAKEN, PREFERRED or FAILED_THERE: then it can't have the task now."""
+    DRAINING, CLAIMS, SLOTS, RESOURCE_TAKEN, PREFERRED, FAILED_THERE or LIMIT: then it can't have the task
+    now."""
     detail: str
     """What exactly, for people: the skill that it lacks."""
 
@@ -63,6 +66,74 @@ class AssignmentCandidate:
 
 
 @dataclass(frozen=True)
+class LimitUse:
+    """What of a limit is used."""
+
+    key: str
+    """The limit key of the task."""
+    limit: Limit
+    """The limit that counts for it."""
+    in_use: int
+    """How many tasks with the key hold a slot."""
+    reached: bool
+    """The limit keeps the task from being given to anybody now."""
+    next_at: dt.datetime | None
+    """When the rate lets the next task through; None when it does now, or when there is no rate."""
+
+    @staticmethod
+    def from_wire(use: wire.assignment.LimitUse) -> LimitUse:
+        return LimitUse(
+            key=use.key,
+            limit=Limit.from_wire(use.limit),
+            in_use=use.in_use,
+            reached=use.reached,
+            next_at=convert.datetime(use, "next_at"),
+        )
+
+
+@dataclass(frozen=True)
+class AssignmentRunnerUp:
+    """An agent that could have had a task that another was given."""
+
+    agent: str
+    """The agent, by name."""
+    score: float
+    """Its score then. A higher one than that of who was chosen: the task preferred the other, or its last
+    attempt had failed here."""
+
+
+@dataclass(frozen=True)
+class AssignmentChoice:
+    """An assignment, as it was chosen."""
+
+    attempt: int
+    at: dt.datetime | None
+    agent: str
+    """The agent that was given the task, by name."""
+    claimed: bool
+    """It claimed the task, so that there was nobody to choose from: what follows is empty. (Also where a
+    server that doesn't keep choices chose.)"""
+    score: float
+    """Its score then."""
+    compared: int
+    """How many agents that could have had it were compared, itself included."""
+    runners_up: tuple[AssignmentRunnerUp, ...]
+    """The best of the others, best first: at most 3."""
+
+    @staticmethod
+    def from_wire(choice: wire.assignment.AssignmentChoice) -> AssignmentChoice:
+        return AssignmentChoice(
+            attempt=choice.attempt,
+            at=convert.datetime(choice, "at"),
+            agent=choice.agent,
+            claimed=choice.claimed,
+            score=choice.score,
+            compared=choice.compared,
+            runners_up=tuple(AssignmentRunnerUp(one.agent, one.score) for one in choice.runners_up),
+        )
+
+
+@dataclass(frozen=True)
 class AssignmentExplanation:
     """Who could have a task, who could not, and why."""
 
@@ -82,6 +153,10 @@ class AssignmentExplanation:
     candidates: tuple[AssignmentCandidate, ...]
     """Those that could have it now, best first; then those that fit, and can't have it now; then those that
     don't fit. At most 100."""
+    limits: tuple[LimitUse, ...] = ()
+    """The limits that it is under: those of its `limit_keys` that have one."""
+    past: tuple[AssignmentChoice, ...] = ()
+    """Who it was given to, and who else could have had it: the latest 20 assignments, oldest first."""
 
     @staticmethod
     def from_wire(explanation: wire.assignment.AssignmentExplanation) -> AssignmentExplanation:
@@ -98,4 +173,6 @@ class AssignmentExplanation:
             agents=explanation.agents,
             fitting=explanation.fitting,
             candidates=tuple(map(AssignmentCandidate.from_wire, explanation.candidates)),
+            limits=tuple(map(LimitUse.from_wire, explanation.limits)),
+            past=tuple(map(AssignmentChoice.from_wire, explanation.past)),
         )

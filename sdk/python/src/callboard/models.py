@@ -334,10 +334,13 @@ class WorkflowLink:
     """The workflow may complete although this task failed."""
     weight: int
     """How much of the workflow's work it is, compared with the others; 0 for a child."""
+    tasks_behind: int = 0
+    """How many tasks of the workflow stand behind it, one after the other, on the longest path, as it was
+    created; at most 60 are counted. Of two that are READY at a time, the one with more goes first."""
 
     @staticmethod
     def from_wire(link: wire.task.WorkflowLink) -> WorkflowLink:
-        return WorkflowLink(link.workflow_id, link.name, link.allow_failure, link.weight)
+        return WorkflowLink(link.workflow_id, link.name, link.allow_failure, link.weight, link.tasks_behind)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 from callboard import convert, wire
 from callboard.convert import Seconds
 from callboard.dependencies import Dependency, WorkflowDependency
+from callboard.limits import Limit
 from callboard.models import Receipt, Task
 from callboard.payload import encode
 
@@ -110,6 +111,8 @@ class TaskOptions(TypedDict, total=False):
     near: Sequence[str]
     apart: Sequence[str]
     fallbacks: Sequence[Fallback]
+    fairness_key: str
+    limit_keys: Sequence[str]
     priority: Priority
     depends_on: Sequence[DependsOn]
     retry: RetryPolicy
@@ -159,6 +162,12 @@ class TaskSpec:
     """Names of dependencies: it should go to another agent than had them."""
     fallbacks: Sequence[Fallback] = ()
     """What is asked for instead when nobody has taken it for some time, one after the other."""
+    fairness_key: str = ""
+    """Whose turn it is: READY tasks of different keys take turns, one task each, whatever their priorities
+    and ages. All tasks without one share a turn."""
+    limit_keys: Sequence[str] = ()
+    """Keys whose limits (`limits` of NamespaceSettings) it is under, all of them, at most 4. A key without a
+    limit holds nothing up."""
     priority: Priority = "NORMAL"
     """How urgent it is."""
     depends_on: Sequence[DependsOn] = ()
@@ -192,10 +201,7 @@ class TaskSpec:
             ),
             requirements=self._requirements(at),
             priority=_number(wire.task.Priority, self.priority, "PRIORITY_", f"{at}priority"),
-            dependencies=[
-                _dependency(one).to_wire(f"{at}depends_on[{index}]")
-                for index, one in enumerate(self.depends_on)
-            ],
+            dependencies=dependency_list(self.depends_on, f"{at}depends_on"),
             retry_policy=self.retry.to_wire() if self.retry else None,
             timeouts=self.timeouts.to_wire() if self.timeouts else None,
             deadline=convert.timestamp(self.deadline),
@@ -205,6 +211,8 @@ class TaskSpec:
             # Setting a map costs something even when it is empty.
             metadata=self.metadata or None,
             headers=self.headers or None,
+            fairness_key=self.fairness_key,
+            limit_keys=string_list(self.limit_keys, f"{at}limit_keys"),
         )
 
     def _requirements(self, at: str) -> wire.task.Requirements | None:
@@ -271,6 +279,8 @@ class NamespaceSettings:
     max_live_tasks: int | None = None
     retry: RetryPolicy | None = None
     start_to_close: Seconds | None = None
+    limits: Sequence[Limit] = ()
+    """What tasks with a limit key may do at once, or in a time. At most 1,000, each key once."""
 
     def to_wire(self) -> wire.namespace_service.NamespaceSettings:
         return wire.namespace_service.NamespaceSettings(
@@ -278,6 +288,7 @@ class NamespaceSettings:
             max_live_tasks=self.max_live_tasks or 0,
             retry_policy=self.retry.to_wire() if self.retry else None,
             start_to_close=convert.duration(self.start_to_close),
+            limits=[limit.to_wire() for limit in self.limits],
         )
 
     @staticmethod
@@ -295,6 +306,7 @@ class NamespaceSettings:
             max_live_tasks=settings.max_live_tasks or None,
             retry=retry if settings.HasField("retry_policy") else None,
             start_to_close=_seconds(settings.start_to_close),
+            limits=tuple(map(Limit.from_wire, settings.limits)),
         )
 
 
@@ -331,6 +343,14 @@ def string_list(values: Sequence[str], field_name: str) -> list[str]:
     if isinstance(values, str):
         raise TypeError(f"{field_name} is the string {values!r}: give a list of strings")
     return list(values)
+
+
+def dependency_list(depends_on: Sequence[DependsOn], field_name: str) -> list[wire.task.Dependency]:
+    """What is depended on, for the wire; a lone id is refused, because it would count as a list of its
+    letters."""
+    if isinstance(depends_on, str):
+        raise TypeError(f"{field_name} is the string {depends_on!r}: give a list of tasks")
+    return [_dependency(one).to_wire(f"{field_name}[{index}]") for index, one in enumerate(depends_on)]
 
 
 def _dependency(one: DependsOn) -> Dependency:

@@ -4,6 +4,7 @@ import { TaskSchema, PrioritySchema, type Task as WireTask, TaskStateSchema } fr
 import { TaskService, UpdateTaskRequestSchema } from "../_gen/callboard/v1/task_service_pb.js";
 import { enumNumber, given, optionalTimestamp, stringList, timestamp } from "../convert.js";
 import { resolveCredentials } from "../credentials.js";
+import { type AssignmentExplanation, explanationFrom } from "../explanations.js";
 import { requestIdOr } from "../ids.js";
 import { type Interceptor, submitting, submittingAll, type SubmitNext } from "../interceptors/interceptor.js";
 import {
@@ -18,10 +19,17 @@ import {
   type TaskEvent,
   type TaskState,
 } from "../models.js";
-import { type AssignmentExplanation, explanationFrom } from "../placement.js";
 import { childFrom, type ChildInfo, type OutputChunk, type Step, stepFrom } from "../recorded.js";
 import { DEFAULT_TIMEOUT, resolveAddresses, resolveNamespace } from "../settings.js";
-import { specToWire, taskIdOf, type TaskOptions, type TaskRef, type TaskSpec } from "../spec.js";
+import {
+  dependenciesToWire,
+  type DependsOn,
+  specToWire,
+  taskIdOf,
+  type TaskOptions,
+  type TaskRef,
+  type TaskSpec,
+} from "../spec.js";
 import { type Call, callOf, Connections } from "../transport.js";
 import { Admin } from "./admin.js";
 import { Agents } from "./agents.js";
@@ -307,6 +315,25 @@ export class Client {
     });
     return this.#make(
       callOf(TaskService.method.updateTask, request, (answer) => receiptFrom(answer.receipt)),
+      options,
+    );
+  }
+
+  /**
+   * Makes a WAITING task wait for more, as its `dependsOn` would; all of it, or nothing.
+   *
+   * @throws FailedPrecondition when it doesn't wait any more: hold it, or its workflow, first. InvalidArgument when a task
+   * would wait for itself.
+   */
+  async addDependencies(
+    task: TaskRef,
+    dependencies: readonly DependsOn[],
+    options: CommandOptions = {},
+  ): Promise<Receipt> {
+    const added = dependenciesToWire(dependencies, "dependencies");
+    const request = { ...this.#command(task, options), dependencies: added };
+    return this.#make(
+      callOf(TaskService.method.addDependencies, request, (answer) => receiptFrom(answer.receipt)),
       options,
     );
   }

@@ -10,6 +10,7 @@ import {
 import type { RetryPolicy as WireRetryPolicy } from "../_gen/callboard/v1/task_pb.js";
 import { date, given, milliseconds, optionalDuration } from "../convert.js";
 import { requestIdOr } from "../ids.js";
+import { type Limit, limitFrom, limitToWire } from "../limits.js";
 import { type RetryPolicy, retryToWire } from "../spec.js";
 import { callOf } from "../transport.js";
 import type { Caller } from "./caller.js";
@@ -25,6 +26,8 @@ export interface NamespaceSettings {
   readonly retry?: RetryPolicy | undefined;
   /** The start-to-close timeout of tasks that have none, in milliseconds. Default 300,000. */
   readonly startToClose?: number | undefined;
+  /** What tasks with a limit key may do at once, or in a time. At most 1,000, each key once. */
+  readonly limits?: readonly Limit[] | undefined;
 }
 
 /** The unit of isolation. */
@@ -89,12 +92,13 @@ export class Namespaces {
 }
 
 function settingsToWire(settings: NamespaceSettings): WireSettings {
-  const { maxLanes, maxLiveTasks, retry, startToClose } = settings;
+  const { maxLanes, maxLiveTasks, retry, startToClose, limits = [] } = settings;
   const fields: MessageInitShape<typeof NamespaceSettingsSchema> = given({
     maxLanes,
     maxLiveTasks: maxLiveTasks === undefined ? undefined : BigInt(maxLiveTasks),
     retryPolicy: retry === undefined ? undefined : retryToWire(retry, "retry"),
     startToClose: optionalDuration(startToClose, "startToClose"),
+    limits: limits.map((limit, index) => limitToWire(limit, `limits[${String(index)}]`)),
   });
   return create(NamespaceSettingsSchema, fields);
 }
@@ -108,6 +112,7 @@ function read(wire: WireNamespace | undefined): Namespace {
       maxLiveTasks: Number(settings?.maxLiveTasks ?? 0) || undefined,
       retry: settings?.retryPolicy === undefined ? undefined : readRetry(settings.retryPolicy),
       startToClose: settings?.startToClose === undefined ? undefined : milliseconds(settings.startToClose),
+      limits: settings?.limits.map(limitFrom) ?? [],
     },
     createdAt: date(createdAt),
     version: Number(version),
