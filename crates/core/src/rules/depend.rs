@@ -6,7 +6,7 @@ use super::{Ruled, Step};
 use crate::command::{Effect, Reply};
 use crate::limits::MAX_DEPENDENCIES;
 use crate::model::{Edge, EventKind, NewDependency, Task, TaskId, TaskState, Waiting};
-use crate::rejection::Rejection;
+use crate::rejection::{Reason, Rejection};
 use crate::rules::transition::Move;
 use crate::validate::Faults;
 use std::collections::{HashMap, HashSet};
@@ -26,7 +26,11 @@ impl Step<'_, '_> {
         let mut faults = Faults::default();
         check_beside(&task, &had, added, &mut faults);
         let dependencies = self.examine_dependencies("dependencies", added, &mut faults)?;
-        faults.finish()?;
+        let only_missing = faults.count() == dependencies.missing;
+        faults.finish().map_err(|refused| match only_missing {
+            true => Rejection { reason: Reason::TaskNotFound, ..refused },
+            false => refused,
+        })?;
         self.check_cycle(&task, added)?;
         self.connect(id, task.dependencies, &dependencies)?;
         self.remember_agents(&mut task, &dependencies);

@@ -16,6 +16,8 @@ pub(super) struct Dependencies<'a> {
     all: Vec<(&'a NewDependency, bool)>,
     /// How many have not ended.
     pub unmet: u32,
+    /// How many there are not.
+    pub missing: usize,
     /// What the task ends by: the first that has already ended otherwise than asked.
     pub ending: Option<Ending>,
 }
@@ -49,6 +51,7 @@ impl Step<'_, '_> {
             }
             let Some(task) = self.ws.task((self.namespace.id, *source))? else {
                 faults.add(field, format!("there is no task {source} in this namespace; create it first"));
+                found.missing += 1;
                 continue;
             };
             let state = task.state.name();

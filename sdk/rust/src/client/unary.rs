@@ -95,6 +95,7 @@ unary!(TaskServiceClient {
     release_task(ReleaseTaskRequest) -> ReleaseTaskResponse fills [namespace, request_id];
     explain_assignment(ExplainAssignmentRequest) -> ExplainAssignmentResponse fills [namespace];
     update_task(UpdateTaskRequest) -> UpdateTaskResponse fills [namespace, request_id];
+    add_dependencies(AddDependenciesRequest) -> AddDependenciesResponse fills [namespace, request_id];
     list_task_events(ListTaskEventsRequest) -> ListTaskEventsResponse fills [namespace];
     list_dependency_results(ListDependencyResultsRequest) -> ListDependencyResultsResponse fills [namespace];
     list_steps(ListStepsRequest) -> ListStepsResponse fills [namespace];
