@@ -4,10 +4,10 @@
 // Helpers of tests stand outside of tests.
 #![allow(clippy::unwrap_used)]
 
-use callboard::v1::{DependencyCondition, ResultComparison};
+use callboard::v1::{self, DependencyCondition, ResultComparison};
 use callboard::{
-    Agent, AgentBuilder, AgentHandle, Client, Context, NewDependency, NewTask, OutputQuery, Receipt, ResultCondition,
-    TaskError,
+    Agent, AgentBuilder, AgentHandle, Client, Context, NewDependency, NewFallback, NewTask, NewWorkflow,
+    NewWorkflowTask, OutputQuery, Receipt, ResultCondition, TaskError,
 };
 use callboard_test_postgres::{Cluster, Settings};
 use callboard_tests::checker::{self, Observed};
@@ -97,6 +97,10 @@ async fn a_condition_waits_until_every_server_knows_it() {
             let refused = client.create(NewTask::new("echo").depends_on(dependency)).await.unwrap_err();
             assert_eq!((refused.reason(), refused.code()), ("UPGRADE_UNFINISHED", Some(Code::FailedPrecondition)));
         }
+        for (what, answer) in newer(&client, &first).await {
+            let refused = answer.expect_err(what);
+            assert_eq!(refused.reason(), "UPGRADE_UNFINISHED", "{what}: {refused}");
+        }
         let plain = NewTask::new("echo").depends_on(NewDependency::on(&first).or_fail().named("first"));
         client.create(plain).await.unwrap();
     };
@@ -109,6 +113,27 @@ async fn a_condition_waits_until_every_server_knows_it() {
         wait::look("a condition that is taken, since every server knows it", taken).await;
     }
     cluster.run(name, OLDER_MAY_NOT_START).await;
+    for (what, answer) in newer(&client, &first).await {
+        answer.expect(what);
+    }
+}
+
+/// What came behind conditions that older versions would misunderstand, and what is said to each.
+async fn newer(client: &Client, first: &Receipt) -> Vec<(&'static str, callboard::Result<()>)> {
+    let create = async |new: NewTask| client.create(new.hold()).await.map(drop);
+    let flow = NewWorkflow::new("flow").task(NewWorkflowTask::new("only", NewTask::new("echo").hold()));
+    let other = client.create(NewTask::new("echo").hold()).await.unwrap();
+    let depend = v1::AddDependenciesRequest {
+        task_id: other.task_id,
+        dependencies: vec![v1::Dependency { task_id: first.task_id.clone(), ..Default::default() }],
+        ..Default::default()
+    };
+    vec![
+        ("a fallback", create(NewTask::new("echo").fallback(NewFallback::after(Duration::from_secs(60)))).await),
+        ("a resource", create(NewTask::new("echo").resource("gpu", 1.0)).await),
+        ("a workflow", client.create_workflow(flow).await.map(drop)),
+        ("a dependency that is added", client.call(depend).await.map(drop)),
+    ]
 }
 
 /// A version starts unless the database needs a newer schema than the newest that it knows, which is 5 of the one before conditions.

@@ -4,8 +4,8 @@ pub use crate::effect::{Effect, LaneLeft, SessionEnd, StopReason};
 use crate::model::pause::remembered;
 use crate::model::{
     AddedTasks, AgentId, AgentProfile, ClosedBy, Failure, LaneId, LeaseToken, MessageId, Namespace, NamespaceId,
-    NamespaceSettings, NewCheckpoint, NewChild, NewMessage, NewStep, NewTask, NewWorkflow, OutputBatch, Payload,
-    Priority, Progress, Span, StateName, Task, TaskId, Timestamp, WorkflowId,
+    NamespaceSettings, NewCheckpoint, NewChild, NewDependency, NewMessage, NewStep, NewTask, NewWorkflow, OutputBatch,
+    Payload, Priority, Progress, Span, StateName, Task, TaskId, Timestamp, WorkflowId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -234,6 +234,13 @@ pub enum Command {
         task: TaskId,
         /// What.
         update: TaskUpdate,
+    },
+    /// More that a waiting task waits for, all or none.
+    AddDependencies {
+        /// Which.
+        task: TaskId,
+        /// What must end first, too.
+        dependencies: Vec<NewDependency>,
     },
     /// An agent attaches by a stream to the replica that decides.
     Attach {

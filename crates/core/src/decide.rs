@@ -9,6 +9,9 @@ use crate::rules;
 use crate::settings::Settings;
 use crate::working_set::{Want, WorkingSet};
 
+/// How often a command may ask for more rows. Each wish brings it further; more than this is a bug in a rule.
+pub const MOST_ROUNDS: usize = 256;
+
 /// What a decision depends on besides the rows: all of it passed in.
 pub struct Context<'a> {
     /// The time.

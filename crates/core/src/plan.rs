@@ -185,7 +185,7 @@ fn check_depth(
 }
 
 /// `a -> b -> a`, with the middle of a long one left out.
-fn arrows(names: &[&str]) -> String {
+pub(crate) fn arrows(names: &[&str]) -> String {
     let mut told: Vec<String> = names.iter().take(TOLD).map(|name| (*name).to_owned()).collect();
     if names.len() > TOLD {
         told.push(format!("({} more)", names.len() - TOLD));

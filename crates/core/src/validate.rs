@@ -45,6 +45,11 @@ impl Faults {
         }
     }
 
+    /// How many were found.
+    pub fn count(&self) -> usize {
+        self.found.len()
+    }
+
     /// A refusal if there is any fault.
     pub fn finish(self) -> Result<(), Rejection> {
         match (self.found.is_empty(), self.too_large) {
@@ -171,7 +176,7 @@ impl Faults {
         self.check(dependencies <= MAX_DEPENDENCIES, field("dependencies"), || {
             format!("has {dependencies} entries; at most {MAX_DEPENDENCIES}")
         });
-        self.dependencies(at, &new.dependencies);
+        self.dependencies(field("dependencies"), &new.dependencies);
         self.retry_policy(field("retry_policy"), &spec.retry_policy);
         self.timeouts(at, new);
         self.deadline(field("deadline"), spec.deadline, now);
@@ -257,15 +262,16 @@ impl Faults {
     }
 
     /// What a new task asks of those that it depends on; whether they exist is seen by the rules.
-    fn dependencies(&mut self, at: impl Display + Copy, dependencies: &[NewDependency]) {
+    /// What a task is to wait for, and what it calls that.
+    pub fn dependencies(&mut self, field: impl Display + Copy, dependencies: &[NewDependency]) {
         let mut names = BTreeSet::new();
         for (index, dependency) in dependencies.iter().enumerate() {
             if let Some(name) = &dependency.terms.name {
-                let field = format_args!("{at}.dependencies[{index}].name");
+                let field = format_args!("{field}[{index}].name");
                 self.name(field, name);
                 self.check(names.insert(name), field, || format!("{name:?} is another one's; give each its own"));
             }
-            self.condition(format_args!("{at}.dependencies[{index}]"), &dependency.terms.condition);
+            self.condition(format_args!("{field}[{index}]"), &dependency.terms.condition);
         }
     }
 

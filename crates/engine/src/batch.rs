@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::queue::{Item, Sink};
 use crate::shared::Shared;
 use callboard_core::command::{Command, Effect, Envelope, LaneLeft, Outcome, Reply};
+use callboard_core::decide::MOST_ROUNDS;
 use callboard_core::dispatch::Board;
 use callboard_core::model::{Span, Timestamp};
 use callboard_core::planted::Bug;
@@ -16,9 +17,6 @@ use futures::future::BoxFuture;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{self, Poll};
-
-/// How often a command may ask for more rows. Each wish brings it further; more than this is a bug in a rule.
-const ROUNDS: usize = 256;
 
 /// A transaction, begun when it is needed.
 type Open = Option<Box<dyn Transaction>>;
@@ -195,7 +193,7 @@ impl Committer {
     /// Decides the first of the items, loading what it wants; what those behind it want is loaded with it.
     async fn decide_one(&mut self, open: &mut Open, items: &[Item], now: Timestamp) -> Stored<Result<Outcome>> {
         let shared = self.shared.clone();
-        for _ in 0..ROUNDS {
+        for _ in 0..MOST_ROUNDS {
             let mut want = {
                 let mut cx = context(&shared, &self.replica, &mut self.entropy, &mut self.board, now);
                 match decide(&mut self.ws, &items[0].envelope, &mut cx) {
@@ -229,7 +227,7 @@ impl Committer {
             command: Command::Dispatch { lanes },
         };
         let shared = self.shared.clone();
-        for _ in 0..ROUNDS {
+        for _ in 0..MOST_ROUNDS {
             let want = {
                 let mut cx = context(&shared, &self.replica, &mut self.entropy, &mut self.board, now);
                 match decide(&mut self.ws, &envelope, &mut cx) {

@@ -202,7 +202,9 @@ async fn set_tasks(client: &Client, names: &mut BTreeMap<&'static str, String>) 
     let skipped = create(NewTask::new("stage.skipped").depends_on(&failed)).await;
     let waiting = NewTask::new("stage.waiting").depends_on(&done).depends_on(&also_done).depends_on(&ready);
     names.insert("waiting", create(waiting).await);
-    names.insert("held", create(NewTask::new("stage.held").hold()).await);
+    let held = create(NewTask::new("stage.held").hold()).await;
+    names.insert("behind_held", create(NewTask::new("stage.held").depends_on(&held)).await);
+    names.insert("held", held);
     names.insert("ended", written(&lease));
     for (name, id) in [
         ("ready", ready),

@@ -112,6 +112,27 @@ async fn inputs_come_from_arguments_files_and_standard_input() {
 }
 
 #[tokio::test]
+async fn a_task_is_made_to_wait_for_more() {
+    let server = Server::start().await;
+    let create = async |line: &str| run(&server, line).await.ok().trim().to_owned();
+    let (one, two) = (create("task create x --type t").await, create("task create x --type t").await);
+    let target = create("task create x --type t --hold").await;
+    let line = format!(
+        "task depend {} --depends-on {} --depends-on {two},name=draft,condition=ended",
+        short(&target),
+        short(&one)
+    );
+    assert_eq!(json(&server, &line).await["receipts"][0]["state"], "waiting");
+    let spec = server.client().get(&target).await.unwrap().spec.unwrap();
+    let told: Vec<_> = spec.dependencies.iter().map(|dependency| (&dependency.task_id, &*dependency.name)).collect();
+    assert_eq!(told, [(&one, ""), (&two, "draft")]);
+    run(&server, &format!("task depend {target}")).await.failed(2);
+    run(&server, &format!("task depend {one} --depends-on {two}")).await.failed(4);
+    let history = run(&server, &format!("task history {target}")).await.ok();
+    assert!(history.contains("dependencies (2 more)"), "{history}");
+}
+
+#[tokio::test]
 async fn tasks_are_steered() {
     let server = Server::start().await;
     let client = server.client();

@@ -37,6 +37,7 @@ const TABLE: &[(&str, &str)] = &[
     ("TaskService/ReleaseTask", SUBMIT),
     ("TaskService/ExplainAssignment", LOOK),
     ("TaskService/UpdateTask", SUBMIT),
+    ("TaskService/AddDependencies", SUBMIT),
     ("TaskService/ListTaskEvents", LOOK),
     ("TaskService/ListDependencyResults", LOOK),
     ("TaskService/ListSteps", LOOK),

@@ -35,6 +35,8 @@ pub enum TaskCommand {
     Release(IdsArgs),
     /// Change the priority, assignee, deadline or tags of a live task.
     Update(UpdateArgs),
+    /// Make a waiting task wait for more; of one that is ready, hold it first.
+    Depend(DependArgs),
     /// Show what happened to a task.
     History(HistoryArgs),
     /// Show which agents could have a task now, which could not, and why.
@@ -285,6 +287,19 @@ pub struct ReasonArgs {
     /// Why, for the history.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+}
+
+/// What a task is to wait for, too.
+#[derive(Args, Debug)]
+pub struct DependArgs {
+    /// The task's id or short id.
+    pub id: String,
+    /// A task that must end first, and how: `ID,condition=failed`, say; see --help. May be repeated.
+    #[arg(long, required = true, value_name = "ID[,…]", value_parser = dependency::parse, long_help = dependency::HELP)]
+    pub depends_on: Vec<Dependency>,
+    /// Makes a repetition of this command safe for 24 hours.
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
 }
 
 /// What to change of a task.

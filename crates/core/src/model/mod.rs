@@ -43,6 +43,6 @@ pub use step::{NewStep, StepKey, StepTotals, TaskStep};
 pub use task::{Closed, ClosedBy, Lease, NotBefore, Progress, StateName, Task, TaskState, WaitReason, Waiting};
 pub use time::{Span, Timestamp};
 pub use workflow::{
-    AddedTasks, Behind, Errand, Held, NewWorkflow, NewWorkflowTask, Tally, Walk, Workflow, WorkflowLink, WorkflowSpec,
-    WorkflowState, WorkflowTask,
+    AddedTasks, Behind, Errand, Held, NewWorkflow, NewWorkflowTask, Round, Tally, Walk, Workflow, WorkflowLink,
+    WorkflowSpec, WorkflowState, WorkflowTask,
 };

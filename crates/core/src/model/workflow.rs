@@ -133,6 +133,10 @@ pub enum Errand {
     Retry {
         /// The workflow was cancelled: those that may fail were cancelled with it, and are retried, too.
         cancelled: bool,
+        /// How far it is, if a version began it that takes tasks in the order of what they wait for; else each is come to once, in
+        /// the order of their ordinals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        round: Option<Round>,
     },
     /// Those that no agent has are held.
     Hold,
@@ -140,7 +144,48 @@ pub enum Errand {
     Release,
 }
 
-/// A task of a workflow, by its ordinal: behind those of the workflow that it waits for. It never changes.
+/// A round over the tasks of a workflow that is retried. A task that waits for one that is still to be retried is put off until the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Round {
+    /// When the retry was asked for: a task whose run was opened since has had what it was to get. (Clocks of replicas differ by
+    /// little. A task that fails within that time may be given one run more.)
+    pub since: Timestamp,
+    /// It gave a task its run.
+    pub opened: bool,
+    /// It put a task off.
+    pub put_off: bool,
+    /// The round before opened nothing, since what others wait for stays as it is: none is put off any more.
+    pub last: bool,
+}
+
+impl Round {
+    /// The first of a retry that is asked for now.
+    pub fn first(now: Timestamp) -> Self {
+        Self { since: now, opened: false, put_off: false, last: false }
+    }
+
+    /// The next, if there is to be one. Each task is given one run at most, so there is an end.
+    fn next(self) -> Option<Self> {
+        let Self { since, opened, put_off, last } = self;
+        let again = if last { opened } else { put_off };
+        again.then_some(Self { last: !opened, ..Self::first(since) })
+    }
+}
+
+impl Errand {
+    /// What is still to be carried out when each task was come to.
+    pub fn again(self) -> Option<Self> {
+        match self {
+            Self::Retry { cancelled, round } => {
+                let round = round.and_then(Round::next)?;
+                Some(Self::Retry { cancelled, round: Some(round) })
+            }
+            Self::Cancel | Self::Hold | Self::Release => None,
+        }
+    }
+}
+
+/// A task of a workflow, by its ordinal: behind those of the workflow that it was created to wait for. It never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkflowTask {
     /// The namespace of both.

@@ -31,7 +31,7 @@ impl Step<'_, '_> {
         }
         let task = self.new_child(&parent, new)?;
         self.want_all(std::slice::from_ref(&task))?;
-        self.check_conditions(std::slice::from_ref(&task))?;
+        self.check_conditions(task.dependencies.iter())?;
         self.check_fallbacks(std::slice::from_ref(&task))?;
         self.check_deadlock(&parent, &task)?;
         let receipt = self.create_in_workflow(&task)?;

@@ -3,20 +3,19 @@
 use super::{Ruled, Step};
 use crate::limits::MAX_RESULT_CONDITIONS;
 use crate::model::condition::value_of;
-use crate::model::{Condition, NewTask, Outcome, StateName, TaskId, Terms};
+use crate::model::{Condition, NewDependency, Outcome, StateName, TaskId, Terms};
 use crate::rejection::{Reason, Rejection};
 
 impl Step<'_, '_> {
     /// Refuses conditions that another replica would not understand, and more of results than may be read at once.
-    pub(super) fn check_conditions(&self, tasks: &[NewTask]) -> Ruled<()> {
-        let conditions =
-            || tasks.iter().flat_map(|new| &new.dependencies).map(|dependency| &dependency.terms.condition);
-        if !self.cx.all_current && conditions().any(|condition| *condition != Condition::Completed) {
+    pub(super) fn check_conditions<'t>(&self, asked: impl Iterator<Item = &'t NewDependency> + Clone) -> Ruled<()> {
+        let mut conditions = asked.map(|dependency| &dependency.terms.condition);
+        let of_results = conditions.clone().filter(|condition| matches!(condition, Condition::Result(_))).count();
+        if !self.cx.all_current && conditions.any(|condition| *condition != Condition::Completed) {
             let message = "tasks.dependencies.condition: a server of an older version shares the store and would not \
                            understand it; finish the upgrade, then repeat";
             return Err(Rejection::new(Reason::UpgradeUnfinished, message).into());
         }
-        let of_results = conditions().filter(|condition| matches!(condition, Condition::Result(_))).count();
         if of_results > MAX_RESULT_CONDITIONS {
             let fault =
                 format!("{of_results} dependencies have one; at most {MAX_RESULT_CONDITIONS}: create fewer at once");

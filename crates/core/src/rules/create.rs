@@ -1,36 +1,26 @@
 //! New tasks.
 
+use super::dependencies::Dependencies;
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, StopReason, TaskReceipt};
 use crate::model::{
-    Edge, EventKind, KeyConflict, Lane, LaneId, LaneKey, NewDependency, NewTask, NotBefore, Progress, Span, Task,
-    TaskId, TaskState, Waiting,
+    EventKind, KeyConflict, Lane, LaneId, LaneKey, NewTask, NotBefore, Progress, Span, Task, TaskId, TaskState, Waiting,
 };
 use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
 use crate::rules::end::Ending;
-use crate::rules::placement::remember_agent;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::validate::Faults;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Inputs up to this size stay in memory until the task is assigned; larger ones are read again.
 const SMALL_INPUT: usize = 4 << 10;
 
-/// What is known of a new task's dependencies.
-#[derive(Default)]
-struct Dependencies<'a> {
-    /// Each with whether it has ended.
-    all: Vec<(&'a NewDependency, bool)>,
-    unmet: u32,
-    /// What the task ends by: the first that has already ended otherwise than asked.
-    ending: Option<Ending>,
-}
-
 impl Step<'_, '_> {
     /// Creates tasks, all or none.
     pub(super) fn create_tasks(&mut self, tasks: &[NewTask]) -> Ruled<Reply> {
         self.want_all(tasks)?;
-        self.check_conditions(tasks)?;
+        self.check_conditions(tasks.iter().flat_map(|new| &new.dependencies))?;
         self.check_fallbacks(tasks)?;
         let mut receipts = Vec::with_capacity(tasks.len());
         for (index, new) in tasks.iter().enumerate() {
@@ -43,9 +33,7 @@ impl Step<'_, '_> {
     pub(super) fn want_all(&self, tasks: &[NewTask]) -> Ruled<()> {
         let namespace = self.namespace.id;
         let keys = tasks.iter().filter_map(|new| new.spec.key.clone()).map(|key| (namespace, key));
-        let dependencies = || tasks.iter().flat_map(|new| &new.dependencies);
-        self.ws.want_loaded(keys, dependencies().map(|dependency| (namespace, dependency.source)))?;
-        self.want_results(dependencies().map(|dependency| (dependency.source, &dependency.terms)))
+        self.want_sources(keys, tasks.iter().flat_map(|new| &new.dependencies))
     }
 
     pub(super) fn create_task(&mut self, new: &NewTask, index: usize) -> Ruled<TaskReceipt> {
@@ -55,9 +43,12 @@ impl Step<'_, '_> {
         self.check_room()?;
         self.check_resources(&new.spec)?;
         let lane = self.lane_of(LaneKey::of(&new.spec))?;
-        let dependencies = self.examine_dependencies(new, index)?;
+        let mut faults = Faults::default();
+        let at = format_args!("tasks[{index}].dependencies");
+        let dependencies = self.examine_dependencies(at, &new.dependencies, &mut faults)?;
+        faults.finish()?;
         let mut task = self.insert(new, lane, &dependencies);
-        self.connect(task.id, &dependencies)?;
+        self.connect(task.id, 0, &dependencies)?;
         if let Some(ending) = dependencies.ending {
             self.end(&mut task, ending)?;
         }
@@ -133,32 +124,6 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    fn examine_dependencies<'a>(&mut self, new: &'a NewTask, index: usize) -> Ruled<Dependencies<'a>> {
-        let mut found = Dependencies::default();
-        let mut seen = BTreeSet::new();
-        for (place, dependency) in new.dependencies.iter().enumerate() {
-            let source = &dependency.source;
-            let field = || format!("tasks[{index}].dependencies[{place}].task_id");
-            if !seen.insert(*source) {
-                return Err(Rejection::field(field(), format!("task {source} stands here twice; name it once")).into());
-            }
-            let Some(task) = self.ws.task((self.namespace.id, *source))? else {
-                let fault = format!("there is no task {source} in this namespace; create it first");
-                return Err(Rejection::field(field(), fault).into());
-            };
-            let state = task.state.name();
-            found.all.push((dependency, state.is_final()));
-            if !state.is_final() {
-                found.unmet += 1;
-            } else if found.ending.is_none() {
-                let outcome = self.outcome(*source, state, std::iter::once(&dependency.terms))?;
-                let holds = dependency.terms.condition.holds(&outcome);
-                found.ending = (!holds).then(|| Ending::of_dependency(*source, state, &dependency.terms));
-            }
-        }
-        Ok(found)
-    }
-
     fn insert(&mut self, new: &NewTask, lane: LaneId, dependencies: &Dependencies<'_>) -> Task {
         let now = self.cx.now;
         let waiting = Waiting {
@@ -204,10 +169,7 @@ impl Step<'_, '_> {
             version: 0,
             input: (new.input.len() <= SMALL_INPUT).then(|| new.input.clone()),
         };
-        for (dependency, _) in dependencies.all.iter().filter(|(_, ended)| *ended) {
-            let source = self.ws.loaded_task(dependency.source);
-            remember_agent(&mut task, &dependency.terms, source.and_then(|source| source.agent_name.as_ref()));
-        }
+        self.remember_agents(&mut task, &dependencies);
         self.tell(&mut task, EventKind::Created);
         if ready {
             self.effects.push(Effect::LaneReady { namespace: task.namespace, lane });
@@ -218,26 +180,5 @@ impl Step<'_, '_> {
         self.ws.add_task(task.clone(), new.input.clone());
         task.version += 1;
         task
-    }
-
-    /// Writes the edges, and marks their sources.
-    fn connect(&mut self, target: TaskId, dependencies: &Dependencies<'_>) -> Ruled<()> {
-        for (ordinal, (dependency, resolved)) in dependencies.all.iter().enumerate() {
-            self.ws.add_edge(Edge {
-                namespace: self.namespace.id,
-                source: dependency.source,
-                target,
-                ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX),
-                terms: dependency.terms.clone(),
-                resolved: *resolved,
-            });
-            // Writing the source also makes a completion of it at the same time, elsewhere, see this edge or wait for it.
-            let mut source = self.task(dependency.source)?;
-            if !resolved && !source.has_dependents {
-                source.has_dependents = true;
-                self.write(&mut source);
-            }
-        }
-        Ok(())
     }
 }

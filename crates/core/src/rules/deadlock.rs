@@ -1,7 +1,7 @@
 //! Children that would wait for their own ends: their parents may be waiting for them, and would be waited for.
 //!
-//! What a handler waits for isn't known here, so every child counts as waited for. Its own dependencies are given once, when a task is
-//! created, on tasks that are there; so a way back to an ancestor is there when the child is created, or never.
+//! What a handler waits for isn't known here, so every child counts as waited for. A way back to an ancestor is there when the child is
+//! created, or comes with dependencies that are added to a task later: see [`super::cycle`].
 
 use super::{Ruled, Step};
 use crate::model::{KeyConflict, NewDependency, NewTask, Task, TaskId, TaskState};
@@ -48,7 +48,7 @@ impl Step<'_, '_> {
     }
 
     /// A task, its parent, and so on.
-    fn ancestors(&self, task: &Task) -> Ruled<BTreeSet<TaskId>> {
+    pub(super) fn ancestors(&self, task: &Task) -> Ruled<BTreeSet<TaskId>> {
         let mut found = BTreeSet::from([task.id]);
         let mut next = task.parent().map(|link| link.task);
         while let Some(id) = next {
@@ -90,7 +90,7 @@ impl Step<'_, '_> {
     }
 
     /// Whether a task waits for others that it is worth looking at. Another child of the same parent was looked at when it was
-    /// created.
+    /// created, or given more to wait for.
     fn may_lead_back(&self, parent: &Task, id: TaskId, room: &mut usize) -> bool {
         let Some(task) = self.ws.loaded_task(id) else { return false };
         let waits = matches!(&task.state, TaskState::Waiting(waiting) if waiting.unmet > 0);

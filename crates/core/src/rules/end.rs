@@ -14,6 +14,10 @@ use crate::working_set::PayloadValue;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// How many tasks' dependents and children are told of in a step. Each is up to three reads of the store, behind each other, of which
+/// a command has [`crate::decide::MOST_ROUNDS`].
+const MOST_ENDED: usize = 64;
+
 /// How a task ends.
 #[derive(Clone, Debug)]
 pub(crate) enum Ending {
@@ -100,10 +104,11 @@ impl Step<'_, '_> {
     fn release_dependents(&mut self, first: TaskId) -> Ruled<()> {
         let mut budget = self.cx.settings.release_step;
         let mut ended = VecDeque::from([first]);
-        while let Some(id) = ended.pop_front() {
+        for _ in 0..MOST_ENDED {
             if budget == 0 {
                 break;
             }
+            let Some(id) = ended.pop_front() else { break };
             let source = self.task(id)?;
             let (edges, more) = self.ws.pending_edges((source.namespace, id), budget)?;
             budget -= edges.len();

@@ -1,7 +1,7 @@
 //! Growing plans: tasks that are added to a workflow which runs.
 
 use super::hold::check_runs;
-use super::workflows::{Plan, link};
+use super::workflows::{Found, Plan, link};
 use super::{Ruled, Step};
 use crate::command::Reply;
 use crate::limits::{MAX_HEADER_BYTES, MAX_HEADERS, MAX_WORKFLOW_TASKS};
@@ -18,33 +18,35 @@ impl Step<'_, '_> {
         let mut workflow = self.workflow(id)?;
         check_runs(&workflow, "create another workflow, or retry it first when it has ended badly")?;
         check_size(&workflow, added.tasks.len())?;
-        let asked = self.asked_of(&workflow, added)?;
+        let (asked, behind) = self.asked_of(&workflow, added)?;
         self.check_room_for(asked.len())?;
-        self.want_all(&asked)?;
-        self.check_conditions(&asked)?;
+        let by_id = asked.iter().flat_map(|task| &task.dependencies);
+        let by_name = behind.values().flatten().map(|(_, dependency)| dependency);
+        self.want_sources(std::iter::empty(), by_id.clone().chain(by_name.clone()))?;
+        self.check_conditions(by_id.chain(by_name))?;
         let first = workflow.tally.tasks;
         // Before the first of them can end.
         added.tasks.iter().for_each(|planned| workflow.tally.add(&link(id, planned)));
         self.ws.put_workflow(workflow);
-        let plan = Plan { tasks: &added.tasks, order: &added.order, asked, first };
+        let plan = Plan { tasks: &added.tasks, order: &added.order, asked, behind, first };
         Ok(Reply::Tasks(self.create_planned(id, plan)?))
     }
 
-    /// The tasks with what they wait for of the workflow, and what it gives to each. Every fault that only its rows tell is told.
-    fn asked_of(&self, workflow: &Workflow, added: &AddedTasks) -> Ruled<Vec<NewTask>> {
+    /// The tasks with what their workflow gives to each, and what they wait for of it. Every fault that only its rows tell is told.
+    fn asked_of(&self, workflow: &Workflow, added: &AddedTasks) -> Ruled<(Vec<NewTask>, Found)> {
         let own = added.tasks.iter().map(|planned| &planned.name);
         let names: BTreeSet<Arc<str>> = own.chain(added.behind.iter().map(|behind| &behind.name)).cloned().collect();
         let known = self.ws.workflow_names((workflow.namespace, workflow.id), &names)?;
         let mut faults = Faults::default();
         check_names_are_free(added, &known, &mut faults);
         let mut asked: Vec<NewTask> = added.tasks.iter().map(|planned| planned.task.clone()).collect();
-        resolve(added, &known, &mut asked, &mut faults);
+        let behind = resolve(added, &known, &mut faults);
         for (place, task) in asked.iter_mut().enumerate() {
             task.hold |= workflow.held.is_some();
             inherit_headers(workflow, place, task, &mut faults);
         }
         faults.finish()?;
-        Ok(asked)
+        Ok((asked, behind))
     }
 }
 
@@ -68,9 +70,10 @@ fn check_names_are_free(added: &AddedTasks, known: &HashMap<Arc<str>, TaskId>, f
 }
 
 /// Makes names of tasks that the workflow has into dependencies.
-fn resolve(added: &AddedTasks, known: &HashMap<Arc<str>, TaskId>, asked: &mut [NewTask], faults: &mut Faults) {
+fn resolve(added: &AddedTasks, known: &HashMap<Arc<str>, TaskId>, faults: &mut Faults) -> Found {
+    let mut found = Found::new();
     for behind in &added.behind {
-        let Some(task) = asked.get_mut(behind.place) else { continue };
+        let Some(planned) = added.tasks.get(behind.place) else { continue };
         let field = format_args!("tasks[{}].depends_on[{}].task", behind.place, behind.index);
         let name = &*behind.name;
         match known.get(&behind.name) {
@@ -81,14 +84,16 @@ fn resolve(added: &AddedTasks, known: &HashMap<Arc<str>, TaskId>, asked: &mut [N
                 ),
             ),
             // Names differ from each other, so that only what was asked for by its id can be the same.
-            Some(source) if added.tasks[behind.place].task.dependencies.iter().any(|other| other.source == *source) => {
+            Some(source) if planned.task.dependencies.iter().any(|other| other.source == *source) => {
                 faults.add(field, format!("task {name:?} stands among the task's dependencies, too; name it once"));
             }
             Some(source) => {
-                task.dependencies.push(NewDependency { source: *source, terms: behind.terms.clone() });
+                let dependency = NewDependency { source: *source, terms: behind.terms.clone() };
+                found.entry(behind.place).or_default().push((behind.index, dependency));
             }
         }
     }
+    found
 }
 
 /// Copies the headers of the workflow that the task doesn't name.

@@ -6,7 +6,10 @@ mod children;
 mod claim;
 mod conditions;
 mod create;
+mod cycle;
 mod deadlock;
+mod depend;
+mod dependencies;
 mod end;
 mod fallback;
 mod grow;
@@ -18,6 +21,7 @@ mod pausing;
 mod placement;
 mod report;
 mod retry;
+mod retry_workflow;
 mod session;
 mod steer;
 mod steps;
@@ -83,6 +87,7 @@ impl Step<'_, '_> {
             Command::HoldTask { task, reason } => self.hold_task(*task, reason),
             Command::ReleaseTask { task } => self.release_task(*task),
             Command::UpdateTask { task, update } => self.update_task(*task, update),
+            Command::AddDependencies { task, dependencies } => self.add_dependencies(*task, dependencies),
             Command::Attach { name, profile, held, previous_epoch, instance } => {
                 self.attach(session::Hello { name, profile, held, previous_epoch: *previous_epoch, instance })
             }

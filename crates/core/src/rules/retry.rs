@@ -152,7 +152,7 @@ impl Step<'_, '_> {
 }
 
 /// All of these, or what is missing of any of them, to be loaded in one go.
-fn all_loaded<T>(each: impl Iterator<Item = Ruled<T>>) -> Ruled<Vec<T>> {
+pub(super) fn all_loaded<T>(each: impl Iterator<Item = Ruled<T>>) -> Ruled<Vec<T>> {
     let (mut loaded, mut wanted) = (Vec::new(), None::<Box<Want>>);
     for one in each {
         match one {

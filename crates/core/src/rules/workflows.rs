@@ -2,7 +2,6 @@
 
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, TaskReceipt};
-use crate::decide::Stop;
 use crate::model::task::Cancelling;
 use crate::model::{
     Errand, NewDependency, NewTask, NewWorkflow, NewWorkflowTask, Tally, Task, TaskId, Walk, Workflow, WorkflowId,
@@ -20,10 +19,11 @@ impl Step<'_, '_> {
         self.check_room_for(new.tasks.len())?;
         let asked: Vec<_> = new.tasks.iter().map(|planned| planned.task.clone()).collect();
         self.want_all(&asked)?;
-        self.check_conditions(&asked)?;
+        self.check_conditions(asked.iter().flat_map(|task| &task.dependencies))?;
         let id = WorkflowId(self.cx.entropy.uuid_v7(self.cx.now));
         self.insert_workflow(id, new);
-        let tasks = self.create_planned(id, Plan { tasks: &new.tasks, order: &new.order, asked, first: 0 })?;
+        let tasks = self
+            .create_planned(id, Plan { tasks: &new.tasks, order: &new.order, asked, behind: Found::new(), first: 0 })?;
         Ok(Reply::Workflow { workflow: id, tasks })
     }
 
@@ -40,13 +40,14 @@ impl Step<'_, '_> {
 
     /// Creates the tasks of a plan, which the workflow's tally has already; gives their receipts by their places.
     pub(super) fn create_planned(&mut self, workflow: WorkflowId, plan: Plan<'_>) -> Ruled<Vec<TaskReceipt>> {
-        let Plan { tasks, order, mut asked, first } = plan;
+        let Plan { tasks, order, mut asked, mut behind, first } = plan;
         let mut receipts: Vec<Option<TaskReceipt>> = vec![None; tasks.len()];
         for (ordinal, place) in (first..).zip(order) {
             let planned = &tasks[*place];
             let task = &mut asked[*place];
             task.spec.workflow = Some(Box::new(link(workflow, planned)));
-            task.dependencies.extend(inner_dependencies(planned, &receipts));
+            let behind = behind.remove(place).unwrap_or_default();
+            task.dependencies.extend(named_dependencies(planned, &receipts, behind));
             let receipt = self.create_task(task, *place)?;
             receipts[*place] = Some(receipt);
             self.ws.add_workflow_task(WorkflowTask {
@@ -144,33 +145,6 @@ impl Step<'_, '_> {
         Ok(Reply::Done)
     }
 
-    /// Gives a workflow's tasks that failed another run, and those that were skipped because of them. In bounded steps, too.
-    pub(super) fn retry_workflow(&mut self, id: WorkflowId) -> Ruled<Reply> {
-        let mut workflow = self.workflow(id)?;
-        if workflow.is_being_cancelled() {
-            return Err(Rejection::workflow_state(id, "it is being cancelled; retry it when it has ended").into());
-        }
-        if workflow.is_being_retried() {
-            return Ok(Reply::Done);
-        }
-        self.check_all_know_of_hold(&workflow)?;
-        let cancelled = workflow.cancelling.is_some();
-        let Tally { faults, skipped, cancelled: of_cancelled, .. } = workflow.tally;
-        if faults == 0 && !(cancelled && of_cancelled > 0) {
-            return Err(Rejection::workflow_state(
-                id,
-                "none of its tasks failed that may not; there is nothing to retry",
-            )
-            .into());
-        }
-        self.check_room_for(faults.max(of_cancelled) as usize + skipped as usize)?;
-        // From now on it runs, also while the first of its tasks can't be given its run yet.
-        workflow.ended_at = None;
-        workflow.cancelling = None;
-        self.set_out(workflow, Errand::Retry { cancelled })?;
-        Ok(Reply::Done)
-    }
-
     pub(super) fn set_out(&mut self, mut workflow: Workflow, errand: Errand) -> Ruled<()> {
         let id = workflow.id;
         workflow.walk = Some(Walk { errand, next: 0 });
@@ -181,17 +155,19 @@ impl Step<'_, '_> {
     /// Goes on with what is being carried out over a workflow's tasks, a step's worth of them.
     pub(super) fn walk_on(&mut self, id: WorkflowId) -> Ruled<()> {
         let workflow = self.workflow(id)?;
-        let Some(Walk { errand, next }) = workflow.walk else { return Ok(()) };
+        let Some(Walk { mut errand, next }) = workflow.walk else { return Ok(()) };
         let step = u32::try_from(self.cx.settings.release_step).unwrap_or(u32::MAX);
         let end = next.saturating_add(step).min(workflow.tally.tasks);
         let tasks = self.ws.workflow_tasks((self.namespace.id, id), next..end)?;
         let mut reached = end;
-        match errand {
+        match &mut errand {
             Errand::Cancel => {
                 let reason = workflow.cancelling.map(|cancelling| cancelling.reason).unwrap_or_default();
                 tasks.into_values().try_for_each(|task| self.cancel_of_workflow(task, &reason))?;
             }
-            Errand::Retry { cancelled } => reached = self.retry_of_workflow(&tasks, cancelled)?.unwrap_or(end),
+            Errand::Retry { cancelled, round } => {
+                reached = self.retry_of_workflow(&tasks, *cancelled, round)?.unwrap_or(end);
+            }
             Errand::Hold => {
                 let reason = workflow.held.map(|held| held.reason).unwrap_or_default();
                 tasks.into_values().try_for_each(|task| self.hold_of_workflow(task, &reason))?;
@@ -200,7 +176,10 @@ impl Step<'_, '_> {
         }
         // Read again: each that ended or lives again changed it.
         let mut workflow = self.workflow(id)?;
-        workflow.walk = (reached < workflow.tally.tasks).then_some(Walk { errand, next: reached });
+        workflow.walk = match reached < workflow.tally.tasks {
+            true => Some(Walk { errand, next: reached }),
+            false => errand.again().map(|errand| Walk { errand, next: 0 }),
+        };
         if workflow.walk.is_some() {
             self.effects.push(Effect::WalkingWorkflow { namespace: self.namespace.id, workflow: id });
         }
@@ -218,28 +197,6 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    /// Retries those of these tasks that a retry of the workflow is for, in their order, so that each finds what it waits for as it
-    /// will be. Gives the ordinal of one whose dependents are still being told of its end: that one comes next.
-    fn retry_of_workflow(&mut self, tasks: &BTreeMap<u32, TaskId>, cancelled: bool) -> Ruled<Option<u32>> {
-        self.want_to_wait_again(tasks.values().filter_map(|id| self.ws.loaded_task(*id)))?;
-        for (ordinal, id) in tasks {
-            let Some(mut task) = self.ws.loaded_task(*id).cloned() else { continue };
-            let link = task.spec.workflow.as_deref();
-            if !link.is_some_and(|link| link.is_retried(task.state.name(), cancelled)) {
-                continue;
-            }
-            if task.releasing {
-                return Ok(Some(*ordinal));
-            }
-            match self.run_again(&mut task) {
-                // It stays as it is: its deadline has passed, or what it waits for ended otherwise than it asks.
-                Ok(()) | Err(Stop::Reject(_)) => {}
-                Err(stop) => return Err(stop),
-            }
-        }
-        Ok(None)
-    }
-
     /// A workflow that must exist.
     pub(super) fn workflow(&self, id: WorkflowId) -> Ruled<Workflow> {
         match self.ws.workflow((self.namespace.id, id))? {
@@ -255,11 +212,17 @@ pub(super) struct Plan<'a> {
     pub tasks: &'a [NewWorkflowTask],
     /// Their places, each behind those that it waits for.
     pub order: &'a [usize],
-    /// The tasks themselves, each with what it waits for besides.
+    /// The tasks themselves, each with what it waits for by ids.
     pub asked: Vec<NewTask>,
+    /// What they wait for of what the workflow has already.
+    pub behind: Found,
     /// The ordinal of the first.
     pub first: u32,
 }
+
+/// For places of tasks what each waits for of what its workflow has already, with where in its `depends_on` that was said, in that
+/// order.
+pub(super) type Found = BTreeMap<usize, Vec<(usize, NewDependency)>>;
 
 /// What a task's own spec says of its workflow.
 pub(super) fn link(workflow: WorkflowId, planned: &NewWorkflowTask) -> WorkflowLink {
@@ -267,13 +230,19 @@ pub(super) fn link(workflow: WorkflowId, planned: &NewWorkflowTask) -> WorkflowL
     WorkflowLink { workflow, name: Some(name.clone()), allow_failure: *allow_failure, weight: *weight }
 }
 
-/// What a task waits for of its plan, by the ids of those, which were created before.
-fn inner_dependencies(
+/// What a task waits for by names, in the order in which it said so: what is of its plan, which was created before, and what is not.
+fn named_dependencies(
     planned: &NewWorkflowTask,
     receipts: &[Option<TaskReceipt>],
-) -> impl Iterator<Item = NewDependency> {
-    planned.depends_on.iter().filter_map(|(place, terms)| {
+    behind: Vec<(usize, NewDependency)>,
+) -> Vec<NewDependency> {
+    let of_plan = planned.depends_on.iter().filter_map(|(place, terms)| {
         let source = receipts.get(*place).copied().flatten()?.task;
         Some(NewDependency { source, terms: terms.clone() })
-    })
+    });
+    let mut named: Vec<NewDependency> = of_plan.collect();
+    for (index, dependency) in behind {
+        named.insert(index.min(named.len()), dependency);
+    }
+    named
 }

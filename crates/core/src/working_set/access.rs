@@ -284,9 +284,22 @@ impl WorkingSet {
         if !edge.resolved {
             let edges = self.batch.edges.entry(edge.source).or_default();
             edges.pending.insert(edge.target, edge.clone());
-            self.batch.undo.push(Undo::EdgeAdded(edge.source, edge.target));
         }
+        // A task that exists may be given more of them, also when those that it had are here.
+        if let Some(known) = self.batch.dependencies.get_mut(&edge.target) {
+            known.push(edge.clone());
+        }
+        self.batch.undo.push(Undo::EdgeAdded(edge.source, edge.target));
         self.batch.changes.edges.push(edge);
+    }
+
+    /// Whether the target of an edge still waits for its source.
+    pub fn waits(&self, edge: &Edge) -> bool {
+        match self.batch.edges.get(&edge.source) {
+            Some(edges) if edges.pending.contains_key(&edge.target) => true,
+            Some(edges) if edges.resolved.contains(&edge.target) => false,
+            _ => !edge.resolved,
+        }
     }
 
     /// The target of an edge knows that its source has ended.

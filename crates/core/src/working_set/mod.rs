@@ -195,6 +195,9 @@ impl WorkingSet {
                 if let Some(edges) = self.batch.edges.get_mut(&source) {
                     edges.pending.remove(&target);
                 }
+                if let Some(known) = self.batch.dependencies.get_mut(&target) {
+                    known.retain(|edge| edge.source != source);
+                }
             }
             Undo::EdgeResolved(edge) => {
                 if let Some(edges) = self.batch.edges.get_mut(&edge.source) {

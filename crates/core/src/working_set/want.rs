@@ -94,7 +94,8 @@ impl Want {
         Want {
             agents: self.agents.clone(),
             agents_by_id: self.agents_by_id.clone(),
-            tasks: self.tasks.clone(),
+            // What tasks wait for is read behind their locks.
+            tasks: self.tasks.union(&self.dependencies).copied().collect(),
             mailboxes: self.mailboxes.clone(),
             messages: self.messages.clone(),
             workflows: self.workflows.clone(),

@@ -3,9 +3,10 @@
 use crate::support::table::Tables;
 use crate::workflows;
 use callboard_core::model::{
-    Agent, AgentId, Condition, EventKind, LaneKey, OnParentEnd, PauseTurn, Slot, StateName, Task, TaskState, Test,
+    Agent, AgentId, Condition, EventKind, LaneKey, OnParentEnd, PauseTurn, Slot, StateName, Task, TaskId, TaskState,
+    Test,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks the rows, and the step from those before.
 pub fn check(before: &Tables, after: &Tables) {
@@ -37,6 +38,7 @@ pub fn check(before: &Tables, after: &Tables) {
         children(task, before, after);
         released(task, before, after);
     }
+    nobody_waits_for_itself(after);
     workflows::check(after);
     for agent in after.agents.values() {
         let taken = slots(after, agent.id, Slot::Taken);
@@ -135,6 +137,24 @@ fn waits(task: &Task, tables: &Tables) {
     assert!(!waiting.over(), "a task waits for nothing");
     let to = tables.edges.values().filter(|edge| edge.target == task.id && !edge.resolved);
     assert_eq!(waiting.unmet as usize, to.count(), "unmet dependencies of {}", task.id);
+}
+
+/// However plans are changed, and whatever runs again.
+fn nobody_waits_for_itself(tables: &Tables) {
+    let mut waits: BTreeMap<TaskId, BTreeSet<TaskId>> = BTreeMap::new();
+    for edge in tables.edges.values().filter(|edge| !edge.resolved) {
+        waits.entry(edge.target).or_default().insert(edge.source);
+    }
+    // What waits for nothing is taken away, until nothing is left.
+    loop {
+        let before = waits.len();
+        let left: BTreeSet<TaskId> = waits.keys().copied().collect();
+        waits.retain(|_, sources| !sources.is_disjoint(&left));
+        if waits.len() == before {
+            break;
+        }
+    }
+    assert!(waits.is_empty(), "these wait for themselves: {waits:?}");
 }
 
 /// A dependent is told of an end once, and goes on only if every end was as it asked: told here without the rules.

@@ -41,6 +41,7 @@ pub enum Op {
     Hold { task: usize },
     Release { task: usize },
     Update { task: usize, priority: u8, assignee: bool },
+    Depend { task: usize, dependencies: Vec<usize>, condition: u8 },
     Sleep { seconds: i64 },
     Away { seconds: i64 },
     Send { from: Option<usize>, to: usize },
@@ -101,6 +102,8 @@ fn operation() -> impl Strategy<Value = Op> {
         2 => task.clone().prop_map(|task| Op::Release { task }),
         1 => (task.clone(), 0..5u8, any::<bool>())
             .prop_map(|(task, priority, assignee)| Op::Update { task, priority, assignee }),
+        6 => (task.clone(), prop::collection::vec(0..12usize, 1..3), 0..12u8)
+            .prop_map(|(task, dependencies, condition)| Op::Depend { task, dependencies, condition }),
         3 => (0..40i64).prop_map(|seconds| Op::Sleep { seconds }),
         1 => (0..90i64).prop_map(|seconds| Op::Away { seconds }),
         2 => (prop::option::of(0..STREAMS.len()), 0..STREAMS.len()).prop_map(|(from, to)| Op::Send { from, to }),
@@ -233,6 +236,13 @@ impl Crowd {
                 let assignee = assignee.then(|| Some("healer".to_owned()));
                 let update = TaskUpdate { priority: Some(priority(*level)), assignee, ..TaskUpdate::default() };
                 plain(Command::UpdateTask { task: nth(w, *task)?, update })
+            }
+            Op::Depend { task, dependencies, condition: how } => {
+                let terms = Terms { condition: condition(*how), ..Terms::default() };
+                let dependency = |source| NewDependency { source, terms: terms.clone() };
+                let sources = dependencies.iter().filter_map(|n| nth(w, *n));
+                let dependencies = sources.map(dependency).collect();
+                plain(Command::AddDependencies { task: waiting(w, *task)?, dependencies })
             }
             Op::Flow(op) => plain(workflows::command(w, op)?),
             op => plain(agents_command(w, op)?),
@@ -437,6 +447,13 @@ fn ended_badly(w: &World, n: usize) -> Option<TaskId> {
     let ended = w.tables.tasks.values().filter(|task| !task.is_live() && task.state.name() != StateName::Completed);
     let ended: Vec<TaskId> = ended.map(|task| task.id).collect();
     ended.get(n % ended.len().max(1)).copied()
+}
+
+/// A task that waits, the newest first; if there is none, any.
+fn waiting(w: &World, n: usize) -> Option<TaskId> {
+    let waiting = w.tables.tasks.values().rev().filter(|task| task.state.name() == StateName::Waiting);
+    let waiting: Vec<TaskId> = waiting.map(|task| task.id).collect();
+    waiting.get(n % waiting.len().max(1)).copied().or_else(|| nth(w, n))
 }
 
 /// The lease of one of the tasks that are leased.

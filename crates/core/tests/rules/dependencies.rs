@@ -45,6 +45,23 @@ fn a_dependency_that_does_not_complete_skips_or_fails() {
     }
 }
 
+/// Each of its tasks is read for itself: more than a command may ask for.
+#[test]
+fn an_end_goes_down_a_long_chain_in_steps() {
+    in_every_mode(|mut w| {
+        let mut chain = vec![w.create(task("source"))];
+        for n in 0..300 {
+            chain.push(w.create(after(&[chain[n]])));
+        }
+        w.cancel(chain[0]);
+        assert_eq!(w.state(chain[1]), StateName::Skipped);
+        for _ in 0..10 {
+            w.wake_due();
+        }
+        assert!(chain[1..].iter().all(|id| w.state(*id) == StateName::Skipped && !w.task(*id).releasing));
+    });
+}
+
 #[test]
 fn an_end_goes_down_a_chain() {
     in_every_mode(|mut w| {

@@ -1,6 +1,7 @@
 //! Workflows that grow while they run.
 
 use crate::support::flows::*;
+use crate::support::make::task;
 use crate::support::{World, envelope, in_every_mode};
 use callboard_core::limits::MAX_WORKFLOW_TASKS;
 use callboard_core::model::{AddedTasks, Condition, NewDependency, OnFailure, StateName, WorkflowId, WorkflowState};
@@ -34,6 +35,25 @@ fn added_tasks_stand_behind_all_that_there_are_and_the_workflow_ends_with_them()
         let ended = row(&w, &created);
         assert_eq!((ended.state(), ended.tally.completed), (WorkflowState::Completed, 5));
         assert_eq!(refused(&mut w, &created, added(&[("late", &[])])), Reason::WorkflowState);
+    });
+}
+
+#[test]
+fn what_an_added_task_waits_for_is_in_the_order_in_which_it_said_so() {
+    in_every_mode(|mut w| {
+        let created = create(&mut w, workflow(&[("a", &[]), ("b", &[])]));
+        let mut more = added(&[
+            ("c", &[]),
+            ("d", &[]),
+            ("all", &[("d", COMPLETED), ("b", COMPLETED), ("c", COMPLETED), ("a", COMPLETED)]),
+        ]);
+        let by_id = w.create(task("by-id"));
+        more.tasks[2].task.dependencies = vec![NewDependency::on(by_id, OnFailure::Skip)];
+        let all = add(&mut w, &created, more).unwrap()[2];
+        let mut edges: Vec<_> = w.tables.edges.values().filter(|edge| edge.target == all).collect();
+        edges.sort_by_key(|edge| edge.ordinal);
+        let names: Vec<_> = edges.iter().map(|edge| edge.terms.name.as_deref().unwrap_or("by id")).collect();
+        assert_eq!(names, ["by id", "d", "b", "c", "a"]);
     });
 }
 

@@ -9,6 +9,7 @@ mod children;
 mod claims;
 mod conditions;
 mod dependencies;
+mod depending;
 mod dispatching;
 mod fallbacks;
 mod fencing;

@@ -9,6 +9,7 @@ pub mod table;
 
 use callboard_core::command::Fence;
 use callboard_core::command::{LaneLeft, Report, Reporter, RequestToken, TaskReceipt};
+use callboard_core::decide::MOST_ROUNDS;
 use callboard_core::dispatch::{Board, Explanation, Looked, explain};
 use callboard_core::entropy::Seeded;
 use callboard_core::model::{
@@ -159,7 +160,7 @@ impl World {
 
     fn decide_with_rows(&mut self, envelope: &Envelope) -> Result<Outcome, Rejection> {
         self.commands += 1;
-        for _ in 0..64 {
+        for _ in 0..MOST_ROUNDS {
             let mut entropy = Seeded(self.commands.wrapping_mul(0x5851_F42D_4C95_7F2D));
             let mut cx = Context {
                 now: self.now,

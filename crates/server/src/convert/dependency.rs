@@ -1,11 +1,30 @@
 //! Dependencies of tasks, and their conditions.
 
 use super::{some, task_id};
+use callboard_core::limits::MAX_DEPENDENCIES;
 use callboard_core::model::{Condition, Edge, JsonText, NewDependency, OnFailure, ResultCondition, Terms, Test};
 use callboard_core::validate::{Faults, Within};
 use callboard_proto::v1;
 use std::fmt::Display;
 use std::sync::Arc;
+
+/// Reads what a task that exists is to wait for, too.
+pub(crate) fn added(
+    field: impl Display + Copy,
+    messages: Vec<v1::Dependency>,
+    faults: &mut Faults,
+) -> Vec<NewDependency> {
+    let count = messages.len();
+    if !(1..=MAX_DEPENDENCIES).contains(&count) {
+        faults.add(field, format!("has {count} entries; give 1 to {MAX_DEPENDENCIES}"));
+        return Vec::new();
+    }
+    let read = messages.into_iter().enumerate();
+    let read = read.map(|(index, message)| new_dependency(format_args!("{field}[{index}]"), message, faults));
+    let dependencies: Vec<NewDependency> = read.collect();
+    faults.dependencies(field, &dependencies);
+    dependencies
+}
 
 /// Reads a dependency of a task to create.
 pub(super) fn new_dependency(at: impl Display + Copy, message: v1::Dependency, faults: &mut Faults) -> NewDependency {

@@ -3,7 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod assignment;
 pub(crate) mod child;
-mod dependency;
+pub(crate) mod dependency;
 pub(crate) mod ends;
 pub(crate) mod event;
 mod fallback;

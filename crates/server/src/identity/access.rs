@@ -81,6 +81,7 @@ table! {
         ReleaseTask(ReleaseTaskRequest.namespace) => SUBMIT,
         ExplainAssignment(ExplainAssignmentRequest.namespace) => LOOK,
         UpdateTask(UpdateTaskRequest.namespace) => SUBMIT,
+        AddDependencies(AddDependenciesRequest.namespace) => SUBMIT,
         ListTaskEvents(ListTaskEventsRequest.namespace) => LOOK,
         ListDependencyResults(ListDependencyResultsRequest.namespace) => LOOK,
         ListSteps(ListStepsRequest.namespace) => LOOK,

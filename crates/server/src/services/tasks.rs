@@ -1,7 +1,7 @@
 //! `TaskService`.
 
 use super::{Answer, Host, check, open, receipts, refuse};
-use crate::convert::{event, frame, step, task, task_id, time};
+use crate::convert::{dependency, event, frame, step, task, task_id, time};
 use crate::{caller, digest, page, status};
 use callboard_core::command::{Command, Envelope, TaskUpdate};
 use callboard_core::limits::{MAX_BATCH, MAX_REASON};
@@ -314,9 +314,18 @@ impl TaskService for Tasks {
 
     async fn add_dependencies(
         &self,
-        _request: Request<v1::AddDependenciesRequest>,
+        request: Request<v1::AddDependenciesRequest>,
     ) -> Answer<v1::AddDependenciesResponse> {
-        Err(Status::unimplemented("TODO before this lands"))
+        let (principal, mut request) = open(request)?;
+        let request_id = std::mem::take(&mut request.request_id);
+        let token = digest::token("AddDependencies", &request_id, &request)?;
+        let mut faults = Faults::default();
+        let task = task_id("task_id", &request.task_id, &mut faults);
+        let dependencies = dependency::added("dependencies", request.dependencies, &mut faults);
+        check(faults)?;
+        let on = OnTask { principal, namespace: request.namespace, token };
+        let receipt = self.on_task(on, Command::AddDependencies { task, dependencies }).await?;
+        Ok(Response::new(v1::AddDependenciesResponse { receipt }))
     }
 
     async fn explain_assignment(

@@ -51,7 +51,7 @@ async fn create(session: &Session, args: CreateArgs) -> Result<TaskReceipt, Erro
 }
 
 /// With whole ids.
-async fn dependencies(session: &Session, given: &[Dependency]) -> Result<Vec<Dependency>, Error> {
+pub(super) async fn dependencies(session: &Session, given: &[Dependency]) -> Result<Vec<Dependency>, Error> {
     let mut dependencies = Vec::with_capacity(given.len());
     for dependency in given {
         let task_id = ids::resolve(&session.client, &dependency.task_id).await?;

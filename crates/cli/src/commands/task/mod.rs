@@ -34,6 +34,7 @@ pub async fn run(session: &Session, command: TaskCommand) -> Result<(), Error> {
         TaskCommand::Hold(args) => steer::hold(session, &args).await,
         TaskCommand::Release(args) => steer::release(session, &args.ids).await,
         TaskCommand::Update(args) => steer::update(session, args).await,
+        TaskCommand::Depend(args) => steer::depend(session, args).await,
     }
 }
 

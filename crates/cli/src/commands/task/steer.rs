@@ -1,11 +1,11 @@
-//! `callboard task cancel|retry|hold|release|update`
+//! `callboard task cancel|retry|hold|release|update|depend`
 
 use callboard::Client;
-use callboard::v1::{Priority, TaskReceipt, UpdateTaskRequest};
+use callboard::v1::{AddDependenciesRequest, Priority, TaskReceipt, UpdateTaskRequest};
 use serde_json::json;
 
-use super::{Session, future};
-use crate::args::task::{DeadlineChange, ReasonArgs, UpdateArgs};
+use super::{Session, create, future};
+use crate::args::task::{DeadlineChange, DependArgs, ReasonArgs, UpdateArgs};
 use crate::error::Error;
 use crate::ids;
 use crate::output::{json, note, table};
@@ -36,6 +36,16 @@ pub async fn release(session: &Session, ids: &[String]) -> Result<(), Error> {
 pub async fn update(session: &Session, args: UpdateArgs) -> Result<(), Error> {
     let task_id = ids::resolve(&session.client, &args.id).await?;
     let receipt = session.client.update(UpdateTaskRequest { task_id, ..changes(args)? }).await?;
+    write(session, &[receipt])
+}
+
+/// Makes a task wait for more.
+pub async fn depend(session: &Session, args: DependArgs) -> Result<(), Error> {
+    let task_id = ids::resolve(&session.client, &args.id).await?;
+    let dependencies = create::dependencies(session, &args.depends_on).await?;
+    let request_id = args.request_id.unwrap_or_default();
+    let request = AddDependenciesRequest { task_id, dependencies, request_id, ..Default::default() };
+    let receipt = session.client.call(request).await?.receipt.unwrap_or_default();
     write(session, &[receipt])
 }
 

@@ -115,7 +115,8 @@ pub async fn every_field_of_a_workflow(fixture: Fixture) {
     let row = Workflow { spec: Arc::new(spec), tally, created_by: TEXT.into(), ..workflow(1, "", 1) };
     fixture.save(written(&row)).await;
     assert_eq!(fixture.store.workflow(at_place(1)).await.unwrap(), Some(row.clone()));
-    let retries = [true, false].map(|cancelled| Errand::Retry { cancelled });
+    let rounds = [(true, None), (false, Some(Round::first(at(7))))];
+    let retries = rounds.map(|(cancelled, round)| Errand::Retry { cancelled, round });
     for errand in [Errand::Cancel, Errand::Hold, Errand::Release].into_iter().chain(retries) {
         let now = fixture.store.workflow(at_place(1)).await.unwrap().unwrap();
         let changed = Workflow {
