@@ -203,6 +203,16 @@ async fn wishes_decide_and_are_kept(mut server: Server) {
     assert!((alone[0].score - 0.8).abs() < EPSILON, "{alone:?}");
 }
 
+/// Saves so many checkpoints; each is an event.
+async fn checkpoints(client: &Client, attempt: &v1::Attempt, count: usize) {
+    let save = |number: usize| {
+        let checkpoint = Some(callboard_tests::text(format!("checkpoint {number}")));
+        client.heartbeat(v1::HeartbeatTaskRequest { attempt: Some(attempt.clone()), checkpoint, ..Default::default() })
+    };
+    let saved = futures::future::try_join_all((0..count).map(save));
+    wait::soon("checkpoints", saved).await.unwrap();
+}
+
 async fn explanations_name_obstacles_and_the_latest_assignments(server: Server) {
     const CLAIMS: i32 = 22;
     let client = server.client();
@@ -216,9 +226,14 @@ async fn explanations_name_obstacles_and_the_latest_assignments(server: Server) 
     let able = |profile: &mut v1::AgentProfile| profile.skills.push("rust".into());
     let claims = v1::AgentProfile { skills: vec!["rust".into()], ..callboard_tests::agent::profile("cron", "work") };
     let request = || v1::ClaimTasksRequest { profile: Some(claims.clone()), ..claim::request("cron", "work") };
-    for _ in 0..CLAIMS {
+    for number in 1..=CLAIMS {
         let claimed = wait::soon("a claim", client.claim(request())).await.unwrap();
-        claim::fail(&client, claimed[0].attempt.as_ref().unwrap(), claim::failure("Sick")).await.unwrap();
+        let attempt = claimed[0].attempt.as_ref().unwrap();
+        if number == CLAIMS {
+            // More events than are read at once.
+            checkpoints(&client, attempt, 600).await;
+        }
+        claim::fail(&client, attempt, claim::failure("Sick")).await.unwrap();
     }
     let _unable = raw(&server, "unable", |_| {}).await;
     let mut ann = raw(&server, "ann", able).await;
