@@ -1,6 +1,7 @@
 //! Why a task is where it is: what placement sees of it now, read from the store. Agents that are attached elsewhere count, too.
 
 use crate::error::Result;
+use crate::past::{self, PastAssignment};
 use crate::shared::Shared;
 use callboard_core::dispatch::{Explanation, Looked, explain};
 use callboard_core::model::{AgentId, Amounts, NamespaceId, Slot, Task};
@@ -23,6 +24,8 @@ pub struct Explained {
     pub ahead: usize,
     /// Who could have it.
     pub explanation: Explanation,
+    /// Who it was given to, oldest first; at most the latest 20 assignments.
+    pub past: Vec<PastAssignment>,
 }
 
 /// Explains a task; none, if there is none.
@@ -35,7 +38,8 @@ pub(crate) async fn of(shared: &Shared, task: TaskRef) -> Result<Option<Explaine
     let agents = agents(shared, task.0).await?;
     let head_start = shared.config.rules.preferred_head_start;
     let explanation = explain(&row, &agents, shared.clock.now(), head_start);
-    Ok(Some(Explained { task: row, ahead, explanation }))
+    let past = past::of(shared, &row).await?;
+    Ok(Some(Explained { task: row, ahead, explanation, past }))
 }
 
 /// The agents of a namespace with what their tasks have of them.

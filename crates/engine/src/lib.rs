@@ -5,7 +5,7 @@
 //!   store refuses that, and `order` how an attempt's reports keep their order then.
 //! - `sessions`: attached agents, who was heard when, what is pushed to them.
 //! - `effects`: what is done after a commit: pushes, wake-ups, answers.
-//! - `explain`: who could have a task now, and why not.
+//! - `explain`: who could have a task now, and why not; `past` is who was chosen before.
 //! - `metrics`, `health`: what can be watched from outside.
 //! - `mail`: what waits in mailboxes reaches streams and calls; `window` is what a stream may be sent.
 //! - `cluster`: this replica among those that share the store; `hints` is what they tell each other.
@@ -37,6 +37,7 @@ mod mail;
 mod metrics;
 mod names;
 mod order;
+mod past;
 mod progress;
 mod push;
 mod queue;
@@ -61,6 +62,7 @@ pub use error::{Error, Result};
 pub use explain::Explained;
 pub use mail::FetchRequest;
 pub use metrics::PREFIX as METRICS_PREFIX;
+pub use past::PastAssignment;
 pub use push::{
     Assignment, DependencyOutcome, MessageReceipts, Push, Receipt, ReceiptStatus, Resumption, SendStatus, Stop,
     TaskEnd, TaskEnds, TaskOutcome,

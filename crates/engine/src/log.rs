@@ -75,7 +75,7 @@ fn describe(kind: &EventKind) -> String {
 
 fn agent(kind: &EventKind) -> &str {
     match kind {
-        EventKind::Assigned { agent }
+        EventKind::Assigned { agent, .. }
         | EventKind::Started { agent, .. }
         | EventKind::HandedBack { agent, .. }
         | EventKind::AttemptFailed { agent, .. }

@@ -10,7 +10,7 @@
 mod samples;
 
 use callboard_core::model::task::TaskState;
-use callboard_core::model::{EventKind, Payload, Task};
+use callboard_core::model::{Chosen, EventKind, KeptScore, Payload, Task};
 use callboard_core::working_set::{ChangeSet, PayloadValue, Want};
 use callboard_store::Store;
 use callboard_store::sqlite::{SqliteOptions, SqliteStore};
@@ -29,6 +29,8 @@ async fn main() -> Outcome<()> {
     let path = folder.path().join("bench.db");
     let store = SqliteStore::open(&path.to_string_lossy(), SqliteOptions::default()).await?;
     let mut commits = Vec::new();
+    // As of a lone agent.
+    let chosen = Chosen { score: KeptScore::of(0.9), compared: 1, runners_up: Vec::new() };
     let begun = now();
     for first in (0..count).step_by(batch as usize) {
         let mut rows: Vec<Task> = (first..count.min(first + batch)).map(task).collect();
@@ -37,7 +39,7 @@ async fn main() -> Outcome<()> {
         rows.iter_mut().for_each(|row| *row = step(row, running(1)));
         let assigned = ChangeSet {
             tasks: rows.iter().map(changed).collect(),
-            ..events(&rows, 2, EventKind::Assigned { agent: "agent-1".into() })
+            ..events(&rows, 2, EventKind::Assigned { agent: "agent-1".into(), chosen: Some(chosen.clone()) })
         };
         save(&store, assigned, if load { &rows } else { &[] }, &mut commits).await?;
         rows.iter_mut().for_each(|row| *row = step(row, completed(9)));

@@ -111,7 +111,7 @@ pub fn unpack(row: &impl Columns) -> Result<Vec<(i64, Event)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use callboard_core::model::{NamespaceId, PauseTurn, TaskId};
+    use callboard_core::model::{Chosen, KeptScore, NamespaceId, PauseTurn, RunnerUp, TaskId};
     use uuid::Uuid;
 
     /// What an event was before there were pauses.
@@ -122,6 +122,7 @@ mod tests {
     #[derive(Deserialize, Debug, PartialEq)]
     #[serde(tag = "event", rename_all = "snake_case")]
     enum KindBefore {
+        Assigned { agent: String },
         Started { agent: String },
         Updated { fields: String },
         Ready,
@@ -152,6 +153,30 @@ mod tests {
         let facts = r#"[[1,"ann",1,1,0,{"event":"updated","fields":"tags"}]]"#;
         let Fact(_, _, _, _, _, told) = from_json::<Vec<Fact<'_>>>(facts, "events").unwrap().remove(0);
         assert_eq!(*told.kind, EventKind::Updated { fields: "tags".into(), fallback: None });
+    }
+
+    #[test]
+    fn a_version_that_does_not_know_who_else_was_compared_reads_assignments_and_is_read() {
+        let other = RunnerUp { agent: "bob".into(), score: KeptScore::of(0.5) };
+        let chosen = Chosen { score: KeptScore::of(0.8), compared: 2, runners_up: vec![other] };
+        let ann = || "ann".into();
+        let assigned = [event(StateName::Assigned, EventKind::Assigned { agent: ann(), chosen: Some(chosen) })];
+        let facts = pack(&assigned)[0].facts().unwrap();
+        assert_eq!(
+            from_json::<Vec<Before>>(&facts, "events").unwrap()[0].5,
+            KindBefore::Assigned { agent: "ann".into() }
+        );
+        let facts = r#"[[1,"system",2,1,1,{"event":"assigned","agent":"ann"}]]"#;
+        let Fact(_, _, _, _, _, told) = from_json::<Vec<Fact<'_>>>(facts, "events").unwrap().remove(0);
+        assert_eq!(*told.kind, EventKind::Assigned { agent: ann(), chosen: None });
+    }
+
+    #[test]
+    fn of_one_that_nobody_was_compared_with_the_score_alone_is_written() {
+        let chosen = Chosen { score: KeptScore::of(0.8), compared: 1, runners_up: Vec::new() };
+        let assigned = [event(StateName::Assigned, EventKind::Assigned { agent: "ann".into(), chosen: Some(chosen) })];
+        let facts = pack(&assigned)[0].facts().unwrap();
+        assert_eq!(facts, r#"[[1,"ann",2,1,1,{"event":"assigned","agent":"ann","chosen":{"score":800000}}]]"#);
     }
 
     #[test]

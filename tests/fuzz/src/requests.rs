@@ -32,7 +32,8 @@ pub fn requests(data: &[u8]) {
 }
 
 /// The inputs that fuzzing of requests begins with: one for each method, which makes sense, by its name; and one with every field of a
-/// dependency and every value of each, which no single one can have, and a workflow of tasks that depend on each other.
+/// dependency and every value of each, which no single one can have, a workflow of tasks that depend on each other, and tasks that take
+/// resources and fall back, with an agent that has some.
 pub fn seeds() -> Vec<(String, Vec<u8>)> {
     let mut seeds = Vec::new();
     run(async |world| {
@@ -51,6 +52,11 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         let grown = grown(&there_is.workflow_id).encode_to_vec();
         world.call(method("AddWorkflowTasks"), grown.clone().into()).await.expect("the tasks are added");
         seeds.push(("AddWorkflowTasks_behind".to_owned(), input("AddWorkflowTasks", &grown)));
+        let (wanting, having) = (wanting().encode_to_vec(), having().encode_to_vec());
+        world.call(method("BatchCreateTasks"), wanting.clone().into()).await.expect("the tasks are taken");
+        world.call(method("ClaimTasks"), having.clone().into()).await.expect("an agent may have resources");
+        let placed = [input("BatchCreateTasks", &wanting), input("ClaimTasks", &having)].concat();
+        seeds.push(("BatchCreateTasks_placed".to_owned(), placed));
     });
     seeds
 }
@@ -84,6 +90,48 @@ fn conditions(claimed: &v1::Attempt) -> v1::BatchCreateTasksRequest {
     let task =
         |dependency| v1::TaskSpec { r#type: "t".into(), dependencies: vec![dependency], ..v1::TaskSpec::default() };
     v1::BatchCreateTasksRequest { tasks: dependencies.map(task).collect(), ..v1::BatchCreateTasksRequest::default() }
+}
+
+/// Tasks that take resources: one of an agent's that has them, and one of what nobody has, which falls back to a lead and then to anybody.
+fn wanting() -> v1::BatchCreateTasksRequest {
+    let after = |seconds| Some(prost_types::Duration { seconds, nanos: 1_000_000 });
+    let lead = v1::RequirementsFallback {
+        after: after(0),
+        skills: vec!["lead".into()],
+        tools: vec!["git".into()],
+        role: "lead".into(),
+        assignee: "ann".into(),
+    };
+    let anybody = v1::RequirementsFallback { after: after(60), ..v1::RequirementsFallback::default() };
+    let modest = v1::Requirements { resources: gpus(0.5), ..v1::Requirements::default() };
+    let falling = v1::Requirements {
+        resources: gpus(1.5),
+        role: "nobody".into(),
+        fallbacks: vec![lead, anybody],
+        ..v1::Requirements::default()
+    };
+    let task =
+        |requirements| v1::TaskSpec { r#type: "t".into(), requirements: Some(requirements), ..v1::TaskSpec::default() };
+    let tasks = [modest, falling].map(task).into();
+    v1::BatchCreateTasksRequest { tasks, ..v1::BatchCreateTasksRequest::default() }
+}
+
+/// An agent that has them claims.
+fn having() -> v1::ClaimTasksRequest {
+    let handles = vec![v1::TaskHandler { r#type: "t".into(), ..v1::TaskHandler::default() }];
+    let profile = v1::AgentProfile {
+        name: "bob".into(),
+        agent_type: "trainer".into(),
+        slots: 4,
+        handles,
+        resources: gpus(2.0),
+        ..v1::AgentProfile::default()
+    };
+    v1::ClaimTasksRequest { profile: Some(profile), max_tasks: 4, ..v1::ClaimTasksRequest::default() }
+}
+
+fn gpus(amount: f64) -> std::collections::BTreeMap<String, f64> {
+    [("gpu".to_owned(), amount)].into()
 }
 
 /// A workflow of three tasks: one, one behind it, and one that cleans up behind both.

@@ -2,7 +2,7 @@
 
 use crate::clock::{HostClock, Skew};
 use crate::net;
-use crate::plan::{has_conditions, has_fallbacks, has_families, has_workflows};
+use crate::plan::is_of_an_old_world;
 use crate::store::{FarStore, Way};
 use callboard::Client;
 use callboard_core::Settings;
@@ -105,6 +105,7 @@ const SIZE: Size = Size {
     conditions: false,
     workflows: false,
     fallbacks: false,
+    resources: false,
     longest: 1_500,
     slowness: 12,
     cut_off: true,
@@ -120,9 +121,12 @@ impl Outside {
     }
 
     fn size(&self) -> Size {
-        let (families, conditions) = (has_families(self.seed), has_conditions(self.seed));
-        let (workflows, fallbacks) = (has_workflows(self.seed), has_fallbacks(self.seed));
-        Size { families, conditions, workflows, fallbacks, ..SIZE }
+        match is_of_an_old_world(self.seed) {
+            true => SIZE,
+            false => {
+                Size { families: true, conditions: true, workflows: true, fallbacks: true, resources: true, ..SIZE }
+            }
+        }
     }
 
     /// A machine's agents, until it dies. They are others each time.

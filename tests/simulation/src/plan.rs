@@ -9,28 +9,13 @@ use std::time::Duration;
 /// How many hosts have agents.
 pub const AGENTS: usize = 2;
 
-/// Worlds of a time before handlers had children and gave output, before dependencies had conditions, and before workflows and fallbacks. They are as they were: some are
-/// kept because they were red once.
-const CHILDLESS: Range<u64> = 10_000..30_000;
+/// Worlds of a time before handlers had children and gave output, before dependencies had conditions, and before workflows, fallbacks and
+/// resources. They are as they were: some are kept because they were red once.
+const OLD: Range<u64> = 10_000..30_000;
 
-/// Whether handlers in a seed's world create children, wait for them and give output.
-pub fn has_families(seed: u64) -> bool {
-    !CHILDLESS.contains(&seed)
-}
-
-/// Whether tasks in a seed's world wait for others to end otherwise than well.
-pub fn has_conditions(seed: u64) -> bool {
-    !CHILDLESS.contains(&seed)
-}
-
-/// Whether tasks in a seed's world are created as workflows, too.
-pub fn has_workflows(seed: u64) -> bool {
-    !CHILDLESS.contains(&seed)
-}
-
-/// Whether tasks in a seed's world ask for less when nobody takes them.
-pub fn has_fallbacks(seed: u64) -> bool {
-    !CHILDLESS.contains(&seed)
+/// Whether a seed's world is without what has come since.
+pub fn is_of_an_old_world(seed: u64) -> bool {
+    OLD.contains(&seed)
 }
 
 /// A machine.

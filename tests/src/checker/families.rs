@@ -23,7 +23,6 @@ pub(super) fn check(history: &History, observed: &Observed, findings: &mut Findi
         ends_with_its_parent(id, seen, observed, findings);
         pauses_alternate(id, seen, findings);
     }
-    slots_hold(history, observed, findings);
     output_is_whole(history, observed, findings);
 }
 
@@ -70,45 +69,6 @@ fn pauses_alternate(id: &str, seen: &Seen, findings: &mut Findings) {
             }
             _ if is_attempt_end(event) || is_end(event) => running = None,
             _ => {}
-        }
-    }
-}
-
-/// What an event does to its agent's slots: taken, or given back.
-fn turns(seen: &Seen) -> impl Iterator<Item = (&str, i128, i32)> {
-    let mut holder = None;
-    let mut holds = false;
-    seen.events.iter().filter_map(move |event| {
-        let takes = matches!(event.r#type(), E::Assigned | E::Resumed);
-        let gives = event.r#type() == E::Paused || is_attempt_end(event) || is_end(event);
-        if event.r#type() == E::Assigned {
-            holder = Some(event.agent.as_str());
-        }
-        let turn = (takes != holds && (takes || gives)).then_some(if takes { 1 } else { -1 });
-        holds = if turn.is_some() { takes } else { holds };
-        turn.and_then(|turn| Some((holder?, at(event), turn)))
-    })
-}
-
-/// Where times of different tasks can't be compared, nothing is known.
-fn slots_hold(history: &History, observed: &Observed, findings: &mut Findings) {
-    if !observed.apart.is_zero() {
-        return;
-    }
-    let mut by_agent: BTreeMap<&str, Vec<(i128, i32, &str)>> = BTreeMap::new();
-    for (id, seen) in &observed.tasks {
-        for (agent, when, turn) in turns(seen) {
-            by_agent.entry(agent).or_default().push((when, turn, id));
-        }
-    }
-    for (agent, slots) in &history.slots {
-        let turns = by_agent.entry(agent).or_default();
-        // What was given back at the same time was given back before.
-        turns.sort_unstable();
-        let mut taken = 0;
-        for (_, turn, id) in turns {
-            taken += *turn;
-            findings.demand(taken <= *slots, Rule::SlotsHold, id, || format!("{agent} has {taken} of {slots} slots"));
         }
     }
 }

@@ -7,6 +7,7 @@ mod dependencies;
 mod fallbacks;
 mod families;
 mod histories;
+mod holding;
 mod letters;
 mod living;
 mod observed;
@@ -76,6 +77,8 @@ pub enum Rule {
     PausesAlternate,
     /// An agent never has more than its slots: a paused attempt keeps none.
     SlotsHold,
+    /// An agent's tasks never take more of a resource than it said it has.
+    ResourcesHold,
     /// A workflow's state and numbers are what its tasks say.
     WorkflowTells,
     /// Output has no gap, and is what handlers gave.
@@ -134,6 +137,7 @@ pub fn check(history: &History, observed: &Observed) -> Vec<Violation> {
     dependencies::check(history, observed, &mut findings);
     fallbacks::check(observed, &mut findings);
     families::check(history, observed, &mut findings);
+    holding::check(history, observed, &mut findings);
     workflows::check(history, observed, &mut findings);
     letters::check(history, &mut findings);
     watches::check(history, observed, &mut findings);

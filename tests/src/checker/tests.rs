@@ -12,6 +12,7 @@ use std::time::Duration;
 mod dependencies;
 mod fallbacks;
 mod families;
+mod holding;
 mod workflows;
 
 /// A world in which everything was as it should be: `first` completed on its second attempt, `second` depends on it, `third`

@@ -3,7 +3,7 @@
 use super::Worker;
 use super::answer::{Answer, until_answered};
 use super::history::{Said, Verdict};
-use super::work::{CLAIMS, Work, asked_to_fail, payload, result_of};
+use super::work::{CLAIMS, Work, asked_to_fail, payload, resources, result_of};
 use callboard::v1;
 use prost_types::Duration as ProtoDuration;
 use rand::Rng;
@@ -20,7 +20,9 @@ const MAY_BE_STALE: [Code; 1] = [Code::FailedPrecondition];
 
 /// Claims, works, and reports, until it is to stop.
 pub(super) async fn claim(mut worker: Worker) {
-    let profile = v1::AgentProfile { slots: SLOTS, ..crate::agent::profile(&worker.name, CLAIMS) };
+    let resources = resources(&worker.size);
+    worker.recorder.declares(&worker.name, &resources);
+    let profile = v1::AgentProfile { slots: SLOTS, resources, ..crate::agent::profile(&worker.name, CLAIMS) };
     let mut count = 0;
     while !worker.stop.is_cancelled() {
         count += 1;

@@ -3,7 +3,7 @@
 use super::Worker;
 use super::answer::explains_an_end;
 use super::history::{Said, Verdict};
-use super::work::{FRAMES, Work, asked_to_fail, payload, result_of};
+use super::work::{FRAMES, Work, asked_to_fail, payload, resources, result_of};
 use callboard::v1;
 use callboard::v1::attach_request::Frame as Saying;
 use callboard::v1::attach_response::Frame;
@@ -42,6 +42,7 @@ struct Speaker {
 
 /// Attaches, works, and attaches again when its stream breaks, until it is to stop.
 pub(super) async fn speak(worker: Worker) {
+    worker.recorder.declares(&worker.name, &resources(&worker.size));
     let mut speaker = Speaker {
         worker,
         epoch: 0,
@@ -96,11 +97,11 @@ impl Speaker {
         held.extend(waiting.filter_map(|waiting| waiting.report.attempt.clone()));
         held.sort_by(|a, b| (&a.task_id, a.attempt).cmp(&(&b.task_id, b.attempt)));
         held.dedup();
-        v1::Hello {
-            held,
-            previous_epoch: self.epoch,
-            ..crate::agent::hello_with_slots(&self.worker.name, FRAMES, SLOTS)
+        let mut hello = crate::agent::hello_with_slots(&self.worker.name, FRAMES, SLOTS);
+        if let Some(profile) = &mut hello.profile {
+            profile.resources = resources(&self.worker.size);
         }
+        v1::Hello { held, previous_epoch: self.epoch, ..hello }
     }
 
     fn is_lie(&self, waiting: &Unreceipted) -> bool {

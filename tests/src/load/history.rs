@@ -23,6 +23,8 @@ pub struct History {
     pub runs: Vec<HandlerRun>,
     /// The slots of agents that are held to them.
     pub slots: BTreeMap<String, i32>,
+    /// What of which resource agents said they have; of those that are held to it.
+    pub resources: BTreeMap<String, BTreeMap<String, f64>>,
     /// Children that handlers were given.
     pub children: Vec<Child>,
     /// Reports whose receipts were seen.
@@ -278,6 +280,11 @@ impl Recorder {
     /// Something happened that no fault explains.
     pub fn surprise(&self, what: String) {
         self.history().surprises.push(what);
+    }
+
+    /// An agent is about to say what it has.
+    pub fn declares(&self, agent: &str, resources: &BTreeMap<String, f64>) {
+        self.history().resources.insert(agent.to_owned(), resources.clone());
     }
 
     /// A handler begins.

@@ -81,6 +81,9 @@ pub struct Size {
     pub workflows: bool,
     /// Some tasks ask for what nobody has, and for less when nobody took them. (A version that knows no fallbacks would not move them.)
     pub fallbacks: bool,
+    /// Agents have a resource, and some tasks take of it. (While a version that knows none shares the store, such tasks are refused. And
+    /// nobody does them where agents are those of a [`crew`], which have none.)
+    pub resources: bool,
     /// The longest that a handler works, in milliseconds; more than 250.
     pub longest: u64,
     /// By how much those who ask are slower than 1 is.
@@ -132,6 +135,7 @@ impl Default for Size {
             conditions: true,
             workflows: true,
             fallbacks: true,
+            resources: true,
             longest: 1_500,
             slowness: 1,
             cut_off: false,

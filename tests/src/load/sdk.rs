@@ -1,7 +1,7 @@
 //! Agents of the Rust SDK, in this process: they outlive the server's deaths.
 
 use super::history::{Child, Recorder, Running, Said};
-use super::work::{ASKED_TO_FAIL, SDK, Work, result_of, text_of};
+use super::work::{ASKED_TO_FAIL, SDK, Work, resources, result_of, text_of};
 use super::{Reach, Size};
 use callboard::{Agent, AgentHandle, Context, Error, NewTask, TaskError};
 use serde_json::Value;
@@ -20,6 +20,8 @@ pub(super) fn start(
     recorder: &Arc<Recorder>,
 ) -> callboard::Result<AgentHandle> {
     let (recorder, agent) = (recorder.clone(), name.clone());
+    let has = resources(size);
+    recorder.declares(&name, &has);
     if size.families {
         recorder.history().slots.insert(name.clone(), size.slots);
     }
@@ -28,6 +30,7 @@ pub(super) fn start(
         async move { handle(&recorder, &agent, context, Work::read(&work)).await }
     };
     let agent = Agent::builder("load").client(&reach.client(size.call)).own_thread(reach.own_threads);
+    let agent = has.into_iter().fold(agent, |agent, (resource, amount)| agent.resource(resource, amount));
     agent.name(name).slots(size.slots).handle(SDK, handler).spawn()
 }
 

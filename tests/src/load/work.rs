@@ -5,7 +5,9 @@ use callboard::v1;
 use prost_types::Duration as ProtoDuration;
 use rand::Rng;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The task types of a load, each for another kind of agent.
@@ -20,6 +22,12 @@ pub const ASKED_TO_FAIL: &str = "AskedToFail";
 
 /// The role that no agent of a load has.
 pub const NOBODY: &str = "load.nobody";
+
+/// The resource that agents of a load have, and how much of it each; and what tasks take of it. Some can be done beside each other by one
+/// agent, and others not.
+const RESOURCE: &str = "load.gpu";
+const HAS: f64 = 2.0;
+const TAKEN: [f64; 4] = [0.5, 1.0, 1.5, 2.0];
 
 /// What a handler is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +130,11 @@ pub fn random_spec(random: &mut StdRng, size: &Size) -> v1::TaskSpec {
         work = work.with_family(random);
     }
     let falls_back = size.fallbacks && random.random_bool(0.1);
-    let requirements = falls_back.then(|| of_nobody(millis(random.random_range(1..800))));
+    let mut requirements = falls_back.then(|| of_nobody(millis(random.random_range(1..800))));
+    if size.resources && random.random_bool(0.2) {
+        let amount = TAKEN.choose(random).copied().unwrap_or(HAS);
+        requirements.get_or_insert_default().resources.insert(RESOURCE.to_owned(), amount);
+    }
     v1::TaskSpec {
         r#type: task_type.to_owned(),
         requirements,
@@ -137,6 +149,11 @@ pub fn random_spec(random: &mut StdRng, size: &Size) -> v1::TaskSpec {
         }),
         ..v1::TaskSpec::default()
     }
+}
+
+/// What each agent of a load of a size says it has.
+pub fn resources(size: &Size) -> BTreeMap<String, f64> {
+    if size.resources { [(RESOURCE.to_owned(), HAS)].into() } else { BTreeMap::new() }
 }
 
 /// What nobody has, until anybody will do.

@@ -39,7 +39,7 @@ pub enum TaskCommand {
     Depend(DependArgs),
     /// Show what happened to a task.
     History(HistoryArgs),
-    /// Show which agents could have a task now, which could not, and why.
+    /// Show which agents could have a task now, which could not, and why; and who was given it.
     Explain(ExplainArgs),
     /// Show what a task's handler recorded of its work: its durable steps.
     Steps(StepsArgs),

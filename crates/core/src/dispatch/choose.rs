@@ -1,17 +1,20 @@
 //! The choice among agents that fit.
 
 use super::Open;
-use crate::model::{Agent, AgentId, Span, Task, TaskState, Timestamp};
+use crate::model::{Agent, AgentId, Chosen, KeptScore, RunnerUp, Span, Task, TaskState, Timestamp};
 use std::cmp::Ordering;
 
 /// At most so many agents are scored for a task; beyond that a few are as good as all.
 pub(super) const SCORED: usize = 64;
 
+/// Of so many of the others it is kept how good they were.
+const RUNNERS_UP: usize = 3;
+
 /// What becomes of a task at this moment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Choice {
-    /// This open agent gets it.
-    Agent(AgentId),
+    /// This open agent gets it, and how it was chosen.
+    Agent(AgentId, Chosen),
     /// A preferred agent is near: look again at this time.
     Later(Timestamp),
     /// Nobody is open.
@@ -91,18 +94,57 @@ pub(super) fn choose<'a>(
     now: Timestamp,
     head_start: Span,
 ) -> Choice {
-    if let Some(preferred) = preferred(task) {
-        if let Some(open) = open.clone().find(|open| *open.agent.name == *preferred) {
-            return Choice::Agent(open.agent.id);
-        }
-        if let TaskState::Ready { since } = task.state
-            && since + head_start > now
-            && preferred_is_near()
-        {
-            return Choice::Later(since + head_start);
-        }
+    let preferred = preferred(task);
+    let wanted = preferred.and_then(|name| open.clone().find(|open| *open.agent.name == *name));
+    if preferred.is_some()
+        && wanted.is_none()
+        && let TaskState::Ready { since } = task.state
+        && since + head_start > now
+        && preferred_is_near()
+    {
+        return Choice::Later(since + head_start);
     }
-    let scored = open.take(SCORED).map(|open| (open.agent.id, score(task, &open.agent, open.free).total()));
-    let best = scored.min_by(|a, b| compare(task, *a, *b));
-    best.map_or(Choice::Nobody, |(id, _)| Choice::Agent(id))
+    let others = open.filter(|open| wanted.is_none_or(|wanted| wanted.agent.id != open.agent.id));
+    let (mut best, others) = best_of(task, others);
+    let compared = others + u32::from(wanted.is_some());
+    let chosen = match wanted {
+        Some(wanted) => Rated::of(task, wanted),
+        None if best.is_empty() => return Choice::Nobody,
+        None => best.remove(0),
+    };
+    let runners_up = best.iter().take(RUNNERS_UP).map(Rated::runner_up).collect();
+    Choice::Agent(chosen.agent.id, Chosen { score: KeptScore::of(chosen.score), compared, runners_up })
+}
+
+/// An agent, and how good it is for the task at hand.
+struct Rated<'a> {
+    agent: &'a Agent,
+    score: f64,
+}
+
+impl<'a> Rated<'a> {
+    fn of(task: &Task, open: &'a Open) -> Self {
+        Self { agent: &open.agent, score: score(task, &open.agent, open.free).total() }
+    }
+
+    fn is_before(&self, other: &Self, task: &Task) -> bool {
+        compare(task, (self.agent.id, self.score), (other.agent.id, other.score)).is_lt()
+    }
+
+    fn runner_up(&self) -> RunnerUp {
+        RunnerUp { agent: self.agent.name.clone(), score: KeptScore::of(self.score) }
+    }
+}
+
+/// The best of these agents in their order, as many as are kept, and how many were compared.
+fn best_of<'a>(task: &Task, open: impl Iterator<Item = &'a Open>) -> (Vec<Rated<'a>>, u32) {
+    let mut best: Vec<Rated<'a>> = Vec::with_capacity(RUNNERS_UP + 2);
+    let mut compared = 0;
+    for rated in open.take(SCORED).map(|open| Rated::of(task, open)) {
+        compared += 1;
+        let place = best.partition_point(|better| better.is_before(&rated, task));
+        best.insert(place, rated);
+        best.truncate(RUNNERS_UP + 1);
+    }
+    (best, compared)
 }

@@ -16,7 +16,7 @@ pub(crate) use room::{may_go_on, room_for};
 use crate::command::{LaneLeft, Outcome, Reply};
 use crate::decide::Context;
 use crate::model::{Agent, AgentId, Amounts, Task, TaskId, Timestamp, time::earliest};
-use crate::rules::{Ruled, Step};
+use crate::rules::{Given, Ruled, Step};
 use crate::working_set::{LaneRef, WorkingSet};
 use choose::Choice;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -218,10 +218,10 @@ impl Step<'_, '_> {
                 queue.passed += 1;
                 queue.look_again_at = earliest(queue.look_again_at, Some(at));
             }
-            Choice::Agent(id) => {
+            Choice::Agent(id, how) => {
                 let Some(chosen) = open.get_mut(&id) else { return Ok(()) };
                 chosen.take(&queue.asked);
-                self.assign(&mut task, &chosen.agent, None)?;
+                self.assign(&mut task, &chosen.agent, Given::Pushed(how))?;
                 if chosen.free == 0 {
                     open.remove(&id);
                     queue.fitting.retain(|id| open.contains_key(id));

@@ -1,5 +1,6 @@
 //! Facts about tasks.
 
+use super::chosen::Chosen;
 use super::id::{NamespaceId, TaskId};
 use super::pause::PauseTurn;
 use super::payload::Failure;
@@ -44,6 +45,9 @@ pub enum EventKind {
     Assigned {
         /// The agent's name.
         agent: Arc<str>,
+        /// How it was chosen; none: it claimed the task, or a version gave it the task that didn't keep how.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        chosen: Option<Chosen>,
     },
     /// The agent accepted; or the handler's pause began, or ended. One kind, since it is in rows: a version that knows no pauses
     /// reads these as beginnings, and not as damage.

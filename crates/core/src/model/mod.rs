@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod checkpoint;
 pub mod child;
+pub mod chosen;
 pub mod condition;
 pub mod edge;
 pub mod event;
@@ -25,6 +26,7 @@ pub mod workflow;
 pub use agent::{Agent, AgentProfile, Link, Session, TaskHandler};
 pub use checkpoint::{LastCheckpoint, NewCheckpoint};
 pub use child::{ChildKey, NewChild, OnParentEnd, ParentLink, TaskChild};
+pub use chosen::{Chosen, KeptScore, RunnerUp};
 pub use condition::{Condition, JsonText, Outcome, ResultCondition, Test};
 pub use edge::{Edge, NewDependency, OnFailure, Terms};
 pub use event::{Event, EventKind};

@@ -4,7 +4,9 @@ use super::{Ruled, Step};
 use crate::command::{Effect, Fence, StopReason};
 use crate::model::payload::SystemFailure;
 use crate::model::task::ClaimLease;
-use crate::model::{Agent, AgentId, EventKind, Failure, Lease, LeaseToken, NotBefore, Span, Task, TaskState, Waiting};
+use crate::model::{
+    Agent, AgentId, Chosen, EventKind, Failure, Lease, LeaseToken, NotBefore, Span, Task, TaskState, Waiting,
+};
 use crate::planted::Bug;
 use crate::rules::end::Ending;
 use crate::rules::transition::Move;
@@ -26,25 +28,33 @@ pub(crate) enum AttemptEnd {
     HandedBack { reason: String },
 }
 
+/// How an agent comes to an attempt.
+#[derive(Clone, Debug)]
+pub(crate) enum Given {
+    /// It was chosen, and is told over its stream.
+    Pushed(Chosen),
+    /// It asked, and has so long.
+    Claimed(Span),
+}
+
 impl Step<'_, '_> {
     /// Gives a ready task to an agent.
-    pub(crate) fn assign(&mut self, task: &mut Task, agent: &Agent, claim: Option<Span>) -> Ruled<Fence> {
+    pub(crate) fn assign(&mut self, task: &mut Task, agent: &Agent, given: Given) -> Ruled<Fence> {
         let now = self.cx.now;
+        let (claim, chosen) = match given {
+            Given::Pushed(chosen) => (None, Some(chosen)),
+            Given::Claimed(span) => (Some(ClaimLease { until: now + span, span }), None),
+        };
+        let is_pushed = claim.is_none();
         let token = match self.cx.settings.planted.has(Bug::ReuseLeaseToken) {
             false => self.cx.entropy.token(),
             true => LeaseToken(task.id.0.as_u128()),
         };
         task.attempt += 1;
         task.agent_name = Some(agent.name.clone());
-        let lease = Lease {
-            agent: agent.id,
-            epoch: agent.epoch,
-            token,
-            assigned_at: now,
-            claim: claim.map(|span| ClaimLease { until: now + span, span }),
-        };
-        self.go(task, Move::Assign(lease), EventKind::Assigned { agent: agent.name.clone() })?;
-        if claim.is_none() {
+        let lease = Lease { agent: agent.id, epoch: agent.epoch, token, assigned_at: now, claim };
+        self.go(task, Move::Assign(lease), EventKind::Assigned { agent: agent.name.clone(), chosen })?;
+        if is_pushed {
             let task = Arc::new(task.clone());
             self.effects.push(Effect::Assign { agent: agent.id, epoch: agent.epoch, task });
         }

@@ -5,6 +5,7 @@ use crate::command::{Effect, Reply, SessionEnd};
 use crate::dispatch::room_for;
 use crate::model::{Agent, AgentProfile, Amounts, Link, Session, Span, Task, TaskId};
 use crate::rejection::{Reason, Rejection};
+use crate::rules::attempt::Given;
 use crate::working_set::LaneRef;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ impl Step<'_, '_> {
         let mut leases = Vec::new();
         for id in self.first_ready(&agent, room)? {
             let mut task = self.task(id)?;
-            leases.push(self.assign(&mut task, &agent, Some(lease))?);
+            leases.push(self.assign(&mut task, &agent, Given::Claimed(lease))?);
         }
         Ok(Reply::Claimed(leases))
     }

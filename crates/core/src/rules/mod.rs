@@ -35,6 +35,7 @@ use crate::dispatch;
 use crate::model::{Event, EventKind, Namespace, Task, TaskId};
 use crate::rejection::Rejection;
 use crate::working_set::WorkingSet;
+pub(crate) use attempt::Given;
 use std::sync::Arc;
 use transition::Move;
 

@@ -9,7 +9,7 @@ use crate::model::{
 };
 use crate::planted::Bug;
 use crate::rejection::{Reason, Rejection};
-use crate::rules::attempt::AttemptEnd;
+use crate::rules::attempt::{AttemptEnd, Given};
 use crate::rules::end::Ending;
 use crate::rules::transition::Move;
 use crate::working_set::PayloadValue;
@@ -122,7 +122,7 @@ impl Step<'_, '_> {
             }
         }
         let nobody = self.passer_by(agent);
-        self.assign(&mut task, &nobody, Some(Span::seconds(1)))?;
+        self.assign(&mut task, &nobody, Given::Claimed(Span::seconds(1)))?;
         self.accept(&mut task)?;
         match report {
             DirectReport::Completed(result) => self.complete(&mut task, result.clone())?,

@@ -3,7 +3,9 @@
 use crate::support::{World, in_every_mode, make::*};
 use callboard_core::command::{Report, TaskUpdate};
 use callboard_core::dispatch::{Explanation, ObstacleKind};
-use callboard_core::model::{AgentProfile, NewDependency, NewTask, OnFailure, Span, StateName, TaskId, Terms};
+use callboard_core::model::{
+    AgentProfile, Chosen, EventKind, NewDependency, NewTask, OnFailure, Span, StateName, TaskId, Terms,
+};
 use callboard_core::{Command, Reason};
 use std::sync::Arc;
 
@@ -206,5 +208,69 @@ fn an_explanation_names_every_obstacle() {
         w.report(at_work, completed("done")).unwrap();
         let told = w.explain(id);
         assert_eq!((&*told.candidates[0].agent, told.candidates[0].obstacles.len()), ("busy", 0));
+    });
+}
+
+/// How the agent of each attempt was chosen; none: it claimed the task.
+fn past(w: &World, id: TaskId) -> Vec<Option<Chosen>> {
+    let assigned = w.events(id).iter().filter_map(|event| match &event.kind {
+        EventKind::Assigned { chosen, .. } => Some(chosen.clone()),
+        _ => None,
+    });
+    assigned.collect()
+}
+
+fn scores(chosen: &Chosen) -> Vec<(&str, f64)> {
+    chosen.runners_up.iter().map(|other| (&*other.agent, other.score.score())).collect()
+}
+
+#[test]
+fn an_assignment_keeps_its_score_and_the_best_three_of_the_others() {
+    in_every_mode(|mut w| {
+        // Of the idle ones who has fewer busy slots is better.
+        let names = ["ann", "bob", "cid", "dan", "eve"];
+        for (name, slots) in names.into_iter().zip([10, 8, 5, 4, 2]) {
+            w.attach(name, slots);
+        }
+        w.attach_with("other", profile_for(&["other"], 5));
+        for name in names {
+            w.start(task_with("work", |new| new.spec.requirements.assignee = Some(name.into())));
+        }
+        let id = w.start(task("work"));
+        let kept = past(&w, id).remove(0).expect("it was chosen");
+        // 0.4 * 1/2 for one that has completed nothing, 0.25 and 0.05, and 0.3 of what is idle.
+        assert_eq!((w.has(id).as_deref(), kept.score.score(), kept.compared), (Some("ann"), 0.77, 5));
+        assert_eq!(scores(&kept), [("bob", 0.7625), ("cid", 0.74), ("dan", 0.725)]);
+    });
+}
+
+#[test]
+fn of_a_lone_agent_its_score_is_kept_and_of_a_claim_nothing() {
+    in_every_mode(|mut w| {
+        w.attach("ann", 1);
+        let id = w.run_task(task("work"));
+        let kept = past(&w, id).remove(0).expect("it was chosen");
+        assert_eq!((kept.score.score(), kept.compared, kept.runners_up.len()), (0.8, 1, 0));
+        let claimed = w.create(task("work"));
+        assert_eq!(w.claim("cron", 5, Span::seconds(60)).len(), 1);
+        assert_eq!(past(&w, claimed), [None]);
+    });
+}
+
+#[test]
+fn a_better_one_is_kept_behind_who_was_preferred_and_before_which_the_last_attempt_failed() {
+    in_every_mode(|mut w| {
+        w.attach("ann", 10);
+        w.attach("bob", 10);
+        w.start(task_with("work", |new| new.spec.requirements.assignee = Some("bob".into())));
+        let id = w.run_task(task_with("work", |new| new.spec.requirements.preferred_agent = Some("bob".into())));
+        w.report(id, failed("Sick")).unwrap();
+        w.pass_delay(id);
+        w.dispatch();
+        let past = past(&w, id);
+        let [Some(preferred), Some(retried)] = &past[..] else { panic!("two were chosen: {past:?}") };
+        assert_eq!((preferred.score.score(), scores(preferred)), (0.77, vec![("ann", 0.8)]));
+        assert_eq!((w.has(id).as_deref(), retried.compared), (Some("ann"), 2));
+        assert_eq!(retried.runners_up[0].agent.as_ref(), "bob");
     });
 }

@@ -1,14 +1,14 @@
-//! Who could have a task, and why not.
+//! Who could have a task, and why not; and who was chosen.
 
-use super::task;
+use super::{task, time};
 use callboard_core::dispatch::{Candidate, Obstacle, ObstacleKind};
-use callboard_core::model::TaskState;
-use callboard_engine::Explained;
+use callboard_core::model::{RunnerUp, TaskState};
+use callboard_engine::{Explained, PastAssignment};
 use callboard_proto::v1;
 
 /// Writes an explanation.
 pub(crate) fn to_explanation(explained: &Explained) -> v1::AssignmentExplanation {
-    let Explained { task: row, ahead, explanation } = explained;
+    let Explained { task: row, ahead, explanation, past } = explained;
     let waiting_for = match &row.state {
         TaskState::Waiting(waiting) => task::to_wait_reasons(waiting),
         _ => Vec::new(),
@@ -23,7 +23,7 @@ pub(crate) fn to_explanation(explained: &Explained) -> v1::AssignmentExplanation
         fitting: count(explanation.fitting),
         candidates: explanation.candidates.iter().map(to_candidate).collect(),
         limits: Vec::new(),
-        past: Vec::new(),
+        past: past.iter().map(to_choice).collect(),
     }
 }
 
@@ -39,6 +39,23 @@ fn to_candidate(candidate: &Candidate) -> v1::AssignmentCandidate {
         affinity: parts.map_or(0.0, |score| score.affinity),
         role: parts.map_or(0.0, |score| score.role),
     }
+}
+
+fn to_choice(past: &PastAssignment) -> v1::AssignmentChoice {
+    let chosen = past.chosen.as_ref();
+    v1::AssignmentChoice {
+        attempt: task::number(past.attempt),
+        at: Some(time::to_timestamp(past.at)),
+        agent: past.agent.to_string(),
+        claimed: chosen.is_none(),
+        score: chosen.map_or(0.0, |chosen| chosen.score.score()),
+        compared: chosen.map_or(0, |chosen| task::number(chosen.compared)),
+        runners_up: chosen.map(|chosen| chosen.runners_up.iter().map(to_runner_up).collect()).unwrap_or_default(),
+    }
+}
+
+fn to_runner_up(other: &RunnerUp) -> v1::AssignmentRunnerUp {
+    v1::AssignmentRunnerUp { agent: other.agent.to_string(), score: other.score.score() }
 }
 
 fn to_obstacle(obstacle: &Obstacle) -> v1::AssignmentObstacle {

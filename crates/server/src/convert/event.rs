@@ -45,7 +45,7 @@ fn tell(kind: &EventKind) -> (Type, Told<'_>) {
     match kind {
         EventKind::Created => (Type::Created, Told::default()),
         EventKind::Ready => (Type::Ready, Told::default()),
-        EventKind::Assigned { agent } => (Type::Assigned, by(agent)),
+        EventKind::Assigned { agent, .. } => (Type::Assigned, by(agent)),
         EventKind::Started { agent, pause: None } => (Type::Started, by(agent)),
         EventKind::Started { agent, pause: Some(PauseTurn::Began) } => (Type::Paused, by(agent)),
         EventKind::Started { agent, pause: Some(PauseTurn::Ended) } => (Type::Resumed, by(agent)),

@@ -3,6 +3,7 @@
 // Helpers of tests stand outside of tests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use crate::conformance::placement::{lane_with_gpus, with_gpus};
 use crate::conformance::samples::*;
 use crate::conformance::workflows::{held, workflow, written};
 use callboard_core::model::{Condition, Edge, Terms, Workflow};
@@ -163,6 +164,18 @@ async fn the_first_hold_makes_older_versions_refuse_the_file() {
     assert_eq!((number_in_store(&path, needed).await, number_in_store(&path, format).await), (10, 2));
     fixture.save(written(&Workflow { held: None, version: held.version + 1, ..held })).await;
     assert_eq!(number_in_store(&path, format).await, 1, "a row that is not held is as it ever was");
+}
+
+#[tokio::test]
+async fn the_first_task_that_takes_resources_makes_older_versions_refuse_the_file() {
+    let folder = Folder::new();
+    let path = folder.path("a.db");
+    let fixture = filled(&path).await;
+    let needed = "SELECT value FROM meta WHERE name = 'min_version'";
+    fixture.save(ChangeSet { lanes: vec![lane("plain")], ..ChangeSet::default() }).await;
+    assert!(number_in_store(&path, needed).await < 12, "a lane that older versions know");
+    fixture.save(ChangeSet { lanes: vec![lane_with_gpus(1)], ..new_tasks([&with_gpus(501, 1)]) }).await;
+    assert_eq!(number_in_store(&path, needed).await, 12);
 }
 
 #[tokio::test]

@@ -2,11 +2,12 @@
 
 use super::*;
 
+pub(super) const AGENT: &str = "sdk-9";
 const SLOTS: i32 = 1;
 const GIVEN: &str = "piece 0;piece 1;";
 
 /// `parent` gave output, created `child`, and paused until that had ended. One agent with one slot did both.
-fn family() -> World {
+pub(super) fn family() -> World {
     let mut world = World::good();
     world.history.watches.clear();
     world.create("family", &["parent"]);
@@ -23,11 +24,11 @@ fn family() -> World {
     world.tell("child", &[(E::Completed, 1)]);
     for (id, times) in [("parent", &[1, 2, 3, 4, 10, 11][..]), ("child", &[3, 4, 5, 10][..])] {
         for (event, seconds) in world.task(id).events.iter_mut().zip(times) {
-            event.agent = "sdk-9".to_owned();
+            event.agent = AGENT.to_owned();
             event.at = Some(prost_types::Timestamp { seconds: *seconds, nanos: 0 });
         }
     }
-    world.history.slots.insert("sdk-9".to_owned(), SLOTS);
+    world.history.slots.insert(AGENT.to_owned(), SLOTS);
     world.ran("parent", 1, Said::Completed("result of parent".into()));
     world.history.runs.last_mut().unwrap().output = GIVEN.to_owned();
     world.ran("child", 1, Said::Completed("result of child".into()));
@@ -96,12 +97,6 @@ fn a_pause_in_a_pause_and_a_resumption_of_what_ran() {
     red(Rule::PausesAlternate, |world| world.task("parent").events[4].r#type = E::Paused.into());
     red(Rule::PausesAlternate, |world| world.task("parent").events[3].r#type = E::Resumed.into());
     red(Rule::PausesAlternate, |world| world.task("parent").events[3].attempt = 2);
-}
-
-#[test]
-fn more_at_a_time_than_there_are_slots() {
-    red(Rule::SlotsHold, |world| world.task("parent").events[4].at.as_mut().unwrap().seconds = 9);
-    red(Rule::SlotsHold, |world| world.task("child").events[1].at.as_mut().unwrap().seconds = 3);
 }
 
 #[test]

@@ -4,14 +4,14 @@ use callboard::v1::{AssignmentCandidate, AssignmentExplanation, AssignmentObstac
 use comfy_table::{Cell, Table};
 use serde_json::{Value, json};
 
-use super::Session;
+use super::{Session, past};
 use crate::error::Error;
 use crate::ids;
 use crate::output::table::{MAX_DESCRIPTION, MAX_NAME, Style};
 use crate::output::text::one_line;
 use crate::output::{names, note};
 
-/// Shows who could have a task.
+/// Shows who could have a task, and who was given it.
 pub async fn run(session: &Session, id: &str) -> Result<(), Error> {
     let task_id = ids::resolve(&session.client, id).await?;
     let request = ExplainAssignmentRequest { task_id, ..ExplainAssignmentRequest::default() };
@@ -20,7 +20,12 @@ pub async fn run(session: &Session, id: &str) -> Result<(), Error> {
         return session.output.document(&document(&explanation));
     }
     note(&summary(&explanation));
-    session.output.table(&table(&explanation.candidates, session.output.style))
+    session.output.table(&table(&explanation.candidates, session.output.style))?;
+    if explanation.past.is_empty() {
+        return Ok(());
+    }
+    session.output.line("")?;
+    session.output.table(&past::table(&explanation.past, session.output.style))
 }
 
 /// Where the task is, and how many could have it.
@@ -82,6 +87,7 @@ fn document(explanation: &AssignmentExplanation) -> Value {
         "agents": explanation.agents,
         "fitting": explanation.fitting,
         "candidates": explanation.candidates.iter().map(candidate).collect::<Vec<_>>(),
+        "past": explanation.past.iter().map(past::document).collect::<Vec<_>>(),
     })
 }
 

@@ -5,6 +5,7 @@ mod explain;
 mod follow;
 mod look;
 mod output;
+mod past;
 mod steer;
 
 pub use steer::sum_up;

@@ -22,6 +22,7 @@ pub mod lists;
 pub mod mail;
 pub mod output;
 pub mod pauses;
+pub mod placement;
 pub mod retention;
 pub mod round_trips;
 pub mod samples;
@@ -71,6 +72,7 @@ macro_rules! conformance {
             pauses::{
                 what_leases_are_to_slots, one_that_is_told_to_stop_keeps_its_pause, states_of_tasks,
             }
+            placement::{ what_agents_have, what_stands_before_a_task }
             steps::{
                 every_field_of_a_step, wanted_steps_and_what_their_runs_have, pages_of_steps, a_step_is_recorded_once,
                 steps_that_were_rolled_back_are_gone, a_thousand_steps_in_one_save, steps_go_with_their_task,

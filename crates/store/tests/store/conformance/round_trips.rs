@@ -3,9 +3,9 @@
 use super::samples::*;
 use callboard_core::model::task::TaskState;
 use callboard_core::model::{
-    AgentProfile, Content, EventKind, Link, NamespaceId, NamespaceSettings, NotBefore, OnFailure, PauseTurn, Payload,
-    RequestKey, RequestRecord, RetryPolicy, Session, Span, StateName, StepKey, Task, TaskHandler, TaskSpec, Timestamp,
-    Waiting,
+    AgentProfile, Chosen, Content, EventKind, KeptScore, Link, NamespaceId, NamespaceSettings, NotBefore, OnFailure,
+    PauseTurn, Payload, RequestKey, RequestRecord, RetryPolicy, RunnerUp, Session, Span, StateName, StepKey, Task,
+    TaskHandler, TaskSpec, Timestamp, Waiting,
 };
 use callboard_core::working_set::{ChangeSet, Changed, PayloadValue, Want};
 use std::sync::Arc;
@@ -284,6 +284,12 @@ pub async fn edges(fixture: Fixture) {
     assert_eq!(fixture.load(want).await.edges, rows);
 }
 
+/// An agent that was chosen among so many, before others.
+fn chosen(compared: u32, others: &[&str]) -> Chosen {
+    let runners_up = others.iter().map(|name| RunnerUp { agent: (*name).into(), score: KeptScore::of(1.0 / 3.0) });
+    Chosen { score: KeptScore::of(1.0), compared, runners_up: runners_up.collect() }
+}
+
 /// Events of every kind.
 pub async fn events_of_every_kind(fixture: Fixture) {
     let agent: Arc<str> = TEXT.into();
@@ -291,7 +297,9 @@ pub async fn events_of_every_kind(fixture: Fixture) {
     let kinds = vec![
         EventKind::Created,
         EventKind::Ready,
-        EventKind::Assigned { agent: agent.clone() },
+        EventKind::Assigned { agent: agent.clone(), chosen: None },
+        EventKind::Assigned { agent: agent.clone(), chosen: Some(chosen(1, &[])) },
+        EventKind::Assigned { agent: agent.clone(), chosen: Some(chosen(64, &[TEXT, "", "bob"])) },
         EventKind::Started { agent: agent.clone(), pause: None },
         EventKind::Started { agent: agent.clone(), pause: Some(PauseTurn::Began) },
         EventKind::Started { agent: agent.clone(), pause: Some(PauseTurn::Ended) },

@@ -237,6 +237,8 @@ pub fn full_task(n: u32) -> Task {
             allow_failure: true,
             weight: u32::MAX,
         })),
+        fairness_key: Some(TEXT.into()),
+        limit_keys: [TEXT.into(), "b".into()].into(),
     };
     Task {
         state: TaskState::Running {

@@ -1,6 +1,7 @@
 //! What a database must be, and how it becomes ours.
 
 use super::*;
+use crate::conformance::placement::{lane_with_gpus, with_gpus};
 use crate::conformance::workflows::{held, workflow, written};
 use callboard_core::model::{Condition, Edge, Terms};
 use callboard_store::Error;
@@ -95,6 +96,17 @@ async fn the_first_hold_makes_older_versions_refuse_the_database() {
     assert_eq!(database.number(needed).await, 7);
     fixture.save(written(&held(&row))).await;
     assert_eq!(database.number(needed).await, 8);
+}
+
+#[tokio::test]
+async fn the_first_task_that_takes_resources_makes_older_versions_refuse_the_database() {
+    let database = Database::new().await;
+    let fixture = database.fixture().await;
+    let needed = "SELECT value FROM callboard_meta WHERE name = 'min_version'";
+    fixture.save(ChangeSet { lanes: vec![lane("plain")], ..ChangeSet::default() }).await;
+    assert!(database.number(needed).await < 10, "a lane that older versions know");
+    fixture.save(ChangeSet { lanes: vec![lane_with_gpus(1)], ..new_tasks([&with_gpus(1, 1)]) }).await;
+    assert_eq!(database.number(needed).await, 10);
 }
 
 #[tokio::test]

@@ -82,6 +82,8 @@ async fn read_everything(fixture: &Fixture, tasks: &Range<u32>, round: u32) {
     store.task_row(one).await.unwrap().unwrap();
     store.children((NAMESPACE, task_id(n), 1), 0, 10).await.unwrap();
     store.task_events(one, 0, 10).await.unwrap();
+    store.holdings(NAMESPACE, &[agent_id(n), agent_id(n + 1)]).await.unwrap();
+    store.ready_before((NAMESPACE, plain_lane()), (i64::MAX, task_id(n)), 10).await.unwrap();
     store.latest_event_at().await.unwrap().unwrap();
     for scope in [EventScope::Namespace(NAMESPACE), EventScope::Task(NAMESPACE, task_id(n))] {
         let end = store.end_of_events().await.unwrap();
