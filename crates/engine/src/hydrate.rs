@@ -6,7 +6,7 @@ use crate::push::{Assignment, DependencyOutcome, Push};
 use crate::shared::Shared;
 use callboard_core::command::Fence;
 use callboard_core::model::{AgentId, Failure, NamespaceId, Payload, Task, TaskId};
-use callboard_store::{DependencyView, StepPage, TaskView};
+use callboard_store::{DependencyView, Hydrated, StepPage, TaskView};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,30 +58,58 @@ async fn complete(shared: &Shared, task: Arc<Task>) -> Result<Assignment> {
 }
 
 async fn read(shared: &Shared, task: Arc<Task>) -> Result<Assignment> {
-    let hydrated = shared.store.hydrate(&[(task.namespace, task.id)]).await?.into_iter().next();
-    let hydrated = hydrated.ok_or_else(|| Error::Internal(format!("task {} has no input", task.id)))?;
-    assignment(shared, task, hydrated.input, hydrated.checkpoint).await
+    let own = [(task.namespace, task.id)];
+    // Beside each other: the agent waits for the slowest of them, and not for one behind the other.
+    let (hydrated, beside) = tokio::try_join!(hydrated(shared, &own), Beside::read(shared, &task))?;
+    assignment(shared, task, hydrated.input, hydrated.checkpoint, beside)
+}
+
+async fn hydrated(shared: &Shared, own: &[(NamespaceId, TaskId)]) -> Result<Hydrated> {
+    let hydrated = shared.store.hydrate(own).await?.into_iter().next();
+    hydrated.ok_or_else(|| Error::Internal(format!("task {} has no input", own[0].1)))
+}
+
+/// What an assignment carries that is not its task's own.
+struct Beside {
+    dependencies: Vec<DependencyOutcome>,
+    steps: StepPage,
+}
+
+impl Beside {
+    async fn read(shared: &Shared, task: &Task) -> Result<Self> {
+        let (dependencies, steps) = tokio::try_join!(outcomes(shared, task), recorded(shared, task))?;
+        Ok(Self { dependencies, steps })
+    }
+}
+
+/// How what it depends on ended.
+async fn outcomes(shared: &Shared, task: &Task) -> Result<Vec<DependencyOutcome>> {
+    if task.dependencies == 0 {
+        return Ok(Vec::new());
+    }
+    let at = (task.namespace, task.id);
+    let results = shared.store.dependency_results(at, None, DEPENDENCIES, DEPENDENCY_BYTES).await?;
+    Ok(results.into_iter().map(DependencyOutcome::from).collect())
+}
+
+/// The steps that earlier attempts of its run recorded.
+async fn recorded(shared: &Shared, task: &Task) -> Result<StepPage> {
+    if task.is_first_attempt() {
+        return Ok(StepPage::default());
+    }
+    Ok(shared.store.steps((task.namespace, task.id, task.run), 0, STEPS, STEP_BYTES).await?)
 }
 
 /// An assignment of a leased task with all that its handler needs.
-async fn assignment(
+fn assignment(
     shared: &Shared,
     task: Arc<Task>,
     input: Arc<Payload>,
     checkpoint: Option<Arc<Payload>>,
+    Beside { dependencies, steps }: Beside,
 ) -> Result<Assignment> {
     let namespace = shared.names.name(task.namespace);
     let namespace = namespace.ok_or_else(|| Error::Internal("a task of an unknown namespace".into()))?;
-    let mut dependencies = Vec::new();
-    if task.dependencies > 0 {
-        let at = (task.namespace, task.id);
-        let results = shared.store.dependency_results(at, None, DEPENDENCIES, DEPENDENCY_BYTES).await?;
-        dependencies.extend(results.into_iter().map(DependencyOutcome::from));
-    }
-    let steps = match task.is_first_attempt() {
-        true => StepPage::default(),
-        false => shared.store.steps((task.namespace, task.id, task.run), 0, STEPS, STEP_BYTES).await?,
-    };
     Ok(Assignment {
         fence: fence_of(&task),
         namespace,
@@ -114,7 +142,8 @@ pub(crate) async fn claimed(
         if fence_of(&task) != fence {
             continue;
         }
-        let mut assignment = assignment(shared, Arc::new(task), input, saved.checkpoint).await?;
+        let beside = Beside::read(shared, &task).await?;
+        let mut assignment = assignment(shared, Arc::new(task), input, saved.checkpoint, beside)?;
         if weight(&assignment) > ANSWER_BYTES {
             assignment.steps.clear();
         }
