@@ -2,7 +2,7 @@
 
 use crate::clock::{HostClock, Skew};
 use crate::net;
-use crate::plan::{has_conditions, has_fallbacks, has_families, has_workflows};
+use crate::plan::{has_conditions, has_fallbacks, has_families, has_turns, has_workflows};
 use crate::store::{FarStore, Way};
 use callboard::Client;
 use callboard_core::Settings;
@@ -105,6 +105,7 @@ const SIZE: Size = Size {
     conditions: false,
     workflows: false,
     fallbacks: false,
+    turns: false,
     longest: 1_500,
     slowness: 12,
     cut_off: true,
@@ -122,7 +123,8 @@ impl Outside {
     fn size(&self) -> Size {
         let (families, conditions) = (has_families(self.seed), has_conditions(self.seed));
         let (workflows, fallbacks) = (has_workflows(self.seed), has_fallbacks(self.seed));
-        Size { families, conditions, workflows, fallbacks, ..SIZE }
+        let turns = has_turns(self.seed);
+        Size { families, conditions, workflows, fallbacks, turns, ..SIZE }
     }
 
     /// A machine's agents, until it dies. They are others each time.

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// How many hosts have agents.
 pub const AGENTS: usize = 2;
 
-/// Worlds of a time before handlers had children and gave output, before dependencies had conditions, and before workflows and fallbacks. They are as they were: some are
+/// Worlds of a time before handlers had children and gave output, before dependencies had conditions, and before workflows, fallbacks and fairness keys. They are as they were: some are
 /// kept because they were red once.
 const CHILDLESS: Range<u64> = 10_000..30_000;
 
@@ -30,6 +30,11 @@ pub fn has_workflows(seed: u64) -> bool {
 
 /// Whether tasks in a seed's world ask for less when nobody takes them.
 pub fn has_fallbacks(seed: u64) -> bool {
+    !CHILDLESS.contains(&seed)
+}
+
+/// Whether tasks in a seed's world have fairness keys.
+pub fn has_turns(seed: u64) -> bool {
     !CHILDLESS.contains(&seed)
 }
 

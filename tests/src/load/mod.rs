@@ -81,6 +81,8 @@ pub struct Size {
     pub workflows: bool,
     /// Some tasks ask for what nobody has, and for less when nobody took them. (A version that knows no fallbacks would not move them.)
     pub fallbacks: bool,
+    /// Some tasks have fairness keys. (A version that knows none would give them no turns.)
+    pub turns: bool,
     /// The longest that a handler works, in milliseconds; more than 250.
     pub longest: u64,
     /// By how much those who ask are slower than 1 is.
@@ -132,6 +134,7 @@ impl Default for Size {
             conditions: true,
             workflows: true,
             fallbacks: true,
+            turns: true,
             longest: 1_500,
             slowness: 1,
             cut_off: false,

@@ -21,6 +21,9 @@ pub const ASKED_TO_FAIL: &str = "AskedToFail";
 /// The role that no agent of a load has.
 pub const NOBODY: &str = "load.nobody";
 
+/// The fairness keys of a load.
+const TENANTS: [&str; 2] = ["load.one", "load.two"];
+
 /// What a handler is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
@@ -123,8 +126,12 @@ pub fn random_spec(random: &mut StdRng, size: &Size) -> v1::TaskSpec {
     }
     let falls_back = size.fallbacks && random.random_bool(0.1);
     let requirements = falls_back.then(|| of_nobody(millis(random.random_range(1..800))));
+    let has_turns = size.turns && random.random_bool(0.3);
+    let fairness_key =
+        if has_turns { TENANTS[random.random_range(0..TENANTS.len())].to_owned() } else { String::new() };
     v1::TaskSpec {
         r#type: task_type.to_owned(),
+        fairness_key,
         requirements,
         description: "a task of the load".to_owned(),
         input: Some(work.to_input()),

@@ -31,6 +31,7 @@ const FOR_THE_CREW: Size = Size {
     conditions: true,
     workflows: true,
     fallbacks: true,
+    turns: true,
     longest: 500,
     slowness: 1,
     cut_off: false,

@@ -40,6 +40,7 @@ const PATIENT: Size = Size {
     conditions: true,
     workflows: true,
     fallbacks: true,
+    turns: true,
     longest: 4_000,
     slowness: 1,
     cut_off: false,

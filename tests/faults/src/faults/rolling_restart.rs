@@ -36,6 +36,7 @@ const SIZE: Size = Size {
     conditions: true,
     workflows: true,
     fallbacks: true,
+    turns: true,
     longest: 2_500,
     slowness: 1,
     cut_off: false,

@@ -50,6 +50,7 @@ const STEADY: Size = Size {
     conditions: true,
     workflows: true,
     fallbacks: true,
+    turns: true,
     longest: 500,
     slowness: 1,
     cut_off: false,
