@@ -44,7 +44,14 @@ async fn an_upgrade_and_a_rollback_one_server_after_the_other() {
     servers[0].client().create_namespace(CROSSING, Default::default()).await.unwrap();
     let addresses: Vec<String> = servers.iter().map(Server::address).collect();
     // With the first condition the way back would be closed.
-    let size = Size { conditions: false, workflows: false, fallbacks: false, resources: false, ..Size::default() };
+    let size = Size {
+        conditions: false,
+        workflows: false,
+        fallbacks: false,
+        resources: false,
+        turns: false,
+        ..Size::default()
+    };
     let mut load = Load::start_on(&addresses, Seed::choose().0, size);
     for version in [&newer, &older] {
         for replica in 0..REPLICAS {

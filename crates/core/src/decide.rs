@@ -26,7 +26,7 @@ pub struct Context<'a> {
     pub entropy: &'a mut dyn Entropy,
     /// What the operator chose.
     pub settings: &'a Settings,
-    /// Which agents fit which lanes.
+    /// Which agents fit which lanes, and whose turn it is.
     pub board: &'a mut Board,
 }
 
@@ -61,10 +61,12 @@ pub fn decide(ws: &mut WorkingSet, envelope: &Envelope, cx: &mut Context<'_>) ->
     match once(ws, envelope, cx) {
         Ok(outcome) => {
             ws.keep();
+            cx.board.keep_turns();
             Decision::Done(outcome)
         }
         Err(stop) => {
             ws.roll_back();
+            cx.board.roll_back_turns();
             match stop {
                 Stop::Reject(rejection) => Decision::Rejected(rejection),
                 Stop::NeedMore(want) => Decision::NeedMore(want),
@@ -77,6 +79,7 @@ pub fn decide(ws: &mut WorkingSet, envelope: &Envelope, cx: &mut Context<'_>) ->
 pub fn foresee(ws: &mut WorkingSet, envelope: &Envelope, cx: &mut Context<'_>) -> Option<Want> {
     let foreseen = once(ws, envelope, cx);
     ws.roll_back();
+    cx.board.roll_back_turns();
     match foreseen {
         Err(Stop::NeedMore(want)) => Some(*want),
         Ok(_) | Err(Stop::Reject(_)) => None,

@@ -26,6 +26,8 @@ pub const MAX_WORKFLOW_TASKS: u32 = 1_000_000;
 pub const MAX_WEIGHT: u32 = 1_000_000;
 /// The most of them behind each other.
 pub const MAX_PLAN_DEPTH: usize = 1_000;
+/// The most tasks behind a task of a workflow that are counted.
+pub const MAX_TASKS_BEHIND: u32 = 60;
 /// The most fallbacks of a task's requirements.
 pub const MAX_FALLBACKS: usize = 8;
 /// The longest name of a task type or agent, in bytes.

@@ -106,6 +106,7 @@ const SIZE: Size = Size {
     workflows: false,
     fallbacks: false,
     resources: false,
+    turns: false,
     longest: 1_500,
     slowness: 12,
     cut_off: true,
@@ -123,9 +124,15 @@ impl Outside {
     fn size(&self) -> Size {
         match is_of_an_old_world(self.seed) {
             true => SIZE,
-            false => {
-                Size { families: true, conditions: true, workflows: true, fallbacks: true, resources: true, ..SIZE }
-            }
+            false => Size {
+                families: true,
+                conditions: true,
+                workflows: true,
+                fallbacks: true,
+                resources: true,
+                turns: true,
+                ..SIZE
+            },
         }
     }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 /// How many hosts have agents.
 pub const AGENTS: usize = 2;
 
-/// Worlds of a time before handlers had children and gave output, before dependencies had conditions, and before workflows, fallbacks and
-/// resources. They are as they were: some are kept because they were red once.
+/// Worlds of a time before handlers had children and gave output, before dependencies had conditions, and before workflows, fallbacks,
+/// resources and fairness keys. They are as they were: some are kept because they were red once.
 const OLD: Range<u64> = 10_000..30_000;
 
 /// Whether a seed's world is without what has come since.

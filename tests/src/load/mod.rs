@@ -84,6 +84,8 @@ pub struct Size {
     /// Agents have a resource, and some tasks take of it. (While a version that knows none shares the store, such tasks are refused. And
     /// nobody does them where agents are those of a [`crew`], which have none.)
     pub resources: bool,
+    /// Some tasks have fairness keys. (A version that knows none would give them no turns.)
+    pub turns: bool,
     /// The longest that a handler works, in milliseconds; more than 250.
     pub longest: u64,
     /// By how much those who ask are slower than 1 is.
@@ -136,6 +138,7 @@ impl Default for Size {
             workflows: true,
             fallbacks: true,
             resources: true,
+            turns: true,
             longest: 1_500,
             slowness: 1,
             cut_off: false,

@@ -29,6 +29,9 @@ const RESOURCE: &str = "load.gpu";
 const HAS: f64 = 2.0;
 const TAKEN: [f64; 4] = [0.5, 1.0, 1.5, 2.0];
 
+/// The fairness keys of a load.
+const TENANTS: [&str; 2] = ["load.one", "load.two"];
+
 /// What a handler is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
@@ -135,8 +138,12 @@ pub fn random_spec(random: &mut StdRng, size: &Size) -> v1::TaskSpec {
         let amount = TAKEN.choose(random).copied().unwrap_or(HAS);
         requirements.get_or_insert_default().resources.insert(RESOURCE.to_owned(), amount);
     }
+    let has_turns = size.turns && random.random_bool(0.3);
+    let fairness_key =
+        if has_turns { TENANTS[random.random_range(0..TENANTS.len())].to_owned() } else { String::new() };
     v1::TaskSpec {
         r#type: task_type.to_owned(),
+        fairness_key,
         requirements,
         description: "a task of the load".to_owned(),
         input: Some(work.to_input()),

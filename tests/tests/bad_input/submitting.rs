@@ -19,6 +19,11 @@ pub const CASES: &[Case] = &[
     case("CreateTask", "task { type: '$(x*1000000)' }", INVALID, &["task.type", "at most 128"]),
     case("CreateTask", "task { type: 't' description: '$(x*4097)' }", INVALID, &["task.description", "4097", "at most 4096"]),
     case("CreateTask", "task { type: 't' key: '$(x*257)' }", INVALID, &["task.key", "257", "at most 256"]),
+    // Keys of turns and limits.
+    case("CreateTask", "task { type: 't' fairness_key: '$(x*129)' }", INVALID, &["task.fairness_key", "129", "at most 128"]),
+    case("CreateTask", "task { type: 't' $[5 limit_keys: 'l#'] }", INVALID, &["task.limit_keys", "5 entries", "at most 4"]),
+    case("CreateTask", "task { type: 't' limit_keys: '' }", INVALID, &["task.limit_keys", "1 to 128"]),
+    case("CreateTask", "task { type: 't' limit_keys: '$(x*129)' }", INVALID, &["task.limit_keys", "128"]),
     // Payloads.
     case("CreateTask", "task { type: 't' input { text: '$(x*1048577)' } }", TOO_LARGE, &["task.input", "1048577", "1 MiB", "store it elsewhere"]),
     case("CreateTask", "task { type: 't' input { binary: '$(x*1048577)' } }", TOO_LARGE, &["task.input", "1048577"]),

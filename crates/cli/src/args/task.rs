@@ -70,6 +70,12 @@ pub struct CreateArgs {
     /// How urgent it is.
     #[arg(long, short = 'p', value_name = "PRIORITY", default_value = "normal")]
     pub priority: PriorityName,
+    /// Whose turn it is: tasks of different keys take turns, whatever their priorities.
+    #[arg(long, value_name = "KEY")]
+    pub fairness_key: Option<String>,
+    /// A key whose limits the task is under. May be repeated.
+    #[arg(long, value_name = "KEY")]
+    pub limit_key: Vec<String>,
     /// A task that must end first, and how: `ID,condition=failed`, say; see --help. May be repeated.
     #[arg(long, value_name = "ID[,…]", value_parser = dependency::parse, long_help = dependency::HELP)]
     pub depends_on: Vec<Dependency>,

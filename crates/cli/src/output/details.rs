@@ -74,6 +74,8 @@ fn asked(spec: &TaskSpec) -> Rows {
     vec![
         ("key", spec.key.clone()),
         ("priority", names::priority(spec.priority)),
+        ("fairness key", visible(&spec.fairness_key)),
+        ("limit keys", visible(&spec.limit_keys.join(", "))),
         ("skills", requirements.skills.join(", ")),
         ("tools", requirements.tools.join(", ")),
         ("role", requirements.role),

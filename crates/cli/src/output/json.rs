@@ -69,6 +69,8 @@ fn spec(spec: &TaskSpec) -> Value {
         "tags": spec.tags,
         "metadata": map(&spec.metadata),
         "headers": map(&spec.headers),
+        "fairness_key": spec.fairness_key,
+        "limit_keys": spec.limit_keys,
     })
 }
 

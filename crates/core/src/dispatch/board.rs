@@ -1,17 +1,21 @@
 //! Which agents fit which lanes.
 
+use super::turns::Turns;
 use crate::model::{Agent, AgentId, Lane, LaneId, LaneKey, NamespaceId};
 use crate::working_set::LaneRef;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// The agents that this replica may push to, and the lanes that it has met, with who fits what: computed when an agent or a lane
-/// appears, not per task. Only a cache: it can be built again from the rows at any time.
+/// appears, not per task. Only a cache: it can be built again
+/// from the rows at any time, but for whose turn it is, which may be forgotten.
 #[derive(Debug, Default)]
 pub struct Board {
     lanes: BTreeMap<LaneRef, OnBoard>,
     agents: HashMap<AgentId, Agent>,
     of_namespace: HashMap<NamespaceId, BTreeSet<AgentId>>,
+    /// Whose turn it is, of the fairness keys.
+    pub(super) turns: Turns,
 }
 
 #[derive(Debug)]
@@ -87,6 +91,16 @@ impl Board {
         {
             on_board.fitting.remove(&agent);
         }
+    }
+
+    /// A command is decided: the turns that it gave count.
+    pub(crate) fn keep_turns(&mut self) {
+        self.turns.keep();
+    }
+
+    /// A command changed nothing: it gave no turns.
+    pub(crate) fn roll_back_turns(&mut self) {
+        self.turns.roll_back();
     }
 
     /// A lane is gone.

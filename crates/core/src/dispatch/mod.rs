@@ -1,16 +1,19 @@
 //! Which agent gets which task.
 //!
 //! Tasks wait in lanes; an agent fits a lane or not, which the [`Board`] knows before any task comes. Of the agents that fit and
-//! have a free slot, the one with the best [`score`] gets the first task by rank.
+//! have a free slot, the one with the best [`score`] gets the first task: fairness keys take turns, and the tasks of one go by rank.
 
 mod board;
 mod choose;
 mod explain;
+mod heads;
 mod room;
+mod turns;
 
 pub use board::Board;
 pub use choose::{Score, score};
 pub use explain::{Candidate, Explanation, Looked, Obstacle, ObstacleKind, explain};
+pub(crate) use heads::Head;
 pub(crate) use room::{may_go_on, room_for};
 
 use crate::command::{LaneLeft, Outcome, Reply};
@@ -19,7 +22,7 @@ use crate::model::{Agent, AgentId, Amounts, Task, TaskId, Timestamp, time::earli
 use crate::rules::{Given, Ruled, Step};
 use crate::working_set::{LaneRef, WorkingSet};
 use choose::Choice;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 /// At most so many tasks of a lane are given out in one step.
 const STEP: usize = 256;
@@ -69,7 +72,7 @@ struct Queue {
 
 impl Queue {
     /// Whether it comes before others: by the rank of its next task.
-    fn head(&self, index: usize) -> Option<(i64, TaskId, usize)> {
+    fn head(&self, index: usize) -> Option<Head> {
         self.tasks.front().map(|(rank, id)| (*rank, *id, index))
     }
 
@@ -80,8 +83,8 @@ impl Queue {
     }
 }
 
-/// Gives ready tasks of lanes to attached agents that fit and have free slots. The lanes of a namespace are served together, by
-/// rank, so that none starves another.
+/// Gives ready tasks of lanes to attached agents that fit and have free slots. The lanes of a namespace are served together, their
+/// fairness keys in turns and by rank, so that none starves another.
 pub(crate) fn dispatch(ws: &mut WorkingSet, lanes: &[LaneRef], cx: &mut Context<'_>) -> Ruled<Outcome> {
     let mut left = Vec::with_capacity(lanes.len());
     let mut effects = Vec::new();
@@ -102,21 +105,24 @@ impl Step<'_, '_> {
     fn dispatch_lanes(&mut self, lanes: &[LaneRef]) -> Ruled<Vec<LaneLeft>> {
         let (mut queues, mut open) = self.line_up(lanes)?;
         self.ws.want_ready(queues.iter().map(|queue| (queue.lane, queue.room(&open).min(STEP))))?;
-        let mut heads = BTreeSet::new();
+        let mut heads = self.heads_of(queues.iter().map(|queue| &queue.lane));
         for (index, queue) in queues.iter_mut().enumerate() {
             self.fill(queue, &open)?;
-            heads.extend(queue.head(index));
+            queue.head(index).into_iter().for_each(|head| heads.add(head));
         }
-        while let Some((_, task, index)) = heads.pop_first() {
+        while let Some((_, task, index)) = heads.pop() {
             let queue = &mut queues[index];
             queue.tasks.pop_front();
             queue.seen += 1;
-            self.place(task, queue, &mut open)?;
+            if self.place(task, queue, &mut open)? {
+                heads.served(index);
+            }
             if queue.tasks.is_empty() {
                 self.fill(queue, &open)?;
             }
-            heads.extend(queue.head(index));
+            queue.head(index).into_iter().for_each(|head| heads.add(head));
         }
+        self.remember_turns(heads);
         let left = queues.iter().map(|queue| LaneLeft {
             namespace: queue.lane.0,
             lane: queue.lane.1,
@@ -205,8 +211,9 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    /// Gives one task to the best agent, or notes when to look again if it has to wait for a preferred one.
-    fn place(&mut self, id: TaskId, queue: &mut Queue, open: &mut HashMap<AgentId, Open>) -> Ruled<()> {
+    /// Gives one task to the best agent, or notes when to look again if it has to wait for a preferred one. Says whether an agent has
+    /// it.
+    fn place(&mut self, id: TaskId, queue: &mut Queue, open: &mut HashMap<AgentId, Open>) -> Ruled<bool> {
         let mut task = self.task(id)?;
         self.open_preferred(&task, queue, open)?;
         let preferred_is_near = || self.preferred_is_near(&task, queue.lane);
@@ -219,16 +226,17 @@ impl Step<'_, '_> {
                 queue.look_again_at = earliest(queue.look_again_at, Some(at));
             }
             Choice::Agent(id, how) => {
-                let Some(chosen) = open.get_mut(&id) else { return Ok(()) };
+                let Some(chosen) = open.get_mut(&id) else { return Ok(false) };
                 chosen.take(&queue.asked);
                 self.assign(&mut task, &chosen.agent, Given::Pushed(how))?;
                 if chosen.free == 0 {
                     open.remove(&id);
                     queue.fitting.retain(|id| open.contains_key(id));
                 }
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Adds the agent that a task prefers, if it was not among those that were looked at.

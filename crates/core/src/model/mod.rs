@@ -15,6 +15,7 @@ pub mod namespace;
 pub mod output;
 pub mod pause;
 pub mod payload;
+mod rank;
 pub mod request;
 pub mod resources;
 pub mod spec;

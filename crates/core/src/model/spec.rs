@@ -203,12 +203,6 @@ impl Priority {
     }
 }
 
-/// The order in which ready tasks of a lane are given out, the lowest first: the second in which the task became ready, less
-/// what its priority is worth. Since time passes and ranks don't change, every task's turn comes.
-pub fn rank(ready_at: Timestamp, priority: Priority) -> i64 {
-    ready_at.seconds() - priority.weight()
-}
-
 /// What to do when a live task has the key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyConflict {
@@ -290,14 +284,5 @@ mod tests {
         let delays: Vec<i64> = [1, 2, 3, 7, 1000].iter().map(|n| policy.backoff(*n, 0.0).0 / 1_000_000).collect();
         assert_eq!(delays, [1, 2, 4, 60, 60]);
         assert_eq!(policy.backoff(1, 1.0), Span::millis(800));
-    }
-
-    #[test]
-    fn waiting_outweighs_any_priority_in_the_end() {
-        let hour = Span::seconds(3_601 + 60);
-        let old_low = rank(Timestamp(0), Priority::Low);
-        let new_critical = rank(Timestamp(0) + hour, Priority::Critical);
-        assert!(old_low < new_critical);
-        assert!(rank(Timestamp(0) + Span::seconds(59), Priority::High) < rank(Timestamp(0), Priority::Normal));
     }
 }

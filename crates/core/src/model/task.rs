@@ -5,7 +5,8 @@ use super::child::ParentLink;
 use super::id::{AgentId, LaneId, LeaseToken, NamespaceId, TaskId};
 use super::pause::Pause;
 use super::payload::Payload;
-use super::spec::{TaskSpec, rank};
+use super::rank::rank;
+use super::spec::TaskSpec;
 use super::time::{Span, Timestamp, earliest};
 use crate::settings::Settings;
 use serde::{Deserialize, Serialize};
@@ -397,7 +398,7 @@ impl Task {
     /// The rank of a ready task among those of its lane, the lowest first.
     pub fn rank(&self) -> Option<i64> {
         match self.state {
-            TaskState::Ready { since } => Some(rank(since, self.spec.priority)),
+            TaskState::Ready { since } => Some(rank(&self.spec, since)),
             _ => None,
         }
     }

@@ -213,6 +213,13 @@ pub struct WorkflowLink {
     pub allow_failure: bool,
     /// How much of the workflow's work it is.
     pub weight: u32,
+    /// How many tasks stand behind it on the longest path of what was created with it, as far as they are counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tasks_behind: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// How many of a workflow's tasks came to which end, and how much of its work that is.
@@ -271,7 +278,7 @@ impl WorkflowState {
 impl WorkflowLink {
     /// That of a child of one of the workflow's tasks: its parent tells how the work goes, and what its failure means.
     pub fn of_child(workflow: WorkflowId) -> Self {
-        Self { workflow, name: None, allow_failure: true, weight: 0 }
+        Self { workflow, name: None, allow_failure: true, weight: 0, tasks_behind: 0 }
     }
 
     /// Whether a retry of the workflow is for a task that ended so.
@@ -375,7 +382,7 @@ mod tests {
     use uuid::Uuid;
 
     fn link(weight: u32, allow_failure: bool) -> WorkflowLink {
-        WorkflowLink { workflow: WorkflowId(Uuid::nil()), name: None, allow_failure, weight }
+        WorkflowLink { weight, allow_failure, ..WorkflowLink::of_child(WorkflowId(Uuid::nil())) }
     }
 
     fn workflow(tally: Tally) -> Workflow {
@@ -417,6 +424,17 @@ mod tests {
         assert_eq!(workflow(other).state(), WorkflowState::Failed);
         let cancelling = Some(Cancelling { since: Timestamp(0), reason: String::new() });
         assert_eq!(Workflow { cancelling, ..workflow(other) }.state(), WorkflowState::Cancelled);
+    }
+
+    /// Rows of before tasks behind were counted have none.
+    #[test]
+    fn a_link_without_tasks_behind_is_as_it_always_was() {
+        let old = format!(r#"{{"workflow":"{}","weight":3}}"#, Uuid::nil());
+        assert_eq!(serde_json::from_str::<WorkflowLink>(&old).unwrap(), link(3, false));
+        assert_eq!(serde_json::to_string(&link(3, false)).unwrap(), old);
+        let counted = WorkflowLink { tasks_behind: 7, ..link(3, false) };
+        let json = serde_json::to_string(&counted).unwrap();
+        assert_eq!(serde_json::from_str::<WorkflowLink>(&json).unwrap(), counted);
     }
 
     #[test]

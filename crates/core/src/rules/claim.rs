@@ -2,8 +2,8 @@
 
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, SessionEnd};
-use crate::dispatch::room_for;
-use crate::model::{Agent, AgentProfile, Amounts, Link, Session, Span, Task, TaskId};
+use crate::dispatch::{Head, room_for};
+use crate::model::{Agent, AgentProfile, Amounts, Link, Session, Span, TaskId};
 use crate::rejection::{Reason, Rejection};
 use crate::rules::attempt::Given;
 use crate::working_set::LaneRef;
@@ -34,50 +34,55 @@ impl Step<'_, '_> {
         Ok(Reply::Claimed(leases))
     }
 
-    /// The first ready tasks of all lanes that the agent fits, by rank: no lane may starve another.
+    /// The first ready tasks of all lanes that the agent fits and that it has the resources for, one beside the other: fairness keys in
+    /// turns, and by rank, so that no lane starves another. What there is not enough free for is passed over.
     fn first_ready(&mut self, agent: &Agent, room: usize) -> Ruled<Vec<TaskId>> {
         if room == 0 {
             return Ok(Vec::new());
         }
         let lanes = self.lanes_for(agent)?;
         self.ws.want_ready(lanes.iter().map(|lane| (*lane, room)))?;
-        let mut first = Vec::new();
-        for lane in lanes {
+        let mut heads = self.heads_of(lanes.iter());
+        let mut queues = Vec::with_capacity(lanes.len());
+        for (index, lane) in lanes.into_iter().enumerate() {
             let (tasks, _) = self.ws.ready_tasks(lane, room)?;
-            first.extend(tasks.into_iter().map(|id| (self.ws.loaded_task(id).and_then(Task::rank), id)));
+            let mut queue = tasks.into_iter();
+            self.next_of(&mut queue, index).into_iter().for_each(|head| heads.add(head));
+            queues.push(queue);
         }
-        first.sort_unstable();
-        self.those_with_room(agent, first.into_iter().map(|(_, id)| id), room)
+        let (mut chosen, mut taken) = (Vec::new(), None);
+        while chosen.len() < room
+            && let Some((_, task, index)) = heads.pop()
+        {
+            if self.has_room_for(task, agent, &mut taken)? {
+                chosen.push(task);
+                heads.served(index);
+            }
+            self.next_of(&mut queues[index], index).into_iter().for_each(|head| heads.add(head));
+        }
+        self.remember_turns(heads);
+        Ok(chosen)
     }
 
-    /// The first so many of these tasks that the agent has the resources for, one beside the other. Those that it has not enough free for
-    /// are passed over.
-    fn those_with_room(&self, agent: &Agent, tasks: impl Iterator<Item = TaskId>, room: usize) -> Ruled<Vec<TaskId>> {
-        let mut chosen = Vec::new();
-        let mut taken: Option<Amounts> = None;
-        for id in tasks {
-            if chosen.len() == room {
-                break;
-            }
-            if let Some(asked) = self.ws.loaded_task(id).map(|task| &task.spec.requirements.resources)
-                && !asked.is_empty()
-            {
-                let mut beside = match taken.take() {
-                    Some(known) => known,
-                    None => self.ws.taken_amounts(agent.namespace, agent.id)?,
-                };
-                let has_room = room_for(asked, &agent.profile, &beside) > 0;
-                if has_room {
-                    beside.add(asked);
-                }
-                taken = Some(beside);
-                if !has_room {
-                    continue;
-                }
-            }
-            chosen.push(id);
+    /// The next of a lane's ready tasks.
+    fn next_of(&self, tasks: &mut impl Iterator<Item = TaskId>, lane: usize) -> Option<Head> {
+        tasks.find_map(|id| Some((self.ws.loaded_task(id)?.rank()?, id, lane)))
+    }
+
+    /// Whether the agent has the resources for a task beside what its tasks take, which is looked up when the first asks for any. If so,
+    /// the task takes them.
+    fn has_room_for(&self, id: TaskId, agent: &Agent, taken: &mut Option<Amounts>) -> Ruled<bool> {
+        let asked = self.ws.loaded_task(id).map(|task| &task.spec.requirements.resources);
+        let Some(asked) = asked.filter(|asked| !asked.is_empty()) else { return Ok(true) };
+        let beside = match taken {
+            Some(known) => known,
+            None => taken.insert(self.ws.taken_amounts(agent.namespace, agent.id)?),
+        };
+        let has_room = room_for(asked, &agent.profile, beside) > 0;
+        if has_room {
+            beside.add(asked);
         }
-        Ok(chosen)
+        Ok(has_room)
     }
 
     /// The lanes that the agent fits and that may have ready tasks.

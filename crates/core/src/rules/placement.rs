@@ -15,6 +15,14 @@ impl Step<'_, '_> {
                        have; finish the upgrade, then repeat";
         Err(Rejection::new(Reason::UpgradeUnfinished, message).into())
     }
+
+    /// Refuses a fairness key that another replica would not heed, and would drop with an update.
+    pub(super) fn check_fairness(&self, spec: &TaskSpec) -> Ruled<()> {
+        match spec.fairness_key {
+            Some(_) => self.check_all_current("fairness_key", "would give its tasks no turns of their own"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Remembers who had a dependency last, if the task asks for it: what is chosen by that must cost no reads then.

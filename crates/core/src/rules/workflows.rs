@@ -2,6 +2,7 @@
 
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, TaskReceipt};
+use crate::limits::MAX_TASKS_BEHIND;
 use crate::model::task::Cancelling;
 use crate::model::{
     Errand, NewDependency, NewTask, NewWorkflow, NewWorkflowTask, Tally, Task, TaskId, Walk, Workflow, WorkflowId,
@@ -41,11 +42,13 @@ impl Step<'_, '_> {
     /// Creates the tasks of a plan, which the workflow's tally has already; gives their receipts by their places.
     pub(super) fn create_planned(&mut self, workflow: WorkflowId, plan: Plan<'_>) -> Ruled<Vec<TaskReceipt>> {
         let Plan { tasks, order, mut asked, mut behind, first } = plan;
+        let tasks_behind = tasks_behind(tasks, order);
         let mut receipts: Vec<Option<TaskReceipt>> = vec![None; tasks.len()];
         for (ordinal, place) in (first..).zip(order) {
             let planned = &tasks[*place];
             let task = &mut asked[*place];
-            task.spec.workflow = Some(Box::new(link(workflow, planned)));
+            let tasks_behind = tasks_behind[*place];
+            task.spec.workflow = Some(Box::new(WorkflowLink { tasks_behind, ..link(workflow, planned) }));
             let behind = behind.remove(place).unwrap_or_default();
             task.dependencies.extend(named_dependencies(planned, &receipts, behind));
             let receipt = self.create_task(task, *place)?;
@@ -224,10 +227,23 @@ pub(super) struct Plan<'a> {
 /// order.
 pub(super) type Found = BTreeMap<usize, Vec<(usize, NewDependency)>>;
 
-/// What a task's own spec says of its workflow.
+/// How many tasks of a plan stand behind each, one after the other, on the longest path; no more than are counted.
+fn tasks_behind(tasks: &[NewWorkflowTask], order: &[usize]) -> Vec<u32> {
+    let mut behind = vec![0; tasks.len()];
+    // The last first: when a task's turn comes, all that wait for it have told it how far they reach.
+    for place in order.iter().rev() {
+        let through = (behind[*place] + 1).min(MAX_TASKS_BEHIND);
+        for (source, _) in &tasks[*place].depends_on {
+            behind[*source] = through.max(behind[*source]);
+        }
+    }
+    behind
+}
+
+/// What a task's own spec says of its workflow, but for what stands behind it.
 pub(super) fn link(workflow: WorkflowId, planned: &NewWorkflowTask) -> WorkflowLink {
     let NewWorkflowTask { name, allow_failure, weight, .. } = planned;
-    WorkflowLink { workflow, name: Some(name.clone()), allow_failure: *allow_failure, weight: *weight }
+    WorkflowLink { workflow, name: Some(name.clone()), allow_failure: *allow_failure, weight: *weight, tasks_behind: 0 }
 }
 
 /// What a task waits for by names, in the order in which it said so: what is of its plan, which was created before, and what is not.

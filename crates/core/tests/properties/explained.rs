@@ -56,7 +56,12 @@ fn chosen(w: &World, id: TaskId) -> Option<&Chosen> {
     assigned.flatten()
 }
 
+/// The first by rank. Where there are several fairness keys, whose turn it is decides; that no explanation tells.
 fn first_ready(w: &World) -> Option<TaskId> {
-    let ready = w.tables.live().filter_map(|task| Some((task.rank()?, task.id)));
+    let ready = || w.tables.live().filter(|task| task.rank().is_some());
+    if ready().any(|task| task.spec.fairness_key.is_some()) {
+        return None;
+    }
+    let ready = ready().filter_map(|task| Some((task.rank()?, task.id)));
     ready.min().map(|(_, id)| id).filter(|id| w.tables.tasks.get(id).is_some_and(Task::is_live))
 }

@@ -14,6 +14,7 @@ mod output;
 mod replay;
 #[path = "../support/mod.rs"]
 mod support;
+mod turns;
 mod workflows;
 
 use operations::{Crowd, operations};
@@ -85,6 +86,14 @@ proptest! {
     fn output_is_given_once(gives in prop::collection::vec(output::give(), 1..40)) {
         for mode in support::MODES {
             output::check(mode, &gives);
+        }
+    }
+
+    /// Keys that both have tasks are given as many, but for one, whatever their priorities, by streams and claims together.
+    #[test]
+    fn fairness_keys_take_turns(ops in turns::operations(), slots in 1..4u32) {
+        for mode in support::MODES {
+            turns::check(mode, slots, &ops);
         }
     }
 

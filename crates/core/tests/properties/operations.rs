@@ -396,6 +396,8 @@ fn new_task(w: &World, wish: &Wish) -> NewTask {
                 new.spec.requirements.fallbacks = vec![Fallback { assignee: healer, ..fallback(3) }, fallback(9)];
             }
             7..=9 => new.spec.requirements.resources = some_gpu([500, 1_000, 2_000][usize::from(wish.limits - 7)]),
+            // Those that share a turn, and those that have none.
+            12 => new.spec.fairness_key = Some(["x", "y"][usize::from(wish.priority % 2)].into()),
             10 | 11 => be_near_or_apart(new, wish.limits == 10),
             _ => {}
         }

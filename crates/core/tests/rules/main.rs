@@ -35,4 +35,5 @@ mod steps;
 mod support;
 mod timeouts;
 mod transitions;
+mod turns;
 mod workflows;

@@ -220,6 +220,6 @@ pub(super) fn to_link(link: &WorkflowLink) -> v1::WorkflowLink {
         name: link.name.as_deref().unwrap_or_default().to_owned(),
         allow_failure: link.allow_failure,
         weight: i32::try_from(link.weight).unwrap_or(i32::MAX),
-        tasks_behind: 0,
+        tasks_behind: i32::try_from(link.tasks_behind).unwrap_or(i32::MAX),
     }
 }

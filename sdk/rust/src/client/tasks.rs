@@ -192,18 +192,6 @@ impl Client {
         self.call(request).await?.receipt.ok_or_else(|| Error::missing("receipt"))
     }
 
-    /// Makes a WAITING task wait for more, all or none, behind what it waits for already. What has ended counts as it would for a new
-    /// task.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::FailedPrecondition`] when the task is not WAITING any more: hold it, or its workflow, first;
-    /// [`Error::InvalidArgument`] when it would wait for itself, with the path; and as [`Client::get`].
-    pub async fn add_dependencies(&self, id: &str, dependencies: Vec<v1::Dependency>) -> Result<Receipt> {
-        let request = v1::AddDependenciesRequest { task_id: id.to_owned(), dependencies, ..Default::default() };
-        self.call(request).await?.receipt.ok_or_else(|| Error::missing("receipt"))
-    }
-
     /// Waits until a task has ended. It comes with its result, without its input. No timeout means for ever.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ const FOR_THE_CREW: Size = Size {
     workflows: true,
     fallbacks: true,
     resources: false,
+    turns: true,
     longest: 500,
     slowness: 1,
     cut_off: false,

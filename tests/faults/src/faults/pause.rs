@@ -41,6 +41,7 @@ const PATIENT: Size = Size {
     workflows: true,
     fallbacks: true,
     resources: true,
+    turns: true,
     longest: 4_000,
     slowness: 1,
     cut_off: false,

@@ -37,6 +37,7 @@ const SIZE: Size = Size {
     workflows: true,
     fallbacks: true,
     resources: true,
+    turns: true,
     longest: 2_500,
     slowness: 1,
     cut_off: false,

@@ -51,6 +51,7 @@ const STEADY: Size = Size {
     workflows: true,
     fallbacks: true,
     resources: true,
+    turns: true,
     longest: 500,
     slowness: 1,
     cut_off: false,

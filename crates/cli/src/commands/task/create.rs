@@ -84,6 +84,8 @@ fn spec(args: CreateArgs) -> Result<TaskSpec, Error> {
         tags: args.tag,
         metadata: args.metadata.into_iter().collect(),
         headers: args.header.into_iter().collect(),
+        fairness_key: args.fairness_key.unwrap_or_default(),
+        limit_keys: args.limit_key,
         ..TaskSpec::default()
     })
 }
@@ -223,6 +225,12 @@ mod tests {
             "m=1",
             "--header",
             "traceparent=00",
+            "--fairness-key",
+            "tenant-a",
+            "--limit-key",
+            "api",
+            "--limit-key",
+            "tenant/a",
             "--request-id",
             "once",
         ]);
@@ -235,6 +243,7 @@ mod tests {
         assert_eq!((fallbacks[0].role.as_str(), fallbacks[1].after.unwrap().seconds), ("lead", 300));
         assert_eq!((requirements.anti_affinity["spot"].as_str(), requirements.resources["gpu"]), ("yes", 0.5));
         assert_eq!((requirements.near, requirements.apart), (vec!["plan".to_owned()], vec!["draft".to_owned()]));
+        assert_eq!((spec.fairness_key.as_str(), spec.limit_keys.join(" ")), ("tenant-a", "api tenant/a".to_owned()));
         let policy = spec.retry_policy.clone().unwrap();
         assert_eq!((policy.max_attempts, policy.non_retryable_types.as_slice()), (5, ["Bad".to_owned()].as_slice()));
         assert_eq!((policy.initial_backoff.unwrap().seconds, policy.max_backoff.unwrap().seconds), (2, 60));

@@ -57,6 +57,8 @@ pub struct Defaults {
     fallbacks: Option<Vec<Fallback>>,
     anti_affinity: Option<BTreeMap<String, String>>,
     resources: Option<BTreeMap<String, f64>>,
+    fairness_key: Option<String>,
+    limit_keys: Option<Vec<String>>,
     allow_failure: Option<bool>,
     weight: Option<i32>,
     tags: Option<Vec<String>>,
@@ -105,6 +107,10 @@ pub struct Task {
     pub anti_affinity: BTreeMap<String, String>,
     #[serde(default)]
     pub resources: BTreeMap<String, f64>,
+    #[serde(default)]
+    pub fairness_key: String,
+    #[serde(default)]
+    pub limit_keys: Vec<String>,
     #[serde(default)]
     pub near: Vec<String>,
     #[serde(default)]

@@ -158,6 +158,8 @@ impl Reading<'_> {
             tags: task.tags,
             metadata: task.metadata,
             headers: task.headers,
+            fairness_key: task.fairness_key,
+            limit_keys: task.limit_keys,
             ..TaskSpec::default()
         };
         let weight = self.weight(task.weight);

@@ -236,6 +236,7 @@ pub fn full_task(n: u32) -> Task {
             name: Some(TEXT.into()),
             allow_failure: true,
             weight: u32::MAX,
+            tasks_behind: u32::MAX,
         })),
         fairness_key: Some(TEXT.into()),
         limit_keys: [TEXT.into(), "b".into()].into(),

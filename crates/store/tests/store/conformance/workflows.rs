@@ -82,7 +82,7 @@ async fn create(fixture: &Fixture, n: u32, tasks: &[u32]) -> Workflow {
 }
 
 fn task_of(n: u32, workflow: u32) -> Task {
-    let link = WorkflowLink { workflow: id(workflow), name: Some(TEXT.into()), allow_failure: true, weight: 7 };
+    let link = WorkflowLink { name: Some(TEXT.into()), weight: 7, ..WorkflowLink::of_child(id(workflow)) };
     task_with(n, TaskSpec { workflow: Some(Box::new(link)), ..spec() })
 }
 
