@@ -2,10 +2,11 @@
 
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, SessionEnd};
-use crate::dispatch::room_for;
-use crate::model::{Agent, AgentProfile, Amounts, Link, Session, Span, Task, TaskId};
+use crate::dispatch::{Bounds, limit_refs, room_for};
+use crate::model::{Agent, AgentProfile, LaneKey, Link, Session, Span, Task, TaskId};
 use crate::rejection::{Reason, Rejection};
 use crate::working_set::LaneRef;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// How long a session by claims lasts behind its last claim, at least.
@@ -27,8 +28,13 @@ impl Step<'_, '_> {
         let room = max.min(self.ws.free_slots(&agent));
         let mut leases = Vec::new();
         for id in self.first_ready(&agent, room)? {
+            if leases.len() == room {
+                break;
+            }
             let mut task = self.task(id)?;
-            leases.push(self.assign(&mut task, &agent, Some(lease))?);
+            if self.has_resources_for(&agent, &task)? && self.limits_allow(&task)? {
+                leases.push(self.assign(&mut task, &agent, Some(lease))?);
+            }
         }
         Ok(Reply::Claimed(leases))
     }
@@ -38,7 +44,7 @@ impl Step<'_, '_> {
         if room == 0 {
             return Ok(Vec::new());
         }
-        let lanes = self.lanes_for(agent)?;
+        let lanes = self.lanes_within_limits(agent)?;
         self.ws.want_ready(lanes.iter().map(|lane| (*lane, room)))?;
         let mut first = Vec::new();
         for lane in lanes {
@@ -46,37 +52,41 @@ impl Step<'_, '_> {
             first.extend(tasks.into_iter().map(|id| (self.ws.loaded_task(id).and_then(Task::rank), id)));
         }
         first.sort_unstable();
-        self.those_with_room(agent, first.into_iter().map(|(_, id)| id), room)
+        Ok(first.into_iter().map(|(_, id)| id).collect())
     }
 
-    /// The first so many of these tasks that the agent has the resources for, one beside the other. Those that it has not enough free for
-    /// are passed over.
-    fn those_with_room(&self, agent: &Agent, tasks: impl Iterator<Item = TaskId>, room: usize) -> Ruled<Vec<TaskId>> {
-        let mut chosen = Vec::new();
-        let mut taken: Option<Amounts> = None;
-        for id in tasks {
-            if chosen.len() == room {
-                break;
-            }
-            if let Some(asked) = self.ws.loaded_task(id).map(|task| &task.spec.requirements.resources)
-                && !asked.is_empty()
-            {
-                let mut beside = match taken.take() {
-                    Some(known) => known,
-                    None => self.ws.taken_amounts(agent.namespace, agent.id)?,
-                };
-                let has_room = room_for(asked, &agent.profile, &beside) > 0;
-                if has_room {
-                    beside.add(asked);
-                }
-                taken = Some(beside);
-                if !has_room {
-                    continue;
-                }
-            }
-            chosen.push(id);
+    /// Whether an agent has free what a task takes, beside what it has by now. What it has not enough free for is passed over.
+    fn has_resources_for(&self, agent: &Agent, task: &Task) -> Ruled<bool> {
+        let asked = &task.spec.requirements.resources;
+        if asked.is_empty() {
+            return Ok(true);
         }
-        Ok(chosen)
+        let taken = self.ws.taken_amounts(agent.namespace, agent.id)?;
+        Ok(room_for(asked, &agent.profile, &taken) > 0)
+    }
+
+    /// Whether the limits that a task is under let it through, beside what was given out by now. What they hold up is passed over.
+    fn limits_allow(&self, task: &Task) -> Ruled<bool> {
+        if task.spec.limit_keys.is_empty() {
+            return Ok(true);
+        }
+        let bounds = Bounds::of(&self.namespace, &LaneKey::of(&task.spec));
+        Ok(bounds.room(self.ws, self.cx.now)? > 0)
+    }
+
+    /// Those of the lanes that the agent fits whose limits are not reached.
+    fn lanes_within_limits(&self, agent: &Agent) -> Ruled<Vec<LaneRef>> {
+        let mut lanes = self.lanes_for(agent)?;
+        let keys = lanes.iter().filter_map(|lane| self.ws.lane(*lane));
+        self.ws.want_limits(keys.flat_map(|lane| limit_refs(&self.namespace, &lane.key)))?;
+        let mut reached = HashSet::new();
+        for lane in lanes.iter().filter_map(|lane| self.ws.lane(*lane)) {
+            if Bounds::of(&self.namespace, &lane.key).room(self.ws, self.cx.now)? == 0 {
+                reached.insert((lane.namespace, lane.id));
+            }
+        }
+        lanes.retain(|lane| !reached.contains(lane));
+        Ok(lanes)
     }
 
     /// The lanes that the agent fits and that may have ready tasks.

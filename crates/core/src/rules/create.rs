@@ -54,6 +54,7 @@ impl Step<'_, '_> {
         }
         self.check_room()?;
         self.check_resources(&new.spec)?;
+        self.check_limit_keys(&new.spec)?;
         let lane = self.lane_of(LaneKey::of(&new.spec))?;
         let dependencies = self.examine_dependencies(new, index)?;
         let mut task = self.insert(new, lane, &dependencies);
