@@ -283,13 +283,26 @@ impl Committer {
                     self.lanes.insert((*namespace, *lane));
                 }
                 Effect::SlotFreed { agent } => {
-                    let lanes = self.board.lanes_of(*agent).into_iter();
-                    self.lanes
-                        .extend(lanes.filter(|lane| self.ws.ready_count(*lane) > 0 || self.ws.has_backlog(*lane)));
+                    let lanes = self.board.lanes_of(*agent);
+                    self.note_waiting(lanes);
+                }
+                Effect::LimitFreed { namespace, key } => {
+                    let lanes: Vec<LaneRef> = self.board.lanes_under(&(*namespace, key.clone())).collect();
+                    self.note_waiting(lanes);
+                }
+                Effect::LimitsChanged { namespace } => {
+                    let lanes = self.board.lanes_under_limits(*namespace);
+                    self.note_waiting(lanes);
                 }
                 _ => {}
             }
         }
+    }
+
+    /// Those of these lanes that may have ready tasks are dispatched with this batch.
+    fn note_waiting(&mut self, lanes: impl IntoIterator<Item = LaneRef>) {
+        let lanes = lanes.into_iter();
+        self.lanes.extend(lanes.filter(|lane| self.ws.ready_count(*lane) > 0 || self.ws.has_backlog(*lane)));
     }
 }
 

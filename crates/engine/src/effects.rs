@@ -231,7 +231,10 @@ fn apply(committer: &mut Committer, effects: Vec<Effect>, outgoing: &mut ByAgent
             Effect::WalkingWorkflow { .. } => shared.wake_by(shared.clock.now() + RELEASE_EVERY),
             Effect::WorkflowEnded { workflow } => shared.workflow_waiters.ended(workflow.id),
             // Seen to with the batch.
-            Effect::SlotFreed { .. } | Effect::LaneReady { .. } => {}
+            Effect::SlotFreed { .. }
+            | Effect::LaneReady { .. }
+            | Effect::LimitFreed { .. }
+            | Effect::LimitsChanged { .. } => {}
         }
     }
 }

@@ -11,7 +11,7 @@ mod room;
 
 pub use board::Board;
 pub use choose::{Score, score};
-pub use explain::{Candidate, Explanation, Looked, Obstacle, ObstacleKind, explain};
+pub use explain::{Candidate, Explanation, LimitTold, Looked, Obstacle, ObstacleKind, Restraint, explain};
 pub(crate) use limits::{Bounds, limit_refs};
 pub(crate) use room::{may_go_on, room_for};
 

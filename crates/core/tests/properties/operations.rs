@@ -387,6 +387,9 @@ fn new_task(w: &World, wish: &Wish) -> NewTask {
             }
             7..=9 => new.spec.requirements.resources = some_gpu([500, 1_000, 2_000][usize::from(wish.limits - 7)]),
             10 | 11 => be_near_or_apart(new, wish.limits == 10),
+            12 | 13 => new.spec.limit_keys = ["model".to_owned()].into(),
+            14 => new.spec.limit_keys = ["model".to_owned(), "tenant/a".to_owned()].into(),
+            15 => new.spec.limit_keys = ["free".to_owned()].into(),
             _ => {}
         }
     })

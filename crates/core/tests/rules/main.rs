@@ -18,6 +18,7 @@ mod holding;
 mod keys;
 mod lanes;
 mod lifecycle;
+mod limits;
 mod messages;
 mod namespaces;
 mod output;

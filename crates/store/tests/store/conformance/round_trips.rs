@@ -3,7 +3,7 @@
 use super::samples::*;
 use callboard_core::model::task::TaskState;
 use callboard_core::model::{
-    AgentProfile, Content, EventKind, Link, NamespaceId, NamespaceSettings, NotBefore, OnFailure, PauseTurn, Payload,
+    AgentProfile, Content, EventKind, Limit, Link, NamespaceId, NamespaceSettings, NotBefore, OnFailure, PauseTurn, Payload,
     RequestKey, RequestRecord, RetryPolicy, Session, Span, StateName, StepKey, Task, TaskHandler, TaskSpec, Timestamp,
     Waiting,
 };
@@ -162,6 +162,7 @@ pub async fn namespaces(fixture: Fixture) {
         max_live_tasks: i64::MAX,
         retry_policy: RetryPolicy { multiplier: 0.1 + 0.2, ..RetryPolicy::default() },
         start_to_close: Span(i64::MAX),
+        limits: [Limit { key: TEXT.into(), max_concurrent: Some(u32::MAX), rate: None }].into_iter().collect(),
     };
     let rows = [namespace(1, "default"), odd, namespace(-5, "a")];
     let changed = |row: &callboard_core::model::Namespace, expected| Changed { row: row.clone(), expected };
