@@ -179,6 +179,7 @@ impl Committer {
     /// were saved.
     pub async fn close_batch(&mut self, mut batch: Batch) -> std::result::Result<Flight, Failed> {
         let lanes: Vec<LaneRef> = std::mem::take(&mut self.lanes).into_iter().collect();
+        batch.decided.heard = std::mem::take(&mut self.heard);
         if !lanes.is_empty() && !self.shared.is_draining() {
             match self.dispatch(&mut batch.transaction, lanes, batch.decided.now).await {
                 Ok((effects, left)) => (batch.decided.dispatched, batch.decided.left) = (effects, left),
@@ -281,6 +282,7 @@ impl Committer {
             match effect {
                 Effect::LaneReady { namespace, lane } => {
                     self.lanes.insert((*namespace, *lane));
+                    self.heard.remove(&(*namespace, *lane));
                 }
                 Effect::SlotFreed { agent } => {
                     let lanes = self.board.lanes_of(*agent);
@@ -301,8 +303,12 @@ impl Committer {
 
     /// Those of these lanes that may have ready tasks are dispatched with this batch.
     fn note_waiting(&mut self, lanes: impl IntoIterator<Item = LaneRef>) {
-        let lanes = lanes.into_iter();
-        self.lanes.extend(lanes.filter(|lane| self.ws.ready_count(*lane) > 0 || self.ws.has_backlog(*lane)));
+        for lane in lanes {
+            if self.ws.ready_count(lane) > 0 || self.ws.has_backlog(lane) {
+                self.lanes.insert(lane);
+                self.heard.remove(&lane);
+            }
+        }
     }
 }
 

@@ -210,3 +210,25 @@ async fn a_rate_goes_on_by_itself() {
     }
     engine.stop().await;
 }
+
+/// Two replicas that can't give a task out tell each other of it once, and not for ever.
+#[tokio::test]
+async fn who_waits_for_a_limit_is_told_of_once() {
+    let store = Arc::new(MemoryStore::shared());
+    let (a, b) = (replica(&store, true).await, replica(&store, true).await);
+    limit(&a, at_once(1)).await;
+    let mut ann = Agent::attach(&a, "ann", 5).await;
+    let _ben = Agent::attach(&b, "ben", 5).await;
+    let mut hints = store.cluster().unwrap().listen().await.unwrap();
+    create(&a, 1).await;
+    soon(ann.assigned()).await;
+    create(&a, 1).await;
+    let mut told = 0;
+    while let Ok(Some(hint)) = tokio::time::timeout(Duration::from_millis(500), hints.recv()).await {
+        told += hint.lanes.len();
+        assert!(told < 10, "they tell each other for ever");
+    }
+    assert!(told > 0);
+    a.stop().await;
+    b.stop().await;
+}
