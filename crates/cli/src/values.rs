@@ -51,6 +51,53 @@ pub fn moment(text: &str) -> Result<Moment, String> {
     })
 }
 
+/// What becomes of the limit of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitChange {
+    /// The key.
+    pub key: String,
+    /// Its limit from now on; `None` takes it away.
+    pub limit: Option<KeyLimit>,
+}
+
+/// A limit: how many at once, and how many in which time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyLimit {
+    /// How many tasks may hold a slot at once.
+    pub max_concurrent: Option<i32>,
+    /// How many attempts may be given out in a time.
+    pub rate: Option<(i32, Duration)>,
+}
+
+/// Parses `KEY=max:10`, `KEY=rate:60/1m`, both with a comma between them, and `KEY=none`. A key may have `=`; a limit has none.
+pub fn limit(text: &str) -> Result<LimitChange, String> {
+    let accepted =
+        "write a limit like `openai=max:10`, `openai=rate:60/1m`, `openai=max:10,rate:60/1m` or `openai=none`";
+    let (key, parts) = text.rsplit_once('=').filter(|(key, _)| !key.is_empty()).ok_or(accepted)?;
+    let key = key.to_owned();
+    if parts == "none" {
+        return Ok(LimitChange { key, limit: None });
+    }
+    let mut limit = KeyLimit::default();
+    for part in parts.split(',') {
+        match part.split_once(':') {
+            Some(("max", max)) if limit.max_concurrent.is_none() => {
+                limit.max_concurrent = Some(max.parse().map_err(|_| accepted)?);
+            }
+            Some(("rate", rate)) if limit.rate.is_none() => limit.rate = Some(rate_of(rate).ok_or(accepted)?),
+            _ => return Err(accepted.to_owned()),
+        }
+    }
+    Ok(LimitChange { key, limit: Some(limit) })
+}
+
+/// `60/1m`, `60/m`; `60` is for a second.
+fn rate_of(text: &str) -> Option<(i32, Duration)> {
+    let (count, period) = text.split_once('/').unwrap_or((text, "1s"));
+    let period = duration(period).or_else(|_| duration(&format!("1{period}"))).ok()?;
+    Some((count.parse().ok()?, period))
+}
+
 /// Parses `key=value`; the value may be empty and may have more `=`.
 pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

@@ -151,6 +151,11 @@ pub enum Command {
         /// All of them.
         settings: NamespaceSettings,
     },
+    /// What is used of limit keys is forgotten where nothing is.
+    ForgetLimits {
+        /// Which.
+        keys: Vec<Arc<str>>,
+    },
     /// New tasks, all or none.
     CreateTasks {
         /// What they are.

@@ -85,6 +85,18 @@ pub enum Effect {
         /// The task, running.
         task: Arc<Task>,
     },
+    /// A limit that was reached has room: a task with its key gave its slot back.
+    LimitFreed {
+        /// The namespace.
+        namespace: NamespaceId,
+        /// The limit key, as tasks have it.
+        key: Arc<str>,
+    },
+    /// A namespace has other limits.
+    LimitsChanged {
+        /// The namespace.
+        namespace: NamespaceId,
+    },
     /// An agent has a slot free that it had not, or one task less.
     SlotFreed {
         /// The agent.

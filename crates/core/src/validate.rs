@@ -1,5 +1,7 @@
 //! What a request may say: sizes, forms, ranges. All faults are named at once.
 
+mod limits;
+
 use crate::command::TaskUpdate;
 use crate::limits::{
     MAX_AMOUNT, MAX_CHILD_NAME, MAX_COMPARED, MAX_DELAY, MAX_DEPENDENCIES, MAX_DESCRIPTION, MAX_FALLBACKS,

@@ -177,6 +177,7 @@ impl Committer {
     /// were saved.
     pub async fn close_batch(&mut self, mut batch: Batch) -> std::result::Result<Flight, Failed> {
         let lanes: Vec<LaneRef> = std::mem::take(&mut self.lanes).into_iter().collect();
+        batch.decided.heard = std::mem::take(&mut self.heard);
         if !lanes.is_empty() && !self.shared.is_draining() {
             match self.dispatch(&mut batch.transaction, lanes, batch.decided.now).await {
                 Ok((effects, left)) => (batch.decided.dispatched, batch.decided.left) = (effects, left),
@@ -279,13 +280,31 @@ impl Committer {
             match effect {
                 Effect::LaneReady { namespace, lane } => {
                     self.lanes.insert((*namespace, *lane));
+                    self.heard.remove(&(*namespace, *lane));
                 }
                 Effect::SlotFreed { agent } => {
-                    let lanes = self.board.lanes_of(*agent).into_iter();
-                    self.lanes
-                        .extend(lanes.filter(|lane| self.ws.ready_count(*lane) > 0 || self.ws.has_backlog(*lane)));
+                    let lanes = self.board.lanes_of(*agent);
+                    self.note_waiting(lanes);
+                }
+                Effect::LimitFreed { namespace, key } => {
+                    let lanes: Vec<LaneRef> = self.board.lanes_under(&(*namespace, key.clone())).collect();
+                    self.note_waiting(lanes);
+                }
+                Effect::LimitsChanged { namespace } => {
+                    let lanes = self.board.lanes_under_limits(*namespace);
+                    self.note_waiting(lanes);
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// Those of these lanes that may have ready tasks are dispatched with this batch.
+    fn note_waiting(&mut self, lanes: impl IntoIterator<Item = LaneRef>) {
+        for lane in lanes {
+            if self.ws.ready_count(lane) > 0 || self.ws.has_backlog(lane) {
+                self.lanes.insert(lane);
+                self.heard.remove(&lane);
             }
         }
     }

@@ -36,6 +36,9 @@ pub(crate) struct Committer {
     pub board: Board,
     /// Lanes to be dispatched in the next batch.
     pub lanes: BTreeSet<LaneRef>,
+    /// Those of them that a sweep, or another replica's hint, told of: everybody hears of them the same way, so that nobody is told again.
+    /// Else two replicas that can't give a task out would tell each other of it for ever.
+    pub heard: BTreeSet<LaneRef>,
     pub observer: Observer,
     /// Then it takes nothing new, and ends when it has committed what waits.
     pub stop: CancellationToken,
@@ -143,7 +146,9 @@ impl Committer {
                 Message::Lanes(lanes) => {
                     for lane in lanes {
                         self.ws.expect_backlog(lane);
-                        self.lanes.insert(lane);
+                        if self.lanes.insert(lane) {
+                            self.heard.insert(lane);
+                        }
                     }
                 }
                 Message::Ping(reply) => pings.push(reply),

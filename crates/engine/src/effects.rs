@@ -13,8 +13,8 @@ use crate::shared::{Ended, Shared};
 use callboard_core::WorkingSet;
 use callboard_core::command::{Command, Effect, Fence, LaneLeft, Outcome, Reply, Report, Reporter, SessionEnd};
 use callboard_core::model::{AgentId, NamespaceId, Span, Task, Timestamp};
-use callboard_core::working_set::ChangeSet;
-use std::collections::BTreeMap;
+use callboard_core::working_set::{ChangeSet, LaneRef};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -29,6 +29,8 @@ pub(crate) struct Decided {
     /// The effects of the dispatch at the batch's end.
     pub dispatched: Vec<Effect>,
     pub left: Vec<LaneLeft>,
+    /// The lanes of which the other replicas need not be told.
+    pub heard: BTreeSet<LaneRef>,
     /// Agents that drain, and have nothing left, with the epochs of their sessions.
     pub drained: Vec<(NamespaceId, AgentId, i64)>,
     pub changes: ChangeSet,
@@ -41,6 +43,7 @@ impl Decided {
             results: Vec::with_capacity(items),
             dispatched: Vec::new(),
             left: Vec::new(),
+            heard: BTreeSet::new(),
             drained: Vec::new(),
             changes: ChangeSet::default(),
         }
@@ -100,11 +103,11 @@ type ByAgent = BTreeMap<(AgentId, Option<i64>), Outgoing>;
 
 /// Carries everything out.
 pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: Decided) {
-    let waiting = decided.left.iter().map(|left| (left.namespace, left.lane, left.ready));
-    let waiting =
-        waiting.filter(|(namespace, lane, ready)| *ready > 0 || committer.ws.has_backlog((*namespace, *lane)));
-    hints::committed(&committer.shared, &decided, waiting.map(|(namespace, lane, _)| (namespace, lane)));
-    let Decided { now, results, dispatched, left, drained, changes } = decided;
+    let waiting = decided.left.iter().map(|left| ((left.namespace, left.lane), left.ready));
+    let waiting = waiting.filter(|(lane, _)| !decided.heard.contains(lane));
+    let waiting = waiting.filter(|(lane, ready)| *ready > 0 || committer.ws.has_backlog(*lane));
+    hints::committed(&committer.shared, &decided, waiting.map(|(lane, _)| lane));
+    let Decided { now, results, dispatched, left, heard: _, drained, changes } = decided;
     let shared = committer.shared.clone();
     shared.signals.tell(&changes);
     log::events(&shared, &changes);
@@ -231,7 +234,10 @@ fn apply(committer: &mut Committer, effects: Vec<Effect>, outgoing: &mut ByAgent
             Effect::WalkingWorkflow { .. } => shared.wake_by(shared.clock.now() + RELEASE_EVERY),
             Effect::WorkflowEnded { workflow } => shared.workflow_waiters.ended(workflow.id),
             // Seen to with the batch.
-            Effect::SlotFreed { .. } | Effect::LaneReady { .. } => {}
+            Effect::SlotFreed { .. }
+            | Effect::LaneReady { .. }
+            | Effect::LimitFreed { .. }
+            | Effect::LimitsChanged { .. } => {}
         }
     }
 }

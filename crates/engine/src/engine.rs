@@ -117,6 +117,7 @@ impl Engine {
             ws: WorkingSet::default(),
             board: Default::default(),
             lanes: BTreeSet::new(),
+            heard: BTreeSet::new(),
             observer: Observer::new(metrics),
             stop: engine.stop_committing.clone(),
             careful: 0,

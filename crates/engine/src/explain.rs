@@ -3,11 +3,12 @@
 use crate::error::Result;
 use crate::past::{self, PastAssignment};
 use crate::shared::Shared;
-use callboard_core::dispatch::{Explanation, Looked, explain};
-use callboard_core::model::{AgentId, Amounts, NamespaceId, Slot, Task};
-use callboard_core::working_set::TaskRef;
+use callboard_core::dispatch::{Explanation, Looked, Restraint, explain};
+use callboard_core::model::{AgentId, Amounts, LimitUse, NamespaceId, Slot, Task};
+use callboard_core::working_set::{LimitRef, TaskRef};
 use callboard_store::AgentFilter;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// How many agents are looked at, and how many are read at once.
 const AGENTS: usize = 10_000;
@@ -37,9 +38,32 @@ pub(crate) async fn of(shared: &Shared, task: TaskRef) -> Result<Option<Explaine
     };
     let agents = agents(shared, task.0).await?;
     let head_start = shared.config.rules.preferred_head_start;
-    let explanation = explain(&row, &agents, shared.clock.now(), head_start);
+    let now = shared.clock.now();
+    let limits = limits(shared, &row).await?;
+    let explanation = explain(&row, &agents, &limits, now, head_start);
     let past = past::of(shared, &row).await?;
     Ok(Some(Explained { task: row, ahead, explanation, past }))
+}
+
+/// The limits that a task is under, with what is used of them now.
+async fn limits(shared: &Shared, task: &Task) -> Result<Vec<Restraint>> {
+    if task.spec.limit_keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Another replica may have changed them.
+    let namespaces = shared.store.namespaces().await?;
+    let namespace = namespaces.into_iter().find(|namespace| namespace.id == task.namespace);
+    let limits = namespace.map(|namespace| namespace.settings.limits).unwrap_or_default();
+    let keys: Vec<LimitRef> =
+        task.spec.limit_keys.iter().map(|key| (task.namespace, Arc::from(key.as_str()))).collect();
+    let uses: HashMap<Arc<str>, LimitUse> =
+        shared.store.limit_uses(&keys).await?.into_iter().map(|used| (used.key.clone(), used)).collect();
+    let restraint = |(namespace, key): LimitRef| {
+        let limit = limits.of(&key)?.clone();
+        let used = uses.get(&key).cloned().unwrap_or_else(|| LimitUse::none(namespace, key));
+        Some(Restraint { limit, used })
+    };
+    Ok(keys.into_iter().filter_map(restraint).collect())
 }
 
 /// The agents of a namespace with what their tasks have of them.

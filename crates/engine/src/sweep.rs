@@ -7,7 +7,7 @@ use crate::queue::Item;
 use crate::shared::Shared;
 use crate::stream::report_item;
 use callboard_core::command::{Command, Report};
-use callboard_core::model::{Link, MessageId, Session, Span};
+use callboard_core::model::{Link, MessageId, NamespaceId, Session, Span, Timestamp};
 use callboard_core::planted::Bug;
 use callboard_core::working_set::MailboxRef;
 use callboard_store::Cursor;
@@ -26,6 +26,8 @@ const NEW_MAIL: usize = 1_024;
 const EXPIRED: usize = 1_024;
 /// How many messages of removed agents are thrown away at a time.
 const THROWN_AWAY: usize = 1_000;
+/// How many limit keys of which nothing is used are forgotten at a time.
+const IDLE_LIMITS: usize = 1_000;
 /// How often the store is asked which lanes have ready tasks.
 const LANES_EVERY: Span = Span::millis(1_000);
 /// How often it is looked what other replicas committed that no hint told of.
@@ -243,9 +245,24 @@ impl Sweep {
         Ok(())
     }
 
+    /// Rows of limit keys go when nothing is used of them.
+    async fn forget_limits(&self, now: Timestamp) -> Result<()> {
+        let mut by_namespace: BTreeMap<NamespaceId, Vec<Arc<str>>> = BTreeMap::new();
+        for (namespace, key) in self.shared.store.idle_limits(now, IDLE_LIMITS).await? {
+            by_namespace.entry(namespace).or_default().push(key);
+        }
+        for (namespace, keys) in by_namespace {
+            if let Some(name) = self.shared.names.name(namespace) {
+                self.shared.queue.send(Item::system(name, Command::ForgetLimits { keys })).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn keep_house(&self) -> Result<()> {
         let now = self.shared.clock.now();
         self.shared.store.purge_mailboxes(THROWN_AWAY).await?;
+        self.forget_limits(now).await?;
         let mut after = None;
         loop {
             let agents = self.shared.store.live_sessions(after, 1_000).await?;

@@ -63,6 +63,11 @@ pub fn take_resources(lanes: &[Lane]) -> bool {
     lanes.iter().any(|lane| !lane.key.resources.is_empty())
 }
 
+/// Whether tasks of any of these lanes have limit keys, which older versions don't know.
+pub fn have_limit_keys(lanes: &[Lane]) -> bool {
+    lanes.iter().any(|lane| !lane.key.limit_keys.is_empty())
+}
+
 /// Writes JSON.
 pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::Data(error.to_string()))

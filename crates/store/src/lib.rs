@@ -27,10 +27,12 @@ pub use read::{
 
 use async_trait::async_trait;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
-    WorkflowId,
+    Agent, AgentId, Edge, Event, LimitUse, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp,
+    Workflow, WorkflowId,
 };
-use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef};
+use callboard_core::working_set::{
+    AgentKey, ChangeSet, LaneRef, LimitRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -158,6 +160,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// What these agents have.
     async fn holdings(&self, namespace: NamespaceId, agents: &[AgentId]) -> Result<Vec<Holding>>;
+
+    /// What is used of limit keys; those of which nothing is may be left out.
+    async fn limit_uses(&self, limits: &[LimitRef]) -> Result<Vec<LimitUse>>;
+
+    /// Limit keys that have a row and of which nothing is used, the longest idle first, at most so many.
+    async fn idle_limits(&self, now: Timestamp, limit: usize) -> Result<Vec<LimitRef>>;
 
     /// How many ready tasks of a lane stand before a place (rank, id); at most so many are counted.
     async fn ready_before(&self, lane: LaneRef, place: (i64, TaskId), limit: usize) -> Result<usize>;

@@ -4,11 +4,11 @@ use crate::codec::{self, TaskColumns, from_json, on_failure_of, on_parent_end_of
 use crate::columns::Columns;
 use crate::{Error, Result, SavedPayload};
 use callboard_core::model::{
-    Agent, ChildKey, Content, Edge, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
-    Payload, RequestKey, RequestRecord, Sender, StepKey, StepTotals, Task, TaskChild, TaskId, TaskStep, Terms,
-    Timestamp,
+    Agent, ChildKey, Content, Edge, Failure, Lane, LaneId, LimitUse, Mailbox, Message, MessageId, MessageStub,
+    Namespace, Payload, RequestKey, RequestRecord, Sender, StepKey, StepTotals, Task, TaskChild, TaskId, TaskStep,
+    Terms, Timestamp,
 };
-use callboard_core::working_set::{ChildRef, MailboxRef, RunRef, StepRef, TaskRef};
+use callboard_core::working_set::{ChildRef, LimitRef, MailboxRef, RunRef, StepRef, TaskRef};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -291,4 +291,23 @@ pub fn found_child(row: &impl Columns) -> Result<(ChildRef, TaskId)> {
 /// A run: namespace, task, run.
 pub fn run(row: &impl Columns) -> Result<RunRef> {
     Ok((row.namespace_id(0)?, row.task_id(1)?, row.small(2)?))
+}
+
+/// The columns of [`limit_use`], of `limit_uses AS u`.
+macro_rules! limit_columns {
+    () => {
+        "u.namespace, u.key, u.version, u.in_use, u.due_at"
+    };
+}
+pub(crate) use limit_columns;
+
+/// What is used of a limit key.
+pub fn limit_use(row: &impl Columns) -> Result<LimitUse> {
+    let (namespace, key) = limit_ref(row)?;
+    Ok(LimitUse { namespace, key, version: row.number(2)?, in_use: row.small(3)?, due_at: row.time(4)? })
+}
+
+/// A limit key by the first two columns.
+pub fn limit_ref(row: &impl Columns) -> Result<LimitRef> {
+    Ok((row.namespace_id(0)?, row.text(1)?.into()))
 }

@@ -5,10 +5,12 @@ use crate::trace::Trace;
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
-    WorkflowId,
+    Agent, AgentId, Edge, Event, LimitUse, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp,
+    Workflow, WorkflowId,
 };
-use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef};
+use callboard_core::working_set::{
+    AgentKey, ChangeSet, LaneRef, LimitRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef,
+};
 use callboard_store::cluster::{Cluster, Hint, News, Registration, SessionNow};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
@@ -227,6 +229,8 @@ far! {
     fn due(now: Timestamp, after: Option<(Timestamp, TaskId)>, limit: usize) -> Due;
     fn ready_lanes(limit: usize) -> Vec<LaneRef>;
     fn holdings(namespace: NamespaceId, agents: &[AgentId]) -> Vec<Holding>;
+    fn limit_uses(limits: &[LimitRef]) -> Vec<LimitUse>;
+    fn idle_limits(now: Timestamp, limit: usize) -> Vec<LimitRef>;
     fn ready_before(lane: LaneRef, place: (i64, TaskId), limit: usize) -> usize;
     fn purge_requests(now: Timestamp, limit: usize) -> usize;
     fn mail(mailbox: MailboxRef, now: Timestamp, after: i64, limit: usize, max_bytes: usize) -> MailPage;

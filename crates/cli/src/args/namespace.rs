@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::Limit;
-use crate::values;
+use crate::values::{self, LimitChange};
 
 /// What can be done with namespaces.
 #[derive(Debug, Subcommand)]
@@ -71,4 +71,9 @@ pub struct SettingArgs {
     /// How long an attempt may take, of tasks that don't say.
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub start_to_close: Option<Duration>,
+    /// What tasks with a limit key may do, all agents together: `KEY=max:10,rate:60/1m`; of max (how many at once) and rate (how
+    /// many attempts in a time; 1s if unsaid) give one or both. A key that ends with `*` is the limit of each key that begins so. `KEY=none` takes a
+    /// limit away. Can be given again; limits of other keys stay.
+    #[arg(long = "limit", value_name = "KEY=LIMIT", value_parser = values::limit)]
+    pub limits: Vec<LimitChange>,
 }

@@ -1,13 +1,13 @@
 //! `callboard namespace …`
 
-use callboard::v1::{Namespace, NamespaceSettings};
+use callboard::v1::{Limit, Namespace, NamespaceSettings};
 
 use super::Session;
 use super::listing::Listing;
 use crate::args::namespace::{NamespaceCommand, SettingArgs};
 use crate::error::Error;
 use crate::output::{details, json, table, time};
-use crate::values;
+use crate::values::{self, KeyLimit};
 
 /// Does it.
 pub async fn run(session: &Session, command: NamespaceCommand) -> Result<(), Error> {
@@ -62,7 +62,20 @@ fn changed(mut settings: NamespaceSettings, changes: &SettingArgs) -> NamespaceS
             policy.max_backoff = Some(time::duration_to_proto(longest));
         }
     }
+    for change in &changes.limits {
+        settings.limits.retain(|limit| limit.key != change.key);
+        settings.limits.extend(change.limit.map(|limit| limit_of(&change.key, limit)));
+    }
     settings
+}
+
+fn limit_of(key: &str, KeyLimit { max_concurrent, rate }: KeyLimit) -> Limit {
+    Limit {
+        key: key.to_owned(),
+        max_concurrent,
+        rate: rate.map(|(count, _)| count),
+        rate_period: rate.map(|(_, period)| time::duration_to_proto(period)),
+    }
 }
 
 #[cfg(test)]
@@ -80,5 +93,20 @@ mod tests {
         assert_eq!((settings.max_lanes, settings.max_live_tasks, settings.start_to_close), (8, 9, None));
         let backoff = settings.retry_policy.unwrap().initial_backoff.unwrap();
         assert_eq!((backoff.seconds, backoff.nanos), (1, 500_000_000));
+    }
+
+    #[test]
+    fn limits_of_other_keys_stay() {
+        let limits = |present: Vec<Limit>, texts: &[&str]| {
+            let limits = texts.iter().map(|text| values::limit(text).unwrap()).collect();
+            let present = NamespaceSettings { limits: present, ..NamespaceSettings::default() };
+            changed(present, &SettingArgs { limits, ..SettingArgs::default() }).limits
+        };
+        let both = limits(Vec::new(), &["openai=max:10,rate:60/1m", "tenant/*=max:2"]);
+        assert_eq!((both[0].max_concurrent, both[0].rate), (Some(10), Some(60)));
+        assert_eq!(both[0].rate_period.as_ref().unwrap().seconds, 60);
+        let less = limits(both, &["openai=rate:5", "tenant/*=none", "tenant/a=max:1"]);
+        let told: Vec<_> = less.iter().map(|limit| (&*limit.key, limit.max_concurrent, limit.rate)).collect();
+        assert_eq!(told, [("openai", None, Some(5)), ("tenant/a", Some(1), None)]);
     }
 }

@@ -1,8 +1,8 @@
 //! One task, agent or namespace in full, for people.
 
 use callboard::v1::{
-    Agent, Failure, Namespace, NamespaceSettings, ParentLink, Payload, RetryPolicy, Task, TaskSpec, WorkflowLink,
-    payload::Content,
+    Agent, Failure, Limit, Namespace, NamespaceSettings, ParentLink, Payload, RetryPolicy, Task, TaskSpec,
+    WorkflowLink, payload::Content,
 };
 use jiff::Timestamp;
 
@@ -146,13 +146,25 @@ pub fn namespace(namespace: &Namespace, now: Timestamp) -> Rows {
 
 fn settings_rows(settings: &NamespaceSettings) -> Rows {
     let policy = settings.retry_policy.clone().unwrap_or_default();
-    vec![
+    let mut rows = vec![
         ("max live tasks", settings.max_live_tasks.to_string()),
         ("max lanes", settings.max_lanes.to_string()),
         ("max attempts", policy.max_attempts.to_string()),
         ("backoff", backoff(&policy)),
         ("start to close", settings.start_to_close.as_ref().map(time::human).unwrap_or_default()),
-    ]
+    ];
+    rows.extend(settings.limits.iter().map(|limit| ("limit", format!("{}={}", limit.key, limit_in_words(limit)))));
+    rows
+}
+
+/// A limit as the option takes it.
+pub fn limit_in_words(limit: &Limit) -> String {
+    let max = limit.max_concurrent.map(|max| format!("max:{max}"));
+    let rate = limit.rate.map(|rate| match &limit.rate_period {
+        Some(period) => format!("rate:{rate}/{}", time::human(period)),
+        None => format!("rate:{rate}"),
+    });
+    [max, rate].into_iter().flatten().collect::<Vec<_>>().join(",")
 }
 
 fn backoff(policy: &RetryPolicy) -> String {

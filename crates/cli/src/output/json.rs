@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use callboard::v1::{
-    Agent, AgentProfile, Child, Dependency, Event, Failure, Message, Namespace, NamespaceSettings, ParentLink, Payload,
-    Requirements, RequirementsFallback, ResultCondition, RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec,
-    Timeouts, Workflow, WorkflowLink, address::To, payload::Content,
+    Agent, AgentProfile, Child, Dependency, Event, Failure, Limit, LimitUse, Message, Namespace, NamespaceSettings,
+    ParentLink, Payload, Requirements, RequirementsFallback, ResultCondition, RetryPolicy, Step, Task, TaskHandler,
+    TaskReceipt, TaskSpec, Timeouts, Workflow, WorkflowLink, address::To, payload::Content,
 };
 use serde_json::{Value, json};
 
@@ -318,6 +318,27 @@ fn settings(settings: &NamespaceSettings) -> Value {
         "max_live_tasks": settings.max_live_tasks,
         "retry_policy": optional(&settings.retry_policy, retry_policy),
         "start_to_close": optional(&settings.start_to_close, time::seconds),
+        "limits": settings.limits.iter().map(limit).collect::<Vec<_>>(),
+    })
+}
+
+/// What of a limit is used.
+pub fn limit_use(told: &LimitUse) -> Value {
+    json!({
+        "key": told.key,
+        "limit": optional(&told.limit, limit),
+        "in_use": told.in_use,
+        "reached": told.reached,
+        "next_at": optional(&told.next_at, time::rfc3339),
+    })
+}
+
+fn limit(limit: &Limit) -> Value {
+    json!({
+        "key": limit.key,
+        "max_concurrent": limit.max_concurrent,
+        "rate": limit.rate,
+        "rate_period": optional(&limit.rate_period, time::seconds),
     })
 }
 

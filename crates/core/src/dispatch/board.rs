@@ -2,8 +2,9 @@
 
 use super::turns::Turns;
 use crate::model::{Agent, AgentId, Lane, LaneId, LaneKey, NamespaceId};
-use crate::working_set::LaneRef;
+use crate::working_set::{LaneRef, LimitRef};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The agents that this replica may push to, and the lanes that it has met, with who fits what: computed when an agent or a lane
@@ -16,6 +17,8 @@ pub struct Board {
     of_namespace: HashMap<NamespaceId, BTreeSet<AgentId>>,
     /// Whose turn it is, of the fairness keys.
     pub(super) turns: Turns,
+    /// The lanes whose tasks have a limit key.
+    limited: BTreeMap<LimitRef, BTreeSet<LaneRef>>,
 }
 
 #[derive(Debug)]
@@ -34,6 +37,9 @@ impl Board {
             let agents = self.of_namespace.get(&lane.namespace).into_iter().flatten();
             let fitting = agents.filter(|id| self.agents.get(id).is_some_and(|agent| lane.key.fits_agent(agent)));
             let fitting = fitting.copied().collect();
+            for key in &lane.key.limit_keys {
+                self.limited.entry((lane.namespace, Arc::from(key.as_str()))).or_default().insert(at);
+            }
             self.lanes.insert(at, OnBoard { key: lane.key.clone(), fitting, turn: AgentId(Uuid::nil()) });
         }
         let on_board = &self.lanes[&at];
@@ -105,6 +111,27 @@ impl Board {
 
     /// A lane is gone.
     pub fn remove_lane(&mut self, lane: LaneRef) {
-        self.lanes.remove(&lane);
+        let Some(on_board) = self.lanes.remove(&lane) else { return };
+        for key in &on_board.key.limit_keys {
+            let at = (lane.0, Arc::from(key.as_str()));
+            if let Some(lanes) = self.limited.get_mut(&at) {
+                lanes.remove(&lane);
+                if lanes.is_empty() {
+                    self.limited.remove(&at);
+                }
+            }
+        }
+    }
+
+    /// The lanes that were met and whose tasks have a limit key.
+    pub fn lanes_under(&self, limit: &LimitRef) -> impl Iterator<Item = LaneRef> + '_ {
+        self.limited.get(limit).into_iter().flatten().copied()
+    }
+
+    /// The lanes of a namespace that were met and whose tasks have any.
+    pub fn lanes_under_limits(&self, namespace: NamespaceId) -> BTreeSet<LaneRef> {
+        let of_namespace = self.limited.range((namespace, Arc::from(""))..);
+        let of_namespace = of_namespace.take_while(|((of, _), _)| *of == namespace);
+        of_namespace.flat_map(|(_, lanes)| lanes).copied().collect()
     }
 }

@@ -4,7 +4,7 @@ use super::choose::{compare, preferred, reluctance};
 use super::{Score, room_for, score};
 use crate::model::lane::Misfit;
 use crate::model::resources::written;
-use crate::model::{Agent, AgentProfile, Amounts, LaneKey, Link, Span, Task, TaskState, Timestamp};
+use crate::model::{Agent, AgentProfile, Amounts, LaneKey, Limit, LimitUse, Link, Span, Task, TaskState, Timestamp};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -32,6 +32,43 @@ impl Looked {
     }
 }
 
+/// A limit that a task is under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restraint {
+    /// The limit.
+    pub limit: Limit,
+    /// What is used of it.
+    pub used: LimitUse,
+}
+
+impl Restraint {
+    /// What keeps the task from everybody now, if the limit does.
+    fn obstacle(&self, now: Timestamp) -> Option<Obstacle> {
+        let key = &self.used.key;
+        let detail = match (self.limit.max_concurrent, self.limit.next_at(&self.used, now)) {
+            (Some(max), _) if self.limit.free(&self.used) == 0 => {
+                format!("{key}: {} of {max} hold a slot", self.used.in_use)
+            }
+            (_, Some(at)) => {
+                format!("{key}: the rate lets the next one through in {} ms", (at.since(now).0 + 999) / 1_000)
+            }
+            _ => return None,
+        };
+        Some(Obstacle::new(ObstacleKind::Limit, detail))
+    }
+}
+
+/// What an explanation says of a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitTold {
+    /// The limit, and what is used of it.
+    pub restraint: Restraint,
+    /// It keeps the task from being given to anybody now.
+    pub reached: bool,
+    /// When the rate lets the next task through, if it doesn't now.
+    pub next_at: Option<Timestamp>,
+}
+
 /// Who could have a task.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Explanation {
@@ -41,6 +78,8 @@ pub struct Explanation {
     pub fitting: usize,
     /// Those that could have it now, the one that gets it first; then those that can't have it now, then those that never can, both by name.
     pub candidates: Vec<Candidate>,
+    /// The limits that the task is under.
+    pub limits: Vec<LimitTold>,
 }
 
 /// An agent and a task.
@@ -94,6 +133,8 @@ pub enum ObstacleKind {
     Preferred,
     /// The last attempt failed there, or was handed back, and others could have it.
     FailedThere,
+    /// A limit of the task's keys is reached.
+    Limit,
 }
 
 impl Obstacle {
@@ -103,15 +144,22 @@ impl Obstacle {
 }
 
 /// Says who could have a task, of all these agents, which are of one namespace. Of a task that is not ready, as if it became so now.
-pub fn explain(task: &Task, agents: &[Looked], now: Timestamp, head_start: Span) -> Explanation {
+pub fn explain(task: &Task, agents: &[Looked], limits: &[Restraint], now: Timestamp, head_start: Span) -> Explanation {
     let key = LaneKey::in_force(&task.spec, task.fallback);
     let mut seen: Vec<Seen<'_>> = agents.iter().map(|looked| Seen::of(task, &key, looked)).collect();
     keep_for_preferred(task, &mut seen, now, head_start);
     pass_over_reluctant(task, &mut seen);
+    let reached: Vec<Obstacle> = limits.iter().filter_map(|limit| limit.obstacle(now)).collect();
+    seen.iter_mut().for_each(|seen| seen.obstacles.extend_from_slice(&reached));
     seen.sort_by(|a, b| a.turn(task).cmp(&b.turn(task)).then_with(|| a.compare(b, task)));
     let fitting = seen.iter().filter(|seen| seen.score.is_some()).count();
     let candidates = seen.into_iter().take(TOLD).map(Seen::told).collect();
-    Explanation { agents: agents.len(), fitting, candidates }
+    let limits = limits.iter().map(|restraint| LimitTold {
+        reached: restraint.limit.room(&restraint.used, now) == 0,
+        next_at: restraint.limit.next_at(&restraint.used, now),
+        restraint: restraint.clone(),
+    });
+    Explanation { agents: agents.len(), fitting, candidates, limits: limits.collect() }
 }
 
 /// An agent that is being looked at.

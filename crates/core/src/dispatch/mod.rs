@@ -7,13 +7,15 @@ mod board;
 mod choose;
 mod explain;
 mod heads;
+mod limits;
 mod room;
 mod turns;
 
 pub use board::Board;
 pub use choose::{Score, score};
-pub use explain::{Candidate, Explanation, Looked, Obstacle, ObstacleKind, explain};
-pub(crate) use heads::Head;
+pub use explain::{Candidate, Explanation, LimitTold, Looked, Obstacle, ObstacleKind, Restraint, explain};
+pub(crate) use heads::{Head, Heads};
+pub(crate) use limits::{Bounds, limit_refs};
 pub(crate) use room::{may_go_on, room_for};
 
 use crate::command::{LaneLeft, Outcome, Reply};
@@ -59,6 +61,8 @@ struct Queue {
     lane: LaneRef,
     /// What each of its tasks takes.
     asked: Amounts,
+    /// The limits that its tasks are under.
+    bounds: Bounds,
     /// The agents that fit and had free slots, and what its tasks take.
     fitting: Vec<AgentId>,
     /// The next ready tasks by rank.
@@ -104,7 +108,9 @@ pub(crate) fn dispatch(ws: &mut WorkingSet, lanes: &[LaneRef], cx: &mut Context<
 impl Step<'_, '_> {
     fn dispatch_lanes(&mut self, lanes: &[LaneRef]) -> Ruled<Vec<LaneLeft>> {
         let (mut queues, mut open) = self.line_up(lanes)?;
-        self.ws.want_ready(queues.iter().map(|queue| (queue.lane, queue.room(&open).min(STEP))))?;
+        self.want_limits_of(&queues, &open)?;
+        let rooms = queues.iter().map(|queue| Ok((queue.lane, self.room_in(queue, &open)?)));
+        self.ws.want_ready(rooms.collect::<Ruled<Vec<_>>>()?.into_iter())?;
         let mut heads = self.heads_of(queues.iter().map(|queue| &queue.lane));
         for (index, queue) in queues.iter_mut().enumerate() {
             self.fill(queue, &open)?;
@@ -123,13 +129,33 @@ impl Step<'_, '_> {
             queue.head(index).into_iter().for_each(|head| heads.add(head));
         }
         self.remember_turns(heads);
-        let left = queues.iter().map(|queue| LaneLeft {
-            namespace: queue.lane.0,
-            lane: queue.lane.1,
-            ready: self.ws.ready_count(queue.lane),
-            look_again_at: queue.look_again_at,
-        });
-        Ok(left.collect())
+        queues.iter().map(|queue| self.left_of(queue, &open)).collect()
+    }
+
+    /// What is left of a lane.
+    fn left_of(&self, queue: &Queue, open: &HashMap<AgentId, Open>) -> Ruled<LaneLeft> {
+        let lane = queue.lane;
+        let ready = self.ws.ready_count(lane);
+        // Where no agent has room there is nothing to look for until one has.
+        let held_up = (ready > 0 || self.ws.has_backlog(lane)) && queue.room(open) > 0;
+        let by_rate = if held_up { queue.bounds.next_at(self.ws, self.cx.now)? } else { None };
+        let look_again_at = earliest(queue.look_again_at, by_rate);
+        Ok(LaneLeft { namespace: lane.0, lane: lane.1, ready, look_again_at })
+    }
+
+    /// Asks in one go for what is used of the limit keys of lanes whose tasks somebody could take.
+    fn want_limits_of(&self, queues: &[Queue], open: &HashMap<AgentId, Open>) -> Ruled<()> {
+        let taken = queues.iter().filter(|queue| queue.room(open) > 0);
+        let lanes = taken.filter_map(|queue| self.ws.lane(queue.lane));
+        self.ws.want_limits(lanes.flat_map(|lane| limit_refs(&self.namespace, &lane.key)))
+    }
+
+    /// How many tasks of a lane can be given out in this step: as many as its agents can take, and as its limits let through.
+    fn room_in(&self, queue: &Queue, open: &HashMap<AgentId, Open>) -> Ruled<usize> {
+        match queue.room(open).min(STEP.saturating_sub(queue.seen)) {
+            0 => Ok(0),
+            room => Ok(room.min(queue.bounds.room(self.ws, self.cx.now)?)),
+        }
     }
 
     /// The lanes that exist, each with agents that fit and have free slots.
@@ -144,9 +170,11 @@ impl Step<'_, '_> {
         let enough = ready.sum::<usize>() + choose::SCORED;
         for lane in lanes {
             if let Some((asked, fitting)) = self.open_agents(*lane, enough, &mut open)? {
+                let bounds = self.ws.lane(*lane).map(|known| Bounds::of(&self.namespace, &known.key));
                 queues.push(Queue {
                     lane: *lane,
                     asked,
+                    bounds: bounds.unwrap_or_default(),
                     fitting,
                     tasks: VecDeque::new(),
                     seen: 0,
@@ -198,7 +226,7 @@ impl Step<'_, '_> {
 
     /// Takes the next ready tasks of a lane into its queue, as many as its agents can take.
     fn fill(&mut self, queue: &mut Queue, open: &HashMap<AgentId, Open>) -> Ruled<()> {
-        let room = queue.room(open).min(STEP.saturating_sub(queue.seen));
+        let room = self.room_in(queue, open)?;
         if room == 0 {
             return Ok(());
         }
@@ -214,6 +242,11 @@ impl Step<'_, '_> {
     /// Gives one task to the best agent, or notes when to look again if it has to wait for a preferred one. Says whether an agent has
     /// it.
     fn place(&mut self, id: TaskId, queue: &mut Queue, open: &mut HashMap<AgentId, Open>) -> Ruled<bool> {
+        // Others with its limit keys may have been given out since.
+        if queue.bounds.room(self.ws, self.cx.now)? == 0 {
+            queue.tasks.clear();
+            return Ok(false);
+        }
         let mut task = self.task(id)?;
         self.open_preferred(&task, queue, open)?;
         let preferred_is_near = || self.preferred_is_near(&task, queue.lane);

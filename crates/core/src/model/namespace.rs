@@ -1,6 +1,7 @@
 //! The unit of isolation.
 
 use super::id::NamespaceId;
+use super::limit::Limits;
 use super::spec::{RetryPolicy, Timeouts};
 use super::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ pub struct NamespaceSettings {
     pub retry_policy: RetryPolicy,
     /// The start-to-close timeout of tasks that have none.
     pub start_to_close: Span,
+    /// What tasks with limit keys may do.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 impl Default for NamespaceSettings {
@@ -41,6 +45,7 @@ impl Default for NamespaceSettings {
             max_live_tasks: 1_000_000,
             retry_policy: RetryPolicy::default(),
             start_to_close: Timeouts::default().start_to_close,
+            limits: Limits::default(),
         }
     }
 }

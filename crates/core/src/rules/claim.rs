@@ -2,11 +2,12 @@
 
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, SessionEnd};
-use crate::dispatch::{Head, room_for};
-use crate::model::{Agent, AgentProfile, Amounts, Link, Session, Span, TaskId};
+use crate::dispatch::{Bounds, Head, Heads, limit_refs, room_for};
+use crate::model::{Agent, AgentProfile, LaneKey, Link, Session, Span, Task, TaskId};
 use crate::rejection::{Reason, Rejection};
 use crate::rules::attempt::Given;
 use crate::working_set::LaneRef;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// How long a session by claims lasts behind its last claim, at least.
@@ -26,21 +27,28 @@ impl Step<'_, '_> {
             return Ok(Reply::Claimed(Vec::new()));
         }
         let room = max.min(self.ws.free_slots(&agent));
-        let mut leases = Vec::new();
-        for id in self.first_ready(&agent, room)? {
-            let mut task = self.task(id)?;
-            leases.push(self.assign(&mut task, &agent, Given::Claimed(lease))?);
+        if room == 0 {
+            return Ok(Reply::Claimed(Vec::new()));
         }
+        let (mut heads, mut queues) = self.line_up_for(&agent, room)?;
+        let mut leases = Vec::new();
+        while leases.len() < room
+            && let Some((_, id, lane)) = heads.pop()
+        {
+            let mut task = self.task(id)?;
+            if self.has_resources_for(&agent, &task)? && self.limits_allow(&task)? {
+                leases.push(self.assign(&mut task, &agent, Given::Claimed(lease))?);
+                heads.served(lane);
+            }
+            self.next_of(&mut queues[lane], lane).into_iter().for_each(|head| heads.add(head));
+        }
+        self.remember_turns(heads);
         Ok(Reply::Claimed(leases))
     }
 
-    /// The first ready tasks of all lanes that the agent fits and that it has the resources for, one beside the other: fairness keys in
-    /// turns, and by rank, so that no lane starves another. What there is not enough free for is passed over.
-    fn first_ready(&mut self, agent: &Agent, room: usize) -> Ruled<Vec<TaskId>> {
-        if room == 0 {
-            return Ok(Vec::new());
-        }
-        let lanes = self.lanes_for(agent)?;
+    /// The first ready tasks of all lanes that the agent fits: fairness keys in turns, and by rank, so that no lane starves another.
+    fn line_up_for(&mut self, agent: &Agent, room: usize) -> Ruled<(Heads, Vec<std::vec::IntoIter<TaskId>>)> {
+        let lanes = self.lanes_within_limits(agent)?;
         self.ws.want_ready(lanes.iter().map(|lane| (*lane, room)))?;
         let mut heads = self.heads_of(lanes.iter());
         let mut queues = Vec::with_capacity(lanes.len());
@@ -50,18 +58,7 @@ impl Step<'_, '_> {
             self.next_of(&mut queue, index).into_iter().for_each(|head| heads.add(head));
             queues.push(queue);
         }
-        let (mut chosen, mut taken) = (Vec::new(), None);
-        while chosen.len() < room
-            && let Some((_, task, index)) = heads.pop()
-        {
-            if self.has_room_for(task, agent, &mut taken)? {
-                chosen.push(task);
-                heads.served(index);
-            }
-            self.next_of(&mut queues[index], index).into_iter().for_each(|head| heads.add(head));
-        }
-        self.remember_turns(heads);
-        Ok(chosen)
+        Ok((heads, queues))
     }
 
     /// The next of a lane's ready tasks.
@@ -69,20 +66,38 @@ impl Step<'_, '_> {
         tasks.find_map(|id| Some((self.ws.loaded_task(id)?.rank()?, id, lane)))
     }
 
-    /// Whether the agent has the resources for a task beside what its tasks take, which is looked up when the first asks for any. If so,
-    /// the task takes them.
-    fn has_room_for(&self, id: TaskId, agent: &Agent, taken: &mut Option<Amounts>) -> Ruled<bool> {
-        let asked = self.ws.loaded_task(id).map(|task| &task.spec.requirements.resources);
-        let Some(asked) = asked.filter(|asked| !asked.is_empty()) else { return Ok(true) };
-        let beside = match taken {
-            Some(known) => known,
-            None => taken.insert(self.ws.taken_amounts(agent.namespace, agent.id)?),
-        };
-        let has_room = room_for(asked, &agent.profile, beside) > 0;
-        if has_room {
-            beside.add(asked);
+    /// Whether an agent has free what a task takes, beside what it has by now. What it has not enough free for is passed over.
+    fn has_resources_for(&self, agent: &Agent, task: &Task) -> Ruled<bool> {
+        let asked = &task.spec.requirements.resources;
+        if asked.is_empty() {
+            return Ok(true);
         }
-        Ok(has_room)
+        let taken = self.ws.taken_amounts(agent.namespace, agent.id)?;
+        Ok(room_for(asked, &agent.profile, &taken) > 0)
+    }
+
+    /// Whether the limits that a task is under let it through, beside what was given out by now. What they hold up is passed over.
+    fn limits_allow(&self, task: &Task) -> Ruled<bool> {
+        if task.spec.limit_keys.is_empty() {
+            return Ok(true);
+        }
+        let bounds = Bounds::of(&self.namespace, &LaneKey::of(&task.spec));
+        Ok(bounds.room(self.ws, self.cx.now)? > 0)
+    }
+
+    /// Those of the lanes that the agent fits whose limits are not reached.
+    fn lanes_within_limits(&self, agent: &Agent) -> Ruled<Vec<LaneRef>> {
+        let mut lanes = self.lanes_for(agent)?;
+        let keys = lanes.iter().filter_map(|lane| self.ws.lane(*lane));
+        self.ws.want_limits(keys.flat_map(|lane| limit_refs(&self.namespace, &lane.key)))?;
+        let mut reached = HashSet::new();
+        for lane in lanes.iter().filter_map(|lane| self.ws.lane(*lane)) {
+            if Bounds::of(&self.namespace, &lane.key).room(self.ws, self.cx.now)? == 0 {
+                reached.insert((lane.namespace, lane.id));
+            }
+        }
+        lanes.retain(|lane| !reached.contains(lane));
+        Ok(lanes)
     }
 
     /// The lanes that the agent fits and that may have ready tasks.

@@ -43,6 +43,7 @@ impl Step<'_, '_> {
         self.check_room()?;
         self.check_resources(&new.spec)?;
         self.check_fairness(&new.spec)?;
+        self.check_limit_keys(&new.spec)?;
         let lane = self.lane_of(LaneKey::of(&new.spec))?;
         let mut faults = Faults::default();
         let at = format_args!("tasks[{index}].dependencies");

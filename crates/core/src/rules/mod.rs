@@ -14,6 +14,7 @@ mod end;
 mod fallback;
 mod grow;
 mod hold;
+mod limits;
 mod messages;
 mod namespaces;
 mod output;
@@ -36,6 +37,7 @@ use crate::model::{Event, EventKind, Namespace, Task, TaskId};
 use crate::rejection::Rejection;
 use crate::working_set::WorkingSet;
 pub(crate) use attempt::Given;
+use limits::Counts;
 use std::sync::Arc;
 use transition::Move;
 
@@ -74,6 +76,7 @@ impl Step<'_, '_> {
         match command {
             Command::CreateNamespace { .. } | Command::Dispatch { .. } => Ok(Reply::Done),
             Command::UpdateNamespace { settings } => Ok(self.update_namespace(settings)),
+            Command::ForgetLimits { keys } => self.forget_limits(keys),
             Command::CreateTasks { tasks } => self.create_tasks(tasks),
             Command::CreateWorkflow { workflow } => self.create_workflow(workflow),
             Command::CancelWorkflow { workflow, reason } => self.cancel_workflow(*workflow, reason),
@@ -143,10 +146,14 @@ impl Step<'_, '_> {
     fn step_state(&mut self, task: &mut Task, to: Move) -> Ruled<()> {
         let was_ready = task.rank().is_some();
         let had = task.state.slot();
-        task.state = transition::next(&task.state, to).map_err(|illegal| {
+        let next = transition::next(&task.state, to.clone()).map_err(|illegal| {
             let remedy = format!("it can't be {} now; read it again", illegal.attempted);
             Rejection::task_state(task.id, illegal.from, &remedy)
         })?;
+        if let Some(counts) = Counts::of(&task.state, &to, &next) {
+            self.count_for_limits(task, counts)?;
+        }
+        task.state = next;
         if !was_ready && task.rank().is_some() {
             self.effects.push(Effect::LaneReady { namespace: task.namespace, lane: task.lane });
         }

@@ -1,7 +1,7 @@
 //! Namespaces.
 
 use super::{Ruled, Step};
-use crate::command::{Outcome, Reply};
+use crate::command::{Effect, Outcome, Reply};
 use crate::decide::Context;
 use crate::model::{Namespace, NamespaceId, NamespaceSettings};
 use crate::rejection::{Reason, Rejection};
@@ -45,6 +45,9 @@ impl Step<'_, '_> {
     /// Replaces the settings of the namespace.
     pub(super) fn update_namespace(&mut self, settings: &NamespaceSettings) -> Reply {
         let mut namespace = self.namespace.clone();
+        if namespace.settings.limits != settings.limits {
+            self.effects.push(Effect::LimitsChanged { namespace: namespace.id });
+        }
         namespace.settings = settings.clone();
         self.ws.put_namespace(namespace.clone());
         namespace.version += 1;

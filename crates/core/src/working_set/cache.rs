@@ -54,6 +54,7 @@ impl WorkingSet {
         self.absorb_run_children(want, rows.run_children);
         self.absorb_workflows(want, rows.workflows, rows.workflow_tasks);
         self.absorb_workflow_names(want, rows.workflow_names);
+        self.absorb_limits(want, rows.limits);
         self.absorb_absences(want);
     }
 
@@ -211,6 +212,7 @@ impl WorkingSet {
         if self.tasks.len() > max_tasks || self.weight > max_bytes {
             self.forget_tasks(|task| task.is_none_or(|task| task.state.lease().is_none()));
         }
+        self.trim_limits();
     }
 
     /// Forgets rows that others may change. Call it after a batch when the store is shared.
@@ -228,6 +230,7 @@ impl WorkingSet {
         self.lanes.clear();
         self.lanes_of.clear();
         self.live.clear();
+        self.forget_limits();
     }
 
     /// Forgets agents that have no session and no lease, when there are more than so many.

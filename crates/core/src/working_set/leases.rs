@@ -58,6 +58,11 @@ impl Leases {
         held.map(|(task, (slot, lane))| (*task, *slot, *lane))
     }
 
+    /// What all of them have.
+    pub fn all(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.0.values().flat_map(|held| held.all.keys()).copied()
+    }
+
     /// How many tasks an agent has.
     pub fn count(&self, agent: AgentId) -> usize {
         self.0.get(&agent).map_or(0, |held| held.all.len())

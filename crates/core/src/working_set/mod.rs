@@ -9,6 +9,7 @@ mod amounts;
 mod cache;
 mod children;
 mod leases;
+mod limits;
 mod mail;
 mod output;
 mod results;
@@ -18,13 +19,13 @@ mod want;
 mod workflows;
 
 pub use want::{
-    AgentKey, ChangeSet, Changed, ChangedTask, ChildRef, LaneRef, MailboxRef, MessageRef, PayloadValue, PayloadWrite,
-    Rows, RunRef, StepRef, TaskKey, TaskRef, Want, WorkflowRef,
+    AgentKey, ChangeSet, Changed, ChangedTask, ChildRef, LaneRef, LimitRef, MailboxRef, MessageRef, PayloadValue,
+    PayloadWrite, Rows, RunRef, StepRef, TaskKey, TaskRef, Want, WorkflowRef,
 };
 
 use crate::model::{
-    Agent, AgentId, Edge, Lane, Mailbox, MessageStub, Namespace, NamespaceId, RequestKey, RequestRecord, Task, TaskId,
-    Workflow,
+    Agent, AgentId, Edge, Lane, LimitUse, Mailbox, MessageStub, Namespace, NamespaceId, RequestKey, RequestRecord,
+    Task, TaskId, Workflow,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct WorkingSet {
     lanes: HashMap<LaneRef, Lane>,
     lanes_of: HashSet<NamespaceId>,
     live: HashMap<NamespaceId, i64>,
+    /// What is used of limit keys.
+    limits: Table<LimitRef, LimitUse>,
     /// Roughly the bytes that the tasks take.
     weight: usize,
     batch: Batch,
@@ -146,6 +149,7 @@ impl WorkingSet {
         self.namespaces.keep();
         self.tasks.keep();
         self.agents.keep();
+        self.limits.keep();
         self.batch.mailboxes.keep();
         self.batch.stubs.keep();
         self.batch.workflows.keep();
@@ -165,6 +169,7 @@ impl WorkingSet {
             self.count_taken(restored.as_ref(), undone.as_ref(), -1);
         }
         while self.agents.undo_one().is_some() {}
+        while self.limits.undo_one().is_some() {}
         while self.batch.mailboxes.undo_one().is_some() {}
         while self.batch.stubs.undo_one().is_some() {}
         while self.batch.workflows.undo_one().is_some() {}
@@ -263,6 +268,7 @@ impl WorkingSet {
             changes.workflows.extend(self.batch.workflows.row(&at).map(|row| Changed { row: row.clone(), expected }));
         }
         changes.workflows.sort_by_key(|workflow| workflow.row.id);
+        self.take_limits(&mut changes);
         changes
     }
 

@@ -1,9 +1,9 @@
 //! What passes between the working set and a store: wishes, rows, changes.
 
 use crate::model::{
-    Agent, AgentId, ChildKey, Edge, Event, Failure, Lane, LaneId, Mailbox, Message, MessageId, MessageStub, Namespace,
-    NamespaceId, OutputChunk, OutputTotals, Payload, RequestKey, RequestRecord, Slot, StepKey, StepTotals, Task,
-    TaskChild, TaskId, TaskStep, Workflow, WorkflowId, WorkflowTask,
+    Agent, AgentId, ChildKey, Edge, Event, Failure, Lane, LaneId, LimitUse, Mailbox, Message, MessageId, MessageStub,
+    Namespace, NamespaceId, OutputChunk, OutputTotals, Payload, RequestKey, RequestRecord, Slot, StepKey, StepTotals,
+    Task, TaskChild, TaskId, TaskStep, Workflow, WorkflowId, WorkflowTask,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -27,6 +27,8 @@ pub type ChildRef = (RunRef, ChildKey);
 pub type MailboxRef = (NamespaceId, AgentId);
 /// A workflow, with its namespace.
 pub type WorkflowRef = (NamespaceId, WorkflowId);
+/// A limit key, with its namespace.
+pub type LimitRef = (NamespaceId, Arc<str>);
 /// A message, with its namespace.
 pub type MessageRef = (NamespaceId, MessageId);
 
@@ -81,6 +83,8 @@ pub struct Want {
     pub workflow_tasks: BTreeMap<WorkflowRef, Range<u32>>,
     /// Which tasks of workflows have these names, without the tasks themselves. The workflows are loaded before them.
     pub workflow_names: BTreeMap<WorkflowRef, BTreeSet<Arc<str>>>,
+    /// What is used of limit keys.
+    pub limits: BTreeSet<LimitRef>,
 }
 
 impl Want {
@@ -99,6 +103,7 @@ impl Want {
             mailboxes: self.mailboxes.clone(),
             messages: self.messages.clone(),
             workflows: self.workflows.clone(),
+            limits: self.limits.clone(),
             ..Want::default()
         }
     }
@@ -139,6 +144,7 @@ impl Want {
         for (workflow, names) in other.workflow_names {
             self.workflow_names.entry(workflow).or_default().extend(names);
         }
+        self.limits.extend(other.limits);
     }
 }
 
@@ -192,6 +198,8 @@ pub struct Rows {
     pub workflow_tasks: Vec<WorkflowTask>,
     /// Tasks of workflows that have wanted names.
     pub workflow_names: Vec<WorkflowTask>,
+    /// What is used of wanted limit keys; one of which nothing is used may be left out.
+    pub limits: Vec<LimitUse>,
 }
 
 /// A row that changes: what it is to be, and the version that it must have before (0: it must not exist).
@@ -246,6 +254,10 @@ pub struct ChangeSet {
     pub workflows: Vec<Changed<Workflow>>,
     /// New tasks of workflows.
     pub workflow_tasks: Vec<WorkflowTask>,
+    /// What is used of limit keys, new and changed.
+    pub limits: Vec<Changed<LimitUse>>,
+    /// Limit keys of which nothing is used any more, with the version that their rows must have.
+    pub removed_limits: Vec<(LimitRef, i64)>,
 }
 
 impl ChangeSet {
@@ -271,6 +283,8 @@ impl ChangeSet {
             && self.children.is_empty()
             && self.workflows.is_empty()
             && self.workflow_tasks.is_empty()
+            && self.limits.is_empty()
+            && self.removed_limits.is_empty()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What must be true of the rows behind every command.
 
 use crate::support::table::Tables;
-use crate::workflows;
+use crate::{limits, workflows};
 use callboard_core::model::{
     Agent, AgentId, Condition, EventKind, LaneKey, OnParentEnd, PauseTurn, Slot, StateName, Task, TaskId, TaskState,
     Test,
@@ -40,6 +40,7 @@ pub fn check(before: &Tables, after: &Tables) {
     }
     nobody_waits_for_itself(after);
     workflows::check(after);
+    limits::check(before, after);
     for agent in after.agents.values() {
         let taken = slots(after, agent.id, Slot::Taken);
         let has_room = taken < agent.profile.slots as usize;

@@ -7,6 +7,7 @@
 mod explained;
 mod forecast;
 mod invariants;
+mod limits;
 mod mail;
 mod model;
 mod operations;
@@ -38,6 +39,7 @@ proptest! {
     fn invariants_hold_and_everything_ends(ops in operations(60)) {
         let mut world = World::new(Mode::Exclusive);
         world.settings.release_step = 3;
+        limits::set(&mut world);
         world.watch = Some(invariants::check);
         let mut crowd = Crowd::default();
         for op in &ops {
@@ -50,6 +52,7 @@ proptest! {
     #[test]
     fn an_explanation_says_what_dispatch_does(ops in operations(60)) {
         let mut world = World::new(Mode::Exclusive);
+        limits::set(&mut world);
         explained::check(&mut world, &ops);
     }
 
@@ -58,6 +61,7 @@ proptest! {
     fn every_mode_decides_the_same(ops in operations(60), gathered in 2..9usize) {
         let mut world = World::new(Mode::Exclusive);
         world.settings.release_step = 3;
+        limits::set(&mut world);
         let mut crowd = Crowd::default();
         for op in &ops {
             crowd.perform(&mut world, op);

@@ -399,6 +399,9 @@ fn new_task(w: &World, wish: &Wish) -> NewTask {
             // Those that share a turn, and those that have none.
             12 => new.spec.fairness_key = Some(["x", "y"][usize::from(wish.priority % 2)].into()),
             10 | 11 => be_near_or_apart(new, wish.limits == 10),
+            12 | 13 => new.spec.limit_keys = ["model".to_owned()].into(),
+            14 => new.spec.limit_keys = ["model".to_owned(), "tenant/a".to_owned()].into(),
+            15 => new.spec.limit_keys = ["free".to_owned()].into(),
             _ => {}
         }
     })

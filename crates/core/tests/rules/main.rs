@@ -19,6 +19,7 @@ mod holding;
 mod keys;
 mod lanes;
 mod lifecycle;
+mod limits;
 mod messages;
 mod namespaces;
 mod output;

@@ -3,9 +3,9 @@
 use super::{START, World};
 use callboard_core::command::{Attached, Fence, MessageReceipt, Report};
 use callboard_core::model::{
-    Address, AgentId, AgentProfile, Amounts, ChildKey, Failure, MessageId, NewCheckpoint, NewChild, NewDependency,
-    NewMessage, NewStep, NewTask, OnFailure, OnParentEnd, OutputBatch, Payload, Span, StepKey, TaskHandler, TaskId,
-    TaskSpec, Timestamp,
+    Address, AgentId, AgentProfile, Amounts, ChildKey, Failure, Limit, MessageId, NewCheckpoint, NewChild,
+    NewDependency, NewMessage, NewStep, NewTask, OnFailure, OnParentEnd, OutputBatch, Payload, Rate, Span, StepKey,
+    TaskHandler, TaskId, TaskSpec, Timestamp,
 };
 use callboard_core::rejection::Rejection;
 use callboard_core::{Command, Reply};
@@ -69,6 +69,21 @@ pub fn with_gpus(amount: f64, profile: AgentProfile) -> AgentProfile {
 /// So many thousandths of a gpu.
 pub fn some_gpu(parts: u64) -> Amounts {
     Amounts::of([("gpu".to_owned(), parts)])
+}
+
+/// So many at once.
+pub fn at_once(key: &str, max: u32) -> Limit {
+    Limit { key: key.into(), max_concurrent: Some(max), rate: None }
+}
+
+/// So many in so many seconds.
+pub fn in_seconds(key: &str, count: u32, seconds: i64) -> Limit {
+    Limit { key: key.into(), max_concurrent: None, rate: Some(Rate { count, period: Span::seconds(seconds) }) }
+}
+
+/// A task with limit keys.
+pub fn limited(task_type: &str, keys: &[&str]) -> NewTask {
+    task_with(task_type, |new| new.spec.limit_keys = keys.iter().map(|key| (*key).to_owned()).collect())
 }
 
 /// A completion.

@@ -10,11 +10,11 @@ pub mod table;
 use callboard_core::command::Fence;
 use callboard_core::command::{LaneLeft, Report, Reporter, RequestToken, TaskReceipt};
 use callboard_core::decide::MOST_ROUNDS;
-use callboard_core::dispatch::{Board, Explanation, Looked, explain};
+use callboard_core::dispatch::{Board, Explanation, Looked, Restraint, explain};
 use callboard_core::entropy::Seeded;
 use callboard_core::model::{
-    Agent, AgentId, Amounts, Event, EventKind, LaneKey, Namespace, NamespaceId, NamespaceSettings, NewTask, PauseTurn,
-    Slot, Span, StateName, Task, TaskId, Timestamp,
+    Agent, AgentId, Amounts, Event, EventKind, LaneKey, Limit, LimitUse, Namespace, NamespaceId, NamespaceSettings,
+    NewTask, PauseTurn, Slot, Span, StateName, Task, TaskId, Timestamp,
 };
 use callboard_core::rejection::{Reason, Rejection};
 use callboard_core::working_set::{LaneRef, WorkingSet};
@@ -212,6 +212,10 @@ impl World {
                     self.lanes.insert((*namespace, *lane));
                 }
                 Effect::SlotFreed { agent } => self.lanes.extend(self.board.lanes_of(*agent)),
+                Effect::LimitFreed { namespace, key } => {
+                    self.lanes.extend(self.board.lanes_under(&(*namespace, key.clone())));
+                }
+                Effect::LimitsChanged { namespace } => self.lanes.extend(self.board.lanes_under_limits(*namespace)),
                 Effect::SessionChanged { agent } => self.put_on_board(*agent),
                 _ => {}
             }
@@ -428,7 +432,26 @@ impl World {
             Looked { agent: agent.clone(), used, taken }
         });
         let looked: Vec<Looked> = looked.collect();
-        explain(self.task(task), &looked, self.now, self.settings.preferred_head_start)
+        let limits = self.restraints(self.task(task));
+        explain(self.task(task), &looked, &limits, self.now, self.settings.preferred_head_start)
+    }
+
+    /// The limits that a task is under, as the rows say.
+    fn restraints(&self, task: &Task) -> Vec<Restraint> {
+        let limits = &self.tables.namespaces["default"].settings.limits;
+        let restraint = |key: &String| {
+            let at = (task.namespace, Arc::from(key.as_str()));
+            let used = self.tables.limits.get(&at).cloned();
+            Some(Restraint { limit: limits.of(key)?.clone(), used: used.unwrap_or_else(|| LimitUse::none(at.0, at.1)) })
+        };
+        task.spec.limit_keys.iter().filter_map(restraint).collect()
+    }
+
+    /// The namespace has these limits, and all other settings as they are.
+    pub fn limit(&mut self, limits: &[Limit]) {
+        let mut settings = self.tables.namespaces["default"].settings.clone();
+        settings.limits = limits.iter().cloned().collect();
+        self.run(Command::UpdateNamespace { settings }).expect("the settings are taken");
     }
 
     pub fn lane_of(&self, task: TaskId) -> LaneRef {

@@ -2,11 +2,11 @@
 
 use callboard_core::limits::MAX_CONDITION_RESULT;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, Lane, Mailbox, Message, Namespace, NamespaceId, OnParentEnd, OutputChunk,
+    Agent, AgentId, Edge, Event, Lane, LimitUse, Mailbox, Message, Namespace, NamespaceId, OnParentEnd, OutputChunk,
     OutputTotals, Payload, RequestKey, RequestRecord, StateName, StepTotals, Task, TaskChild, TaskId, TaskStep,
     Workflow, WorkflowTask,
 };
-use callboard_core::working_set::{ChangeSet, LaneRef, PayloadValue, Rows, RunRef, Want, WorkflowRef};
+use callboard_core::working_set::{ChangeSet, LaneRef, LimitRef, PayloadValue, Rows, RunRef, Want, WorkflowRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ pub struct Tables {
     pub children: BTreeMap<RunRef, Vec<TaskChild>>,
     pub workflows: BTreeMap<WorkflowRef, Workflow>,
     pub workflow_tasks: BTreeMap<(WorkflowRef, u32), WorkflowTask>,
+    pub limits: BTreeMap<LimitRef, LimitUse>,
 }
 
 impl Tables {
@@ -83,6 +84,7 @@ impl Tables {
             let named = all.filter(|row| row.name.as_ref().is_some_and(|name| names.contains(name)));
             rows.workflow_names.extend(named.cloned());
         }
+        rows.limits = want.limits.iter().filter_map(|at| self.limits.get(at).cloned()).collect();
         rows.results = want.results.iter().filter_map(|task| Some((*task, self.small_result(task.1)?))).collect();
         rows.lanes = self.lanes.values().filter(|lane| want.lanes.contains(&lane.namespace)).cloned().collect();
         let live = self.live().filter(|task| want.lanes_in_use.contains(&task.namespace));
@@ -181,6 +183,14 @@ impl Tables {
         for row in changes.workflow_tasks {
             let twice = self.workflow_tasks.insert(((row.namespace, row.workflow), row.ordinal), row);
             assert_eq!(twice, None, "a task of a workflow is created once");
+        }
+        for (at, expected) in changes.removed_limits {
+            check(&at, self.limits.remove(&at).map(|row| row.version), expected);
+        }
+        for changed in changes.limits {
+            let at = (changed.row.namespace, changed.row.key.clone());
+            check(&at, self.limits.get(&at).map(|row| row.version), changed.expected);
+            self.limits.insert(at, changed.row);
         }
         for write in changes.payloads {
             let kind = match write.value {

@@ -1,7 +1,7 @@
 //! Who could have a task, and why not; and who was chosen.
 
-use super::{task, time};
-use callboard_core::dispatch::{Candidate, Obstacle, ObstacleKind};
+use super::{limit, task, time};
+use callboard_core::dispatch::{Candidate, LimitTold, Obstacle, ObstacleKind};
 use callboard_core::model::{RunnerUp, TaskState};
 use callboard_engine::{Explained, PastAssignment};
 use callboard_proto::v1;
@@ -22,7 +22,7 @@ pub(crate) fn to_explanation(explained: &Explained) -> v1::AssignmentExplanation
         agents: count(explanation.agents),
         fitting: count(explanation.fitting),
         candidates: explanation.candidates.iter().map(to_candidate).collect(),
-        limits: Vec::new(),
+        limits: explanation.limits.iter().map(to_limit_use).collect(),
         past: past.iter().map(to_choice).collect(),
     }
 }
@@ -75,8 +75,20 @@ fn to_obstacle(obstacle: &Obstacle) -> v1::AssignmentObstacle {
         ObstacleKind::ResourceTaken => Type::ResourceTaken,
         ObstacleKind::Preferred => Type::Preferred,
         ObstacleKind::FailedThere => Type::FailedThere,
+        ObstacleKind::Limit => Type::Limit,
     };
     v1::AssignmentObstacle { r#type: kind.into(), detail: obstacle.detail.clone() }
+}
+
+fn to_limit_use(told: &LimitTold) -> v1::LimitUse {
+    let used = &told.restraint.used;
+    v1::LimitUse {
+        key: used.key.to_string(),
+        limit: Some(limit::to_limit(&told.restraint.limit)),
+        in_use: i32::try_from(used.in_use).unwrap_or(i32::MAX),
+        reached: told.reached,
+        next_at: told.next_at.map(time::to_timestamp),
+    }
 }
 
 fn count(count: usize) -> i32 {

@@ -9,6 +9,7 @@ pub(crate) mod event;
 mod fallback;
 pub(crate) mod forecast;
 pub(crate) mod frame;
+mod limit;
 pub(crate) mod message;
 pub(crate) mod namespace;
 pub(crate) mod output;

@@ -1,6 +1,6 @@
 //! Namespaces and retry policies.
 
-use super::{count, time};
+use super::{count, limit, time};
 use callboard_core::model::{Namespace, NamespaceSettings, RetryPolicy};
 use callboard_core::validate::Faults;
 use callboard_proto::v1;
@@ -28,6 +28,7 @@ pub(crate) fn settings(
             faults,
         ),
         start_to_close: start_to_close.unwrap_or(defaults.start_to_close),
+        limits: limit::limits(format_args!("{field}.limits"), message.limits, faults),
     };
     faults.namespace_settings(field, &read);
     read
@@ -83,7 +84,7 @@ pub(crate) fn to_namespace(namespace: &Namespace) -> v1::Namespace {
             max_live_tasks: settings.max_live_tasks,
             retry_policy: Some(to_retry_policy(&settings.retry_policy)),
             start_to_close: Some(time::to_duration(settings.start_to_close)),
-            limits: Vec::new(),
+            limits: settings.limits.iter().map(limit::to_limit).collect(),
         }),
         created_at: Some(time::to_timestamp(namespace.created_at)),
         version: namespace.version,

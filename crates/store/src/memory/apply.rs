@@ -45,6 +45,7 @@ impl Tables {
         self.output.apply(changes)?;
         self.children.apply(changes)?;
         self.workflows.apply(changes)?;
+        self.limits.apply(changes)?;
         self.mail.apply(changes)
     }
 
@@ -140,6 +141,7 @@ impl Tables {
         self.steps.restore(&committed.steps, changes);
         self.output.restore(&committed.output, changes);
         self.workflows.restore(&committed.workflows, changes);
+        self.limits.restore(&committed.limits, changes);
         self.children.restore(&committed.children, changes);
         self.truncate_events(committed.last_event);
     }

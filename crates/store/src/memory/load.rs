@@ -41,6 +41,7 @@ impl Tables {
         self.output.load(want, &mut rows);
         rows.results = want.results.iter().filter_map(|task| Some((*task, self.small_result(*task)?))).collect();
         self.children.load(want, &mut rows);
+        rows.limits = self.limits.of(want.limits.iter());
         rows
     }
 

@@ -7,6 +7,7 @@ mod apply;
 mod children;
 mod cluster;
 mod forget;
+mod limits;
 mod load;
 mod mail;
 mod output;
@@ -24,10 +25,12 @@ use crate::{
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
-    WorkflowId,
+    Agent, AgentId, Edge, Event, LimitUse, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp,
+    Workflow, WorkflowId,
 };
-use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef};
+use callboard_core::working_set::{
+    AgentKey, ChangeSet, LaneRef, LimitRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef,
+};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tables::Tables;
@@ -211,6 +214,14 @@ impl Store for MemoryStore {
 
     async fn holdings(&self, namespace: NamespaceId, agents: &[AgentId]) -> Result<Vec<Holding>> {
         Ok(self.read().holdings(namespace, agents))
+    }
+
+    async fn limit_uses(&self, limits: &[LimitRef]) -> Result<Vec<LimitUse>> {
+        Ok(self.read().limits.of(limits.iter()))
+    }
+
+    async fn idle_limits(&self, now: Timestamp, limit: usize) -> Result<Vec<LimitRef>> {
+        Ok(self.read().limits.idle(now, limit))
     }
 
     async fn ready_before(&self, lane: LaneRef, place: (i64, TaskId), limit: usize) -> Result<usize> {

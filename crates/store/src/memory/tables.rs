@@ -50,6 +50,7 @@ pub(super) struct Tables {
     pub output: super::output::Output,
     pub children: super::children::Children,
     pub workflows: super::workflows::Workflows,
+    pub limits: super::limits::LimitUses,
 }
 
 pub(super) fn conflict(what: &str, id: impl std::fmt::Display) -> Error {

@@ -83,6 +83,7 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> 
     rows.tasks = found;
     super::workflows::load(transaction, want, &mut rows).await?;
     super::workflows::load_names(transaction, want, &mut rows).await?;
+    super::limits::load(transaction, want, &mut rows).await?;
     load_requests(transaction, want, &mut rows).await?;
     load_lanes(transaction, want, &mut rows).await?;
     super::mail::load(transaction, want, &mut rows).await?;

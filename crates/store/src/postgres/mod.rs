@@ -14,6 +14,7 @@ mod durations;
 mod error;
 mod events;
 mod forget;
+mod limits;
 mod list;
 mod load;
 mod mail;

@@ -20,7 +20,7 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 10] = [
+const MIGRATIONS: [Migration; 11] = [
     Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_spine.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_replicas.sql") },
     Migration { version: 3, sql: include_str!("../../migrations/postgres/0003_steps.sql") },
@@ -31,6 +31,7 @@ const MIGRATIONS: [Migration; 10] = [
     Migration { version: 8, sql: include_str!("../../migrations/postgres/0008_workflow_names.sql") },
     Migration { version: 9, sql: include_str!("../../migrations/postgres/0009_task_types.sql") },
     Migration { version: 10, sql: include_str!("../../migrations/postgres/0010_placement.sql") },
+    Migration { version: 11, sql: include_str!("../../migrations/postgres/0011_limits.sql") },
 ];
 
 /// The schema that this program knows.

@@ -3,7 +3,9 @@
 use super::connections::{Connections, Lent, Purpose, statement_timeout};
 use super::convert::Values;
 use super::transaction::PgTransaction;
-use super::{children, durations, events, forget, list, mail, output, placement, reads, sample, steps, workflows};
+use super::{
+    children, durations, events, forget, limits, list, mail, output, placement, reads, sample, steps, workflows,
+};
 use crate::cluster::Cluster;
 use crate::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Holding,
@@ -12,10 +14,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
-    WorkflowId,
+    Agent, AgentId, Edge, Event, LimitUse, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp,
+    Workflow, WorkflowId,
 };
-use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef, WorkflowRef};
+use callboard_core::working_set::{AgentKey, LaneRef, LimitRef, MailboxRef, RunRef, TaskRef, WorkflowRef};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -235,6 +237,14 @@ impl Store for PostgresStore {
 
     async fn holdings(&self, namespace: NamespaceId, agents: &[AgentId]) -> Result<Vec<Holding>> {
         placement::holdings(&self.shared, namespace, agents).await
+    }
+
+    async fn limit_uses(&self, wanted: &[LimitRef]) -> Result<Vec<LimitUse>> {
+        limits::uses(&self.shared, wanted).await
+    }
+
+    async fn idle_limits(&self, now: Timestamp, limit: usize) -> Result<Vec<LimitRef>> {
+        limits::idle(&self.shared, now, limit).await
     }
 
     async fn ready_before(&self, lane: LaneRef, place: (i64, TaskId), limit: usize) -> Result<usize> {

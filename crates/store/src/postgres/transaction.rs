@@ -1,7 +1,7 @@
 //! A transaction, and the locks that it has.
 //!
 //! READ COMMITTED: every statement sees what was committed when it began. What is loaded is locked first, in one order: agents,
-//! tasks, mailboxes, messages, and rows by id, so that transactions that want the same rows wait for each other and not in a ring. Rules
+//! tasks, workflows, limits, mailboxes, messages, and rows by id, so that transactions that want the same rows wait for each other and not in a ring. Rules
 //! ask for rows in several rounds; a lock that should have been taken earlier is waited for only a moment, then the
 //! transaction is given up as a conflict, and decided again.
 
@@ -31,6 +31,8 @@ pub enum Table {
     Tasks,
     /// Workflows.
     Workflows,
+    /// What is used of limit keys.
+    Limits,
     /// Mailboxes.
     Mailboxes,
     /// Messages.

@@ -99,6 +99,7 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want) -> Result<Rows
     super::output::load(connection, want, &mut rows).await?;
     super::results::load(connection, want, &mut rows).await?;
     super::children::load(connection, want, &mut rows).await?;
+    rows.limits = super::limits::load(connection, &want.limits.iter().cloned().collect::<Vec<_>>()).await?;
     Ok(rows)
 }
 

@@ -12,6 +12,7 @@ mod error;
 mod events;
 mod forget;
 mod inspect;
+mod limits;
 mod list;
 mod load;
 mod lock;

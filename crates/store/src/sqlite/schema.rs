@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 12] = [
+const MIGRATIONS: [Migration; 13] = [
     Migration { version: 1, sql: include_str!("../../migrations/sqlite/0001_spine.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/sqlite/0002_messages.sql") },
     Migration { version: 3, sql: include_str!("../../migrations/sqlite/0003_retention.sql") },
@@ -28,6 +28,7 @@ const MIGRATIONS: [Migration; 12] = [
     Migration { version: 10, sql: include_str!("../../migrations/sqlite/0010_workflow_names.sql") },
     Migration { version: 11, sql: include_str!("../../migrations/sqlite/0011_task_types.sql") },
     Migration { version: 12, sql: include_str!("../../migrations/sqlite/0012_placement.sql") },
+    Migration { version: 13, sql: include_str!("../../migrations/sqlite/0013_limits.sql") },
 ];
 
 /// The schema that this program knows.

@@ -4,7 +4,7 @@ use super::lock::Lock;
 use super::readers::Readers;
 use super::writer::{Writer, log_of};
 use super::{
-    children, durations, events, forget, list, load, mail, output, placement, reads, steps, upkeep, workflows,
+    children, durations, events, forget, limits, list, load, mail, output, placement, reads, steps, upkeep, workflows,
 };
 use crate::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Holding,
@@ -13,10 +13,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
-    WorkflowId,
+    Agent, AgentId, Edge, Event, LimitUse, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp,
+    Workflow, WorkflowId,
 };
-use callboard_core::working_set::{AgentKey, LaneRef, MailboxRef, RunRef, TaskRef, WorkflowRef};
+use callboard_core::working_set::{AgentKey, LaneRef, LimitRef, MailboxRef, RunRef, TaskRef, WorkflowRef};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -192,6 +192,14 @@ impl Store for SqliteStore {
 
     async fn holdings(&self, namespace: NamespaceId, agents: &[AgentId]) -> Result<Vec<Holding>> {
         self.readers.read(async |connection| placement::holdings(connection, namespace, agents).await).await
+    }
+
+    async fn limit_uses(&self, wanted: &[LimitRef]) -> Result<Vec<LimitUse>> {
+        self.readers.read(async |connection| limits::load(connection, wanted).await).await
+    }
+
+    async fn idle_limits(&self, now: Timestamp, limit: usize) -> Result<Vec<LimitRef>> {
+        self.readers.read(async |connection| limits::idle(connection, now, limit).await).await
     }
 
     async fn ready_before(&self, lane: LaneRef, place: (i64, TaskId), limit: usize) -> Result<usize> {

@@ -1,6 +1,8 @@
 //! `callboard task explain`
 
-use callboard::v1::{AssignmentCandidate, AssignmentExplanation, AssignmentObstacle, ExplainAssignmentRequest};
+use callboard::v1::{
+    AssignmentCandidate, AssignmentExplanation, AssignmentObstacle, ExplainAssignmentRequest, LimitUse,
+};
 use comfy_table::{Cell, Table};
 use serde_json::{Value, json};
 
@@ -9,7 +11,7 @@ use crate::error::Error;
 use crate::ids;
 use crate::output::table::{MAX_DESCRIPTION, MAX_NAME, Style};
 use crate::output::text::one_line;
-use crate::output::{names, note};
+use crate::output::{details, json, names, note};
 
 /// Shows who could have a task, and who was given it.
 pub async fn run(session: &Session, id: &str) -> Result<(), Error> {
@@ -20,6 +22,7 @@ pub async fn run(session: &Session, id: &str) -> Result<(), Error> {
         return session.output.document(&document(&explanation));
     }
     note(&summary(&explanation));
+    explanation.limits.iter().for_each(|limit| note(&limit_told(limit)));
     session.output.table(&table(&explanation.candidates, session.output.style))?;
     if explanation.past.is_empty() {
         return Ok(());
@@ -45,6 +48,13 @@ fn summary(explanation: &AssignmentExplanation) -> String {
     }
     parts.push(format!("{fitting} of {agents} agents fit"));
     parts.join("; ")
+}
+
+/// `limit openai (max:3): 3 hold a slot; reached`.
+fn limit_told(told: &LimitUse) -> String {
+    let limit = told.limit.as_ref().map(details::limit_in_words).unwrap_or_default();
+    let reached = if told.reached { "; reached" } else { "" };
+    format!("limit {} ({limit}): {} hold a slot{reached}", one_line(&told.key, MAX_NAME), told.in_use)
 }
 
 fn table(candidates: &[AssignmentCandidate], style: Style) -> Table {
@@ -87,6 +97,7 @@ fn document(explanation: &AssignmentExplanation) -> Value {
         "agents": explanation.agents,
         "fitting": explanation.fitting,
         "candidates": explanation.candidates.iter().map(candidate).collect::<Vec<_>>(),
+        "limits": explanation.limits.iter().map(json::limit_use).collect::<Vec<_>>(),
         "past": explanation.past.iter().map(past::document).collect::<Vec<_>>(),
     })
 }
@@ -130,6 +141,14 @@ mod tests {
         assert!(shown.contains("0.88") && shown.contains("skill (rust)") && shown.contains("detached"), "{shown}");
         let bob = shown.lines().find(|line| line.contains("bob")).unwrap();
         assert!(bob.contains("no") && !bob.contains("0.00"), "{bob}");
+    }
+
+    #[test]
+    fn a_limit_is_told_as_the_option_takes_it() {
+        let limit = callboard::v1::Limit { max_concurrent: Some(3), rate: Some(60), ..Default::default() };
+        let told =
+            LimitUse { key: "openai".into(), limit: Some(limit), in_use: 3, reached: true, ..Default::default() };
+        assert_eq!(limit_told(&told), "limit openai (max:3,rate:60): 3 hold a slot; reached");
     }
 
     #[test]

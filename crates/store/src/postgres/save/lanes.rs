@@ -3,7 +3,7 @@
 use super::super::convert::Values;
 use super::super::transaction::PgTransaction;
 use crate::Result;
-use crate::codec::{take_resources, to_json};
+use crate::codec::{have_limit_keys, take_resources, to_json};
 use callboard_core::working_set::{ChangeSet, ChangedTask, LaneRef};
 use std::collections::BTreeSet;
 
@@ -13,6 +13,8 @@ const LOCK: &str = "SELECT l.namespace, l.id FROM lanes AS l JOIN unnest($1::big
      USING (namespace, id) ORDER BY l.namespace, l.id FOR UPDATE OF l";
 /// From the first lane with resources on, older programs are refused.
 const NEEDED: &str = "UPDATE callboard_meta SET value = 10 WHERE name = 'min_version' AND value < 10";
+/// From the first lane with limit keys on, the same.
+const NEEDED_FOR_LIMITS: &str = "UPDATE callboard_meta SET value = 11 WHERE name = 'min_version' AND value < 11";
 /// A statement of its own, behind the lock: it sees the tasks of those that held the lane before.
 const OLD: &str = "DELETE FROM lanes AS l USING unnest($1::bigint[], $2::bigint[]) AS v (namespace, id) \
      WHERE l.namespace = v.namespace AND l.id = v.id AND NOT EXISTS \
@@ -29,6 +31,9 @@ pub async fn save(transaction: &mut PgTransaction, changes: &ChangeSet) -> Resul
     if !changes.lanes.is_empty() {
         if take_resources(&changes.lanes) {
             transaction.execute(NEEDED, Values::default()).await?;
+        }
+        if have_limit_keys(&changes.lanes) {
+            transaction.execute(NEEDED_FOR_LIMITS, Values::default()).await?;
         }
         let mut lanes: Vec<_> = changes.lanes.iter().collect();
         // In one order: two transactions may bring the same ones.

@@ -9,7 +9,7 @@ pub use tasks::{remove_tags, tags_of};
 
 use super::convert::Values;
 use super::transaction::PgTransaction;
-use super::{children, mail, output, steps, workflows};
+use super::{children, limits, mail, output, steps, workflows};
 use crate::codec::{FORMAT, to_json};
 use crate::{Error, Result};
 use callboard_core::Settings;
@@ -46,7 +46,8 @@ pub async fn save(transaction: &mut PgTransaction, changes: &ChangeSet, settings
     output::save(transaction, &changes.output).await?;
     steps::save(transaction, &changes.steps).await?;
     children::save(transaction, &changes.children).await?;
-    workflows::save(transaction, changes).await
+    workflows::save(transaction, changes).await?;
+    limits::save(transaction, changes).await
 }
 
 /// Every row was found as expected, or it is a conflict.

@@ -2,7 +2,9 @@
 
 use super::tasks::bind_payload;
 use crate::Result;
-use crate::codec::{LastPayload, condition_columns, have_conditions, on_failure_code, take_resources, to_json};
+use crate::codec::{
+    LastPayload, condition_columns, have_conditions, have_limit_keys, on_failure_code, take_resources, to_json,
+};
 use crate::sqlite::error::sqlite_error;
 use crate::sqlite::load::bind_task;
 use crate::sqlite::many::{Binds, Many};
@@ -19,6 +21,8 @@ static NEW_LANES: Many = Many::values(
 );
 /// From the first lane with resources on, older programs are refused.
 const NEEDED_FOR_RESOURCES: &str = "UPDATE OR ROLLBACK meta SET value = 12 WHERE name = 'min_version' AND value < 12";
+/// From the first lane with limit keys on, older programs are refused.
+const NEEDED_FOR_LIMITS: &str = "UPDATE OR ROLLBACK meta SET value = 13 WHERE name = 'min_version' AND value < 13";
 static OLD_LANE: Many = Many::single("DELETE FROM lanes WHERE namespace = ? AND id = ?");
 static NEW_EDGES: Many = Many::values(
     "INSERT OR ROLLBACK INTO edges (namespace, source, target, ordinal, on_failure, resolved, format, condition, name) SELECT * FROM (VALUES ",
@@ -66,6 +70,9 @@ pub async fn save_lanes(connection: &mut SqliteConnection, changes: &ChangeSet) 
     };
     if take_resources(&changes.lanes) {
         sqlx::query(NEEDED_FOR_RESOURCES).execute(&mut *connection).await.map_err(sqlite_error)?;
+    }
+    if have_limit_keys(&changes.lanes) {
+        sqlx::query(NEEDED_FOR_LIMITS).execute(&mut *connection).await.map_err(sqlite_error)?;
     }
     NEW_LANES.execute(connection, &changes.lanes, bind).await?;
     Ok(())

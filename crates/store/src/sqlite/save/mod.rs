@@ -88,7 +88,8 @@ pub async fn save(
         && !super::mail::has_mail(changes)
         && changes.steps.is_empty()
         && changes.children.is_empty()
-        && !super::workflows::has_workflows(changes);
+        && !super::workflows::has_workflows(changes)
+        && !super::limits::has_limits(changes);
     if script.run(connection, commit && last).await? == Saved::Committed {
         return Ok(Saved::Committed);
     }
@@ -98,6 +99,7 @@ pub async fn save(
     super::steps::save(connection, &changes.steps).await?;
     super::children::save(connection, &changes.children).await?;
     super::workflows::save(connection, changes).await?;
+    super::limits::save(connection, changes).await?;
     Ok(Saved::Open)
 }
 

@@ -18,6 +18,7 @@ pub mod conditions;
 pub mod dependencies;
 pub mod durations;
 pub mod events;
+pub mod limits;
 pub mod lists;
 pub mod mail;
 pub mod output;
@@ -55,6 +56,7 @@ macro_rules! conformance {
                 pending_edges_come_by_target, resolved_and_reopened, dependencies_come_in_their_order,
                 dependency_results_come_in_pages,
             }
+            limits::{ uses_are_what_was_saved, a_row_of_another_version_is_a_conflict, idle_ones_come_by_their_time }
             conditions::{ every_condition, small_results }
             events::{
                 in_the_order_of_commits, a_cursor_never_skips, of_one_task, the_latest_tells_its_time, the_end_is_behind_everything,

@@ -3,9 +3,9 @@
 use super::samples::*;
 use callboard_core::model::task::TaskState;
 use callboard_core::model::{
-    AgentProfile, Chosen, Content, EventKind, KeptScore, Link, NamespaceId, NamespaceSettings, NotBefore, OnFailure,
-    PauseTurn, Payload, RequestKey, RequestRecord, RetryPolicy, RunnerUp, Session, Span, StateName, StepKey, Task,
-    TaskHandler, TaskSpec, Timestamp, Waiting,
+    AgentProfile, Chosen, Content, EventKind, KeptScore, Limit, Link, NamespaceId, NamespaceSettings, NotBefore,
+    OnFailure, PauseTurn, Payload, RequestKey, RequestRecord, RetryPolicy, RunnerUp, Session, Span, StateName, StepKey,
+    Task, TaskHandler, TaskSpec, Timestamp, Waiting,
 };
 use callboard_core::working_set::{ChangeSet, Changed, PayloadValue, Want};
 use std::sync::Arc;
@@ -162,6 +162,7 @@ pub async fn namespaces(fixture: Fixture) {
         max_live_tasks: i64::MAX,
         retry_policy: RetryPolicy { multiplier: 0.1 + 0.2, ..RetryPolicy::default() },
         start_to_close: Span(i64::MAX),
+        limits: [Limit { key: TEXT.into(), max_concurrent: Some(u32::MAX), rate: None }].into_iter().collect(),
     };
     let rows = [namespace(1, "default"), odd, namespace(-5, "a")];
     let changed = |row: &callboard_core::model::Namespace, expected| Changed { row: row.clone(), expected };

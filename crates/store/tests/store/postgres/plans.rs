@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::conformance::children::{born, child_key};
+use crate::conformance::limits::{saving, used};
 use crate::conformance::output::given;
 use crate::conformance::steps::{key, recorded};
-use callboard_core::model::{RequestKey, Task, TaskSpec};
-use callboard_core::working_set::PayloadValue;
+use callboard_core::model::{LimitUse, RequestKey, Task, TaskSpec};
+use callboard_core::working_set::{Changed, PayloadValue};
 use callboard_store::{AgentFilter, EventScope, TaskFilter};
 use sqlx::Row;
 use std::ops::Range;
@@ -52,6 +53,10 @@ async fn fill(fixture: &Fixture, tasks: Range<u32>) {
             ..new_tasks(&rows)
         };
         fixture.save(changes).await;
+        // Few are idle.
+        let limits: Vec<_> =
+            (first..end).map(|n| used(&format!("key-{n}"), u32::from(!n.is_multiple_of(1_000)), 1 << 30)).collect();
+        fixture.save(saving(&limits)).await;
     }
 }
 
@@ -106,6 +111,8 @@ async fn read_everything(fixture: &Fixture, tasks: &Range<u32>, round: u32) {
     store.mail((NAMESPACE, agent_id(1)), at(1), 0, 10, 1_000).await.unwrap();
     assert_eq!(store.purge_requests(at(1), 10).await.unwrap(), 0);
     store.purge_mailboxes(10).await.unwrap();
+    assert_eq!(store.limit_uses(&[(NAMESPACE, format!("key-{n}").into())]).await.unwrap().len(), 1);
+    assert!(store.idle_limits(at(1), 10).await.unwrap().is_empty());
     let live = TaskFilter { states: vec![callboard_core::model::StateName::Ready], ..TaskFilter::default() };
     let tagged = TaskFilter { tags: vec!["tag-7".into()], ..TaskFilter::default() };
     let keyed = TaskFilter { key: Some("key-8".into()), ..TaskFilter::default() };
@@ -132,6 +139,7 @@ async fn write_something(fixture: &Fixture, tasks: &Range<u32>, round: u32) {
         output: [(NAMESPACE, task_id(ids[0]), 1)].into(),
         children: [((NAMESPACE, task_id(ids[0]), 1), child_key("child", 0))].into(),
         run_children: [(NAMESPACE, task_id(ids[0]), 1)].into(),
+        limits: [(NAMESPACE, format!("key-{}", ids[0]).into())].into(),
         all_namespaces: true,
         ..want(ids)
     };
@@ -141,6 +149,11 @@ async fn write_something(fixture: &Fixture, tasks: &Range<u32>, round: u32) {
     let (running_now, ended) = (step(of(ids[0]), running(1)), step(of(ids[1]), completed(9)));
     let changes = ChangeSet {
         events: vec![event(ids[0], 2), event(ids[1], 2)],
+        limits: rows
+            .limits
+            .iter()
+            .map(|row| Changed { row: LimitUse { version: 2, ..row.clone() }, expected: 1 })
+            .collect(),
         resolved_edges: rows.edges.iter().map(|edge| (edge.namespace, edge.source, edge.target)).collect(),
         requests: vec![request(ALL.end + tasks.start + round)],
         steps: recorded((NAMESPACE, task_id(ids[0]), 2), &["done"]),
