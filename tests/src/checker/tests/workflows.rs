@@ -6,7 +6,8 @@ use callboard::v1::WorkflowState as W;
 /// Completed: `first` is of it.
 fn world() -> World {
     let mut world = World::good();
-    let link = v1::WorkflowLink { workflow_id: "flow".into(), name: "a".into(), allow_failure: false, weight: 1 };
+    let link =
+        v1::WorkflowLink { workflow_id: "flow".into(), name: "a".into(), weight: 1, ..v1::WorkflowLink::default() };
     world.task("first").task.workflow = Some(link);
     world.history.workflows.push("flow".into());
     let workflow = v1::Workflow {
