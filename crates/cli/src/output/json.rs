@@ -227,6 +227,7 @@ fn workflow_link(link: &WorkflowLink) -> Value {
         "name": link.name,
         "allow_failure": link.allow_failure,
         "weight": link.weight,
+        "tasks_behind": link.tasks_behind,
     })
 }
 

@@ -75,6 +75,10 @@ impl Heads {
         self.change(self.group_of[lane], |group| (group.turn, group.served) = (turn, true));
     }
 
+    fn is_without_keys(&self) -> bool {
+        self.groups.iter().all(|group| group.key.is_none())
+    }
+
     /// Changes a group, and its place in the order with it.
     fn change<T>(&mut self, index: usize, change: impl FnOnce(&mut Group) -> T) -> T {
         let is_alone = self.groups.len() == 1;
@@ -98,10 +102,14 @@ impl Step<'_, '_> {
         Heads::new(&self.cx.board.turns, self.namespace.id, keys)
     }
 
-    /// Whoever was given a task comes behind the others from now on.
+    /// Whoever was given a task comes behind the others from now on. Where nothing has a key there are no turns to remember.
     pub(crate) fn remember_turns(&mut self, heads: Heads) {
+        let turns = &mut self.cx.board.turns;
+        if heads.is_without_keys() && !turns.has_any(heads.namespace) {
+            return;
+        }
         for group in heads.groups.into_iter().filter(|group| group.served) {
-            self.cx.board.turns.note(heads.namespace, group.key, group.turn);
+            turns.note(heads.namespace, group.key, group.turn);
         }
     }
 }

@@ -57,6 +57,19 @@ fn turns_are_not_saved_up() {
     });
 }
 
+/// Those without a key were remembered only once some key had had a turn: with the better rank, they were always before it.
+#[test]
+fn the_first_key_of_a_namespace_has_its_turn_too() {
+    in_every_mode(|mut w| {
+        w.run(Command::CreateTasks { tasks: vec![of("", Priority::Critical); 10] }).unwrap();
+        w.attach("worker", 1);
+        w.run(Command::CreateTasks { tasks: vec![of("a", Priority::Low); 2] }).unwrap();
+        w.dispatch();
+        let order = order(&mut w, 6);
+        assert_eq!(keys(&w, &order), "--a-a-");
+    });
+}
+
 #[test]
 fn claims_and_pushes_share_the_turns() {
     in_every_mode(|mut w| {

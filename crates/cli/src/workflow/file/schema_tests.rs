@@ -38,6 +38,7 @@ fn what_the_code_takes_the_schema_takes() {
         "name: x\nparameters: {p: {default: 3}, q: }\ndefaults: {type: t, priority: 10, timeout: 1h 30m, deadline: 2d}\nsteps: [{name: a, parallel: true}, {name: 'a-${{ p }}', weight: '${{ p }}', priority: high, depends_on: [a]}]",
         "name: x\ntasks: [{name: a, type: t, input: [1, {b: ~}], allow_failure: true, timeouts: {heartbeat: 250ms}}, {name: b, type: t, depends_on: [{task: a, condition: not_completed, on_failure: fail}, {task_id: 01989b0e-3c1a-7000-8000-0000aabbccdd, name: c}]}]",
         "name: x\ndefaults: {fallbacks: [{after: 5m}]}\ntasks: [{name: a, type: t, role: expert, fallbacks: [{after: 30s, role: lead}, {after: 1m, skills: [a], tools: [b], assignee: c}]}]",
+        "name: x\ndefaults: {type: t, fairness_key: one, limit_keys: [api]}\ntasks: [{name: a, fairness_key: two, limit_keys: []}]",
         "name: x\ntasks: [{name: a, type: t, retry_policy: {max_attempts: 3, backoff: 2s, multiplier: 1.5}}, {name: b, type: t, depends_on: [{task: a, result: {pointer: /x, comparison: exists}}]}]",
     ] {
         let faults: Vec<String> = validator

@@ -99,6 +99,8 @@ tasks:
     tags: [x]
     metadata: {a: b}
     headers: {h: v}
+    fairness_key: tenant-a
+    limit_keys: [api, tenant/a]
     allow_failure: true
     weight: 5
     depends_on:
@@ -145,6 +147,10 @@ fn everything_that_a_file_can_say_arrives() {
     assert_eq!((requirements.skills.len(), requirements.tools.len(), requirements.role.as_str()), (1, 1, "scout"));
     assert_eq!((requirements.assignee.as_str(), requirements.preferred_agent.as_str()), ("ann", "bob"));
     assert_eq!((requirements.affinity["zone"].as_str(), of_south.headers["h"].as_str()), ("b", "v"));
+    assert_eq!(
+        (of_south.fairness_key.as_str(), of_south.limit_keys.join(" ")),
+        ("tenant-a", "api tenant/a".to_owned())
+    );
     let fallbacks = requirements.fallbacks;
     assert_eq!((fallbacks[0].role.as_str(), fallbacks[0].skills.len(), fallbacks.len()), ("lead", 1, 2));
     assert_eq!(fallbacks[1].after.unwrap().seconds, 300);
