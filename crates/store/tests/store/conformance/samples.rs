@@ -225,6 +225,8 @@ pub fn full_task(n: u32) -> Task {
         tags: [TEXT.into(), "".into(), "b".into()].into(),
         metadata: [(TEXT.into(), TEXT.into()), ("".into(), "".into())].into(),
         headers: [("traceparent".into(), TEXT.into())].into(),
+        fairness_key: Some(TEXT.into()),
+        limit_keys: [TEXT.into(), "openai".into()].into(),
         parent: Some(Box::new(ParentLink {
             task: task_id(u32::MAX),
             run: u32::MAX,

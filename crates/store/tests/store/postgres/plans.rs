@@ -220,7 +220,7 @@ async fn no_statement_reads_a_whole_table() {
 async fn statistics_are_taken(database: &Database) {
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
     let taken = "SELECT bool_and(reltuples > 0 AND pg_relation_size(oid) <= 4 * 8192 * relpages::bigint) FROM pg_class \
-                 WHERE oid = ANY (ARRAY['tasks', 'task_specs', 'payloads', 'edges', 'events', 'agents']::regclass[])";
+                 WHERE oid = ANY (ARRAY['tasks', 'task_specs', 'payloads', 'edges', 'events', 'agents', 'limit_uses']::regclass[])";
     while !sqlx::query_scalar::<_, bool>(taken).fetch_one(&mut connection).await.unwrap() {
         tokio::task::yield_now().await;
     }
