@@ -96,7 +96,8 @@ async fn servers_close_no_cycle_together() {
             depend(&one, &b, &[&y]).await.unwrap();
         }
         let (to_a, to_b) = if round % 2 == 0 { (&x, &y) } else { (&a, &b) };
-        let (here, there) = tokio::join!(depend(&one, to_a, &[&b]), depend(&other, to_b, &[&a]));
+        let (on_a, on_b) = ([a.as_str()], [b.as_str()]);
+        let (here, there) = tokio::join!(depend(&one, to_a, &on_b), depend(&other, to_b, &on_a));
         let refused: Vec<_> = [here, there].into_iter().filter_map(Result::err).collect();
         assert_eq!(refused.len(), 1, "{refused:?}");
         assert!(refused[0].to_string().contains("is a cycle"), "{}", refused[0]);
