@@ -71,7 +71,8 @@ pub struct KeyLimit {
 
 /// Parses `KEY=max:10`, `KEY=rate:60/1m`, both with a comma between them, and `KEY=none`. A key may have `=`; a limit has none.
 pub fn limit(text: &str) -> Result<LimitChange, String> {
-    let accepted = "write a limit like `openai=max:10`, `openai=rate:60/1m`, `openai=max:10,rate:60/1m` or `openai=none`";
+    let accepted =
+        "write a limit like `openai=max:10`, `openai=rate:60/1m`, `openai=max:10,rate:60/1m` or `openai=none`";
     let (key, parts) = text.rsplit_once('=').filter(|(key, _)| !key.is_empty()).ok_or(accepted)?;
     let key = key.to_owned();
     if parts == "none" {

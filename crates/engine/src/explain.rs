@@ -50,7 +50,8 @@ async fn limits(shared: &Shared, task: &Task) -> Result<Vec<Restraint>> {
     let namespaces = shared.store.namespaces().await?;
     let namespace = namespaces.into_iter().find(|namespace| namespace.id == task.namespace);
     let limits = namespace.map(|namespace| namespace.settings.limits).unwrap_or_default();
-    let keys: Vec<LimitRef> = task.spec.limit_keys.iter().map(|key| (task.namespace, Arc::from(key.as_str()))).collect();
+    let keys: Vec<LimitRef> =
+        task.spec.limit_keys.iter().map(|key| (task.namespace, Arc::from(key.as_str()))).collect();
     let uses: HashMap<Arc<str>, LimitUse> =
         shared.store.limit_uses(&keys).await?.into_iter().map(|used| (used.key.clone(), used)).collect();
     let restraint = |(namespace, key): LimitRef| {

@@ -8,9 +8,7 @@ use callboard_core::model::{
     AgentProfile, Limit, NamespaceSettings, NewTask, Payload, Rate, Span, TaskHandler, TaskId, TaskSpec,
 };
 use callboard_core::planted::{Bug, Planted};
-use callboard_engine::{
-    AttachRequest, Config, Engine, Push, ReportItem, Stream, SystemClock, SystemEntropy,
-};
+use callboard_engine::{AttachRequest, Config, Engine, Push, ReportItem, Stream, SystemClock, SystemEntropy};
 use callboard_store::Store;
 use callboard_store::memory::MemoryStore;
 use std::sync::Arc;

@@ -4,9 +4,9 @@ use crate::codec::{self, TaskColumns, from_json, on_failure_of, on_parent_end_of
 use crate::columns::Columns;
 use crate::{Error, Result, SavedPayload};
 use callboard_core::model::{
-    Agent, ChildKey, Content, Edge, Failure, Lane, LaneId, LimitUse, Mailbox, Message, MessageId, MessageStub, Namespace,
-    Payload, RequestKey, RequestRecord, Sender, StepKey, StepTotals, Task, TaskChild, TaskId, TaskStep, Terms,
-    Timestamp,
+    Agent, ChildKey, Content, Edge, Failure, Lane, LaneId, LimitUse, Mailbox, Message, MessageId, MessageStub,
+    Namespace, Payload, RequestKey, RequestRecord, Sender, StepKey, StepTotals, Task, TaskChild, TaskId, TaskStep,
+    Terms, Timestamp,
 };
 use callboard_core::working_set::{ChildRef, LimitRef, MailboxRef, RunRef, StepRef, TaskRef};
 use std::borrow::Cow;

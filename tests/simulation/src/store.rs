@@ -5,10 +5,12 @@ use crate::trace::Trace;
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, LimitUse, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
-    WorkflowId,
+    Agent, AgentId, Edge, Event, LimitUse, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp,
+    Workflow, WorkflowId,
 };
-use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, LimitRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef};
+use callboard_core::working_set::{
+    AgentKey, ChangeSet, LaneRef, LimitRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef,
+};
 use callboard_store::cluster::{Cluster, Hint, News, Registration, SessionNow};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{

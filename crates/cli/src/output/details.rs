@@ -1,8 +1,8 @@
 //! One task, agent or namespace in full, for people.
 
 use callboard::v1::{
-    Agent, Failure, Limit, Namespace, NamespaceSettings, ParentLink, Payload, RetryPolicy, Task, TaskSpec, WorkflowLink,
-    payload::Content,
+    Agent, Failure, Limit, Namespace, NamespaceSettings, ParentLink, Payload, RetryPolicy, Task, TaskSpec,
+    WorkflowLink, payload::Content,
 };
 use jiff::Timestamp;
 

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use callboard::v1::{
-    Agent, AgentProfile, Child, Dependency, Event, Failure, Limit, LimitUse, Message, Namespace, NamespaceSettings, ParentLink, Payload,
-    Requirements, RequirementsFallback, ResultCondition, RetryPolicy, Step, Task, TaskHandler, TaskReceipt, TaskSpec,
-    Timeouts, Workflow, WorkflowLink, address::To, payload::Content,
+    Agent, AgentProfile, Child, Dependency, Event, Failure, Limit, LimitUse, Message, Namespace, NamespaceSettings,
+    ParentLink, Payload, Requirements, RequirementsFallback, ResultCondition, RetryPolicy, Step, Task, TaskHandler,
+    TaskReceipt, TaskSpec, Timeouts, Workflow, WorkflowLink, address::To, payload::Content,
 };
 use serde_json::{Value, json};
 

@@ -25,10 +25,12 @@ use crate::{
 use async_trait::async_trait;
 use callboard_core::Settings;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, LimitUse, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
-    WorkflowId,
+    Agent, AgentId, Edge, Event, LimitUse, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp,
+    Workflow, WorkflowId,
 };
-use callboard_core::working_set::{AgentKey, ChangeSet, LaneRef, LimitRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef};
+use callboard_core::working_set::{
+    AgentKey, ChangeSet, LaneRef, LimitRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef,
+};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tables::Tables;

@@ -29,8 +29,7 @@ const CHANGED: &str = "UPDATE limit_uses AS u SET version = v.version, in_use = 
      WHERE u.namespace = v.namespace AND u.key = v.key AND u.version = v.expected";
 const REMOVED: &str = "DELETE FROM limit_uses AS u USING unnest($1::bigint[], $2::text[], $3::bigint[]) \
      AS v (namespace, key, expected) WHERE u.namespace = v.namespace AND u.key = v.key AND u.version = v.expected";
-const IDLE: &str =
-    "SELECT namespace, key FROM limit_uses WHERE in_use = 0 AND due_at <= $1 ORDER BY due_at LIMIT $2";
+const IDLE: &str = "SELECT namespace, key FROM limit_uses WHERE in_use = 0 AND due_at <= $1 ORDER BY due_at LIMIT $2";
 
 /// The arrays of namespaces and keys. Rows of all pairs of them may be found, not only those that are meant.
 fn of_limits(limits: &[LimitRef]) -> Values {

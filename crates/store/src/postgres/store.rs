@@ -3,7 +3,9 @@
 use super::connections::{Connections, Lent, Purpose, statement_timeout};
 use super::convert::Values;
 use super::transaction::PgTransaction;
-use super::{children, durations, events, forget, limits, list, mail, output, placement, reads, sample, steps, workflows};
+use super::{
+    children, durations, events, forget, limits, list, mail, output, placement, reads, sample, steps, workflows,
+};
 use crate::cluster::Cluster;
 use crate::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, EventPage, EventScope, Forgotten, Holding,
@@ -12,8 +14,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, LimitUse, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
-    WorkflowId,
+    Agent, AgentId, Edge, Event, LimitUse, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp,
+    Workflow, WorkflowId,
 };
 use callboard_core::working_set::{AgentKey, LaneRef, LimitRef, MailboxRef, RunRef, TaskRef, WorkflowRef};
 use sqlx::postgres::{PgConnectOptions, PgRow};

@@ -1,8 +1,8 @@
 //! No statement reads a whole table: SQLite's plans, as text.
 
 use super::{
-    SqliteOptions, SqliteStore, children, durations, events, forget, limits, load, mail, output, reads, results, save, steps,
-    workflows,
+    SqliteOptions, SqliteStore, children, durations, events, forget, limits, load, mail, output, reads, results, save,
+    steps, workflows,
 };
 use crate::Store;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -65,7 +65,9 @@ async fn no_statement_over_many_rows_reads_a_whole_table() {
         let plan = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut connection).await.unwrap();
         let lines: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
         // Indexes of just what is still to be done.
-        let to_do = |line: &str| ["mailboxes_closed", "workflows_walking", "limit_uses_idle"].iter().any(|index| line.contains(index));
+        let to_do = |line: &str| {
+            ["mailboxes_closed", "workflows_walking", "limit_uses_idle"].iter().any(|index| line.contains(index))
+        };
         assert!(!lines.iter().any(|line| reads_too_much(line) && !to_do(line)), "{sql}\n{lines:#?}");
         assert!(!lines.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{lines:#?}");
     }

@@ -13,8 +13,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use callboard_core::model::{
-    Agent, AgentId, Edge, Event, LimitUse, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp, Workflow,
-    WorkflowId,
+    Agent, AgentId, Edge, Event, LimitUse, MessageId, Namespace, NamespaceId, Span, StateName, Task, TaskId, Timestamp,
+    Workflow, WorkflowId,
 };
 use callboard_core::working_set::{AgentKey, LaneRef, LimitRef, MailboxRef, RunRef, TaskRef, WorkflowRef};
 use std::collections::HashMap;

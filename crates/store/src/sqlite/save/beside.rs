@@ -2,7 +2,9 @@
 
 use super::tasks::bind_payload;
 use crate::Result;
-use crate::codec::{LastPayload, condition_columns, have_conditions, have_limit_keys, on_failure_code, take_resources, to_json};
+use crate::codec::{
+    LastPayload, condition_columns, have_conditions, have_limit_keys, on_failure_code, take_resources, to_json,
+};
 use crate::sqlite::error::sqlite_error;
 use crate::sqlite::load::bind_task;
 use crate::sqlite::many::{Binds, Many};

@@ -36,7 +36,11 @@ pub async fn uses_are_what_was_saved(fixture: Fixture) {
     let mut expected = rows.to_vec();
     expected.sort_by(|a, b| (a.namespace, &a.key).cmp(&(b.namespace, &b.key)));
     assert_eq!(load(&fixture, &all).await, expected);
-    assert_eq!(load(&fixture, &all[2..]).await, [other.clone()], "of namespaces and keys only the pairs that are meant");
+    assert_eq!(
+        load(&fixture, &all[2..]).await,
+        [other.clone()],
+        "of namespaces and keys only the pairs that are meant"
+    );
     let mut read = fixture.store.limit_uses(&all).await.unwrap();
     read.sort_by(|a, b| (a.namespace, &a.key).cmp(&(b.namespace, &b.key)));
     assert_eq!(read, expected);
@@ -51,10 +55,8 @@ pub async fn uses_are_what_was_saved(fixture: Fixture) {
 pub async fn a_row_of_another_version_is_a_conflict(fixture: Fixture) {
     fixture.save(saving(&[used("model", 1, 0)])).await;
     let late = LimitUse { version: 3, ..used("model", 2, 0) };
-    let gone = |version| ChangeSet {
-        removed_limits: vec![(limit(NAMESPACE, "model"), version)],
-        ..ChangeSet::default()
-    };
+    let gone =
+        |version| ChangeSet { removed_limits: vec![(limit(NAMESPACE, "model"), version)], ..ChangeSet::default() };
     for changes in [saving(&[used("model", 2, 0)]), saving(&[late]), gone(2)] {
         let mut transaction = fixture.store.begin().await.unwrap();
         let refused = transaction.save(&changes, &fixture.settings).await;

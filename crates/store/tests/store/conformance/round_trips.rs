@@ -3,9 +3,9 @@
 use super::samples::*;
 use callboard_core::model::task::TaskState;
 use callboard_core::model::{
-    AgentProfile, Content, EventKind, Limit, Link, NamespaceId, NamespaceSettings, NotBefore, OnFailure, PauseTurn, Payload,
-    RequestKey, RequestRecord, RetryPolicy, Session, Span, StateName, StepKey, Task, TaskHandler, TaskSpec, Timestamp,
-    Waiting,
+    AgentProfile, Content, EventKind, Limit, Link, NamespaceId, NamespaceSettings, NotBefore, OnFailure, PauseTurn,
+    Payload, RequestKey, RequestRecord, RetryPolicy, Session, Span, StateName, StepKey, Task, TaskHandler, TaskSpec,
+    Timestamp, Waiting,
 };
 use callboard_core::working_set::{ChangeSet, Changed, PayloadValue, Want};
 use std::sync::Arc;

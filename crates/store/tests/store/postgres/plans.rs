@@ -54,7 +54,8 @@ async fn fill(fixture: &Fixture, tasks: Range<u32>) {
         };
         fixture.save(changes).await;
         // Few are idle.
-        let limits: Vec<_> = (first..end).map(|n| used(&format!("key-{n}"), u32::from(!n.is_multiple_of(1_000)), 1 << 30)).collect();
+        let limits: Vec<_> =
+            (first..end).map(|n| used(&format!("key-{n}"), u32::from(!n.is_multiple_of(1_000)), 1 << 30)).collect();
         fixture.save(saving(&limits)).await;
     }
 }
@@ -146,7 +147,11 @@ async fn write_something(fixture: &Fixture, tasks: &Range<u32>, round: u32) {
     let (running_now, ended) = (step(of(ids[0]), running(1)), step(of(ids[1]), completed(9)));
     let changes = ChangeSet {
         events: vec![event(ids[0], 2), event(ids[1], 2)],
-        limits: rows.limits.iter().map(|row| Changed { row: LimitUse { version: 2, ..row.clone() }, expected: 1 }).collect(),
+        limits: rows
+            .limits
+            .iter()
+            .map(|row| Changed { row: LimitUse { version: 2, ..row.clone() }, expected: 1 })
+            .collect(),
         resolved_edges: rows.edges.iter().map(|edge| (edge.namespace, edge.source, edge.target)).collect(),
         requests: vec![request(ALL.end + tasks.start + round)],
         steps: recorded((NAMESPACE, task_id(ids[0]), 2), &["done"]),
