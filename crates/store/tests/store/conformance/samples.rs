@@ -240,8 +240,6 @@ pub fn full_task(n: u32) -> Task {
             weight: u32::MAX,
             tasks_behind: u32::MAX,
         })),
-        fairness_key: Some(TEXT.into()),
-        limit_keys: [TEXT.into(), "b".into()].into(),
     };
     Task {
         state: TaskState::Running {
