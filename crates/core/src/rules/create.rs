@@ -169,7 +169,7 @@ impl Step<'_, '_> {
             version: 0,
             input: (new.input.len() <= SMALL_INPUT).then(|| new.input.clone()),
         };
-        self.remember_agents(&mut task, &dependencies);
+        self.remember_agents(&mut task, dependencies);
         self.tell(&mut task, EventKind::Created);
         if ready {
             self.effects.push(Effect::LaneReady { namespace: task.namespace, lane });
