@@ -246,7 +246,7 @@ fn a_child_is_not_made_to_wait_for_its_parent_nor_what_a_child_waits_for() {
         let parent = w.run_task(task("parent"));
         let other = w.create(held("other"));
         let fence = w.fence(parent);
-        let mut child = |w: &mut World, name: &str, on_parent_end, task| {
+        let child = |w: &mut World, name: &str, on_parent_end, task| {
             let child = callboard_core::model::NewChild { on_parent_end, ..new_child(name, 0, task) };
             receipt(&w.run(Command::CreateChild { fence, child: Box::new(child) }).unwrap()).task
         };

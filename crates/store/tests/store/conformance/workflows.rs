@@ -3,8 +3,8 @@
 use super::samples::*;
 use callboard_core::model::task::Cancelling;
 use callboard_core::model::{
-    Errand, Event, Held, StateName, Tally, Task, TaskSpec, Walk, Workflow, WorkflowId, WorkflowLink, WorkflowSpec,
-    WorkflowState, WorkflowTask,
+    Errand, Event, Held, Round, StateName, Tally, Task, TaskSpec, Walk, Workflow, WorkflowId, WorkflowLink,
+    WorkflowSpec, WorkflowState, WorkflowTask,
 };
 use callboard_core::working_set::{ChangeSet, Changed, Want, WorkflowRef};
 use callboard_store::Error;
