@@ -64,7 +64,7 @@ pub async fn what_agents_have(fixture: Fixture) {
         ((a, Slot::Awaited, gpus(500)), 1),
     ];
     assert_eq!(held(&fixture, NAMESPACE, &[a]).await, of_a.clone().into());
-    let mut of_all = BTreeMap::from(of_a);
+    let mut of_all = BTreeMap::from(of_a.clone());
     of_all.insert((b, Slot::Taken, gpus(2_000)), 1);
     assert_eq!(held(&fixture, NAMESPACE, &[a, b, c, agent_id(9)]).await, of_all);
     assert!(held(&fixture, OTHER, &[a, b]).await.is_empty(), "another namespace's");
