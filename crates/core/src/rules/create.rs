@@ -116,7 +116,7 @@ impl Step<'_, '_> {
         let idle: Vec<_> = lanes.iter().filter(|lane| !used.contains(lane)).copied().collect();
         let limit = self.namespace.settings.max_lanes;
         if lanes.len() - idle.len() >= limit as usize {
-            let remedy = "use fewer distinct combinations of type, assignee, role, skills and tools, \
+            let remedy = "use fewer distinct combinations of type, assignee, role, skills, tools and keys, \
                           or raise it in the namespace's settings";
             return Err(Rejection::limit("max_lanes", limit, remedy).into());
         }
