@@ -49,7 +49,9 @@ impl Restraint {
             (Some(max), _) if self.limit.free(&self.used) == 0 => {
                 format!("{key}: {} of {max} hold a slot", self.used.in_use)
             }
-            (_, Some(at)) => format!("{key}: the rate lets the next one through in {} ms", (at.since(now).0 + 999) / 1_000),
+            (_, Some(at)) => {
+                format!("{key}: the rate lets the next one through in {} ms", (at.since(now).0 + 999) / 1_000)
+            }
             _ => return None,
         };
         Some(Obstacle::new(ObstacleKind::Limit, detail))
@@ -142,13 +144,7 @@ impl Obstacle {
 }
 
 /// Says who could have a task, of all these agents, which are of one namespace. Of a task that is not ready, as if it became so now.
-pub fn explain(
-    task: &Task,
-    agents: &[Looked],
-    limits: &[Restraint],
-    now: Timestamp,
-    head_start: Span,
-) -> Explanation {
+pub fn explain(task: &Task, agents: &[Looked], limits: &[Restraint], now: Timestamp, head_start: Span) -> Explanation {
     let key = LaneKey::in_force(&task.spec, task.fallback);
     let mut seen: Vec<Seen<'_>> = agents.iter().map(|looked| Seen::of(task, &key, looked)).collect();
     keep_for_preferred(task, &mut seen, now, head_start);

@@ -37,8 +37,7 @@ impl Step<'_, '_> {
         if spec.limit_keys.is_empty() || self.cx.all_current {
             return Ok(());
         }
-        let message =
-            "limit_keys: a server of an older version shares the store and would not count the task; finish the upgrade, then repeat";
+        let message = "limit_keys: a server of an older version shares the store and would not count the task; finish the upgrade, then repeat";
         Err(Rejection::new(Reason::UpgradeUnfinished, message).into())
     }
 

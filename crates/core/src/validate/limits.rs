@@ -43,6 +43,8 @@ impl Faults {
         let bytes = key.len();
         self.check((1..=MAX_WORD).contains(&bytes), field, || format!("has {bytes} bytes; give 1 to {MAX_WORD}"));
         let star = key.find('*').is_some_and(|place| place + 1 < bytes);
-        self.check(!star, field, || "has a * that is not at its end: it stands for all that follows; leave it out".into());
+        self.check(!star, field, || {
+            "has a * that is not at its end: it stands for all that follows; leave it out".into()
+        });
     }
 }

@@ -19,13 +19,13 @@ mod want;
 mod workflows;
 
 pub use want::{
-    AgentKey, ChangeSet, Changed, ChangedTask, ChildRef, LaneRef, LimitRef, MailboxRef, MessageRef, PayloadValue, PayloadWrite,
-    Rows, RunRef, StepRef, TaskKey, TaskRef, Want, WorkflowRef,
+    AgentKey, ChangeSet, Changed, ChangedTask, ChildRef, LaneRef, LimitRef, MailboxRef, MessageRef, PayloadValue,
+    PayloadWrite, Rows, RunRef, StepRef, TaskKey, TaskRef, Want, WorkflowRef,
 };
 
 use crate::model::{
-    Agent, AgentId, Edge, Lane, LimitUse, Mailbox, MessageStub, Namespace, NamespaceId, RequestKey, RequestRecord, Task, TaskId,
-    Workflow,
+    Agent, AgentId, Edge, Lane, LimitUse, Mailbox, MessageStub, Namespace, NamespaceId, RequestKey, RequestRecord,
+    Task, TaskId, Workflow,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! What passes between the working set and a store: wishes, rows, changes.
 
 use crate::model::{
-    Agent, AgentId, ChildKey, Edge, Event, Failure, Lane, LaneId, LimitUse, Mailbox, Message, MessageId, MessageStub, Namespace,
-    NamespaceId, OutputChunk, OutputTotals, Payload, RequestKey, RequestRecord, Slot, StepKey, StepTotals, Task,
-    TaskChild, TaskId, TaskStep, Workflow, WorkflowId, WorkflowTask,
+    Agent, AgentId, ChildKey, Edge, Event, Failure, Lane, LaneId, LimitUse, Mailbox, Message, MessageId, MessageStub,
+    Namespace, NamespaceId, OutputChunk, OutputTotals, Payload, RequestKey, RequestRecord, Slot, StepKey, StepTotals,
+    Task, TaskChild, TaskId, TaskStep, Workflow, WorkflowId, WorkflowTask,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

@@ -21,9 +21,8 @@ pub fn check(before: &Tables, after: &Tables) {
     for row in after.limits.values() {
         let (had, has) = (holders(before, &row.key), holders(after, &row.key));
         assert_eq!(row.in_use as usize, has.len(), "{} is counted wrong", row.key);
-        let goes_on = |task: &&&Task| {
-            before.tasks.get(&task.id).is_some_and(|was| was.state.name() == StateName::Paused)
-        };
+        let goes_on =
+            |task: &&&Task| before.tasks.get(&task.id).is_some_and(|was| was.state.name() == StateName::Paused);
         let resumed = has.iter().filter(goes_on).count();
         if let Some(max) = limit_of(after, row) {
             assert!(has.len() <= max.max(had.len() + resumed), "{} tasks hold {}", has.len(), row.key);

@@ -56,7 +56,8 @@ fn a_task_is_under_the_limits_of_all_its_keys() {
         let b = create(&mut w, 3, "chat", &["openai", "tenant/b"]);
         w.dispatch();
         assert_eq!((given(&w, &a), given(&w, &b)), (1, 1));
-        let (c, d) = (create(&mut w, 1, "chat", &["openai", "tenant/c"]), create(&mut w, 1, "chat", &["openai", "tenant/d"]));
+        let (c, d) =
+            (create(&mut w, 1, "chat", &["openai", "tenant/c"]), create(&mut w, 1, "chat", &["openai", "tenant/d"]));
         w.dispatch();
         assert_eq!(given(&w, &c) + given(&w, &d), 1, "the provider's limit is reached");
     });

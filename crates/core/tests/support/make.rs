@@ -3,9 +3,9 @@
 use super::{START, World};
 use callboard_core::command::{Attached, Fence, MessageReceipt, Report};
 use callboard_core::model::{
-    Address, AgentId, AgentProfile, Amounts, ChildKey, Failure, Limit, MessageId, NewCheckpoint, NewChild, NewDependency,
-    NewMessage, NewStep, NewTask, OnFailure, OnParentEnd, OutputBatch, Payload, Rate, Span, StepKey, TaskHandler, TaskId,
-    TaskSpec, Timestamp,
+    Address, AgentId, AgentProfile, Amounts, ChildKey, Failure, Limit, MessageId, NewCheckpoint, NewChild,
+    NewDependency, NewMessage, NewStep, NewTask, OnFailure, OnParentEnd, OutputBatch, Payload, Rate, Span, StepKey,
+    TaskHandler, TaskId, TaskSpec, Timestamp,
 };
 use callboard_core::rejection::Rejection;
 use callboard_core::{Command, Reply};

@@ -12,8 +12,8 @@ use callboard_core::command::{LaneLeft, Report, Reporter, RequestToken, TaskRece
 use callboard_core::dispatch::{Board, Explanation, Looked, Restraint, explain};
 use callboard_core::entropy::Seeded;
 use callboard_core::model::{
-    Agent, AgentId, Amounts, Event, EventKind, LaneKey, Limit, LimitUse, Namespace, NamespaceId, NamespaceSettings, NewTask, PauseTurn,
-    Slot, Span, StateName, Task, TaskId, Timestamp,
+    Agent, AgentId, Amounts, Event, EventKind, LaneKey, Limit, LimitUse, Namespace, NamespaceId, NamespaceSettings,
+    NewTask, PauseTurn, Slot, Span, StateName, Task, TaskId, Timestamp,
 };
 use callboard_core::rejection::{Reason, Rejection};
 use callboard_core::working_set::{LaneRef, WorkingSet};
