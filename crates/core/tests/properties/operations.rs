@@ -124,7 +124,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         (any::<bool>(), 0..12u8),
         1..4u32,
     );
-    let third = (0..5u8, prop::option::weighted(0.2, 0..STREAMS.len()), 0..16u8);
+    let third = (0..5u8, prop::option::weighted(0.2, 0..STREAMS.len()), 0..17u8);
     (first, second, third).prop_map(|(first, second, third)| Wish {
         task_type: first.0,
         key: first.1,
@@ -397,7 +397,7 @@ fn new_task(w: &World, wish: &Wish) -> NewTask {
             }
             7..=9 => new.spec.requirements.resources = some_gpu([500, 1_000, 2_000][usize::from(wish.limits - 7)]),
             // Those that share a turn, and those that have none.
-            12 => new.spec.fairness_key = Some(["x", "y"][usize::from(wish.priority % 2)].into()),
+            16 => new.spec.fairness_key = Some(["x", "y"][usize::from(wish.priority % 2)].into()),
             10 | 11 => be_near_or_apart(new, wish.limits == 10),
             12 | 13 => new.spec.limit_keys = ["model".to_owned()].into(),
             14 => new.spec.limit_keys = ["model".to_owned(), "tenant/a".to_owned()].into(),
