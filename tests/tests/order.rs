@@ -8,7 +8,7 @@ use callboard_test_postgres::{Cluster, Settings};
 use callboard_tests::server::Server;
 use callboard_tests::{text, wait};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// A task that says who it is.
 fn task(name: &str) -> TaskSpec {
@@ -20,7 +20,7 @@ fn of_tenant(name: &str, priority: Priority) -> TaskSpec {
 }
 
 fn due_in(name: &str, seconds: u64) -> TaskSpec {
-    let deadline = SystemTime::now() + Duration::from_secs(seconds);
+    let deadline = callboard_tests::now() + Duration::from_secs(seconds);
     TaskSpec { deadline: Some(deadline.into()), ..task(name) }
 }
 

@@ -485,8 +485,9 @@ func (x *ListWorkflowTasksRequest) GetPageToken() string {
 type ListWorkflowTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Each behind those of the workflow that it waits for, and as the request had
-	// them where that allows it; children behind them. The link of each says what
-	// it is called, `spec.dependencies` what it waits for.
+	// them where that allows it (what a task was made to wait for later, by
+	// AddDependencies, may stand behind it); children behind them. The link of each
+	// says what it is called, `spec.dependencies` what it waits for.
 	Tasks []*Task `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// Gives the next page; empty on the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`

@@ -3861,8 +3861,12 @@ pub mod task_service_client {
         }
         /// Makes a WAITING task wait for more, all or none: a plan that changes while it
         /// is carried out. Refused with FAILED_PRECONDITION when the task is not WAITING
-        /// any more (hold it, or its workflow, first), and with INVALID_ARGUMENT when a
-        /// task would wait for itself; the path is told.
+        /// any more (hold it, or its workflow, first), with INVALID_ARGUMENT when a task
+        /// would wait for itself (the path is told), and with NOT_FOUND when there is no
+        /// such task. A task counts as waiting for its children. Looked at for that are
+        /// at most 10,000 tasks that wait, 200 of them behind each other: beyond that,
+        /// RESOURCE_EXHAUSTED, unless nothing waits for the task. Refused while an older
+        /// server shares the store (UPGRADE_UNFINISHED).
         pub async fn add_dependencies(
             &mut self,
             request: impl tonic::IntoRequest<super::AddDependenciesRequest>,
@@ -4196,8 +4200,12 @@ pub mod task_service_server {
         >;
         /// Makes a WAITING task wait for more, all or none: a plan that changes while it
         /// is carried out. Refused with FAILED_PRECONDITION when the task is not WAITING
-        /// any more (hold it, or its workflow, first), and with INVALID_ARGUMENT when a
-        /// task would wait for itself; the path is told.
+        /// any more (hold it, or its workflow, first), with INVALID_ARGUMENT when a task
+        /// would wait for itself (the path is told), and with NOT_FOUND when there is no
+        /// such task. A task counts as waiting for its children. Looked at for that are
+        /// at most 10,000 tasks that wait, 200 of them behind each other: beyond that,
+        /// RESOURCE_EXHAUSTED, unless nothing waits for the task. Refused while an older
+        /// server shares the store (UPGRADE_UNFINISHED).
         async fn add_dependencies(
             &self,
             request: tonic::Request<super::AddDependenciesRequest>,
@@ -8300,8 +8308,9 @@ pub struct ListWorkflowTasksRequest {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListWorkflowTasksResponse {
     /// Each behind those of the workflow that it waits for, and as the request had
-    /// them where that allows it; children behind them. The link of each says what
-    /// it is called, `spec.dependencies` what it waits for.
+    /// them where that allows it (what a task was made to wait for later, by
+    /// AddDependencies, may stand behind it); children behind them. The link of each
+    /// says what it is called, `spec.dependencies` what it waits for.
     #[prost(message, repeated, tag = "1")]
     pub tasks: ::prost::alloc::vec::Vec<Task>,
     /// Gives the next page; empty on the last.

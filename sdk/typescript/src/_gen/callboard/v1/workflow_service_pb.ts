@@ -279,8 +279,9 @@ export const ListWorkflowTasksRequestSchema: GenMessage<ListWorkflowTasksRequest
 export type ListWorkflowTasksResponse = Message<"callboard.v1.ListWorkflowTasksResponse"> & {
   /**
    * Each behind those of the workflow that it waits for, and as the request had
-   * them where that allows it; children behind them. The link of each says what
-   * it is called, `spec.dependencies` what it waits for.
+   * them where that allows it (what a task was made to wait for later, by
+   * AddDependencies, may stand behind it); children behind them. The link of each
+   * says what it is called, `spec.dependencies` what it waits for.
    *
    * @generated from field: repeated callboard.v1.Task tasks = 1;
    */
