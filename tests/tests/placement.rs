@@ -32,7 +32,7 @@ fn greeting(name: &str, change: impl FnOnce(&mut v1::AgentProfile)) -> v1::Hello
 }
 
 fn has_gpus(amount: f64) -> impl FnOnce(&mut v1::AgentProfile) {
-    move |profile| drop(profile.resources.insert("gpu".into(), amount))
+    move |profile| profile.resources.extend([("gpu".into(), amount)])
 }
 
 /// Who was given its first attempt.
