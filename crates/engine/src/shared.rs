@@ -191,8 +191,11 @@ impl Shared {
     /// A task is due at this time: sweep then, if not before.
     pub fn wake_by(&self, at: Timestamp) {
         let wait = at.0.saturating_sub(self.clock.now().0).max(0);
-        let at = self.clock.elapsed().0.saturating_add(wait);
-        if at < self.sweep_at.fetch_min(at, Ordering::Relaxed) {
+        self.sweep_by(Span(self.clock.elapsed().0.saturating_add(wait)));
+    }
+
+    fn sweep_by(&self, at: Span) {
+        if at.0 < self.sweep_at.fetch_min(at.0, Ordering::Relaxed) {
             self.sooner.notify_one();
         }
     }
@@ -241,18 +244,24 @@ impl Shared {
         }
     }
 
-    /// Look at a lane again in a while.
+    /// Look at a lane again in a while: sweep then, if not before.
     pub fn look_again(&self, lane: LaneRef, after: Span) {
+        let at = Span(self.clock.elapsed().0.saturating_add(after.0.max(0)));
         let mut lanes = self.look_again.lock().unwrap_or_else(PoisonError::into_inner);
         if lanes.len() < LOOK_AGAIN {
-            lanes.insert((Span(self.clock.elapsed().0 + after.0), lane));
+            lanes.insert((at, lane));
+            drop(lanes);
+            self.sweep_by(at);
         }
     }
 
-    /// The lanes whose time has come.
+    /// The lanes whose time has come. For the others it is swept again when theirs has.
     pub fn lanes_to_look_at(&self, now: Span) -> Vec<LaneRef> {
         let mut lanes = self.look_again.lock().unwrap_or_else(PoisonError::into_inner);
         let later = lanes.split_off(&(Span(now.0 + 1), (NamespaceId(i64::MIN), LaneId(i64::MIN))));
+        if let Some((at, _)) = later.first() {
+            self.sweep_by(*at);
+        }
         std::mem::replace(&mut *lanes, later).into_iter().map(|(_, lane)| lane).collect()
     }
 
