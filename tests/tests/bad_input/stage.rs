@@ -196,7 +196,7 @@ async fn set_tasks(client: &Client, names: &mut BTreeMap<&'static str, String>) 
     client.cancel(&keyed, "").await.unwrap();
     create(NewTask::new("stage.held").key("taken.again").hold()).await;
     let overdue =
-        create(NewTask::new("stage.failed").deadline(callboard_tests::now() + std::time::Duration::from_millis(50)));
+        create(NewTask::new("stage.failed").deadline(callboard_tests::now() + std::time::Duration::from_secs(1)));
     let overdue = overdue.await;
     wait::ended(client, &overdue).await;
     let skipped = create(NewTask::new("stage.skipped").depends_on(&failed)).await;
@@ -273,9 +273,7 @@ async fn set_workflows(client: &Client, names: &mut BTreeMap<&'static str, Strin
     let runs = NewWorkflow::new("runs").task(of("idle")).task(of("idle.too")).request_id("stage.workflow");
     let runs = create(runs).await;
     let failed = create(NewWorkflow::new("failed").task(of("broken"))).await;
-    claim::fail(client, &claim::lease(client, "worker", "stage.workflow.broken").await, claim::for_good("Broken"))
-        .await
-        .unwrap();
+    claim::fail(client, &claimed(client, "stage.workflow.broken").await, claim::for_good("Broken")).await.unwrap();
     names.insert("workflow", runs);
     names.insert("failed_workflow", failed);
 }
