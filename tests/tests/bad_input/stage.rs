@@ -54,7 +54,12 @@ fn written(attempt: &Attempt) -> String {
 
 /// Claims a task for so long that nothing runs out while the tables are worked off.
 async fn claimed(client: &Client, task_type: &str) -> Attempt {
-    let request = v1::ClaimTasksRequest { lease: seconds(36_000.0), ..claim::request("claimer", task_type) };
+    claimed_by(client, "claimer", task_type).await
+}
+
+/// The session by claims lasts as long: it must not end while the stage is looked at.
+async fn claimed_by(client: &Client, name: &str, task_type: &str) -> Attempt {
+    let request = v1::ClaimTasksRequest { lease: seconds(36_000.0), ..claim::request(name, task_type) };
     let mut assignments = wait::soon("a claim", client.claim(request)).await.unwrap();
     assignments.remove(0).attempt.unwrap()
 }
@@ -273,7 +278,9 @@ async fn set_workflows(client: &Client, names: &mut BTreeMap<&'static str, Strin
     let runs = NewWorkflow::new("runs").task(of("idle")).task(of("idle.too")).request_id("stage.workflow");
     let runs = create(runs).await;
     let failed = create(NewWorkflow::new("failed").task(of("broken"))).await;
-    claim::fail(client, &claimed(client, "stage.workflow.broken").await, claim::for_good("Broken")).await.unwrap();
+    claim::fail(client, &claimed_by(client, "worker", "stage.workflow.broken").await, claim::for_good("Broken"))
+        .await
+        .unwrap();
     names.insert("workflow", runs);
     names.insert("failed_workflow", failed);
 }
