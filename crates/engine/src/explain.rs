@@ -5,7 +5,7 @@ use crate::past::{self, PastAssignment};
 use crate::shared::Shared;
 use callboard_core::dispatch::{Explanation, Looked, Restraint, explain};
 use callboard_core::model::{AgentId, Amounts, LimitUse, NamespaceId, Slot, Task};
-use callboard_core::working_set::{LimitRef, TaskRef};
+use callboard_core::working_set::{LimitRef, TaskRef, limit_refs};
 use callboard_store::AgentFilter;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -54,8 +54,7 @@ async fn limits(shared: &Shared, task: &Task) -> Result<Vec<Restraint>> {
     let namespaces = shared.store.namespaces().await?;
     let namespace = namespaces.into_iter().find(|namespace| namespace.id == task.namespace);
     let limits = namespace.map(|namespace| namespace.settings.limits).unwrap_or_default();
-    let keys: Vec<LimitRef> =
-        task.spec.limit_keys.iter().map(|key| (task.namespace, Arc::from(key.as_str()))).collect();
+    let keys: Vec<LimitRef> = limit_refs(task.namespace, &task.spec.limit_keys).collect();
     let uses: HashMap<Arc<str>, LimitUse> =
         shared.store.limit_uses(&keys).await?.into_iter().map(|used| (used.key.clone(), used)).collect();
     let restraint = |(namespace, key): LimitRef| {

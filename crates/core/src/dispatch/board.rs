@@ -2,7 +2,7 @@
 
 use super::turns::Turns;
 use crate::model::{Agent, AgentId, Lane, LaneId, LaneKey, NamespaceId};
-use crate::working_set::{LaneRef, LimitRef};
+use crate::working_set::{LaneRef, LimitRef, limit_refs};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -37,8 +37,8 @@ impl Board {
             let agents = self.of_namespace.get(&lane.namespace).into_iter().flatten();
             let fitting = agents.filter(|id| self.agents.get(id).is_some_and(|agent| lane.key.fits_agent(agent)));
             let fitting = fitting.copied().collect();
-            for key in &lane.key.limit_keys {
-                self.limited.entry((lane.namespace, Arc::from(key.as_str()))).or_default().insert(at);
+            for limit in limit_refs(lane.namespace, &lane.key.limit_keys) {
+                self.limited.entry(limit).or_default().insert(at);
             }
             self.lanes.insert(at, OnBoard { key: lane.key.clone(), fitting, turn: AgentId(Uuid::nil()) });
         }
@@ -112,8 +112,7 @@ impl Board {
     /// A lane is gone.
     pub fn remove_lane(&mut self, lane: LaneRef) {
         let Some(on_board) = self.lanes.remove(&lane) else { return };
-        for key in &on_board.key.limit_keys {
-            let at = (lane.0, Arc::from(key.as_str()));
+        for at in limit_refs(lane.0, &on_board.key.limit_keys) {
             if let Some(lanes) = self.limited.get_mut(&at) {
                 lanes.remove(&lane);
                 if lanes.is_empty() {

@@ -1,9 +1,9 @@
 //! What limits let through of a lane: all of its tasks have the same limit keys, and so the same limits.
 
-use crate::model::{LaneKey, Limit, Namespace, Timestamp};
+use crate::model::{Limit, Namespace, Timestamp};
 use crate::rules::Ruled;
-use crate::working_set::{LimitRef, WorkingSet};
-use std::sync::Arc;
+use crate::working_set::{LimitRef, WorkingSet, limit_refs};
+use std::collections::BTreeSet;
 
 /// The limits that the tasks of a lane are under. What is left of them is what the rows say by now, so that lanes with the same keys
 /// share it.
@@ -11,14 +11,14 @@ use std::sync::Arc;
 pub(crate) struct Bounds(Vec<(LimitRef, Limit)>);
 
 impl Bounds {
-    /// Those of a lane.
-    pub fn of(namespace: &Namespace, lane: &LaneKey) -> Self {
+    /// Those of the tasks with these limit keys.
+    pub fn of(namespace: &Namespace, keys: &BTreeSet<String>) -> Self {
         let limits = &namespace.settings.limits;
         if limits.is_empty() {
             return Self::default();
         }
-        let with_limit = |key: &String| Some(((namespace.id, Arc::from(key.as_str())), limits.of(key)?.clone()));
-        Self(lane.limit_keys.iter().filter_map(with_limit).collect())
+        let with_limit = |at: LimitRef| limits.of(&at.1).cloned().map(|limit| (at, limit));
+        Self(limit_refs(namespace.id, keys).filter_map(with_limit).collect())
     }
 
     /// How many tasks may be given out now.
@@ -43,9 +43,4 @@ impl Bounds {
         }
         Ok(next)
     }
-}
-
-/// The limit keys of a lane, whether there are limits or not: who is given its tasks is counted for all of them.
-pub(crate) fn limit_refs(namespace: &Namespace, lane: &LaneKey) -> Vec<LimitRef> {
-    lane.limit_keys.iter().map(|key| (namespace.id, Arc::from(key.as_str()))).collect()
 }

@@ -15,14 +15,14 @@ pub use board::Board;
 pub use choose::{Score, score};
 pub use explain::{Candidate, Explanation, LimitTold, Looked, Obstacle, ObstacleKind, Restraint, explain};
 pub(crate) use heads::{Head, Heads};
-pub(crate) use limits::{Bounds, limit_refs};
+pub(crate) use limits::Bounds;
 pub(crate) use room::{may_go_on, room_for};
 
 use crate::command::{LaneLeft, Outcome, Reply};
 use crate::decide::Context;
 use crate::model::{Agent, AgentId, Amounts, Task, TaskId, Timestamp, time::earliest};
 use crate::rules::{Given, Ruled, Step};
-use crate::working_set::{LaneRef, WorkingSet};
+use crate::working_set::{LaneRef, WorkingSet, limit_refs};
 use choose::Choice;
 use std::collections::{HashMap, VecDeque};
 
@@ -147,7 +147,7 @@ impl Step<'_, '_> {
     fn want_limits_of(&self, queues: &[Queue], open: &HashMap<AgentId, Open>) -> Ruled<()> {
         let taken = queues.iter().filter(|queue| queue.room(open) > 0);
         let lanes = taken.filter_map(|queue| self.ws.lane(queue.lane));
-        self.ws.want_limits(lanes.flat_map(|lane| limit_refs(&self.namespace, &lane.key)))
+        self.ws.want_limits(lanes.flat_map(|lane| limit_refs(self.namespace.id, &lane.key.limit_keys)))
     }
 
     /// How many tasks of a lane can be given out in this step: as many as its agents can take, and as its limits let through.
@@ -170,7 +170,7 @@ impl Step<'_, '_> {
         let enough = ready.sum::<usize>() + choose::SCORED;
         for lane in lanes {
             if let Some((asked, fitting)) = self.open_agents(*lane, enough, &mut open)? {
-                let bounds = self.ws.lane(*lane).map(|known| Bounds::of(&self.namespace, &known.key));
+                let bounds = self.ws.lane(*lane).map(|known| Bounds::of(&self.namespace, &known.key.limit_keys));
                 queues.push(Queue {
                     lane: *lane,
                     asked,

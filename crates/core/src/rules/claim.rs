@@ -2,11 +2,11 @@
 
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, SessionEnd};
-use crate::dispatch::{Bounds, Head, Heads, limit_refs, room_for};
-use crate::model::{Agent, AgentProfile, LaneKey, Link, Session, Span, Task, TaskId};
+use crate::dispatch::{Bounds, Head, Heads, room_for};
+use crate::model::{Agent, AgentProfile, Link, Session, Span, Task, TaskId};
 use crate::rejection::{Reason, Rejection};
 use crate::rules::attempt::Given;
-use crate::working_set::LaneRef;
+use crate::working_set::{LaneRef, limit_refs};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ impl Step<'_, '_> {
         if task.spec.limit_keys.is_empty() {
             return Ok(true);
         }
-        let bounds = Bounds::of(&self.namespace, &LaneKey::of(&task.spec));
+        let bounds = Bounds::of(&self.namespace, &task.spec.limit_keys);
         Ok(bounds.room(self.ws, self.cx.now)? > 0)
     }
 
@@ -89,10 +89,10 @@ impl Step<'_, '_> {
     fn lanes_within_limits(&self, agent: &Agent) -> Ruled<Vec<LaneRef>> {
         let mut lanes = self.lanes_for(agent)?;
         let keys = lanes.iter().filter_map(|lane| self.ws.lane(*lane));
-        self.ws.want_limits(keys.flat_map(|lane| limit_refs(&self.namespace, &lane.key)))?;
+        self.ws.want_limits(keys.flat_map(|lane| limit_refs(self.namespace.id, &lane.key.limit_keys)))?;
         let mut reached = HashSet::new();
         for lane in lanes.iter().filter_map(|lane| self.ws.lane(*lane)) {
-            if Bounds::of(&self.namespace, &lane.key).room(self.ws, self.cx.now)? == 0 {
+            if Bounds::of(&self.namespace, &lane.key.limit_keys).room(self.ws, self.cx.now)? == 0 {
                 reached.insert((lane.namespace, lane.id));
             }
         }

@@ -3,8 +3,8 @@
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply};
 use crate::model::{LimitUse, Slot, Task, TaskSpec, TaskState};
-use crate::rejection::{Reason, Rejection};
 use crate::rules::transition::Move;
+use crate::working_set::limit_refs;
 use std::sync::Arc;
 
 /// What a move does to the limits that a task is under.
@@ -34,11 +34,10 @@ impl Counts {
 impl Step<'_, '_> {
     /// Refuses tasks with limit keys while another replica would not count them.
     pub(super) fn check_limit_keys(&self, spec: &TaskSpec) -> Ruled<()> {
-        if spec.limit_keys.is_empty() || self.cx.all_current {
-            return Ok(());
+        match spec.limit_keys.is_empty() {
+            true => Ok(()),
+            false => self.check_all_current("limit_keys", "would not count the task"),
         }
-        let message = "limit_keys: a server of an older version shares the store and would not count the task; finish the upgrade, then repeat";
-        Err(Rejection::new(Reason::UpgradeUnfinished, message).into())
     }
 
     /// Counts a task that gets a slot, or gives it back, for each of its limit keys. The only place where that is done; whether the limits allow
@@ -49,10 +48,9 @@ impl Step<'_, '_> {
         }
         self.ws.want_limits_of(task)?;
         let (now, limits) = (self.cx.now, self.namespace.settings.limits.clone());
-        for key in &task.spec.limit_keys {
-            let at = (task.namespace, Arc::from(key.as_str()));
+        for at in limit_refs(task.namespace, &task.spec.limit_keys) {
             let mut used = self.ws.limit_use(&at)?;
-            let limit = limits.of(key);
+            let limit = limits.of(&at.1);
             match counts {
                 Counts::Attempt | Counts::Slot => used.in_use = used.in_use.saturating_add(1),
                 Counts::Freed => {

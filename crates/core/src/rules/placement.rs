@@ -2,18 +2,15 @@
 
 use super::{Ruled, Step};
 use crate::model::{Task, TaskSpec, Terms};
-use crate::rejection::{Reason, Rejection};
 use std::sync::Arc;
 
 impl Step<'_, '_> {
     /// Refuses a task that takes resources while another replica would give it to whom it doesn't fit.
     pub(super) fn check_resources(&self, spec: &TaskSpec) -> Ruled<()> {
-        if spec.requirements.resources.is_empty() || self.cx.all_current {
-            return Ok(());
+        match spec.requirements.resources.is_empty() {
+            true => Ok(()),
+            false => self.check_all_current("requirements.resources", "would give out more than agents have"),
         }
-        let message = "requirements.resources: a server of an older version shares the store and would give out more than agents \
-                       have; finish the upgrade, then repeat";
-        Err(Rejection::new(Reason::UpgradeUnfinished, message).into())
     }
 
     /// Refuses a fairness key that another replica would not heed, and would drop with an update.

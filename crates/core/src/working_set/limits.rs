@@ -3,7 +3,8 @@
 use super::access::{Loaded, missing};
 use super::{ChangeSet, Changed, LimitRef, Want, WorkingSet};
 use crate::decide::Stop;
-use crate::model::{LimitUse, Task};
+use crate::model::{LimitUse, NamespaceId, Task};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How many rows are kept between batches.
@@ -11,9 +12,13 @@ const KEPT: usize = 10_000;
 /// How many are asked for in one go beside those that are needed now.
 const TOGETHER: usize = 2_000;
 
-/// The limit keys of a task.
-fn keys_of(task: &Task) -> impl Iterator<Item = LimitRef> + '_ {
-    task.spec.limit_keys.iter().map(|key| (task.namespace, Arc::from(key.as_str())))
+/// Where what is used of the limit keys of a task, or of a lane's, stands; whether there are limits or not: it is counted for all of them.
+pub fn limit_refs(namespace: NamespaceId, keys: &BTreeSet<String>) -> impl Iterator<Item = LimitRef> + '_ {
+    keys.iter().map(move |key| (namespace, Arc::from(key.as_str())))
+}
+
+fn refs_of(task: &Task) -> impl Iterator<Item = LimitRef> + '_ {
+    limit_refs(task.namespace, &task.spec.limit_keys)
 }
 
 impl WorkingSet {
@@ -38,11 +43,11 @@ impl WorkingSet {
     /// Asks for what is used of a task's limit keys, and of those that other leased tasks here have: a command that ends all tasks of an agent
     /// is not to ask for each by itself.
     pub fn want_limits_of(&self, task: &Task) -> Loaded<()> {
-        if keys_of(task).all(|at| self.limits.get(&at).is_some()) {
+        if refs_of(task).all(|at| self.limits.get(&at).is_some()) {
             return Ok(());
         }
         let leased = self.leases.all().filter_map(|id| self.tasks.row(&id));
-        self.want_limits(keys_of(task).chain(leased.flat_map(keys_of).take(TOGETHER)))
+        self.want_limits(refs_of(task).chain(leased.flat_map(refs_of).take(TOGETHER)))
     }
 
     /// Writes what is used of a limit key.

@@ -18,6 +18,7 @@ mod table;
 mod want;
 mod workflows;
 
+pub use limits::limit_refs;
 pub use want::{
     AgentKey, ChangeSet, Changed, ChangedTask, ChildRef, LaneRef, LimitRef, MailboxRef, MessageRef, PayloadValue,
     PayloadWrite, Rows, RunRef, StepRef, TaskKey, TaskRef, Want, WorkflowRef,
