@@ -1,7 +1,7 @@
 //! What is to be done when a command is committed.
 
 use crate::command::Fence;
-use crate::model::{AgentId, Failure, LaneId, NamespaceId, Payload, Task, TaskId, Timestamp, Workflow, WorkflowId};
+use crate::model::{AgentId, Edge, Failure, LaneId, NamespaceId, Payload, Task, TaskId, Timestamp, Workflow, WorkflowId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -46,6 +46,12 @@ pub enum Effect {
         result: Option<Arc<Payload>>,
         /// Its failure, if it failed.
         failure: Option<Arc<Failure>>,
+    },
+    /// A task became ready by the end of its only dependency, which the same command brought: so what its handler is given of that is at
+    /// hand.
+    Released {
+        /// The edge between them.
+        edge: Edge,
     },
     /// A task has more dependents than were told of its end in one step: wake it for the next.
     Releasing {

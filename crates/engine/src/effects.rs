@@ -1,6 +1,7 @@
 //! What is done after a commit: pushes, wake-ups, answers. All of it can be derived from rows, so that a death before it loses
 //! nothing.
 
+use crate::at_hand::AtHand;
 use crate::committer::Committer;
 use crate::error::{Error, Result};
 use crate::hints;
@@ -107,6 +108,7 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
     let waiting = waiting.filter(|(lane, _)| !decided.heard.contains(lane));
     let waiting = waiting.filter(|(lane, ready)| *ready > 0 || committer.ws.has_backlog(*lane));
     hints::committed(&committer.shared, &decided, waiting.map(|(lane, _)| lane));
+    let mut at_hand = AtHand::of(decided.effects());
     let Decided { now, results, dispatched, left, heard: _, drained, changes } = decided;
     let shared = committer.shared.clone();
     shared.signals.tell(&changes);
@@ -136,7 +138,7 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
         };
         let mut replayed = false;
         let result = result.map(|outcome| {
-            apply(committer, outcome.effects, &mut outgoing);
+            apply(committer, outcome.effects, &mut at_hand, &mut outgoing);
             replayed = outcome.replayed;
             outcome.reply
         });
@@ -168,7 +170,7 @@ pub(crate) fn carry_out(committer: &mut Committer, items: Vec<Item>, decided: De
             sink => answers.push((sink, result)),
         }
     }
-    apply(committer, dispatched, &mut outgoing);
+    apply(committer, dispatched, &mut at_hand, &mut outgoing);
     for (sink, result) in answers {
         answer(committer, sink, result, &mut outgoing);
     }
@@ -209,11 +211,18 @@ pub(crate) fn hold_back(committer: &Committer, behind: Vec<Item>) {
     send(committer, outgoing);
 }
 
-fn apply(committer: &mut Committer, effects: Vec<Effect>, outgoing: &mut ByAgent) {
+fn apply(committer: &mut Committer, effects: Vec<Effect>, at_hand: &mut AtHand, outgoing: &mut ByAgent) {
     let shared = committer.shared.clone();
     for effect in effects {
         match effect {
-            Effect::Assign { agent, epoch, task } => assign(committer, agent, epoch, task, outgoing),
+            // At once when all that its handler needs is at hand, else when it was read.
+            Effect::Assign { agent, epoch, task } => {
+                let Some(namespace) = shared.names.name(task.namespace) else { continue };
+                match at_hand.assignment(namespace, &task) {
+                    Some(assignment) => outgoing.entry((agent, Some(epoch))).or_default().assignments.push(assignment),
+                    None => shared.hydrate(hydrate::Wanted { agent, epoch, task }),
+                }
+            }
             Effect::Stop { agent, fence, reason, message } => {
                 outgoing.entry((agent, None)).or_default().stops.push(Stop { fence, reason, message });
             }
@@ -235,34 +244,11 @@ fn apply(committer: &mut Committer, effects: Vec<Effect>, outgoing: &mut ByAgent
             Effect::WorkflowEnded { workflow } => shared.workflow_waiters.ended(workflow.id),
             // Seen to with the batch.
             Effect::SlotFreed { .. }
+            | Effect::Released { .. }
             | Effect::LaneReady { .. }
             | Effect::LimitFreed { .. }
             | Effect::LimitsChanged { .. } => {}
         }
-    }
-}
-
-/// Queues an assignment for its agent: at once when all that its handler needs is at hand, else when it was read.
-fn assign(committer: &Committer, agent: AgentId, epoch: i64, task: Arc<Task>, outgoing: &mut ByAgent) {
-    let shared = &committer.shared;
-    let Some(namespace) = shared.names.name(task.namespace) else { return };
-    let at_hand = !task.has_checkpoint && task.dependencies == 0 && task.is_first_attempt();
-    match (&task.input, at_hand) {
-        (Some(input), true) => {
-            let assignment = Assignment {
-                fence: fence_of(&task),
-                namespace,
-                input: input.clone(),
-                checkpoint: None,
-                dependencies: Vec::new(),
-                dependencies_truncated: false,
-                steps: Vec::new(),
-                step_count: 0,
-                task,
-            };
-            outgoing.entry((agent, Some(epoch))).or_default().assignments.push(assignment);
-        }
-        _ => shared.hydrate(hydrate::Wanted { agent, epoch, task }),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::push::{Assignment, DependencyOutcome, Push};
 use crate::shared::Shared;
 use callboard_core::command::Fence;
-use callboard_core::model::{AgentId, Failure, NamespaceId, Payload, Task, TaskId};
+use callboard_core::model::{AgentId, Failure, NamespaceId, Payload, StateName, Task, TaskId};
 use callboard_store::{DependencyView, Hydrated, StepPage, TaskView};
 use std::sync::Arc;
 use std::time::Duration;
@@ -197,15 +197,17 @@ fn unknown(task: TaskId) -> Error {
 
 impl From<DependencyView> for DependencyOutcome {
     fn from(DependencyView { ordinal, name, view }: DependencyView) -> Self {
+        let state = view.task.state.name();
         Self {
             ordinal,
             name,
             task: view.task.id,
             task_type: view.task.spec.task_type.clone(),
             key: view.task.spec.key.clone(),
-            state: view.task.state.name(),
-            result: view.saved.result,
-            failure: view.saved.failure,
+            state,
+            // The store keeps how an attempt failed also of a task that was completed by another.
+            result: view.saved.result.filter(|_| state == StateName::Completed),
+            failure: view.saved.failure.filter(|_| state == StateName::Failed),
         }
     }
 }

@@ -4,7 +4,8 @@
 //! - `committer`: the one task that writes: group commit. `batch` is what it decides and saves, `retry` what it does when the
 //!   store refuses that, and `order` how an attempt's reports keep their order then.
 //! - `sessions`: attached agents, who was heard when, what is pushed to them.
-//! - `effects`: what is done after a commit: pushes, wake-ups, answers.
+//! - `effects`: what is done after a commit: pushes, wake-ups, answers. `at_hand` is what assignments carry that is in memory, `hydrate`
+//!   reads the rest.
 //! - `explain`: who could have a task now, and why not; `past` is who was chosen before.
 //! - `metrics`, `health`: what can be watched from outside.
 //! - `mail`: what waits in mailboxes reaches streams and calls; `window` is what a stream may be sent.
@@ -17,6 +18,7 @@
 //! cancelled half-way: the committer awaits each to its end.
 
 mod archive;
+mod at_hand;
 mod awaits;
 mod batch;
 mod claims;

@@ -36,6 +36,29 @@ async fn a_dependent_gets_the_results_in_their_order() {
     assert_eq!(listed, assignment.dependencies);
 }
 
+/// What is pushed with the commit that released it is from memory, what is listed is read.
+#[tokio::test]
+async fn a_result_from_memory_is_the_one_that_is_read() {
+    let server = Server::start().await;
+    let client = server.client();
+    let first = client.create(NewTask::new("link").key("a")).await.unwrap().task_id;
+    let second = client.create(NewTask::new("link").depends_on(&first)).await.unwrap().task_id;
+    // Completed by its second attempt: how the first failed is not the dependent's.
+    let lease = claim::lease(&client, "ann", "link").await;
+    let retry_now = v1::Failure { retryable: Some(true), ..claim::failure("Again") };
+    claim::fail(&client, &lease, retry_now).await.unwrap();
+    let mut agent = RawAgent::start(&server, "bob", "link").await;
+    let attempt = agent.accepted().await;
+    assert_eq!(attempt.task_id, first);
+    agent.complete(&attempt, "done").await;
+    let assignment = agent.assignment().await;
+    assert_eq!(assignment.attempt.as_ref().unwrap().task_id, second);
+    let [given] = &assignment.dependencies[..] else { panic!("one dependency: {assignment:?}") };
+    assert_eq!((given.state(), text_of(given.result.as_ref()), &given.failure), (TaskState::Completed, "done".into(), &None));
+    assert_eq!((given.key.as_str(), given.r#type.as_str()), ("a", "link"));
+    assert_eq!(client.dependency_results(&second).await.unwrap(), assignment.dependencies);
+}
+
 #[tokio::test]
 async fn a_dependency_that_does_not_complete_skips_or_fails_what_waits() {
     let server = Server::start().await;

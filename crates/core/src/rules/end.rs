@@ -145,6 +145,9 @@ impl Step<'_, '_> {
         remember_agent(&mut target, &edge.terms, had);
         if left.over() {
             self.go(&mut target, Move::Ready(self.cx.now), EventKind::Ready)?;
+            if target.dependencies == 1 {
+                self.effects.push(Effect::Released { edge: edge.clone() });
+            }
         } else {
             let met = EventKind::DependencyMet { dependency: edge.source };
             self.go(&mut target, Move::Wait(left), met)?;

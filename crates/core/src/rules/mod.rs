@@ -34,7 +34,7 @@ use crate::command::{Command, Effect, Envelope, Outcome, Reply};
 use crate::decide::{Context, Stop};
 use crate::dispatch;
 use crate::model::{Event, EventKind, Namespace, Task, TaskId};
-use crate::rejection::Rejection;
+use crate::rejection::{Reason, Rejection};
 use crate::working_set::WorkingSet;
 pub(crate) use attempt::Given;
 use limits::Counts;
@@ -124,6 +124,17 @@ impl Step<'_, '_> {
             Command::Wake { task } => self.wake(*task),
             Command::TellResumed { task } => self.tell_resumed(*task),
         }
+    }
+
+    /// Refuses what another replica would not understand: which field asks for it, and what the other would do.
+    fn check_all_current(&self, field: &str, harm: &str) -> Ruled<()> {
+        if self.cx.all_current {
+            return Ok(());
+        }
+        let message = format!(
+            "{field}: a server of an older version shares the store and {harm}; finish the upgrade, then repeat"
+        );
+        Err(Rejection::new(Reason::UpgradeUnfinished, message).into())
     }
 
     /// A task that must exist.

@@ -8,7 +8,7 @@ use crate::model::{
     Errand, NewDependency, NewTask, NewWorkflow, NewWorkflowTask, Tally, Task, TaskId, Walk, Workflow, WorkflowId,
     WorkflowLink, WorkflowTask,
 };
-use crate::rejection::{Reason, Rejection};
+use crate::rejection::Rejection;
 use crate::rules::end::Ending;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,17 +26,6 @@ impl Step<'_, '_> {
         let tasks = self
             .create_planned(id, Plan { tasks: &new.tasks, order: &new.order, asked, behind: Found::new(), first: 0 })?;
         Ok(Reply::Workflow { workflow: id, tasks })
-    }
-
-    /// Refuses what another replica would not understand: which field asks for it, and what the other would do.
-    pub(super) fn check_all_current(&self, field: &str, harm: &str) -> Ruled<()> {
-        if self.cx.all_current {
-            return Ok(());
-        }
-        let message = format!(
-            "{field}: a server of an older version shares the store and {harm}; finish the upgrade, then repeat"
-        );
-        Err(Rejection::new(Reason::UpgradeUnfinished, message).into())
     }
 
     /// Creates the tasks of a plan, which the workflow's tally has already; gives their receipts by their places.

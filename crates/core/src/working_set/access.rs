@@ -1,9 +1,9 @@
 //! How rules read and write rows. A read of what is not loaded stops the command with what it wants.
 
-use super::{AgentKey, LaneRef, PayloadValue, PayloadWrite, SourceEdges, TaskKey, TaskRef, Undo, Want, WorkingSet};
+use super::{AgentKey, LaneRef, PayloadValue, PayloadWrite, TaskKey, TaskRef, Undo, Want, WorkingSet};
 use crate::decide::Stop;
 use crate::model::{
-    Agent, AgentId, Edge, Event, Lane, Namespace, NamespaceId, Payload, RequestKey, RequestRecord, Task, TaskId,
+    Agent, AgentId, Event, Lane, Namespace, NamespaceId, Payload, RequestKey, RequestRecord, Task, TaskId,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -259,82 +259,6 @@ impl WorkingSet {
         self.batch.undo.push(Undo::Request(record.key.clone()));
         self.batch.requests.insert(record.key.clone(), Some(record.clone()));
         self.batch.changes.requests.push(record);
-    }
-
-    /// Unresolved edges from a task that has dependents, at most `limit`, by target; each with its target loaded. The second
-    /// value says that there may be more.
-    pub fn pending_edges(&self, source: TaskRef, limit: usize) -> Loaded<(Vec<Edge>, bool)> {
-        let ask = limit.max(1);
-        match self.batch.edges.get(&source.1) {
-            Some(edges) if edges.asked >= ask => {
-                let found: Vec<Edge> = edges.pending.values().take(limit).cloned().collect();
-                let more = edges.more || edges.pending.len() > found.len();
-                Ok((found, more))
-            }
-            _ => missing(|w| {
-                // One more tells whether there are more. What the batch resolved is still pending in the store.
-                let resolved = self.batch.edges.get(&source.1).map_or(0, |edges| edges.resolved.len());
-                w.pending_edges.insert(source, ask + 1 + resolved);
-            }),
-        }
-    }
-
-    /// A new edge.
-    pub fn add_edge(&mut self, edge: Edge) {
-        if !edge.resolved {
-            let edges = self.batch.edges.entry(edge.source).or_default();
-            edges.pending.insert(edge.target, edge.clone());
-        }
-        // A task that exists may be given more of them, also when those that it had are here.
-        if let Some(known) = self.batch.dependencies.get_mut(&edge.target) {
-            known.push(edge.clone());
-        }
-        self.batch.undo.push(Undo::EdgeAdded(edge.source, edge.target));
-        self.batch.changes.edges.push(edge);
-    }
-
-    /// Whether the target of an edge still waits for its source.
-    pub fn waits(&self, edge: &Edge) -> bool {
-        match self.batch.edges.get(&edge.source) {
-            Some(edges) if edges.pending.contains_key(&edge.target) => true,
-            Some(edges) if edges.resolved.contains(&edge.target) => false,
-            _ => !edge.resolved,
-        }
-    }
-
-    /// The target of an edge knows that its source has ended.
-    pub fn resolve_edge(&mut self, edge: &Edge) {
-        let edges: &mut SourceEdges = self.batch.edges.entry(edge.source).or_default();
-        edges.pending.remove(&edge.target);
-        edges.resolved.insert(edge.target);
-        self.batch.undo.push(Undo::EdgeResolved(edge.clone()));
-        self.batch.changes.resolved_edges.push((edge.namespace, edge.source, edge.target));
-    }
-
-    /// An edge waits for its source again.
-    pub fn reopen_edge(&mut self, edge: &Edge) {
-        let edges = self.batch.edges.entry(edge.source).or_default();
-        let was_resolved = edges.resolved.remove(&edge.target);
-        let was_pending = edges.pending.insert(edge.target, Edge { resolved: false, ..edge.clone() }).is_some();
-        self.batch.undo.push(Undo::EdgeReopened { edge: edge.clone(), was_pending, was_resolved });
-        self.batch.changes.reopened_edges.push((edge.namespace, edge.source, edge.target));
-    }
-
-    /// All edges to a task, in their order, each with its source loaded.
-    pub fn dependencies(&self, target: TaskRef) -> Loaded<&[Edge]> {
-        match self.batch.dependencies.get(&target.1) {
-            Some(edges) => Ok(edges),
-            None => missing(|w| {
-                w.dependencies.insert(target);
-            }),
-        }
-    }
-
-    /// Asks for the edges to several tasks in one go.
-    pub fn want_dependencies(&self, targets: impl Iterator<Item = TaskRef>) -> Loaded<()> {
-        let mut want = Want::default();
-        want.dependencies.extend(targets.filter(|(_, target)| !self.batch.dependencies.contains_key(target)));
-        if want.is_empty() { Ok(()) } else { Err(Stop::NeedMore(Box::new(want))) }
     }
 
     /// All lanes of a namespace.

@@ -1,7 +1,7 @@
 //! Taking rows in, keeping the indexes over them, and forgetting them again.
 
 use super::{LaneRef, Rows, Want, WorkingSet};
-use crate::model::{AgentId, Edge, LaneId, NamespaceId, Slot, Task, TaskId};
+use crate::model::{AgentId, LaneId, NamespaceId, Slot, Task, TaskId};
 use std::collections::HashMap;
 
 impl WorkingSet {
@@ -82,38 +82,6 @@ impl WorkingSet {
             if here.is_some_and(|task| !task.is_live()) {
                 self.batch.passing.push(id);
             }
-        }
-    }
-
-    fn absorb_edges(&mut self, want: &Want, edges: Vec<Edge>) {
-        let mut found: HashMap<TaskId, usize> = HashMap::new();
-        for (_, target) in &want.dependencies {
-            // Edges of a task that is new in this batch are only here.
-            let new = self.batch.changes.edges.iter().filter(|edge| edge.target == *target).cloned();
-            self.batch.dependencies.entry(*target).or_insert_with(|| new.collect());
-        }
-        for edge in edges {
-            if want.dependencies.contains(&(edge.namespace, edge.target)) {
-                let known = self.batch.dependencies.entry(edge.target).or_default();
-                if !known.iter().any(|e| e.source == edge.source) {
-                    known.push(edge.clone());
-                }
-            }
-            if !edge.resolved && want.pending_edges.contains_key(&(edge.namespace, edge.source)) {
-                *found.entry(edge.source).or_default() += 1;
-                let known = self.batch.edges.entry(edge.source).or_default();
-                if !known.resolved.contains(&edge.target) {
-                    known.pending.entry(edge.target).or_insert(edge);
-                }
-            }
-        }
-        for edges in self.batch.dependencies.values_mut() {
-            edges.sort_by_key(|edge| edge.ordinal);
-        }
-        for ((_, source), limit) in &want.pending_edges {
-            let known = self.batch.edges.entry(*source).or_default();
-            known.asked = known.asked.max(*limit);
-            known.more = found.get(source).is_some_and(|n| n >= limit);
         }
     }
 
@@ -204,6 +172,7 @@ impl WorkingSet {
             self.steps.forget(&(row.namespace, row.id, row.run));
             self.output.forget(&(row.namespace, row.id, row.run));
             self.children.forget(&(row.namespace, row.id, row.run));
+            self.edges.forget(&row.id);
         }
     }
 
@@ -218,8 +187,10 @@ impl WorkingSet {
     /// Forgets rows that others may change. Call it after a batch when the store is shared.
     pub fn forget_rows(&mut self) {
         self.forget_tasks(|_| true);
+        self.edges.clear();
         self.leases.clear();
         self.unseen.clear();
+        self.workflows.forget(|_, _| true);
         self.agents.forget(|_, _| true);
         self.agent_names.clear();
         self.namespaces.forget(|_, _| true);
@@ -248,6 +219,7 @@ impl WorkingSet {
         for (_, forgotten) in self.tasks.forget(|_, task| which(task)) {
             let Some(task) = forgotten else { continue };
             self.index(Some(&task), None);
+            self.edges.forget(&task.id);
             if task.rank().is_some() {
                 self.backlog.insert((task.namespace, task.lane));
             }

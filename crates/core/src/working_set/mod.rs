@@ -8,6 +8,7 @@ mod access;
 mod amounts;
 mod cache;
 mod children;
+mod edges;
 mod leases;
 mod limits;
 mod mail;
@@ -52,6 +53,8 @@ pub struct WorkingSet {
     steps: steps::KnownSteps,
     output: output::KnownOutput,
     children: children::KnownChildren,
+    edges: edges::KeptEdges,
+    workflows: Table<WorkflowRef, Workflow>,
     lanes: HashMap<LaneRef, Lane>,
     lanes_of: HashSet<NamespaceId>,
     live: HashMap<NamespaceId, i64>,
@@ -68,7 +71,7 @@ struct Batch {
     keys: HashMap<TaskKey, Option<TaskId>>,
     requests: HashMap<RequestKey, Option<RequestRecord>>,
     requests_are_new: bool,
-    edges: HashMap<TaskId, SourceEdges>,
+    edges: HashMap<TaskId, edges::SourceEdges>,
     dependencies: HashMap<TaskId, Vec<Edge>>,
     /// What completed tasks gave, as far as conditions asked for it.
     results: HashMap<TaskRef, Option<Arc<crate::model::Payload>>>,
@@ -84,29 +87,17 @@ struct Batch {
     mailboxes: Table<MailboxRef, Mailbox>,
     /// Messages that wait, without what they say.
     stubs: Table<MessageRef, MessageStub>,
-    workflows: Table<WorkflowRef, Workflow>,
     workflow_tasks: HashMap<WorkflowRef, workflows::KnownTasks>,
     workflow_names: HashMap<WorkflowRef, workflows::KnownNames>,
     /// Children that are to be cancelled when their parents' runs end, as the store has them.
     run_children: HashMap<RunRef, BTreeSet<TaskId>>,
     /// Tasks that have ended or don't exist: not worth keeping behind the batch.
     passing: Vec<TaskId>,
+    /// The workflows that the batch met.
+    met_workflows: Vec<WorkflowRef>,
     changes: ChangeSet,
     undo: Vec<Undo>,
     marks: Marks,
-}
-
-/// The unresolved edges from a task.
-#[derive(Debug, Default)]
-struct SourceEdges {
-    /// How many were asked for; 0: none yet.
-    asked: usize,
-    /// Those that the store has, and those that the batch added, by target.
-    pending: BTreeMap<TaskId, Edge>,
-    /// The store may have more than were asked for.
-    more: bool,
-    /// Targets whose edge the batch resolved.
-    resolved: BTreeSet<TaskId>,
 }
 
 /// What a command did outside the tables, to be undone.
@@ -153,7 +144,7 @@ impl WorkingSet {
         self.limits.keep();
         self.batch.mailboxes.keep();
         self.batch.stubs.keep();
-        self.batch.workflows.keep();
+        self.workflows.keep();
         self.steps.keep();
         self.output.keep();
         self.children.keep();
@@ -173,7 +164,7 @@ impl WorkingSet {
         while self.limits.undo_one().is_some() {}
         while self.batch.mailboxes.undo_one().is_some() {}
         while self.batch.stubs.undo_one().is_some() {}
-        while self.batch.workflows.undo_one().is_some() {}
+        while self.workflows.undo_one().is_some() {}
         self.steps.roll_back();
         self.output.roll_back();
         self.children.roll_back();
@@ -265,8 +256,8 @@ impl WorkingSet {
             changes.mailboxes.extend(self.batch.mailboxes.row(&at).map(|row| Changed { row: row.clone(), expected }));
         }
         changes.mailboxes.sort_by_key(|mailbox| mailbox.row.agent);
-        for (at, expected) in self.batch.workflows.take_dirty() {
-            changes.workflows.extend(self.batch.workflows.row(&at).map(|row| Changed { row: row.clone(), expected }));
+        for (at, expected) in self.workflows.take_dirty() {
+            changes.workflows.extend(self.workflows.row(&at).map(|row| Changed { row: row.clone(), expected }));
         }
         changes.workflows.sort_by_key(|workflow| workflow.row.id);
         self.take_limits(&mut changes);
@@ -284,9 +275,12 @@ impl WorkingSet {
 
     /// The changes are committed: forgets what only this batch needed, and ended tasks.
     pub fn committed(&mut self) {
-        for task in std::mem::take(&mut self.batch).passing {
+        let Batch { edges, passing, met_workflows, .. } = std::mem::take(&mut self.batch);
+        self.keep_edges(edges);
+        for task in passing {
             self.forget_if_ended(task);
         }
+        self.keep_workflows(met_workflows);
         self.steps.trim();
         self.output.trim();
         self.children.trim();

@@ -1,4 +1,4 @@
-//! How rules read and write workflows. They are known for one batch alone.
+//! How rules read and write workflows. Those that go on are known behind their batch; which tasks they have is known for one batch alone.
 
 use super::access::{Loaded, missing};
 use super::{Want, WorkflowRef, WorkingSet};
@@ -15,13 +15,16 @@ pub(super) struct KnownTasks {
     found: BTreeMap<u32, TaskId>,
 }
 
+/// How many workflows are known behind their batch. Beyond that all are forgotten, and asked for again.
+const MOST: usize = 10_000;
+
 /// Which tasks of a workflow have which names, as the store has them; none where no task has the name.
 pub(super) type KnownNames = HashMap<Arc<str>, Option<TaskId>>;
 
 impl WorkingSet {
     /// A workflow.
     pub fn workflow(&self, at: WorkflowRef) -> Loaded<Option<&Workflow>> {
-        match self.batch.workflows.get(&at) {
+        match self.workflows.get(&at) {
             Some(row) => Ok(row),
             None => missing(|want| {
                 want.workflows.insert(at);
@@ -33,7 +36,9 @@ impl WorkingSet {
     pub fn put_workflow(&mut self, mut row: Workflow) {
         let stored = row.version;
         row.version += 1;
-        self.batch.workflows.put((row.namespace, row.id), Some(row), stored);
+        let at = (row.namespace, row.id);
+        self.batch.met_workflows.push(at);
+        self.workflows.put(at, Some(row), stored);
     }
 
     /// A new task of a workflow.
@@ -87,17 +92,30 @@ impl WorkingSet {
     /// Takes in what a store found. What was wanted and not found is known to be absent.
     pub(super) fn absorb_workflows(&mut self, want: &Want, rows: Vec<Workflow>, tasks: Vec<WorkflowTask>) {
         for row in rows {
-            self.batch.workflows.absorb((row.namespace, row.id), Some(row));
+            self.workflows.absorb((row.namespace, row.id), Some(row));
         }
         for at in &want.workflows {
-            self.batch.workflows.absorb(*at, None);
+            self.workflows.absorb(*at, None);
         }
+        self.batch.met_workflows.extend(&want.workflows);
         for (at, asked) in &want.workflow_tasks {
             self.batch.workflow_tasks.insert(*at, KnownTasks { asked: asked.clone(), found: BTreeMap::new() });
         }
         for row in tasks {
             let known = self.batch.workflow_tasks.entry((row.namespace, row.workflow)).or_default();
             known.found.insert(row.ordinal, row.task);
+        }
+    }
+
+    /// The batch is committed: of those that it met, forgets those that are absent or have ended, which the store may forget as well.
+    pub(super) fn keep_workflows(&mut self, met: Vec<WorkflowRef>) {
+        for at in met {
+            if self.workflows.row(&at).is_none_or(|workflow| workflow.ended_at.is_some()) {
+                self.workflows.forget_one(&at);
+            }
+        }
+        if self.workflows.len() > MOST {
+            self.workflows.forget(|_, _| true);
         }
     }
 }

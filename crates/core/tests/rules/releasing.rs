@@ -1,8 +1,11 @@
 //! Many dependents: released in bounded steps, each of them once.
 
-use crate::support::{World, in_every_mode, make::*};
-use callboard_core::model::{OnFailure, StateName, TaskId};
+use crate::support::flows::{COMPLETED, create, workflow};
+use crate::support::{Mode, World, in_every_mode, make::*};
+use callboard_core::command::Report;
+use callboard_core::model::{OnFailure, Payload, StateName, TaskId};
 use callboard_core::{Command, Effect, Reason};
+use std::sync::Arc;
 
 fn fan_out(w: &mut World, source: TaskId, count: usize) -> Vec<TaskId> {
     let tasks = (0..count).map(|_| after(&[source])).collect::<Vec<_>>();
@@ -121,5 +124,36 @@ fn a_dependent_created_while_its_dependency_releases_is_not_told_again() {
         let target = w.create(after(&[first, second]));
         w.wake_due();
         assert_eq!(w.waiting(target).unmet, 1);
+    });
+}
+
+/// With a store of its own a server has the edges of a plan that it works through in memory, and the plan's workflow.
+#[test]
+fn the_end_of_a_link_asks_for_nothing_that_its_server_created() {
+    let mut w = World::new(Mode::Exclusive);
+    let created = create(&mut w, workflow(&[("a", &[]), ("b", &[("a", COMPLETED)]), ("c", &[("b", COMPLETED)])]));
+    w.attach("agent", 1);
+    let before = w.loads;
+    for id in &created.tasks {
+        w.report(*id, Report::Accepted).unwrap();
+        w.report(*id, Report::Completed { result: Arc::new(Payload::text("result")), digest: 0 }).unwrap();
+        w.dispatch();
+    }
+    assert_eq!(w.state(created.tasks[2]), StateName::Completed);
+    assert_eq!(w.loads, before);
+}
+
+/// One that is kept waits for a task that has ended since, and was forgotten: the store is asked again.
+#[test]
+fn edges_to_what_was_forgotten_are_not_followed_from_memory() {
+    in_every_mode(|mut w| {
+        let source = w.create(task("source"));
+        let (gone, other) = (w.create(after(&[source])), w.create(after(&[source])));
+        w.cancel(gone);
+        w.tables.tasks.remove(&gone);
+        w.tables.edges.retain(|_, edge| edge.target != gone);
+        w.complete(source);
+        assert_eq!(w.state(other), StateName::Ready);
+        assert!(!w.task(source).releasing);
     });
 }

@@ -75,6 +75,8 @@ pub struct World {
     pub log: Vec<Logged>,
     /// What each command was answered; of dispatches, only that they were done.
     pub told: Vec<Result<Reply, Reason>>,
+    /// How often a command had to wait for rows.
+    pub loads: usize,
     /// Looks at the rows before and behind every command.
     pub watch: Option<fn(&Tables, &Tables)>,
     ws: WorkingSet,
@@ -106,6 +108,7 @@ impl World {
             commands: 0,
             log: Vec::new(),
             told: Vec::new(),
+            loads: 0,
             watch: None,
             ws: WorkingSet::default(),
             lanes: BTreeSet::new(),
@@ -176,6 +179,7 @@ impl World {
                 Decision::Rejected(rejection) => return Err(rejection),
                 Decision::NeedMore(want) => {
                     assert!(!want.is_empty(), "a command wants nothing, and stops");
+                    self.loads += 1;
                     let rows = self.tables.load(&want);
                     self.ws.absorb(&want, rows);
                 }
@@ -187,6 +191,11 @@ impl World {
     /// As the engine does before almost every batch: ids of requests that are not here are taken to be new.
     pub fn expect_new_requests(&mut self) {
         self.ws.expect_new_requests();
+    }
+
+    /// As a server that was started again: nothing is known but what is in the tables.
+    pub fn start_anew(&mut self) {
+        self.ws.reset();
     }
 
     /// Saves what was decided.

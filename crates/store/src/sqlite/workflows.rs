@@ -3,7 +3,7 @@
 use super::error::sqlite_error;
 use super::load::rows_at_most;
 use super::many::{Binds, Many};
-use super::script::check;
+use super::script::Script;
 use crate::codec::to_json;
 use crate::rows::{self, TASK_COLUMNS, edge_columns, task_columns};
 use crate::workflow_rows::{self, place_columns, state_code, workflow_columns};
@@ -144,21 +144,27 @@ async fn load_names(connection: &mut SqliteConnection, want: &Want, rows: &mut R
         .await
 }
 
-/// Whether workflows changed.
-pub fn has_workflows(changes: &ChangeSet) -> bool {
-    !changes.workflows.is_empty() || !changes.workflow_tasks.is_empty()
+/// Whether there is more than workflows that changed: new ones, new tasks of them, or what older programs must not see.
+pub fn has_others(changes: &ChangeSet) -> bool {
+    changes.workflows.iter().any(|changed| changed.expected == 0)
+        || !changes.workflow_tasks.is_empty()
+        || workflow_rows::have_holds(changes)
 }
 
-/// Saves workflows, and adds their new tasks.
-pub async fn save(connection: &mut SqliteConnection, changes: &ChangeSet) -> Result<()> {
-    let (new, changed): (Vec<_>, Vec<_>) = changes.workflows.iter().partition(|changed| changed.expected == 0);
-    let bind = |binds: &mut Binds, changed: &&Changed<Workflow>| {
-        bind_workflow(binds, &(changed.row.namespace, changed.row.id))?;
-        binds.add(changed.expected)?;
-        bind_changing(binds, &changed.row)
-    };
-    let updated = CHANGED_WORKFLOWS.execute(connection, &changed, bind).await?;
-    check(changed.len(), "workflows", updated)?;
+/// Those that changed.
+pub fn save_changed<'a>(script: &mut Script<'a>, changed: &'a [&Changed<Workflow>]) {
+    script.add(&CHANGED_WORKFLOWS, changed, bind_changed, Some("workflows"));
+}
+
+fn bind_changed(binds: &mut Binds, changed: &&Changed<Workflow>) -> Result<()> {
+    bind_workflow(binds, &(changed.row.namespace, changed.row.id))?;
+    binds.add(changed.expected)?;
+    bind_changing(binds, &changed.row)
+}
+
+/// Adds new workflows and new tasks.
+pub async fn save_others(connection: &mut SqliteConnection, changes: &ChangeSet) -> Result<()> {
+    let new: Vec<_> = changes.workflows.iter().filter(|changed| changed.expected == 0).collect();
     if !new.is_empty() {
         sqlx::query(NEEDED).execute(&mut *connection).await.map_err(sqlite_error)?;
     }

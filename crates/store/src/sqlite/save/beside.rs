@@ -78,9 +78,14 @@ pub async fn save_lanes(connection: &mut SqliteConnection, changes: &ChangeSet) 
     Ok(())
 }
 
-/// Whether edges changed.
-pub fn has_edges(changes: &ChangeSet) -> bool {
-    !changes.edges.is_empty() || !changes.resolved_edges.is_empty() || !changes.reopened_edges.is_empty()
+/// Whether edges came, or wait again: then all are saved by themselves, in their order.
+pub fn has_other_edges(changes: &ChangeSet) -> bool {
+    !changes.edges.is_empty() || !changes.reopened_edges.is_empty()
+}
+
+/// Those that were resolved, where no others changed.
+pub fn save_resolved<'a>(script: &mut Script<'a>, resolved: &'a [(NamespaceId, TaskId, TaskId)]) {
+    script.add(&RESOLVED, resolved, bind_edge, None);
 }
 
 /// New ones, then those resolved, then those that wait again: a task that waits once too often is told again, one that waits

@@ -3,9 +3,9 @@
 mod beside;
 mod tasks;
 
-use super::events;
 use super::many::{Binds, Many};
 use super::script::{self, Saved, Script, check};
+use super::{events, workflows};
 use crate::Result;
 use crate::codec::{self, FORMAT, to_json};
 use crate::facts;
@@ -72,9 +72,12 @@ pub async fn save(
         save_new_agents(connection, &changes.removed_agents, &new_agents).await?;
         tasks::save_specs(connection, &changes.tasks).await?;
     }
+    let changed_workflows: Vec<_> = changes.workflows.iter().filter(|changed| changed.expected != 0).collect();
+    let other_edges = beside::has_other_edges(changes);
+    let resolved = if other_edges { &[][..] } else { &changes.resolved_edges };
     // A task has one row of events for each row of its own, but few have several; output comes in several chunks.
-    let several = events.len().max(changes.output.len()).div_ceil(4);
-    let counts = [agents.len(), tasks.most(), payloads.len(), changes.requests.len(), several];
+    let several = events.len().max(changes.output.len()).max(resolved.len()).div_ceil(4);
+    let counts = [agents.len(), tasks.most(), payloads.len(), changes.requests.len(), several, changed_workflows.len()];
     let most = counts.into_iter().max().unwrap_or_default();
     let mut script = Script::new(most, !begun && !rare);
     script.add(&AGENTS, &agents, bind_changed_agent, Some("agents"));
@@ -83,22 +86,26 @@ pub async fn save(
     beside::save_requests(&mut script, &changes.requests, settings);
     events::save(&mut script, &events);
     super::output::save(&mut script, &changes.output);
+    workflows::save_changed(&mut script, &changed_workflows);
+    beside::save_resolved(&mut script, resolved);
     let last = !tasks::has_tags(&changes.tasks)
-        && !beside::has_edges(changes)
+        && !other_edges
         && !super::mail::has_mail(changes)
         && changes.steps.is_empty()
         && changes.children.is_empty()
-        && !super::workflows::has_workflows(changes)
+        && !workflows::has_others(changes)
         && !super::limits::has_limits(changes);
     if script.run(connection, commit && last).await? == Saved::Committed {
         return Ok(Saved::Committed);
     }
     tasks::save_tags(connection, &changes.tasks).await?;
-    beside::save_edges(connection, changes).await?;
+    if other_edges {
+        beside::save_edges(connection, changes).await?;
+    }
     super::mail::save(connection, changes).await?;
     super::steps::save(connection, &changes.steps).await?;
     super::children::save(connection, &changes.children).await?;
-    super::workflows::save(connection, changes).await?;
+    workflows::save_others(connection, changes).await?;
     super::limits::save(connection, changes).await?;
     Ok(Saved::Open)
 }
