@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod children;
+mod commits;
 mod convert;
 mod durations;
 mod error;

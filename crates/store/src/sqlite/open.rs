@@ -79,7 +79,9 @@ impl SqliteStore {
         let readers = open_readers(&path, &options).await.map_err(|error| explain(error, &path))?;
         let checkpointer = Checkpointer::start(base_options(&path, &options), options.log_pages).await;
         let checkpointer = checkpointer.map_err(|error| explain(error, &path))?;
-        Ok(Self::new(Arc::new(Writer::new(connection, checkpointer, &path, &options)), readers, path, lock))
+        let writer = Writer::new(connection, checkpointer, &path, &options).await;
+        let writer = writer.map_err(|error| explain(error, &path))?;
+        Ok(Self::new(Arc::new(writer), readers, path, lock))
     }
 }
 

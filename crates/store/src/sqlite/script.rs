@@ -6,16 +6,16 @@
 //! passed over, which costs nearly what a value does. In a large batch each statement goes by itself, and the values of the next are
 //! bound while it runs.
 
+use super::commits::Commits;
 use super::error::{commit_error, sqlite_error};
 use super::many::{Binds, Many, size_for};
 use crate::{Error, Result};
 use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
 use sqlx::{AssertSqlSafe, Either, Executor, SqliteConnection};
-use std::future::poll_fn;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use tokio_stream::{Stream, StreamExt};
 
 /// The most rows of a statement that goes together with others.
@@ -86,14 +86,19 @@ impl<'a> Script<'a> {
     }
 
     /// Runs what was added; when it goes together, the commit with it, if that is wanted.
-    pub async fn run(self, connection: &mut SqliteConnection, commit: bool) -> Result<Saved> {
+    pub async fn run(self, connection: &mut SqliteConnection, commit: Option<&Commits>) -> Result<Saved> {
         match self.rows {
             Some(rows) => self.run_together(connection, rows, commit).await,
             None => self.run_apart(connection).await.map(|()| Saved::Open),
         }
     }
 
-    async fn run_together(self, connection: &mut SqliteConnection, rows: usize, commit: bool) -> Result<Saved> {
+    async fn run_together(
+        self,
+        connection: &mut SqliteConnection,
+        rows: usize,
+        commit: Option<&Commits>,
+    ) -> Result<Saved> {
         let mut texts: Vec<Arc<str>> = Vec::new();
         let mut checks: Vec<(usize, &Part<'_>)> = Vec::new();
         if self.begin {
@@ -119,16 +124,21 @@ impl<'a> Script<'a> {
         if texts.is_empty() {
             return Ok(Saved::Open);
         }
-        if commit {
+        if let Some(commits) = commit {
             texts.push(COMMIT.into());
+            commits.forget();
         }
         let sql = texts.join(";").into();
-        let (changed, error) = start(connection, Bound { sql, binds }).await.finish(texts.len()).await;
+        let running = start(connection, Bound { sql, binds });
+        if let Some(commits) = commit {
+            commits.next().await;
+        }
+        let (changed, error) = running.finish(texts.len()).await;
         let Some(error) = error else {
-            return Ok(if commit { Saved::Committed } else { Saved::Open });
+            return Ok(if commit.is_some() { Saved::Committed } else { Saved::Open });
         };
         // A thread that is gone may have come as far as the commit.
-        if commit && (changed.len() + 1 == texts.len() || matches!(error, sqlx::Error::WorkerCrashed)) {
+        if commit.is_some() && (changed.len() + 1 == texts.len() || matches!(error, sqlx::Error::WorkerCrashed)) {
             return Err(commit_error(error));
         }
         if let Some((place, part)) = checks.into_iter().find(|(place, _)| *place == changed.len()) {
@@ -147,7 +157,7 @@ impl<'a> Script<'a> {
         let mut bound = chunks.map(|(place, rows)| self.parts[place].bound(rows).map(|bound| (place, bound)));
         let mut next = bound.next().transpose()?;
         while let Some((place, statement)) = next {
-            let running = start(connection, statement).await;
+            let running = start(connection, statement);
             next = bound.next().transpose()?;
             let (of_this, error) = running.finish(1).await;
             error.map_or(Ok(()), |error| Err(sqlite_error(error)))?;
@@ -197,10 +207,10 @@ struct Running<'c> {
 }
 
 /// Hands a text to SQLite's thread, and does not wait for it.
-async fn start(connection: &mut SqliteConnection, bound: Bound) -> Running<'_> {
+fn start(connection: &mut SqliteConnection, bound: Bound) -> Running<'_> {
     let mut results = connection.fetch_many(sqlx::query_with(AssertSqlSafe(bound.sql), bound.binds.into_arguments()));
-    // Nothing is sent before it is asked for.
-    let first = poll_fn(|cx| Poll::Ready(results.as_mut().poll_next(cx))).await;
+    // Nothing is sent before it is asked for. Nobody is to be woken by the first answer: they are asked for later.
+    let first = results.as_mut().poll_next(&mut Context::from_waker(Waker::noop()));
     Running { results, first }
 }
 
@@ -217,6 +227,10 @@ impl Running<'_> {
                 Ok(Either::Left(done)) => changed.push(done.rows_affected()),
                 Ok(Either::Right(_)) => {}
                 Err(error) => return (changed, Some(error)),
+            }
+            // Behind the last nothing comes but the end.
+            if changed.len() == statements {
+                return (changed, None);
             }
             next = self.results.next().await;
         }

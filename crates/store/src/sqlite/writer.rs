@@ -1,6 +1,7 @@
 //! The one connection that writes.
 
 use super::checkpoint::{self, Checkpointer};
+use super::commits::Commits;
 use super::error::{commit_error, sqlite_error};
 use super::script::Saved;
 use super::{SqliteOptions, load, save, script};
@@ -32,6 +33,7 @@ pub struct Writer {
 struct State {
     /// `None` once the store is closed.
     connection: Option<SqliteConnection>,
+    commit_begins: Commits,
     checkpointer: Option<Checkpointer>,
     /// A transaction may be open: it was given up half-way, and must be rolled back before anything else.
     dirty: bool,
@@ -55,9 +57,16 @@ pub fn log_of(path: &Path) -> PathBuf {
 
 impl Writer {
     /// Takes the connection over.
-    pub fn new(connection: SqliteConnection, checkpointer: Checkpointer, path: &Path, options: &SqliteOptions) -> Self {
+    pub async fn new(
+        mut connection: SqliteConnection,
+        checkpointer: Checkpointer,
+        path: &Path,
+        options: &SqliteOptions,
+    ) -> Result<Self> {
+        let commit_begins = Commits::of(&mut connection).await?;
         let state = State {
             connection: Some(connection),
+            commit_begins,
             checkpointer: Some(checkpointer),
             dirty: false,
             commits: 0,
@@ -67,7 +76,7 @@ impl Writer {
             busy_timeout: options.busy_timeout,
             told: None,
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Ok(Self { state: Arc::new(Mutex::new(state)) })
     }
 
     /// A transaction, when the one before has ended. SQLite's begins with what is done first in it.
@@ -109,7 +118,7 @@ impl Writer {
 
 impl State {
     fn connection(&mut self) -> Result<&mut SqliteConnection> {
-        self.connection.as_mut().ok_or_else(|| Error::Unavailable("the store is closed".into()))
+        self.connection.as_mut().ok_or_else(closed)
     }
 
     async fn run(&mut self, sql: &'static str) -> sqlx::Result<()> {
@@ -241,7 +250,9 @@ impl WriteTransaction {
             return Err(void());
         }
         (self.void, self.state.dirty) = (true, true);
-        let saved = save::save(self.state.connection()?, changes, settings, self.begun, commit).await?;
+        let State { connection, commit_begins, .. } = &mut *self.state;
+        let connection = connection.as_mut().ok_or_else(closed)?;
+        let saved = save::save(connection, changes, settings, self.begun, commit.then_some(&*commit_begins)).await?;
         (self.void, self.begun) = (false, true);
         Ok(saved)
     }
@@ -250,6 +261,10 @@ impl WriteTransaction {
         self.state.dirty = false;
         self.state.after_commit().await;
     }
+}
+
+fn closed() -> Error {
+    Error::Unavailable("the store is closed".into())
 }
 
 fn void() -> Error {

@@ -3,6 +3,7 @@
 mod beside;
 mod tasks;
 
+use super::commits::Commits;
 use super::many::{Binds, Many};
 use super::script::{self, Saved, Script, check};
 use super::{events, workflows};
@@ -56,7 +57,7 @@ pub async fn save(
     changes: &ChangeSet,
     settings: &Settings,
     begun: bool,
-    commit: bool,
+    commit: Option<&Commits>,
 ) -> Result<Saved> {
     let (new_agents, agents): (Vec<_>, Vec<_>) = changes.agents.iter().partition(|changed| changed.expected == 0);
     let tasks = Sorted::of(&changes.tasks);
@@ -95,7 +96,7 @@ pub async fn save(
         && changes.children.is_empty()
         && !workflows::has_others(changes)
         && !super::limits::has_limits(changes);
-    if script.run(connection, commit && last).await? == Saved::Committed {
+    if script.run(connection, commit.filter(|_| last)).await? == Saved::Committed {
         return Ok(Saved::Committed);
     }
     tasks::save_tags(connection, &changes.tasks).await?;
