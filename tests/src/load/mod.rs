@@ -143,7 +143,7 @@ impl Default for Size {
             fallbacks: true,
             resources: true,
             turns: true,
-            limits: 10,
+            limits: 30,
             longest: 1_500,
             slowness: 1,
             cut_off: false,

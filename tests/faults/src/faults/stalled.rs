@@ -52,7 +52,7 @@ const STEADY: Size = Size {
     fallbacks: true,
     resources: true,
     turns: true,
-    limits: 10,
+    limits: 30,
     longest: 500,
     slowness: 1,
     cut_off: false,
