@@ -50,6 +50,7 @@ async fn an_upgrade_and_a_rollback_one_server_after_the_other() {
         fallbacks: false,
         resources: false,
         turns: false,
+        limits: 0,
         ..Size::default()
     };
     let mut load = Load::start_on(&addresses, Seed::choose().0, size);
@@ -138,6 +139,7 @@ async fn newer(client: &Client, first: &Receipt) -> Vec<(&'static str, callboard
     vec![
         ("a fallback", create(NewTask::new("echo").fallback(NewFallback::after(Duration::from_secs(60)))).await),
         ("a resource", create(NewTask::new("echo").resource("gpu", 1.0)).await),
+        ("a limit key", create(NewTask::new("echo").limit_key("model")).await),
         ("a workflow", client.create_workflow(flow).await.map(drop)),
         ("a dependency that is added", client.call(depend).await.map(drop)),
     ]

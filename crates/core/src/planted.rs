@@ -70,6 +70,8 @@ bugs! {
     CountOurDelays = "count-our-delays",
     /// A result that arrives behind a cancellation completes the task.
     CompleteAfterCancel = "complete-after-cancel",
+    /// An attempt that begins is not counted for its limit keys.
+    SkipLimitCount = "skip-limit-count",
 }
 
 impl fmt::Display for Bug {

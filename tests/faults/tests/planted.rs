@@ -53,6 +53,11 @@ async fn a_token_for_all_attempts_is_caught() {
     is_caught("reuse-lease-token", Store::Sqlite, &["TokensDiffer"]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_that_are_not_counted_for_limits_are_caught() {
+    is_caught("skip-limit-count", Store::Sqlite, &["LimitsHold"]).await;
+}
+
 /// The streams of agents that lived end, and so do their sessions.
 #[tokio::test(flavor = "multi_thread")]
 async fn adopted_sessions_of_live_replicas_are_caught() {

@@ -107,11 +107,15 @@ const SIZE: Size = Size {
     fallbacks: false,
     resources: false,
     turns: false,
+    limits: 0,
     longest: 1_500,
     slowness: 12,
     cut_off: true,
     call: CALL,
 };
+
+/// Who asks so slowly reaches limits now and then if half of the tasks are under one.
+const LIMITED: u32 = 50;
 
 impl Outside {
     fn reach(&self, first: usize) -> Reach {
@@ -131,6 +135,7 @@ impl Outside {
                 fallbacks: true,
                 resources: true,
                 turns: true,
+                limits: LIMITED,
                 ..SIZE
             },
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const AGENTS: usize = 2;
 
 /// Worlds of a time before handlers had children and gave output, before dependencies had conditions, and before workflows, fallbacks,
-/// resources and fairness keys. They are as they were: some are kept because they were red once.
+/// resources, fairness keys and limits. They are as they were: some are kept because they were red once.
 const OLD: Range<u64> = 10_000..30_000;
 
 /// Whether a seed's world is without what has come since.

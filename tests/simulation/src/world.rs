@@ -252,12 +252,7 @@ impl World {
 
     /// The same with the times of the commits: replicas' clocks may differ, or jump.
     fn by_commits(&self, mut observed: Observed) -> Observed {
-        for (id, seen) in &mut observed.tasks {
-            for event in &mut seen.events {
-                let at = self.trace.committed(id, event.sequence).map(|at| (UNIX_EPOCH + at).into());
-                event.at = at.or(event.at);
-            }
-        }
+        observed.go_by_commits(|task, sequence| self.trace.committed(task, sequence));
         observed
     }
 
@@ -269,9 +264,11 @@ impl World {
             let asked = task.task.spec.iter().flat_map(|spec| &spec.dependencies);
             let conditions = asked.filter(|asked| asked.condition() != DependencyCondition::Completed).count() as u64;
             let fallbacks = task.events.iter().filter(|event| event.r#type() == EventType::FellBack).count() as u64;
+            let limit_keys = task.task.spec.iter().map(|spec| spec.limit_keys.len() as u64).sum();
             let counts = [
                 ("children", children),
                 ("fallbacks", fallbacks),
+                ("limit keys", limit_keys),
                 ("pauses", pauses),
                 ("output", task.output.len() as u64),
                 ("conditions", conditions),

@@ -71,3 +71,8 @@ fn an_answer_before_the_commit_is_found() {
 fn dependents_that_are_forgotten_are_found() {
     is_found("forget-dependents");
 }
+
+#[test]
+fn attempts_that_are_not_counted_for_limits_are_found() {
+    is_found("skip-limit-count");
+}

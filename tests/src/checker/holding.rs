@@ -1,16 +1,15 @@
 //! Rules on what agents have at a time: no more tasks than slots, and no more of a resource than they said they have.
 
-use super::observed::{at, is_attempt_end, is_end};
+use super::turns::{Turn, turns};
 use super::{Findings, Observed, Rule, Seen};
 use crate::load::history::History;
-use callboard::v1::EventType as E;
 use std::collections::BTreeMap;
 
 /// The smallest amount of a resource is one of so many parts; of whole parts sums are exact.
 const PARTS: f64 = 1_000.0;
 
-/// A task that comes to an agent (+1), or goes (-1): when, which, and the task.
-type Turn<'a> = (i128, i64, &'a str);
+/// A task that comes to an agent, or goes: when, which, and the task.
+type Coming<'a> = (i128, Turn, &'a str);
 
 /// Where times of different tasks can't be compared, nothing is known.
 pub(super) fn check(history: &History, observed: &Observed, findings: &mut Findings) {
@@ -22,7 +21,7 @@ pub(super) fn check(history: &History, observed: &Observed, findings: &mut Findi
     for (agent, slots) in &history.slots {
         let mut taken = 0;
         for (_, turn, id) in turns_of(agent) {
-            taken += turn;
+            taken += turn.step();
             let holds = taken <= i64::from(*slots);
             findings.demand(holds, Rule::SlotsHold, id, || format!("{agent} has {taken} of {slots} slots"));
         }
@@ -32,7 +31,7 @@ pub(super) fn check(history: &History, observed: &Observed, findings: &mut Findi
             let has = parts(*has);
             let mut taken = 0;
             for (_, turn, id) in turns_of(agent) {
-                taken += turn * observed.tasks.get(*id).map_or(0, |seen| taken_of(resource, seen));
+                taken += turn.step() * observed.tasks.get(*id).map_or(0, |seen| taken_of(resource, seen));
                 findings.demand(taken <= has, Rule::ResourcesHold, id, || {
                     format!("{agent} has tasks that take {taken} thousandths of {resource}, and has {has}")
                 });
@@ -42,8 +41,8 @@ pub(super) fn check(history: &History, observed: &Observed, findings: &mut Findi
 }
 
 /// In the order of their times. What was given back at the same time was given back before.
-fn turns_by_agent(observed: &Observed) -> BTreeMap<&str, Vec<Turn<'_>>> {
-    let mut by_agent: BTreeMap<&str, Vec<Turn<'_>>> = BTreeMap::new();
+fn turns_by_agent(observed: &Observed) -> BTreeMap<&str, Vec<Coming<'_>>> {
+    let mut by_agent: BTreeMap<&str, Vec<Coming<'_>>> = BTreeMap::new();
     for (id, seen) in &observed.tasks {
         for (agent, when, turn) in turns(seen) {
             by_agent.entry(agent).or_default().push((when, turn, id));
@@ -51,22 +50,6 @@ fn turns_by_agent(observed: &Observed) -> BTreeMap<&str, Vec<Turn<'_>>> {
     }
     by_agent.values_mut().for_each(|turns| turns.sort_unstable());
     by_agent
-}
-
-/// What a task's events do to its agents: it comes, or goes. While it is paused it is nobody's.
-fn turns(seen: &Seen) -> impl Iterator<Item = (&str, i128, i64)> {
-    let mut holder = None;
-    let mut holds = false;
-    seen.events.iter().filter_map(move |event| {
-        let takes = matches!(event.r#type(), E::Assigned | E::Resumed);
-        let gives = event.r#type() == E::Paused || is_attempt_end(event) || is_end(event);
-        if event.r#type() == E::Assigned {
-            holder = Some(event.agent.as_str());
-        }
-        let turn = (takes != holds && (takes || gives)).then_some(if takes { 1 } else { -1 });
-        holds = if turn.is_some() { takes } else { holds };
-        turn.and_then(|turn| Some((holder?, at(event), turn)))
-    })
 }
 
 /// What a task takes of a resource, in thousandths.

@@ -9,11 +9,13 @@ mod families;
 mod histories;
 mod holding;
 mod letters;
+mod limits;
 mod living;
 mod observed;
 mod outcomes;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod watches;
 mod workflows;
 
@@ -79,6 +81,8 @@ pub enum Rule {
     SlotsHold,
     /// An agent's tasks never take more of a resource than it said it has.
     ResourcesHold,
+    /// No attempt begins beyond a limit of its keys: neither too many at once nor too many in a time.
+    LimitsHold,
     /// A workflow's state and numbers are what its tasks say.
     WorkflowTells,
     /// Output has no gap, and is what handlers gave.
@@ -138,6 +142,7 @@ pub fn check(history: &History, observed: &Observed) -> Vec<Violation> {
     fallbacks::check(observed, &mut findings);
     families::check(history, observed, &mut findings);
     holding::check(history, observed, &mut findings);
+    limits::check(history, observed, &mut findings);
     workflows::check(history, observed, &mut findings);
     letters::check(history, &mut findings);
     watches::check(history, observed, &mut findings);

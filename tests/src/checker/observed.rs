@@ -5,7 +5,7 @@ use crate::load::work::Work;
 use callboard::{Client, OutputChunk, OutputQuery, v1};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// How many tasks are read at the same time.
 const READERS: usize = 16;
@@ -31,6 +31,9 @@ pub struct Observed {
     /// By how much times of different tasks may be off: replicas have clocks of their own, and each looks at its clock before it
     /// waits for the locks of what others change. What one server decided has times in order.
     pub apart: Duration,
+    /// By how much more events' times may be off from what the clocks said by which rates are kept: those of commits are later, and not
+    /// all by as much.
+    pub late: Duration,
 }
 
 impl Observed {
@@ -49,7 +52,7 @@ impl Observed {
         };
         let tasks = futures::stream::iter(ids).map(read).buffer_unordered(READERS);
         let tasks = tasks.try_collect().await?;
-        Ok(Self { tasks, workflows: workflows(client).await?, apart: Duration::ZERO })
+        Ok(Self { tasks, workflows: workflows(client).await?, apart: Duration::ZERO, late: Duration::ZERO })
     }
 
     /// A task's history and what is known of its handlers, for people.
@@ -82,6 +85,25 @@ impl Observed {
     /// Whether something was decided before something else, of another task, as far as times tell.
     pub(super) fn is_before(&self, earlier: i128, later: i128) -> bool {
         earlier <= later + self.apart.as_nanos().cast_signed()
+    }
+}
+
+impl Observed {
+    /// Takes the times at which events were committed for theirs, as far as they are known, and notes how much later they are, some more
+    /// than others.
+    pub fn go_by_commits(&mut self, committed: impl Fn(&str, i64) -> Option<Duration>) {
+        let mut later = Vec::new();
+        for (id, seen) in &mut self.tasks {
+            for event in &mut seen.events {
+                let Some(committed) = committed(id, event.sequence) else { continue };
+                let decided = at(event);
+                event.at = Some((UNIX_EPOCH + committed).into());
+                later.push(at(event) - decided);
+            }
+        }
+        let least_and_most = later.iter().min().zip(later.iter().max());
+        let spread = least_and_most.map_or(0, |(least, most)| most - least);
+        self.late = Duration::from_nanos(u64::try_from(spread).unwrap_or(u64::MAX));
     }
 }
 

@@ -13,6 +13,7 @@ mod dependencies;
 mod fallbacks;
 mod families;
 mod holding;
+mod limits;
 mod workflows;
 
 /// A world in which everything was as it should be: `first` completed on its second attempt, `second` depends on it, `third`

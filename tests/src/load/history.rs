@@ -25,6 +25,8 @@ pub struct History {
     pub slots: BTreeMap<String, i32>,
     /// What of which resource agents said they have; of those that are held to it.
     pub resources: BTreeMap<String, BTreeMap<String, f64>>,
+    /// The limits by key, which stand since before the first task was asked for.
+    pub limits: Vec<v1::Limit>,
     /// Children that handlers were given.
     pub children: Vec<Child>,
     /// Reports whose receipts were seen.

@@ -10,6 +10,7 @@ pub mod crew;
 mod frames;
 pub mod history;
 mod letters;
+mod limits;
 mod sdk;
 mod steer;
 mod submit;
@@ -86,6 +87,9 @@ pub struct Size {
     pub resources: bool,
     /// Some tasks have fairness keys. (A version that knows none would give them no turns.)
     pub turns: bool,
+    /// Of a hundred tasks so many have limit keys, of which the namespace has limits. (While a version that knows none shares the store, such
+    /// tasks are refused, and a store that has had one closes the way back.)
+    pub limits: u32,
     /// The longest that a handler works, in milliseconds; more than 250.
     pub longest: u64,
     /// By how much those who ask are slower than 1 is.
@@ -139,6 +143,7 @@ impl Default for Size {
             fallbacks: true,
             resources: true,
             turns: true,
+            limits: 30,
             longest: 1_500,
             slowness: 1,
             cut_off: false,
@@ -267,6 +272,7 @@ impl Load {
 
     fn start_askers(&mut self, seed: u64) {
         let size = self.size;
+        let limited = (size.limits > 0).then(CancellationToken::new);
         for index in 0..size.readers {
             let worker = self.worker(letters::reader(index), seed, self.stop_doing.clone());
             self.doers.spawn(letters::read(worker, self.stop_asking.clone()));
@@ -277,11 +283,16 @@ impl Load {
         }
         for index in 0..size.submitters {
             let worker = self.worker(format!("asker-{index}"), seed, self.stop_asking.clone());
-            self.ask(worker, submit::submit);
+            let limited = limited.clone();
+            self.ask(worker, |worker| limits::submit_behind(limited, worker));
         }
         for index in 0..size.steerers {
             let worker = self.worker(format!("steerer-{index}"), seed, self.stop_asking.clone());
             self.ask(worker, steer::steer);
+        }
+        if let Some(limited) = limited {
+            let worker = self.worker("limiter".to_owned(), seed, self.stop_asking.clone());
+            self.ask(worker, |worker| limits::set(worker, limited));
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the tasks of a load ask of their handlers: it stands in their input, so that every attempt of a task does the same.
 
-use super::Size;
+use super::{Size, limits};
 use callboard::v1;
 use prost_types::Duration as ProtoDuration;
 use rand::Rng;
@@ -141,7 +141,9 @@ pub fn random_spec(random: &mut StdRng, size: &Size) -> v1::TaskSpec {
     let has_turns = size.turns && random.random_bool(0.3);
     let fairness_key =
         if has_turns { TENANTS[random.random_range(0..TENANTS.len())].to_owned() } else { String::new() };
+    let limit_keys = limits::random_keys(random, size);
     v1::TaskSpec {
+        limit_keys,
         r#type: task_type.to_owned(),
         fairness_key,
         requirements,

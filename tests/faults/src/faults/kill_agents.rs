@@ -33,6 +33,7 @@ const FOR_THE_CREW: Size = Size {
     fallbacks: true,
     resources: false,
     turns: true,
+    limits: 30,
     longest: 500,
     slowness: 1,
     cut_off: false,

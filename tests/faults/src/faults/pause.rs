@@ -42,6 +42,7 @@ const PATIENT: Size = Size {
     fallbacks: true,
     resources: true,
     turns: true,
+    limits: 30,
     longest: 4_000,
     slowness: 1,
     cut_off: false,

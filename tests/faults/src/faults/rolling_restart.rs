@@ -38,6 +38,7 @@ const SIZE: Size = Size {
     fallbacks: true,
     resources: true,
     turns: true,
+    limits: 30,
     longest: 2_500,
     slowness: 1,
     cut_off: false,

@@ -52,6 +52,7 @@ const STEADY: Size = Size {
     fallbacks: true,
     resources: true,
     turns: true,
+    limits: 30,
     longest: 500,
     slowness: 1,
     cut_off: false,
