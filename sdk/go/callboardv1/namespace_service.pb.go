@@ -194,9 +194,10 @@ type Limit struct {
 	// How many tasks may hold a slot at once (ASSIGNED or RUNNING; one that is
 	// PAUSED goes on beyond it). Unset means any number; 1 to 1,000,000.
 	MaxConcurrent *int32 `protobuf:"varint,2,opt,name=max_concurrent,json=maxConcurrent,proto3,oneof" json:"max_concurrent,omitempty"`
-	// How many attempts may be given out in each `rate_period`. As many may be given
-	// out at once behind a time without any. Every assignment counts, one that is
-	// handed back, too. Unset means any number; 1 to 1,000,000.
+	// How many attempts may be given out in each `rate_period` on average. As many
+	// may be given out at once behind a time without any, so that up to twice as
+	// many fall into the period that begins with them. Every assignment counts, one
+	// that is handed back, too. Unset means any number; 1 to 1,000,000.
 	Rate *int32 `protobuf:"varint,3,opt,name=rate,proto3,oneof" json:"rate,omitempty"`
 	// The time that `rate` is for, 1 ms to 24 h. Default 1 s. Only with `rate`.
 	RatePeriod    *durationpb.Duration `protobuf:"bytes,4,opt,name=rate_period,json=ratePeriod,proto3" json:"rate_period,omitempty"`

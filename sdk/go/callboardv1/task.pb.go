@@ -1339,7 +1339,7 @@ type Task struct {
 	CancelRequested bool `protobuf:"varint,14,opt,name=cancel_requested,json=cancelRequested,proto3" json:"cancel_requested,omitempty"`
 	// What it gave, when COMPLETED. Set only where the method says so.
 	Result *Payload `protobuf:"bytes,15,opt,name=result,proto3" json:"result,omitempty"`
-	// How it, or its last attempt, failed.
+	// How it, or its last attempt, failed. Set only where the method says so.
 	Failure *Failure `protobuf:"bytes,16,opt,name=failure,proto3" json:"failure,omitempty"`
 	// When it was created.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`

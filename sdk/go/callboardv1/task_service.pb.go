@@ -320,7 +320,7 @@ func (x *RunTaskRequest) GetWait() *durationpb.Duration {
 // The task, ended or as far as it came.
 type RunTaskResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// With its result, without its input.
+	// With its result or failure, without its input.
 	Task *Task `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	// It has ended. If not, go on with WaitTask.
 	Ended         bool `protobuf:"varint,2,opt,name=ended,proto3" json:"ended,omitempty"`
@@ -623,7 +623,7 @@ type isTaskOutcome_Outcome interface {
 }
 
 type TaskOutcome_Task struct {
-	// The task, which has ended, with its result, without its input.
+	// The task, which has ended, with its result or failure, without its input.
 	Task *Task `protobuf:"bytes,2,opt,name=task,proto3,oneof"`
 }
 
@@ -880,7 +880,7 @@ func (x *ListTasksRequest) GetPageToken() string {
 // A page of tasks.
 type ListTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Newest first, without inputs and results.
+	// Newest first, without inputs, results and failures.
 	Tasks []*Task `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// Gives the next page; empty on the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
@@ -999,7 +999,7 @@ func (x *WaitTaskRequest) GetWait() *durationpb.Duration {
 // The task, ended or as far as it came.
 type WaitTaskResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// With its result, without its input.
+	// With its result or failure, without its input.
 	Task *Task `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	// It has ended. If not, wait again.
 	Ended         bool `protobuf:"varint,2,opt,name=ended,proto3" json:"ended,omitempty"`

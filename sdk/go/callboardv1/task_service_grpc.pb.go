@@ -64,9 +64,9 @@ type TaskServiceClient interface {
 	// same `request_id`. The caller ends it by ending its side; a server that
 	// drains ends it with UNAVAILABLE.
 	RunTasks(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[RunTasksRequest, RunTasksResponse], error)
-	// Gives one task, with its input and result.
+	// Gives one task, with its input, result and failure.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
-	// Lists tasks, newest first, without inputs and results.
+	// Lists tasks, newest first, without inputs, results and failures.
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
 	// Waits until a task has ended, or the time is over.
 	WaitTask(ctx context.Context, in *WaitTaskRequest, opts ...grpc.CallOption) (*WaitTaskResponse, error)
@@ -377,9 +377,9 @@ type TaskServiceServer interface {
 	// same `request_id`. The caller ends it by ending its side; a server that
 	// drains ends it with UNAVAILABLE.
 	RunTasks(grpc.BidiStreamingServer[RunTasksRequest, RunTasksResponse]) error
-	// Gives one task, with its input and result.
+	// Gives one task, with its input, result and failure.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
-	// Lists tasks, newest first, without inputs and results.
+	// Lists tasks, newest first, without inputs, results and failures.
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
 	// Waits until a task has ended, or the time is over.
 	WaitTask(context.Context, *WaitTaskRequest) (*WaitTaskResponse, error)

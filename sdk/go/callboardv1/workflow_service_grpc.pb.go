@@ -49,7 +49,7 @@ type WorkflowServiceClient interface {
 	GetWorkflow(ctx context.Context, in *GetWorkflowRequest, opts ...grpc.CallOption) (*GetWorkflowResponse, error)
 	// Lists workflows, newest first.
 	ListWorkflows(ctx context.Context, in *ListWorkflowsRequest, opts ...grpc.CallOption) (*ListWorkflowsResponse, error)
-	// Lists the tasks of a workflow, without inputs and results, and with what
+	// Lists the tasks of a workflow, without inputs, results and failures, and with what
 	// they depend on, so that the graph can be drawn.
 	ListWorkflowTasks(ctx context.Context, in *ListWorkflowTasksRequest, opts ...grpc.CallOption) (*ListWorkflowTasksResponse, error)
 	// Waits until a workflow has ended, or the time is over.
@@ -219,7 +219,7 @@ type WorkflowServiceServer interface {
 	GetWorkflow(context.Context, *GetWorkflowRequest) (*GetWorkflowResponse, error)
 	// Lists workflows, newest first.
 	ListWorkflows(context.Context, *ListWorkflowsRequest) (*ListWorkflowsResponse, error)
-	// Lists the tasks of a workflow, without inputs and results, and with what
+	// Lists the tasks of a workflow, without inputs, results and failures, and with what
 	// they depend on, so that the graph can be drawn.
 	ListWorkflowTasks(context.Context, *ListWorkflowTasksRequest) (*ListWorkflowTasksResponse, error)
 	// Waits until a workflow has ended, or the time is over.

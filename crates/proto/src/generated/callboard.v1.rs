@@ -1205,7 +1205,7 @@ pub struct Task {
     /// What it gave, when COMPLETED. Set only where the method says so.
     #[prost(message, optional, tag = "15")]
     pub result: ::core::option::Option<Payload>,
-    /// How it, or its last attempt, failed.
+    /// How it, or its last attempt, failed. Set only where the method says so.
     #[prost(message, optional, tag = "16")]
     pub failure: ::core::option::Option<Failure>,
     /// When it was created.
@@ -1717,9 +1717,10 @@ pub struct Limit {
     /// PAUSED goes on beyond it). Unset means any number; 1 to 1,000,000.
     #[prost(int32, optional, tag = "2")]
     pub max_concurrent: ::core::option::Option<i32>,
-    /// How many attempts may be given out in each `rate_period`. As many may be given
-    /// out at once behind a time without any. Every assignment counts, one that is
-    /// handed back, too. Unset means any number; 1 to 1,000,000.
+    /// How many attempts may be given out in each `rate_period` on average. As many
+    /// may be given out at once behind a time without any, so that up to twice as
+    /// many fall into the period that begins with them. Every assignment counts, one
+    /// that is handed back, too. Unset means any number; 1 to 1,000,000.
     #[prost(int32, optional, tag = "3")]
     pub rate: ::core::option::Option<i32>,
     /// The time that `rate` is for, 1 ms to 24 h. Default 1 s. Only with `rate`.
@@ -2869,7 +2870,7 @@ pub struct RunTaskRequest {
 /// The task, ended or as far as it came.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunTaskResponse {
-    /// With its result, without its input.
+    /// With its result or failure, without its input.
     #[prost(message, optional, tag = "1")]
     pub task: ::core::option::Option<Task>,
     /// It has ended. If not, go on with WaitTask.
@@ -2924,7 +2925,7 @@ pub mod task_outcome {
     /// What became of it.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Outcome {
-        /// The task, which has ended, with its result, without its input.
+        /// The task, which has ended, with its result or failure, without its input.
         #[prost(message, tag = "2")]
         Task(super::Task),
         /// It was refused: a `google.rpc.Status` as bytes, with the code, the message
@@ -2993,7 +2994,7 @@ pub struct ListTasksRequest {
 /// A page of tasks.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListTasksResponse {
-    /// Newest first, without inputs and results.
+    /// Newest first, without inputs, results and failures.
     #[prost(message, repeated, tag = "1")]
     pub tasks: ::prost::alloc::vec::Vec<Task>,
     /// Gives the next page; empty on the last.
@@ -3016,7 +3017,7 @@ pub struct WaitTaskRequest {
 /// The task, ended or as far as it came.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WaitTaskResponse {
-    /// With its result, without its input.
+    /// With its result or failure, without its input.
     #[prost(message, optional, tag = "1")]
     pub task: ::core::option::Option<Task>,
     /// It has ended. If not, wait again.
@@ -3628,7 +3629,7 @@ pub mod task_service_client {
                 .insert(GrpcMethod::new("callboard.v1.TaskService", "RunTasks"));
             self.inner.streaming(req, path, codec).await
         }
-        /// Gives one task, with its input and result.
+        /// Gives one task, with its input, result and failure.
         pub async fn get_task(
             &mut self,
             request: impl tonic::IntoRequest<super::GetTaskRequest>,
@@ -3653,7 +3654,7 @@ pub mod task_service_client {
                 .insert(GrpcMethod::new("callboard.v1.TaskService", "GetTask"));
             self.inner.unary(req, path, codec).await
         }
-        /// Lists tasks, newest first, without inputs and results.
+        /// Lists tasks, newest first, without inputs, results and failures.
         pub async fn list_tasks(
             &mut self,
             request: impl tonic::IntoRequest<super::ListTasksRequest>,
@@ -4125,12 +4126,12 @@ pub mod task_service_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::RunTasksRequest>>,
         ) -> std::result::Result<tonic::Response<Self::RunTasksStream>, tonic::Status>;
-        /// Gives one task, with its input and result.
+        /// Gives one task, with its input, result and failure.
         async fn get_task(
             &self,
             request: tonic::Request<super::GetTaskRequest>,
         ) -> std::result::Result<tonic::Response<super::GetTaskResponse>, tonic::Status>;
-        /// Lists tasks, newest first, without inputs and results.
+        /// Lists tasks, newest first, without inputs, results and failures.
         async fn list_tasks(
             &self,
             request: tonic::Request<super::ListTasksRequest>,
@@ -8644,7 +8645,7 @@ pub mod workflow_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Lists the tasks of a workflow, without inputs and results, and with what
+        /// Lists the tasks of a workflow, without inputs, results and failures, and with what
         /// they depend on, so that the graph can be drawn.
         pub async fn list_workflow_tasks(
             &mut self,
@@ -8913,7 +8914,7 @@ pub mod workflow_service_server {
             tonic::Response<super::ListWorkflowsResponse>,
             tonic::Status,
         >;
-        /// Lists the tasks of a workflow, without inputs and results, and with what
+        /// Lists the tasks of a workflow, without inputs, results and failures, and with what
         /// they depend on, so that the graph can be drawn.
         async fn list_workflow_tasks(
             &self,

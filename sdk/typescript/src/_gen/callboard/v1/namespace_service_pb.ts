@@ -137,9 +137,10 @@ export type Limit = Message<"callboard.v1.Limit"> & {
   maxConcurrent?: number;
 
   /**
-   * How many attempts may be given out in each `rate_period`. As many may be given
-   * out at once behind a time without any. Every assignment counts, one that is
-   * handed back, too. Unset means any number; 1 to 1,000,000.
+   * How many attempts may be given out in each `rate_period` on average. As many
+   * may be given out at once behind a time without any, so that up to twice as
+   * many fall into the period that begins with them. Every assignment counts, one
+   * that is handed back, too. Unset means any number; 1 to 1,000,000.
    *
    * @generated from field: optional int32 rate = 3;
    */

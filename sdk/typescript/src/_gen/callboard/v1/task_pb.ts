@@ -628,7 +628,7 @@ export type Task = Message<"callboard.v1.Task"> & {
   result?: Payload;
 
   /**
-   * How it, or its last attempt, failed.
+   * How it, or its last attempt, failed. Set only where the method says so.
    *
    * @generated from field: callboard.v1.Failure failure = 16;
    */

@@ -189,7 +189,7 @@ export const RunTaskRequestSchema: GenMessage<RunTaskRequest> = /*@__PURE__*/
  */
 export type RunTaskResponse = Message<"callboard.v1.RunTaskResponse"> & {
   /**
-   * With its result, without its input.
+   * With its result or failure, without its input.
    *
    * @generated from field: callboard.v1.Task task = 1;
    */
@@ -317,7 +317,7 @@ export type TaskOutcome = Message<"callboard.v1.TaskOutcome"> & {
    */
   outcome: {
     /**
-     * The task, which has ended, with its result, without its input.
+     * The task, which has ended, with its result or failure, without its input.
      *
      * @generated from field: callboard.v1.Task task = 2;
      */
@@ -492,7 +492,7 @@ export const ListTasksRequestSchema: GenMessage<ListTasksRequest> = /*@__PURE__*
  */
 export type ListTasksResponse = Message<"callboard.v1.ListTasksResponse"> & {
   /**
-   * Newest first, without inputs and results.
+   * Newest first, without inputs, results and failures.
    *
    * @generated from field: repeated callboard.v1.Task tasks = 1;
    */
@@ -555,7 +555,7 @@ export const WaitTaskRequestSchema: GenMessage<WaitTaskRequest> = /*@__PURE__*/
  */
 export type WaitTaskResponse = Message<"callboard.v1.WaitTaskResponse"> & {
   /**
-   * With its result, without its input.
+   * With its result or failure, without its input.
    *
    * @generated from field: callboard.v1.Task task = 1;
    */
@@ -1686,7 +1686,7 @@ export const TaskService: GenService<{
     output: typeof RunTasksResponseSchema;
   },
   /**
-   * Gives one task, with its input and result.
+   * Gives one task, with its input, result and failure.
    *
    * @generated from rpc callboard.v1.TaskService.GetTask
    */
@@ -1696,7 +1696,7 @@ export const TaskService: GenService<{
     output: typeof GetTaskResponseSchema;
   },
   /**
-   * Lists tasks, newest first, without inputs and results.
+   * Lists tasks, newest first, without inputs, results and failures.
    *
    * @generated from rpc callboard.v1.TaskService.ListTasks
    */

@@ -759,7 +759,7 @@ export const WorkflowService: GenService<{
     output: typeof ListWorkflowsResponseSchema;
   },
   /**
-   * Lists the tasks of a workflow, without inputs and results, and with what
+   * Lists the tasks of a workflow, without inputs, results and failures, and with what
    * they depend on, so that the graph can be drawn.
    *
    * @generated from rpc callboard.v1.WorkflowService.ListWorkflowTasks

@@ -127,7 +127,7 @@ class WorkflowServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListWorkflowTasks(self, request, context):
-        """Lists the tasks of a workflow, without inputs and results, and with what
+        """Lists the tasks of a workflow, without inputs, results and failures, and with what
         they depend on, so that the graph can be drawn.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
