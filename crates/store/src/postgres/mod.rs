@@ -50,11 +50,10 @@ macro_rules! past {
         )
     };
 }
-/// The timeline of the server's log: the first eight digits of the names of its files. Every promotion begins another. An error
-/// on a server that is a standby.
+/// The timeline of the server's log. Every promotion begins another. An error on a server that is a standby, or does not tell.
 macro_rules! log_timeline {
     () => {
-        "('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint"
+        "callboard_timeline()"
     };
 }
 /// The token of this transaction: its id, the offset, and how many primaries were before. See `events` in the migrations, and
