@@ -132,7 +132,7 @@ type Message struct {
 // ID is the same each time that the message is delivered.
 func (m *Message) ID() string { return m.message.GetId() }
 
-// Sequence is its place in the mailbox: 1, 2, 3, …
+// Sequence is its place in the mailbox: 1, 2, 3, … Behind a promoted standby of PostgreSQL there is a gap.
 func (m *Message) Sequence() int64 { return m.message.GetSequence() }
 
 // Agent is the name of the agent that sent it; empty when it was sent by a call.

@@ -182,7 +182,8 @@ type Message struct {
 	// Whom it is for.
 	To *Address `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
 	// Its place in the mailbox: 1, 2, 3, … in the order in which messages were
-	// committed. Those of one sender are in the order in which it sent them.
+	// committed, with a leap where a standby of the database was promoted. Those
+	// of one sender are in the order in which it sent them.
 	Sequence int64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// Who sent it: a principal.
 	Principal string `protobuf:"bytes,5,opt,name=principal,proto3" json:"principal,omitempty"`

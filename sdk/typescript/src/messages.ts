@@ -22,7 +22,7 @@ export interface Message {
   readonly namespace: string;
   /** The agent whose mailbox it is in. */
   readonly to: string;
-  /** Its place in the mailbox: 1, 2, 3, … */
+  /** Its place in the mailbox: 1, 2, 3, … Behind a promoted standby of PostgreSQL there is a gap. */
   readonly sequence: number;
   /** Who sent it: a principal. */
   readonly principal: string;

@@ -15,7 +15,7 @@ pub struct Message {
     pub id: MessageId,
     /// The agent whose mailbox it is in.
     pub recipient: AgentId,
-    /// Its place in the mailbox: 1, 2, 3, … in the order of the commits.
+    /// Its place in the mailbox: 1, 2, 3, … in the order of the commits. A promoted standby of PostgreSQL leaves a gap behind its primary's.
     pub sequence: i64,
     /// Who sent it.
     pub sender: Sender,

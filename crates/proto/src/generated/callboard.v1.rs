@@ -730,7 +730,8 @@ pub struct Message {
     #[prost(message, optional, tag = "3")]
     pub to: ::core::option::Option<Address>,
     /// Its place in the mailbox: 1, 2, 3, … in the order in which messages were
-    /// committed. Those of one sender are in the order in which it sent them.
+    /// committed, with a leap where a standby of the database was promoted. Those
+    /// of one sender are in the order in which it sent them.
     #[prost(int64, tag = "4")]
     pub sequence: i64,
     /// Who sent it: a principal.

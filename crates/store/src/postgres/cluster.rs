@@ -3,7 +3,7 @@
 use super::convert::Values;
 use super::error::pg_error;
 use super::store::{PostgresStore, Sql, rows_at_most};
-use super::{events, horizon, schema, shown};
+use super::{events, horizon, schema, shown, timeline};
 use crate::cluster::{Cluster, Hint, News, Registration, SessionNow};
 use crate::codec::{from_json, to_json};
 use crate::columns::Columns;
@@ -35,9 +35,6 @@ const ASK: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(5);
 
 const REGISTER: &str = "INSERT INTO registrations (name, beat, dead, schema) VALUES ($1, 1, false, $2)";
-/// Also which version the database needs by now: a newer one may have changed it meanwhile.
-const RENEW: &str = "UPDATE registrations SET beat = beat + 1 WHERE name = $1 AND NOT dead \
-     RETURNING coalesce((SELECT value FROM callboard_meta WHERE name = 'min_version'), 0)";
 const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 const REGISTRATIONS: &str = "SELECT name, beat, dead, coalesce(schema, 0) >= $1 FROM registrations ORDER BY name";
 const DECLARE_DEAD: &str =
@@ -72,11 +69,14 @@ impl Cluster for PostgresStore {
     }
 
     async fn renew(&self, name: &str) -> Result<bool> {
-        let renewed = self.shared.read_write(Sql::Fixed(RENEW), || Values::default().text(name)).await?;
-        match renewed.first() {
-            Some(row) => schema::is_known(row.number(0)?).map(|()| true),
-            None => Ok(false),
+        let values = || Values::default().one(self.shared.order).text(name).one(timeline::LEAPS);
+        let renewed = self.shared.read_write(Sql::Fixed(timeline::RENEW), values).await?;
+        let Some(row) = renewed.first() else { return Ok(false) };
+        schema::is_known(row.number(0)?)?;
+        if let Some(now) = row.number_or_null(1)? {
+            timeline::follow(&self.shared.timeline, now)?;
         }
+        Ok(true)
     }
 
     async fn now(&self) -> Result<Option<Timestamp>> {
@@ -117,7 +117,7 @@ impl Cluster for PostgresStore {
     }
 
     async fn news(&self, after: Cursor) -> Result<News> {
-        let values = || Values::default().one(self.shared.offset).one(after.transaction);
+        let values = || Values::default().one(self.shared.order).one(after.transaction);
         let found = self.shared.read(Sql::Fixed(NEWS), values).await?;
         let row = found.first().ok_or_else(|| Error::Corrupt("there is no horizon".into()))?;
         Ok(News { end: events::before(row.number(0)?), any: row.flag(1)? })

@@ -111,7 +111,7 @@ pub async fn of_task(shared: &Shared, task: TaskRef, after: i64, limit: usize) -
 
 /// The place behind every event that readers are shown now.
 pub async fn end(shared: &Shared) -> Result<Cursor> {
-    let rows = shared.read(Sql::Fixed(END), || Values::default().one(shared.offset)).await?;
+    let rows = shared.read(Sql::Fixed(END), || Values::default().one(shared.order)).await?;
     let end = rows.first().ok_or_else(|| Error::Corrupt("there is no horizon".into()))?.number(0)?;
     Ok(before(end))
 }
@@ -154,7 +154,7 @@ async fn page_now(
     };
     let values = || {
         // The row that the place is in, or the one behind it.
-        let from = Values::default().one(shared.offset).one(start.transaction).one((start.position + 1) / IN_A_ROW);
+        let from = Values::default().one(shared.order).one(start.transaction).one((start.position + 1) / IN_A_ROW);
         let values = from.one(namespace.0).one(rows_at_most(wanted));
         if task.is_some() { values.one(task) } else { values }
     };

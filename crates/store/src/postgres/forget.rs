@@ -107,7 +107,7 @@ pub async fn ended(shared: &Shared, before: Timestamp, after: Option<Cursor>, li
     // The places here are those of rows; a row's time and state are its last event's.
     let start = after.unwrap_or(Cursor { transaction: 0, position: 0 });
     let values = || {
-        let values = Values::default().one(shared.offset).one(start.transaction).one(start.position);
+        let values = Values::default().one(shared.order).one(start.transaction).one(start.position);
         values.one(rows_at_most(SEARCH))
     };
     let rows = shared.read(Sql::Fixed(ENDED), values).await?;

@@ -4,6 +4,7 @@ use super::convert::Values;
 use super::events::before;
 use super::save::check;
 use super::store::{Shared, Sql, rows_at_most};
+use super::timeline::floor;
 use super::transaction::{PgTransaction, Table};
 use super::{horizon, own_token, shown};
 use crate::codec::metadata_json;
@@ -12,10 +13,17 @@ use crate::rows::{self, message_columns};
 use crate::{Cursor, Error, MailPage, NewMail, Result};
 use callboard_core::model::{Mailbox, Message, MessageId, NamespaceId, Timestamp};
 use callboard_core::working_set::{ChangeSet, Changed, MailboxRef, Rows, Want};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-const MAILBOXES: &str = "SELECT b.namespace, b.agent, b.version, b.last_sequence, b.messages, b.bytes, b.closed, b.format \
-     FROM mailboxes AS b WHERE b.namespace = ANY($1) AND b.agent = ANY($2) ORDER BY b.namespace, b.agent FOR UPDATE";
+/// New places are beyond all that were given before a promotion.
+const MAILBOXES: &str = concat!(
+    "SELECT b.namespace, b.agent, b.version, greatest(b.last_sequence, ",
+    floor!(),
+    "), b.messages, b.bytes, b.closed, b.format \
+     FROM mailboxes AS b WHERE b.namespace = ANY($2) AND b.agent = ANY($3) ORDER BY b.namespace, b.agent FOR UPDATE"
+);
+const FLOOR: &str = concat!("SELECT ", floor!());
 /// Locked too: what another transaction takes out must not be taken out twice.
 const STUBS: &str = "SELECT m.namespace, m.agent, m.sequence, m.id, m.bytes, m.expires_at FROM messages AS m \
      WHERE m.namespace = ANY($1) AND m.id = ANY($2) ORDER BY m.namespace, m.id FOR UPDATE";
@@ -75,15 +83,19 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want, rows: &mut Rows)
     if !want.mailboxes.is_empty() {
         let wanted: Vec<_> = want.mailboxes.iter().collect();
         transaction.will_lock(Table::Mailboxes, wanted.iter().map(|(namespace, agent)| (*namespace, agent.0))).await?;
-        let values = pairs(wanted.iter().map(|(namespace, agent)| (*namespace, agent.0)));
+        let order = Values::default().one(transaction.shared.order);
+        let values = pairs(order, wanted.iter().map(|(namespace, agent)| (*namespace, agent.0)));
         let found = transaction.fetch(MAILBOXES, values).await?;
         let found = found.iter().map(rows::mailbox).collect::<Result<Vec<_>>>()?;
         rows.mailboxes = found.into_iter().filter(|row| want.mailboxes.contains(&(row.namespace, row.agent))).collect();
+        if rows.mailboxes.len() < wanted.len() {
+            add_lost(transaction, &wanted, rows).await?;
+        }
     }
     if !want.messages.is_empty() {
         let wanted: Vec<_> = want.messages.iter().collect();
         transaction.will_lock(Table::Messages, wanted.iter().map(|(namespace, id)| (*namespace, id.0))).await?;
-        let values = pairs(wanted.iter().map(|(namespace, id)| (*namespace, id.0)));
+        let values = pairs(Values::default(), wanted.iter().map(|(namespace, id)| (*namespace, id.0)));
         let found = transaction.fetch(STUBS, values).await?;
         let found = found.iter().map(rows::stub).collect::<Result<Vec<_>>>()?;
         rows.messages = found.into_iter().filter(|stub| want.messages.contains(&(stub.namespace, stub.id))).collect();
@@ -91,10 +103,23 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want, rows: &mut Rows)
     Ok(())
 }
 
-fn pairs(wanted: impl Iterator<Item = (NamespaceId, uuid::Uuid)> + Clone) -> Values {
+/// Behind a promotion a mailbox that is not there may have been: an empty one, whose places are beyond those of then.
+async fn add_lost(transaction: &mut PgTransaction, wanted: &[&MailboxRef], rows: &mut Rows) -> Result<()> {
+    let values = Values::default().one(transaction.shared.order);
+    let found = transaction.fetch(FLOOR, values).await?;
+    let last_sequence = found.first().map(|row| row.number(0)).transpose()?.unwrap_or_default();
+    if last_sequence > 0 {
+        let known: HashSet<_> = rows.mailboxes.iter().map(|row| (row.namespace, row.agent)).collect();
+        let lost = wanted.iter().filter(|at| !known.contains(**at));
+        rows.mailboxes.extend(lost.map(|at| Mailbox { last_sequence, ..Mailbox::empty(at.0, at.1) }));
+    }
+    Ok(())
+}
+
+fn pairs(values: Values, wanted: impl Iterator<Item = (NamespaceId, uuid::Uuid)> + Clone) -> Values {
     let mut namespaces: Vec<i64> = wanted.clone().map(|(namespace, _)| namespace.0).collect();
     namespaces.dedup();
-    Values::default().one(namespaces).one(wanted.map(|(_, id)| id).collect::<Vec<_>>())
+    values.one(namespaces).one(wanted.map(|(_, id)| id).collect::<Vec<_>>())
 }
 
 /// Saves mailboxes and messages: new ones, then those that go, since some may be both.
@@ -103,7 +128,7 @@ pub async fn save(transaction: &mut PgTransaction, changes: &ChangeSet) -> Resul
     let new = &changes.messages;
     if !new.is_empty() {
         let values = Values::default()
-            .one(transaction.shared.offset)
+            .one(transaction.shared.order)
             .each(new, |message| message.namespace.0)
             .each(new, |message| message.recipient.0)
             .each(new, |message| message.sequence)
@@ -186,7 +211,7 @@ pub async fn page(
 /// Whose mailboxes got messages behind a place.
 pub async fn new_mail(shared: &Shared, after: Cursor, limit: usize) -> Result<NewMail> {
     let values =
-        || Values::default().one(shared.offset).one(after.transaction).one(after.position).one(rows_at_most(limit));
+        || Values::default().one(shared.order).one(after.transaction).one(after.position).one(rows_at_most(limit));
     let found = shared.read(Sql::Fixed(NEW_MAIL), values).await?;
     let first = found.first().ok_or_else(|| Error::Corrupt("there is no horizon".into()))?;
     let end = before(first.number(5)?);
@@ -208,7 +233,7 @@ pub async fn new_mail(shared: &Shared, after: Cursor, limit: usize) -> Result<Ne
 
 /// The place behind every message that is shown now.
 pub async fn end(shared: &Shared) -> Result<Cursor> {
-    let found = shared.read(Sql::Fixed(END), || Values::default().one(shared.offset)).await?;
+    let found = shared.read(Sql::Fixed(END), || Values::default().one(shared.order)).await?;
     let end = found.first().ok_or_else(|| Error::Corrupt("there is no horizon".into()))?.number(0)?;
     Ok(before(end))
 }

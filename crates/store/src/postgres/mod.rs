@@ -4,7 +4,7 @@
 //! loaded ([`save`]). Rows go in and out by arrays ([`convert`]), a statement and so a round trip for each kind, but one
 //! for all that almost every batch saves. A read is one statement: it sees one state of the database, and leaves nothing behind when
 //! its future is dropped. The order of commits is that of transaction ids, of which readers see what nobody can come before any more
-//! ([`events`]). Replicas tell each other of theirs by NOTIFY ([`cluster`]).
+//! ([`events`]); what a standby doesn't know when it is promoted is not given once more ([`timeline`]). Replicas tell each other of theirs by NOTIFY ([`cluster`]).
 
 mod children;
 mod cluster;
@@ -30,6 +30,7 @@ mod statistics;
 mod steps;
 mod store;
 mod text;
+mod timeline;
 mod transaction;
 mod url;
 mod workflows;
@@ -38,16 +39,38 @@ pub use open::{Inspection, PostgresOptions};
 pub use store::PostgresStore;
 pub use url::without_password;
 
-/// The token of this transaction: its id and `$1`, the offset. See `events` in the migrations.
-macro_rules! own_token {
+/// How often a standby took its primary's place since the database was settled, as far as timelines tell. With `$1`, a [`timeline::Order`]. Asked
+/// within the statement, and once in it: whatever is in between, the server that answers is the one that says so.
+macro_rules! past {
     () => {
-        "(pg_current_xact_id()::text::bigint + $1)"
+        concat!(
+            "(SELECT CASE WHEN $1[2] IS NULL THEN 0 ELSE greatest(",
+            crate::postgres::log_timeline!(),
+            " - $1[2], 0) END)"
+        )
     };
 }
-/// What is below has been committed or given up, and nothing comes before it any more. With `$1`, the offset.
+/// The timeline of the server's log. Every promotion begins another. An error on a server that is a standby, or does not tell.
+macro_rules! log_timeline {
+    () => {
+        "callboard_timeline()"
+    };
+}
+/// The token of this transaction: its id, the offset, and how many primaries were before. See `events` in the migrations, and
+/// [`timeline`]. With `$1`, a [`timeline::Order`].
+macro_rules! own_token {
+    () => {
+        concat!("(pg_current_xact_id()::text::bigint + $1[1] + (", crate::postgres::past!(), " << 42))")
+    };
+}
+/// What is below has been committed or given up, and nothing comes before it any more. With `$1`, a [`timeline::Order`].
 macro_rules! horizon {
     () => {
-        "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint + $1)"
+        concat!(
+            "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint + $1[1] + (",
+            crate::postgres::past!(),
+            " << 42))"
+        )
     };
 }
 /// The place behind everything of a table of `(token, position)` that is shown below a horizon. Readers go on from there, and never
@@ -66,4 +89,4 @@ macro_rules! shown {
         )
     };
 }
-pub(in crate::postgres) use {horizon, own_token, shown};
+pub(in crate::postgres) use {horizon, log_timeline, own_token, past, shown};

@@ -5,8 +5,10 @@ use super::connections::{Connections, Purpose};
 use super::schema::{self, SCHEMA_VERSION};
 use super::statistics;
 use super::store::Shared;
+use super::timeline;
 use super::url::{self, explain, without_password};
 use crate::Result;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use tokio::task::JoinSet;
 
@@ -99,8 +101,9 @@ async fn open(url: &str, options: &PostgresOptions) -> Result<PostgresStore> {
     let direct = options.direct.as_deref().map(url::read).transpose()?;
     let listen = direct.or(url::read(url).ok()).filter(|address| address.prepared).map(|address| address.options);
     let connections = Connections::new(address.options, address.prepared, options.connections as usize);
-    let (offset, shard) = schema::settle(&mut connections.lend(Purpose::Schema).await?).await?;
+    let (order, shard) = timeline::settle(&mut connections.lend(Purpose::Schema).await?).await?;
     let mut beside = JoinSet::new();
     beside.spawn(statistics::keep(connections.clone()));
-    Ok(PostgresStore { shared: Arc::new(Shared { connections, offset, shard, listen, beside: Mutex::new(beside) }) })
+    let (timeline, beside) = (AtomicI64::new(0), Mutex::new(beside));
+    Ok(PostgresStore { shared: Arc::new(Shared { connections, order, timeline, shard, listen, beside }) })
 }

@@ -10,8 +10,6 @@ use crate::{Error, Result};
 const LOCK: i64 = 0x4341_4c42;
 /// The oldest PostgreSQL that its statements are written for.
 const OLDEST_POSTGRES: i64 = 140_000;
-/// How far behind the highest token of a restored database new ones begin.
-const MARGIN: i64 = 1_000_000;
 
 /// A step of the schema: from the version before to this.
 struct Migration {
@@ -20,7 +18,7 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 11] = [
+const MIGRATIONS: [Migration; 12] = [
     Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_spine.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_replicas.sql") },
     Migration { version: 3, sql: include_str!("../../migrations/postgres/0003_steps.sql") },
@@ -32,6 +30,7 @@ const MIGRATIONS: [Migration; 11] = [
     Migration { version: 9, sql: include_str!("../../migrations/postgres/0009_task_types.sql") },
     Migration { version: 10, sql: include_str!("../../migrations/postgres/0010_placement.sql") },
     Migration { version: 11, sql: include_str!("../../migrations/postgres/0011_limits.sql") },
+    Migration { version: 12, sql: include_str!("../../migrations/postgres/0012_timelines.sql") },
 ];
 
 /// The schema that this program knows.
@@ -141,31 +140,8 @@ pub async fn migrate(connection: &mut Lent) -> Result<()> {
 
 /// A transaction that is alone with the schema, and has time, whatever the role's settings are. The lock goes with the transaction: a pooler that gives the session's server to
 /// another does no harm.
-fn begin() -> String {
+pub fn begin() -> String {
     format!("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})")
-}
-
-/// What is to be added to transaction ids, and which shard of the counters a replica has.
-///
-/// In a database that was dumped and restored elsewhere transaction ids begin anew, and must not come before those that it has.
-pub async fn settle(connection: &mut Lent) -> Result<(i64, i64)> {
-    connection.run(begin()).await.map_err(pg_error)?;
-    verify(connection).await?;
-    let sql = "SELECT (SELECT value FROM callboard_meta WHERE name = 'token_offset'), \
-         greatest((SELECT token FROM events ORDER BY token DESC LIMIT 1), \
-         (SELECT token FROM messages ORDER BY token DESC LIMIT 1), (SELECT max(token) FROM forgotten_events), 0), \
-         pg_snapshot_xmax(pg_current_snapshot())::text::bigint, nextval('shards')";
-    let row = connection.fetch(sql, Values::default()).await?;
-    let row = row.first().ok_or_else(|| Error::Corrupt("callboard_meta can't be read".into()))?;
-    let (known, highest, next) = (row.number(0)?, row.number(1)?, row.number(2)?);
-    let offset = if highest < next + known { known } else { highest + MARGIN - next };
-    if offset != known {
-        let sql = "UPDATE callboard_meta SET value = $1 WHERE name = 'token_offset'";
-        connection.execute(sql, Values::default().one(offset)).await?;
-        tracing::info!("the database was restored from a dump: the order of commits goes on behind what it has");
-    }
-    connection.run("COMMIT".into()).await.map_err(pg_error)?;
-    Ok((offset, row.number(3)?))
 }
 
 #[cfg(test)]

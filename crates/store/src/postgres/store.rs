@@ -2,6 +2,7 @@
 
 use super::connections::{Connections, Lent, Purpose, statement_timeout};
 use super::convert::Values;
+use super::timeline::Order;
 use super::transaction::PgTransaction;
 use super::{
     children, durations, events, forget, limits, list, mail, output, placement, reads, sample, steps, workflows,
@@ -20,6 +21,7 @@ use callboard_core::model::{
 use callboard_core::working_set::{AgentKey, LaneRef, LimitRef, MailboxRef, RunRef, TaskRef, WorkflowRef};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use std::collections::HashMap;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
@@ -32,8 +34,10 @@ pub struct PostgresStore {
 pub struct Shared {
     /// The connections.
     pub connections: Arc<Connections>,
-    /// What is added to transaction ids: see `events` in the migrations.
-    pub offset: i64,
+    /// What is added to transaction ids.
+    pub order: Order,
+    /// The latest timeline that was seen. It never falls but by what needs another order.
+    pub timeline: AtomicI64,
     /// Which shard of the counters is this replica's.
     pub shard: i64,
     /// Where notifications are heard; none behind a pooler.

@@ -34,7 +34,7 @@ class Message:
     to: str
     """The agent whose mailbox it is in."""
     sequence: int
-    """Its place in the mailbox: 1, 2, 3, …"""
+    """Its place in the mailbox: 1, 2, 3, … Behind a promoted standby of PostgreSQL there is a gap."""
     principal: str
     """Who sent it."""
     agent: str

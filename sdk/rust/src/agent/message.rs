@@ -35,7 +35,7 @@ impl Message {
         &self.message.id
     }
 
-    /// Its place in the mailbox: 1, 2, 3, ...
+    /// Its place in the mailbox: 1, 2, 3, ... Behind a promoted standby of PostgreSQL there is a gap.
     pub fn sequence(&self) -> i64 {
         self.message.sequence
     }

@@ -5,6 +5,7 @@
 use super::super::convert::{Values, get};
 use super::super::events;
 use super::super::own_token;
+use super::super::timeline::Order;
 use super::super::transaction::PgTransaction;
 use super::{agent_columns, beside, check, lanes, tasks};
 use crate::codec::last_of_each;
@@ -18,7 +19,7 @@ use sqlx::postgres::PgRow;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-/// Numbers the values of a statement, in the order in which they are given. The first is the offset of tokens.
+/// Numbers the values of a statement, in the order in which they are given. The first is the order of commits.
 struct Numbers(usize);
 
 impl Numbers {
@@ -195,7 +196,7 @@ impl<'a> Part<'a> {
         if wanted == (0, 0, 0, 0) && self.new.is_empty() && self.payloads.is_empty() && self.events.is_empty() {
             return Ok(());
         }
-        let values = self.values(transaction.shared.offset, settings);
+        let values = self.values(transaction.shared.order, settings);
         let found = transaction.fetch(&SAVE, values).await?;
         let row = found.first().ok_or_else(|| Error::Corrupt("a save without an answer".into()))?;
         let count = |column| row.number(column).map(|count| u64::try_from(count).unwrap_or_default());
@@ -220,8 +221,8 @@ impl<'a> Part<'a> {
     }
 
     /// In the order in which [`SAVE`] numbers them.
-    fn values(&self, offset: i64, settings: &Settings) -> Values {
-        let values = Values::default().one(offset);
+    fn values(&self, order: Order, settings: &Settings) -> Values {
+        let values = Values::default().one(order);
         let values = values.each(&self.held, |lane| lane.0.0).each(&self.held, |lane| lane.1.0);
         let values = agent_columns(values, &self.agents).each(&self.agents, |agent| agent.expected);
         let values = tasks::step_columns(values, &self.changes, settings)

@@ -13,7 +13,7 @@ fn id(n: i64) -> MessageId {
 }
 
 /// The message at a place of an agent's mailbox, of 100 bytes and some.
-fn message(agent: u32, sequence: i64) -> Message {
+pub fn message(agent: u32, sequence: i64) -> Message {
     Message {
         namespace: NAMESPACE,
         id: id(1_000 * i64::from(agent) + sequence),
@@ -28,7 +28,7 @@ fn message(agent: u32, sequence: i64) -> Message {
 }
 
 /// A mailbox as it is with so many messages, at a version.
-fn mailbox(agent: u32, messages: i64, version: i64) -> Mailbox {
+pub fn mailbox(agent: u32, messages: i64, version: i64) -> Mailbox {
     let empty = Mailbox::empty(NAMESPACE, agent_id(agent));
     Mailbox { last_sequence: messages, messages, bytes: 110 * messages, version, ..empty }
 }
@@ -37,7 +37,8 @@ pub fn box_of(agent: u32) -> MailboxRef {
     (NAMESPACE, agent_id(agent))
 }
 
-fn of(mailbox: Mailbox, expected: i64, messages: impl IntoIterator<Item = Message>) -> ChangeSet {
+/// A mailbox that is saved over that version, with new messages in it.
+pub fn of(mailbox: Mailbox, expected: i64, messages: impl IntoIterator<Item = Message>) -> ChangeSet {
     let messages = messages.into_iter().map(Arc::new).collect();
     ChangeSet { mailboxes: vec![Changed { row: mailbox, expected }], messages, ..ChangeSet::default() }
 }

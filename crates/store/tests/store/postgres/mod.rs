@@ -10,6 +10,7 @@ mod order;
 mod outages;
 mod plans;
 mod pooler;
+mod promotions;
 
 use crate::conformance::samples::*;
 use callboard_core::working_set::{ChangeSet, Rows, Want};

@@ -124,7 +124,8 @@ export type Message = Message$1<"callboard.v1.Message"> & {
 
   /**
    * Its place in the mailbox: 1, 2, 3, … in the order in which messages were
-   * committed. Those of one sender are in the order in which it sent them.
+   * committed, with a leap where a standby of the database was promoted. Those
+   * of one sender are in the order in which it sent them.
    *
    * @generated from field: int64 sequence = 4;
    */
