@@ -1,7 +1,9 @@
 //! What is to be done when a command is committed.
 
 use crate::command::Fence;
-use crate::model::{AgentId, Edge, Failure, LaneId, NamespaceId, Payload, Task, TaskId, Timestamp, Workflow, WorkflowId};
+use crate::model::{
+    AgentId, Edge, Failure, LaneId, NamespaceId, Payload, Task, TaskId, Timestamp, Workflow, WorkflowId,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

@@ -41,15 +41,15 @@ impl Cluster {
     pub async fn lose_sight(&self) {
         self.run("postgres", "ALTER SYSTEM SET primary_conninfo = ''").await;
         signals::send("HUP", &[self.server.lock().expect("nobody failed with it").id()]);
-        self.run("postgres", &until("NOT EXISTS (SELECT FROM pg_stat_wal_receiver)")).await;
+        self.run("postgres", &until("NOT FOUND", "FROM pg_stat_wal_receiver")).await;
     }
 
     /// Waits until a commit waits for a synchronous standby, and cancels that wait, as an administrator may: the commit is seen from then on.
     pub async fn show_what_waits(&self) {
         // In this order: it must not cancel itself.
-        let cancelled = "EXISTS (SELECT FROM pg_stat_activity \
-             WHERE CASE WHEN wait_event = 'SyncRep' THEN pg_cancel_backend(pid) ELSE false END)";
-        self.run("postgres", &until(cancelled)).await;
+        let cancelled =
+            "FROM pg_stat_activity WHERE CASE WHEN wait_event = 'SyncRep' THEN pg_cancel_backend(pid) ELSE false END";
+        self.run("postgres", &until("FOUND", cancelled)).await;
     }
 
     /// Makes a standby the primary, and waits until it is.
@@ -59,9 +59,9 @@ impl Cluster {
 }
 
 /// A statement that ends when a condition holds, or fails in the end.
-fn until(condition: &str) -> String {
+fn until(outcome: &str, rows: &str) -> String {
     format!(
-        "DO $$ BEGIN FOR i IN 1..6000 LOOP PERFORM pg_stat_clear_snapshot(); IF {condition} THEN RETURN; END IF; \
+        "DO $$ BEGIN FOR i IN 1..6000 LOOP PERFORM pg_stat_clear_snapshot(); PERFORM {rows}; IF {outcome} THEN RETURN; END IF; \
          PERFORM pg_sleep(0.01); END LOOP; RAISE 'not in time'; END $$"
     )
 }

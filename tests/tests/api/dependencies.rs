@@ -54,7 +54,10 @@ async fn a_result_from_memory_is_the_one_that_is_read() {
     let assignment = agent.assignment().await;
     assert_eq!(assignment.attempt.as_ref().unwrap().task_id, second);
     let [given] = &assignment.dependencies[..] else { panic!("one dependency: {assignment:?}") };
-    assert_eq!((given.state(), text_of(given.result.as_ref()), &given.failure), (TaskState::Completed, "done".into(), &None));
+    assert_eq!(
+        (given.state(), text_of(given.result.as_ref()), &given.failure),
+        (TaskState::Completed, "done".into(), &None)
+    );
     assert_eq!((given.key.as_str(), given.r#type.as_str()), ("a", "link"));
     assert_eq!(client.dependency_results(&second).await.unwrap(), assignment.dependencies);
 }

@@ -26,8 +26,45 @@ const LEAP: u32 = 42;
 const MARGIN: i64 = 1_000_000;
 /// The first schema whose versions leap.
 pub const LEAPS: i64 = 12;
-/// The server does not tell its timeline.
-const UNTOLD: i64 = -1;
+
+/// From which timeline promotions are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Base {
+    /// No server has settled it yet.
+    Unsettled,
+    /// The server does not tell its timeline.
+    Untold,
+    /// From this one. Behind an upgrade, which begins timelines anew, it may be below the first.
+    Of(i64),
+}
+
+/// So much is added to a timeline where it is stored, so that it is none of the numbers that mean something else.
+const STORED_BEYOND: i64 = 1 << 32;
+
+impl Base {
+    fn of_stored(value: i64) -> Self {
+        match value {
+            0 => Self::Unsettled,
+            -1 => Self::Untold,
+            value => Self::Of(value - STORED_BEYOND),
+        }
+    }
+
+    fn stored(self) -> i64 {
+        match self {
+            Self::Unsettled => 0,
+            Self::Untold => -1,
+            Self::Of(timeline) => timeline + STORED_BEYOND,
+        }
+    }
+
+    fn timeline(self) -> Option<i64> {
+        match self {
+            Self::Of(timeline) => Some(timeline),
+            Self::Unsettled | Self::Untold => None,
+        }
+    }
+}
 
 const FORGETFUL: &str = "the PostgreSQL server told its timeline before (pg_walfile_name), and does not now; have it tell, or, if it \
      never will since the database was moved, stop all servers and set token_timeline in callboard_meta to -1";
@@ -71,19 +108,20 @@ pub async fn settle(connection: &mut Lent) -> Result<(Order, i64)> {
          pg_snapshot_xmax(pg_current_snapshot())::text::bigint, nextval('shards')";
     let row = connection.fetch(sql, Values::default()).await?;
     let row = row.first().ok_or_else(|| Error::Corrupt("callboard_meta can't be read".into()))?;
-    let known = Known { offset: row.number(0)?, base: row.number(1)?, highest: row.number(2)?, next: row.number(3)? };
+    let base = Base::of_stored(row.number(1)?);
+    let known = Known { offset: row.number(0)?, base, highest: row.number(2)?, next: row.number(3)? };
     let settled = known.settled(timeline)?;
     if settled != (known.offset, known.base) {
         let sql = "UPDATE callboard_meta SET value = CASE name WHEN 'token_offset' THEN $1 ELSE $2 END \
              WHERE name IN ('token_offset', 'token_timeline')";
-        connection.execute(sql, Values::default().one(settled.0).one(settled.1)).await?;
+        connection.execute(sql, Values::default().one(settled.0).one(settled.1.stored())).await?;
     }
     if settled.0 != known.offset {
         tracing::info!(
             "the database was restored from a dump, or upgraded: the order of commits goes on behind what it has"
         );
     }
-    let order = [Some(settled.0), Some(settled.1).filter(|base| *base != UNTOLD)];
+    let order = [Some(settled.0), settled.1.timeline()];
     connection.execute(NEEDED, Values::default().one(order).one(LEAPS)).await?;
     connection.run("COMMIT".into()).await.map_err(pg_error)?;
     Ok((order, row.number(4)?))
@@ -128,33 +166,33 @@ pub fn follow(latest: &AtomicI64, now: i64) -> Result<()> {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     offset: i64,
-    base: i64,
+    base: Base,
     highest: i64,
     next: i64,
 }
 
 impl Known {
     /// The offset, and the timeline from which promotions are counted.
-    fn settled(self, timeline: Option<i64>) -> Result<(i64, i64)> {
+    fn settled(self, timeline: Option<i64>) -> Result<(i64, Base)> {
         let Self { offset, base, highest, next } = self;
-        let counted_from = match (timeline, base) {
-            (Some(timeline), 0) => timeline,
-            (None, 0) => UNTOLD,
-            (_, base) => base,
+        let base = match (base, timeline) {
+            (Base::Unsettled, Some(timeline)) => Base::Of(timeline),
+            (Base::Unsettled, None) => Base::Untold,
+            (Base::Of(_), None) => return Err(Error::Unusable(FORGETFUL.into())),
+            (base, _) => base,
         };
-        let past = match timeline {
-            _ if counted_from == UNTOLD => 0,
-            Some(timeline) => timeline - counted_from,
-            None => return Err(Error::Unusable(FORGETFUL.into())),
+        let past = match (base, timeline) {
+            (Base::Of(from), Some(timeline)) => timeline - from,
+            _ => 0,
         };
         if past >= 0 && highest < (past << LEAP) + next + offset {
-            return Ok((offset, counted_from));
+            return Ok((offset, base));
         }
         // Places in mailboxes go on from as many promotions as there were.
         let (gone, within) = (highest >> LEAP, highest & ((1 << LEAP) - 1));
-        Ok(match timeline {
-            Some(timeline) if counted_from != UNTOLD => (within + MARGIN - next, timeline - gone),
-            _ => (highest + MARGIN - next, UNTOLD),
+        Ok(match (base, timeline) {
+            (Base::Of(_), Some(timeline)) => (within + MARGIN - next, Base::Of(timeline - gone)),
+            _ => (highest + MARGIN - next, Base::Untold),
         })
     }
 }
@@ -163,20 +201,24 @@ impl Known {
 mod tests {
     use super::*;
 
-    const ORDINARY: Known = Known { offset: 0, base: 3, highest: 900, next: 1_000 };
+    const ORDINARY: Known = Known { offset: 0, base: Base::Of(3), highest: 900, next: 1_000 };
 
     /// The token of the next transaction.
     fn next(known: Known, timeline: Option<i64>) -> i64 {
         let (offset, base) = known.settled(timeline).unwrap();
-        let past = timeline.filter(|_| base != UNTOLD).map_or(0, |timeline| timeline - base);
-        assert!(past >= 0, "{known:?} {timeline:?}");
-        known.next + offset + (past << LEAP)
+        known.next + offset + (past(base, timeline) << LEAP)
+    }
+
+    fn past(base: Base, timeline: Option<i64>) -> i64 {
+        let past = base.timeline().zip(timeline).map_or(0, |(from, timeline)| timeline - from);
+        assert!(past >= 0, "{base:?} {timeline:?}");
+        past
     }
 
     #[test]
     fn promotions_are_counted_from_the_first_start() {
-        assert_eq!(Known { base: 0, ..ORDINARY }.settled(Some(3)).unwrap(), (0, 3));
-        assert_eq!(ORDINARY.settled(Some(5)).unwrap(), (0, 3));
+        assert_eq!(Known { base: Base::Unsettled, ..ORDINARY }.settled(Some(3)).unwrap(), (0, Base::Of(3)));
+        assert_eq!(ORDINARY.settled(Some(5)).unwrap(), (0, Base::Of(3)));
         assert_eq!(next(ORDINARY, Some(3)), 1_000, "as before");
         // What a primary showed that is gone may have any id.
         assert!(next(Known { next: 10, ..ORDINARY }, Some(4)) > 1 << LEAP);
@@ -184,14 +226,18 @@ mod tests {
 
     #[test]
     fn what_is_restored_or_upgraded_goes_on_behind_what_it_has() {
-        let two_promotions = (2 << LEAP) + 900;
-        for (highest, timeline) in [(900, 3), (900, 1), (two_promotions, 5), (two_promotions, 1), (two_promotions, 3)] {
-            for next_id in [5, 1_000] {
-                let known = Known { highest, next: next_id, ..ORDINARY };
-                assert!(next(known, Some(timeline)) > highest, "{known:?} on {timeline}");
+        for gone in 0..5 {
+            for (timeline, next_id) in (1..6).flat_map(|timeline| [(timeline, 5), (timeline, 1_000)]) {
+                let known = Known { highest: (gone << LEAP) + 900, next: next_id, ..ORDINARY };
+                let token = next(known, Some(timeline));
+                assert!(token > known.highest, "{known:?} on {timeline}");
+                let (offset, base) = known.settled(Some(timeline)).unwrap();
                 // Mailboxes' places don't fall either.
-                let (_, base) = known.settled(Some(timeline)).unwrap();
-                assert!(timeline - base >= highest >> LEAP);
+                assert!(past(base, Some(timeline)) >= gone, "{known:?} on {timeline}");
+                // Who starts later, beside those that run, finds it settled.
+                let base = Base::of_stored(base.stored());
+                let later = Known { offset, base, highest: token, next: next_id + 1 };
+                assert_eq!(later.settled(Some(timeline)).unwrap(), (offset, base), "{known:?} on {timeline}");
             }
         }
     }
@@ -199,11 +245,11 @@ mod tests {
     /// Replicas must agree: one that is not told must not commit behind those that were.
     #[test]
     fn a_server_that_does_not_tell_is_used_only_where_none_ever_did() {
-        let untold = Known { base: 0, ..ORDINARY }.settled(None).unwrap();
-        assert_eq!(untold, (0, UNTOLD));
-        assert_eq!(Known { base: UNTOLD, ..ORDINARY }.settled(Some(9)).unwrap(), untold, "nor later");
+        let untold = Known { base: Base::Unsettled, ..ORDINARY }.settled(None).unwrap();
+        assert_eq!(untold, (0, Base::Untold));
+        assert_eq!(Known { base: Base::Untold, ..ORDINARY }.settled(Some(9)).unwrap(), untold, "nor later");
         assert!(matches!(ORDINARY.settled(None), Err(Error::Unusable(_))));
-        let moved = Known { base: UNTOLD, highest: (2 << LEAP) + 900, ..ORDINARY };
+        let moved = Known { base: Base::Untold, highest: (2 << LEAP) + 900, ..ORDINARY };
         assert!(next(moved, None) > moved.highest);
     }
 
