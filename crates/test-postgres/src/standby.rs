@@ -58,7 +58,7 @@ impl Cluster {
     }
 }
 
-/// A statement that ends when a condition holds, or fails in the end.
+/// A statement that ends when such rows are there (`FOUND`), or are not (`NOT FOUND`), and fails in the end.
 fn until(outcome: &str, rows: &str) -> String {
     format!(
         "DO $$ BEGIN FOR i IN 1..6000 LOOP PERFORM pg_stat_clear_snapshot(); PERFORM {rows}; IF {outcome} THEN RETURN; END IF; \
