@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod agent;
+#[cfg(test)]
+mod documented;
 pub mod message;
 pub mod namespace;
 pub mod task;

@@ -41,7 +41,7 @@ pub struct NameArgs {
 /// What to change of a namespace.
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true)
-    .args(["max_lanes", "max_live_tasks", "max_attempts", "backoff", "max_backoff", "start_to_close"]))]
+    .args(["max_lanes", "max_live_tasks", "max_attempts", "backoff", "max_backoff", "start_to_close", "limits"]))]
 pub struct UpdateArgs {
     /// Its name.
     pub name: String,

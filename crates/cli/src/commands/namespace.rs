@@ -83,6 +83,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::args::Cli;
+    use clap::Parser;
 
     #[test]
     fn what_is_not_given_stays() {
@@ -93,6 +95,21 @@ mod tests {
         assert_eq!((settings.max_lanes, settings.max_live_tasks, settings.start_to_close), (8, 9, None));
         let backoff = settings.retry_policy.unwrap().initial_backoff.unwrap();
         assert_eq!((backoff.seconds, backoff.nanos), (1, 500_000_000));
+    }
+
+    #[test]
+    fn an_update_changes_something_whatever_it_is() {
+        let line = |options: &[&str]| {
+            let line: Vec<&str> =
+                ["callboard", "namespace", "update", "default"].iter().chain(options).copied().collect();
+            Cli::try_parse_from(line).is_ok()
+        };
+        assert!(!line(&[]));
+        let each = [("max-lanes", "9"), ("max-live-tasks", "9"), ("max-attempts", "9"), ("backoff", "1s")];
+        let more = [("max-backoff", "9s"), ("start-to-close", "9s"), ("limit", "openai=max:10")];
+        for (option, value) in each.into_iter().chain(more) {
+            assert!(line(&[&format!("--{option}"), value]), "{option}");
+        }
     }
 
     #[test]
