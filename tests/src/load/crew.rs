@@ -209,7 +209,8 @@ impl Crew {
 
     /// Kills one of a kind, and starts another in its place: half of the time under its name.
     pub async fn kill_one(&mut self, kind: Kind, random: &mut StdRng) {
-        let index = self.any(kind, random);
+        let of_kind = (0..self.members.len()).filter(|index| self.members[*index].kind == kind);
+        let index = of_kind.choose(random).expect("an agent of the kind");
         let mut member = self.members.swap_remove(index);
         member.child.kill().await.expect("an agent can be killed");
         let status = member.child.wait().await.expect("its end can be awaited");
@@ -219,15 +220,10 @@ impl Crew {
         self.hire(member.kind, again);
     }
 
-    /// One of a kind: its name and its process.
-    pub fn one(&self, kind: Kind, random: &mut StdRng) -> (&str, u32) {
-        let member = &self.members[self.any(kind, random)];
-        (&member.name, member.child.id().expect("an agent runs"))
-    }
-
-    fn any(&self, kind: Kind, random: &mut StdRng) -> usize {
-        let of_kind = (0..self.members.len()).filter(|index| self.members[*index].kind == kind);
-        of_kind.choose(random).expect("an agent of the kind")
+    /// The process of one.
+    pub fn process(&self, name: &str) -> u32 {
+        let member = self.members.iter().find(|member| member.name == name);
+        member.and_then(|member| member.child.id()).expect("an agent of the crew runs")
     }
 
     /// How many tasks agents of a kind have done.

@@ -6,15 +6,19 @@ use crate::programs;
 use crate::report::Report;
 use crate::stage::Stage;
 use async_trait::async_trait;
+use callboard::Client;
+use callboard::v1::{AgentState, EventType, TaskState};
 use callboard_tests::load::chance::random_millis;
 use callboard_tests::load::crew::{Crew, Kind};
+use callboard_tests::load::history::HandlerRun;
 use callboard_tests::load::{CALL, Size};
-use callboard_tests::program;
+use callboard_tests::{program, wait};
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::IteratorRandom;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::time::Duration;
 use tokio::time::sleep;
 
 /// A lease that pauses outlast.
@@ -24,6 +28,10 @@ const OF_AN_AGENT: Range<u64> = 4_500..5_500;
 const OF_A_SERVER: Range<u64> = 2_500..5_500;
 /// Of one of several: up to longer than the eight seconds after which the others take it for dead.
 const OF_A_REPLICA: Range<u64> = 2_500..10_500;
+
+const AN_AGENT: &str = "an agent";
+/// How often a round may stop an agent whose task is cancelled meanwhile.
+const TRIES: u32 = 10;
 
 /// Agents of the SDK, here and in processes of their own, whose handlers take their time.
 const PATIENT: Size = Size {
@@ -89,21 +97,79 @@ impl Fault for Pause {
             pause(server, random_millis(&mut random, of_a_server.clone()), report, "a server").await;
 
             stage.works(self.operations_per_round()).await;
-            let kind = *Kind::ALL.choose(&mut random).expect("there are kinds");
-            let (name, agent) = crew.one(kind, &mut random);
-            stopped.insert(name.to_owned());
-            pause(agent, random_millis(&mut random, OF_AN_AGENT), report, "an agent").await;
+            let length = random_millis(&mut random, OF_AN_AGENT);
+            let client = stage.system.servers[0].client();
+            stopped.extend(pause_who_works(&client, &crew, &mut random, length, report).await);
             report.fired("rounds with a pause of both");
         }
         stage.check_with(report, &crew, &stopped).await;
     }
 }
 
-async fn pause(process: u32, length: std::time::Duration, report: &Report, what: &str) {
+async fn pause(process: u32, length: Duration, report: &Report, what: &str) {
     program::pause(process);
+    outlast(process, length, what).await;
+    program::resume(process);
+    report.saw(&format!("SIGSTOP of {what}"), 1);
+}
+
+/// Stops agents in the middle of a task, one after the other, until one has lost it by that, and not by a cancellation that came in
+/// between. Gives their names.
+async fn pause_who_works(
+    client: &Client,
+    crew: &Crew,
+    random: &mut StdRng,
+    length: Duration,
+    report: &Report,
+) -> BTreeSet<String> {
+    let mut stopped = BTreeSet::new();
+    for _ in 0..TRIES {
+        let runs = wait::look("an agent of the crew at work", || at_work(client, crew)).await;
+        let name = runs.into_iter().map(|run| run.agent).choose(random).expect("somebody is at work");
+        let process = crew.process(&name);
+        program::pause(process);
+        // It may have ended its task just before that.
+        let mut runs = at_work(client, crew).await.unwrap_or_default();
+        runs.retain(|run| run.agent == name);
+        if !runs.is_empty() {
+            outlast(process, length, AN_AGENT).await;
+            // A server that went on only now, or that was starved, gives agents more time than the lease.
+            wait::agent_state(client, &name, AgentState::Detached).await;
+            report.saw(&format!("SIGSTOP of {AN_AGENT}"), 1);
+            stopped.insert(name);
+        }
+        program::resume(process);
+        if has_lost(client, &runs).await {
+            break;
+        }
+    }
+    stopped
+}
+
+async fn outlast(process: u32, length: Duration, what: &str) {
     sleep(length / 2).await;
     assert!(program::is_paused(process), "{what} goes on though it was stopped");
     sleep(length / 2).await;
-    program::resume(process);
-    report.saw(&format!("SIGSTOP of {what}"), 1);
+}
+
+/// What handlers of the crew run whose attempt is the latest of its task; none when nobody does.
+async fn at_work(client: &Client, crew: &Crew) -> Option<Vec<HandlerRun>> {
+    let mut found = Vec::new();
+    for run in crew.diary().read().into_iter().filter(|run| run.ended.is_none()) {
+        let Ok(task) = client.get(&run.task_id).await else { continue };
+        if task.state() == TaskState::Running && task.attempt == run.attempt && !task.cancel_requested {
+            found.push(run);
+        }
+    }
+    Some(found).filter(|found| !found.is_empty())
+}
+
+async fn has_lost(client: &Client, runs: &[HandlerRun]) -> bool {
+    for run in runs {
+        let events = client.history(&run.task_id).await.unwrap_or_default();
+        if events.iter().any(|event| event.r#type() == EventType::AttemptLost && event.attempt == run.attempt) {
+            return true;
+        }
+    }
+    false
 }
