@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callboard::{Agent, AgentHandle, Client, Context, TaskError};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -26,6 +26,8 @@ pub const ATTACHED: &str = "attached";
 pub const FILES_PER_AGENT: u64 = 4;
 /// So many agents attach at once.
 const ATTACHING: usize = 32;
+/// So late may a sleep of the system end: for the rest of it its thread turns.
+const LATE: Duration = Duration::from_micros(200);
 
 /// Attaches, says so, and works until it is told to stop.
 ///
@@ -82,10 +84,17 @@ async fn second_time(context: Context, input: String) -> Result<String, TaskErro
     begin(context, input).await
 }
 
-/// By the clock of the system, which is exact to a tenth of a millisecond: tokio's timer comes up to two milliseconds late, and the work
-/// that is slept for here would take that long and no longer.
+/// To the microsecond, as work would take that is slept for here: tokio's timer comes up to two milliseconds late, and a sleep of the
+/// system's a tenth of one.
 async fn sleep(_: Context, milliseconds: u64) -> Result<(), TaskError> {
-    let work = move || std::thread::sleep(Duration::from_millis(milliseconds));
+    let work = Duration::from_millis(milliseconds);
+    let ends = Instant::now() + work;
+    let work = move || {
+        std::thread::sleep(work.saturating_sub(LATE));
+        while Instant::now() < ends {
+            std::hint::spin_loop();
+        }
+    };
     tokio::task::spawn_blocking(work).await.map_err(|error| TaskError::new(error.to_string()))
 }
 

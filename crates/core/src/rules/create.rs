@@ -3,6 +3,7 @@
 use super::dependencies::Dependencies;
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, StopReason, TaskReceipt};
+use crate::limits;
 use crate::model::{
     EventKind, KeyConflict, Lane, LaneId, LaneKey, NewTask, NotBefore, Progress, Span, Task, TaskId, TaskState, Waiting,
 };
@@ -12,9 +13,6 @@ use crate::rules::end::Ending;
 use crate::validate::Faults;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Inputs up to this size stay in memory until the task is assigned; larger ones are read again.
-const SMALL_INPUT: usize = 4 << 10;
 
 impl Step<'_, '_> {
     /// Creates tasks, all or none.
@@ -169,7 +167,7 @@ impl Step<'_, '_> {
             started_at: None,
             last_event: 0,
             version: 0,
-            input: (new.input.len() <= SMALL_INPUT).then(|| new.input.clone()),
+            input: (new.input.len() <= limits::SMALL_INPUT).then(|| new.input.clone()),
         };
         self.remember_agents(&mut task, dependencies);
         self.tell(&mut task, EventKind::Created);

@@ -1,8 +1,9 @@
 //! Taking rows in, keeping the indexes over them, and forgetting them again.
 
 use super::{LaneRef, Rows, Want, WorkingSet};
-use crate::model::{AgentId, LaneId, NamespaceId, Slot, Task, TaskId};
+use crate::model::{AgentId, LaneId, NamespaceId, Payload, Slot, Task, TaskId};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 impl WorkingSet {
     /// Takes in what a store found. What was wanted and not found is known to be absent; what is here already stays.
@@ -12,8 +13,10 @@ impl WorkingSet {
             self.namespaces.absorb(namespace.name.clone(), Some(namespace));
         }
         self.all_namespaces |= want.all_namespaces;
+        let mut inputs: HashMap<TaskId, Arc<Payload>> = rows.inputs.into_iter().collect();
         for task in rows.tasks {
-            self.absorb_task(task);
+            let input = inputs.remove(&task.id);
+            self.absorb_task(Task { input, ..task });
         }
         for agent in rows.agents {
             self.agent_names.entry((agent.namespace, agent.name.clone())).or_insert(Some(agent.id));
@@ -29,6 +32,7 @@ impl WorkingSet {
             self.batch.requests.entry(record.key.clone()).or_insert(Some(record));
         }
         self.absorb_edges(want, rows.edges);
+        self.absorb_edges_ahead(want, rows.edges_ahead);
         self.absorb_results(want, rows.results);
         for lane in rows.lanes {
             self.lanes.entry((lane.namespace, lane.id)).or_insert(lane);

@@ -13,18 +13,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 const MOST_OF_A_SOURCE: usize = 16;
 /// How many are kept. Beyond that all are forgotten, and asked for again.
 const MOST: usize = 50_000;
+/// How many edges are read ahead, at least and at most.
+const AHEAD: std::ops::RangeInclusive<usize> = 4..=256;
 /// More edges than can be asked for: all are known.
 const ALL: usize = usize::MAX;
 
 /// The unresolved edges from a task.
 #[derive(Debug, Default)]
 pub(super) struct SourceEdges {
-    /// How many were asked for; 0: none yet.
+    /// How many the store was asked for, [`ALL`] if it has no more; 0: none yet.
     asked: usize,
     /// Those that the store has, and those that the batch added, by target.
     pub(super) pending: BTreeMap<TaskId, Edge>,
-    /// The store may have more than were asked for.
-    more: bool,
     /// Targets whose edge the batch resolved.
     pub(super) resolved: BTreeSet<TaskId>,
 }
@@ -34,6 +34,22 @@ pub(super) struct SourceEdges {
 pub(super) struct KeptEdges {
     sources: HashMap<TaskId, Vec<Edge>>,
     count: usize,
+    ahead: Ahead,
+}
+
+/// Reading ahead: who looks for the edges from one task of a workflow will soon look for those from the next.
+#[derive(Debug)]
+struct Ahead {
+    /// How many edges the next look asks for.
+    window: usize,
+    /// The sources that the last one gave.
+    given: Vec<TaskId>,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self { window: *AHEAD.start(), given: Vec::new() }
+    }
 }
 
 impl KeptEdges {
@@ -48,7 +64,22 @@ impl KeptEdges {
     }
 
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.sources.clear();
+        self.count = 0;
+    }
+
+    fn bound(&mut self) {
+        if self.count > MOST {
+            self.clear();
+        }
+    }
+
+    /// Where most of what was read ahead was needed, twice as much is the next time; else half.
+    fn look_back(&mut self) {
+        let given = std::mem::take(&mut self.ahead.given);
+        let used = given.iter().filter(|source| !self.sources.contains_key(source)).count();
+        let window = if used * 2 > given.len() { self.ahead.window * 2 } else { self.ahead.window / 2 };
+        self.ahead.window = window.clamp(*AHEAD.start(), *AHEAD.end());
     }
 }
 
@@ -61,24 +92,31 @@ impl SourceEdges {
     fn are_all_known(&self) -> bool {
         self.asked == ALL
     }
+
+    /// How many the store must be asked for, so that the first of them are known, and whether there are more: what the batch resolved is
+    /// still pending there.
+    fn to_ask_for(&self, limit: usize) -> usize {
+        limit.max(1) + 1 + self.resolved.len()
+    }
 }
 
 impl WorkingSet {
     /// Unresolved edges from a task that has dependents, at most `limit`, by target; each with its target loaded. The second
-    /// value says that there may be more.
+    /// value says whether there are more.
     pub fn pending_edges(&self, source: TaskRef, limit: usize) -> Loaded<(Vec<Edge>, bool)> {
-        let ask = limit.max(1);
         match (self.batch.edges.get(&source.1), self.kept_edges(source.1)) {
-            (Some(edges), _) if edges.asked >= ask => {
+            (Some(edges), _) if edges.asked >= edges.to_ask_for(limit) => {
                 let found: Vec<Edge> = edges.pending.values().take(limit).cloned().collect();
-                let more = edges.more || edges.pending.len() > found.len();
+                let more = edges.pending.len() > found.len();
                 Ok((found, more))
             }
             (None, Some(kept)) => Ok((kept.iter().take(limit).cloned().collect(), kept.len() > limit)),
             (batch, _) => missing(|w| {
-                // One more tells whether there are more. What the batch resolved is still pending in the store.
-                let resolved = batch.map_or(0, |edges| edges.resolved.len());
-                w.pending_edges.insert(source, ask + 1 + resolved);
+                let ask =
+                    batch.map_or_else(|| SourceEdges::default().to_ask_for(limit), |edges| edges.to_ask_for(limit));
+                w.pending_edges.insert(source, ask);
+                let workflow = self.tasks.row(&source.1).and_then(|task| task.spec.workflow.as_ref());
+                w.edges_ahead = workflow.map_or(0, |_| self.edges.ahead.window);
             }),
         }
     }
@@ -189,23 +227,44 @@ impl WorkingSet {
         }
         for ((_, source), limit) in &want.pending_edges {
             let known = self.batch.edges.entry(*source).or_default();
-            known.more = found.get(source).is_some_and(|n| n >= limit);
-            known.asked = if known.more { known.asked.max(*limit) } else { ALL };
+            let may_be_more = found.get(source).is_some_and(|n| n >= limit);
+            known.asked = if may_be_more { known.asked.max(*limit) } else { ALL };
         }
+    }
+
+    /// Takes in what a store found ahead of what was asked for. What this batch knows better stays, and what would not be kept either.
+    pub(super) fn absorb_edges_ahead(&mut self, want: &Want, edges: Vec<Edge>) {
+        if want.edges_ahead == 0 {
+            return;
+        }
+        self.edges.look_back();
+        let mut sources: BTreeMap<TaskId, Vec<Edge>> = BTreeMap::new();
+        for edge in edges {
+            sources.entry(edge.source).or_default().push(edge);
+        }
+        for (source, edges) in sources {
+            let is_known = self.batch.edges.contains_key(&source) || self.kept_edges(source).is_some();
+            if !is_known && self.may_keep(&source, edges.len()) {
+                self.edges.put(source, edges);
+                self.edges.ahead.given.push(source);
+            }
+        }
+        self.edges.bound();
+    }
+
+    /// Few edges are kept, of a task that is here.
+    fn may_keep(&self, source: &TaskId, edges: usize) -> bool {
+        (1..=MOST_OF_A_SOURCE).contains(&edges) && self.tasks.row(source).is_some()
     }
 
     /// The batch is committed: keeps the edges from tasks of which all are known, and few.
     pub(super) fn keep_edges(&mut self, edges: HashMap<TaskId, SourceEdges>) {
         for (source, edges) in edges {
-            let few = (1..=MOST_OF_A_SOURCE).contains(&edges.pending.len());
-            let is_here = self.tasks.row(&source).is_some();
-            match edges.are_all_known() && few && is_here {
+            match edges.are_all_known() && self.may_keep(&source, edges.pending.len()) {
                 true => self.edges.put(source, edges.pending.into_values().collect()),
                 false => self.edges.forget(&source),
             }
         }
-        if self.edges.count > MOST {
-            self.edges.clear();
-        }
+        self.edges.bound();
     }
 }

@@ -51,6 +51,9 @@ pub struct Want {
     pub requests: BTreeSet<RequestKey>,
     /// Unresolved edges from these sources, at most so many each, with their targets' tasks.
     pub pending_edges: BTreeMap<TaskRef, usize>,
+    /// How many unresolved edges would be welcome with those from the tasks that stand behind the first wanted source in its workflow. A
+    /// store may give fewer, or none.
+    pub edges_ahead: usize,
     /// All edges to these targets, in their order, with their sources' tasks.
     pub dependencies: BTreeSet<TaskRef>,
     /// What these completed tasks gave, if it is no larger than [`crate::limits::MAX_CONDITION_RESULT`].
@@ -121,6 +124,7 @@ impl Want {
             let known = self.pending_edges.entry(source).or_default();
             *known = limit.max(*known);
         }
+        self.edges_ahead = self.edges_ahead.max(other.edges_ahead);
         self.dependencies.extend(other.dependencies);
         self.results.extend(other.results);
         self.lanes.extend(other.lanes);
@@ -148,6 +152,18 @@ impl Want {
     }
 }
 
+impl Want {
+    /// Of edges that were found ahead, source by source: those of wanted sources, and of the last one, which may have more, are taken out.
+    pub fn keep_whole_sources(&self, ahead: &mut Vec<Edge>) {
+        if ahead.len() >= self.edges_ahead
+            && let Some(last) = ahead.last().map(|edge| edge.source)
+        {
+            ahead.retain(|edge| edge.source != last);
+        }
+        ahead.retain(|edge| !self.pending_edges.contains_key(&(edge.namespace, edge.source)));
+    }
+}
+
 /// What a store found.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
@@ -155,6 +171,8 @@ pub struct Rows {
     pub namespaces: Vec<Namespace>,
     /// Tasks: wanted themselves, by their key, as ends of wanted edges, or ready. A task may come more than once.
     pub tasks: Vec<Task>,
+    /// Inputs of those tasks, as far as they are small; a store may leave them out.
+    pub inputs: Vec<(TaskId, Arc<Payload>)>,
     /// Agents.
     pub agents: Vec<Agent>,
     /// Which tasks are leased to these agents, what they are to their slots, and their lanes: to count them, and what they take, one need
@@ -166,6 +184,8 @@ pub struct Rows {
     pub requests: Vec<RequestRecord>,
     /// Edges of wanted sources and targets.
     pub edges: Vec<Edge>,
+    /// Unresolved edges of sources that nobody asked for: of each all, with their targets' tasks.
+    pub edges_ahead: Vec<Edge>,
     /// Results.
     pub results: Vec<(TaskRef, Arc<Payload>)>,
     /// Lanes of wanted namespaces.

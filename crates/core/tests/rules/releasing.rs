@@ -143,6 +143,28 @@ fn the_end_of_a_link_asks_for_nothing_that_its_server_created() {
     assert_eq!(w.loads, before);
 }
 
+/// What memory has lost, or never had room for, is read ahead: the longer a graph is worked through, the more of it in one go.
+#[test]
+fn the_links_of_a_long_chain_are_read_many_at_once() {
+    let mut w = World::new(Mode::Exclusive);
+    let names: Vec<String> = (0..800).map(|place| format!("t{place}")).collect();
+    let edges: Vec<_> = names.iter().map(|name| [(name.as_str(), COMPLETED)]).collect();
+    let of = |place: usize| place.checked_sub(1).map_or(&[][..], |before| &edges[before][..]);
+    let plan: Vec<_> = names.iter().enumerate().map(|(place, name)| (name.as_str(), of(place))).collect();
+    let chain = create(&mut w, workflow(&plan)).tasks;
+    w.attach("agent", 1);
+    w.start_anew();
+    let before = w.loads;
+    for id in &chain {
+        w.report(*id, Report::Accepted).unwrap();
+        w.report(*id, Report::Completed { result: Arc::new(Payload::text("result")), digest: 0 }).unwrap();
+        w.dispatch();
+    }
+    assert_eq!(w.state(chain[799]), StateName::Completed);
+    let looks = w.loads - before;
+    assert!(looks < 30, "{looks} looks into the store for 800 links");
+}
+
 /// One that is kept waits for a task that has ended since, and was forgotten: the store is asked again.
 #[test]
 fn edges_to_what_was_forgotten_are_not_followed_from_memory() {

@@ -180,7 +180,10 @@ impl World {
                 Decision::NeedMore(want) => {
                     assert!(!want.is_empty(), "a command wants nothing, and stops");
                     self.loads += 1;
-                    let rows = self.tables.load(&want);
+                    let mut rows = self.tables.load(&want);
+                    if self.mode != Mode::Shared {
+                        self.tables.read_ahead(&want, &mut rows);
+                    }
                     self.ws.absorb(&want, rows);
                 }
             }

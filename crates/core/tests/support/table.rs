@@ -32,6 +32,18 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// Adds what a wish would like to have besides, as only a store may that nobody else writes to.
+    pub fn read_ahead(&self, want: &Want, rows: &mut Rows) {
+        let Some(((namespace, first), _)) = want.pending_edges.first_key_value() else { return };
+        let Some((place, _)) = self.workflow_tasks.iter().find(|(_, row)| row.task == *first) else { return };
+        let behind = self.workflow_tasks.range((place.0, place.1 + 1)..=(place.0, u32::MAX)).map(|(_, row)| row.task);
+        let pending = |source| self.edges.values().filter(move |edge| edge.source == source && !edge.resolved);
+        let mut ahead: Vec<Edge> = behind.flat_map(pending).take(want.edges_ahead).cloned().collect();
+        want.keep_whole_sources(&mut ahead);
+        rows.tasks.extend(ahead.iter().filter_map(|edge| self.task(*namespace, edge.target)));
+        rows.edges_ahead = ahead;
+    }
+
     /// Answers a wish with what exists.
     pub fn load(&self, want: &Want) -> Rows {
         let mut rows = Rows::default();

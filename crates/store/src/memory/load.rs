@@ -35,7 +35,10 @@ impl Tables {
             }
             tasks.extend(found.into_iter().map(|task| (lane.0, task)));
         }
-        rows.tasks = tasks.iter().filter_map(|key| self.tasks.get(key)).map(|row| row.task.clone()).collect();
+        for row in tasks.iter().filter_map(|key| self.tasks.get(key)) {
+            rows.inputs.extend(row.small_input().map(|input| (row.task.id, input)));
+            rows.tasks.push(row.task.clone());
+        }
         self.mail.load(want, &mut rows);
         self.steps.load(want, &mut rows);
         self.output.load(want, &mut rows);
@@ -92,6 +95,12 @@ impl Tables {
                 tasks.insert((edge.namespace, edge.target));
                 rows.edges.push(edge.clone());
             }
+        }
+        if let Some((first, _)) = want.pending_edges.first_key_value() {
+            let behind = self.workflows.behind(*first).flat_map(|source| self.pending_from(source));
+            rows.edges_ahead = behind.take(want.edges_ahead).cloned().collect();
+            want.keep_whole_sources(&mut rows.edges_ahead);
+            tasks.extend(rows.edges_ahead.iter().map(|edge| (edge.namespace, edge.target)));
         }
         for target in &want.dependencies {
             for edge in self.edges_to(*target) {

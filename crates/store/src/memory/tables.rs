@@ -1,6 +1,7 @@
 //! The rows, and the indexes over them.
 
 use crate::{Error, Result, SavedPayload};
+use callboard_core::limits::SMALL_INPUT;
 use callboard_core::model::{
     Agent, AgentId, Edge, Event, Lane, Namespace, NamespaceId, Payload, RequestKey, RequestRecord, Task, TaskId,
     Timestamp,
@@ -18,6 +19,13 @@ pub(super) struct TaskRow {
     pub task: Task,
     pub wake_at: Option<Timestamp>,
     pub input: Arc<Payload>,
+}
+
+impl TaskRow {
+    /// Its input, if it is small.
+    pub fn small_input(&self) -> Option<Arc<Payload>> {
+        (self.input.len() <= SMALL_INPUT).then(|| self.input.clone())
+    }
 }
 
 /// Everything there is.

@@ -31,6 +31,14 @@ impl Workflows {
         workflow.is_some_and(|workflow| workflow.ended_at.is_none())
     }
 
+    /// The tasks behind a task in its workflow.
+    pub fn behind(&self, task: TaskRef) -> impl Iterator<Item = TaskRef> {
+        let place = self.places.get(&task);
+        let behind =
+            place.map(|(workflow, ordinal)| self.tasks.range((*workflow, *ordinal + 1)..=(*workflow, u32::MAX)));
+        behind.into_iter().flatten().map(|(_, task)| (task.namespace, task.task))
+    }
+
     /// What is wanted and exists.
     pub fn load(&self, want: &Want, rows: &mut Rows, tasks: &mut BTreeSet<TaskRef>) {
         rows.workflows = want.workflows.iter().filter_map(|at| self.rows.get(at).cloned()).collect();

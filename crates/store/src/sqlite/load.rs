@@ -6,7 +6,8 @@ use super::many::Many;
 use crate::Result;
 use crate::codec::slot_of;
 use crate::columns::Columns;
-use crate::rows::{self, agent_columns, edge_columns, namespace_columns, task_columns};
+use crate::rows::{self, TASK_COLUMNS, agent_columns, edge_columns, namespace_columns, task_columns};
+use callboard_core::limits::SMALL_INPUT;
 use callboard_core::model::{AgentId, Edge, LaneId, NamespaceId, Task};
 use callboard_core::working_set::{Rows, TaskRef, Want};
 use sqlx::SqliteConnection;
@@ -19,11 +20,23 @@ static NAMESPACES: Many = Many::values(
     "(?)",
     ") AS v CROSS JOIN namespaces AS n ON n.name = v.column1",
 );
-static TASKS: Many = Many::values(
-    concat!("SELECT ", task_columns!(), " FROM (VALUES "),
+macro_rules! of_tasks {
+    () => {
+        ") AS v CROSS JOIN tasks AS t ON t.namespace = v.column1 AND t.id = v.column2 \
+         CROSS JOIN task_specs AS s ON s.namespace = v.column1 AND s.task = v.column2"
+    };
+}
+static TASKS: Many = Many::values(concat!("SELECT ", task_columns!(), " FROM (VALUES "), "(?,?)", of_tasks!());
+/// With small inputs.
+static TASKS_AT_HAND: Many = Many::values(
+    concat!(
+        "SELECT ",
+        task_columns!(),
+        ", CASE WHEN octet_length(s.input) <= 4096 THEN s.input_type END, s.input_metadata, \
+         CASE WHEN octet_length(s.input) <= 4096 THEN s.input END FROM (VALUES "
+    ),
     "(?,?)",
-    ") AS v CROSS JOIN tasks AS t ON t.namespace = v.column1 AND t.id = v.column2 \
-     CROSS JOIN task_specs AS s ON s.namespace = v.column1 AND s.task = v.column2",
+    of_tasks!(),
 );
 static AGENTS: Many = Many::values(
     concat!("SELECT ", agent_columns!(), " FROM (VALUES "),
@@ -55,6 +68,15 @@ static PENDING_EDGES: Many = Many::union(concat!(
     "SELECT * FROM (SELECT ",
     edge_columns!(),
     " FROM edges AS e INDEXED BY edges_pending WHERE e.namespace = ? AND e.source = ? AND e.resolved = 0 ORDER BY e.target LIMIT ifnull(?,0))"
+));
+static EDGES_AHEAD: Many = Many::single(concat!(
+    "SELECT ",
+    edge_columns!(),
+    " FROM workflow_tasks AS p CROSS JOIN edges AS e INDEXED BY edges_pending \
+     ON e.namespace = p.namespace AND e.source = p.task AND e.resolved = 0 WHERE p.namespace = ? \
+     AND p.workflow = (SELECT workflow FROM workflow_tasks WHERE namespace = ? AND task = ?) \
+     AND p.ordinal > (SELECT ordinal FROM workflow_tasks WHERE namespace = ? AND task = ?) \
+     ORDER BY p.ordinal, e.target LIMIT ifnull(?,0)"
 ));
 static DEPENDENCIES: Many = Many::values(
     concat!("SELECT ", edge_columns!(), " FROM (VALUES "),
@@ -94,7 +116,7 @@ pub async fn load(connection: &mut SqliteConnection, want: &Want) -> Result<Rows
     load_lanes(connection, want, &mut rows).await?;
     load_ready(connection, want, &mut rows, &mut tasks).await?;
     super::mail::load(connection, want, &mut rows).await?;
-    rows.tasks = load_tasks(connection, tasks).await?;
+    load_tasks_at_hand(connection, tasks, &mut rows).await?;
     super::steps::load(connection, want, &mut rows).await?;
     super::output::load(connection, want, &mut rows).await?;
     super::results::load(connection, want, &mut rows).await?;
@@ -117,6 +139,23 @@ pub async fn load_tasks(
         })
         .await?;
     Ok(found)
+}
+
+async fn load_tasks_at_hand(
+    connection: &mut SqliteConnection,
+    tasks: BTreeSet<TaskRef>,
+    rows: &mut Rows,
+) -> Result<()> {
+    let wanted: Vec<TaskRef> = tasks.into_iter().collect();
+    TASKS_AT_HAND
+        .fetch(connection, &wanted, bind_task, |row| {
+            let task = rows::task(row)?;
+            let input = rows::payload(row, TASK_COLUMNS)?.filter(|input| input.len() <= SMALL_INPUT);
+            rows.inputs.extend(input.map(|input| (task.id, input)));
+            rows.tasks.push(task);
+            Ok(())
+        })
+        .await
 }
 
 pub(super) fn bind_task(binds: &mut super::many::Binds, (namespace, task): &TaskRef) -> Result<()> {
@@ -232,6 +271,8 @@ async fn load_edges(
             Ok(())
         })
         .await?;
+    rows.edges_ahead = load_edges_ahead(connection, want).await?;
+    tasks.extend(rows.edges_ahead.iter().map(|edge| (edge.namespace, edge.target)));
     let targets: Vec<_> = want.dependencies.iter().copied().collect();
     DEPENDENCIES
         .fetch(connection, &targets, bind_task, |row| {
@@ -244,6 +285,28 @@ async fn load_edges(
     // In the order of each target's dependencies; pending ones stay in the order of their targets.
     edges.sort_by_key(|edge| (edge.target, edge.ordinal));
     Ok(())
+}
+
+/// Those from the tasks behind the first wanted source.
+async fn load_edges_ahead(connection: &mut SqliteConnection, want: &Want) -> Result<Vec<Edge>> {
+    let Some((first, _)) = want.pending_edges.first_key_value().filter(|_| want.edges_ahead > 0) else {
+        return Ok(Vec::new());
+    };
+    let mut ahead = Vec::new();
+    let bind = |binds: &mut super::many::Binds, source: &TaskRef| {
+        binds.add(source.0.0)?;
+        bind_task(binds, source)?;
+        bind_task(binds, source)?;
+        binds.add(rows_at_most(want.edges_ahead))
+    };
+    EDGES_AHEAD
+        .fetch(connection, &[*first], bind, |row| {
+            ahead.push(rows::edge(row)?);
+            Ok(())
+        })
+        .await?;
+    want.keep_whole_sources(&mut ahead);
+    Ok(ahead)
 }
 
 /// All edges to a task, in their order.
@@ -323,12 +386,14 @@ pub fn statements() -> Vec<&'static Many> {
     vec![
         &NAMESPACES,
         &TASKS,
+        &TASKS_AT_HAND,
         &AGENTS,
         &AGENTS_BY_NAME,
         &LEASED,
         &KEYS,
         &REQUESTS,
         &PENDING_EDGES,
+        &EDGES_AHEAD,
         &DEPENDENCIES,
         &LANES,
         &LANES_IN_USE,

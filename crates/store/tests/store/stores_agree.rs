@@ -11,7 +11,7 @@ use callboard_core::model::{
     Agent, AgentId, NamespaceId, NotBefore, Payload, RequestKey, RequestRecord, StateName, Task, TaskId, TaskSpec,
     Waiting,
 };
-use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, Want};
+use callboard_core::working_set::{ChangeSet, Changed, ChangedTask, PayloadValue, Rows, Want};
 use callboard_store::memory::MemoryStore;
 use callboard_store::sqlite::{SqliteOptions, SqliteStore};
 use callboard_store::{AgentFilter, Error, EventScope, Store, TaskFilter};
@@ -224,7 +224,9 @@ async fn answers(fixture: &Fixture) -> Vec<String> {
         ready: TYPES.iter().map(|name| ((NAMESPACE, lane(name).id), 2)).collect(),
         ..Want::default()
     };
-    let mut answers = vec![format!("{:#?}", fixture.load(want).await)];
+    // Which inputs come along is a store's own affair.
+    let rows = Rows { inputs: Vec::new(), ..fixture.load(want).await };
+    let mut answers = vec![format!("{rows:#?}")];
     let store = &fixture.store;
     for (namespace, id) in ids() {
         let task = (namespace, id);

@@ -91,7 +91,7 @@ macro_rules! conformance {
             workflows::{
                 every_field_of_a_workflow, tasks_of_a_workflow_as_wanted, tasks_of_a_workflow_by_their_names, a_conflict_in_a_workflow_changes_nothing,
                 workflows_newest_first_in_pages, pages_of_a_workflows_tasks, workflows_that_are_walked_over,
-                a_workflow_is_forgotten_behind_its_tasks,
+                a_workflow_is_forgotten_behind_its_tasks, edges_ahead_are_all_of_their_sources,
             }
             durations::{
                 means_of_the_latest_of_each_type, what_did_not_complete_has_no_duration, many_types_at_once,

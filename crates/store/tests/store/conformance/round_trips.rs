@@ -1,6 +1,7 @@
 //! What is saved comes back as it was, to the last field.
 
 use super::samples::*;
+use callboard_core::limits::SMALL_INPUT;
 use callboard_core::model::task::TaskState;
 use callboard_core::model::{
     AgentProfile, Chosen, Content, EventKind, KeptScore, Limit, Link, NamespaceId, NamespaceSettings, NotBefore,
@@ -108,6 +109,7 @@ pub async fn large_payloads(fixture: Fixture) {
         let payload = Arc::new(Payload { content_type: TEXT.into(), metadata, content });
         let row = task(n);
         let mut change = new(&row);
+        let small = (payload.len() <= SMALL_INPUT).then(|| (row.id, payload.clone()));
         change.input = Some(payload.clone());
         let at = (NAMESPACE, row.id);
         let payloads = vec![
@@ -122,6 +124,10 @@ pub async fn large_payloads(fixture: Fixture) {
         assert!(view.saved.checkpoint == Some(payload.clone()), "checkpoint {n}");
         let hydrated = fixture.store.hydrate(&[at]).await.unwrap();
         assert!(hydrated[0].input == payload && hydrated[0].checkpoint == Some(payload), "hydrated {n}");
+        // A store that others write to as well gives none: what it would be kept for is asked for again in the next batch.
+        let rows = fixture.load(Want { tasks: [at].into(), ..Want::default() }).await;
+        let along = small.filter(|_| fixture.store.is_exclusive());
+        assert!(rows.inputs == Vec::from_iter(along), "along with the task {n}");
     }
 }
 

@@ -3,8 +3,8 @@
 use super::samples::*;
 use callboard_core::model::task::Cancelling;
 use callboard_core::model::{
-    Errand, Event, Held, Round, StateName, Tally, Task, TaskSpec, Walk, Workflow, WorkflowId, WorkflowLink,
-    WorkflowSpec, WorkflowState, WorkflowTask,
+    Edge, Errand, Event, Held, Round, StateName, Tally, Task, TaskId, TaskSpec, Walk, Workflow, WorkflowId,
+    WorkflowLink, WorkflowSpec, WorkflowState, WorkflowTask,
 };
 use callboard_core::working_set::{ChangeSet, Changed, Want, WorkflowRef};
 use callboard_store::Error;
@@ -268,4 +268,33 @@ pub async fn a_workflow_is_forgotten_behind_its_tasks(fixture: Fixture) {
     assert_eq!(fixture.store.purge_workflows(at(19), 9).await.unwrap(), 0, "it ended lately");
     assert_eq!(fixture.store.purge_workflows(at(50), 9).await.unwrap(), 1);
     assert_eq!(fixture.store.workflow(at_place(1)).await.unwrap(), None);
+}
+
+/// Those of the tasks behind the first wanted one in its workflow, of each all or none, with the targets' tasks; what others write to as
+/// well gives none.
+pub async fn edges_ahead_are_all_of_their_sources(fixture: Fixture) {
+    create(&fixture, 1, &[9, 1, 2, 3, 4, 5, 6]).await;
+    create(&fixture, 2, &(11..40).chain([7]).collect::<Vec<_>>()).await;
+    let mut edges: Vec<_> = [(1, 11), (2, 12), (3, 13), (3, 14), (5, 15), (7, 16)].map(|(a, b)| edge(a, b, 0)).to_vec();
+    edges.extend((20..40).map(|target| edge(6, target, 0)));
+    edges.push(Edge { resolved: true, ..edge(2, 19, 0) });
+    fixture.save(ChangeSet { edges, ..ChangeSet::default() }).await;
+    let is_exclusive = fixture.store.is_exclusive();
+    for (source, most, found) in [
+        (1, 0, vec![]),
+        (1, 2, vec![(2, 12)]),
+        (1, 3, vec![(2, 12)]),
+        (1, 4, vec![(2, 12), (3, 13), (3, 14)]),
+        (1, 20, vec![(2, 12), (3, 13), (3, 14), (5, 15)]),
+        (4, 6, vec![(5, 15)]),
+        (6, 9, vec![]),
+    ] {
+        let pending_edges = [((NAMESPACE, task_id(source)), 1)].into();
+        let rows = fixture.load(Want { pending_edges, edges_ahead: most, ..Want::default() }).await;
+        let found = if is_exclusive { found } else { Vec::new() };
+        let ahead = rows.edges_ahead.iter().map(|edge| (edge.source, edge.target)).collect::<Vec<_>>();
+        assert_eq!(ahead, found.iter().map(|(a, b)| (task_id(*a), task_id(*b))).collect::<Vec<_>>(), "{source} {most}");
+        let is_here = |target: TaskId| rows.tasks.iter().any(|task| task.id == target);
+        assert!(ahead.iter().all(|(_, target)| is_here(*target)));
+    }
 }
