@@ -56,6 +56,8 @@ mod credentials;
 mod entropy;
 mod error;
 mod interceptor;
+#[cfg(test)]
+mod logged;
 mod new_child;
 mod new_dependency;
 mod new_fallback;

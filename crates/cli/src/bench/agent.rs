@@ -2,10 +2,11 @@
 
 use std::hint::black_box;
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use callboard::{Agent, AgentHandle, Client, Context, TaskError};
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
 
 use super::args::AgentArgs;
 use super::clock;

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod archive;
+mod at_hand;
 mod beside;
 mod crossing;
 mod order;
@@ -12,14 +13,17 @@ mod store;
 mod untold;
 
 use callboard_core::command::{Command, Envelope, Reply, RequestToken};
-use callboard_core::model::{AgentProfile, Payload, Span, TaskHandler, TaskSpec};
-use callboard_core::{Entropy, Reason};
-use callboard_engine::{AttachRequest, Config, Engine, Error, Push, SystemClock, SystemEntropy};
+use callboard_core::model::{AgentProfile, NewDependency, OnFailure, Payload, Span, TaskHandler, TaskId, TaskSpec};
+use callboard_core::{Entropy, Reason, Settings};
+use callboard_engine::{Assignment, AttachRequest, Config, Engine, Error, Push, SystemClock, SystemEntropy};
 use callboard_store::TaskFilter;
 use futures::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Fault, FaultyStore, POISON, Plan};
+use tokio::sync::mpsc::Receiver;
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn start() -> (Engine, Arc<Plan>) {
     start_with(Config::default()).await
@@ -27,6 +31,13 @@ async fn start() -> (Engine, Arc<Plan>) {
 
 async fn start_with(config: Config) -> (Engine, Arc<Plan>) {
     start_by_chance(config, Box::new(SystemEntropy::new())).await
+}
+
+/// An engine in which no time runs out.
+async fn start_patient() -> (Engine, Arc<Plan>) {
+    let rules =
+        Settings { stream_lease: Span::seconds(3_600), accept_within: Span::seconds(3_600), ..Settings::default() };
+    start_with(Config { rules, ..Config::default() }).await
 }
 
 async fn start_by_chance(config: Config, entropy: Box<dyn Entropy>) -> (Engine, Arc<Plan>) {
@@ -73,6 +84,14 @@ fn create(description: &str, request_id: Option<&str>) -> Envelope {
         request: request_id.map(|id| RequestToken { method: "CreateTask", id: id.into(), digest: vec![1] }),
         command: Command::CreateTasks { tasks: vec![spec.into()] },
     }
+}
+
+fn dependent(on: TaskId) -> Envelope {
+    let mut envelope = create("second", None);
+    if let Command::CreateTasks { tasks } = &mut envelope.command {
+        tasks[0].dependencies.push(NewDependency::on(on, OnFailure::Fail));
+    }
+    envelope
 }
 
 async fn count(engine: &Engine) -> usize {
@@ -186,6 +205,16 @@ fn agent(name: &str) -> AttachRequest {
         takes_message_receipts: false,
         takes_children: true,
         message_window: None,
+    }
+}
+
+async fn assigned(pushes: &mut Receiver<Push>) -> Assignment {
+    loop {
+        match tokio::time::timeout(PATIENCE, pushes.recv()).await.expect("an assignment comes") {
+            Some(Push::Assign(mut assignments)) => return assignments.remove(0),
+            Some(_) => {}
+            None => panic!("the stream ended"),
+        }
     }
 }
 

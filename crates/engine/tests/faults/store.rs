@@ -43,6 +43,16 @@ pub struct Plan {
     pub crossed: Mutex<Option<usize>>,
 }
 
+impl Plan {
+    /// Something that an assignment carries is asked for.
+    fn assignments_are_read(&self) -> Result<()> {
+        match self.unreadable.load(Ordering::Relaxed) {
+            true => Err(Error::Unavailable("away".into())),
+            false => Ok(()),
+        }
+    }
+}
+
 /// How a commit fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -180,9 +190,7 @@ impl Store for FaultyStore {
         self.inner.tasks(namespace, filter, before, limit).await
     }
     async fn hydrate(&self, tasks: &[TaskRef]) -> Result<Vec<Hydrated>> {
-        if self.plan.unreadable.load(Ordering::Relaxed) {
-            return Err(Error::Unavailable("away".into()));
-        }
+        self.plan.assignments_are_read()?;
         self.inner.hydrate(tasks).await
     }
     async fn states(&self, tasks: &[TaskRef]) -> Result<Vec<(TaskRef, StateName)>> {
@@ -198,9 +206,11 @@ impl Store for FaultyStore {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<DependencyView>> {
+        self.plan.assignments_are_read()?;
         self.inner.dependency_results(task, after, limit, max_bytes).await
     }
     async fn steps(&self, run: RunRef, after: u32, limit: usize, max_bytes: usize) -> Result<StepPage> {
+        self.plan.assignments_are_read()?;
         self.inner.steps(run, after, limit, max_bytes).await
     }
     async fn output(&self, run: RunRef, offset: u64, limit: usize, max_bytes: usize) -> Result<OutputPage> {

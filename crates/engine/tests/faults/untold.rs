@@ -2,32 +2,10 @@
 //! And it is awaited while it can't attach.
 
 use super::*;
-use callboard_core::Settings;
 use callboard_core::command::Report;
-use callboard_core::model::{NewDependency, OnFailure, TaskId};
-use callboard_engine::{Assignment, Push, ReportItem, Stream};
+use callboard_engine::{Push, ReportItem, Stream};
 use std::sync::atomic::Ordering;
-use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// An engine in which no time runs out.
-async fn start_patient() -> (Engine, Arc<Plan>) {
-    let rules =
-        Settings { stream_lease: Span::seconds(3_600), accept_within: Span::seconds(3_600), ..Settings::default() };
-    start_with(Config { rules, ..Config::default() }).await
-}
-
-async fn assigned(pushes: &mut Receiver<Push>) -> Assignment {
-    loop {
-        match tokio::time::timeout(PATIENCE, pushes.recv()).await.expect("an assignment comes") {
-            Some(Push::Assign(mut assignments)) => return assignments.remove(0),
-            Some(_) => {}
-            None => panic!("the stream ended"),
-        }
-    }
-}
 
 async fn over(pushes: &mut Receiver<Push>) {
     while let Some(push) = tokio::time::timeout(PATIENCE, pushes.recv()).await.expect("the stream ends") {
@@ -63,6 +41,7 @@ async fn by_an_input_that_could_not_be_read() {
         stream.report(vec![ReportItem { report_id, fence, report }]).await.unwrap();
     }
     plan.unreadable.store(true, Ordering::Relaxed);
+    // What it carries is read behind its commit.
     engine.submit(dependent(fence.task)).await.unwrap();
     over(&mut pushes).await;
     plan.unreadable.store(false, Ordering::Relaxed);
@@ -120,13 +99,4 @@ async fn awaited_longer(slow: Slow) {
     assert_eq!(stream.attached.held.len(), 1, "{slow:?}: it goes on with what it has");
     calls.join_all().await.into_iter().for_each(|answer| drop(answer.unwrap()));
     engine.stop().await;
-}
-
-/// What it carries is read behind its commit.
-fn dependent(on: TaskId) -> Envelope {
-    let mut envelope = create("second", None);
-    if let Command::CreateTasks { tasks } = &mut envelope.command {
-        tasks[0].dependencies.push(NewDependency::on(on, OnFailure::Fail));
-    }
-    envelope
 }

@@ -3,6 +3,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::NewWorkflow;
 use crate::agent::Agent;
+use crate::logged::Logged;
 
 /// Appends its name to the header `path`, and says when it begins and ends.
 struct Named(&'static str, Arc<Mutex<Vec<String>>>);
@@ -143,38 +144,6 @@ fn a_client_and_an_agent_say_nothing_of_what_is_in_them() {
     assert!(!format!("{:?}", Agent::builder("t").interceptor(Logging::new())).contains("Logging"));
 }
 
-/// Takes the lines of this thread.
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        struct Fields(String);
-        impl tracing::field::Visit for Fields {
-            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                if field.name() != "ms" {
-                    self.0 += &format!("{}={value:?} ", field.name());
-                }
-            }
-        }
-        let mut fields = Fields(String::new());
-        event.record(&mut fields);
-        self.0.lock().unwrap().push(fields.0);
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 fn secret_attempt() -> Context {
     let secret = "secret".to_owned();
     let spec = v1::TaskSpec {
@@ -189,8 +158,7 @@ fn secret_attempt() -> Context {
 
 #[tokio::test]
 async fn attempts_are_logged_and_nothing_of_what_is_in_them() {
-    let lines = Arc::<Mutex<Vec<String>>>::default();
-    let _guard = tracing::subscriber::set_default(Lines(lines.clone()));
+    let logged = Logged::begin();
     let mut interceptors = Interceptors::default();
     interceptors.push(Arc::new(Logging::new()));
     let context = secret_attempt();
@@ -204,12 +172,13 @@ async fn attempts_are_logged_and_nothing_of_what_is_in_them() {
     let mut dropped = interceptors.handle(&context, &endless);
     assert!(futures::poll!(dropped.as_mut()).is_pending());
     drop(dropped);
-    let lines = lines.lock().unwrap();
-    let begins = "message=attempt begins task=\"t1\" type=\"work\" attempt=2 ".to_owned();
-    let ended = |how: &str| format!("message=attempt ended task=\"t1\" type=\"work\" attempt=2 ended=\"{how}\" ");
+    let lines = logged.lines();
+    let lines: Vec<&str> = lines.iter().map(|line| line.split(" ms=").next().unwrap()).collect();
+    let begins = "INFO attempt begins task=\"t1\" type=\"work\" attempt=2".to_owned();
+    let ended = |how: &str| format!("INFO attempt ended task=\"t1\" type=\"work\" attempt=2 ended=\"{how}\"");
     let expected =
         ["completed", "failed Away", "failed panic", "dropped"].iter().flat_map(|how| [begins.clone(), ended(how)]);
-    assert_eq!(*lines, expected.collect::<Vec<_>>());
+    assert_eq!(lines, expected.collect::<Vec<_>>());
 }
 
 /// What may be spawned on any runtime.

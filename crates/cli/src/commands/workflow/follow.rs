@@ -14,7 +14,8 @@ use crate::error::Error;
 use crate::ids;
 use crate::output::time::duration_to_proto;
 
-/// How often is looked for what tasks do meanwhile, of a workflow that is a page. (Its end is told at once.)
+/// How often is looked for what tasks do meanwhile, of a workflow that is a page. (Its end is told at once.) Events are watched of
+/// a task or of a namespace, and don't name workflows: whoever followed one by them would be sent all that its namespace does.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How often is asked when it will end: that reads all of its tasks once more.

@@ -91,12 +91,22 @@ impl Session {
         self.ending.stage = Stage::Final { error, until: now + CANCEL_GRACE };
     }
 
+    /// No handler is at work.
+    fn is_idle(&self) -> bool {
+        self.attempts.running() == 0 && !self.mail.is_running()
+    }
+
+    /// It drains, nothing is at work, and everything has its receipt: without a stream it ends.
+    pub(super) fn has_drained(&self) -> bool {
+        self.ending.is_draining() && self.is_idle() && self.outbox.is_empty() && self.mail.is_idle()
+    }
+
     /// Ends the agent when its time is over, or nothing is left.
     pub(super) fn end_when_due(&mut self, now: Moment) {
-        let idle = self.attempts.running() == 0 && !self.mail.is_running();
+        let idle = self.is_idle();
         // A server that knows of drains ends the stream when nothing is left: until then it might still be giving us a task.
         let let_go = !(self.link.is_attached() && self.link.server_takes(DRAIN));
-        let done = idle && self.outbox.is_empty() && self.mail.is_idle() && let_go;
+        let done = self.has_drained() && let_go;
         match &self.ending.stage {
             Stage::Working => {}
             Stage::Final { error, until } if idle || *until <= now => {

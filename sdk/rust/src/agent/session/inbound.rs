@@ -59,10 +59,14 @@ impl Session {
             return self.end_with(now, Error::stopped());
         }
         match &refused {
+            None if self.has_drained() => tracing::debug!("the server ended the stream behind the drain"),
+            None => tracing::info!("the server ended the stream, attaching again"),
+            Some(refused) if self.has_drained() => {
+                tracing::debug!(error = %refused, reason = refused.reason, "the stream broke behind the drain")
+            }
             Some(refused) => {
                 tracing::warn!(error = %refused, reason = refused.reason, "the stream broke, attaching again")
             }
-            None => tracing::info!("the server ended the stream, attaching again"),
         }
         self.detach(now, refused.and_then(|refused| refused.retry_after));
     }

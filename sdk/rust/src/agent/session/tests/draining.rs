@@ -1,4 +1,5 @@
 use super::*;
+use crate::logged::Logged;
 
 #[test]
 fn an_idle_agent_says_so_and_is_let_go() {
@@ -183,6 +184,36 @@ fn the_server_ends_the_stream_of_a_drained_agent() {
     agent.commit(2);
     agent.is_let_go();
     assert_eq!(agent.actions(), ["stop ok"]);
+}
+
+#[test]
+fn the_log_says_attaching_again_only_of_an_agent_that_does() {
+    let logged = Logged::begin();
+    let line_of = |disconnect: &dyn Fn(&mut Script), agent: &mut Script| {
+        let before = logged.lines().len();
+        disconnect(agent);
+        logged.lines()[before..].join("; ")
+    };
+    let mut agent = Script::attached();
+    agent.running("t1/1");
+    agent.session.drain(agent.now);
+    assert_eq!(line_of(&Script::is_let_go, &mut agent), "INFO the server ended the stream, attaching again");
+    agent.reopens();
+    agent.welcome(2, &["t1/1"]);
+    agent.complete("t1/1");
+    agent.frames();
+    agent.commit(2);
+    assert_eq!(line_of(&Script::is_let_go, &mut agent), "DEBUG the server ended the stream behind the drain");
+    assert_eq!(agent.actions().last().unwrap(), "stop ok");
+
+    let mut agent = Script::attached();
+    let broken = "error=broken reason=\"\"";
+    assert_eq!(line_of(&Script::breaks, &mut agent), format!("WARN the stream broke, attaching again {broken}"));
+    agent.reopens();
+    agent.welcome(2, &[]);
+    agent.session.drain(agent.now);
+    assert_eq!(line_of(&Script::breaks, &mut agent), format!("DEBUG the stream broke behind the drain {broken}"));
+    assert_eq!(agent.actions().last().unwrap(), "stop ok");
 }
 
 #[test]
