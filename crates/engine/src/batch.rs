@@ -260,6 +260,7 @@ impl Committer {
                 self.asked.merge(want.locks());
             }
             let rows = transaction.load(want).await?;
+            self.shared.passed_over.note(want, &rows, self.shared.clock.elapsed());
             self.ws.absorb(want, rows);
         }
         Ok(())

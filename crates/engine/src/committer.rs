@@ -36,8 +36,8 @@ pub(crate) struct Committer {
     pub board: Board,
     /// Lanes to be dispatched in the next batch.
     pub lanes: BTreeSet<LaneRef>,
-    /// Those of them that a sweep, or another replica's hint, told of: everybody hears of them the same way, so that nobody is told again.
-    /// Else two replicas that can't give a task out would tell each other of it for ever.
+    /// Those of them that a sweep, another replica's hint, or a look at what was passed over told of: others hear of them the same way, and
+    /// are not told again. Else two replicas that can't give a task out would tell each other of it for ever.
     pub heard: BTreeSet<LaneRef>,
     pub observer: Observer,
     /// Then it takes nothing new, and ends when it has committed what waits.

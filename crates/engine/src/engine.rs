@@ -11,6 +11,7 @@ use crate::hydrate::{self, Wanted};
 use crate::mail::{self, FetchRequest};
 use crate::metrics::{Metrics, Observer};
 use crate::order::Order;
+use crate::passed_over;
 use crate::push::{Assignment, Push};
 use crate::queue::{Item, Queue, Sink};
 use crate::retention::Retention;
@@ -132,6 +133,7 @@ impl Engine {
             engine.tasks.spawn(member.run(engine.stop_committing.clone()));
             engine.tasks.spawn(hints::tell(shared.clone(), engine.stop_committing.clone()));
             engine.tasks.spawn(hints::hear(shared.clone(), engine.stop.clone()));
+            engine.tasks.spawn(passed_over::look_again(shared.clone(), engine.stop.clone()));
         }
         engine.spawn_committer(committer)?;
         engine.spawn_hydrators(wanted);

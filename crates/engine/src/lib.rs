@@ -9,7 +9,7 @@
 //! - `explain`: who could have a task now, and why not; `past` is who was chosen before.
 //! - `metrics`, `health`: what can be watched from outside.
 //! - `mail`: what waits in mailboxes reaches streams and calls; `window` is what a stream may be sent.
-//! - `cluster`: this replica among those that share the store; `hints` is what they tell each other.
+//! - `cluster`: this replica among those that share the store; `hints` is what they tell each other, `passed_over` what was locked by another.
 //! - `retention`: forgets what nobody needs any more; `archive` is who keeps it before.
 //! - `steady`: the time of day that rows are written by.
 //! - `sweep`: time: silence, timers, and a second look at everything that a lost wake-up could have missed.
@@ -39,6 +39,7 @@ mod mail;
 mod metrics;
 mod names;
 mod order;
+mod passed_over;
 mod past;
 mod progress;
 mod push;

@@ -8,6 +8,7 @@ use crate::hydrate::Wanted;
 use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::names::Names;
+use crate::passed_over::PassedOver;
 use crate::queue::Queue;
 use crate::sessions::Sessions;
 use crate::steady::SteadyClock;
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     pub places: Arc<Semaphore>,
     /// What others are to be told.
     pub outbox: Outbox,
+    /// Lanes to be looked at again, since others had their tasks.
+    pub passed_over: PassedOver,
     /// By which name this replica has sessions.
     registration: RwLock<Arc<str>>,
     hydrate: mpsc::Sender<Wanted>,
@@ -112,6 +115,7 @@ impl Shared {
             names: Names::default(),
             places: Arc::new(Semaphore::new(config.attached)),
             outbox: Outbox::default(),
+            passed_over: PassedOver::default(),
             registration: RwLock::new(config.replica.as_str().into()),
             hydrate,
             look_again: Mutex::default(),

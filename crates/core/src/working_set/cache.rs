@@ -2,7 +2,7 @@
 
 use super::{LaneRef, Rows, Want, WorkingSet};
 use crate::model::{AgentId, LaneId, NamespaceId, Payload, Slot, Task, TaskId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 impl WorkingSet {
@@ -45,7 +45,7 @@ impl WorkingSet {
             self.batch.lanes_in_use.entry(lane.0).or_default().insert(lane);
         }
         self.absorb_counts(want, rows.live_counts);
-        self.absorb_ready(want, rows.ready);
+        self.absorb_ready(want, rows.ready, &rows.ready_locked);
         for mailbox in rows.mailboxes {
             self.batch.mailboxes.absorb((mailbox.namespace, mailbox.agent), Some(mailbox));
         }
@@ -98,12 +98,14 @@ impl WorkingSet {
         }
     }
 
-    fn absorb_ready(&mut self, want: &Want, found: Vec<(LaneRef, usize)>) {
+    /// Where less was found than asked for there is no more; but what others have locked is still there, and they may leave it.
+    fn absorb_ready(&mut self, want: &Want, found: Vec<(LaneRef, usize)>, locked: &[LaneRef]) {
         let found: HashMap<LaneRef, usize> = found.into_iter().collect();
+        let locked: HashSet<&LaneRef> = locked.iter().collect();
         for (lane, limit) in &want.ready {
             let fetched = self.batch.fetched.entry(*lane).or_default();
             *fetched = (*fetched).max(*limit);
-            if found.get(lane).copied().unwrap_or(0) < *limit {
+            if found.get(lane).copied().unwrap_or(0) < *limit && !locked.contains(lane) {
                 self.backlog.remove(lane);
             }
         }
@@ -233,4 +235,37 @@ impl WorkingSet {
 
 fn weight(task: &Task) -> usize {
     task.spec.weight() + task.input.as_ref().map_or(0, |input| input.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: NamespaceId = NamespaceId(1);
+    const LANE: LaneRef = (HERE, LaneId(7));
+
+    /// What is left of a lane when two were asked for and none was found.
+    fn has_backlog_behind(locked: &[LaneRef]) -> bool {
+        let mut ws = WorkingSet::default();
+        ws.expect_backlog(LANE);
+        let want = Want { ready: [(LANE, 2)].into(), ..Want::default() };
+        assert!(ws.ready_tasks(LANE, 2).is_err(), "the store is to be asked");
+        ws.absorb(&want, Rows { ready_locked: locked.to_vec(), ..Rows::default() });
+        let (tasks, more) = ws.ready_tasks(LANE, 2).expect("a batch asks once, else it would never end");
+        assert_eq!((tasks, more), (Vec::new(), ws.has_backlog(LANE)));
+        ws.committed();
+        ws.has_backlog(LANE)
+    }
+
+    #[test]
+    fn a_lane_that_was_found_empty_has_nothing_more() {
+        assert!(!has_backlog_behind(&[]));
+        assert!(!has_backlog_behind(&[(HERE, LaneId(8))]));
+    }
+
+    /// Else the next batch would not look again when an agent becomes free, nor would a claim.
+    #[test]
+    fn a_lane_whose_tasks_others_have_locked_may_have_more() {
+        assert!(has_backlog_behind(&[LANE]));
+    }
 }

@@ -196,6 +196,9 @@ pub struct Rows {
     pub live_counts: Vec<(NamespaceId, i64)>,
     /// How many ready tasks were found in each wanted lane; one without any may be left out.
     pub ready: Vec<(LaneRef, usize)>,
+    /// Wanted lanes in which fewer ready tasks were found than asked for, since others were passed over that another transaction has
+    /// locked. One may be named whose others were just given out; a store that is not shared names none.
+    pub ready_locked: Vec<LaneRef>,
     /// Mailboxes.
     pub mailboxes: Vec<Mailbox>,
     /// Messages.

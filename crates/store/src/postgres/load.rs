@@ -1,15 +1,16 @@
 //! What rules want to see: locked first, then read.
 
-use super::convert::Values;
+use super::convert::{Values, get};
 use super::store::rows_at_most;
 use super::transaction::{PgTransaction, Table};
 use crate::codec::slot_of;
 use crate::columns::Columns;
 use crate::rows::{self, TASK_COLUMNS, agent_columns, edge_columns, namespace_columns, task_columns};
 use crate::{Error, Result};
-use callboard_core::model::{AgentId, LaneId, NamespaceId, Task};
+use callboard_core::model::{AgentId, LaneId, NamespaceId, Task, TaskId};
 use callboard_core::working_set::{LaneRef, Rows, TaskRef, Want};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::Uuid;
 
 /// Tasks, locked by their ids. A lock that was waited for gives the row as it is then, but its spec as it was before: the two
 /// versions tell.
@@ -57,11 +58,15 @@ const LANES: &str = "SELECT namespace, id, key, format, 0 FROM lanes WHERE names
      UNION ALL SELECT namespace, sum(live)::bigint, NULL::text, NULL::smallint, 2 FROM live_counts WHERE namespace = ANY($3) \
      GROUP BY namespace";
 const KIND: usize = 4;
-/// Ready tasks, locked. Those that another transaction has locked are passed over: it gives them out, or leaves them.
-const READY: &str = "SELECT r.namespace, r.lane, r.id FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) \
-     AS v (namespace, lane, most) CROSS JOIN LATERAL (SELECT t.namespace, t.lane, t.id FROM tasks AS t \
+/// Ready tasks, locked. Those that another transaction has locked are passed over: it gives them out, or leaves them. Where that may have
+/// been so, which is looked for only where less was found than asked for, a row without an id says it behind the others.
+const READY: &str = "SELECT v.namespace, v.lane, r.id FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) \
+     AS v (namespace, lane, most) CROSS JOIN LATERAL (WITH taken AS MATERIALIZED (SELECT t.id FROM tasks AS t \
      WHERE t.namespace = v.namespace AND t.lane = v.lane AND t.rank IS NOT NULL ORDER BY t.rank, t.id LIMIT v.most \
-     FOR UPDATE SKIP LOCKED) AS r";
+     FOR UPDATE SKIP LOCKED) SELECT id FROM taken \
+     UNION ALL SELECT NULL::uuid FROM (SELECT count(*) AS count FROM taken) AS found WHERE found.count < v.most \
+     AND EXISTS (SELECT 1 FROM tasks AS t WHERE t.namespace = v.namespace AND t.lane = v.lane AND t.rank IS NOT NULL \
+     ORDER BY t.rank, t.id OFFSET found.count)) AS r";
 
 /// The rows that are wanted and exist.
 pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> {
@@ -282,10 +287,14 @@ async fn load_ready(
         .each(&lanes, |(_, limit)| rows_at_most(**limit));
     let mut counts: BTreeMap<LaneRef, usize> = BTreeMap::new();
     for row in &transaction.fetch(READY, values).await? {
-        let (namespace, task) = (row.namespace_id(0)?, row.task_id(2)?);
-        *counts.entry((namespace, LaneId(row.number(1)?))).or_default() += 1;
-        transaction.locked.insert((namespace, task));
-        tasks.insert((namespace, task));
+        let lane = (row.namespace_id(0)?, LaneId(row.number(1)?));
+        let Some(task) = get::<Option<Uuid>>(row, 2)? else {
+            rows.ready_locked.push(lane);
+            continue;
+        };
+        *counts.entry(lane).or_default() += 1;
+        transaction.locked.insert((lane.0, TaskId(task)));
+        tasks.insert((lane.0, TaskId(task)));
     }
     rows.ready = counts.into_iter().collect();
     Ok(())

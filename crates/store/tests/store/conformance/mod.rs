@@ -48,7 +48,8 @@ macro_rules! conformance {
                 namespaces_are_apart, several_steps_in_one_transaction, a_void_transaction_cannot_commit, all_or_nothing_in_one_go,
             }
             scheduling::{
-                ready_tasks_come_by_rank_and_id, ready_limits_hold_for_each_lane, due_tasks_come_by_time,
+                ready_tasks_come_by_rank_and_id, ready_limits_hold_for_each_lane, what_nobody_else_has_is_not_passed_over,
+                due_tasks_come_by_time,
                 due_tasks_go_on_behind_a_place, what_falls_back_is_due_then_and_moves_to_its_lane, keys_are_free_when_their_task_ends, a_key_passes_on_within_one_save,
                 live_counts_follow, lanes_in_use_follow, ready_lanes_follow, a_new_run_lives_again, a_changed_spec_moves_lanes,
             }

@@ -89,6 +89,7 @@ pub fn sorted(mut rows: Rows) -> Rows {
     rows.live_counts.sort();
     rows.ready.retain(|(_, count)| *count > 0);
     rows.ready.sort();
+    rows.ready_locked.sort();
     rows.steps.sort();
     rows.step_totals.retain(|(_, totals)| totals.count > 0);
     rows.step_totals.sort_by_key(|(run, _)| *run);

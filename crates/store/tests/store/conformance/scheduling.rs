@@ -44,6 +44,30 @@ pub async fn ready_tasks_come_by_rank_and_id(fixture: Fixture) {
     assert_eq!(ready(&fixture, &[(plain_lane(), 2)]).await.0, order[1..3]);
 }
 
+/// Who asks for more ready tasks than there are is told that others have some only where that is so; what the transaction has locked
+/// itself is found again.
+pub async fn what_nobody_else_has_is_not_passed_over(fixture: Fixture) {
+    let rows = [task(1), task(2), Task { state: running(1), ..task(3) }];
+    fixture.save(new_tasks(&rows)).await;
+    let asked = |most| Want {
+        ready: [((NAMESPACE, plain_lane()), most), ((NAMESPACE, lane("none").id), most)].into(),
+        ..Want::default()
+    };
+    for most in 0..4 {
+        assert_eq!(fixture.load(asked(most)).await.ready_locked, []);
+    }
+    let mut transaction = fixture.store.begin().await.unwrap();
+    for most in [1, 5, 5] {
+        let found = transaction.load(&asked(most)).await.unwrap();
+        assert_eq!((found.ready, found.ready_locked), (vec![((NAMESPACE, plain_lane()), most.min(2))], vec![]));
+    }
+    transaction.save(&tasks([changed(&step(&rows[0], running(1)))]), &fixture.settings).await.unwrap();
+    let found = transaction.load(&asked(5)).await.unwrap();
+    assert_eq!((found.ready, found.ready_locked), (vec![((NAMESPACE, plain_lane()), 1)], vec![]));
+    transaction.commit().await.unwrap();
+    assert_eq!(fixture.load(asked(5)).await.ready_locked, []);
+}
+
 /// Each lane has a limit of its own.
 pub async fn ready_limits_hold_for_each_lane(fixture: Fixture) {
     let mut rows = Vec::new();

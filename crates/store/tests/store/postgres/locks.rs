@@ -122,6 +122,31 @@ async fn a_ready_task_is_never_taken_twice() {
     assert!(fixture.store.ready_lanes(10).await.unwrap().is_empty());
 }
 
+/// Who finds fewer ready tasks than it asked for is told of the lanes in which others have some locked, of no others, and no longer than
+/// they have them.
+#[tokio::test]
+async fn who_passes_over_ready_tasks_that_another_has_is_told_so() {
+    let database = Database::new().await;
+    let fixture = database.fixture().await;
+    let of = |n, name: &str| task_with(n, TaskSpec { task_type: name.into(), ..spec() });
+    fixture.save(new_tasks([&of(1, "a"), &of(2, "a"), &of(3, "a"), &of(4, "b"), &of(5, "c")])).await;
+    let [a, b, c] = ["a", "b", "c"].map(|name| (NAMESPACE, lane(name).id));
+    let asked = |most| Want { ready: [(a, most), (b, most), (c, most)].into(), ..Want::default() };
+    let mut holder = Steps::begin(&fixture).await;
+    holder.load(want([1, 2, 4])).await.unwrap();
+    let found = fixture.load(asked(1)).await;
+    assert_eq!(
+        (found.ready, found.ready_locked),
+        (vec![(a, 1), (c, 1)], vec![b]),
+        "of a there is as much as asked for"
+    );
+    let found = fixture.load(asked(5)).await;
+    assert_eq!((found.ready, found.ready_locked), (vec![(a, 1), (c, 1)], vec![a, b]));
+    holder.0.roll_back().await;
+    let found = fixture.load(asked(5)).await;
+    assert_eq!((found.ready, found.ready_locked), (vec![(a, 3), (b, 1), (c, 1)], vec![]));
+}
+
 /// The end of a task sees every edge from it, though the edge be made meanwhile; and who makes an edge sees the end.
 #[tokio::test]
 async fn an_edge_and_the_end_of_its_source_do_not_miss_each_other() {
