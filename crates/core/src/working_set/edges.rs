@@ -268,3 +268,33 @@ impl WorkingSet {
         self.edges.bound();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    /// Ten sources are read ahead, of which so many are done before the next look; gives for how many edges it asks.
+    fn next_window(kept: &mut KeptEdges, done: usize) -> usize {
+        let sources: Vec<TaskId> = (0..10).map(|n| TaskId(Uuid::from_u128(n))).collect();
+        for source in &sources {
+            kept.put(*source, Vec::new());
+        }
+        kept.ahead.given = sources.clone();
+        sources[..done].iter().for_each(|source| kept.forget(source));
+        kept.look_back();
+        kept.ahead.window
+    }
+
+    #[test]
+    fn more_is_read_ahead_while_most_of_it_is_needed_and_less_when_it_is_not() {
+        let mut kept = KeptEdges::default();
+        let grown = [0; 8].map(|_| next_window(&mut kept, 6));
+        assert_eq!(grown, [8, 16, 32, 64, 128, 256, 256, 256]);
+        let shrunk = [0; 8].map(|_| next_window(&mut kept, 5));
+        assert_eq!(shrunk, [128, 64, 32, 16, 8, 4, 4, 4]);
+        // Nothing was found ahead.
+        kept.look_back();
+        assert_eq!(kept.ahead.window, 4);
+    }
+}
