@@ -48,7 +48,7 @@ struct Args {
     /// nothing.
     #[arg(long, value_enum, value_delimiter = ',', conflicts_with_all = ["fault", "record"])]
     figures: Vec<Figure>,
-    /// With --figures: how many seconds claims are measured, with a pinned reader and without.
+    /// With --figures: how many seconds claims are measured, with a pinned reader and without, by turns.
     #[arg(long, default_value_t = 60, requires = "figures")]
     seconds: u64,
 }

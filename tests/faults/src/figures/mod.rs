@@ -21,7 +21,7 @@ pub enum Figure {
     ReassignBroken,
     /// From a call at one replica to the handler at another, which is told to stop.
     Cancel,
-    /// Claims while a snapshot is held in PostgreSQL, and without one.
+    /// Claims while a snapshot is held in PostgreSQL, and without one, by turns.
     PinnedReader,
 }
 
@@ -30,7 +30,7 @@ pub enum Figure {
 pub struct Extent {
     /// Rounds of what is done in rounds.
     pub rounds: u32,
-    /// How long claims are measured, with and without the snapshot.
+    /// How long claims are measured, with and without the snapshot by turns.
     pub during: Duration,
 }
 
