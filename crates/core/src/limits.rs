@@ -4,7 +4,7 @@ use crate::model::Span;
 
 /// The largest payload: its content, in bytes.
 pub const MAX_PAYLOAD: usize = 1 << 20;
-/// Inputs up to this size, in bytes, stay in memory with their task; larger ones are read when it is assigned.
+/// Inputs up to this size, in bytes, stay in memory with their task, as long as that does; others are read when it is assigned.
 pub const SMALL_INPUT: usize = 4 << 10;
 /// The most tasks in one batch.
 pub const MAX_BATCH: usize = 1_000;

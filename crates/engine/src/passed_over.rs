@@ -29,6 +29,8 @@ struct Lanes {
     looks: HashMap<LaneRef, Look>,
     /// Those of the looks that are still to come.
     due: BTreeSet<(Span, LaneRef)>,
+    /// When room was last made.
+    cleared: Option<Span>,
 }
 
 /// A look at a lane: when, and how long was waited for it.
@@ -90,7 +92,8 @@ impl Lanes {
         }
         let in_a_row = before.filter(|look| look.is_recent(now));
         let wait = in_a_row.map_or(FIRST, |look| Span((look.wait.0 * 2).min(LONGEST.0)));
-        if self.looks.len() >= LANES {
+        if self.looks.len() >= LANES && self.cleared != Some(now) {
+            self.cleared = Some(now);
             let due = &self.due;
             self.looks.retain(|lane, look| look.is_recent(now) || due.contains(&(look.at, *lane)));
         }
@@ -103,7 +106,7 @@ impl Lanes {
 
     /// Something was found: if more is passed over later, it is looked at again soon. A look that is still to come may be another's.
     fn end_row(&mut self, lane: &LaneRef) {
-        let Lanes { looks, due } = self;
+        let Lanes { looks, due, .. } = self;
         if looks.get(lane).is_some_and(|look| !due.contains(&(look.at, *lane))) {
             looks.remove(lane);
         }

@@ -98,7 +98,10 @@ const (
 	ReceiptStatus_RECEIPT_STATUS_COMMITTED ReceiptStatus = 1
 	// It changed nothing, and will not when it is repeated.
 	ReceiptStatus_RECEIPT_STATUS_REFUSED ReceiptStatus = 2
-	// The server could not decide it now. Repeat it.
+	// The server could not decide it now. Repeat it, as it was, after a moment
+	// (100 ms, twice as long each time, to 5 s), ahead of what was reported of
+	// the same attempt behind it: that gets the same receipt until this has come
+	// again. An acceptance and progress count for nothing there.
 	ReceiptStatus_RECEIPT_STATUS_RETRY ReceiptStatus = 3
 )
 

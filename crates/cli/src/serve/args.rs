@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
-    /// The same PostgreSQL database past a pooler: migrations run there.
+    /// The same PostgreSQL database past a pooler: migrations run there, and notifications are heard there.
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database_direct: Option<String>,

@@ -55,6 +55,12 @@ impl Payload {
         self.content.bytes().len()
     }
 
+    /// Roughly what it takes in memory, in bytes: what stands beside the content has limits of its own.
+    pub fn weight(&self) -> usize {
+        let pairs: usize = self.metadata.iter().map(|(name, value)| name.len() + value.len() + 48).sum();
+        self.content_type.len() + pairs + self.len()
+    }
+
     /// Whether the content is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

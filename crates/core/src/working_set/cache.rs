@@ -186,6 +186,7 @@ impl WorkingSet {
     pub fn trim(&mut self, max_tasks: usize, max_bytes: usize) {
         if self.tasks.len() > max_tasks || self.weight > max_bytes {
             self.forget_tasks(|task| task.is_none_or(|task| task.state.lease().is_none()));
+            self.edges.read_less_ahead();
         }
         self.trim_limits();
     }
@@ -234,7 +235,7 @@ impl WorkingSet {
 }
 
 fn weight(task: &Task) -> usize {
-    task.spec.weight() + task.input.as_ref().map_or(0, |input| input.len())
+    task.spec.weight() + task.input.as_ref().map_or(0, |input| input.weight())
 }
 
 #[cfg(test)]

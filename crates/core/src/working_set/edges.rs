@@ -1,7 +1,8 @@
 //! How rules read and write edges.
 //!
 //! Most edges are known for one batch alone. Those from a task of which all are known, and are few, stay behind it, as long as the tasks at
-//! both ends do: so the end of a link of a chain is decided without a look into the store.
+//! both ends do: so the end of a link of a chain is decided without a look into the store. What a store gives ahead of what it was asked
+//! for is put to them at once: a store is asked when nothing is at sea, and what the batch has of a task's edges is left alone.
 
 use super::access::{Loaded, missing};
 use super::{TaskRef, Undo, Want, WorkingSet};
@@ -74,10 +75,15 @@ impl KeptEdges {
         }
     }
 
-    /// Where most of what was read ahead was needed, twice as much is the next time; else half.
-    fn look_back(&mut self) {
+    /// What was read ahead is thrown away with the rest: there is no room for it.
+    pub fn read_less_ahead(&mut self) {
+        self.ahead.given.clear();
+    }
+
+    /// Where most of what was read ahead was needed, twice as much is the next time; else half. What a batch has taken is still here.
+    fn look_back(&mut self, is_taken: impl Fn(&TaskId) -> bool) {
         let given = std::mem::take(&mut self.ahead.given);
-        let used = given.iter().filter(|source| !self.sources.contains_key(source)).count();
+        let used = given.iter().filter(|source| is_taken(source) || !self.sources.contains_key(source)).count();
         let window = if used * 2 > given.len() { self.ahead.window * 2 } else { self.ahead.window / 2 };
         self.ahead.window = window.clamp(*AHEAD.start(), *AHEAD.end());
     }
@@ -232,12 +238,14 @@ impl WorkingSet {
         }
     }
 
-    /// Takes in what a store found ahead of what was asked for. What this batch knows better stays, and what would not be kept either.
+    /// Takes in what a store found ahead of what was asked for. What this batch, or memory, knows stays as it is; what would not be kept is
+    /// passed over.
     pub(super) fn absorb_edges_ahead(&mut self, want: &Want, edges: Vec<Edge>) {
         if want.edges_ahead == 0 {
             return;
         }
-        self.edges.look_back();
+        let taken = &self.batch.edges;
+        self.edges.look_back(|source| taken.contains_key(source));
         let mut sources: BTreeMap<TaskId, Vec<Edge>> = BTreeMap::new();
         for edge in edges {
             sources.entry(edge.source).or_default().push(edge);
@@ -282,7 +290,7 @@ mod tests {
         }
         kept.ahead.given = sources.clone();
         sources[..done].iter().for_each(|source| kept.forget(source));
-        kept.look_back();
+        kept.look_back(|_| false);
         kept.ahead.window
     }
 
@@ -294,7 +302,23 @@ mod tests {
         let shrunk = [0; 8].map(|_| next_window(&mut kept, 5));
         assert_eq!(shrunk, [128, 64, 32, 16, 8, 4, 4, 4]);
         // Nothing was found ahead.
-        kept.look_back();
+        kept.look_back(|_| false);
         assert_eq!(kept.ahead.window, 4);
+    }
+
+    #[test]
+    fn what_a_batch_has_taken_was_needed_and_what_was_thrown_away_was_not() {
+        let mut kept = KeptEdges::default();
+        next_window(&mut kept, 10);
+        let source = TaskId(Uuid::from_u128(1));
+        kept.put(source, Vec::new());
+        kept.ahead.given = vec![source];
+        kept.look_back(|taken| *taken == source);
+        assert_eq!(kept.ahead.window, 16);
+        kept.ahead.given = vec![source];
+        kept.read_less_ahead();
+        kept.forget(&source);
+        kept.look_back(|_| false);
+        assert_eq!(kept.ahead.window, 8);
     }
 }

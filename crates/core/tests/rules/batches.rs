@@ -1,8 +1,8 @@
 //! Several commands in one commit: each sees what those before it did, and the store is told the end, not the detours.
 
-use crate::support::{World, envelope, in_every_mode, make::*, receipt};
+use crate::support::{Mode, World, envelope, in_every_mode, make::*, receipt};
 use callboard_core::command::DirectReport;
-use callboard_core::model::{Failure, StateName, TaskId};
+use callboard_core::model::{Failure, Payload, StateName, TaskId};
 use callboard_core::{Command, Envelope};
 use std::sync::Arc;
 
@@ -63,4 +63,14 @@ fn a_refused_retry_leaves_the_edges_as_they_were() {
         assert_eq!((w.state(target), pending(&w)), (StateName::Skipped, 0));
         assert!(!w.task(live).releasing);
     });
+}
+
+#[test]
+fn what_stands_beside_a_small_input_counts_for_what_memory_keeps() {
+    let mut w = World::new(Mode::Exclusive);
+    let metadata = [("trace".to_owned(), "x".repeat(16_000))].into();
+    let input = Arc::new(Payload { metadata, ..Payload::text("") });
+    let task = w.create(task_with("index", |new| new.input = input));
+    assert!(w.keeps_within(32_000, task));
+    assert!(!w.keeps_within(16_000, task));
 }

@@ -216,6 +216,12 @@ impl World {
         }
     }
 
+    /// Whether memory that keeps so many bytes of tasks still has this one.
+    pub fn keeps_within(&mut self, bytes: usize, task: TaskId) -> bool {
+        self.ws.trim(usize::MAX, bytes);
+        self.ws.loaded_task(task).is_some()
+    }
+
     /// Does what a commit is followed by.
     pub fn carry_out(&mut self, effects: &[Effect]) {
         for effect in effects {

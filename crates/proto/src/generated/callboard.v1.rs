@@ -6002,7 +6002,10 @@ pub enum ReceiptStatus {
     Committed = 1,
     /// It changed nothing, and will not when it is repeated.
     Refused = 2,
-    /// The server could not decide it now. Repeat it.
+    /// The server could not decide it now. Repeat it, as it was, after a moment
+    /// (100 ms, twice as long each time, to 5 s), ahead of what was reported of
+    /// the same attempt behind it: that gets the same receipt until this has come
+    /// again. An acceptance and progress count for nothing there.
     Retry = 3,
 }
 impl ReceiptStatus {

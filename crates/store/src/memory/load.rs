@@ -96,8 +96,8 @@ impl Tables {
                 rows.edges.push(edge.clone());
             }
         }
-        if let Some((first, _)) = want.pending_edges.first_key_value() {
-            let behind = self.workflows.behind(*first).flat_map(|source| self.pending_from(source));
+        if let Some((first, _)) = want.pending_edges.first_key_value().filter(|_| want.edges_ahead > 0) {
+            let behind = self.workflows.behind(*first, want.edges_ahead).flat_map(|source| self.pending_from(source));
             rows.edges_ahead = behind.take(want.edges_ahead).cloned().collect();
             want.keep_whole_sources(&mut rows.edges_ahead);
             tasks.extend(rows.edges_ahead.iter().map(|edge| (edge.namespace, edge.target)));

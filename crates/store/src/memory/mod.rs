@@ -77,7 +77,8 @@ impl Store for MemoryStore {
 
     async fn begin(&self) -> Result<Box<dyn Transaction>> {
         let working = self.working.clone().lock_owned().await;
-        Ok(Box::new(MemoryTransaction { working, committed: self.committed.clone(), saved: Vec::new(), void: false }))
+        let committed = self.committed.clone();
+        Ok(Box::new(MemoryTransaction { working, committed, shared: self.shared, saved: Vec::new(), void: false }))
     }
 
     async fn namespaces(&self) -> Result<Vec<Namespace>> {
@@ -298,6 +299,8 @@ impl Store for MemoryStore {
 struct MemoryTransaction {
     working: OwnedMutexGuard<Tables>,
     committed: Arc<RwLock<Tables>>,
+    /// Others write to it as well.
+    shared: bool,
     /// What was saved and is not committed, with the settings that it was saved with.
     saved: Vec<(ChangeSet, Settings)>,
     /// Saving failed half-way: it must never be committed.
@@ -314,7 +317,12 @@ impl Transaction for MemoryTransaction {
         if self.void {
             return Err(void());
         }
-        Ok(self.working.load(want))
+        if !self.shared {
+            return Ok(self.working.load(want));
+        }
+        // Gives no more than PostgreSQL does.
+        let rows = self.working.load(&Want { edges_ahead: 0, ..want.clone() });
+        Ok(Rows { inputs: Vec::new(), ..rows })
     }
 
     async fn save(&mut self, changes: &ChangeSet, settings: &Settings) -> Result<()> {

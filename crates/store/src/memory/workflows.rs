@@ -31,11 +31,13 @@ impl Workflows {
         workflow.is_some_and(|workflow| workflow.ended_at.is_none())
     }
 
-    /// The tasks behind a task in its workflow.
-    pub fn behind(&self, task: TaskRef) -> impl Iterator<Item = TaskRef> {
-        let place = self.places.get(&task);
-        let behind =
-            place.map(|(workflow, ordinal)| self.tasks.range((*workflow, *ordinal + 1)..=(*workflow, u32::MAX)));
+    /// The tasks behind a task in its workflow, so many places on.
+    pub fn behind(&self, task: TaskRef, places: usize) -> impl Iterator<Item = TaskRef> {
+        let places = u32::try_from(places).unwrap_or(u32::MAX);
+        let behind = self.places.get(&task).map(|(workflow, ordinal)| {
+            let first = ordinal.saturating_add(1);
+            self.tasks.range((*workflow, first)..=(*workflow, ordinal.saturating_add(places).max(first)))
+        });
         behind.into_iter().flatten().map(|(_, task)| (task.namespace, task.task))
     }
 

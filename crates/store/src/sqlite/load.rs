@@ -27,12 +27,13 @@ macro_rules! of_tasks {
     };
 }
 static TASKS: Many = Many::values(concat!("SELECT ", task_columns!(), " FROM (VALUES "), "(?,?)", of_tasks!());
-/// With small inputs.
+/// With small inputs ([`SMALL_INPUT`]).
 static TASKS_AT_HAND: Many = Many::values(
     concat!(
         "SELECT ",
         task_columns!(),
-        ", CASE WHEN octet_length(s.input) <= 4096 THEN s.input_type END, s.input_metadata, \
+        ", CASE WHEN octet_length(s.input) <= 4096 THEN s.input_type END, \
+         CASE WHEN octet_length(s.input) <= 4096 THEN s.input_metadata END, \
          CASE WHEN octet_length(s.input) <= 4096 THEN s.input END FROM (VALUES "
     ),
     "(?,?)",
@@ -76,6 +77,7 @@ static EDGES_AHEAD: Many = Many::single(concat!(
      ON e.namespace = p.namespace AND e.source = p.task AND e.resolved = 0 WHERE p.namespace = ? \
      AND p.workflow = (SELECT workflow FROM workflow_tasks WHERE namespace = ? AND task = ?) \
      AND p.ordinal > (SELECT ordinal FROM workflow_tasks WHERE namespace = ? AND task = ?) \
+     AND p.ordinal <= ifnull(?,0) + (SELECT ordinal FROM workflow_tasks WHERE namespace = ? AND task = ?) \
      ORDER BY p.ordinal, e.target LIMIT ifnull(?,0)"
 ));
 static DEPENDENCIES: Many = Many::values(
@@ -296,6 +298,8 @@ async fn load_edges_ahead(connection: &mut SqliteConnection, want: &Want) -> Res
     let bind = |binds: &mut super::many::Binds, source: &TaskRef| {
         binds.add(source.0.0)?;
         bind_task(binds, source)?;
+        bind_task(binds, source)?;
+        binds.add(rows_at_most(want.edges_ahead))?;
         bind_task(binds, source)?;
         binds.add(rows_at_most(want.edges_ahead))
     };

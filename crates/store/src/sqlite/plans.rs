@@ -72,3 +72,15 @@ async fn no_statement_over_many_rows_reads_a_whole_table() {
         assert!(!lines.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{lines:#?}");
     }
 }
+
+#[test]
+fn inputs_are_small_up_to_the_size_that_core_says() {
+    let sql = load::statements().into_iter().map(|statement| statement.sql(1)).find(|sql| sql.contains("s.input_type"));
+    let parts: Vec<String> =
+        sql.expect("inputs come with tasks").split("octet_length(s.input) <= ").skip(1).map(str::to_owned).collect();
+    assert_eq!(parts.len(), 3);
+    assert!(
+        parts.iter().all(|part| part.starts_with(&format!("{} THEN", callboard_core::limits::SMALL_INPUT))),
+        "{parts:?}"
+    );
+}

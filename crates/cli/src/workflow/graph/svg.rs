@@ -20,9 +20,11 @@ const INSET: usize = 2;
 const MARGIN: usize = 12;
 
 const STYLE: &str = "\
-  <style>text { font: 13px monospace; fill: #212121 } .label { font-size: 11px; fill: #616161 } \
+  <style>text { font: 13px monospace; fill: #212121 } .label { font-size: 11px; fill: #616161; \
+paint-order: stroke; stroke: #ffffff; stroke-width: 3px } \
 path { fill: none; stroke: #757575 }</style>
-  <defs><marker id=\"arrow\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\">\
+  <defs><marker id=\"arrow\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerUnits=\"userSpaceOnUse\" markerWidth=\"8\" markerHeight=\"8\" \
+orient=\"auto\">\
 <path d=\"M 0 1 L 9 5 L 0 9\"/></marker></defs>
 ";
 

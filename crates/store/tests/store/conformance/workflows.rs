@@ -288,6 +288,9 @@ pub async fn edges_ahead_are_all_of_their_sources(fixture: Fixture) {
         (1, 20, vec![(2, 12), (3, 13), (3, 14), (5, 15)]),
         (4, 6, vec![(5, 15)]),
         (6, 9, vec![]),
+        // As many tasks as edges are looked at: a workflow may have a million without any.
+        (11, 5, vec![]),
+        (11, 40, vec![(7, 16)]),
     ] {
         let pending_edges = [((NAMESPACE, task_id(source)), 1)].into();
         let rows = fixture.load(Want { pending_edges, edges_ahead: most, ..Want::default() }).await;

@@ -1549,7 +1549,10 @@ export enum ReceiptStatus {
   REFUSED = 2,
 
   /**
-   * The server could not decide it now. Repeat it.
+   * The server could not decide it now. Repeat it, as it was, after a moment
+   * (100 ms, twice as long each time, to 5 s), ahead of what was reported of
+   * the same attempt behind it: that gets the same receipt until this has come
+   * again. An acceptance and progress count for nothing there.
    *
    * @generated from enum value: RECEIPT_STATUS_RETRY = 3;
    */
