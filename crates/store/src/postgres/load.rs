@@ -1,16 +1,17 @@
 //! What rules want to see: locked first, then read.
 
-use super::convert::{Values, get};
+use super::convert::Values;
+use super::floors::since;
+use super::horizon;
 use super::store::rows_at_most;
 use super::transaction::{PgTransaction, Table};
-use crate::codec::slot_of;
 use crate::columns::Columns;
-use crate::rows::{self, TASK_COLUMNS, agent_columns, edge_columns, namespace_columns, task_columns};
+use crate::rows::{self, TASK_COLUMNS, edge_columns, namespace_columns, task_columns};
 use crate::{Error, Result};
-use callboard_core::model::{AgentId, LaneId, NamespaceId, Task, TaskId};
-use callboard_core::working_set::{LaneRef, Rows, TaskRef, Want};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use uuid::Uuid;
+use callboard_core::model::{LaneId, NamespaceId, Task};
+use callboard_core::working_set::{Rows, TaskRef, Want};
+use sqlx::postgres::PgRow;
+use std::collections::{BTreeSet, HashMap};
 
 /// Tasks, locked by their ids. A lock that was waited for gives the row as it is then, but its spec as it was before: the two
 /// versions tell.
@@ -32,13 +33,6 @@ const LOCK_TASKS: &str = "SELECT t.namespace, t.id FROM tasks AS t WHERE t.names
      ORDER BY t.namespace, t.id FOR UPDATE";
 const NAMESPACES: &str =
     concat!("SELECT ", namespace_columns!(), " FROM namespaces WHERE $1 OR name = ANY($2) ORDER BY name");
-const NAMED_AGENTS: &str = "SELECT namespace, id, name FROM agents WHERE namespace = ANY($1) AND name = ANY($2)";
-const AGENTS: &str = concat!(
-    "SELECT ",
-    agent_columns!(),
-    " FROM agents AS a WHERE a.namespace = ANY($1) AND a.id = ANY($2) ORDER BY a.namespace, a.id FOR UPDATE"
-);
-const LEASED: &str = "SELECT namespace, agent, id, state, lane FROM tasks WHERE namespace = ANY($1) AND agent = ANY($2) AND agent IS NOT NULL";
 const KEYS: &str =
     "SELECT namespace, key, id FROM tasks WHERE namespace = ANY($1) AND key = ANY($2) AND live AND key IS NOT NULL";
 const REQUESTS: &str = "SELECT r.namespace, r.principal, r.method, r.request_id, r.digest, r.reply, r.expires_at, r.format \
@@ -52,21 +46,27 @@ const PENDING_EDGES: &str = concat!(
 );
 const DEPENDENCIES: &str =
     concat!("SELECT ", edge_columns!(), " FROM edges AS e WHERE e.namespace = ANY($1) AND e.target = ANY($2)");
-/// Lanes (0), lanes that have live tasks (1), and how many tasks live (2), of namespaces: what most batches want, in one trip.
-const LANES: &str = "SELECT namespace, id, key, format, 0 FROM lanes WHERE namespace = ANY($1) \
-     UNION ALL SELECT DISTINCT namespace, lane, NULL::text, NULL::smallint, 1 FROM tasks WHERE namespace = ANY($2) AND live \
-     UNION ALL SELECT namespace, sum(live)::bigint, NULL::text, NULL::smallint, 2 FROM live_counts WHERE namespace = ANY($3) \
-     GROUP BY namespace";
+/// Lanes (0), lanes that have live tasks (1), and how many tasks live (2), of namespaces: what most batches want, in one trip. The last are
+/// sums of what transactions added, each under its token, behind a floor; of versions before that, in shards below 64.
+const LANES: &str = concat!(
+    "WITH h AS MATERIALIZED (SELECT ",
+    horizon!(),
+    " AS horizon, ",
+    since!(),
+    " AS since) \
+     SELECT namespace, id, key, format, 0, NULL::bigint, NULL::bigint, NULL::bigint FROM lanes WHERE namespace = ANY($2) \
+     UNION ALL SELECT DISTINCT namespace, lane, NULL::text, NULL::smallint, 1, NULL::bigint, NULL::bigint, NULL::bigint \
+     FROM tasks WHERE namespace = ANY($3) AND live \
+     UNION ALL SELECT v.namespace, c.live, NULL::text, NULL::smallint, 2, c.lowest, c.added, h.horizon \
+     FROM h CROSS JOIN unnest($4::bigint[], $5::bigint[]) AS v (namespace, floor) CROSS JOIN LATERAL (SELECT sum(u.live)::bigint AS live, \
+     min(u.shard) FILTER (WHERE u.shard >= 64) AS lowest, count(*) AS added FROM (\
+     SELECT o.live, o.shard FROM live_counts AS o WHERE o.namespace = v.namespace AND o.shard < 64 UNION ALL \
+     SELECT n.live, n.shard FROM live_counts AS n WHERE n.namespace = v.namespace \
+     AND n.shard >= greatest(CASE WHEN v.floor >= h.since THEN v.floor END, 64)) AS u) AS c"
+);
 const KIND: usize = 4;
-/// Ready tasks, locked. Those that another transaction has locked are passed over: it gives them out, or leaves them. Where that may have
-/// been so, which is looked for only where less was found than asked for, a row without an id says it behind the others.
-const READY: &str = "SELECT v.namespace, v.lane, r.id FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) \
-     AS v (namespace, lane, most) CROSS JOIN LATERAL (WITH taken AS MATERIALIZED (SELECT t.id FROM tasks AS t \
-     WHERE t.namespace = v.namespace AND t.lane = v.lane AND t.rank IS NOT NULL ORDER BY t.rank, t.id LIMIT v.most \
-     FOR UPDATE SKIP LOCKED) SELECT id FROM taken \
-     UNION ALL SELECT NULL::uuid FROM (SELECT count(*) AS count FROM taken) AS found WHERE found.count < v.most \
-     AND EXISTS (SELECT 1 FROM tasks AS t WHERE t.namespace = v.namespace AND t.lane = v.lane AND t.rank IS NOT NULL \
-     ORDER BY t.rank, t.id OFFSET found.count)) AS r";
+/// So many numbers are added up before they are put together.
+const ADDED: i64 = 128;
 
 /// The rows that are wanted and exist.
 pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> {
@@ -74,7 +74,7 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> 
     let mut rows = Rows::default();
     load_namespaces(transaction, want, &mut rows).await?;
     let mut first: BTreeSet<TaskRef> = want.tasks.clone();
-    load_agents(transaction, want, &mut rows).await?;
+    super::agents::load(transaction, want, &mut rows).await?;
     load_keys(transaction, want, &mut rows, &mut first).await?;
     let mut found = load_tasks(transaction, &first).await?;
     drop_free_keys(&mut rows, &found);
@@ -82,7 +82,7 @@ pub async fn load(transaction: &mut PgTransaction, want: &Want) -> Result<Rows> 
     load_edges(transaction, want, &mut rows, &mut second).await?;
     super::children::load_of_runs(transaction, want, &mut rows, &mut second).await?;
     super::workflows::load_tasks(transaction, want, &mut rows, &mut second).await?;
-    load_ready(transaction, want, &mut rows, &mut second).await?;
+    super::ready::load(transaction, want, &mut rows, &mut second).await?;
     second.retain(|task| !first.contains(task));
     found.append(&mut load_tasks(transaction, &second).await?);
     rows.tasks = found;
@@ -150,44 +150,6 @@ async fn load_namespaces(transaction: &mut PgTransaction, want: &Want, rows: &mu
     let values = Values::default().one(want.all_namespaces).each_text(&names, |name| name);
     let found = transaction.fetch(NAMESPACES, values).await?;
     rows.namespaces = found.iter().map(rows::namespace).collect::<Result<_>>()?;
-    Ok(())
-}
-
-/// Agents, locked, and then which tasks they have: who gives an agent a task has it locked, too.
-async fn load_agents(transaction: &mut PgTransaction, want: &Want, rows: &mut Rows) -> Result<()> {
-    let mut wanted: BTreeSet<(NamespaceId, AgentId)> = want.agents_by_id.clone();
-    if !want.agents.is_empty() {
-        let names: Vec<_> = want.agents.iter().collect();
-        let namespaces: BTreeSet<i64> = names.iter().map(|(namespace, _)| namespace.0).collect();
-        let values = Values::default().one(Vec::from_iter(namespaces)).each_text(&names, |(_, name)| name);
-        for row in &transaction.fetch(NAMED_AGENTS, values).await? {
-            if want.agents.contains(&(row.namespace_id(0)?, row.text(2)?.into())) {
-                wanted.insert((row.namespace_id(0)?, row.agent_id(1)?));
-            }
-        }
-    }
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    transaction.will_lock(Table::Agents, wanted.iter().map(|(namespace, id)| (*namespace, id.0))).await?;
-    let values = || {
-        let namespaces: BTreeSet<i64> = wanted.iter().map(|(namespace, _)| namespace.0).collect();
-        let ids: Vec<_> = wanted.iter().map(|(_, id)| id.0).collect();
-        Values::default().one(Vec::from_iter(namespaces)).one(ids)
-    };
-    for row in &transaction.fetch(AGENTS, values()).await? {
-        let agent = rows::agent(row)?;
-        if wanted.contains(&(agent.namespace, agent.id)) {
-            rows.agents.push(agent);
-        }
-    }
-    let found: BTreeSet<_> = rows.agents.iter().map(|agent| (agent.namespace, agent.id)).collect();
-    for row in &transaction.fetch(LEASED, values()).await? {
-        let holder = (row.namespace_id(0)?, row.agent_id(1)?);
-        if found.contains(&holder) {
-            rows.leases.push((holder.1, row.task_id(2)?, slot_of(row.number(3)?), LaneId(row.number(4)?)));
-        }
-    }
     Ok(())
 }
 
@@ -271,35 +233,6 @@ async fn lock_tasks(transaction: &mut PgTransaction, tasks: impl Iterator<Item =
     Ok(())
 }
 
-async fn load_ready(
-    transaction: &mut PgTransaction,
-    want: &Want,
-    rows: &mut Rows,
-    tasks: &mut BTreeSet<TaskRef>,
-) -> Result<()> {
-    if want.ready.is_empty() {
-        return Ok(());
-    }
-    let lanes: Vec<_> = want.ready.iter().collect();
-    let values = Values::default()
-        .each(&lanes, |((namespace, _), _)| namespace.0)
-        .each(&lanes, |((_, lane), _)| lane.0)
-        .each(&lanes, |(_, limit)| rows_at_most(**limit));
-    let mut counts: BTreeMap<LaneRef, usize> = BTreeMap::new();
-    for row in &transaction.fetch(READY, values).await? {
-        let lane = (row.namespace_id(0)?, LaneId(row.number(1)?));
-        let Some(task) = get::<Option<Uuid>>(row, 2)? else {
-            rows.ready_locked.push(lane);
-            continue;
-        };
-        *counts.entry(lane).or_default() += 1;
-        transaction.locked.insert((lane.0, TaskId(task)));
-        tasks.insert((lane.0, TaskId(task)));
-    }
-    rows.ready = counts.into_iter().collect();
-    Ok(())
-}
-
 async fn load_requests(transaction: &mut PgTransaction, want: &Want, rows: &mut Rows) -> Result<()> {
     if want.requests.is_empty() {
         return Ok(());
@@ -320,8 +253,11 @@ async fn load_lanes(transaction: &mut PgTransaction, want: &Want, rows: &mut Row
     if wanted.iter().all(|namespaces| namespaces.is_empty()) {
         return Ok(());
     }
-    let values = wanted.iter().fold(Values::default(), |values, namespaces| values.one(numbers_of(namespaces)));
-    let mut counts: BTreeMap<NamespaceId, i64> = BTreeMap::new();
+    let values = Values::default().one(transaction.shared.order);
+    let values = wanted.iter().fold(values, |values, namespaces| values.one(numbers_of(namespaces)));
+    let floors: Vec<i64> =
+        want.live_counts.iter().map(|namespace| transaction.shared.floors.live(*namespace)).collect();
+    let values = values.one(floors);
     for row in &transaction.fetch(LANES, values).await? {
         match row.number(KIND)? {
             0 => {
@@ -330,13 +266,23 @@ async fn load_lanes(transaction: &mut PgTransaction, want: &Want, rows: &mut Row
                 rows.lanes.push(lane);
             }
             1 => rows.lanes_in_use.push((row.namespace_id(0)?, LaneId(row.number(1)?))),
-            _ => drop(counts.insert(row.namespace_id(0)?, row.number(1)?)),
+            _ => load_live(transaction, row, rows)?,
         }
     }
-    // And what this transaction has changed.
-    for (namespace, by) in transaction.live.iter().filter(|(namespace, _)| want.live_counts.contains(namespace)) {
-        *counts.entry(*namespace).or_default() += by;
+    Ok(())
+}
+
+/// How many tasks of a namespace live. When that is the sum of many, they are put together at the end.
+fn load_live(transaction: &mut PgTransaction, row: &PgRow, rows: &mut Rows) -> Result<()> {
+    let namespace = row.namespace_id(0)?;
+    if let Some(live) = row.number_or_null(1)?.filter(|live| *live > 0) {
+        rows.live_counts.push((namespace, live));
     }
-    rows.live_counts = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+    if let Some(lowest) = row.number_or_null(5)? {
+        transaction.found.live.push((namespace, lowest.min(row.number(7)?)));
+        if row.number(6)? >= ADDED {
+            transaction.to_fold.insert(namespace, lowest);
+        }
+    }
     Ok(())
 }

@@ -4,8 +4,10 @@
 //! loaded ([`save`]). Rows go in and out by arrays ([`convert`]), a statement and so a round trip for each kind, but one
 //! for all that almost every batch saves. A read is one statement: it sees one state of the database, and leaves nothing behind when
 //! its future is dropped. The order of commits is that of transaction ids, of which readers see what nobody can come before any more
-//! ([`events`]); what a standby doesn't know when it is promoted is not given once more ([`timeline`]). Replicas tell each other of theirs by NOTIFY ([`cluster`]).
+//! ([`events`]); what a standby doesn't know when it is promoted is not given once more ([`timeline`]).
+//! What is read again and again is read from where it was last seen to begin ([`floors`]). Replicas tell each other of theirs by NOTIFY ([`cluster`]).
 
+mod agents;
 mod children;
 mod cluster;
 mod connections;
@@ -13,6 +15,7 @@ mod convert;
 mod durations;
 mod error;
 mod events;
+mod floors;
 mod forget;
 mod limits;
 mod list;
@@ -22,6 +25,7 @@ mod open;
 mod output;
 mod placement;
 mod reads;
+mod ready;
 mod results;
 mod sample;
 mod save;

@@ -2,6 +2,7 @@
 
 use super::PostgresStore;
 use super::connections::{Connections, Purpose};
+use super::floors::Floors;
 use super::schema::{self, SCHEMA_VERSION};
 use super::statistics;
 use super::store::Shared;
@@ -101,9 +102,10 @@ async fn open(url: &str, options: &PostgresOptions) -> Result<PostgresStore> {
     let direct = options.direct.as_deref().map(url::read).transpose()?;
     let listen = direct.or(url::read(url).ok()).filter(|address| address.prepared).map(|address| address.options);
     let connections = Connections::new(address.options, address.prepared, options.connections as usize);
-    let (order, shard) = timeline::settle(&mut connections.lend(Purpose::Schema).await?).await?;
+    let order = timeline::settle(&mut connections.lend(Purpose::Schema).await?).await?;
     let mut beside = JoinSet::new();
     beside.spawn(statistics::keep(connections.clone()));
     let (timeline, beside) = (AtomicI64::new(0), Mutex::new(beside));
-    Ok(PostgresStore { shared: Arc::new(Shared { connections, order, timeline, shard, listen, beside }) })
+    let floors = Floors::new(order);
+    Ok(PostgresStore { shared: Arc::new(Shared { connections, order, timeline, floors, listen, beside }) })
 }

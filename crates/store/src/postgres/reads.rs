@@ -1,5 +1,6 @@
 //! Reads that decide nothing: of one task, of agents, of times. Each is one statement.
 
+use super::agents::whole_agents;
 use super::convert::Values;
 use super::store::{Shared, Sql, rows_at_most};
 use crate::codec::column_state;
@@ -7,9 +8,9 @@ use crate::columns::Columns;
 use crate::rows::{self, AGENT_COLUMNS, TASK_COLUMNS, agent_columns, edge_columns, namespace_columns, task_columns};
 use crate::{AgentFilter, AgentPage, DependencyView, Due, Error, Hydrated, Result, TaskView};
 use callboard_core::model::{
-    Agent, AgentId, Edge, LaneId, Namespace, NamespaceId, Payload, StateName, Task, TaskId, Timestamp,
+    Agent, AgentId, Edge, Namespace, NamespaceId, Payload, StateName, Task, TaskId, Timestamp,
 };
-use callboard_core::working_set::{LaneRef, TaskRef};
+use callboard_core::working_set::TaskRef;
 use sqlx::postgres::PgRow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,8 +67,9 @@ macro_rules! agents_with_leases {
         concat!(
             "SELECT ",
             agent_columns!(),
-            ", (SELECT count(*) FROM tasks AS t WHERE t.namespace = a.namespace AND t.agent = a.id) FROM agents AS a \
-             WHERE a.namespace = $1 AND "
+            ", (SELECT count(*) FROM tasks AS t WHERE t.namespace = a.namespace AND t.agent = a.id) FROM ",
+            whole_agents!(),
+            " WHERE a.namespace = $1 AND "
         )
     };
 }
@@ -79,15 +81,16 @@ const FIRST_AGENTS: &str =
 const LIVE_SESSIONS: &str = concat!(
     "SELECT ",
     agent_columns!(),
-    " FROM agents AS a WHERE a.session IS NOT NULL AND ($1::uuid IS NULL OR a.id > $1) ORDER BY a.id LIMIT $2"
+    " FROM ",
+    whole_agents!(),
+    " WHERE a.session IS NOT NULL AND ($1::uuid IS NULL OR a.id > $1) ORDER BY a.id LIMIT $2"
 );
-/// With the next time behind each, which is the same, also when there is no task.
+/// With the next time behind each, which is the same, also when there is no task. A task that is to be looked at whatever the time has 0.
 const DUE: &str = "WITH n AS MATERIALIZED (SELECT min(wake_at) AS next FROM tasks WHERE wake_at > $1) \
-     SELECT t.wake_at, t.namespace, t.id, n.next FROM n LEFT JOIN LATERAL (SELECT wake_at, namespace, id FROM tasks \
-     WHERE wake_at <= $1 AND (wake_at, id) > ($2, $3) ORDER BY wake_at, id LIMIT $4) AS t ON true ORDER BY t.wake_at, t.id";
-/// With a limit for each lane: the planner looks into the index once, and can't decide to read all ready tasks instead.
-const READY_LANES: &str = "SELECT l.namespace, l.id FROM lanes AS l CROSS JOIN LATERAL (SELECT 1 FROM tasks AS t \
-     WHERE t.namespace = l.namespace AND t.lane = l.id AND t.rank IS NOT NULL ORDER BY t.rank, t.id LIMIT 1) AS r LIMIT $1";
+     SELECT t.wake_at, t.namespace, t.id, n.next FROM n LEFT JOIN LATERAL (\
+     (SELECT wake_at, namespace, id FROM tasks WHERE $5 AND wake_at = 0 AND id > $3 ORDER BY wake_at, id LIMIT $4) UNION ALL \
+     (SELECT wake_at, namespace, id FROM tasks WHERE wake_at <> 0 AND wake_at <= $1 AND (wake_at, id) > ($2, $6) \
+     ORDER BY wake_at, id LIMIT $4) ORDER BY 1, 3 LIMIT $4) AS t ON true ORDER BY t.wake_at, t.id";
 
 /// Every namespace, by name.
 pub async fn namespaces(shared: &Shared) -> Result<Vec<Namespace>> {
@@ -207,9 +210,19 @@ pub async fn live_sessions(shared: &Shared, after: Option<AgentId>, limit: usize
 
 /// Tasks whose time has come.
 pub async fn due(shared: &Shared, now: Timestamp, after: Option<(Timestamp, TaskId)>, limit: usize) -> Result<Due> {
-    // No task has the lowest time of all.
-    let (time_after, id_after) = after.map_or((i64::MIN, Uuid::nil()), |(at, id)| (at.0, id.0));
-    let values = || Values::default().one(now.0).one(time_after).one(id_after).one(rows_at_most(limit));
+    let from = if after.is_none() { shared.floors.due(now) } else { None };
+    // No task has the lowest time of all, and none that has one has the nil id.
+    let lowest = (from.map_or(i64::MIN, |from| from.0), Uuid::nil());
+    let always = after.is_none_or(|(at, _)| at.0 <= 0);
+    let (after_always, (time, id)) = match after {
+        Some((at, id)) if at.0 == 0 => (id.0, lowest),
+        Some((at, id)) => (Uuid::nil(), (at.0, id.0)),
+        None => (Uuid::nil(), lowest),
+    };
+    let values = || {
+        let values = Values::default().one(now.0).one(time).one(after_always).one(rows_at_most(limit));
+        values.one(always).one(id)
+    };
     let mut due = Due::default();
     for row in &shared.read(Sql::Fixed(DUE), values).await? {
         due.next = row.number_or_null(3)?.map(Timestamp);
@@ -217,11 +230,9 @@ pub async fn due(shared: &Shared, now: Timestamp, after: Option<(Timestamp, Task
             due.tasks.push((Timestamp(at), (row.namespace_id(1)?, row.task_id(2)?)));
         }
     }
+    if after.is_none() && due.tasks.len() < limit {
+        let earliest = due.tasks.iter().map(|(at, _)| *at).find(|at| at.0 != 0);
+        shared.floors.looked_for_due(now, from, earliest.or(due.next));
+    }
     Ok(due)
-}
-
-/// Lanes with ready tasks.
-pub async fn ready_lanes(shared: &Shared, limit: usize) -> Result<Vec<LaneRef>> {
-    let found = shared.read(Sql::Fixed(READY_LANES), || Values::default().one(rows_at_most(limit))).await?;
-    found.iter().map(|row| Ok((row.namespace_id(0)?, LaneId(row.number(1)?)))).collect()
 }

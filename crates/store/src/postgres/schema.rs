@@ -18,7 +18,7 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 12] = [
+const MIGRATIONS: [Migration; 13] = [
     Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_spine.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_replicas.sql") },
     Migration { version: 3, sql: include_str!("../../migrations/postgres/0003_steps.sql") },
@@ -31,6 +31,7 @@ const MIGRATIONS: [Migration; 12] = [
     Migration { version: 10, sql: include_str!("../../migrations/postgres/0010_placement.sql") },
     Migration { version: 11, sql: include_str!("../../migrations/postgres/0011_limits.sql") },
     Migration { version: 12, sql: include_str!("../../migrations/postgres/0012_timelines.sql") },
+    Migration { version: 13, sql: include_str!("../../migrations/postgres/0013_floors.sql") },
 ];
 
 /// The schema that this program knows.

@@ -2,10 +2,11 @@
 
 use super::connections::{Connections, Lent, Purpose, statement_timeout};
 use super::convert::Values;
+use super::floors::Floors;
 use super::timeline::Order;
 use super::transaction::PgTransaction;
 use super::{
-    children, durations, events, forget, limits, list, mail, output, placement, reads, sample, steps, workflows,
+    children, durations, events, forget, limits, list, mail, output, placement, reads, ready, sample, steps, workflows,
 };
 use crate::cluster::Cluster;
 use crate::{
@@ -38,8 +39,8 @@ pub struct Shared {
     pub order: Order,
     /// The latest timeline that was seen. It never falls but by what needs another order.
     pub timeline: AtomicI64,
-    /// Which shard of the counters is this replica's.
-    pub shard: i64,
+    /// Where to begin to read.
+    pub floors: Floors,
     /// Where notifications are heard; none behind a pooler.
     pub listen: Option<PgConnectOptions>,
     /// What goes on beside statements: listening, and looking after statistics.
@@ -71,12 +72,13 @@ impl Shared {
     }
 
     async fn run(&self, sql: Sql, values: impl Fn() -> Values, purpose: Purpose) -> Result<Vec<PgRow>> {
-        const TIME: &str = concat!("; SET LOCAL statement_timeout = ", statement_timeout!());
+        const TIME: &str = concat!("; SET LOCAL jit = off; SET LOCAL statement_timeout = ", statement_timeout!());
         let begin = if purpose == Purpose::Write { "BEGIN READ WRITE" } else { "BEGIN READ ONLY" };
         let begin = (!self.connections.are_sessions()).then(|| begin.to_owned() + TIME);
         let mut lent = self.connections.lend(purpose).await?;
         let mut rows = read_on(&mut lent, &sql, values(), begin.as_deref()).await;
         if matches!(rows, Err(crate::Error::Unavailable(_))) && lent.reused {
+            self.floors.forget();
             lent.renew().await?;
             rows = read_on(&mut lent, &sql, values(), begin.as_deref()).await;
         }
@@ -236,7 +238,7 @@ impl Store for PostgresStore {
     }
 
     async fn ready_lanes(&self, limit: usize) -> Result<Vec<LaneRef>> {
-        reads::ready_lanes(&self.shared, limit).await
+        ready::lanes(&self.shared, limit).await
     }
 
     async fn holdings(&self, namespace: NamespaceId, agents: &[AgentId]) -> Result<Vec<Holding>> {

@@ -93,11 +93,11 @@ pub const RENEW: &str = concat!(
     past!(),
 );
 
-/// The order that replicas have in common, and which shard of the counters this one has.
+/// The order that replicas have in common.
 ///
 /// In a database that was dumped and restored elsewhere transaction ids, and timelines, begin anew, and must not come before those that it has.
 /// `pg_upgrade` begins timelines anew as well.
-pub async fn settle(connection: &mut Lent) -> Result<(Order, i64)> {
+pub async fn settle(connection: &mut Lent) -> Result<Order> {
     connection.run(schema::begin()).await.map_err(pg_error)?;
     schema::verify(connection).await?;
     let timeline = ask(connection).await?;
@@ -105,7 +105,7 @@ pub async fn settle(connection: &mut Lent) -> Result<(Order, i64)> {
          (SELECT value FROM callboard_meta WHERE name = 'token_timeline'), \
          greatest((SELECT token FROM events ORDER BY token DESC LIMIT 1), \
          (SELECT token FROM messages ORDER BY token DESC LIMIT 1), (SELECT max(token) FROM forgotten_events), 0), \
-         pg_snapshot_xmax(pg_current_snapshot())::text::bigint, nextval('shards')";
+         pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
     let row = connection.fetch(sql, Values::default()).await?;
     let row = row.first().ok_or_else(|| Error::Corrupt("callboard_meta can't be read".into()))?;
     let base = Base::of_stored(row.number(1)?);
@@ -124,7 +124,7 @@ pub async fn settle(connection: &mut Lent) -> Result<(Order, i64)> {
     let order = [Some(settled.0), settled.1.timeline()];
     connection.execute(NEEDED, Values::default().one(order).one(LEAPS)).await?;
     connection.run("COMMIT".into()).await.map_err(pg_error)?;
-    Ok((order, row.number(4)?))
+    Ok(order)
 }
 
 /// The server's timeline, unless it is of those services that have another kind of log.

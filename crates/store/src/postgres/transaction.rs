@@ -5,22 +5,36 @@
 //! ask for rows in several rounds; a lock that should have been taken earlier is waited for only a moment, then the
 //! transaction is given up as a conflict, and decided again.
 
+use super::agents::Loaded;
 use super::connections::{IN_ORDER, Lent, Purpose};
 use super::convert::Values;
 use super::error::{commit_error, pg_error};
+use super::floors::Found;
 use super::store::Shared;
-use super::{load, save};
+use super::{load, own_token, save};
 use crate::{Error, Result, Transaction};
 use async_trait::async_trait;
 use callboard_core::Settings;
-use callboard_core::model::NamespaceId;
+use callboard_core::model::{AgentId, NamespaceId};
 use callboard_core::working_set::{ChangeSet, LaneRef, Rows, TaskRef, Want};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// How long a lock is waited for out of the common order, in milliseconds.
 const OUT_OF_ORDER: &str = "50";
+
+/// The numbers of live tasks that transactions added, put together. Those that another puts together are left to it.
+const FOLD: &str = concat!(
+    "WITH gone AS (DELETE FROM live_counts WHERE ctid = ANY (ARRAY(SELECT ctid FROM live_counts WHERE namespace = $2 AND shard >= $3 \
+     AND shard <> ",
+    own_token!(),
+    " ORDER BY shard LIMIT 10000 FOR UPDATE SKIP LOCKED)) RETURNING live) \
+     INSERT INTO live_counts AS c (namespace, shard, live) SELECT $2, ",
+    own_token!(),
+    ", sum(live)::bigint FROM gone HAVING count(*) > 0 \
+     ON CONFLICT (namespace, shard) DO UPDATE SET live = c.live + excluded.live"
+);
 
 /// The tables whose rows are locked, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,8 +65,13 @@ pub struct PgTransaction {
     pub(super) locked: HashSet<TaskRef>,
     /// Lanes that were loaded: they must still be there when a task is saved in them.
     pub(super) lanes: BTreeSet<LaneRef>,
-    /// By how many the live tasks of namespaces change. Written right before the end: the counter is locked by it.
-    pub(super) live: BTreeMap<NamespaceId, i64>,
+    /// Agents that were loaded, which are locked.
+    pub(super) agents: HashMap<(NamespaceId, AgentId), Loaded>,
+    /// Where to begin to read from now on. It counts when this is committed.
+    pub(super) found: Found,
+    /// The numbers of live tasks that are to be put together, from which token on.
+    pub(super) to_fold: BTreeMap<NamespaceId, i64>,
+    saved: bool,
 }
 
 impl PgTransaction {
@@ -62,6 +81,7 @@ impl PgTransaction {
         let mut begun = lent.run(shared.connections.begin()).await;
         if begun.is_err() && lent.reused {
             // It was idle, and the server may have been restarted since.
+            shared.floors.forget();
             lent.renew().await?;
             begun = lent.run(shared.connections.begin()).await;
         }
@@ -74,7 +94,10 @@ impl PgTransaction {
             lock_timeout: IN_ORDER,
             locked: HashSet::new(),
             lanes: BTreeSet::new(),
-            live: BTreeMap::new(),
+            agents: HashMap::new(),
+            found: Found::default(),
+            to_fold: BTreeMap::new(),
+            saved: false,
         })
     }
 
@@ -127,26 +150,22 @@ impl PgTransaction {
     /// Commits.
     pub async fn finish(mut self) -> Result<()> {
         self.end().await?;
+        if self.saved {
+            self.shared.floors.remember(std::mem::take(&mut self.found));
+        }
         if let Some(lent) = self.lent.take() {
             lent.give_back();
         }
         Ok(())
     }
 
-    /// The end: what is counted, and the commit, in one trip.
+    /// What is counted is put together in passing, and committed with all else.
     async fn end(&mut self) -> Result<()> {
-        let shard = self.shared.shard;
-        let mut script = String::new();
-        for (namespace, by) in self.live.iter().filter(|(_, by)| **by != 0) {
-            // Numbers of ours: there is nothing to escape.
-            script.push_str(&format!(
-                "INSERT INTO live_counts AS c (namespace, shard, live) VALUES ({}, {shard}, {by}) \
-                 ON CONFLICT (namespace, shard) DO UPDATE SET live = c.live + excluded.live;",
-                namespace.0
-            ));
+        for (namespace, from) in std::mem::take(&mut self.to_fold) {
+            let values = Values::default().one(self.shared.order).one(namespace.0).one(from);
+            self.execute(FOLD, values).await?;
         }
-        script.push_str("COMMIT");
-        self.connection()?.run(script).await.map_err(commit_error)
+        self.connection()?.run("COMMIT".into()).await.map_err(commit_error)
     }
 }
 
@@ -165,6 +184,7 @@ impl Transaction for PgTransaction {
     async fn save(&mut self, changes: &ChangeSet, settings: &Settings) -> Result<()> {
         let saved = save::save(self, changes, settings).await;
         self.void |= saved.is_err();
+        self.saved = true;
         saved
     }
 

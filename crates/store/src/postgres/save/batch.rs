@@ -2,6 +2,7 @@
 //!
 //! The parts of a statement see what was there before it, and run in any order: where that matters there are two of them.
 
+use super::super::agents::{self, Added, PutTogether};
 use super::super::convert::{Values, get};
 use super::super::events;
 use super::super::own_token;
@@ -53,16 +54,34 @@ static SAVE: LazyLock<String> = LazyLock::new(|| {
          ORDER BY l.namespace, l.id FOR KEY SHARE OF l",
         numbers.arrays("bigint bigint")
     );
+    // What is to be added to an agent goes into its row when that is written, and is added to it else.
+    let written = format!(
+        "SELECT * FROM unnest({}) AS v (namespace, id, version, name, agent_type, principal, cordoned, epoch, completed, failed, \
+         created_at, attached_at, detached_at, session, profile, expected, counts)",
+        numbers.arrays(
+            "bigint uuid bigint text text text bool bigint bigint bigint bigint bigint bigint text text bigint bigint"
+        )
+    );
+    let beside = "agent_counts AS c WHERE c.namespace = v.namespace AND c.agent = v.id AND c.token >= v.counts";
+    let put_together = format!(
+        "DELETE FROM agent_counts WHERE ctid = ANY (ARRAY(SELECT o.ctid FROM unnest({}) AS v (namespace, id, counts) \
+         CROSS JOIN LATERAL (SELECT c.ctid FROM {beside} OFFSET 0) AS o))",
+        numbers.arrays("bigint uuid bigint")
+    );
     let agents = format!(
         "UPDATE agents AS a SET version = v.version, name = v.name, agent_type = v.agent_type, principal = v.principal, \
          cordoned = v.cordoned, epoch = v.epoch, completed = v.completed, failed = v.failed, created_at = v.created_at, \
          attached_at = v.attached_at, detached_at = v.detached_at, session = v.session, profile = v.profile, format = 1 \
-         FROM unnest({}) AS v (namespace, id, version, name, agent_type, principal, cordoned, epoch, completed, failed, \
-         created_at, attached_at, detached_at, session, profile, expected) \
-         WHERE a.namespace = v.namespace AND a.id = v.id AND a.version = v.expected RETURNING 1",
-        numbers.arrays(
-            "bigint uuid bigint text text text bool bigint bigint bigint bigint bigint bigint text text bigint"
-        )
+         FROM written AS v WHERE a.namespace = v.namespace AND a.id = v.id \
+         AND a.version + (SELECT coalesce(sum(c.versions), 0)::bigint FROM {beside}) = v.expected RETURNING 1"
+    );
+    let counts = format!(
+        "INSERT INTO agent_counts AS c (namespace, agent, token, versions, completed, failed) \
+         SELECT v.namespace, v.agent, {own}, v.versions, v.completed, v.failed FROM unnest({}) \
+         AS v (namespace, agent, versions, completed, failed) ON CONFLICT (namespace, agent, token) DO UPDATE \
+         SET versions = c.versions + excluded.versions, completed = c.completed + excluded.completed, \
+         failed = c.failed + excluded.failed",
+        numbers.arrays("bigint uuid bigint bigint bigint")
     );
     // An end, a new run, or another lane. Whether the task was live before is told by its old row, `o`.
     let changes = format!(
@@ -74,10 +93,11 @@ static SAVE: LazyLock<String> = LazyLock::new(|| {
          RETURNING t.namespace, t.id, t.token, (t.live::int - o.live::int)::bigint AS by",
         numbers.arrays(&format!("{STEP_TYPES} bool bigint bool"))
     );
-    // A step of a task that was live and stays so, in its lane.
+    // A step of a task that was live and stays so, in its lane. Said so that the planner can't read the index of live tasks whole, which it
+    // takes for small, and which has all that lived while somebody holds a snapshot.
     let steps = format!(
         "UPDATE tasks AS t SET {STEP} FROM unnest({}) AS v ({STEP_COLUMNS}) \
-         WHERE t.namespace = v.namespace AND t.id = v.id AND t.version = v.expected AND t.live \
+         WHERE t.namespace = v.namespace AND t.id = v.id AND t.version = v.expected AND t.live::int = 1 \
          RETURNING t.namespace, t.id, t.token",
         numbers.arrays(STEP_TYPES)
     );
@@ -112,7 +132,8 @@ static SAVE: LazyLock<String> = LazyLock::new(|| {
         numbers.arrays("bigint text text text bytea text bigint bigint")
     );
     format!(
-        "WITH held AS ({held}), agents AS ({agents}), changes AS ({changes}), steps AS ({steps}), \
+        "WITH held AS ({held}), written AS MATERIALIZED ({written}), agents AS ({agents}), \
+         put_together AS ({put_together}), counts AS ({counts}), changes AS ({changes}), steps AS ({steps}), \
          higher AS MATERIALIZED (SELECT u.namespace, u.id, u.token FROM (SELECT namespace, id, token FROM changes \
          UNION ALL SELECT namespace, id, token FROM steps) AS u WHERE u.token > {own}), \
          new AS MATERIALIZED ({new}), \
@@ -122,11 +143,14 @@ static SAVE: LazyLock<String> = LazyLock::new(|| {
          tasks AS (INSERT INTO tasks (namespace, id, version, spec_version, token, state, live, lane, rank, agent, wake_at, key, \
          agent_name, created_at, data) SELECT namespace, id, version, version, {own}, state, live, lane, rank, agent, wake_at, \
          key, agent_name, created_at, data FROM new), \
+         live AS (INSERT INTO live_counts AS c (namespace, shard, live) SELECT u.namespace, {own}, sum(u.by)::bigint \
+         FROM (SELECT namespace, by FROM changes UNION ALL SELECT namespace, 1 FROM new WHERE live) AS u \
+         GROUP BY u.namespace HAVING sum(u.by) <> 0 \
+         ON CONFLICT (namespace, shard) DO UPDATE SET live = c.live + excluded.live), \
          payloads AS ({payloads}), events AS ({events}), requests AS ({requests}) \
          SELECT (SELECT count(*) FROM agents), (SELECT count(*) FROM changes), (SELECT count(*) FROM steps), \
          (SELECT count(*) FROM requests), \
-         (SELECT array_agg(namespace) FROM held), (SELECT array_agg(id) FROM held), \
-         (SELECT array_agg(namespace) FROM changes WHERE by <> 0), (SELECT array_agg(by) FROM changes WHERE by <> 0)"
+         (SELECT array_agg(namespace) FROM held), (SELECT array_agg(id) FROM held)"
     )
 });
 
@@ -134,7 +158,9 @@ static SAVE: LazyLock<String> = LazyLock::new(|| {
 #[derive(Default)]
 struct Part<'a> {
     held: Vec<LaneRef>,
-    agents: Vec<&'a Changed<Agent>>,
+    agents: Vec<(&'a Changed<Agent>, i64)>,
+    put_together: Vec<PutTogether>,
+    counts: Vec<Added>,
     changes: Vec<&'a ChangedTask>,
     steps: Vec<&'a ChangedTask>,
     new: Vec<&'a ChangedTask>,
@@ -147,9 +173,12 @@ struct Part<'a> {
 pub async fn save(transaction: &mut PgTransaction, changes: &ChangeSet, settings: &Settings) -> Result<()> {
     let (new, changed): (Vec<_>, Vec<_>) = changes.tasks.iter().partition(|task| task.expected == 0);
     let (steps, changed): (Vec<_>, Vec<_>) = changed.into_iter().partition(|task| is_step(task));
+    let (counts, agents) = agents::sorted(transaction, changes.agents.iter().filter(|agent| agent.expected != 0));
     let mut part = Part {
         held: lanes::entered(transaction, changes),
-        agents: changes.agents.iter().filter(|agent| agent.expected != 0).collect(),
+        put_together: agents::put_together(&counts, &agents),
+        agents,
+        counts,
         changes: changed,
         steps,
         new,
@@ -193,7 +222,12 @@ impl<'a> Part<'a> {
 
     async fn save(self, transaction: &mut PgTransaction, settings: &Settings) -> Result<()> {
         let wanted = (self.agents.len(), self.changes.len(), self.steps.len(), self.requests.len());
-        if wanted == (0, 0, 0, 0) && self.new.is_empty() && self.payloads.is_empty() && self.events.is_empty() {
+        if wanted == (0, 0, 0, 0)
+            && self.counts.is_empty()
+            && self.new.is_empty()
+            && self.payloads.is_empty()
+            && self.events.is_empty()
+        {
             return Ok(());
         }
         let values = self.values(transaction.shared.order, settings);
@@ -211,12 +245,6 @@ impl<'a> Part<'a> {
         if let Some(lane) = self.held.iter().find(|lane| transaction.lanes.contains(lane)) {
             return Err(Error::Conflict(format!("lane {} was removed", lane.1.0)));
         }
-        for (namespace, by) in pairs(row, 6)? {
-            *transaction.live.entry(NamespaceId(namespace)).or_default() += by;
-        }
-        for task in self.new.iter().filter(|task| task.row.is_live()) {
-            *transaction.live.entry(task.row.namespace).or_default() += 1;
-        }
         Ok(())
     }
 
@@ -224,7 +252,12 @@ impl<'a> Part<'a> {
     fn values(&self, order: Order, settings: &Settings) -> Values {
         let values = Values::default().one(order);
         let values = values.each(&self.held, |lane| lane.0.0).each(&self.held, |lane| lane.1.0);
-        let values = agent_columns(values, &self.agents).each(&self.agents, |agent| agent.expected);
+        let agents: Vec<_> = self.agents.iter().map(|(agent, _)| *agent).collect();
+        let values = agent_columns(values, &agents)
+            .each(&agents, |agent| agent.expected)
+            .each(&self.agents, |(_, counts)| *counts);
+        let values = agents::put_together_columns(values, &self.put_together);
+        let values = agents::added_columns(values, &self.counts);
         let values = tasks::step_columns(values, &self.changes, settings)
             .each(&self.changes, |task| task.row.is_live())
             .each(&self.changes, |task| task.row.lane.0)

@@ -5,6 +5,7 @@
 
 mod crashes;
 mod databases;
+mod floors;
 mod locks;
 mod order;
 mod outages;
