@@ -148,7 +148,8 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<AgentPage>;
 
-    /// Agents that have a session, of any namespace, in the order of their ids, behind `after`.
+    /// Agents that have a session, of any namespace, in the order of their ids, behind `after`. What is counted of them, and so their
+    /// versions, may be a while behind.
     async fn live_sessions(&self, after: Option<AgentId>, limit: usize) -> Result<Vec<Agent>>;
 
     /// Tasks whose time (`wake_at`) has come, by (time, id), behind `after`, so that tasks that can't be helped yet don't hide

@@ -240,7 +240,8 @@ pub struct LaneDepth {
 pub struct Due {
     /// Tasks, each with its time.
     pub tasks: Vec<(Timestamp, TaskRef)>,
-    /// The next time, later than `now`, at which a task will be due, if there is one.
+    /// The next time, later than `now`, at which a task will be due, if there is one. A store need look no further than ten seconds ahead: whoever
+    /// asks asks again before.
     pub next: Option<Timestamp>,
 }
 

@@ -3,12 +3,16 @@
 -- behind what they know to be over (see `floors.rs`), by tokens, which rise with every change of a task; and what is counted with almost every
 -- commit is added as rows of its own, which are summed up and put together now and then.
 
+-- In the order in which batches use them.
+LOCK TABLE agents, tasks, live_counts IN ACCESS EXCLUSIVE MODE;
+
 -- What an agent has, from a token on.
 DROP INDEX tasks_leased;
 CREATE INDEX tasks_leased ON tasks (namespace, agent, token) WHERE agent IS NOT NULL;
 
--- What became ready in a lane since a token, before a rank: all others are found by their ranks.
-CREATE INDEX tasks_entered ON tasks (namespace, lane, token, rank) WHERE rank IS NOT NULL;
+-- What became ready in a lane since a token, before a rank: all others are found by their ranks. By an expression, so that no statement
+-- that means this index can be given the other.
+CREATE INDEX tasks_entered ON tasks (namespace, lane, token, (rank + 0)) WHERE rank IS NOT NULL;
 
 -- What is to be added to an agent's row: attempts that it completed and failed, and by how much its version rises. The row itself, with its
 -- profile, is not written each time. Who adds something has the agent's row locked; a version that knows nothing of this goes on adding
@@ -34,5 +38,7 @@ $$;
 
 CREATE TRIGGER agent_counts_forgotten AFTER DELETE ON agents FOR EACH ROW EXECUTE FUNCTION forget_agent_counts();
 
--- By how many a transaction changed the live tasks stands under its token; below 64 are the shards of versions before this.
+-- By how many a transaction changed the live tasks stands under its token; below 64 are the shards of versions before this. Nothing is changed in
+-- place any more.
+ALTER TABLE live_counts SET (fillfactor = 100);
 ALTER TABLE live_counts ALTER COLUMN shard TYPE bigint;

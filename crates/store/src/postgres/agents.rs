@@ -152,7 +152,9 @@ async fn load_beside(transaction: &mut PgTransaction, agents: Vec<Agent>, rows: 
         let counts = row.number_or_null(2)?.unwrap_or(horizon).min(horizon);
         let tasks = earliest.get(&holder).copied().unwrap_or(horizon).min(horizon);
         transaction.found.agents.push((holder, AgentFloor { tasks, counts }));
-        let loaded = Loaded { agent: agent.clone(), beside, added: row.number(7)?, from: counts };
+        // Among the rows may be one of this transaction, to which more can be added.
+        let added = if transaction.agents.contains_key(&holder) { 0 } else { row.number(7)? };
+        let loaded = Loaded { agent: agent.clone(), beside, added, from: counts };
         transaction.agents.insert(holder, loaded);
         rows.agents.push(agent);
     }

@@ -41,8 +41,9 @@ const NOTICED: [(&str, &str); 4] = [
     ("tcp_keepalives_count", "3"),
     ("tcp_user_timeout", "20000"),
 ];
-/// What looks dear to the planner here isn't: compiling it would take a thousand times as long.
-const PLAIN: [(&str, &str); 2] = [("statement_timeout", statement_timeout!()), ("jit", "off")];
+/// What looks dear to the planner here isn't: compiling it would take a thousand times as long, and rows are found by their indexes.
+const PLAIN: [(&str, &str); 3] =
+    [("statement_timeout", statement_timeout!()), ("jit", "off"), ("enable_seqscan", "off")];
 /// What holds for every statement of a batch. Statistics of tables that grow fast are always old, so the planner
 /// is told what is known: rows are found by their indexes. Plans are made once for all values: for values in arrays PostgreSQL
 /// would plan each time, which takes longer than what is planned.

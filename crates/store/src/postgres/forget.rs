@@ -42,7 +42,7 @@ macro_rules! eligible {
              WHERE NOT t.live AND t.wake_at IS NULL AND coalesce((SELECT e.at FROM events AS e \
              WHERE e.namespace = t.namespace AND e.task = t.id ORDER BY e.sequence DESC LIMIT 1), 0) <= $3 \
              AND NOT EXISTS (SELECT 1 FROM (SELECT c.task FROM children AS c WHERE c.namespace = t.namespace AND c.child = t.id \
-             ORDER BY c.task DESC LIMIT 500) AS few JOIN tasks AS p ON p.namespace = t.namespace AND p.id = few.task WHERE p.live) \
+             ORDER BY c.task DESC LIMIT 500) AS few JOIN tasks AS p ON p.namespace = t.namespace AND p.id = few.task WHERE p.live::int = 1) \
              AND NOT EXISTS (SELECT 1 FROM workflow_tasks AS m JOIN workflows AS f ON f.namespace = m.namespace AND f.id = m.workflow \
              WHERE m.namespace = t.namespace AND m.task = t.id AND f.ended_at IS NULL)",
             $more,
@@ -66,7 +66,7 @@ const ELIGIBLE: &str = concat!(
 const FORGETTABLE: &str = eligible!(
     "",
     " AND NOT EXISTS (SELECT 1 FROM (SELECT e.target FROM edges AS e WHERE e.namespace = t.namespace AND e.source = t.id \
-     ORDER BY e.target LIMIT 500) AS few JOIN tasks AS d ON d.namespace = t.namespace AND d.id = few.target WHERE d.live)"
+     ORDER BY e.target LIMIT 500) AS few JOIN tasks AS d ON d.namespace = t.namespace AND d.id = few.target WHERE d.live::int = 1)"
 );
 const TARGETS: &str = "SELECT e.target, coalesce(t.live, false) FROM edges AS e LEFT JOIN tasks AS t \
      ON t.namespace = e.namespace AND t.id = e.target WHERE e.namespace = $1 AND e.source = $2 ORDER BY e.target LIMIT $3";

@@ -33,8 +33,10 @@ const LOCK_TASKS: &str = "SELECT t.namespace, t.id FROM tasks AS t WHERE t.names
      ORDER BY t.namespace, t.id FOR UPDATE";
 const NAMESPACES: &str =
     concat!("SELECT ", namespace_columns!(), " FROM namespaces WHERE $1 OR name = ANY($2) ORDER BY name");
-const KEYS: &str =
-    "SELECT namespace, key, id FROM tasks WHERE namespace = ANY($1) AND key = ANY($2) AND live AND key IS NOT NULL";
+/// Key by key: the planner could take all live tasks for fewer than the pairs.
+const KEYS: &str = "SELECT v.namespace, v.key, t.id FROM unnest($1::bigint[], $2::text[]) AS v (namespace, key) \
+     CROSS JOIN LATERAL (SELECT t.id FROM tasks AS t WHERE t.namespace = v.namespace AND t.key = v.key AND t.live \
+     AND t.key IS NOT NULL OFFSET 0) AS t";
 const REQUESTS: &str = "SELECT r.namespace, r.principal, r.method, r.request_id, r.digest, r.reply, r.expires_at, r.format \
      FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS v (namespace, principal, method, request_id) \
      JOIN requests AS r USING (namespace, principal, method, request_id)";
@@ -163,15 +165,12 @@ async fn load_keys(
         return Ok(());
     }
     let keys: Vec<_> = want.keys.iter().collect();
-    let namespaces: BTreeSet<i64> = keys.iter().map(|(namespace, _)| namespace.0).collect();
-    let values = Values::default().one(Vec::from_iter(namespaces)).each_text(&keys, |(_, key)| key);
+    let values = Values::default().each(&keys, |(namespace, _)| namespace.0).each_text(&keys, |(_, key)| key);
     for row in &transaction.fetch(KEYS, values).await? {
         let key = (row.namespace_id(0)?, row.text(1)?.into_owned());
-        if want.keys.contains(&key) {
-            let task = row.task_id(2)?;
-            tasks.insert((key.0, task));
-            rows.keys.push((key, task));
-        }
+        let task = row.task_id(2)?;
+        tasks.insert((key.0, task));
+        rows.keys.push((key, task));
     }
     Ok(())
 }

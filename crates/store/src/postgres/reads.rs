@@ -81,12 +81,12 @@ const FIRST_AGENTS: &str =
 const LIVE_SESSIONS: &str = concat!(
     "SELECT ",
     agent_columns!(),
-    " FROM ",
-    whole_agents!(),
-    " WHERE a.session IS NOT NULL AND ($1::uuid IS NULL OR a.id > $1) ORDER BY a.id LIMIT $2"
+    " FROM agents AS a WHERE a.session IS NOT NULL AND ($1::uuid IS NULL OR a.id > $1) ORDER BY a.id LIMIT $2"
 );
-/// With the next time behind each, which is the same, also when there is no task. A task that is to be looked at whatever the time has 0.
-const DUE: &str = "WITH n AS MATERIALIZED (SELECT min(wake_at) AS next FROM tasks WHERE wake_at > $1) \
+/// With the next time behind each, which is the same, also when there is no task; within ten seconds, since while a snapshot is held all times are
+/// there for which a task was ever set. A task that is to be looked at whatever the time has 0.
+const DUE: &str = "WITH n AS MATERIALIZED (SELECT min(wake_at) AS next FROM tasks WHERE wake_at > $1 \
+     AND wake_at <= least($1, 9223372036844775807) + 10000000) \
      SELECT t.wake_at, t.namespace, t.id, n.next FROM n LEFT JOIN LATERAL (\
      (SELECT wake_at, namespace, id FROM tasks WHERE $5 AND wake_at = 0 AND id > $3 ORDER BY wake_at, id LIMIT $4) UNION ALL \
      (SELECT wake_at, namespace, id FROM tasks WHERE wake_at <> 0 AND wake_at <= $1 AND (wake_at, id) > ($2, $6) \

@@ -12,11 +12,12 @@ use callboard_core::working_set::{LaneRef, Rows, TaskRef, Want};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Those that came to stand before a lane's floor `v`, since. Not in the order of the index that has the ranks: from its beginning.
+/// Those that came to stand before a lane's floor `v`, since. The rank is an expression, as in `tasks_entered`: the index of ranks would be read from
+/// its beginning.
 macro_rules! before_floor {
     () => {
         "FROM tasks AS t WHERE t.namespace = v.namespace AND t.lane = v.lane AND t.rank IS NOT NULL AND t.token >= v.token \
-         AND t.rank < v.rank"
+         AND t.rank + 0 < v.rank"
     };
 }
 /// All others.
@@ -37,12 +38,14 @@ macro_rules! lowest_rank {
         )
     };
 }
-/// Lanes and their floors, as `v`; those of another timeline are none. With `h`, which has `since`.
+/// Lanes and their floors, as `v`; those of another timeline are none. With none everything is behind it, and nothing is to be looked for
+/// before. With `h`, which has `since`.
 macro_rules! floors {
     ($columns:literal, $lanes:literal) => {
         concat!(
-            "v AS MATERIALIZED (SELECT f.namespace, f.lane, CASE WHEN f.token >= h.since THEN f.token ELSE 0 END AS token, \
-             CASE WHEN f.token >= h.since THEN f.rank ELSE '-9223372036854775808'::bigint END AS rank",
+            "v AS MATERIALIZED (SELECT f.namespace, f.lane, \
+             CASE WHEN f.token > 0 AND f.token >= h.since THEN f.token ELSE 9223372036854775807 END AS token, \
+             CASE WHEN f.token > 0 AND f.token >= h.since THEN f.rank ELSE '-9223372036854775808'::bigint END AS rank",
             $columns,
             " FROM h CROSS JOIN ",
             $lanes,
@@ -92,14 +95,14 @@ const READY_LANES: &str = concat!(
     shown!("events", "n.horizon"),
     " AS shown FROM n), ",
     floors!(
-        "",
+        ", f.token AS known",
         "(SELECT l.namespace, l.id AS lane, coalesce(k.token, 0) AS token, coalesce(k.rank, '-9223372036854775808'::bigint) AS rank FROM lanes AS l \
          LEFT JOIN unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS k (namespace, lane, token, rank) \
          ON k.namespace = l.namespace AND k.lane = l.id) AS f"
     ),
     " SELECT v.namespace, v.lane, r.rank, h.shown FROM h CROSS JOIN v CROSS JOIN LATERAL (SELECT ",
     lowest_rank!(),
-    " AS rank) AS r WHERE r.rank IS NOT NULL OR h.shown - v.token > 10000 ORDER BY r.rank IS NULL LIMIT $6"
+    " AS rank) AS r WHERE r.rank IS NOT NULL OR h.shown - v.known > 10000 ORDER BY r.rank IS NULL LIMIT $6"
 );
 
 /// Ready tasks of lanes, locked: their ids, and how many were found.
@@ -141,8 +144,9 @@ pub async fn load(
 
 /// Lanes with ready tasks.
 pub async fn lanes(shared: &Shared, limit: usize) -> Result<Vec<LaneRef>> {
-    let floors = shared.floors.all_ready();
     let values = || {
+        // Each time anew: they are forgotten when the server was away.
+        let floors = shared.floors.all_ready();
         let values = Values::default().one(shared.order);
         let values = values.each(&floors, |((namespace, _), _)| namespace.0).each(&floors, |((_, lane), _)| lane.0);
         let values = values.each(&floors, |(_, floor)| floor.token).each(&floors, |(_, floor)| floor.rank);

@@ -16,7 +16,7 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_secs(1);
 /// Tables that grow with the load. A table of a few pages is read through as fast as by an index.
 const OUTDATED: &str = "SELECT c.relname::text FROM unnest(ARRAY['tasks', 'task_specs', 'task_tags', 'payloads', 'edges', 'events', \
-     'agents', 'requests', 'mailboxes', 'messages', 'steps', 'output', 'children', 'limit_uses']) AS n (name) JOIN pg_class AS c ON c.oid = to_regclass(n.name) \
+     'agents', 'agent_counts', 'live_counts', 'requests', 'mailboxes', 'messages', 'steps', 'output', 'children', 'limit_uses']) AS n (name) JOIN pg_class AS c ON c.oid = to_regclass(n.name) \
      WHERE pg_relation_size(c.oid) > 4 * 8192 * greatest(c.relpages, 1)::bigint ORDER BY c.relname";
 
 /// Looks once a second, until it is dropped.

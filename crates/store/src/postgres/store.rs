@@ -72,15 +72,20 @@ impl Shared {
     }
 
     async fn run(&self, sql: Sql, values: impl Fn() -> Values, purpose: Purpose) -> Result<Vec<PgRow>> {
-        const TIME: &str = concat!("; SET LOCAL jit = off; SET LOCAL statement_timeout = ", statement_timeout!());
+        const TIME: &str = concat!(
+            "; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = ",
+            statement_timeout!()
+        );
         let begin = if purpose == Purpose::Write { "BEGIN READ WRITE" } else { "BEGIN READ ONLY" };
         let begin = (!self.connections.are_sessions()).then(|| begin.to_owned() + TIME);
         let mut lent = self.connections.lend(purpose).await?;
         let mut rows = read_on(&mut lent, &sql, values(), begin.as_deref()).await;
-        if matches!(rows, Err(crate::Error::Unavailable(_))) && lent.reused {
+        if matches!(rows, Err(crate::Error::Unavailable(_))) {
             self.floors.forget();
-            lent.renew().await?;
-            rows = read_on(&mut lent, &sql, values(), begin.as_deref()).await;
+            if lent.reused {
+                lent.renew().await?;
+                rows = read_on(&mut lent, &sql, values(), begin.as_deref()).await;
+            }
         }
         let rows = rows?;
         lent.give_back();

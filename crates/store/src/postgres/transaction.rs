@@ -67,11 +67,12 @@ pub struct PgTransaction {
     pub(super) lanes: BTreeSet<LaneRef>,
     /// Agents that were loaded, which are locked.
     pub(super) agents: HashMap<(NamespaceId, AgentId), Loaded>,
-    /// Where to begin to read from now on. It counts when this is committed.
+    /// Where to begin to read from now on. It counts when this has written something, and is committed.
     pub(super) found: Found,
     /// The numbers of live tasks that are to be put together, from which token on.
     pub(super) to_fold: BTreeMap<NamespaceId, i64>,
-    saved: bool,
+    /// Something was written, under this transaction's id.
+    pub(super) wrote: bool,
 }
 
 impl PgTransaction {
@@ -97,7 +98,7 @@ impl PgTransaction {
             agents: HashMap::new(),
             found: Found::default(),
             to_fold: BTreeMap::new(),
-            saved: false,
+            wrote: false,
         })
     }
 
@@ -112,15 +113,23 @@ impl PgTransaction {
     /// Runs a statement; gives its rows.
     pub async fn fetch(&mut self, sql: &'static str, values: Values) -> Result<Vec<sqlx::postgres::PgRow>> {
         let fetched = self.connection()?.fetch(sql, values).await;
-        self.void |= fetched.is_err();
+        self.notice(&fetched);
         fetched
     }
 
     /// Runs a statement; gives how many rows it changed.
     pub async fn execute(&mut self, sql: &'static str, values: Values) -> Result<u64> {
         let done = self.connection()?.execute(sql, values).await;
-        self.void |= done.is_err();
+        self.notice(&done);
         done
+    }
+
+    /// A statement that failed ends it. A server that is not there may be another when it is again.
+    fn notice<T>(&mut self, done: &Result<T>) {
+        self.void |= done.is_err();
+        if matches!(done, Err(Error::Unavailable(_))) {
+            self.shared.floors.forget();
+        }
     }
 
     /// Says that rows of a table will be locked, the lowest and the highest of them being these. How long they may be waited for depends on
@@ -150,7 +159,7 @@ impl PgTransaction {
     /// Commits.
     pub async fn finish(mut self) -> Result<()> {
         self.end().await?;
-        if self.saved {
+        if self.wrote {
             self.shared.floors.remember(std::mem::take(&mut self.found));
         }
         if let Some(lent) = self.lent.take() {
@@ -165,7 +174,11 @@ impl PgTransaction {
             let values = Values::default().one(self.shared.order).one(namespace.0).one(from);
             self.execute(FOLD, values).await?;
         }
-        self.connection()?.run("COMMIT".into()).await.map_err(commit_error)
+        let committed = self.connection()?.run("COMMIT".into()).await.map_err(commit_error);
+        if committed.is_err() {
+            self.shared.floors.forget();
+        }
+        committed
     }
 }
 
@@ -184,7 +197,6 @@ impl Transaction for PgTransaction {
     async fn save(&mut self, changes: &ChangeSet, settings: &Settings) -> Result<()> {
         let saved = save::save(self, changes, settings).await;
         self.void |= saved.is_err();
-        self.saved = true;
         saved
     }
 

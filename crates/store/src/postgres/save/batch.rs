@@ -232,6 +232,7 @@ impl<'a> Part<'a> {
         }
         let values = self.values(transaction.shared.order, settings);
         let found = transaction.fetch(&SAVE, values).await?;
+        transaction.wrote = true;
         let row = found.first().ok_or_else(|| Error::Corrupt("a save without an answer".into()))?;
         let count = |column| row.number(column).map(|count| u64::try_from(count).unwrap_or_default());
         check(wanted.0, "agents", count(0)?)?;

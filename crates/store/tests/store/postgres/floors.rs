@@ -3,6 +3,7 @@
 use super::*;
 use callboard_core::model::{Agent, Event, Task, TaskId, TaskSpec};
 use callboard_core::working_set::Changed;
+use callboard_test_postgres::{Cluster, Settings};
 
 /// Ready tasks, as many as these: locked, and in the order of their ids.
 async fn ready(transaction: &mut Steps, most: usize) -> Vec<Task> {
@@ -103,6 +104,37 @@ async fn what_a_sweep_did_not_see_is_not_behind_its_floor() {
     }
     slow.commit().await;
     assert_eq!(give(&fixture, 1, 2).await, [3, 12].map(task_id));
+}
+
+/// What a primary showed and its standby doesn't have was never given: behind the promotion it is ready again, before the floor.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_standby_did_not_have_is_not_behind_the_floor() {
+    let primary = Cluster::start(Settings::default());
+    let url = primary.database().await;
+    let name = url.rsplit('/').next().unwrap();
+    let standby = primary.standby();
+    primary.synchronous().await;
+    // An address that leads to whoever is the primary, as that of a service does.
+    let place = tempfile::tempdir().unwrap();
+    let address = place.path().join("now");
+    std::os::unix::fs::symlink(primary.socket(), &address).unwrap();
+    let url = format!("postgres://postgres@{}/{name}", address.display().to_string().replace('/', "%2F"));
+    let store = PostgresStore::open(&url, PostgresOptions::default()).await.unwrap();
+    let fixture = Fixture::new(Arc::new(store));
+    with_a_floor(&fixture, 11..20).await;
+
+    standby.lose_sight().await;
+    for lost in [12, 13, 14] {
+        let (given, ()) = tokio::join!(give(&fixture, 1, 1), primary.show_what_waits());
+        assert_eq!(given, [task_id(lost)]);
+    }
+    primary.kill_all();
+    standby.promote().await;
+    std::fs::remove_file(&address).unwrap();
+    std::os::unix::fs::symlink(standby.socket(), &address).unwrap();
+    for again in [12, 13, 14, 15] {
+        assert_eq!(give(&fixture, 1, 1).await, [task_id(again)]);
+    }
 }
 
 #[tokio::test]
@@ -206,17 +238,29 @@ async fn live_tasks_are_counted_by_all() {
     let (fixture, replica) = (database.fixture().await, Fixture::new(database.store().await));
     // A shard of a version before this.
     database.run("INSERT INTO live_counts (namespace, shard, live) VALUES (7, 5, 2)").await;
-    let mut slow = Steps::begin(&fixture).await;
-    slow.save(new_tasks([&task(1_000)])).await;
+    let (mut slow, mut hidden) = (None, 0);
     for n in 0..300 {
+        // One is on its way while others put together.
+        match n {
+            120 => {
+                let mut begun = Steps::begin(&fixture).await;
+                begun.save(new_tasks([&task(1_000)])).await;
+                slow = Some(begun);
+            }
+            140 => {
+                slow.take().unwrap().commit().await;
+                hidden = 1;
+            }
+            _ => {}
+        }
         let at = if n % 2 == 0 { &fixture } else { &replica };
         let mut transaction = Steps::begin(at).await;
         let counted = Want { live_counts: [NAMESPACE].into(), ..Want::default() };
-        assert_eq!(transaction.load(counted).await.unwrap().live_counts, [(NAMESPACE, i64::from(n) + 2)]);
+        let live = i64::from(n) + 2 + hidden;
+        assert_eq!(transaction.load(counted).await.unwrap().live_counts, [(NAMESPACE, live)]);
         transaction.save(new_tasks([&task(n)])).await;
         transaction.commit().await;
     }
-    slow.commit().await;
     assert_eq!((live(&fixture).await, live(&replica).await), (303, 303));
     assert!(database.number("SELECT count(*) FROM live_counts").await < 140);
 }

@@ -242,7 +242,7 @@ async fn a_lane_and_its_tasks_do_not_miss_each_other() {
     assert!(matches!(saved, Err(Error::Conflict(_))), "{saved:?}");
 }
 
-/// Replicas count in shards of their own, and the sum is right.
+/// Each transaction adds what it changed, and the sum is right.
 #[tokio::test]
 async fn live_tasks_are_counted_by_all_replicas_together() {
     let database = Database::new().await;
