@@ -8,7 +8,8 @@
 //! The token is the horizon of the statement that found the place, so whoever was not seen by it will have a token that is not below. That holds
 //! as long as no transaction's id is given twice. A crash forgets ids that left nothing on the disk: so a floor counts from the commit of the
 //! transaction that found it, whose id is higher, or where something was seen that is as young. A promotion may bring back what
-//! was shown: a floor of another timeline is none ([`since`]), and where the server doesn't tell its timeline there are none at all.
+//! was shown: a floor of another timeline is none ([`since`]), and where the server doesn't tell its timeline there are none at all. Whenever the
+//! server was away all are forgotten: a copy of its disk may have been put back.
 
 use super::timeline::Order;
 use callboard_core::model::{AgentId, NamespaceId, Span, Timestamp};
