@@ -10,9 +10,8 @@ LOCK TABLE agents, tasks, live_counts IN ACCESS EXCLUSIVE MODE;
 DROP INDEX tasks_leased;
 CREATE INDEX tasks_leased ON tasks (namespace, agent, token) WHERE agent IS NOT NULL;
 
--- What became ready in a lane since a token, before a rank: all others are found by their ranks. By an expression, so that no statement
--- that means this index can be given the other.
-CREATE INDEX tasks_entered ON tasks (namespace, lane, token, (rank + 0)) WHERE rank IS NOT NULL;
+-- What became ready in a lane since a token, before a rank: all others are found by their ranks.
+CREATE INDEX tasks_entered ON tasks (namespace, lane, token, rank) WHERE rank IS NOT NULL;
 
 -- What is to be added to an agent's row: attempts that it completed and failed, and by how much its version rises. The row itself, with its
 -- profile, is not written each time. Who adds something has the agent's row locked; a version that knows nothing of this goes on adding

@@ -12,12 +12,11 @@ use callboard_core::working_set::{LaneRef, Rows, TaskRef, Want};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// Those that came to stand before a lane's floor `v`, since. The rank is an expression, as in `tasks_entered`: the index of ranks would be read from
-/// its beginning.
+/// Those that came to stand before a lane's floor `v`, since. Not in the order of the index that has the ranks: from its beginning.
 macro_rules! before_floor {
     () => {
         "FROM tasks AS t WHERE t.namespace = v.namespace AND t.lane = v.lane AND t.rank IS NOT NULL AND t.token >= v.token \
-         AND t.rank + 0 < v.rank"
+         AND t.rank < v.rank"
     };
 }
 /// All others.
