@@ -18,7 +18,7 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 13] = [
+const MIGRATIONS: [Migration; 15] = [
     Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_spine.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_replicas.sql") },
     Migration { version: 3, sql: include_str!("../../migrations/postgres/0003_steps.sql") },
@@ -32,6 +32,8 @@ const MIGRATIONS: [Migration; 13] = [
     Migration { version: 11, sql: include_str!("../../migrations/postgres/0011_limits.sql") },
     Migration { version: 12, sql: include_str!("../../migrations/postgres/0012_timelines.sql") },
     Migration { version: 13, sql: include_str!("../../migrations/postgres/0013_floors.sql") },
+    Migration { version: 14, sql: include_str!("../../migrations/postgres/0014_agent_counts.sql") },
+    Migration { version: 15, sql: include_str!("../../migrations/postgres/0015_live_counts.sql") },
 ];
 
 /// The schema that this program knows.
