@@ -5,8 +5,7 @@
 //! it changes, and where a version before this would be too far behind.
 
 use super::convert::Values;
-use super::floors::{AgentFloor, since};
-use super::horizon;
+use super::floors::{AgentFloor, horizon_and_since};
 use super::transaction::{PgTransaction, Table};
 use crate::Result;
 use crate::codec::slot_of;
@@ -44,11 +43,9 @@ const LOCKED: &str = concat!(
 /// What agents have, and behind it a row for each agent with what is to be added to its own. OFFSET keeps the planner, to which almost no task has
 /// an agent, from reading all that have one for each.
 const BESIDE: &str = concat!(
-    "WITH h AS MATERIALIZED (SELECT ",
-    horizon!(),
-    " AS horizon, ",
-    since!(),
-    " AS since), v AS MATERIALIZED (SELECT f.namespace, f.agent, CASE WHEN f.tasks >= h.since THEN f.tasks ELSE 0 END AS tasks, \
+    "WITH ",
+    horizon_and_since!(),
+    ", v AS MATERIALIZED (SELECT f.namespace, f.agent, CASE WHEN f.tasks >= h.since THEN f.tasks ELSE 0 END AS tasks, \
      CASE WHEN f.counts >= h.since THEN f.counts ELSE 0 END AS counts \
      FROM h CROSS JOIN unnest($2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[]) AS f (namespace, agent, tasks, counts)) \
      SELECT v.namespace, v.agent, t.token, t.id, t.state::bigint, t.lane, NULL::bigint, NULL::bigint, NULL::bigint \

@@ -8,7 +8,7 @@
 //! The token is the horizon of the statement that found the place, so whoever was not seen by it will have a token that is not below. That holds
 //! as long as no transaction's id is given twice. A crash forgets ids that left nothing on the disk: so a floor counts from the commit of the
 //! transaction that found it, whose id is higher, or where something was seen that is as young. A promotion may bring back what
-//! was shown: a floor of another timeline is none ([`since`]), and where the server doesn't tell its timeline there are none at all. Whenever the
+//! was shown: a floor of another timeline is none, and where the server doesn't tell its timeline there are none at all. Whenever the
 //! server was away all are forgotten: a copy of its disk may have been put back.
 
 use super::timeline::Order;
@@ -25,13 +25,19 @@ const LATE: Span = Span::seconds(60);
 /// How often all timers are looked through.
 const LOOK_THROUGH: Span = Span::seconds(60);
 
-/// The lowest token that can be of this timeline: a floor below it is another's. With `$1`, an [`Order`].
-macro_rules! since {
+/// What a statement that uses floors needs to know, as `h`: the horizon, and below what a floor is another timeline's. With `$1`, an [`Order`].
+macro_rules! horizon_and_since {
     () => {
-        concat!("($1[1] + (", crate::postgres::past!(), " << 42))")
+        concat!(
+            "h AS MATERIALIZED (SELECT ",
+            crate::postgres::horizon!(),
+            " AS horizon, ",
+            crate::postgres::since!(),
+            " AS since)"
+        )
     };
 }
-pub(in crate::postgres) use since;
+pub(in crate::postgres) use horizon_and_since;
 
 /// Of a lane's ready tasks: those with a lower token all have this rank, or a higher one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,7 +159,7 @@ impl Floors {
         (0..LOOK_THROUGH.0).contains(&age).then_some(floor.at)
     }
 
-    /// The earliest time was this one, when it was looked from there on; or from the beginning.
+    /// The earliest that was due, when it was looked from there on; or from the beginning.
     pub fn looked_for_due(&self, now: Timestamp, from: Option<Timestamp>, earliest: Option<Timestamp>) {
         let late = now - LATE;
         let at = earliest.map_or(late, |earliest| earliest.min(late));
@@ -231,7 +237,7 @@ mod tests {
     fn timers_are_looked_through_once_a_minute_and_else_from_a_minute_ago() {
         let (floors, at) = (told(), |seconds| Timestamp(0) + Span::seconds(seconds));
         assert_eq!(floors.due(at(1_000)), None);
-        floors.looked_for_due(at(1_000), None, Some(at(1_030)));
+        floors.looked_for_due(at(1_000), None, None);
         assert_eq!(floors.due(at(1_001)), Some(at(940)));
         // One that could not be woken keeps it where it is.
         floors.looked_for_due(at(1_050), Some(at(940)), Some(at(950)));

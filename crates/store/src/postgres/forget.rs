@@ -31,6 +31,8 @@ const ENDED: &str = concat!(
     horizon!(),
     " ORDER BY token, position LIMIT $4"
 );
+/// (`live::int`, so that the planner can't read the index of live tasks whole for each.)
+///
 /// Tasks that have ended for good, and whose parents live no more, as far as the newest of them tell: a live parent may ask for its
 /// children again. Those of a workflow that runs are kept for those that come behind them.
 macro_rules! eligible {

@@ -1,8 +1,7 @@
 //! What rules want to see: locked first, then read.
 
 use super::convert::Values;
-use super::floors::since;
-use super::horizon;
+use super::floors::horizon_and_since;
 use super::store::rows_at_most;
 use super::transaction::{PgTransaction, Table};
 use crate::columns::Columns;
@@ -51,11 +50,9 @@ const DEPENDENCIES: &str =
 /// Lanes (0), lanes that have live tasks (1), and how many tasks live (2), of namespaces: what most batches want, in one trip. The last are
 /// sums of what transactions added, each under its token, behind a floor; of versions before that, in shards below 64.
 const LANES: &str = concat!(
-    "WITH h AS MATERIALIZED (SELECT ",
-    horizon!(),
-    " AS horizon, ",
-    since!(),
-    " AS since) \
+    "WITH ",
+    horizon_and_since!(),
+    " \
      SELECT namespace, id, key, format, 0, NULL::bigint, NULL::bigint, NULL::bigint FROM lanes WHERE namespace = ANY($2) \
      UNION ALL SELECT DISTINCT namespace, lane, NULL::text, NULL::smallint, 1, NULL::bigint, NULL::bigint, NULL::bigint \
      FROM tasks WHERE namespace = ANY($3) AND live \

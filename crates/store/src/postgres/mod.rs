@@ -60,21 +60,23 @@ macro_rules! log_timeline {
         "callboard_timeline()"
     };
 }
-/// The token of this transaction: its id, the offset, and how many primaries were before. See `events` in the migrations, and
-/// [`timeline`]. With `$1`, a [`timeline::Order`].
+/// What is added to transactions' ids to make tokens: the offset, and how many primaries were before. So it is also the lowest token that can be of this
+/// timeline. With `$1`, a [`timeline::Order`].
+macro_rules! since {
+    () => {
+        concat!("($1[1] + (", crate::postgres::past!(), " << 42))")
+    };
+}
+/// The token of this transaction. See `events` in the migrations, and [`timeline`]. With `$1`, a [`timeline::Order`].
 macro_rules! own_token {
     () => {
-        concat!("(pg_current_xact_id()::text::bigint + $1[1] + (", crate::postgres::past!(), " << 42))")
+        concat!("(pg_current_xact_id()::text::bigint + ", crate::postgres::since!(), ")")
     };
 }
 /// What is below has been committed or given up, and nothing comes before it any more. With `$1`, a [`timeline::Order`].
 macro_rules! horizon {
     () => {
-        concat!(
-            "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint + $1[1] + (",
-            crate::postgres::past!(),
-            " << 42))"
-        )
+        concat!("(pg_snapshot_xmin(pg_current_snapshot())::text::bigint + ", crate::postgres::since!(), ")")
     };
 }
 /// The place behind everything of a table of `(token, position)` that is shown below a horizon. Readers go on from there, and never
@@ -93,4 +95,4 @@ macro_rules! shown {
         )
     };
 }
-pub(in crate::postgres) use {horizon, log_timeline, own_token, past, shown};
+pub(in crate::postgres) use {horizon, log_timeline, own_token, past, shown, since};

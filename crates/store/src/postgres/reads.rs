@@ -232,7 +232,7 @@ pub async fn due(shared: &Shared, now: Timestamp, after: Option<(Timestamp, Task
     }
     if after.is_none() && due.tasks.len() < limit {
         let earliest = due.tasks.iter().map(|(at, _)| *at).find(|at| at.0 != 0);
-        shared.floors.looked_for_due(now, from, earliest.or(due.next));
+        shared.floors.looked_for_due(now, from, earliest);
     }
     Ok(due)
 }

@@ -1,10 +1,10 @@
 //! Ready tasks, in the order of their ranks: from where the lane's floor is, and those before it that came later. See [`super::floors`].
 
 use super::convert::{Values, get};
-use super::floors::{Found, ReadyFloor, since};
+use super::floors::{Found, ReadyFloor, horizon_and_since};
+use super::shown;
 use super::store::{Shared, Sql, rows_at_most};
 use super::transaction::PgTransaction;
-use super::{horizon, shown};
 use crate::Result;
 use crate::columns::Columns;
 use callboard_core::model::{LaneId, TaskId};
@@ -57,11 +57,9 @@ macro_rules! floors {
 /// been so, which is looked for only where less was found than asked for, a row (1) says it behind the others. The last (2) has the
 /// lowest rank.
 const READY: &str = concat!(
-    "WITH h AS MATERIALIZED (SELECT ",
-    horizon!(),
-    " AS horizon, ",
-    since!(),
-    " AS since), ",
+    "WITH ",
+    horizon_and_since!(),
+    ", ",
     floors!(
         ", f.most",
         "unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[]) AS f (namespace, lane, most, token, rank)"
@@ -86,22 +84,20 @@ const READY: &str = concat!(
 /// Those with ready tasks first. The others are there for their floors: where none is known, or an old one. Each lane is looked at by itself, so that the
 /// planner can't decide to read all ready tasks instead.
 const READY_LANES: &str = concat!(
-    "WITH n AS MATERIALIZED (SELECT ",
-    horizon!(),
-    " AS horizon, ",
-    since!(),
-    " AS since), h AS MATERIALIZED (SELECT n.since, ",
-    shown!("events", "n.horizon"),
-    " AS shown FROM n), ",
+    "WITH ",
+    horizon_and_since!(),
+    ", n AS MATERIALIZED (SELECT ",
+    shown!("events", "h.horizon"),
+    " AS shown FROM h), ",
     floors!(
         ", f.token AS known",
         "(SELECT l.namespace, l.id AS lane, coalesce(k.token, 0) AS token, coalesce(k.rank, '-9223372036854775808'::bigint) AS rank FROM lanes AS l \
          LEFT JOIN unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS k (namespace, lane, token, rank) \
          ON k.namespace = l.namespace AND k.lane = l.id) AS f"
     ),
-    " SELECT v.namespace, v.lane, r.rank, h.shown FROM h CROSS JOIN v CROSS JOIN LATERAL (SELECT ",
+    " SELECT v.namespace, v.lane, r.rank, n.shown FROM n CROSS JOIN v CROSS JOIN LATERAL (SELECT ",
     lowest_rank!(),
-    " AS rank) AS r WHERE r.rank IS NOT NULL OR h.shown - v.known > 10000 ORDER BY r.rank IS NULL LIMIT $6"
+    " AS rank) AS r WHERE r.rank IS NOT NULL OR n.shown - v.known > 10000 ORDER BY r.rank IS NULL LIMIT $6"
 );
 
 /// Ready tasks of lanes, locked: their ids, and how many were found.

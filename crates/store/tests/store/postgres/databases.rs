@@ -5,6 +5,7 @@ use crate::conformance::placement::{lane_with_gpus, with_gpus};
 use crate::conformance::workflows::{held, workflow, written};
 use callboard_core::model::{Condition, Edge, Terms};
 use callboard_store::Error;
+use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 
 fn refused(result: Result<PostgresStore>, why: &[&str]) {
@@ -39,6 +40,35 @@ async fn a_replica_waits_for_another_that_migrates() {
     };
     let (opened, ()) = tokio::join!(database.open(), migrating);
     opened.unwrap().close().await;
+}
+
+/// The schema before floors.
+const BEFORE_FLOORS: &str = "DROP TRIGGER agent_counts_forgotten ON agents; DROP FUNCTION forget_agent_counts; DROP TABLE agent_counts; \
+     DROP INDEX tasks_entered; DROP INDEX tasks_leased; CREATE INDEX tasks_leased ON tasks (namespace, agent, id) WHERE agent IS NOT NULL; \
+     ALTER TABLE live_counts ALTER COLUMN shard TYPE smallint; UPDATE callboard_meta SET value = 12 WHERE name = 'schema'";
+
+/// Servers of the version before go on meanwhile, and use tables in any order: whoever migrates must not have one and wait for another.
+#[tokio::test]
+async fn who_migrates_meets_nobody_in_a_deadlock() {
+    let database = Database::new().await;
+    database.open().await.unwrap().close().await;
+    let tables = ["tasks", "agents", "live_counts"];
+    for (first, others) in [(0, [1, 2]), (1, [0, 2]), (2, [0, 1])] {
+        database.run(BEFORE_FLOORS).await;
+        let mut older = PgConnection::connect(&database.url).await.unwrap();
+        let uses = |table: usize| AssertSqlSafe(format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", tables[table]));
+        sqlx::raw_sql("BEGIN").execute(&mut older).await.unwrap();
+        sqlx::raw_sql(uses(first)).execute(&mut older).await.unwrap();
+        let goes_on = async {
+            database.somebody_waits().await;
+            for other in others {
+                sqlx::raw_sql(uses(other)).execute(&mut older).await.unwrap();
+            }
+            sqlx::raw_sql("COMMIT").execute(&mut older).await.unwrap();
+        };
+        let (opened, ()) = tokio::join!(database.open(), goes_on);
+        opened.unwrap().close().await;
+    }
 }
 
 /// The newest schema.
