@@ -1,6 +1,7 @@
 //! New tasks.
 
 use super::dependencies::Dependencies;
+use super::retry::all_loaded;
 use super::{Ruled, Step};
 use crate::command::{Effect, Reply, StopReason, TaskReceipt};
 use crate::limits;
@@ -31,7 +32,9 @@ impl Step<'_, '_> {
     pub(super) fn want_all(&self, tasks: &[NewTask]) -> Ruled<()> {
         let namespace = self.namespace.id;
         let keys = tasks.iter().filter_map(|new| new.spec.key.clone()).map(|key| (namespace, key));
-        self.want_sources(keys, tasks.iter().flat_map(|new| &new.dependencies))
+        let lanes = tasks.iter().map(|new| LaneKey::of(&new.spec).id());
+        let rows = self.want_sources(keys, tasks.iter().flat_map(|new| &new.dependencies));
+        all_loaded([rows, self.ws.want_room(namespace, lanes)].into_iter()).map(drop)
     }
 
     pub(super) fn create_task(&mut self, new: &NewTask, index: usize) -> Ruled<TaskReceipt> {

@@ -17,9 +17,9 @@ impl Step<'_, '_> {
     /// Creates a workflow with its tasks, all or none.
     pub(super) fn create_workflow(&mut self, new: &NewWorkflow) -> Ruled<Reply> {
         self.check_all_current("workflow", "would not tell it of its tasks' ends")?;
-        self.check_room_for(new.tasks.len())?;
         let asked: Vec<_> = new.tasks.iter().map(|planned| planned.task.clone()).collect();
         self.want_all(&asked)?;
+        self.check_room_for(new.tasks.len())?;
         self.check_conditions(asked.iter().flat_map(|task| &task.dependencies))?;
         let id = WorkflowId(self.cx.entropy.uuid_v7(self.cx.now));
         self.insert_workflow(id, new);

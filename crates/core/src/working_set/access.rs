@@ -3,7 +3,7 @@
 use super::{AgentKey, LaneRef, PayloadValue, PayloadWrite, TaskKey, TaskRef, Undo, Want, WorkingSet};
 use crate::decide::Stop;
 use crate::model::{
-    Agent, AgentId, Event, Lane, Namespace, NamespaceId, Payload, RequestKey, RequestRecord, Task, TaskId,
+    Agent, AgentId, Event, Lane, LaneId, Namespace, NamespaceId, Payload, RequestKey, RequestRecord, Task, TaskId,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -70,6 +70,16 @@ impl WorkingSet {
         let mut want = Want::default();
         want.keys.extend(keys.filter(|key| !self.batch.keys.contains_key(key)));
         want.tasks.extend(tasks.filter(|(_, id)| self.tasks.get(id).is_none()));
+        if want.is_empty() { Ok(()) } else { Err(Stop::NeedMore(Box::new(want))) }
+    }
+
+    /// Asks for what tells whether new tasks find room in a namespace and in these lanes, in one go; what is loaded is not asked for again.
+    pub fn want_room(&self, namespace: NamespaceId, mut lanes: impl Iterator<Item = LaneId>) -> Loaded<()> {
+        let mut want = Want::default();
+        want.live_counts.extend((!self.live.contains_key(&namespace)).then_some(namespace));
+        let unknown =
+            !self.lanes_of.contains(&namespace) && lanes.any(|lane| !self.lanes.contains_key(&(namespace, lane)));
+        want.lanes.extend(unknown.then_some(namespace));
         if want.is_empty() { Ok(()) } else { Err(Stop::NeedMore(Box::new(want))) }
     }
 

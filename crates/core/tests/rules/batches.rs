@@ -2,7 +2,7 @@
 
 use crate::support::{Mode, World, envelope, in_every_mode, make::*, receipt};
 use callboard_core::command::DirectReport;
-use callboard_core::model::{Failure, Payload, StateName, TaskId};
+use callboard_core::model::{Failure, KeyConflict, Payload, StateName, TaskId};
 use callboard_core::{Command, Envelope};
 use std::sync::Arc;
 
@@ -24,6 +24,24 @@ fn fail(task: TaskId) -> Envelope {
 
 fn pending(w: &World) -> usize {
     w.tables.edges.values().filter(|edge| !edge.resolved).count()
+}
+
+/// Each load is a trip to a store that others write to: first the namespace, and then all that is known to be needed.
+#[test]
+fn what_new_tasks_need_is_loaded_in_one_go() {
+    let mut w = World::new(Mode::Shared);
+    let keyed = || {
+        task_with("a", |new| {
+            new.spec.key = Some("mine".into());
+            new.on_key_conflict = KeyConflict::UseExisting;
+        })
+    };
+    w.create(keyed());
+    let source = w.create(task("source"));
+    let create = envelope(Command::CreateTasks { tasks: vec![keyed(), after(&[source]), task("b")] });
+    let before = w.loads;
+    w.run_batch(&[create]).remove(0).unwrap();
+    assert_eq!(w.loads - before, 2);
 }
 
 #[test]
