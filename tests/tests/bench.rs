@@ -79,17 +79,27 @@ fn every_part_is_measured_and_verified() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_server_is_measured_in_a_namespace_of_its_own() {
-    let server = Server::start().await;
+    is_measured(Server::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_server_on_postgres_is_measured() {
+    let url = callboard_test_postgres::shared().database().await;
+    is_measured(Server::builder().database(&url).start().await).await;
+}
+
+async fn is_measured(server: Server) {
     let address = server.address();
     let pid = server.pid().to_string();
     let run = move || {
-        let args = ["--quick", "--only", "idle,batch", "--batch-results", "wait", "--address", &address];
-        document(&[&args[..], &["--server-pid", &pid, "-o", "json"]].concat())
+        let args = ["--quick", "--only", "idle,batch", "--batch-results", "wait", "--batch-requests", "2"];
+        document(&[&args[..], &["--address", &address, "--server-pid", &pid, "-o", "json"]].concat())
     };
     let figures = tokio::task::spawn_blocking(run).await.expect("it ends");
     positive(&figures, "idle.server_rss_bytes");
     assert!(figures["batch"]["tasks_per_s"].is_number(), "{figures:#}");
     assert_eq!(figures["settings"]["server"], Value::from(server.address()));
+    assert_eq!(figures["settings"]["batch_requests"], Value::from(2));
     assert!(figures["unary_64"].is_null(), "only what was asked for: {figures:#}");
     let theirs = server.client().list_page(Default::default()).await.expect("tasks of `default`").tasks;
     assert!(theirs.is_empty(), "nothing of it is in anybody else's namespace");

@@ -81,6 +81,9 @@ pub struct MeasureArgs {
     /// and CALLBOARD_NAMESPACE, handles `bench.sleep` (the input is how many milliseconds), and says `attached`.
     #[arg(long, value_name = "COMMAND")]
     pub worker: Option<String>,
+    /// How many requests `batch` has in flight, of 64 tasks each.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub batch_requests: u32,
     /// How `batch` learns of its results.
     #[arg(long, value_name = "WAY", default_value = "watch")]
     pub batch_results: BatchResults,
@@ -268,6 +271,8 @@ pub struct Amounts {
     pub workflows: u64,
     /// How long unrelated submitters are looked at before and after.
     pub phase: Duration,
+    /// Requests that `batch` has in flight.
+    pub batch_requests: u32,
     /// How `batch` learns of its results.
     pub batch_results: BatchResults,
 }
@@ -301,6 +306,7 @@ impl MeasureArgs {
             graph_tasks: self.graph_tasks.unwrap_or(count(100_000, 300)),
             workflows: self.workflows.unwrap_or(count(20, 2)),
             phase: time(3_000, 200),
+            batch_requests: self.batch_requests,
             batch_results: self.batch_results,
         }
     }

@@ -1,4 +1,4 @@
-//! Requests of 64 tasks, four of them in flight. A request is done when the results of all its tasks are known.
+//! Requests of 64 tasks, some of them in flight. A request is done when the results of all its tasks are known.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,8 +20,6 @@ use super::world::{self, Usages, World};
 
 /// Tasks in a request.
 const TASKS: usize = 64;
-/// Requests in flight.
-const REQUESTS: usize = 4;
 
 /// What was seen of the batches.
 struct Seen {
@@ -37,8 +35,8 @@ pub async fn measure(world: &World, amounts: &Amounts) -> Result<Figures, Error>
     let window = Window::new(amounts);
     let batches = async {
         match amounts.batch_results {
-            BatchResults::Watch => watching(&world.client, window).await,
-            BatchResults::Wait => waiting(&world.client, window).await,
+            BatchResults::Watch => watching(&world.client, window, amounts.batch_requests).await,
+            BatchResults::Wait => waiting(&world.client, window, amounts.batch_requests).await,
         }
     };
     let (seen, (before, after)) = tokio::join!(batches, usages(world, window));
@@ -64,9 +62,9 @@ fn tasks(count: usize) -> Result<Vec<NewTask>, Error> {
 }
 
 /// Each request is followed by a `WaitTask` for each of its tasks.
-async fn waiting(client: &Client, window: Window) -> Result<Seen, Error> {
+async fn waiting(client: &Client, window: Window, requests: u32) -> Result<Seen, Error> {
     let mut submitters = JoinSet::new();
-    for _ in 0..REQUESTS {
+    for _ in 0..requests {
         submitters.spawn(wait_for_each(client.clone(), window));
     }
     let mut all = Seen { latencies: Latencies::new(), results: 0, ids: Vec::new() };
@@ -110,7 +108,7 @@ fn record(seen: &mut Seen, receipts: &[Receipt], sent: Instant, window: Window) 
 }
 
 /// All results come from one watch over the namespace.
-async fn watching(client: &Client, window: Window) -> Result<Seen, Error> {
+async fn watching(client: &Client, window: Window, requests: u32) -> Result<Seen, Error> {
     let mark = events::mark(client).await?;
     let mut watching = Watching {
         client: client.clone(),
@@ -123,7 +121,7 @@ async fn watching(client: &Client, window: Window) -> Result<Seen, Error> {
         seen: Seen { latencies: Latencies::new(), results: 0, ids: Vec::new() },
         last: 0,
     };
-    for _ in 0..REQUESTS {
+    for _ in 0..requests {
         watching.submit()?;
     }
     while !watching.open.is_empty() {

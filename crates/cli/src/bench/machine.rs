@@ -36,6 +36,7 @@ pub fn settings(amounts: &Amounts, setup: &SetupArgs, target: &Target) -> Value 
         "attached_agents": amounts.attached_agents,
         "finished_tasks": amounts.finished_tasks,
         "dependents": amounts.dependents,
+        "batch_requests": amounts.batch_requests,
         "batch_results": format!("{:?}", amounts.batch_results).to_lowercase(),
     })
 }
