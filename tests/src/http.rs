@@ -20,6 +20,17 @@ pub async fn get(server: &Server, path: &str) -> Page {
     request(server, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).await
 }
 
+/// The value of a server's metric: its name with its labels as they are written.
+pub async fn metric(server: &Server, name: &str) -> f64 {
+    sample(&get(server, "/metrics").await.body, name)
+}
+
+/// The same in what `/metrics` gave.
+pub fn sample(text: &str, name: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name).and_then(|rest| rest.strip_prefix(' ')));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{text}"))
+}
+
 /// Sends a request as it stands, and reads the answer to its end.
 pub async fn request(server: &Server, text: &str) -> Page {
     let address = server.address();

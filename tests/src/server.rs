@@ -187,6 +187,11 @@ impl Server {
         self.directory.path().join("server.log")
     }
 
+    /// From its next start on it has this in its environment.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.builder.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Its identities, to be changed while it runs.
     pub fn identities(&mut self) -> &mut Identities {
         self.builder.identities.as_mut().expect("the server was started with identities")
@@ -240,8 +245,10 @@ impl Server {
     /// Waits until it has ended by itself, or by a signal sent before.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("the server runs");
-        let status = timeout(PATIENCE, process.child.wait()).await;
-        status.expect("the server ends in time").expect("its end can be awaited")
+        let Ok(status) = timeout(PATIENCE, process.child.wait()).await else {
+            panic!("the server did not end within {PATIENCE:?}: {}", self.logs());
+        };
+        status.expect("its end can be awaited")
     }
 
     /// Starts it again, on the same port and file. Kills it first when it runs.

@@ -42,6 +42,8 @@ pub(crate) struct Member {
     registrations: u32,
     /// When the last renewal that succeeded was sent.
     renewed: Span,
+    /// Others are told where it is.
+    advertised: bool,
     /// The counters of the others, and when they were first seen as they are; only of the time since this replica was cut off
     /// last.
     watched: HashMap<String, (i64, Span)>,
@@ -51,7 +53,8 @@ impl Member {
     /// Registers this process under a name that nobody had.
     pub async fn register(shared: Arc<Shared>, base: String) -> Result<Self> {
         let now = shared.clock.elapsed();
-        let mut member = Self { shared, base, registrations: 0, renewed: now, watched: HashMap::new() };
+        let mut member =
+            Self { shared, base, registrations: 0, renewed: now, advertised: false, watched: HashMap::new() };
         member.register_anew().await?;
         member.take_time().await?;
         Ok(member)
@@ -65,10 +68,22 @@ impl Member {
         let Some(cluster) = shared.store.cluster() else { return Ok(()) };
         cluster.register(&name).await?;
         self.shared.set_registration(name.into());
-        self.renewed = sent;
+        (self.renewed, self.advertised) = (sent, false);
         self.watched.clear();
         self.push_until_quiet(sent);
-        self.heed_versions(&within(cluster.registrations()).await?);
+        let registrations = within(cluster.registrations()).await?;
+        self.heed_versions(&registrations);
+        self.note_addresses(&registrations, sent);
+        self.advertise(cluster).await
+    }
+
+    /// Says where this replica is, until it drains: then nobody is to be sent here.
+    async fn advertise(&mut self, cluster: &dyn Cluster) -> Result<()> {
+        let address = self.shared.config.advertise.as_deref().filter(|_| !self.shared.is_draining());
+        if self.advertised != address.is_some() {
+            within(cluster.advertise(&self.shared.registration(), address)).await?;
+            self.advertised = address.is_some();
+        }
         Ok(())
     }
 
@@ -100,6 +115,7 @@ impl Member {
         match renewed {
             Ok(true) => {
                 self.renewed(sent, now);
+                self.advertise(cluster).await?;
                 self.follow_time().await?;
             }
             Ok(false) => {
@@ -179,11 +195,20 @@ impl Member {
         self.shared.set_all_current(registrations.iter().all(|known| known.dead || known.current));
     }
 
+    /// Agents are sent to those that were heard of lately.
+    fn note_addresses(&self, registrations: &[Registration], now: Span) {
+        let own = self.shared.registration();
+        let lately = |name: &String| self.watched.get(name).is_none_or(|(_, at)| now.0 - at.0 < QUIET.0);
+        let others = registrations.iter().filter(|other| !other.dead && *other.name != *own && lately(&other.name));
+        self.shared.set_elsewhere(others.filter_map(|other| other.address.as_deref().map(Into::into)).collect());
+    }
+
     /// Declares dead who is, and adopts their sessions.
     async fn look_after_others(&mut self, cluster: &dyn Cluster, now: Span) -> Result<()> {
         let own = self.shared.registration();
         let registrations = within(cluster.registrations()).await?;
         self.heed_versions(&registrations);
+        self.note_addresses(&registrations, now);
         self.watched.retain(|name, _| registrations.iter().any(|known| known.name == *name));
         for Registration { name, beat, dead, .. } in registrations.into_iter().filter(|other| *other.name != *own) {
             let seen = self.watched.entry(name.clone()).or_insert((beat, now));

@@ -12,6 +12,8 @@ pub struct Config {
     pub rules: Settings,
     /// This replica's name in session rows.
     pub replica: String,
+    /// Where agents find this replica: those of one that drains are told of the others.
+    pub advertise: Option<String>,
     /// How long sessions have to come back after a start.
     pub restart_grace: Duration,
     /// How long a broken stream's attempts wait for the agent.
@@ -45,6 +47,7 @@ impl Default for Config {
         Self {
             rules: Settings::default(),
             replica: "single".into(),
+            advertise: None,
             restart_grace: Duration::from_secs(30),
             reattach_grace: Duration::from_secs(3),
             queue: 16_384,

@@ -395,7 +395,9 @@ impl Engine {
         self.shared.send_away(deadline);
         let now = self.shared.clock.elapsed();
         for (session, _) in self.shared.sessions.open_streams() {
-            self.shared.sessions.push(session.agent, Some(session.epoch), Push::Drain(deadline), now);
+            if let Some(leave) = self.shared.leave(session.agent) {
+                self.shared.sessions.push(session.agent, Some(session.epoch), Push::Drain(leave), now);
+            }
         }
     }
 

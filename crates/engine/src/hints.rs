@@ -3,6 +3,7 @@
 
 use crate::effects::Decided;
 use crate::error::Result;
+use crate::metrics::Direction;
 use crate::push::{Push, Stop};
 use crate::queue::Item;
 use crate::shared::{Ended, Shared};
@@ -88,8 +89,11 @@ pub(crate) async fn tell(shared: Arc<Shared>, stop: CancellationToken) {
         if shared.config.rules.planted.has(Bug::DropEveryNotify) {
             continue;
         }
-        if let Err(error) = cluster.tell(&hint).await {
-            tracing::debug!(%error, "the other replicas were not told of a commit; they will find it by looking");
+        match cluster.tell(&hint).await {
+            Ok(()) => shared.metrics.hinted(&Direction::SENT),
+            Err(error) => {
+                tracing::debug!(%error, "the other replicas were not told of a commit; they will find it by looking");
+            }
         }
     }
 }
@@ -109,6 +113,10 @@ pub(crate) async fn hear(shared: Arc<Shared>, stop: CancellationToken) {
         let Some(hint) = hint else { return };
         if *hint.from == *shared.registration() {
             continue;
+        }
+        // That the connection was made anew, and something may have been missed, nobody sent.
+        if !hint.from.is_empty() {
+            shared.metrics.hinted(&Direction::HEARD);
         }
         if let Err(error) = follow(&shared, cluster, hint).await {
             tracing::debug!(%error, "what another replica committed could not be looked at; it is soon");

@@ -67,7 +67,7 @@ pub use mail::FetchRequest;
 pub use metrics::PREFIX as METRICS_PREFIX;
 pub use past::PastAssignment;
 pub use push::{
-    Assignment, DependencyOutcome, MessageReceipts, Push, Receipt, ReceiptStatus, Resumption, SendStatus, Stop,
+    Assignment, DependencyOutcome, Leave, MessageReceipts, Push, Receipt, ReceiptStatus, Resumption, SendStatus, Stop,
     TaskEnd, TaskEnds, TaskOutcome,
 };
 pub use shared::Ended;

@@ -23,12 +23,21 @@ pub enum Push {
     Messages(Vec<Arc<Message>>),
     /// What became of its own messages and acknowledgements.
     MessageReceipts(MessageReceipts),
-    /// The server goes away at this time.
-    Drain(Timestamp),
+    /// The server goes away.
+    Drain(Leave),
     /// The server is alive.
     Heartbeat,
     /// The stream ends.
     Close(SessionEnd),
+}
+
+/// What agents of a server that goes away are told.
+#[derive(Clone, Debug)]
+pub struct Leave {
+    /// When it goes.
+    pub by: Timestamp,
+    /// Where the others are, as far as they say so.
+    pub to: Vec<Arc<str>>,
 }
 
 /// A task leased to an agent, with what its handler needs.

@@ -3,19 +3,21 @@
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::error::Error;
 use crate::hints::Outbox;
 use crate::hydrate::Wanted;
 use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::passed_over::PassedOver;
+use crate::push::Leave;
 use crate::queue::Queue;
 use crate::sessions::Sessions;
 use crate::steady::SteadyClock;
 use crate::waiters::Waiters;
 use crate::watch::Signals;
 use crate::workflows::WorkflowWaiters;
-use callboard_core::model::{Failure, LaneId, NamespaceId, Payload, Span, Task, Timestamp};
+use callboard_core::model::{AgentId, Failure, LaneId, NamespaceId, Payload, Span, Task, Timestamp};
 use callboard_core::working_set::LaneRef;
 use callboard_store::Store;
 use std::collections::BTreeSet;
@@ -83,6 +85,8 @@ pub(crate) struct Shared {
     draining: AtomicBool,
     /// Until when agents are to have left; none: they may stay.
     leave_by: OnceLock<Timestamp>,
+    /// Where the other replicas are.
+    elsewhere: RwLock<Vec<Arc<str>>>,
     failure: watch::Sender<Option<String>>,
 }
 
@@ -126,6 +130,7 @@ impl Shared {
             sooner: Notify::new(),
             draining: AtomicBool::new(false),
             leave_by: OnceLock::new(),
+            elsewhere: RwLock::default(),
             failure,
             store,
             clock: SteadyClock::new(clock),
@@ -282,14 +287,35 @@ impl Shared {
         self.begin_draining();
     }
 
-    /// Until when agents are to have left, once they are to.
-    pub fn leave_by(&self) -> Option<Timestamp> {
-        self.leave_by.get().copied()
+    /// What an agent is told once all are to leave; none before.
+    pub fn leave(&self, agent: AgentId) -> Option<Leave> {
+        let by = self.leave_by.get().copied()?;
+        let mut to = self.elsewhere.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if !to.is_empty() {
+            // Each takes the first: not all the same one.
+            let first = agent.0.as_u128() % to.len() as u128;
+            to.rotate_left(first as usize);
+        }
+        Some(Leave { by, to })
+    }
+
+    /// Where the other replicas are from now on.
+    pub fn set_elsewhere(&self, addresses: Vec<Arc<str>>) {
+        *self.elsewhere.write().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
     /// Whether nothing new is to be begun.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// What comes of an error of the store that no caller waits for: behind some of them the store can't be trusted any more.
+    pub fn heed(&self, error: callboard_store::Error) -> Error {
+        use callboard_store::Error as S;
+        if matches!(error, S::Io(_) | S::Corrupt(_) | S::Unusable(_)) {
+            self.fail(&error);
+        }
+        error.into()
     }
 
     /// The store can't be trusted any more: the process is to end.

@@ -128,9 +128,9 @@ impl Stream {
             held = attached.held.len(), "agent attached"
         );
         // A drain that began before the commit did not find the stream among those that were open.
-        if let Some(deadline) = shared.leave_by() {
+        if let Some(leave) = shared.leave(attached.agent) {
             let now = shared.clock.elapsed();
-            shared.sessions.push(attached.agent, Some(attached.epoch), Push::Drain(deadline), now);
+            shared.sessions.push(attached.agent, Some(attached.epoch), Push::Drain(leave), now);
         }
         let (namespace, principal) = (request.namespace, request.principal);
         let (takes_message_receipts, takes_children) = (request.takes_message_receipts, request.takes_children);

@@ -23,6 +23,8 @@ pub struct Registration {
     pub dead: bool,
     /// It knows what this version knows.
     pub current: bool,
+    /// Where agents find it, if it says so.
+    pub address: Option<String>,
 }
 
 /// An agent's session.
@@ -62,6 +64,9 @@ pub trait Cluster: Send + Sync {
     /// Raises its counter. False: it was declared dead, or was never registered. [`crate::Error::Unusable`]: the store needs a newer
     /// version by now.
     async fn renew(&self, name: &str) -> Result<bool>;
+
+    /// Says where agents find a replica, or that they are not to look for it any more.
+    async fn advertise(&self, name: &str, address: Option<&str>) -> Result<()>;
 
     /// What time it is by the store's own clock, which all replicas go by; none, if it has no clock.
     async fn now(&self) -> Result<Option<Timestamp>>;

@@ -4,6 +4,7 @@ use crate::fault::{Plan, Store};
 use crate::report::Report;
 use callboard_test_postgres::{Cluster, Settings};
 use callboard_tests::checker::{self, Observed};
+use callboard_tests::http;
 use callboard_tests::load::crew::Crew;
 use callboard_tests::load::history::History;
 use callboard_tests::load::{HEALING, Load, Size};
@@ -257,6 +258,7 @@ impl Stage {
             observed.apart = APART;
         }
         self.all_watched(&observed, report).await;
+        self.are_told_of(report).await;
         let history = self.load.stop().await.history().clone();
         report.operations(history.operations());
         report.saw("tasks", observed.tasks.len() as u64);
@@ -265,6 +267,19 @@ impl Stage {
 }
 
 impl Stage {
+    /// What servers tell each other is never needed, and that nobody hears it shows in no promise: only in how soon each of them knows.
+    async fn are_told_of(&self, report: &Report) {
+        if self.system.servers.len() < 2 {
+            return;
+        }
+        let mut heard = 0;
+        for server in &self.system.servers {
+            heard += http::metric(server, "callboard_hints_total{direction=\"heard\"}").await as u64;
+        }
+        report.saw("hints that were heard", heard);
+        report.demand(heard > 0, || "no server heard of another's commits".to_owned());
+    }
+
     /// Waits until those who watch have seen everything. What they have not in time the checker will find.
     async fn all_watched(&self, observed: &Observed, report: &Report) {
         let began = Instant::now();

@@ -64,9 +64,10 @@ async fn adopted_sessions_of_live_replicas_are_caught() {
     is_caught("adopt-live-session", Store::Postgres, &["NoSurprise", "an attempt was taken"]).await;
 }
 
-/// Hints are never needed: what none tells is found by looking, and nobody can tell from outside.
+/// Hints are never needed: what none tells is found by looking. That nobody hears any is caught by their count, and by nothing else.
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_without_hints_keep_every_promise() {
+async fn hints_that_are_never_sent_are_caught_and_harm_no_promise() {
     let ended = with_planted("drop-every-notify", Store::Postgres, false).await;
-    assert_eq!(ended.outcome, Outcome::Kept, "{}", ended.note);
+    assert_eq!(ended.outcome, Outcome::Violated, "drop-every-notify was not caught");
+    assert_eq!(ended.facts.broken, ["no server heard of another's commits"], "{}", ended.note);
 }

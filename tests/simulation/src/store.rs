@@ -264,6 +264,11 @@ impl Cluster for FarStore {
         self.near()?.renew(name).await
     }
 
+    async fn advertise(&self, name: &str, address: Option<&str>) -> Result<()> {
+        self.0.go_alone().await?;
+        self.near()?.advertise(name, address).await
+    }
+
     async fn registrations(&self) -> Result<Vec<Registration>> {
         self.0.go_alone().await?;
         self.near()?.registrations().await

@@ -2,6 +2,7 @@
 
 use callboard::NewTask;
 use callboard::v1::NewMessage;
+use callboard_tests::http::sample;
 use callboard_tests::mail::{mail_hello, message};
 use callboard_tests::server::Server;
 use callboard_tests::{agent, claim, http, program, seconds, wait};
@@ -20,12 +21,6 @@ fn families(text: &str) -> BTreeSet<String> {
         format!("{name}{suffix}")
     });
     named.collect()
-}
-
-/// The value of a sample: its name with its labels as they are written.
-fn sample(text: &str, name: &str) -> f64 {
-    let line = text.lines().find_map(|line| line.strip_prefix(name).and_then(|rest| rest.strip_prefix(' ')));
-    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{text}"))
 }
 
 #[tokio::test]

@@ -33,6 +33,11 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database_connections: Option<u32>,
+    /// Where agents find this server, of several on one PostgreSQL: `https://callboard-1.example:7470`. Agents of another that drains are
+    /// sent there; without it they take the next of the addresses that they were given.
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<String>,
     /// Who may do what: a TOML file with tokens and client certificates, as `callboard token create` writes it. Without it
     /// everybody may do everything. Read again when it changes.
     #[arg(long, value_name = "FILE")]

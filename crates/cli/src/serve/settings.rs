@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use tonic::transport::Uri;
 
 /// The least that a connection may be allowed to hold: two messages of the largest size.
 const LEAST_TRAFFIC: u32 = 8 << 20;
@@ -38,6 +39,8 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database_direct: Option<String>,
     pub database_connections: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identities: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,11 +79,12 @@ pub struct Settings {
 }
 
 /// The names of all settings: only these are taken from the environment, where clients have variables of their own.
-const NAMES: [&str; 26] = [
+const NAMES: [&str; 27] = [
     "listen",
     "database",
     "database_direct",
     "database_connections",
+    "advertise",
     "identities",
     "tls_cert",
     "tls_key",
@@ -114,6 +118,7 @@ impl Default for Settings {
             database: "sqlite://callboard.db".into(),
             database_direct: None,
             database_connections: PostgresOptions::default().connections,
+            advertise: None,
             identities: None,
             tls_cert: None,
             tls_key: None,
@@ -185,6 +190,10 @@ impl Settings {
         }
         if self.database_connections < 2 {
             return Err(Error::Usage("database_connections: must be at least 2: one writes, and others read".into()));
+        }
+        if let Some(address) = self.advertise.as_deref().filter(|address| !is_address(address)) {
+            let remedy = "give the URL by which agents find this server, like https://callboard-1.example:7470";
+            return Err(Error::Usage(format!("advertise: {address:?} is no address: {remedy}")));
         }
         if self.queue == 0 || self.batch == 0 {
             return Err(Error::Usage("queue and batch: must be at least 1".into()));
@@ -261,6 +270,7 @@ impl Settings {
         };
         Config {
             rules,
+            advertise: self.advertise.clone(),
             reattach_grace: self.reattach_grace,
             restart_grace: self.restart_grace,
             retention: self.retention,
@@ -281,6 +291,12 @@ fn explain(error: &figment::Error) -> String {
     }
 }
 
+/// Whether clients can be given it: a URL with one of the two schemes, and a host.
+fn is_address(text: &str) -> bool {
+    let uri = text.parse::<Uri>().ok().filter(|_| text.starts_with("http://") || text.starts_with("https://"));
+    uri.is_some_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,6 +310,7 @@ mod tests {
         let path = || Some(PathBuf::from("file"));
         let all = Settings {
             database_direct: Some("postgres://h/d".into()),
+            advertise: Some("http://h:1".into()),
             identities: path(),
             tls_cert: path(),
             tls_key: path(),
@@ -378,6 +395,17 @@ mod tests {
         for wrong in ["never", "0s", "10ms", "-1d"] {
             let error = retention(wrong).unwrap_err();
             assert!(error.contains("retention") && error.contains("off"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_advertised_is_an_address() {
+        let advertise = |text: &str| load(Args { advertise: Some(text.into()), ..Args::default() });
+        let kept = advertise("https://callboard-1.example:7470").unwrap().engine_config().advertise;
+        assert_eq!(kept.as_deref(), Some("https://callboard-1.example:7470"));
+        for wrong in ["", "callboard-1:7470", "http://", "ftp://callboard-1", "https://a b"] {
+            let error = advertise(wrong).unwrap_err();
+            assert!(error.starts_with("advertise: ") && error.contains("https://"), "{error}");
         }
     }
 

@@ -42,6 +42,17 @@ impl Forgotten {
     pub const ANSWERS: Self = Self { kind: "answers" };
 }
 
+/// Which way a hint went.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Direction {
+    direction: &'static str,
+}
+
+impl Direction {
+    pub const SENT: Self = Self { direction: "sent" };
+    pub const HEARD: Self = Self { direction: "heard" };
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct State {
     pub state: &'static str,
@@ -94,6 +105,7 @@ pub(crate) struct Metrics {
     pub attempts: Family<Outcome, Counter>,
     pub rejected: Family<Reason, Counter>,
     pub overloaded: Counter,
+    hints: Family<Direction, Counter>,
     pub schedule_to_start: Family<TaskType, Histogram, LongTimes>,
     pub run_time: Family<TaskType, Histogram, LongTimes>,
     pub batch: Histogram,
@@ -126,6 +138,7 @@ impl Metrics {
             attempts: Family::default(),
             rejected: Family::default(),
             overloaded: Counter::default(),
+            hints: Family::default(),
             schedule_to_start: Family::new_with_constructor(LongTimes),
             run_time: Family::new_with_constructor(LongTimes),
             batch: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
@@ -177,6 +190,11 @@ impl Metrics {
         registry.register("retention_archive_failures", text, self.archive_failures.clone());
         let text = "Calls that were turned away because too many commands waited";
         registry.register("commands_overloaded", text, self.overloaded.clone());
+        let text = "Hints of commits that went to the other servers of a database, and that were heard of them";
+        registry.register("hints", text, self.hints.clone());
+        for direction in [Direction::SENT, Direction::HEARD] {
+            let _ = self.hints.get_or_create(&direction);
+        }
     }
 
     fn register_times(&self, registry: &mut Registry) {
@@ -209,6 +227,11 @@ impl Metrics {
     /// Retention forgot so many.
     pub fn forgot(&self, kind: Forgotten, count: usize) {
         self.forgotten.get_or_create(&kind).inc_by(count as u64);
+    }
+
+    /// Servers tell each other of commits.
+    pub fn hinted(&self, direction: &Direction) {
+        self.hints.get_or_create(direction).inc();
     }
 
     /// The registry, to be encoded.

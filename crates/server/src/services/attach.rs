@@ -363,9 +363,10 @@ fn frames_of(push: Push, to: &Addressee) -> Vec<v1::AttachResponse> {
         Push::Messages(messages) => mail::delivery_frames(&messages, &to.namespace, &to.name),
         Push::MessageReceipts(receipts) => vec![mail::receipts(receipts)],
         Push::Stop(stops) => vec![frame::stops(&stops)],
-        Push::Drain(deadline) => {
-            let deadline = Some(time::to_timestamp(deadline));
-            vec![to_frame(Frame::Drain(v1::DrainNotice { endpoints: Vec::new(), deadline }))]
+        Push::Drain(leave) => {
+            let endpoints = leave.to.iter().map(ToString::to_string).collect();
+            let deadline = Some(time::to_timestamp(leave.by));
+            vec![to_frame(Frame::Drain(v1::DrainNotice { endpoints, deadline }))]
         }
         Push::Heartbeat => vec![to_frame(Frame::Heartbeat(v1::Heartbeat {}))],
         Push::Close(_) => Vec::new(),

@@ -37,7 +37,8 @@ impl Cluster for MemoryStore {
         if registered.contains_key(name) {
             return Err(Error::Conflict(format!("a replica is registered as {name:?} already")));
         }
-        registered.insert(name.to_owned(), Registration { name: name.to_owned(), beat: 1, dead: false, current: true });
+        let new = Registration { name: name.to_owned(), beat: 1, dead: false, current: true, address: None };
+        registered.insert(name.to_owned(), new);
         Ok(())
     }
 
@@ -48,6 +49,13 @@ impl Cluster for MemoryStore {
         };
         registration.beat += 1;
         Ok(true)
+    }
+
+    async fn advertise(&self, name: &str, address: Option<&str>) -> Result<()> {
+        if let Some(registration) = self.replicas.registered().get_mut(name) {
+            registration.address = address.map(str::to_owned);
+        }
+        Ok(())
     }
 
     async fn now(&self) -> Result<Option<Timestamp>> {

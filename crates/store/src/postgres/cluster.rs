@@ -36,7 +36,9 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 const REGISTER: &str = "INSERT INTO registrations (name, beat, dead, schema) VALUES ($1, 1, false, $2)";
 const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
-const REGISTRATIONS: &str = "SELECT name, beat, dead, coalesce(schema, 0) >= $1 FROM registrations ORDER BY name";
+const REGISTRATIONS: &str =
+    "SELECT name, beat, dead, coalesce(schema, 0) >= $1, address FROM registrations ORDER BY name";
+const ADVERTISE: &str = "UPDATE registrations SET address = $2 WHERE name = $1";
 const DECLARE_DEAD: &str =
     "UPDATE registrations SET dead = true WHERE name = $1 AND (dead OR beat = $2) RETURNING beat";
 const RESIGN: &str = "UPDATE registrations SET dead = true WHERE name = $1";
@@ -79,6 +81,10 @@ impl Cluster for PostgresStore {
         Ok(true)
     }
 
+    async fn advertise(&self, name: &str, address: Option<&str>) -> Result<()> {
+        self.change(ADVERTISE, || Values::default().text(name).text_or_null(address)).await.map(drop)
+    }
+
     async fn now(&self) -> Result<Option<Timestamp>> {
         let found = self.shared.read(Sql::Fixed(NOW), Values::default).await?;
         found.first().map(|row| Ok(Timestamp(row.number(0)?))).transpose()
@@ -89,7 +95,8 @@ impl Cluster for PostgresStore {
             self.shared.read(Sql::Fixed(REGISTRATIONS), || Values::default().one(schema::SCHEMA_VERSION)).await?;
         let read = |row: &PgRow| {
             let (name, beat) = (row.text(0)?.into_owned(), row.number(1)?);
-            Ok(Registration { name, beat, dead: row.flag(2)?, current: row.flag(3)? })
+            let address = row.text_or_null(4)?.map(Into::into);
+            Ok(Registration { name, beat, dead: row.flag(2)?, current: row.flag(3)?, address })
         };
         found.iter().map(read).collect()
     }

@@ -18,7 +18,7 @@ struct Migration {
 }
 
 /// In order, without gaps. One that was released never changes.
-const MIGRATIONS: [Migration; 15] = [
+const MIGRATIONS: [Migration; 17] = [
     Migration { version: 1, sql: include_str!("../../migrations/postgres/0001_spine.sql") },
     Migration { version: 2, sql: include_str!("../../migrations/postgres/0002_replicas.sql") },
     Migration { version: 3, sql: include_str!("../../migrations/postgres/0003_steps.sql") },
@@ -34,6 +34,8 @@ const MIGRATIONS: [Migration; 15] = [
     Migration { version: 13, sql: include_str!("../../migrations/postgres/0013_floors.sql") },
     Migration { version: 14, sql: include_str!("../../migrations/postgres/0014_agent_counts.sql") },
     Migration { version: 15, sql: include_str!("../../migrations/postgres/0015_live_counts.sql") },
+    Migration { version: 16, sql: include_str!("../../migrations/postgres/0016_vacuum.sql") },
+    Migration { version: 17, sql: include_str!("../../migrations/postgres/0017_addresses.sql") },
 ];
 
 /// The schema that this program knows.

@@ -6,6 +6,7 @@
 //! size, and the log is cut at four times.
 
 use super::error::sqlite_error;
+use super::trouble::Trouble;
 use crate::Result;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Row, SqliteConnection};
@@ -30,13 +31,13 @@ pub struct Checkpointer {
 
 impl Checkpointer {
     /// Copies whenever so many pages wait.
-    pub async fn start(options: SqliteConnectOptions, pages: u32) -> Result<Self> {
+    pub async fn start(options: SqliteConnectOptions, pages: u32, trouble: Trouble) -> Result<Self> {
         let options = options.pragma("wal_autocheckpoint", "0").thread_name(|_| "sqlite-copier".to_owned());
         let connection = options.connect().await.map_err(sqlite_error)?;
         let (wake, woken) = mpsc::channel(1);
         let copied = Arc::new(AtomicBool::new(false));
         let mut task = JoinSet::new();
-        task.spawn(run(connection, woken, copied.clone(), i64::from(pages)));
+        task.spawn(run(connection, woken, copied.clone(), i64::from(pages), trouble));
         Ok(Self { wake, copied, commits: 0, task })
     }
 
@@ -59,14 +60,18 @@ impl Checkpointer {
     }
 }
 
-async fn run(mut connection: SqliteConnection, mut woken: mpsc::Receiver<()>, copied: Arc<AtomicBool>, pages: i64) {
+async fn run(
+    mut connection: SqliteConnection,
+    mut woken: mpsc::Receiver<()>,
+    copied: Arc<AtomicBool>,
+    pages: i64,
+    trouble: Trouble,
+) {
     while woken.recv().await.is_some() {
         match copy(&mut connection, pages).await {
             Ok(true) => copied.store(true, Ordering::Release),
             Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(%error, "the write-ahead log could not be copied beside the writer, which will do it")
-            }
+            Err(error) => trouble.heed(error, "the write-ahead log could not be copied beside the writer"),
         }
     }
     super::open::close(connection).await;
@@ -98,7 +103,7 @@ mod tests {
         let options = SqliteConnectOptions::new().filename(folder.path().join("a.db")).create_if_missing(true);
         let options = options.journal_mode(sqlx::sqlite::SqliteJournalMode::Wal).pragma("wal_autocheckpoint", "0");
         let mut writer = options.connect().await.unwrap();
-        let mut checkpointer = Checkpointer::start(options, 50).await.unwrap();
+        let mut checkpointer = Checkpointer::start(options, 50, Trouble::default()).await.unwrap();
         writer.execute("CREATE TABLE t (x BLOB)").await.unwrap();
         for _ in 0..LOOK * 2 {
             assert!(!checkpointer.committed(), "a short log was copied");

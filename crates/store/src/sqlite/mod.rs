@@ -37,6 +37,7 @@ mod schema;
 mod script;
 mod steps;
 mod store;
+mod trouble;
 mod upkeep;
 mod workflows;
 mod writer;

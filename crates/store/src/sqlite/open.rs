@@ -8,6 +8,7 @@ use super::log;
 use super::pages;
 use super::readers::Readers;
 use super::schema::{self, number, text};
+use super::trouble::Trouble;
 use super::writer::Writer;
 use crate::{Error, Result};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
@@ -77,9 +78,10 @@ impl SqliteStore {
         prepared.map_err(|error| explain(error, &path))?;
         sync_folder(&path)?;
         let readers = open_readers(&path, &options).await.map_err(|error| explain(error, &path))?;
-        let checkpointer = Checkpointer::start(base_options(&path, &options), options.log_pages).await;
+        let trouble = Trouble::default();
+        let checkpointer = Checkpointer::start(base_options(&path, &options), options.log_pages, trouble.clone()).await;
         let checkpointer = checkpointer.map_err(|error| explain(error, &path))?;
-        let writer = Writer::new(connection, checkpointer, &path, &options).await;
+        let writer = Writer::new(connection, (checkpointer, trouble), &path, &options).await;
         let writer = writer.map_err(|error| explain(error, &path))?;
         Ok(Self::new(Arc::new(writer), readers, path, lock))
     }

@@ -4,6 +4,7 @@ use super::checkpoint::{self, Checkpointer};
 use super::commits::Commits;
 use super::error::{commit_error, sqlite_error};
 use super::script::Saved;
+use super::trouble::Trouble;
 use super::{SqliteOptions, load, save, script};
 use crate::{Error, Result, Transaction};
 use async_trait::async_trait;
@@ -35,6 +36,8 @@ struct State {
     connection: Option<SqliteConnection>,
     commit_begins: Commits,
     checkpointer: Option<Checkpointer>,
+    /// What the disk said of the log behind a commit, or beside one.
+    trouble: Trouble,
     /// A transaction may be open: it was given up half-way, and must be rolled back before anything else.
     dirty: bool,
     commits: u32,
@@ -59,7 +62,7 @@ impl Writer {
     /// Takes the connection over.
     pub async fn new(
         mut connection: SqliteConnection,
-        checkpointer: Checkpointer,
+        (checkpointer, trouble): (Checkpointer, Trouble),
         path: &Path,
         options: &SqliteOptions,
     ) -> Result<Self> {
@@ -68,6 +71,7 @@ impl Writer {
             connection: Some(connection),
             commit_begins,
             checkpointer: Some(checkpointer),
+            trouble,
             dirty: false,
             commits: 0,
             unmarked: true,
@@ -99,7 +103,7 @@ impl Writer {
         let mut state = self.state.lock().await;
         state.clean().await?;
         state.bound_log().await;
-        Ok(())
+        state.connection().map(drop)
     }
 
     /// Closes the connection.
@@ -118,6 +122,7 @@ impl Writer {
 
 impl State {
     fn connection(&mut self) -> Result<&mut SqliteConnection> {
+        self.trouble.check()?;
         self.connection.as_mut().ok_or_else(closed)
     }
 
@@ -143,9 +148,7 @@ impl State {
         if self.checkpointer.as_mut().is_some_and(Checkpointer::committed) {
             match self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await {
                 Ok(_) => self.unmarked = true,
-                Err(error) => {
-                    tracing::warn!(%error, "the rest of the write-ahead log could not be copied; it is tried again")
-                }
+                Err(error) => self.trouble.heed(error, "the rest of the write-ahead log could not be copied"),
             }
         }
         self.mark_log().await;
@@ -161,7 +164,7 @@ impl State {
         if self.unmarked {
             match self.run(MARK).await {
                 Ok(()) => self.unmarked = false,
-                Err(error) => tracing::debug!(%error, "the write-ahead log could not be marked; it is tried again"),
+                Err(error) => self.trouble.heed(error, "the write-ahead log could not be marked"),
             }
         }
     }
@@ -182,7 +185,7 @@ impl State {
                 self.unmarked = true;
             }
             Ok(false) => self.tell_of_log(size),
-            Err(error) => tracing::warn!(%error, size, "the write-ahead log is long and could not be cut"),
+            Err(error) => self.trouble.heed(error, "the write-ahead log is long and could not be cut"),
         }
     }
 

@@ -37,6 +37,24 @@ pub async fn who_renews_is_not_declared_dead(fixture: Fixture) {
     assert!(cluster.renew("c").await.unwrap(), "only the dead are forgotten");
 }
 
+/// Where agents find a replica is said by itself alone, and taken back.
+pub async fn where_replicas_are(fixture: Fixture) {
+    let cluster = cluster(&fixture);
+    for name in ["a", "b"] {
+        cluster.register(name).await.unwrap();
+    }
+    let addresses = async || -> Vec<Option<String>> {
+        cluster.registrations().await.unwrap().into_iter().map(|registration| registration.address).collect()
+    };
+    assert_eq!(addresses().await, [None, None]);
+    cluster.advertise("a", Some("https://a.example:7470")).await.unwrap();
+    assert_eq!(addresses().await, [Some("https://a.example:7470".to_owned()), None]);
+    assert!(cluster.renew("a").await.unwrap());
+    assert_eq!(addresses().await[0].as_deref(), Some("https://a.example:7470"));
+    cluster.advertise("a", None).await.unwrap();
+    assert_eq!(addresses().await, [None, None]);
+}
+
 /// Tasks that have ended, and those that are to stop.
 pub async fn what_ended_and_what_is_to_stop(fixture: Fixture) {
     let cluster = cluster(&fixture);

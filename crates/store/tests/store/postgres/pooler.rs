@@ -17,6 +17,7 @@ struct Kept {
 }
 
 crate::conformance::conformance!(store);
+crate::conformance::conformance_of_clusters!(store);
 
 /// Without a direct URL the migrations run through it, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
