@@ -14,7 +14,7 @@ use callboard_core::model::{Span, Timestamp};
 use callboard_core::planted::Bug;
 use callboard_store::Error as StoreError;
 use callboard_store::cluster::{Cluster, Registration};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -92,6 +92,7 @@ impl Member {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = self.shared.draining_begins.notified() => {}
                 () = tokio::time::sleep(EVERY) => {}
             }
             if let Err(error) = self.once().await {
@@ -195,12 +196,14 @@ impl Member {
         self.shared.set_all_current(registrations.iter().all(|known| known.dead || known.current));
     }
 
-    /// Agents are sent to those that were heard of lately.
+    /// Agents are sent to those that were heard of lately; not to where this one is, as which a row of a time before may say another is.
     fn note_addresses(&self, registrations: &[Registration], now: Span) {
         let own = self.shared.registration();
         let lately = |name: &String| self.watched.get(name).is_none_or(|(_, at)| now.0 - at.0 < QUIET.0);
         let others = registrations.iter().filter(|other| !other.dead && *other.name != *own && lately(&other.name));
-        self.shared.set_elsewhere(others.filter_map(|other| other.address.as_deref().map(Into::into)).collect());
+        let here = self.shared.config.advertise.as_deref();
+        let there: BTreeSet<&str> = others.filter_map(|other| other.address.as_deref()).collect();
+        self.shared.set_elsewhere(there.into_iter().filter(|there| Some(*there) != here).map(Into::into).collect());
     }
 
     /// Declares dead who is, and adopts their sessions.

@@ -69,6 +69,12 @@ impl Retention {
 
     async fn round(&mut self) -> Result<()> {
         self.round = self.shared.clock.elapsed();
+        let forgotten = self.forget().await;
+        self.look_after_the_store().await?;
+        forgotten
+    }
+
+    async fn forget(&mut self) -> Result<()> {
         self.forget_answers().await?;
         if let Some(kept) = self.shared.config.retention {
             let before = self.shared.clock.now() - Span::from_std(kept);
@@ -76,14 +82,13 @@ impl Retention {
             self.forget_workflows(before).await?;
             self.forget_agents(before).await?;
         }
-        self.told(self.shared.store.upkeep().await)?;
         Ok(())
     }
 
     async fn forget_answers(&self) -> Result<()> {
         loop {
             let began = self.shared.clock.elapsed();
-            let forgotten = self.told(self.shared.store.purge_requests(self.shared.clock.now(), ANSWERS).await)?;
+            let forgotten = self.shared.store.purge_requests(self.shared.clock.now(), ANSWERS).await?;
             self.shared.metrics.forgot(Forgotten::ANSWERS, forgotten);
             if forgotten < ANSWERS || !self.rest(began).await {
                 return Ok(());
@@ -99,12 +104,12 @@ impl Retention {
             self.anew_at = Span(now.0 + Span::from_std(again).0);
         }
         loop {
-            let ended = self.told(self.shared.store.ended_tasks(before, self.after, FOUND).await)?;
+            let ended = self.shared.store.ended_tasks(before, self.after, FOUND).await?;
             for tasks in ended.tasks.chunks(TASKS) {
                 let Some(mut left) = self.archive(tasks, before).await? else { return Ok(()) };
                 while !left.is_empty() {
                     let began = self.shared.clock.elapsed();
-                    let forgotten = self.told(self.shared.store.forget_tasks(&left, before).await)?;
+                    let forgotten = self.shared.store.forget_tasks(&left, before).await?;
                     self.shared.metrics.forgot(Forgotten::TASKS, forgotten.tasks);
                     left = forgotten.left;
                     if !self.rest(began).await {
@@ -123,7 +128,7 @@ impl Retention {
     async fn forget_workflows(&self, before: Timestamp) -> Result<()> {
         loop {
             let began = self.shared.clock.elapsed();
-            let forgotten = self.told(self.shared.store.purge_workflows(before, WORKFLOWS).await)?;
+            let forgotten = self.shared.store.purge_workflows(before, WORKFLOWS).await?;
             self.shared.metrics.forgot(Forgotten::WORKFLOWS, forgotten);
             if forgotten < WORKFLOWS || !self.rest(began).await {
                 return Ok(());
@@ -143,7 +148,7 @@ impl Retention {
 
     /// By commands, since agents are kept in memory too.
     async fn forget_agents(&self, before: Timestamp) -> Result<()> {
-        for (namespace, name) in self.told(self.shared.store.gone_agents(before, AGENTS).await)? {
+        for (namespace, name) in self.shared.store.gone_agents(before, AGENTS).await? {
             let Some(namespace) = self.shared.names.name(namespace) else { continue };
             let command = Command::ForgetAgent { name, before };
             match self.shared.queue.ask(Item::system(namespace, command).envelope).await {
@@ -156,9 +161,15 @@ impl Retention {
         Ok(())
     }
 
-    /// What the store said. Nobody else hears that it can't be trusted any more.
-    fn told<T>(&self, said: callboard_store::Result<T>) -> Result<T> {
-        said.map_err(|error| self.shared.heed(error))
+    /// A disk that failed where nobody asked is told of here, if nothing was written since. What can't be read while old rows are looked
+    /// through ends nothing: it may be one damaged row, and it would be met again at each start.
+    async fn look_after_the_store(&self) -> Result<()> {
+        self.shared.store.upkeep().await.map_err(|error| {
+            if matches!(error, callboard_store::Error::Io(_)) {
+                self.shared.fail(&error);
+            }
+            error.into()
+        })
     }
 
     /// Leaves the writer to others for a while. False when it is to stop.

@@ -349,7 +349,7 @@ impl Entry {
     /// told us yet: its agent is awaited as that of any other. One that is not told a thing, since we are quiet, is ended without a
     /// word: its agent would wait for it, a receipt say, for ever. It attaches again, and repeats what has no receipt.
     fn push(&mut self, push: Push, now: Span) -> bool {
-        let Link::Open(live) = &self.link else { return false };
+        let Link::Open(live) = &mut self.link else { return false };
         if self.quiet.has_begun(now) {
             if !matches!(push, Push::Heartbeat) {
                 self.link = Link::Broken { since: now, grace: self.quiet.grace };
@@ -365,6 +365,10 @@ impl Entry {
         };
         if !wanted {
             return true;
+        }
+        if let Push::Drain(_) = push {
+            // Where it is sent it may find nobody, and must look further: it has as long for that as behind a restart.
+            live.grace = self.quiet.grace.max(live.grace);
         }
         live.pulse.pushed.store(now.0, Ordering::Relaxed);
         match live.pushes.try_send(push) {

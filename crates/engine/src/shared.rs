@@ -3,7 +3,6 @@
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::Error;
 use crate::hints::Outbox;
 use crate::hydrate::Wanted;
 use crate::mail::Mail;
@@ -83,6 +82,8 @@ pub(crate) struct Shared {
     swept_at: AtomicI64,
     sooner: Notify,
     draining: AtomicBool,
+    /// Who tells others where this server is takes it back then.
+    pub draining_begins: Notify,
     /// Until when agents are to have left; none: they may stay.
     leave_by: OnceLock<Timestamp>,
     /// Where the other replicas are.
@@ -129,6 +130,7 @@ impl Shared {
             sweep_at: AtomicI64::new(i64::MAX),
             sooner: Notify::new(),
             draining: AtomicBool::new(false),
+            draining_begins: Notify::new(),
             leave_by: OnceLock::new(),
             elsewhere: RwLock::default(),
             failure,
@@ -161,6 +163,7 @@ impl Shared {
     /// Nothing new is to be begun.
     pub fn begin_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        self.draining_begins.notify_one();
     }
 
     /// Whether every replica that shares the store knows what this version knows.
@@ -307,15 +310,6 @@ impl Shared {
     /// Whether nothing new is to be begun.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
-    }
-
-    /// What comes of an error of the store that no caller waits for: behind some of them the store can't be trusted any more.
-    pub fn heed(&self, error: callboard_store::Error) -> Error {
-        use callboard_store::Error as S;
-        if matches!(error, S::Io(_) | S::Corrupt(_) | S::Unusable(_)) {
-            self.fail(&error);
-        }
-        error.into()
     }
 
     /// The store can't be trusted any more: the process is to end.

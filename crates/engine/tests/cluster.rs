@@ -28,8 +28,16 @@ enum Learns {
 }
 
 async fn replica(store: &Arc<MemoryStore>, learns: Learns) -> Engine {
+    start(store, learns, Config::default()).await
+}
+
+/// One that says where it is.
+async fn replica_at(store: &Arc<MemoryStore>, address: &str) -> Engine {
+    start(store, Learns::ByHints, Config { advertise: Some(address.into()), ..Config::default() }).await
+}
+
+async fn start(store: &Arc<MemoryStore>, learns: Learns, mut config: Config) -> Engine {
     let clock = Arc::new(SystemClock::start());
-    let mut config = Config::default();
     match learns {
         Learns::ByHints => config.sweep = Duration::from_secs(3_600),
         Learns::ByLooking => config.rules.planted = Planted::default().with(Bug::DropEveryNotify),
@@ -162,6 +170,39 @@ by_hints_and_by_looking! {
     output_that_one_takes_reaches_who_watches_at_another
     an_end_at_one_is_told_to_the_agent_that_awaits_it_at_another
     a_slot_that_one_frees_comes_back_to_the_agent_at_another
+}
+
+/// Nor is anybody sent to where the server itself is, as which what a killed one has left may say another is.
+#[tokio::test]
+async fn agents_of_one_that_drains_are_sent_to_those_that_do_not() {
+    let store = Arc::new(MemoryStore::shared());
+    let cluster = store.cluster().unwrap();
+    let (b, c) = (replica_at(&store, "http://b:1").await, replica_at(&store, "http://c:1").await);
+    cluster.register("killed").await.unwrap();
+    cluster.advertise("killed", Some("http://a:1")).await.unwrap();
+    b.drain(b.now());
+    let is_taken_back = async || {
+        let known = cluster.registrations().await.unwrap();
+        known.iter().all(|known| known.address.as_deref() != Some("http://b:1"))
+    };
+    soon(async {
+        while !is_taken_back().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let a = replica_at(&store, "http://a:1").await;
+    let mut agent = Agent::attach(&a, Vec::new(), 0).await;
+    a.drain(a.now());
+    let to = loop {
+        if let Push::Drain(leave) = soon(agent.pushes.recv()).await.expect("the stream is open") {
+            break leave.to;
+        }
+    };
+    assert_eq!(to.iter().map(|to| &**to).collect::<Vec<_>>(), ["http://c:1"]);
+    for engine in [a, b, c] {
+        engine.stop().await;
+    }
 }
 
 async fn output_that_one_takes_reaches_who_watches_at_another(learns: Learns) {

@@ -25,6 +25,9 @@ pub fn run(args: &[String]) -> Result<()> {
     if !tells {
         typescript::build(&typescript::install()?)?;
         chaos.env("CALLBOARD_POSTGRES_BIN", tools::postgres()?);
+        if args.iter().any(|arg| arg == "link-loss") {
+            tools::network()?;
+        }
         if env::var_os("CALLBOARD_PYTHON").is_none() {
             chaos.env("CALLBOARD_PYTHON", venv::sdk(true)?);
         }

@@ -14,6 +14,8 @@ pub struct Tally {
     ignored: u64,
     /// Names of tests that failed.
     pub failures: Vec<String>,
+    /// What tests said that the system does not let them do: `NOT RUN: …`.
+    pub not_run: Vec<String>,
     /// Whether `cargo test` ended well; also false when it did not run, or could not build.
     pub succeeded: bool,
     /// Seconds that each binary took.
@@ -51,6 +53,10 @@ impl Running {
 impl Tally {
     /// Takes a line of a test binary.
     pub fn see(&mut self, line: &str, running: &Running) {
+        // The harness of tests may have begun a line before it.
+        if let Some(said) = line.find("NOT RUN: ") {
+            self.not_run.push(line[said..].to_owned());
+        }
         if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
             self.failures.push(name.to_owned());
         }
@@ -105,12 +111,14 @@ mod tests {
             "running 2 tests",
             "test rules::ends_once ... ok",
             "test rules::a_b ... FAILED",
+            "test rules::c_d ... NOT RUN: c_d. No rights",
             "test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
             "test result: ok. 5 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s",
         ];
         lines.iter().for_each(|line| tally.see(line, &Running::default()));
         assert_eq!(tally.line(), "test result: FAILED. 6 passed; 1 failed; 2 ignored");
         assert_eq!(tally.failures, ["rules::a_b"]);
+        assert_eq!(tally.not_run, ["NOT RUN: c_d. No rights"]);
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub fn run(long: bool) -> Result<()> {
     let go = steps.run_with(built.as_ref(), "go test", |binary| golang::test(binary));
     steps.note(go.clone().unwrap_or_default());
     let postgres = steps.run("postgresql", tools::postgres);
+    // Where none are to be had, the tests that need them say what it means.
+    steps.run("network tools", tools::network);
     let lacking = history::lacking();
     let history = lacking.is_none();
     let drivers =
@@ -51,6 +53,7 @@ pub fn run(long: bool) -> Result<()> {
     if let Some(lacking) = lacking {
         println!("{lacking}");
     }
+    tally.not_run.iter().for_each(|said| println!("{said}"));
     println!("pytest: {}", sdk.as_deref().unwrap_or("FAILED or not run"));
     println!("typescript: {}", typescript.as_deref().unwrap_or("FAILED or not run"));
     println!("go test: {}", go.as_deref().unwrap_or("FAILED or not run"));

@@ -76,6 +76,19 @@ pub fn systemd_analyze() -> Result<&'static str> {
     runs()
 }
 
+/// `ip` and `nft`, with which tests make networks that lose packets, where the system lets them. Installed like PostgreSQL. Without
+/// them those tests fail.
+pub fn network() -> Result<()> {
+    let runs = |program: &str| {
+        let path = env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+        command::output(Command::new(program).arg("-V").env("PATH", path)).is_ok()
+    };
+    if cfg!(target_os = "linux") && !(runs("ip") && runs("nft")) {
+        install(&["iproute2", "nftables"])?;
+    }
+    Ok(())
+}
+
 /// Installs packages, by root and where there is apt-get; elsewhere nothing happens.
 fn install(packages: &[&str]) -> Result<()> {
     let apt = |arguments: &[&str]| {

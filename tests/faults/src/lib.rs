@@ -16,6 +16,7 @@ pub mod faults;
 pub mod figures;
 pub mod forwarder;
 pub mod ledger;
+pub mod namespace;
 pub mod network;
 pub mod programs;
 pub mod proxy;

@@ -7,10 +7,11 @@
 
 use callboard_faults::fault::{Plan, Store};
 use callboard_faults::faults::{self, PowerCut};
+use callboard_faults::namespace::{Namespace, Unavailable};
 use callboard_faults::report::Outcome;
 use callboard_faults::run;
 use callboard_tests::load::chance::{Seed, is_long};
-use std::io::{Write, stderr};
+use std::io::{Write, stderr, stdout};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -140,6 +141,33 @@ async fn partition_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn partition_on_postgres() {
     kept("partition", Store::Postgres).await;
+}
+
+/// Where a system lets us have no network namespace (a container without rights, say), what needs one is not run, and says so.
+fn has_namespaces(needs_one: &str) -> bool {
+    match Namespace::make() {
+        Ok(_) => true,
+        Err(Unavailable::Missing(what)) => panic!("{what}"),
+        Err(Unavailable::Refused(why)) => {
+            // Past what a test's output is kept in.
+            let _ = writeln!(stdout(), "NOT RUN: {needs_one}. This system lets us have no network namespace: {why}");
+            false
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn link_loss_on_sqlite() {
+    if has_namespaces("link_loss_on_sqlite") {
+        kept("link-loss", Store::Sqlite).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn link_loss_on_postgres() {
+    if has_namespaces("link_loss_on_postgres") {
+        kept("link-loss", Store::Postgres).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -291,10 +291,15 @@ fn explain(error: &figment::Error) -> String {
     }
 }
 
-/// Whether clients can be given it: a URL with one of the two schemes, and a host.
+/// Whether clients can be given it: one of the two schemes, a host, perhaps a port, and nothing else. A variable that nobody filled in
+/// is no host.
 fn is_address(text: &str) -> bool {
-    let uri = text.parse::<Uri>().ok().filter(|_| text.starts_with("http://") || text.starts_with("https://"));
-    uri.is_some_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
+    let Some(place) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else { return false };
+    let Ok(uri) = text.parse::<Uri>() else { return false };
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-._:[]".contains(letter);
+    let host = uri.host().unwrap_or_default();
+    let is_all = uri.authority().is_some_and(|authority| authority.as_str() == place);
+    is_all && !place.contains('@') && !host.is_empty() && host.chars().all(is_plain)
 }
 
 #[cfg(test)]
@@ -403,7 +408,12 @@ mod tests {
         let advertise = |text: &str| load(Args { advertise: Some(text.into()), ..Args::default() });
         let kept = advertise("https://callboard-1.example:7470").unwrap().engine_config().advertise;
         assert_eq!(kept.as_deref(), Some("https://callboard-1.example:7470"));
-        for wrong in ["", "callboard-1:7470", "http://", "ftp://callboard-1", "https://a b"] {
+        for wrong in ["", "callboard-1:7470", "http://", "ftp://callboard-1", "https://a b"].into_iter().chain([
+            "https://$(POD_NAME).replicas",
+            "https://me@callboard-1",
+            "https://callboard-1/x",
+            "https://callboard-1?x",
+        ]) {
             let error = advertise(wrong).unwrap_err();
             assert!(error.starts_with("advertise: ") && error.contains("https://"), "{error}");
         }

@@ -1,6 +1,7 @@
 //! Who is awaited, and what is pushed to whom.
 
 use super::*;
+use crate::push::Leave;
 use callboard_core::model::{Message, MessageId, NamespaceId, Payload, Sender, Timestamp};
 use uuid::Uuid;
 
@@ -59,6 +60,20 @@ fn a_quiet_replica_pushes_nothing_and_breaks_its_streams() {
     assert!(matches!(receiver.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
     assert!(sessions.gone(Span::seconds(36), LEASE).is_empty(), "its agent is awaited");
     assert_eq!(sessions.gone(Span::seconds(37), LEASE).len(), 1);
+}
+
+/// Where it is sent it may find nobody, and has to look for another server.
+#[test]
+fn who_is_sent_away_has_as_long_as_behind_a_restart() {
+    let sessions = Sessions::new(Span::seconds(30));
+    let agent = AgentId(Uuid::nil());
+    let (live, _receiver, _pulse) = live(4);
+    sessions.open(agent, 1, live);
+    let leave = Leave { by: Timestamp(0), to: vec!["http://b:1".into()] };
+    assert!(sessions.push(agent, Some(1), Push::Drain(leave), Span::seconds(1)));
+    sessions.broke(agent, 1, Span::seconds(1));
+    assert!(sessions.gone(Span::seconds(31), LEASE).is_empty(), "it is awaited");
+    assert_eq!(sessions.gone(Span::seconds(32), LEASE).len(), 1);
 }
 
 #[test]

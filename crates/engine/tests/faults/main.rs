@@ -190,6 +190,19 @@ async fn a_disk_that_fails_ends_the_engine() {
     assert!(matches!(engine.submit(create("good", None)).await, Err(Error::Draining)), "nothing more is taken");
 }
 
+/// One row that can't be read would be met again at each start: only a disk that fails ends the engine from beside the commands.
+#[tokio::test]
+async fn what_is_damaged_among_old_rows_ends_nothing_and_a_disk_that_fails_does() {
+    let (engine, plan) = start_with(Config { retention: Some(Duration::from_secs(1)), ..Config::default() }).await;
+    let says = |error| *plan.beside.lock().unwrap() = Some(error);
+    says(callboard_store::Error::Corrupt);
+    plan.met(2).await;
+    assert!(engine.submit(create("good", None)).await.is_ok(), "it goes on");
+    says(callboard_store::Error::Io);
+    let why = tokio::time::timeout(PATIENCE, engine.failed()).await.expect("the process is told to end");
+    assert!(why.contains("no such sector"), "{why}");
+}
+
 fn agent(name: &str) -> AttachRequest {
     let profile = AgentProfile { slots: 1, handles: vec![TaskHandler::named("work")], ..AgentProfile::default() };
     AttachRequest {

@@ -39,11 +39,26 @@ pub struct Plan {
     pub begins: Semaphore,
     /// Says that a transaction is to begin.
     pub beginning: Semaphore,
+    /// What is done beside the commands says this instead of being done.
+    pub beside: Mutex<Option<fn(String) -> Error>>,
+    /// One for each time that it did.
+    pub said_beside: Semaphore,
     /// Another writer has the agents: who asks for them out of order, that is not first, meets it. How often that was.
     pub crossed: Mutex<Option<usize>>,
 }
 
 impl Plan {
+    fn beside(&self) -> Result<()> {
+        let Some(says) = *self.beside.lock().unwrap() else { return Ok(()) };
+        self.said_beside.add_permits(1);
+        Err(says("no such sector".to_owned()))
+    }
+
+    /// Waits until something beside the commands has failed so often.
+    pub async fn met(&self, times: u32) {
+        self.said_beside.acquire_many(times).await.unwrap().forget();
+    }
+
     /// Something that an assignment carries is asked for.
     fn assignments_are_read(&self) -> Result<()> {
         match self.unreadable.load(Ordering::Relaxed) {
@@ -96,6 +111,8 @@ impl FaultyStore {
             begins: Semaphore::new(Semaphore::MAX_PERMITS),
             beginning: Semaphore::new(0),
             crossed: Mutex::default(),
+            beside: Mutex::default(),
+            said_beside: Semaphore::new(0),
         };
         let plan = Arc::new(plan);
         (Arc::new(Self { inner, plan: plan.clone() }), plan)
@@ -289,6 +306,7 @@ impl Store for FaultyStore {
         self.inner.ready_before(lane, place, limit).await
     }
     async fn purge_requests(&self, now: Timestamp, limit: usize) -> Result<usize> {
+        self.plan.beside()?;
         self.inner.purge_requests(now, limit).await
     }
     async fn mail(
@@ -328,6 +346,7 @@ impl Store for FaultyStore {
         self.inner.gone_agents(before, limit).await
     }
     async fn upkeep(&self) -> Result<()> {
+        self.plan.beside()?;
         self.inner.upkeep().await
     }
     async fn sample(&self) -> Result<Sample> {

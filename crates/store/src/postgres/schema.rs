@@ -5,9 +5,17 @@ use super::convert::Values;
 use super::error::pg_error;
 use crate::columns::Columns;
 use crate::{Error, Result};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// What replicas that start at once wait for, one after the other: "CALB".
 const LOCK: i64 = 0x4341_4c42;
+/// How long a migration waits for a table: a tenth of the time in which servers that run must have renewed their registrations.
+const MOST_WAITED: &str = "'500ms'";
+/// How long it leaves the tables to others before it tries again.
+const LEFT_TO_OTHERS: Duration = Duration::from_secs(1);
+/// How often it is told that a migration waits.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 /// The oldest PostgreSQL that its statements are written for.
 const OLDEST_POSTGRES: i64 = 140_000;
 
@@ -131,16 +139,46 @@ pub fn is_known(needed: i64) -> Result<()> {
 /// Brings the database up to date. Any number of replicas may do so at once.
 pub async fn migrate(connection: &mut Lent) -> Result<()> {
     for Migration { version: to, sql } in &MIGRATIONS {
-        connection.run(begin()).await.map_err(pg_error)?;
-        // Another may have done it meanwhile.
-        if verify(connection).await?.schema < *to {
-            let script = format!("{sql}; UPDATE callboard_meta SET value = {to} WHERE name = 'schema'");
-            connection.run(script).await.map_err(pg_error)?;
-            tracing::info!(version = to, "migrated the PostgreSQL store");
+        let mut told = None;
+        while !take_step(connection, *to, sql).await? {
+            if told.is_none_or(|told: Instant| told.elapsed() >= TELL_AGAIN) {
+                told = Some(Instant::now());
+                tracing::warn!(
+                    version = to,
+                    "a migration waits for whoever uses a table that it changes (a pg_dump? a transaction that was left open?)"
+                );
+            }
+            sleep(LEFT_TO_OTHERS).await;
         }
-        connection.run("COMMIT".into()).await.map_err(pg_error)?;
     }
     Ok(())
+}
+
+/// False when somebody had a table for too long. Whoever waits for a whole table has all those behind it who want a row of it, servers
+/// that run too; so it waits for a moment, and gives way to them.
+async fn take_step(connection: &mut Lent, to: i64, sql: &str) -> Result<bool> {
+    connection.run(begin()).await.map_err(pg_error)?;
+    // Another may have done it meanwhile.
+    if verify(connection).await?.schema < to {
+        let wait = format!("SET LOCAL lock_timeout = {MOST_WAITED}");
+        let script = format!("{wait}; {sql}; UPDATE callboard_meta SET value = {to} WHERE name = 'schema'");
+        match connection.run(script).await {
+            Err(error) if is_in_the_way(&error) => {
+                connection.run("ROLLBACK".into()).await.map_err(pg_error)?;
+                return Ok(false);
+            }
+            said => said.map_err(pg_error)?,
+        }
+        tracing::info!(version = to, "migrated the PostgreSQL store");
+    }
+    connection.run("COMMIT".into()).await.map_err(pg_error)?;
+    Ok(true)
+}
+
+/// `lock_not_available`, `deadlock_detected`: it is tried again.
+fn is_in_the_way(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("55P03" | "40P01"))
 }
 
 /// A transaction that is alone with the schema, and has time, whatever the role's settings are. The lock goes with the transaction: a pooler that gives the session's server to

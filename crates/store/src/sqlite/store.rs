@@ -35,6 +35,12 @@ impl SqliteStore {
         Self { writer, readers, path, lock: Mutex::new(Some(lock)) }
     }
 
+    /// The connection that writes.
+    #[cfg(test)]
+    pub(super) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
     /// Looks through the whole file for damage. It takes seconds for each gigabyte, and nothing is written meanwhile.
     pub async fn check(&self) -> Result<()> {
         self.writer.check().await

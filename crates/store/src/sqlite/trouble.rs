@@ -1,7 +1,8 @@
-//! What the disk said when no caller was there to be told: behind a commit, or while the log was copied beside the writer.
+//! What the disk said when no caller was there who would end the server for it: behind a commit, while the log was copied beside the
+//! writer, or in a commit of what is done beside the commands (forgetting, purging).
 //!
-//! Whoever asks next for the connection that writes is told in their place. One failed write or sync is enough: the disk may say that of it once, and
-//! never again.
+//! Whoever asks next for the connection that writes is told in their place. One failed write or sync is enough: the disk may say that
+//! of it once, and never again.
 
 use super::error::sqlite_error;
 use crate::{Error, Result};
@@ -23,6 +24,13 @@ impl Trouble {
         }
     }
 
+    /// A commit failed. Whoever asked for it is told as well, and may take it for something that is tried again.
+    pub fn note_commit(&self, error: &Error) {
+        if let Error::Io(text) = error {
+            let _ = self.0.set(format!("a commit failed: {text}"));
+        }
+    }
+
     /// Nothing more is to be done when there was any.
     pub fn check(&self) -> Result<()> {
         self.0.get().map_or(Ok(()), |text| Err(Error::Io(text.clone())))
@@ -32,6 +40,17 @@ impl Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_commit_that_the_disk_refused_is_told_to_whoever_comes_next() {
+        let trouble = Trouble::default();
+        for harmless in [Error::Unavailable("the disk is full".into()), Error::Conflict("unique".into())] {
+            trouble.note_commit(&harmless);
+            assert!(trouble.check().is_ok(), "{harmless}");
+        }
+        trouble.note_commit(&Error::Io("disk I/O error".into()));
+        assert!(matches!(trouble.check(), Err(Error::Io(text)) if text.contains("a commit failed")));
+    }
 
     #[test]
     fn a_disk_that_failed_is_told_of_and_what_was_in_the_way_is_not() {

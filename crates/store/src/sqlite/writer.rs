@@ -255,7 +255,8 @@ impl WriteTransaction {
         (self.void, self.state.dirty) = (true, true);
         let State { connection, commit_begins, .. } = &mut *self.state;
         let connection = connection.as_mut().ok_or_else(closed)?;
-        let saved = save::save(connection, changes, settings, self.begun, commit.then_some(&*commit_begins)).await?;
+        let saved = save::save(connection, changes, settings, self.begun, commit.then_some(&*commit_begins)).await;
+        let saved = saved.inspect_err(|error| self.state.trouble.note_commit(error))?;
         (self.void, self.begun) = (false, true);
         Ok(saved)
     }
@@ -291,7 +292,8 @@ impl Transaction for WriteTransaction {
         if !self.begun {
             return Ok(());
         }
-        self.state.run("COMMIT").await.map_err(commit_error)?;
+        let done = self.state.run("COMMIT").await.map_err(commit_error);
+        done.inspect_err(|error| self.state.trouble.note_commit(error))?;
         self.committed().await;
         Ok(())
     }
@@ -314,5 +316,30 @@ impl Transaction for WriteTransaction {
         if let Err(error) = self.state.clean().await {
             tracing::warn!(%error, "a transaction could not be rolled back; it will be before the next begins");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::SqliteStore;
+
+    /// Each of those who might write is told; none writes.
+    #[tokio::test]
+    async fn behind_a_disk_that_failed_nobody_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let store = SqliteStore::open(path.to_str().unwrap(), SqliteOptions::default()).await.unwrap();
+        let writer = store.writer();
+        let mut open = writer.begin().await.unwrap();
+        open.connection().await.unwrap();
+        let trouble = open.state.trouble.clone();
+        let failed = sqlx::Error::Io(std::io::Error::other("EIO"));
+        trouble.heed(failed, "the write-ahead log could not be copied beside the writer");
+        let told = |said: Result<()>| matches!(said, Err(Error::Io(text)) if text.contains("could not be copied"));
+        assert!(told(open.connection().await.map(drop)), "who has begun");
+        drop(open);
+        assert!(told(writer.begin().await.map(drop)), "who begins");
+        assert!(told(writer.upkeep().await), "who looks after the log");
     }
 }

@@ -7,6 +7,7 @@ mod io_error;
 mod kill_agents;
 mod kill_server;
 mod late_commit;
+mod link_loss;
 mod partition;
 mod pause;
 mod postgres;
@@ -34,6 +35,7 @@ pub const ALL: &[&dyn Fault] = &[
     &simulation::Simulation,
     &power_cut::PowerCut { lying_disk: false },
     &partition::Partition,
+    &link_loss::LinkLoss,
     &clock_jump::ClockJump,
     &disk_full::DiskFull,
     &io_error::IoError,

@@ -71,6 +71,31 @@ async fn who_migrates_meets_nobody_in_a_deadlock() {
     }
 }
 
+/// Whoever waits for a whole table has everybody else behind it: behind a `pg_dump` of an hour, all servers that run.
+#[tokio::test]
+async fn who_migrates_behind_a_long_reader_gives_way_to_servers_that_run() {
+    let database = Database::new().await;
+    database.open().await.unwrap().close().await;
+    database
+        .run(
+            "ALTER TABLE registrations DROP COLUMN address; UPDATE callboard_meta SET value = 16 WHERE name = 'schema'",
+        )
+        .await;
+    let mut dump = PgConnection::connect(&database.url).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE registrations IN ACCESS SHARE MODE").execute(&mut dump).await.unwrap();
+    let others = async {
+        database.somebody_waits().await;
+        let mut server = PgConnection::connect(&database.url).await.unwrap();
+        let reads = "SET statement_timeout = '5s'; SELECT count(*) FROM registrations";
+        let read = sqlx::raw_sql(reads).execute(&mut server).await;
+        sqlx::raw_sql("COMMIT").execute(&mut dump).await.unwrap();
+        read
+    };
+    let (opened, read) = tokio::join!(database.open(), others);
+    assert!(read.is_ok(), "{read:?}");
+    opened.unwrap().close().await;
+}
+
 /// Why text is escaped.
 #[tokio::test]
 async fn text_of_postgres_takes_no_nul_byte() {
