@@ -509,11 +509,13 @@ def test_a_stop_ends_at_once() -> None:
 def test_a_draining_server_is_left_at_once_for_the_endpoint_that_it_names() -> None:
     s = Script(addresses="http://a:1,http://b:2")
     s.working("t1")
+    s.later(1)
     s.receive(drain=wire.agent.DrainNotice(endpoints=["nonsense", "http://c:3"]))
     cut, connect = s.actions()
     assert isinstance(cut, Cut)
     assert isinstance(connect, Connect) and connect.address.url == "http://c:3"
     assert list(s.attach(held=[attempt("t1")]).held) == [attempt("t1")]
+    s.later(1)
     s.receive(drain=wire.agent.DrainNotice())
     assert [c.address.url for c in s.only(Connect)] == ["http://b:2"]
 

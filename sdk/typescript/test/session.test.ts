@@ -550,11 +550,13 @@ test("a stop ends at once", () => {
 test("a draining server is left at once for the endpoint that it names", () => {
   const s = new Script({ addresses: "http://a:1,http://b:2" });
   s.working("t1");
+  s.later(1_000);
   s.receive({ case: "drain", value: { endpoints: ["nonsense", "http://c:3"] } });
   const [cut, connect] = s.actions();
   assert.equal(cut?.kind, "cut");
   assert.ok(connect?.kind === "connect" && connect.address.url === "http://c:3");
   assert.deepEqual(s.attach({ held: [attempt("t1")] }).held, [attempt("t1")]);
+  s.later(1_000);
   s.receive({ case: "drain", value: {} });
   assert.deepEqual(urls(s), ["http://b:2"]);
 });

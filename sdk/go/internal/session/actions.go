@@ -103,8 +103,8 @@ func ReasonName(reason callboardv1.ErrorReason) string {
 	return strings.TrimPrefix(reason.String(), "ERROR_REASON_")
 }
 
-// isFinal says whether attaching again can't help.
-func (f *Fault) isFinal(wasAttached bool) bool {
+// endsAgent says whether it is about the agent itself, whoever says it: it would hear the same elsewhere.
+func (f *Fault) endsAgent(wasAttached bool) bool {
 	switch f.Reason {
 	case "SESSION_SUPERSEDED", "NOT_YOUR_AGENT":
 		return true
@@ -112,6 +112,11 @@ func (f *Fault) isFinal(wasAttached bool) bool {
 		// The agent was removed. While attached it is told that its session expired, and learns this when it comes back.
 		return !wasAttached
 	}
+	return false
+}
+
+// isLasting says whether whoever said it would say it again.
+func (f *Fault) isLasting() bool {
 	switch f.Code {
 	case codes.InvalidArgument, codes.NotFound, codes.PermissionDenied, codes.Unauthenticated:
 		return true

@@ -13,6 +13,11 @@ import (
 const (
 	// welcomeWithin is how long opening a stream may take, up to the welcome.
 	welcomeWithin = 10 * time.Second
+	// namedWelcomeWithin is the same at an endpoint that a server that drains named. There is always something else to try behind it, and
+	// servers give the attempts of an agent that stays away for long to others.
+	namedWelcomeWithin = 2 * time.Second
+	// maxNamed is how many such endpoints are kept.
+	maxNamed = 16
 	// defaultLease holds when the server says none.
 	defaultLease  = 10 * time.Second
 	shortestLease = 100 * time.Millisecond
@@ -43,12 +48,14 @@ type link struct {
 	phase     phase
 	connectAt Moment
 	turn      int
-	endpoint  string
-	backoff   backoff.Backoff
-	agentID   string
-	epoch     int64
+	// named are the endpoints of the latest drain notice that were not tried yet.
+	named   []string
+	backoff backoff.Backoff
+	agentID string
+	epoch   int64
 
 	// Of one stream.
+	isNamed                bool
 	opened, welcomed       Moment
 	lastSent, lastReceived Moment
 	lease                  time.Duration
@@ -57,18 +64,20 @@ type link struct {
 
 // open begins to open a stream.
 func (l *link) open(now Moment, addresses int) Target {
-	target := Target{Endpoint: l.endpoint}
-	if l.endpoint == "" {
+	var target Target
+	l.isNamed = len(l.named) > 0
+	if l.isNamed {
+		target.Endpoint, l.named = l.named[0], l.named[1:]
+	} else {
 		target.Address = l.turn % max(1, addresses)
 		l.turn++
 	}
-	l.endpoint = ""
 	l.phase, l.opened, l.lastSent, l.lastReceived = connecting, now, now, now
 	return target
 }
 
 func (l *link) welcome(now Moment, welcome *callboardv1.Welcome) {
-	l.phase, l.welcomed = attached, now
+	l.phase, l.welcomed, l.named = attached, now, nil
 	l.agentID, l.epoch = welcome.GetAgentId(), welcome.GetSessionEpoch()
 	l.features = welcome.GetFeatures()
 	l.lease = defaultLease
@@ -92,6 +101,9 @@ func (l *link) heartbeatAt() Moment {
 func (l *link) brokenAt() Moment {
 	switch l.phase {
 	case connecting, greeted:
+		if l.isNamed {
+			return l.opened + namedWelcomeWithin
+		}
 		return l.opened + welcomeWithin
 	case attached:
 		return l.lastReceived + l.lease
@@ -106,6 +118,17 @@ func (l *link) dueAt() Moment {
 	return l.brokenAt()
 }
 
+// isUnprovenEndpoint says whether the stream is at an endpoint that a drain notice named, and that has not welcomed the agent. It may be
+// anything: a server that was misspelled, of others, or that doesn't know the agent yet.
+func (l *link) isUnprovenEndpoint() bool {
+	return l.isNamed && l.phase != attached
+}
+
+// isFinal says whether attaching again can't help: what ends the agent itself, or what one of its own addresses refuses.
+func (l *link) isFinal(fault *Fault) bool {
+	return fault.endsAgent(l.phase == attached) || (fault.isLasting() && !l.isUnprovenEndpoint())
+}
+
 // Disconnected takes the end of the stream, or that it could not be opened: with its fault unless it ended well.
 func (s *Session) Disconnected(now Moment, fault *Fault) {
 	switch s.link.phase {
@@ -115,11 +138,14 @@ func (s *Session) Disconnected(now Moment, fault *Fault) {
 	}
 	var asked *time.Duration
 	if fault != nil {
-		if fault.isFinal(s.link.phase == attached) {
+		if s.link.isFinal(fault) {
 			s.end(fault)
 			return
 		}
-		asked = fault.RetryAfter
+		// What a named endpoint asks for is of no matter to the others, and it is not tried again.
+		if !s.link.isUnprovenEndpoint() {
+			asked = fault.RetryAfter
+		}
 	}
 	s.detach(now, s.link.backoff.Next(asked, s.config.Fraction()))
 	s.Tick(now)
@@ -143,16 +169,25 @@ func (s *Session) detach(now Moment, delay time.Duration) {
 
 // serverDrains: the server goes away. Attach where it says, or at the next address, at once.
 func (s *Session) serverDrains(now Moment, endpoints []string) {
-	for _, endpoint := range endpoints {
-		if s.config.UsableEndpoint(endpoint) {
-			s.link.endpoint = endpoint
-			break
-		}
-	}
+	s.link.named = s.usable(endpoints)
 	var delay time.Duration
 	if now < s.link.welcomed+brief {
 		delay = s.link.backoff.Next(nil, s.config.Fraction())
 	}
 	s.do(Cut{})
 	s.detach(now, delay)
+}
+
+// usable gives the endpoints that can be tried, in their order, each once.
+func (s *Session) usable(endpoints []string) []string {
+	var found []string
+	for _, endpoint := range endpoints {
+		if len(found) == maxNamed {
+			break
+		}
+		if s.config.UsableEndpoint(endpoint) && !slices.Contains(found, endpoint) {
+			found = append(found, endpoint)
+		}
+	}
+	return found
 }

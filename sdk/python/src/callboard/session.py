@@ -10,6 +10,7 @@ and nothing piles up behind a slow connection."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -27,14 +28,12 @@ from callboard.payload import Payload
 from callboard.refusals import no_messages
 from callboard.reports import Key
 from callboard.retry import Backoff
-from callboard.settings import Address, parse_address
-from callboard.states import Drain, State, Stream, is_fatal
+from callboard.settings import Address
+from callboard.states import Drain, State, Stream, usable
 
 Frame: TypeAlias = wire.agent.AttachRequest
 
 FEATURES = ("cancellation", "drain", "message_receipts", "steps", "children")
-WELCOME_WITHIN = 10.0
-"""Seconds from connecting to the welcome; then the next address is tried."""
 HOLD_ACCEPTANCE = 0.005
 """Seconds that an acceptance waits for the end of its handler, which implies it: then it is no report of its
 own, and has no receipt."""
@@ -61,7 +60,8 @@ class Session:
         self._types = frozenset(handler.type for handler in profile.handles)
         self._addresses = tuple(addresses)
         self._next_address = 0
-        self._endpoint: Address | None = None
+        # Endpoints of the latest drain notice that were not tried yet.
+        self._named: deque[Address] = deque()
         self._backoff = Backoff(random)
         self._drain_timeout = drain_timeout
         self._instance_id = instance_id
@@ -88,7 +88,7 @@ class Session:
         """The stream ended or could not be opened; with its status unless that was OK."""
         if self.state in (State.DETACHED, State.STOPPED):
             return
-        if error is not None and is_fatal(error, self.state is State.ATTACHED):
+        if error is not None and self._stream.is_fatal(error):
             self._end(error)
             return
         self._detach(now, self._backoff.delay())
@@ -237,10 +237,8 @@ class Session:
         times: list[float] = []
         if self.state is State.DETACHED and self._connect_at is not None:
             times.append(self._connect_at)
-        elif self.state is State.ATTACHED:
-            times.append(self._stream.last_received + self._stream.lease)
-        elif self.state in (State.CONNECTING, State.HELLO):
-            times.append(self._stream.opened + WELCOME_WITHIN)
+        elif self._has_stream():
+            times.append(self._stream.silent_at())
         if self._drain is not None and self.state is not State.STOPPED:
             times.append(self._drain.due())
         if (due := self._attempts.tick_at()) is not None:
@@ -278,13 +276,15 @@ class Session:
     # Streams.
 
     def _connect(self, now: float) -> None:
-        address, self._endpoint = self._endpoint, None
-        if address is None:
+        named = bool(self._named)
+        if named:
+            address = self._named.popleft()
+        else:
             address = self._addresses[self._next_address]
             self._next_address = (self._next_address + 1) % len(self._addresses)
         self.state = State.CONNECTING
         self._connect_at = None
-        self._stream = Stream(opened=now, last_sent=now, last_received=now)
+        self._stream = Stream(opened=now, last_sent=now, last_received=now, named=named)
         self._actions.append(Connect(address))
 
     def _detach(self, now: float, delay: float) -> None:
@@ -293,20 +293,15 @@ class Session:
         self._attempts.detached()
 
     def _is_silent(self, now: float) -> bool:
-        if self.state is State.ATTACHED:
-            return now >= self._stream.last_received + self._stream.lease
-        waiting = self.state in (State.CONNECTING, State.HELLO)
-        return waiting and now >= self._stream.opened + WELCOME_WITHIN
+        return self._has_stream() and now >= self._stream.silent_at()
+
+    def _has_stream(self) -> bool:
+        return self.state in (State.CONNECTING, State.HELLO, State.ATTACHED)
 
     def _server_drains(self, now: float, endpoints: Iterable[str]) -> None:
-        for url in endpoints:
-            try:
-                self._endpoint = parse_address(url)
-                break
-            except ValueError:
-                continue
+        self._named = usable(endpoints)
         self._actions.append(Cut())
-        self._detach(now, 0.0)
+        self._detach(now, self._backoff.delay() if self._stream.is_brief(now) else 0.0)
 
     def _end(self, error: StatusError | None) -> None:
         self.state = State.STOPPED
@@ -325,6 +320,8 @@ class Session:
         self.state = State.ATTACHED
         self.agent_id = welcome.agent_id
         self.epoch = welcome.session_epoch
+        self._named.clear()
+        self._stream.welcomed = now
         self._stream.features = frozenset(welcome.features)
         self._stream.lease = duration_seconds(welcome.lease) or self._stream.lease
         self._backoff.reset()

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import grpc
 
 from callboard import wire
 from callboard.errors import StatusError
+from callboard.settings import Address, parse_address
 
 PROGRESS_EVERY = 0.1
 """Seconds between two progress reports of an attempt."""
+WELCOME_WITHIN = 10.0
+"""Seconds from connecting to the welcome; then the next address is tried."""
+NAMED_WELCOME_WITHIN = 2.0
+"""The same at an endpoint that a server that drains named. There is always something else to try behind it,
+and servers give the attempts of an agent that stays away for long to others."""
+BRIEF = 1.0
+"""Seconds; a server that drains sooner after its welcome is not left at once, but after a while."""
+MAX_NAMED = 16
+"""How many endpoints of a drain notice are kept."""
 
 _FATAL_REASONS = frozenset({"SESSION_SUPERSEDED", "NOT_YOUR_AGENT"})
 _FATAL_CODES = frozenset(
@@ -85,14 +98,41 @@ class Stream:
     opened: float
     last_sent: float
     last_received: float
+    # It is at an endpoint that a drain notice named.
+    named: bool = False
+    welcomed: float | None = None
     lease: float = 10.0
     features: frozenset[str] = field(default_factory=frozenset)
 
+    def silent_at(self) -> float:
+        """When nothing was heard for so long that it is broken."""
+        if self.welcomed is not None:
+            return self.last_received + self.lease
+        return self.opened + (NAMED_WELCOME_WITHIN if self.named else WELCOME_WITHIN)
 
-def is_fatal(error: StatusError, attached: bool) -> bool:
-    """Whether attaching again can't help."""
-    if error.reason in _FATAL_REASONS or error.code in _FATAL_CODES:
-        return True
-    # The agent was removed. While attached it's told that its session expired, and learns this when it
-    # comes back.
-    return error.reason == "AGENT_STATE" and not attached
+    def is_brief(self, now: float) -> bool:
+        """Whether its welcome is so fresh that whoever attaches again at once may do so on and on."""
+        return self.welcomed is not None and now < self.welcomed + BRIEF
+
+    def is_fatal(self, error: StatusError) -> bool:
+        """Whether attaching again can't help, when it ended with this."""
+        if error.reason in _FATAL_REASONS:
+            return True
+        # The agent was removed. While attached it's told that its session expired, and learns this when it
+        # comes back.
+        if error.reason == "AGENT_STATE" and self.welcomed is None:
+            return True
+        # A named endpoint that has not welcomed the agent may be anything: a server that was misspelled, of
+        # others, or that doesn't know the agent yet. What it says is of no matter elsewhere.
+        return error.code in _FATAL_CODES and (self.welcomed is not None or not self.named)
+
+
+def usable(endpoints: Iterable[str]) -> deque[Address]:
+    """The endpoints that can be tried, in their order, each once."""
+    found: deque[Address] = deque()
+    for url in dict.fromkeys(endpoints):
+        with contextlib.suppress(ValueError):
+            found.append(parse_address(url))
+        if len(found) == MAX_NAMED:
+            break
+    return found

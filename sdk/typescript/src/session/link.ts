@@ -3,12 +3,23 @@
 
 import type { Welcome } from "../_gen/callboard/v1/agent_pb.js";
 import { milliseconds } from "../convert.js";
+import type { StatusError } from "../errors.js";
 import { Backoff, type Random } from "../retry.js";
 import { type Address, parseAddress } from "../settings.js";
 import { earliest } from "./frames.js";
+import { isFatal } from "./states.js";
 
 /** From connecting to the welcome; then the next address is tried. */
 export const WELCOME_WITHIN = 10_000;
+/**
+ * The same at an endpoint that a server that drains named. There is always something else to try behind it, and servers give
+ * the attempts of an agent that stays away for long to others.
+ */
+const NAMED_WELCOME_WITHIN = 2_000;
+/** A server that drains sooner after its welcome is not left at once, but after a while. */
+const BRIEF = 1_000;
+/** How many endpoints of a drain notice are kept. */
+const MAX_NAMED = 16;
 /** The lease until a welcome says another, in milliseconds. */
 const FIRST_LEASE = 10_000;
 
@@ -23,6 +34,9 @@ export type Feature = (typeof HANDLER_FEATURES)[number];
 /** What belongs to one stream and ends with it. */
 interface Stream {
   readonly opened: number;
+  /** It is at an endpoint that a drain notice named. */
+  readonly isNamed: boolean;
+  welcomed: number | undefined;
   lastSent: number;
   lastReceived: number;
   /** Milliseconds that either side may be silent. */
@@ -35,13 +49,13 @@ export class Link {
   readonly #addresses: readonly [Address, ...Address[]];
   readonly #backoff: Backoff;
   #nextAddress = 0;
-  /** Where a draining server sends us. */
-  #endpoint: Address | undefined;
+  /** Endpoints of the latest drain notice that were not tried yet. */
+  #named: Address[] = [];
   #state: State = "detached";
   #agentId = "";
   #epoch = 0n;
   #connectAt: number | undefined;
-  #stream = newStream(0);
+  #stream = newStream(0, false);
 
   constructor(addresses: readonly [Address, ...Address[]], random: Random) {
     this.#addresses = addresses;
@@ -80,12 +94,11 @@ export class Link {
 
   /** Begins to open it; gives where to. */
   connect(now: number): Address {
-    const address = this.#endpoint ?? this.#next();
-    this.#endpoint = undefined;
+    const named = this.#named.shift();
     this.#state = "connecting";
     this.#connectAt = undefined;
-    this.#stream = newStream(now);
-    return address;
+    this.#stream = newStream(now, named !== undefined);
+    return named ?? this.#next();
   }
 
   #next(): Address {
@@ -100,8 +113,10 @@ export class Link {
   }
 
   /** The server has taken us. */
-  welcome(welcome: Welcome): void {
+  welcome(now: number, welcome: Welcome): void {
     this.#state = "attached";
+    this.#stream.welcomed = now;
+    this.#named = [];
     this.#agentId = welcome.agentId;
     this.#epoch = welcome.sessionEpoch;
     this.#stream.features = new Set(welcome.features);
@@ -116,18 +131,18 @@ export class Link {
     this.#connectAt = now + this.#backoff.delay();
   }
 
-  /** The server drains: it is opened again at once, to the first of these that is an address. */
+  /** The server drains: it is opened again at once, to those of these that are addresses, before our own. */
   leaveFor(now: number, endpoints: readonly string[]): void {
-    for (const url of endpoints) {
-      try {
-        this.#endpoint = parseAddress(url);
-        break;
-      } catch {
-        continue;
-      }
-    }
+    const { welcomed } = this.#stream;
+    const isBrief = welcomed !== undefined && now < welcomed + BRIEF;
+    this.#named = usable(endpoints);
     this.#state = "detached";
-    this.#connectAt = now;
+    this.#connectAt = isBrief ? now + this.#backoff.delay() : now;
+  }
+
+  /** Whether opening it again can't help, when it has ended with this. */
+  isFinal(error: StatusError): boolean {
+    return isFatal(error, this.isAttached, this.#stream.isNamed && !this.isAttached);
   }
 
   /** It is not opened any more. */
@@ -172,13 +187,30 @@ export class Link {
         return this.#stream.lastReceived + this.#stream.lease;
       case "connecting":
       case "hello":
-        return this.#stream.opened + WELCOME_WITHIN;
+        return this.#stream.opened + (this.#stream.isNamed ? NAMED_WELCOME_WITHIN : WELCOME_WITHIN);
       default:
         return undefined;
     }
   }
 }
 
-function newStream(now: number): Stream {
-  return { opened: now, lastSent: now, lastReceived: now, lease: FIRST_LEASE, features: new Set() };
+function newStream(now: number, isNamed: boolean): Stream {
+  const features = new Set<string>();
+  return { opened: now, isNamed, welcomed: undefined, lastSent: now, lastReceived: now, lease: FIRST_LEASE, features };
+}
+
+/** The endpoints that can be tried, in their order, each once. */
+function usable(endpoints: readonly string[]): Address[] {
+  const found: Address[] = [];
+  for (const url of new Set(endpoints)) {
+    if (found.length === MAX_NAMED) {
+      break;
+    }
+    try {
+      found.push(parseAddress(url));
+    } catch {
+      continue;
+    }
+  }
+  return found;
 }

@@ -31,7 +31,7 @@ import { helloOf, type SessionOptions, unhandled } from "./identity.js";
 import { Mail, noMessages } from "./mail.js";
 import { Outbox } from "./outbox.js";
 import { type Saved, SAVED, untaken } from "./saved.js";
-import { Drain, isFatal, type Key, keyOf } from "./states.js";
+import { Drain, type Key, keyOf } from "./states.js";
 
 /** How long a drain waits for receipts once no handler runs. */
 export const RECEIPTS_WITHIN = 5_000;
@@ -108,7 +108,7 @@ export class Session {
     if (this.state === "detached" || this.state === "stopped") {
       return;
     }
-    if (error !== undefined && isFatal(error, this.#link.isAttached)) {
+    if (error !== undefined && this.#link.isFinal(error)) {
       this.#end(error);
       return;
     }
@@ -378,7 +378,7 @@ export class Session {
     if (this.state !== "hello") {
       return;
     }
-    this.#link.welcome(welcome);
+    this.#link.welcome(now, welcome);
     const held = new Set(welcome.held.map(keyOf));
     for (const attempt of this.#attempts.ours().filter((one) => !held.has(one.key))) {
       this.#attempts.close(attempt, "the lease was lost while the agent was away");

@@ -36,9 +36,13 @@ export class Drain {
   }
 }
 
-/** Whether attaching again can't help. */
-export function isFatal(error: StatusError, attached: boolean): boolean {
-  if (FATAL_REASONS.has(error.reason) || FATAL_CODES.has(error.code)) {
+/**
+ * Whether attaching again can't help. `isUnproven`: it comes from an endpoint that a drain notice named, and that has not
+ * welcomed the agent. That may be anything: a server that was misspelled, of others, or that doesn't know the agent yet;
+ * what it says is of no matter elsewhere, unless it is about the agent itself.
+ */
+export function isFatal(error: StatusError, attached: boolean, isUnproven: boolean): boolean {
+  if (FATAL_REASONS.has(error.reason) || (FATAL_CODES.has(error.code) && !isUnproven)) {
     return true;
   }
   // The agent was removed. While attached it's told that its session expired, and learns this when it comes back.

@@ -9,7 +9,7 @@ use v1::report::Kind;
 use super::attempts::Standing;
 use super::outbox::Kept;
 use super::saved::{refusal, refused, spares_the_attempt};
-use super::{Action, CANCEL_GRACE, CHILDREN, MESSAGES, Moment, STEPS, Session, link};
+use super::{Action, CANCEL_GRACE, CHILDREN, MESSAGES, Moment, STEPS, Session};
 use crate::Error;
 use crate::error::{CallError, reason_name};
 use crate::planted::{self, Defect};
@@ -52,7 +52,7 @@ impl Session {
         if self.stopped || self.link.is_detached() || self.ending.is_final() {
             return;
         }
-        if let Some(fault) = refused.as_ref().filter(|refused| link::is_final(refused, self.link.is_attached())) {
+        if let Some(fault) = refused.as_ref().filter(|refused| self.link.is_final(refused)) {
             return self.end_with(now, fault.clone().into());
         }
         if self.link.is_attached() && planted::has(Defect::NoReattach) {
@@ -296,16 +296,16 @@ impl Session {
     }
 
     fn on_drain_notice(&mut self, now: Moment, notice: v1::DrainNotice) {
-        let endpoint = notice.endpoints.into_iter().next().filter(|endpoint| {
+        tracing::info!(endpoints = notice.endpoints.len(), "the server drains, attaching elsewhere");
+        let usable = notice.endpoints.into_iter().filter(|endpoint| {
             let usable = settings::parse_address(endpoint).is_ok();
             if !usable {
                 tracing::warn!(endpoint, "the server drains and names an address that is none");
             }
             usable
         });
-        tracing::info!(endpoint, "the server drains, attaching elsewhere");
         let fraction = self.fraction();
-        self.link.move_on(now, endpoint, fraction);
+        self.link.move_on(now, usable, fraction);
         self.progress.clear();
         self.ending.note_detached();
         self.actions.push_back(Action::Disconnect);

@@ -1,5 +1,6 @@
 //! The connection: when to open, to give up, to send a heartbeat, to call the server silent, to try again.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use callboard_proto::v1;
@@ -12,11 +13,18 @@ use crate::retry::Backoff;
 /// How long opening a stream may take, up to the welcome.
 const OPENING: Duration = Duration::from_secs(10);
 
+/// The same at an endpoint that a server that drains named. There is always something else to try behind it, and servers give the
+/// attempts of an agent that stays away for long to others.
+const OPENING_NAMED: Duration = Duration::from_secs(2);
+
+/// How many such endpoints are kept.
+const MAX_NAMED: usize = 16;
+
 /// The lease when the server says none.
 const DEFAULT_LEASE: Duration = Duration::from_secs(10);
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 
-/// A server that drains sooner after its welcome than this is not attached to again at once.
+/// A server that drains sooner after its welcome than this, or in its place, is not left at once, but after a while.
 const BRIEF: Duration = Duration::from_secs(1);
 
 /// Where to open a stream.
@@ -33,7 +41,7 @@ enum Phase {
     /// Not connected, and will be at this moment.
     Detached { retry_at: Moment },
     /// The stream is being opened, the hello is on its way.
-    Opening { give_up_at: Moment, hello_sent: bool },
+    Opening { give_up_at: Moment, hello_sent: bool, is_named: bool },
     /// The welcome came.
     Attached(Attached),
 }
@@ -53,8 +61,10 @@ struct Attached {
 pub(super) struct Link {
     phase: Phase,
     addresses: usize,
+    /// Of the agent's own addresses, the one that is tried next.
     turn: usize,
-    endpoint: Option<String>,
+    /// The endpoints of the latest drain notice that were not tried yet.
+    named: VecDeque<String>,
     backoff: Backoff,
     epoch: i64,
 }
@@ -62,7 +72,8 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(addresses: usize) -> Self {
         let phase = Phase::Detached { retry_at: Moment::ZERO };
-        Self { phase, addresses: addresses.max(1), turn: 0, endpoint: None, backoff: Backoff::default(), epoch: 0 }
+        let named = VecDeque::new();
+        Self { phase, addresses: addresses.max(1), turn: 0, named, backoff: Backoff::default(), epoch: 0 }
     }
 
     pub(super) fn epoch(&self) -> i64 {
@@ -85,12 +96,20 @@ impl Link {
     pub(super) fn open_when_due(&mut self, now: Moment) -> Option<Target> {
         match self.phase {
             Phase::Detached { retry_at } if retry_at <= now => {
-                self.phase = Phase::Opening { give_up_at: now + OPENING, hello_sent: false };
-                let target = self.endpoint.take().map(Target::Endpoint);
-                Some(target.unwrap_or(Target::Address(self.turn % self.addresses)))
+                let named = self.named.pop_front();
+                let is_named = named.is_some();
+                let give_up_at = now + if is_named { OPENING_NAMED } else { OPENING };
+                self.phase = Phase::Opening { give_up_at, hello_sent: false, is_named };
+                Some(named.map_or_else(|| self.next_address(), Target::Endpoint))
             }
             _ => None,
         }
+    }
+
+    fn next_address(&mut self) -> Target {
+        let address = self.turn % self.addresses;
+        self.turn = self.turn.wrapping_add(1);
+        Target::Address(address)
     }
 
     /// Whether the hello is to be sent now; it then is.
@@ -121,6 +140,7 @@ impl Link {
         let lease = welcome.lease.as_ref().map(crate::time::duration).filter(|lease| !lease.is_zero());
         self.epoch = welcome.session_epoch;
         self.backoff.reset();
+        self.named.clear();
         self.phase = Phase::Attached(Attached {
             since: now,
             lease: lease.unwrap_or(DEFAULT_LEASE).max(SHORTEST_LEASE),
@@ -163,18 +183,37 @@ impl Link {
         }
     }
 
+    /// Whether attaching again can't help, when the stream ended with this.
+    pub(super) fn is_final(&self, refused: &CallError) -> bool {
+        ends_agent(refused, self.is_attached()) || (is_lasting(refused) && !self.is_at_unproven_endpoint())
+    }
+
+    /// Whether the stream is at an endpoint that a drain notice named, and that has not welcomed the agent. It may be anything: a
+    /// server that was misspelled, of others, or that doesn't know the agent yet.
+    fn is_at_unproven_endpoint(&self) -> bool {
+        matches!(self.phase, Phase::Opening { is_named: true, .. })
+    }
+
     /// The stream is gone: try the next address after a while.
     pub(super) fn detach(&mut self, now: Moment, asked: Option<Duration>, fraction: f64) {
-        self.turn = self.turn.wrapping_add(1);
+        // What a named endpoint asks for is of no matter to the others, and it is not tried again.
+        let asked = asked.filter(|_| !self.is_at_unproven_endpoint());
         self.phase = Phase::Detached { retry_at: now + self.backoff.next(asked, fraction) };
     }
 
-    /// The server goes away: try where it says, or the next address, at once.
-    pub(super) fn move_on(&mut self, now: Moment, endpoint: Option<String>, fraction: f64) {
-        let brief = matches!(&self.phase, Phase::Attached(attached) if now < attached.since + BRIEF);
-        self.turn = self.turn.wrapping_add(1);
-        self.endpoint = endpoint;
-        let delay = if brief { self.backoff.next(None, fraction) } else { Duration::ZERO };
+    /// The server goes away: try where it says, in this order and each once, and then the next address, at once.
+    pub(super) fn move_on(&mut self, now: Moment, endpoints: impl Iterator<Item = String>, fraction: f64) {
+        let lasted = matches!(&self.phase, Phase::Attached(attached) if attached.since + BRIEF <= now);
+        self.named.clear();
+        for endpoint in endpoints {
+            if !self.named.contains(&endpoint) {
+                self.named.push_back(endpoint);
+            }
+            if self.named.len() == MAX_NAMED {
+                break;
+            }
+        }
+        let delay = if lasted { Duration::ZERO } else { self.backoff.next(None, fraction) };
         self.phase = Phase::Detached { retry_at: now + delay };
     }
 
@@ -187,14 +226,15 @@ impl Link {
     }
 }
 
-/// Whether attaching again can't help.
-pub(super) fn is_final(refused: &CallError, was_attached: bool) -> bool {
+/// Whether it is about the agent itself, whoever says it: it would hear the same elsewhere.
+fn ends_agent(refused: &CallError, was_attached: bool) -> bool {
     let has_reason = |reason: v1::ErrorReason| refused.reason == reason_name(reason);
     has_reason(v1::ErrorReason::SessionSuperseded)
         || has_reason(v1::ErrorReason::NotYourAgent)
         || (has_reason(v1::ErrorReason::AgentState) && !was_attached)
-        || matches!(
-            refused.code,
-            Code::InvalidArgument | Code::NotFound | Code::PermissionDenied | Code::Unauthenticated
-        )
+}
+
+/// Whether whoever said it would say it again.
+fn is_lasting(refused: &CallError) -> bool {
+    matches!(refused.code, Code::InvalidArgument | Code::NotFound | Code::PermissionDenied | Code::Unauthenticated)
 }

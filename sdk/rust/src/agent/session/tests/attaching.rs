@@ -151,7 +151,7 @@ fn it_moves_on_when_the_server_drains() {
     assert_eq!(agent.frames(), ["hello 1 [t1/1]"]);
     agent.breaks();
     agent.now = agent.session.next_wake().unwrap();
-    assert_eq!(agent.actions(), ["connect 0"], "its own addresses when that one fails");
+    assert_eq!(agent.actions(), ["connect 1"], "the next of its own addresses when that one fails");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod children;
 mod draining;
 mod liveness;
 mod messages;
+mod named;
 mod ordering;
 mod output;
 mod readiness;
