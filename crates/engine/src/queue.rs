@@ -38,6 +38,13 @@ pub(crate) enum Sink {
     Report { agent: callboard_core::model::AgentId, epoch: i64, report_id: i64, fence: Fence, quiet: bool },
 }
 
+impl Item {
+    /// Whoever wanted to attach has gone before it was decided, and is somewhere else by now: a session here would end the one there.
+    pub fn is_abandoned(&self) -> bool {
+        matches!(&self.sink, Sink::Attach { reply, .. } if reply.is_closed())
+    }
+}
+
 /// What the committer is told.
 #[derive(Debug)]
 pub(crate) enum Message {

@@ -53,7 +53,7 @@ impl Retention {
         let every = self.shared.config.retention.map_or(longest, |kept| (kept / 4).clamp(shortest, longest));
         while self.pause(every).await {
             if let Err(error) = self.round().await {
-                tracing::warn!(%error, "forgetting old rows was cut short; the next round goes on");
+                tracing::warn!(%error, "forgetting old rows was cut short; it is tried again in the next round");
             }
         }
     }
@@ -75,14 +75,13 @@ impl Retention {
     }
 
     async fn forget(&mut self) -> Result<()> {
-        self.forget_answers().await?;
-        if let Some(kept) = self.shared.config.retention {
-            let before = self.shared.clock.now() - Span::from_std(kept);
-            self.forget_tasks(before, kept).await?;
-            self.forget_workflows(before).await?;
-            self.forget_agents(before).await?;
-        }
-        Ok(())
+        let answers = self.forget_answers().await;
+        let Some(kept) = self.shared.config.retention else { return answers };
+        let before = self.shared.clock.now() - Span::from_std(kept);
+        // One of them that can't go on holds up none of the others.
+        let tasks = self.forget_tasks(before, kept).await;
+        let workflows = self.forget_workflows(before).await;
+        answers.and(tasks).and(workflows).and(self.forget_agents(before).await)
     }
 
     async fn forget_answers(&self) -> Result<()> {

@@ -83,7 +83,8 @@ pub fn network() -> Result<()> {
         let path = env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
         command::output(Command::new(program).arg("-V").env("PATH", path)).is_ok()
     };
-    if cfg!(target_os = "linux") && !(runs("ip") && runs("nft")) {
+    let may_have_one = || command::output(Command::new("unshare").args(["--net", "true"])).is_ok();
+    if cfg!(target_os = "linux") && may_have_one() && !(runs("ip") && runs("nft")) {
         install(&["iproute2", "nftables"])?;
     }
     Ok(())

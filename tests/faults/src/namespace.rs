@@ -9,7 +9,6 @@ use std::future::Future;
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::runtime::Builder;
 
 /// How to get what it needs.
@@ -18,7 +17,10 @@ pub const INSTALL: &str = "install `ip` and `nft` (Debian, Ubuntu: `apt-get inst
 const PLACE: &str = "/run/netns";
 /// What every namespace has: nothing is lost. Packets that come are looked at, so that who sends is not told.
 const FAIR: &str =
-    "table inet link {\n chain arriving {\n type filter hook input priority 0\n }\n}\nflush chain inet link arriving\n";
+    "table ip link {\n chain arriving {\n type filter hook input priority 0\n }\n}\nflush chain ip link arriving\n";
+
+/// Asks what the rules have counted.
+const LISTED: [&str; 6] = ["--json", "list", "chain", "ip", "link", "arriving"];
 
 /// What a link loses: of the packets of TCP connections to a port of 127.0.0.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ impl Loss {
         };
         for (end, lost) in [("dport", self.to), ("sport", self.from)] {
             if lost {
-                rules += &format!("add rule inet link arriving iif lo tcp {end} {} {chance}counter drop\n", self.port);
+                rules += &format!("add rule ip link arriving iif lo tcp {end} {} {chance}counter drop\n", self.port);
             }
         }
         rules
@@ -72,17 +74,19 @@ impl Namespace {
     ///
     /// Says what is missing, or what was refused.
     pub fn make() -> Result<Self, Unavailable> {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        if !cfg!(target_os = "linux") {
-            return Err(Unavailable::Refused("only Linux has network namespaces".to_owned()));
-        }
-        let name = format!("callboard-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        may_have_one()?;
+        let name = format!("callboard-{}-{:08x}", std::process::id(), rand::random::<u32>());
         order("ip", &["netns", "add", &name], "")?;
-        let opened = File::open(format!("{PLACE}/{name}"));
-        let place = opened.map_err(|error| Unavailable::Refused(format!("{PLACE}/{name}: {error}")))?;
-        let made = Self { name, place: Arc::new(place) };
+        let place = match File::open(format!("{PLACE}/{name}")) {
+            Ok(place) => Arc::new(place),
+            Err(error) => {
+                let _ = order("ip", &["netns", "delete", &name], "");
+                return Err(Unavailable::Refused(format!("{PLACE}/{name}: {error}")));
+            }
+        };
+        let made = Self { name, place };
         order("ip", &["-n", &made.name, "link", "set", "lo", "up"], "")?;
-        made.inside(async { order("nft", &["-f", "-"], FAIR) })?;
+        made.inside(async { try_out() })?;
         Ok(made)
     }
 
@@ -110,6 +114,24 @@ impl Drop for Namespace {
     }
 }
 
+/// Whether the rights are there, before any tool is asked for: where they are not, a tool would be of no use.
+fn may_have_one() -> Result<(), Unavailable> {
+    if !cfg!(target_os = "linux") {
+        return Err(Unavailable::Refused("only Linux has network namespaces".to_owned()));
+    }
+    order("unshare", &["--net", "true"], "").map(drop).map_err(|error| match error {
+        Unavailable::Missing(what) | Unavailable::Refused(what) => Unavailable::Refused(what),
+    })
+}
+
+/// Not every kernel has all that the rules want.
+fn try_out() -> Result<(), Unavailable> {
+    let loss = Loss { port: 1, percent: 50, to: true, from: true };
+    order("nft", &["-f", "-"], &loss.rules())?;
+    order("nft", &LISTED, "")?;
+    order("nft", &["-f", "-"], FAIR).map(drop)
+}
+
 /// From now on this is lost on the link of the namespace that we are in, and nothing else.
 ///
 /// # Panics
@@ -125,7 +147,7 @@ pub fn lose(loss: Loss) {
 ///
 /// When the kernel does not say.
 pub fn heal() -> u64 {
-    let listed = nft(&["--json", "list", "chain", "inet", "link", "arriving"], "");
+    let listed = nft(&LISTED, "");
     nft(&["-f", "-"], FAIR);
     let listed: serde_json::Value = serde_json::from_str(&listed).expect("nft writes JSON");
     let rules = listed["nftables"].as_array().expect("a list").iter();

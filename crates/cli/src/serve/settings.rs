@@ -298,8 +298,9 @@ fn is_address(text: &str) -> bool {
     let Ok(uri) = text.parse::<Uri>() else { return false };
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-._:[]".contains(letter);
     let host = uri.host().unwrap_or_default();
-    let is_all = uri.authority().is_some_and(|authority| authority.as_str() == place);
-    is_all && !place.contains('@') && !host.is_empty() && host.chars().all(is_plain)
+    let port = place.strip_prefix(host).and_then(|port| port.strip_prefix(':'));
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    !host.is_empty() && host.chars().all(is_plain) && (place == host || port.is_some_and(is_port))
 }
 
 #[cfg(test)]
@@ -408,11 +409,15 @@ mod tests {
         let advertise = |text: &str| load(Args { advertise: Some(text.into()), ..Args::default() });
         let kept = advertise("https://callboard-1.example:7470").unwrap().engine_config().advertise;
         assert_eq!(kept.as_deref(), Some("https://callboard-1.example:7470"));
+        assert!(["http://[::1]:7470", "https://callboard-1"].into_iter().all(|right| advertise(right).is_ok()));
         for wrong in ["", "callboard-1:7470", "http://", "ftp://callboard-1", "https://a b"].into_iter().chain([
             "https://$(POD_NAME).replicas",
             "https://me@callboard-1",
             "https://callboard-1/x",
             "https://callboard-1?x",
+            "https://callboard-1:$(PORT)",
+            "https://callboard-1:99999",
+            "https://callboard-1:",
         ]) {
             let error = advertise(wrong).unwrap_err();
             assert!(error.starts_with("advertise: ") && error.contains("https://"), "{error}");

@@ -17,6 +17,7 @@ use callboard_core::model::{AgentProfile, NewDependency, OnFailure, Payload, Spa
 use callboard_core::{Entropy, Reason, Settings};
 use callboard_engine::{Assignment, AttachRequest, Config, Engine, Error, Push, SystemClock, SystemEntropy};
 use callboard_store::TaskFilter;
+use futures::FutureExt;
 use futures::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
@@ -196,11 +197,12 @@ async fn what_is_damaged_among_old_rows_ends_nothing_and_a_disk_that_fails_does(
     let (engine, plan) = start_with(Config { retention: Some(Duration::from_secs(1)), ..Config::default() }).await;
     let says = |error| *plan.beside.lock().unwrap() = Some(error);
     says(callboard_store::Error::Corrupt);
-    plan.met(2).await;
-    assert!(engine.submit(create("good", None)).await.is_ok(), "it goes on");
+    // What the first was answered has had its effect when the third is.
+    plan.met(3).await;
+    assert_eq!(engine.failed().now_or_never(), None, "it goes on");
     says(callboard_store::Error::Io);
     let why = tokio::time::timeout(PATIENCE, engine.failed()).await.expect("the process is told to end");
-    assert!(why.contains("no such sector"), "{why}");
+    assert!(why.contains("no such sector") && !why.contains("corrupt"), "{why}");
 }
 
 fn agent(name: &str) -> AttachRequest {
@@ -241,6 +243,25 @@ async fn no_more_agents_attach_than_there_are_places() {
     }
     drop(first);
     engine.attach(agent("bob")).await.expect("a place is free again");
+    engine.stop().await;
+}
+
+/// Whoever gave up waiting is attached elsewhere by now: a session here would end the one there.
+#[tokio::test]
+async fn who_has_gone_before_it_was_attached_is_not() {
+    let (engine, plan) = start().await;
+    hold_commits(&plan);
+    let mut first = Box::pin(engine.attach(agent("ann")));
+    assert!(futures::poll!(&mut first).is_pending());
+    until_a_commit_waits(&plan).await;
+    // It waits for the commit of the first.
+    let mut gone = Box::pin(engine.attach(agent("bob")));
+    assert!(futures::poll!(&mut gone).is_pending());
+    drop(gone);
+    plan.permits.add_permits(100);
+    first.await.unwrap();
+    let (again, _pushes) = engine.attach(agent("bob")).await.unwrap();
+    assert_eq!(again.attached.epoch, 1, "it was never attached");
     engine.stop().await;
 }
 

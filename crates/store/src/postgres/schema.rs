@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 
 /// What replicas that start at once wait for, one after the other: "CALB".
 const LOCK: i64 = 0x4341_4c42;
-/// How long a migration waits for a table: a tenth of the time in which servers that run must have renewed their registrations.
-const MOST_WAITED: &str = "'500ms'";
+/// How long a migration waits for a table. Longer than PostgreSQL's `deadlock_timeout` (1 s, if nobody changed it), behind which it takes
+/// an autovacuum out of the way; a third of the time in which servers that run must have renewed their registrations.
+const MOST_WAITED: &str = "'1500ms'";
 /// How long it leaves the tables to others before it tries again.
 const LEFT_TO_OTHERS: Duration = Duration::from_secs(1);
 /// How often it is told that a migration waits.
@@ -145,7 +146,7 @@ pub async fn migrate(connection: &mut Lent) -> Result<()> {
                 told = Some(Instant::now());
                 tracing::warn!(
                     version = to,
-                    "a migration waits for whoever uses a table that it changes (a pg_dump? a transaction that was left open?)"
+                    "a migration waits for whoever uses a table that it changes (a pg_dump? a transaction that was left open? a vacuum?)"
                 );
             }
             sleep(LEFT_TO_OTHERS).await;
@@ -175,10 +176,9 @@ async fn take_step(connection: &mut Lent, to: i64, sql: &str) -> Result<bool> {
     Ok(true)
 }
 
-/// `lock_not_available`, `deadlock_detected`: it is tried again.
+/// `lock_not_available`. A deadlock is none: no migration may have one table and wait for another.
 fn is_in_the_way(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("55P03" | "40P01"))
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("55P03")
 }
 
 /// A transaction that is alone with the schema, and has time, whatever the role's settings are. The lock goes with the transaction: a pooler that gives the session's server to

@@ -15,9 +15,10 @@ const (
 	welcomeWithin = 10 * time.Second
 	// namedWelcomeWithin is the same at an endpoint that a server that drains named. There is always something else to try behind it, and
 	// servers give the attempts of an agent that stays away for long to others.
-	namedWelcomeWithin = 2 * time.Second
-	// maxNamed is how many such endpoints are kept.
-	maxNamed = 16
+	namedWelcomeWithin = 5 * time.Second
+	// maxNamed is how many such endpoints are kept: all of them, silent, take less than the time for which agents that were sent away
+	// are awaited (30 s).
+	maxNamed = 4
 	// defaultLease holds when the server says none.
 	defaultLease  = 10 * time.Second
 	shortestLease = 100 * time.Millisecond

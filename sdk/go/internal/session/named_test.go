@@ -111,7 +111,7 @@ func TestOnlySoManyNamedEndpointsAreKept(t *testing.T) {
 		names = append(names, fmt.Sprintf("http://h%d:1", host))
 	}
 	s := sentTo(t, names...)
-	for _, name := range names[:16] {
+	for _, name := range names[:4] {
 		s.attachesTo("in turn", Target{Endpoint: name})
 		s.drop(gone)
 	}
@@ -121,7 +121,7 @@ func TestOnlySoManyNamedEndpointsAreKept(t *testing.T) {
 func TestANamedEndpointThatIsSilentIsGivenUpSoon(t *testing.T) {
 	s := sentTo(t, "http://c:3", "http://d:4")
 	s.attachesTo("the first", Target{Endpoint: "http://c:3"})
-	s.later(1999 * time.Millisecond)
+	s.later(4999 * time.Millisecond)
 	expect(t, len(s.all()) == 0, "patient")
 	s.later(time.Millisecond)
 	same(t, "cut", s.all(), Action(Cut{}))

@@ -18,13 +18,14 @@ PROGRESS_EVERY = 0.1
 """Seconds between two progress reports of an attempt."""
 WELCOME_WITHIN = 10.0
 """Seconds from connecting to the welcome; then the next address is tried."""
-NAMED_WELCOME_WITHIN = 2.0
+NAMED_WELCOME_WITHIN = 5.0
 """The same at an endpoint that a server that drains named. There is always something else to try behind it,
 and servers give the attempts of an agent that stays away for long to others."""
 BRIEF = 1.0
 """Seconds; a server that drains sooner after its welcome is not left at once, but after a while."""
-MAX_NAMED = 16
-"""How many endpoints of a drain notice are kept."""
+MAX_NAMED = 4
+"""How many endpoints of a drain notice are kept: all of them, silent, take less than the time for which agents
+that were sent away are awaited (30 s)."""
 
 _FATAL_REASONS = frozenset({"SESSION_SUPERSEDED", "NOT_YOUR_AGENT"})
 _FATAL_CODES = frozenset(

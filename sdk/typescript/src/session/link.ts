@@ -15,11 +15,14 @@ export const WELCOME_WITHIN = 10_000;
  * The same at an endpoint that a server that drains named. There is always something else to try behind it, and servers give
  * the attempts of an agent that stays away for long to others.
  */
-const NAMED_WELCOME_WITHIN = 2_000;
+const NAMED_WELCOME_WITHIN = 5_000;
 /** A server that drains sooner after its welcome is not left at once, but after a while. */
 const BRIEF = 1_000;
-/** How many endpoints of a drain notice are kept. */
-const MAX_NAMED = 16;
+/**
+ * How many endpoints of a drain notice are kept: all of them, silent, take less than the time for which agents that were sent
+ * away are awaited (30 s).
+ */
+const MAX_NAMED = 4;
 /** The lease until a welcome says another, in milliseconds. */
 const FIRST_LEASE = 10_000;
 

@@ -15,10 +15,10 @@ const OPENING: Duration = Duration::from_secs(10);
 
 /// The same at an endpoint that a server that drains named. There is always something else to try behind it, and servers give the
 /// attempts of an agent that stays away for long to others.
-const OPENING_NAMED: Duration = Duration::from_secs(2);
+const OPENING_NAMED: Duration = Duration::from_secs(5);
 
-/// How many such endpoints are kept.
-const MAX_NAMED: usize = 16;
+/// How many such endpoints are kept: all of them, silent, take less than the time for which agents that were sent away are awaited (30 s).
+const MAX_NAMED: usize = 4;
 
 /// The lease when the server says none.
 const DEFAULT_LEASE: Duration = Duration::from_secs(10);
