@@ -20,9 +20,9 @@ pub fn joined(chunks: &[Value]) -> Result<Vec<Value>, String> {
         }
         let length = length(chunk);
         end = length.map(|length| offset + length);
-        match pieces.last_mut().and_then(|last| Some((join(last, chunk)?, last))) {
-            Some((value, last)) => {
-                last["value"] = value;
+        match pieces.last_mut().filter(|last| may_join(last, chunk)) {
+            Some(last) => {
+                append(&mut last["value"], &chunk["value"]);
                 last["bytes"] = json!(last["bytes"].as_u64().unwrap_or_default() + length.unwrap_or_default());
             }
             None => {
@@ -44,18 +44,23 @@ fn length(chunk: &Value) -> Option<u64> {
     })
 }
 
-/// The value of both chunks as one, if they may be one.
-fn join(last: &Value, next: &Value) -> Option<Value> {
+/// Whether both chunks may be one.
+fn may_join(last: &Value, next: &Value) -> bool {
     let is_json = next["content_type"] == "application/json";
-    if is_json || last["attempt"] != next["attempt"] || last["content_type"] != next["content_type"] {
-        return None;
-    }
-    match (last["value"].as_str(), next["value"].as_str()) {
-        (Some(last), Some(next)) => Some(Value::String(format!("{last}{next}"))),
-        _ => {
-            let whole = [bytes(&last["value"])?, bytes(&next["value"])?].concat();
-            Some(json!({ "$bytes": BASE64_STANDARD.encode(whole) }))
-        }
+    let are_alike = last["attempt"] == next["attempt"] && last["content_type"] == next["content_type"];
+    let (last, next) = (&last["value"], &next["value"]);
+    let are_joined = last.is_string() && next.is_string() || bytes(last).is_some() && bytes(next).is_some();
+    !is_json && are_alike && are_joined
+}
+
+/// Adds to a text or to bytes. In place: of 16 MiB in 250 chunks, copying what there is each time takes seconds, in which a thread of the
+/// runtime does nothing else.
+fn append(whole: &mut Value, more: &Value) {
+    if let (Value::String(whole), Some(more)) = (&mut *whole, more.as_str()) {
+        whole.push_str(more);
+    } else if let (Some(mut all), Some(more)) = (bytes(whole), bytes(more)) {
+        all.extend(more);
+        *whole = json!({ "$bytes": BASE64_STANDARD.encode(all) });
     }
 }
 

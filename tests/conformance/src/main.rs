@@ -39,7 +39,7 @@ struct Args {
     list: bool,
 }
 
-#[tokio::main]
+#[tokio::main(worker_threads = 8)]
 async fn main() -> ExitCode {
     match play(Args::parse()).await {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,4 +1,5 @@
-//! Runs scenarios: some beside each other, each in its own namespace.
+//! Runs scenarios: some beside each other, each in its own namespace. Proxies live in the same runtime, which has more threads than there are
+//! cores for that: what reads a large output, in a build that is not optimized, must not make other scenarios' streams stand still.
 
 use crate::proxy::record::Entry;
 use crate::report::{Row, Verdict};

@@ -15,12 +15,12 @@ use tokio::sync::Mutex;
 /// As many as two cores play without one being late for another.
 const BESIDE: usize = 4;
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn every_sdk_passes_every_scenario_on_sqlite() {
     all_pass(Store::Sqlite).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn every_sdk_passes_every_scenario_on_postgres() {
     all_pass(Store::Postgres).await;
 }
