@@ -123,6 +123,7 @@ impl Committer {
     async fn take_in(&mut self, messages: &mut Vec<Message>) -> Result<(), StoreError> {
         let Taken { items, pings } = self.sort(messages);
         let mut items = self.keep_order(items);
+        items.retain(|item| !item.is_abandoned());
         let beside =
             self.shared.store.is_exclusive() && items.iter().all(|item| is_decided_beside(&item.envelope.command));
         if beside && pings.is_empty() {

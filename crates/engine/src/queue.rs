@@ -39,9 +39,13 @@ pub(crate) enum Sink {
 }
 
 impl Item {
-    /// Whoever wanted to attach has gone before it was decided, and is somewhere else by now: a session here would end the one there.
+    /// Whoever asked has gone before it was decided, and may have asked another replica by now. A session that began here would end the
+    /// one there; and what was refused there for good must not be done here behind it.
     pub fn is_abandoned(&self) -> bool {
-        matches!(&self.sink, Sink::Attach { reply, .. } if reply.is_closed())
+        match &self.sink {
+            Sink::Caller(reply) | Sink::Runner { reply, .. } | Sink::Attach { reply, .. } => reply.is_closed(),
+            Sink::Nobody | Sink::Send { .. } | Sink::Acknowledge { .. } | Sink::Report { .. } => false,
+        }
     }
 }
 

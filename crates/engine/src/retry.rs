@@ -27,7 +27,8 @@ impl Committer {
                 Some(error) => Err(Failed { items, error }),
                 None => {
                     // Those that were refused since may be what others of these wait for.
-                    let items = self.keep_order(items);
+                    let mut items = self.keep_order(items);
+                    items.retain(|item| !item.is_abandoned());
                     self.commit(items, &Want::default()).await
                 }
             };

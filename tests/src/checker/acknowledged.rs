@@ -91,9 +91,12 @@ fn number_made(creation: &Creation, made: &[&str], findings: &mut Findings) {
         findings.demand(more == 0, Rule::RepeatedOnce, marker, || format!("{more} more than its receipts: {}", say()));
         return;
     }
-    if creation.refused {
-        findings.demand(made.is_empty(), Rule::AllOrNone, marker, || format!("it was refused, but {}", say()));
-        return;
+    if let Some(why) = &creation.refused {
+        // Of a call that is tried again it is the last try that was refused. One before it, which waited at another server, may be carried
+        // out behind that: but never has it refused itself.
+        let by_itself = made.iter().any(|id| why.contains(id));
+        let explained = made.is_empty() || (creation.with_request_id && !by_itself);
+        findings.demand(explained, Rule::AllOrNone, marker, || format!("it was refused ({why}), but {}", say()));
     }
     // Of an unknown outcome those with a key may have been answered with tasks that existed.
     let keyed = creation.specs.iter().filter(|spec| !spec.key.is_empty()).count();

@@ -82,7 +82,7 @@ impl World {
             specs: vec![spec.clone(); ids.len()],
             with_request_id: true,
             answers: vec![ids.iter().map(receipt).collect()],
-            refused: false,
+            refused: None,
         });
         for id in ids {
             let task = v1::Task { id: (*id).to_owned(), spec: Some(spec.clone()), run: 1, ..Default::default() };
@@ -237,8 +237,24 @@ fn half_a_batch() {
     red(Rule::AllOrNone, |world| drop(world.history.creations[1].answers[0].pop()));
     red(Rule::AllOrNone, |world| {
         world.history.creations[1].answers.clear();
-        world.history.creations[1].refused = true;
+        world.history.creations[1].refused = Some("the key of live task third".to_owned());
     });
+    red(Rule::AllOrNone, |world| {
+        let once = &mut world.history.creations[1];
+        once.answers.clear();
+        once.refused = Some("the key of live task first".to_owned());
+        once.with_request_id = false;
+    });
+}
+
+/// Its first try waited at a server when its second was refused by another.
+#[test]
+fn a_try_that_waited_may_be_carried_out_behind_one_that_was_refused() {
+    let mut world = World::good();
+    let twice = &mut world.history.creations[1];
+    twice.answers.clear();
+    twice.refused = Some("the key of live task first".to_owned());
+    assert_eq!(world.broken(), []);
 }
 
 #[test]

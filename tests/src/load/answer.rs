@@ -11,8 +11,8 @@ use tonic::Code;
 pub enum Answer<T> {
     /// It was done.
     Done(T),
-    /// It was not done, and will not be.
-    Refused,
+    /// This try was refused, with this text. One before it of which nobody knows may still be carried out.
+    Refused(String),
     /// Nobody knows.
     Unknown,
 }
@@ -67,10 +67,10 @@ pub fn classify<T>(recorder: &Recorder, what: &str, retried: bool, error: Error,
             recorder.history().unanswered.push(Unanswered { call, retried, reason, error });
             Answer::Unknown
         }
-        Some(code) if expected.contains(&code) => Answer::Refused,
+        Some(code) if expected.contains(&code) => Answer::Refused(error.to_string()),
         _ => {
             recorder.surprise(format!("{what}: {error:?}"));
-            Answer::Refused
+            Answer::Refused(error.to_string())
         }
     }
 }

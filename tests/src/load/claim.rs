@@ -102,7 +102,7 @@ async fn report(worker: &Worker, index: usize, attempt: &v1::Attempt, said: &Sai
 fn verdict<T>(answer: Answer<T>) -> Option<Verdict> {
     match answer {
         Answer::Done(_) => Some(Verdict::Committed),
-        Answer::Refused => Some(Verdict::Refused),
+        Answer::Refused(_) => Some(Verdict::Refused),
         Answer::Unknown => None,
     }
 }

@@ -129,8 +129,8 @@ pub struct Creation {
     pub with_request_id: bool,
     /// Every answer that came, with a receipt for each task.
     pub answers: Vec<Vec<v1::TaskReceipt>>,
-    /// It was refused for good.
-    pub refused: bool,
+    /// What it was refused with, if it was.
+    pub refused: Option<String>,
 }
 
 /// What a call is told that a server no longer takes.
@@ -255,7 +255,7 @@ impl Recorder {
             specs: specs.to_vec(),
             with_request_id,
             answers: Vec::new(),
-            refused: false,
+            refused: None,
         });
         history.creations.len() - 1
     }

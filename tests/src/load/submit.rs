@@ -110,7 +110,7 @@ fn note(recorder: &Recorder, index: usize, answer: Answer<Vec<v1::TaskReceipt>>)
     let creation = &mut history.creations[index];
     match answer {
         Answer::Done(receipts) => creation.answers.push(receipts),
-        Answer::Refused => creation.refused = true,
+        Answer::Refused(why) => creation.refused = Some(why),
         Answer::Unknown => {}
     }
 }
@@ -163,7 +163,7 @@ impl<T> Answer<T> {
     fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
         match self {
             Self::Done(value) => Answer::Done(change(value)),
-            Self::Refused => Answer::Refused,
+            Self::Refused(why) => Answer::Refused(why),
             Self::Unknown => Answer::Unknown,
         }
     }

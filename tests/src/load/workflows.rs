@@ -30,7 +30,7 @@ pub(super) async fn create(worker: &mut Worker, marker: &str) {
             history.first_tasks.extend(first.map(|first| (created.workflow_id.clone(), first)));
             history.workflows.push(created.workflow_id);
         }
-        Answer::Refused => creation.refused = true,
+        Answer::Refused(why) => creation.refused = Some(why),
         Answer::Unknown => {}
     }
 }
@@ -126,7 +126,7 @@ pub(super) async fn grow(worker: &mut Worker, marker: &str) {
             creation.specs = specs;
             creation.answers.push(added.receipts);
         }
-        Answer::Refused => creation.refused = true,
+        Answer::Refused(why) => creation.refused = Some(why),
         Answer::Unknown => {}
     }
 }

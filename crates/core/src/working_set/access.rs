@@ -254,9 +254,10 @@ impl WorkingSet {
         }
     }
 
-    /// Asks for a remembered answer that was only taken to be missing.
-    pub fn make_sure_of(&self, key: &RequestKey) -> Loaded<()> {
-        if !self.batch.requests_are_new || self.batch.requests.contains_key(key) {
+    /// Asks once for a remembered answer behind all that a refusal saw. It may only have been taken to be missing; and where it was looked
+    /// for before the rest, another replica may have done the very same request in between: what is in its way is then what that made.
+    pub fn make_sure_of(&mut self, key: &RequestKey) -> Loaded<()> {
+        if !self.batch.made_sure_of.insert(key.clone()) {
             return Ok(());
         }
         missing(|w| {

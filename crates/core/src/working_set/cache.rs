@@ -29,7 +29,8 @@ impl WorkingSet {
             self.batch.keys.entry(key).or_insert(Some(task));
         }
         for record in rows.requests {
-            self.batch.requests.entry(record.key.clone()).or_insert(Some(record));
+            // One that was missing when it was looked for before may be there by now.
+            self.batch.requests.entry(record.key.clone()).or_default().get_or_insert(record);
         }
         self.absorb_edges(want, rows.edges);
         self.absorb_edges_ahead(want, rows.edges_ahead);

@@ -71,6 +71,8 @@ struct Batch {
     keys: HashMap<TaskKey, Option<TaskId>>,
     requests: HashMap<RequestKey, Option<RequestRecord>>,
     requests_are_new: bool,
+    /// Those that were looked for behind all that a refusal saw.
+    made_sure_of: HashSet<RequestKey>,
     edges: HashMap<TaskId, edges::SourceEdges>,
     dependencies: HashMap<TaskId, Vec<Edge>>,
     /// What completed tasks gave, as far as conditions asked for it.

@@ -119,6 +119,24 @@ fn what_saves_nothing_looks_its_id_up_though_ids_are_expected_to_be_new() {
     });
 }
 
+/// The first try is committed by another replica between our look for its answer and our look at its key.
+#[test]
+fn a_repetition_is_not_refused_for_what_its_first_try_made() {
+    in_every_mode(|mut w| {
+        let keyed = task_with("work", |new| {
+            new.spec.key = Some("mine".into());
+            new.on_key_conflict = callboard_core::model::KeyConflict::Fail;
+        });
+        let create = || with_request(Command::CreateTasks { tasks: vec![keyed.clone()] }, "a", 1);
+        let before = w.tables.clone();
+        let first = receipt(&w.run_as(create()).unwrap());
+        w.committed_behind_requests = Some(std::mem::replace(&mut w.tables, before));
+        w.start_anew();
+        assert_eq!(receipt(&w.run_as(create()).unwrap()), first);
+        assert!(w.committed_behind_requests.is_none(), "its answer was looked for");
+    });
+}
+
 #[test]
 fn a_namespace_is_created_once_by_a_request() {
     in_every_mode(|mut w| {

@@ -82,6 +82,8 @@ pub struct World {
     ws: WorkingSet,
     lanes: BTreeSet<LaneRef>,
     look_again: Vec<(Timestamp, LaneRef)>,
+    /// What another replica has made of the tables right behind our look for requests.
+    pub committed_behind_requests: Option<Tables>,
 }
 
 impl World {
@@ -113,6 +115,7 @@ impl World {
             ws: WorkingSet::default(),
             lanes: BTreeSet::new(),
             look_again: Vec::new(),
+            committed_behind_requests: None,
         }
     }
 
@@ -185,6 +188,11 @@ impl World {
                         self.tables.read_ahead(&want, &mut rows);
                     }
                     self.ws.absorb(&want, rows);
+                    if !want.requests.is_empty()
+                        && let Some(tables) = self.committed_behind_requests.take()
+                    {
+                        self.tables = tables;
+                    }
                 }
             }
         }

@@ -265,6 +265,24 @@ async fn who_has_gone_before_it_was_attached_is_not() {
     engine.stop().await;
 }
 
+/// Whoever gave up waiting may have asked another server, and have been refused there for good.
+#[tokio::test]
+async fn whose_caller_has_gone_before_it_was_decided_is_not_decided() {
+    let (engine, plan) = start().await;
+    hold_commits(&plan);
+    let mut first = Box::pin(engine.submit(create("first", None)));
+    assert!(futures::poll!(&mut first).is_pending());
+    until_a_commit_waits(&plan).await;
+    let mut gone = Box::pin(engine.submit(create("gone", Some("a"))));
+    assert!(futures::poll!(&mut gone).is_pending());
+    drop(gone);
+    plan.permits.add_permits(100);
+    first.await.unwrap();
+    engine.submit(create("behind it", None)).await.unwrap();
+    assert_eq!(count(&engine).await, 2);
+    engine.stop().await;
+}
+
 #[tokio::test]
 async fn who_attaches_while_a_drain_begins_is_told_to_go() {
     let (engine, plan) = start().await;
