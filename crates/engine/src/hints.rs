@@ -11,7 +11,7 @@ use callboard_core::command::{Command, Effect, SessionEnd, StopReason};
 use callboard_core::model::{AgentId, NamespaceId, Task, TaskId};
 use callboard_core::planted::Bug;
 use callboard_core::working_set::{LaneRef, TaskRef};
-use callboard_store::cluster::{Cluster, Hint, ResumedHint, StopHint};
+use callboard_store::cluster::{Cluster, Hint, ResumedHint, StopHint, StopPlace};
 use callboard_store::{Cursor, TaskView};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -215,6 +215,8 @@ async fn compare(shared: &Shared, cluster: &dyn Cluster, agents: &[(NamespaceId,
 pub(crate) struct Look {
     /// Those that are waited for are looked at in turns, behind this one.
     waited_for: Option<TaskId>,
+    /// Those that are to stop, too.
+    stopping: Option<StopPlace>,
     events: Cursor,
 }
 
@@ -240,8 +242,10 @@ impl Look {
         let waited_for = shared.waiters.behind(self.waited_for, WAITED_FOR);
         self.waited_for = waited_for.last().map(|(_, task)| *task).filter(|_| waited_for.len() == WAITED_FOR);
         tell_waiting(shared, cluster, &waited_for).await?;
-        for task in cluster.stopping(STOPPING).await? {
-            stop_again(shared, &task);
+        let stopping = cluster.stopping(self.stopping, STOPPING).await?;
+        self.stopping = stopping.next;
+        for task in &stopping.tasks {
+            stop_again(shared, task);
         }
         let streams = shared.sessions.open_streams();
         let agents = streams.iter().filter_map(|(named, _)| Some((shared.names.met(&named.namespace)?, named.agent)));

@@ -7,7 +7,7 @@ use crate::queue::Item;
 use crate::shared::Shared;
 use crate::stream::report_item;
 use callboard_core::command::{Command, Report};
-use callboard_core::model::{Link, MessageId, NamespaceId, Session, Span, Timestamp};
+use callboard_core::model::{Link, MessageId, NamespaceId, Session, Span, TaskId, Timestamp};
 use callboard_core::planted::Bug;
 use callboard_core::working_set::MailboxRef;
 use callboard_store::Cursor;
@@ -45,6 +45,8 @@ pub(crate) struct Sweep {
     last: Span,
     /// When everybody's silence was forgiven last.
     forgiven: Span,
+    /// The last sweep read what is due as far as this task alone: the next goes on behind it.
+    due: Option<(Timestamp, TaskId)>,
     lanes_at: Span,
     mail_at: Span,
     /// New messages are looked for behind this place.
@@ -64,6 +66,7 @@ impl Sweep {
             last: now,
             // Long ago: nobody was.
             forgiven: Span(i64::MIN / 2),
+            due: None,
             lanes_at: now,
             mail_at: now,
             mail,
@@ -184,7 +187,10 @@ impl Sweep {
     }
 
     /// Wakes tasks whose time has come. What their handlers said in the meantime goes first.
-    async fn wake_due(&self, now: Span) -> Result<()> {
+    ///
+    /// There may be more than a sweep reads that stay due, as behind an outage: the next one goes on behind them. The first page is
+    /// read by every sweep: the tasks that are always due stand there, whose dependents are released step by step.
+    async fn wake_due(&mut self, now: Span) -> Result<()> {
         let wall = self.shared.clock.now();
         let mut after = None;
         let only_first = self.shared.config.rules.planted.has(Bug::LookAtFirstPageAlone);
@@ -201,11 +207,15 @@ impl Sweep {
                     self.shared.queue.send(Item::system(name, Command::Wake { task: *task })).await?;
                 }
             }
-            match due.tasks.last() {
-                Some((at, (_, task))) if due.tasks.len() == PAGE && !only_first => after = Some((*at, *task)),
-                _ => break,
+            after = match due.tasks.last() {
+                Some((at, (_, task))) if due.tasks.len() == PAGE && !only_first => self.due.max(Some((*at, *task))),
+                _ => None,
+            };
+            if after.is_none() {
+                break;
             }
         }
+        self.due = after;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use crate::{Cursor, Result};
 use async_trait::async_trait;
 use callboard_core::command::Fence;
-use callboard_core::model::{AgentId, NamespaceId, Session, Task, Timestamp};
+use callboard_core::model::{AgentId, NamespaceId, Session, Task, TaskId, Timestamp};
 use callboard_core::working_set::{LaneRef, TaskRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -43,6 +43,28 @@ impl SessionNow {
     pub fn epoch_at(&self, replica: &str) -> Option<i64> {
         let at = self.session.as_ref().and_then(|session| session.link.replica());
         (at == Some(replica)).then_some(self.epoch)
+    }
+}
+
+/// A place among tasks that are to stop: they come by namespace, agent and id.
+pub type StopPlace = (NamespaceId, AgentId, TaskId);
+
+/// Some tasks that are to stop.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StopPage {
+    /// By their places.
+    pub tasks: Vec<Task>,
+    /// Go on behind this place; `None`: there is nothing more. A page may have few tasks, or none, and still go on.
+    pub next: Option<StopPlace>,
+}
+
+impl StopPage {
+    /// Of tasks that agents have, at most `limit` of which were read. Some may not be to stop.
+    pub(crate) fn of(mut tasks: Vec<Task>, limit: usize) -> Self {
+        let place = |task: &Task| Some((task.namespace, task.state.lease()?.agent, task.id));
+        let next = tasks.last().filter(|_| tasks.len() == limit).and_then(place);
+        tasks.retain(|task| task.state.cancelling().is_some());
+        Self { tasks, next }
     }
 }
 
@@ -93,8 +115,8 @@ pub trait Cluster: Send + Sync {
     /// Those of these tasks that have ended.
     async fn ended_of(&self, tasks: &[TaskRef]) -> Result<Vec<TaskRef>>;
 
-    /// Tasks that are to stop, and whose agent still has them, at most so many.
-    async fn stopping(&self, limit: usize) -> Result<Vec<Task>>;
+    /// Tasks that are to stop, and whose agent still has them, behind `after`, at most so many.
+    async fn stopping(&self, after: Option<StopPlace>, limit: usize) -> Result<StopPage>;
 
     /// Tells the others what was committed. They may not hear it.
     async fn tell(&self, hint: &Hint) -> Result<()>;
@@ -209,7 +231,7 @@ impl Hint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use callboard_core::model::{LaneId, TaskId};
+    use callboard_core::model::LaneId;
     use uuid::Uuid;
 
     fn hint(tasks: u128) -> Hint {

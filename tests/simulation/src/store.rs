@@ -11,7 +11,7 @@ use callboard_core::model::{
 use callboard_core::working_set::{
     AgentKey, ChangeSet, LaneRef, LimitRef, MailboxRef, Rows, RunRef, TaskRef, Want, WorkflowRef,
 };
-use callboard_store::cluster::{Cluster, Hint, News, Registration, SessionNow};
+use callboard_store::cluster::{Cluster, Hint, News, Registration, SessionNow, StopPage, StopPlace};
 use callboard_store::memory::MemoryStore;
 use callboard_store::{
     AgentFilter, AgentPage, ChildPage, Cursor, DependencyView, Due, Ended, Error, EventPage, EventScope, Forgotten,
@@ -314,9 +314,9 @@ impl Cluster for FarStore {
         self.near()?.ended_of(tasks).await
     }
 
-    async fn stopping(&self, limit: usize) -> Result<Vec<Task>> {
+    async fn stopping(&self, after: Option<StopPlace>, limit: usize) -> Result<StopPage> {
         self.0.go_alone().await?;
-        self.near()?.stopping(limit).await
+        self.near()?.stopping(after, limit).await
     }
 
     async fn tell(&self, hint: &Hint) -> Result<()> {

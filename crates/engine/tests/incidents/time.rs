@@ -1,7 +1,7 @@
 //! Time that is counted against the wrong one: storms after outages, sweeps that don't come through, disks that are slow.
 
 use crate::work::failure;
-use crate::world::{World, pass, seconds};
+use crate::world::{Agent, World, pass, seconds};
 use callboard_core::command::Report;
 use callboard_core::model::{NewCheckpoint, NotBefore, Span, StateName, TaskState, Timestamp};
 use callboard_core::planted::Bug;
@@ -70,6 +70,36 @@ fn start_at(task: &mut callboard_core::model::NewTask, at: Timestamp) {
 async fn a_full_batch_that_hides_later_work_from_the_sweep() {
     assert!(what_is_behind_is_done(&[]).await);
     assert!(!what_is_behind_is_done(&[Bug::LookAtFirstPageAlone]).await);
+}
+
+/// An agent with a thousand tasks, none of which it accepts.
+async fn with_a_thousand(world: &World, name: &str) -> Agent {
+    let mut agent = world.attach(name, 1_000).await;
+    // No more at once than pushes may wait for it.
+    for _ in 0..5 {
+        world.create_many(200).await;
+        let mut given = 0;
+        while given < 200 {
+            given += agent.assigned(seconds(1)).await.len();
+        }
+    }
+    agent
+}
+
+/// Behind a start more tasks are due and must wait than a sweep reads, which are 4,096. What is due behind them is done by a later one.
+#[tokio::test(start_paused = true)]
+async fn a_full_sweep_that_hides_later_work_from_the_next_ones() {
+    let mut world = World::start(&[]).await;
+    let mut agents = Vec::new();
+    for name in ["ann", "ben", "carl", "dora", "eve"] {
+        agents.push(with_a_thousand(&world, name).await);
+    }
+    // They are to be accepted within ten seconds.
+    let at = world.engine.now() + Span::seconds(11);
+    let later = world.create(|task| start_at(task, at)).await;
+    world.restart().await;
+    pass(seconds(13)).await;
+    assert_eq!(world.state(later).await, StateName::Ready);
 }
 
 /// A commit takes twice as long as a lease; an agent talks all the time, and is not read. It keeps its session and what it runs.

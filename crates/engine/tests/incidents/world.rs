@@ -7,7 +7,7 @@ use callboard_core::model::{
     AgentProfile, NamespaceId, NewTask, Payload, Span, StateName, TaskHandler, TaskId, TaskSpec, Timeouts, Timestamp,
 };
 use callboard_core::planted::{Bug, Planted};
-use callboard_engine::{Assignment, AttachRequest, Clock, Config, Engine, Push, ReportItem, Stream};
+use callboard_engine::{Assignment, AttachRequest, Clock, Config, Engine, Push, ReceiptStatus, ReportItem, Stream};
 use callboard_store::TaskView;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +53,11 @@ impl World {
         }
     }
 
+    /// Creates so many tasks at once.
+    pub async fn create_many(&self, count: usize) {
+        self.ask(Command::CreateTasks { tasks: vec![task(); count] }).await;
+    }
+
     pub async fn cancel(&self, task: TaskId) {
         self.ask(Command::CancelTask { task, reason: String::new() }).await;
     }
@@ -71,22 +76,7 @@ impl World {
 
     /// Attaches an agent.
     pub async fn attach(&self, name: &str, slots: u32) -> Agent {
-        let request = AttachRequest {
-            namespace: "default".into(),
-            principal: "anonymous".into(),
-            name: name.into(),
-            profile: Arc::new(profile(slots)),
-            held: Vec::new(),
-            previous_epoch: 0,
-            instance: name.into(),
-            takes_drain: true,
-            takes_cancellation: true,
-            takes_message_receipts: false,
-            takes_children: true,
-            message_window: None,
-        };
-        let (stream, pushes) = self.engine.attach(request).await.unwrap();
-        Agent { stream, pushes, reports: 0 }
+        Agent::attach(&self.engine, name, slots).await
     }
 }
 
@@ -103,6 +93,26 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// Attaches one.
+    pub async fn attach(engine: &Engine, name: &str, slots: u32) -> Self {
+        let request = AttachRequest {
+            namespace: "default".into(),
+            principal: "anonymous".into(),
+            name: name.into(),
+            profile: Arc::new(profile(slots)),
+            held: Vec::new(),
+            previous_epoch: 0,
+            instance: name.into(),
+            takes_drain: true,
+            takes_cancellation: true,
+            takes_message_receipts: false,
+            takes_children: true,
+            message_window: None,
+        };
+        let (stream, pushes) = engine.attach(request).await.unwrap();
+        Self { stream, pushes, reports: 0 }
+    }
+
     /// What it is given within a time, if it is given anything. Heartbeats go on.
     pub async fn assigned(&mut self, within: Duration) -> Vec<Assignment> {
         let until = Instant::now() + within;
@@ -133,6 +143,19 @@ impl Agent {
         self.stream.report(vec![ReportItem { report_id: self.reports, fence, report }]).await.unwrap();
     }
 
+    /// What became of its latest report, if it is told within a time.
+    pub async fn told(&mut self, within: Duration) -> Option<ReceiptStatus> {
+        let until = Instant::now() + within;
+        while let Ok(Some(push)) = tokio::time::timeout_at(until, self.pushes.recv()).await {
+            self.stream.heard();
+            let Push::Receipts(receipts) = push else { continue };
+            if let Some(latest) = receipts.into_iter().find(|receipt| receipt.report_id == self.reports) {
+                return Some(latest.status);
+            }
+        }
+        None
+    }
+
     pub async fn complete(&mut self, fence: Fence) {
         self.report(fence, Report::Completed { result: Arc::new(Payload::text("done")), digest: 1 }).await;
     }
@@ -159,7 +182,8 @@ pub const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn task() -> NewTask {
+/// A task that nothing ends for an hour.
+pub fn task() -> NewTask {
     let timeouts = Timeouts { start_to_close: Span::seconds(3_600), ..Timeouts::default() };
     TaskSpec { timeouts, ..TaskSpec::of_type("work") }.into()
 }

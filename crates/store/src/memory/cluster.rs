@@ -1,10 +1,10 @@
 //! Replicas that share a store in memory: for tests and simulation.
 
 use super::MemoryStore;
-use crate::cluster::{Cluster, Hint, News, Registration, SessionNow};
+use crate::cluster::{Cluster, Hint, News, Registration, SessionNow, StopPage, StopPlace};
 use crate::{Cursor, Error, Result};
 use async_trait::async_trait;
-use callboard_core::model::{Agent, AgentId, NamespaceId, Task, Timestamp};
+use callboard_core::model::{Agent, AgentId, NamespaceId, Timestamp};
 use callboard_core::working_set::TaskRef;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -103,11 +103,12 @@ impl Cluster for MemoryStore {
         Ok(tasks.iter().filter(ended).copied().collect())
     }
 
-    async fn stopping(&self, limit: usize) -> Result<Vec<Task>> {
+    async fn stopping(&self, after: Option<StopPlace>, limit: usize) -> Result<StopPage> {
         let tables = self.read();
-        let leased = tables.leased.iter().filter_map(|(namespace, _, task)| tables.tasks.get(&(*namespace, *task)));
+        let behind = tables.leased.iter().filter(|place| after.is_none_or(|after| **place > after));
+        let leased = behind.filter_map(|(namespace, _, task)| tables.tasks.get(&(*namespace, *task)));
         let stops = leased.map(|row| &row.task).filter(|task| task.state.cancelling().is_some());
-        Ok(stops.take(limit).cloned().collect())
+        Ok(StopPage::of(stops.take(limit).cloned().collect(), limit))
     }
 
     async fn tell(&self, hint: &Hint) -> Result<()> {

@@ -4,13 +4,13 @@ use super::convert::Values;
 use super::error::pg_error;
 use super::store::{PostgresStore, Sql, rows_at_most};
 use super::{events, horizon, schema, shown, timeline};
-use crate::cluster::{Cluster, Hint, News, Registration, SessionNow};
+use crate::cluster::{Cluster, Hint, News, Registration, SessionNow, StopPage, StopPlace};
 use crate::codec::{from_json, to_json};
 use crate::columns::Columns;
 use crate::rows::{self, task_columns};
 use crate::{Cursor, Error, Result};
 use async_trait::async_trait;
-use callboard_core::model::{AgentId, NamespaceId, Task, Timestamp};
+use callboard_core::model::{AgentId, NamespaceId, Timestamp};
 use callboard_core::working_set::TaskRef;
 use sqlx::Executor as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow};
@@ -18,6 +18,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 /// The channel of notifications.
 const CHANNEL: &str = "callboard";
@@ -60,7 +61,8 @@ const STOPPING: &str = concat!(
     "SELECT ",
     task_columns!(),
     " FROM tasks AS t JOIN task_specs AS s ON s.namespace = t.namespace AND s.task = t.id \
-     WHERE t.agent IS NOT NULL AND strpos(t.data, '\"cancelling\":{') > 0 ORDER BY t.namespace, t.agent LIMIT $1"
+     WHERE t.agent IS NOT NULL AND strpos(t.data, '\"cancelling\":{') > 0 \
+     AND (t.namespace, t.agent, t.id) > ($1, $2, $3) ORDER BY t.namespace, t.agent, t.id LIMIT $4"
 );
 const NOTIFY: &str = "SELECT pg_notify($1, p) FROM unnest($2::text[]) AS p";
 
@@ -136,11 +138,14 @@ impl Cluster for PostgresStore {
         found.iter().map(|row| Ok((row.namespace_id(0)?, row.task_id(1)?))).collect()
     }
 
-    async fn stopping(&self, limit: usize) -> Result<Vec<Task>> {
-        let found = self.shared.read(Sql::Fixed(STOPPING), || Values::default().one(rows_at_most(limit))).await?;
-        let tasks: Vec<Task> = found.iter().map(rows::task).collect::<Result<_>>()?;
-        let stops = |task: &Task| task.state.cancelling().is_some();
-        Ok(tasks.into_iter().filter(stops).collect())
+    async fn stopping(&self, after: Option<StopPlace>, limit: usize) -> Result<StopPage> {
+        // No namespace has the lowest number of all.
+        let lowest = (i64::MIN, Uuid::nil(), Uuid::nil());
+        let (namespace, agent, task) = after.map_or(lowest, |(namespace, agent, task)| (namespace.0, agent.0, task.0));
+        let values = || Values::default().one(namespace).one(agent).one(task).one(rows_at_most(limit));
+        let found = self.shared.read(Sql::Fixed(STOPPING), values).await?;
+        let tasks = found.iter().map(rows::task).collect::<Result<_>>()?;
+        Ok(StopPage::of(tasks, limit))
     }
 
     async fn tell(&self, hint: &Hint) -> Result<()> {

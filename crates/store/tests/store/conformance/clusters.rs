@@ -3,10 +3,10 @@
 use super::samples::*;
 use callboard_core::command::{Fence, StopReason};
 use callboard_core::model::task::{Cancelling, TaskState};
-use callboard_core::model::{LeaseToken, Timestamp};
+use callboard_core::model::{LeaseToken, Task, Timestamp};
 use callboard_core::working_set::ChangeSet;
 use callboard_store::Cursor;
-use callboard_store::cluster::{Cluster, Hint, ResumedHint, SessionNow, StopHint};
+use callboard_store::cluster::{Cluster, Hint, ResumedHint, SessionNow, StopHint, StopPage};
 use std::collections::BTreeSet;
 
 fn cluster(fixture: &Fixture) -> &dyn Cluster {
@@ -55,6 +55,12 @@ pub async fn where_replicas_are(fixture: Fixture) {
     assert_eq!(addresses().await, [None, None]);
 }
 
+/// Leased to an agent, and to stop.
+fn to_stop(agent: u32) -> TaskState {
+    let cancelling = Some(Cancelling { since: at(9), reason: "not \"cancelling\":{ wanted".into() });
+    TaskState::Running { lease: lease(agent), heard_at: at(60), cancelling }
+}
+
 /// Tasks that have ended, and those that are to stop.
 pub async fn what_ended_and_what_is_to_stop(fixture: Fixture) {
     let cluster = cluster(&fixture);
@@ -62,14 +68,51 @@ pub async fn what_ended_and_what_is_to_stop(fixture: Fixture) {
     fixture.save(new_tasks(&rows)).await;
     let ended = step(&task(1), completed(4));
     let runs = step(&task(2), running(1));
-    let TaskState::Running { lease, heard_at, .. } = running(1) else { unreachable!() };
-    let cancelling = Some(Cancelling { since: at(9), reason: "not \"cancelling\":{ wanted".into() });
-    let stops = step(&task(3), TaskState::Running { lease, heard_at, cancelling });
+    let stops = step(&task(3), to_stop(1));
     fixture.save(tasks([changed(&ended), changed(&runs), changed(&stops)])).await;
     let asked = [(NAMESPACE, task_id(1)), (NAMESPACE, task_id(2)), (OTHER, task_id(1)), (NAMESPACE, task_id(9))];
     assert_eq!(cluster.ended_of(&asked).await.unwrap(), [(NAMESPACE, task_id(1))]);
-    assert_eq!(cluster.stopping(10).await.unwrap(), [stops]);
-    assert_eq!(cluster.stopping(0).await.unwrap(), []);
+    assert_eq!(cluster.stopping(None, 10).await.unwrap(), StopPage { tasks: vec![stops], next: None });
+    assert_eq!(cluster.stopping(None, 0).await.unwrap(), StopPage::default());
+}
+
+/// All that is to stop from a place on, by pages of so many.
+async fn to_stop_in_pages_of(cluster: &dyn Cluster, limit: usize) -> Vec<Task> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = cluster.stopping(after, limit).await.unwrap();
+        assert!(page.tasks.len() <= limit);
+        found.extend(page.tasks);
+        after = page.next;
+        if after.is_none() {
+            return found;
+        }
+    }
+}
+
+/// Tasks that are to stop come by namespace, agent and id, each once, wherever a page ends.
+pub async fn what_is_to_stop_in_pages(fixture: Fixture) {
+    let cluster = cluster(&fixture);
+    let leased = |n: u32| {
+        let namespace = if n.is_multiple_of(5) { OTHER } else { NAMESPACE };
+        let agent = 1 + n % 3;
+        let state = if n.is_multiple_of(4) { running(agent) } else { to_stop(agent) };
+        Task { namespace, state, ..task(n) }
+    };
+    let rows: Vec<Task> = (0..40).map(leased).collect();
+    fixture.save(new_tasks(&rows)).await;
+    let mut stops: Vec<Task> = rows.into_iter().filter(|row| row.state.cancelling().is_some()).collect();
+    stops.sort_by_key(|row| (row.namespace, row.state.lease().map(|lease| lease.agent), row.id));
+    assert_eq!(stops.len(), 30);
+    for limit in [1, 4, 7, 30, 100] {
+        assert_eq!(to_stop_in_pages_of(cluster, limit).await, stops, "{limit} at a time");
+    }
+    // A place is one also when its task has ended.
+    let first = cluster.stopping(None, 7).await.unwrap();
+    assert_eq!(first.tasks, stops[..7]);
+    fixture.save(tasks([changed(&step(&stops[6], completed(9)))])).await;
+    let others = cluster.stopping(first.next, 100).await.unwrap();
+    assert_eq!(others, StopPage { tasks: stops[7..].to_vec(), next: None });
 }
 
 /// Sessions by their agents' ids.

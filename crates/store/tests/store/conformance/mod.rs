@@ -115,8 +115,8 @@ macro_rules! conformance_of_clusters {
     ($make:expr) => {
         crate::conformance::conformance_cases! { $make;
             clusters::{
-                who_renews_is_not_declared_dead, where_replicas_are, what_ended_and_what_is_to_stop, sessions_as_they_are_now, news_of_events,
-                time_of_day, hints_are_heard,
+                who_renews_is_not_declared_dead, where_replicas_are, what_ended_and_what_is_to_stop, what_is_to_stop_in_pages,
+                sessions_as_they_are_now, news_of_events, time_of_day, hints_are_heard,
             }
         }
     };

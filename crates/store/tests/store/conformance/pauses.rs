@@ -47,7 +47,7 @@ pub async fn one_that_is_told_to_stop_keeps_its_pause(fixture: Fixture) {
     fixture.save(new_tasks([&row])).await;
     assert_eq!(fixture.task(row.id).await, Some(row.clone()));
     if let Some(cluster) = fixture.store.cluster() {
-        assert_eq!(cluster.stopping(10).await.unwrap(), [row]);
+        assert_eq!(cluster.stopping(None, 10).await.unwrap().tasks, [row]);
     }
 }
 
