@@ -10,10 +10,10 @@ use callboard_core::model::{
 };
 use callboard_core::planted::{Bug, Planted};
 use callboard_engine::{
-    AttachRequest, Config, Engine, Push, ReceiptStatus, ReportItem, Stream, SystemClock, SystemEntropy,
+    AttachRequest, Config, Engine, Push, ReceiptStatus, ReportItem, Stream, SystemClock, SystemEntropy, Watch,
 };
-use callboard_store::Store;
 use callboard_store::memory::MemoryStore;
+use callboard_store::{Cursor, EventScope, Store};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -138,6 +138,35 @@ impl Agent {
     }
 }
 
+/// Reads events as `WatchEvents` does, but only when it is told that there may be some. (What nobody told it of, that reads in ten seconds.)
+struct Watching<'a> {
+    engine: &'a Engine,
+    scope: EventScope,
+    signal: Watch,
+    cursor: Cursor,
+}
+
+impl<'a> Watching<'a> {
+    /// From now on.
+    async fn begin(engine: &'a Engine, scope: EventScope) -> Self {
+        let signal = engine.watch(scope);
+        let cursor = engine.store().end_of_events().await.unwrap();
+        Self { engine, scope, signal, cursor }
+    }
+
+    /// So many more events: of which tasks, and to which states they led.
+    async fn next(&mut self, count: usize) -> Vec<(TaskId, StateName)> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            soon(self.signal.changed()).await;
+            let page = self.engine.store().events(self.scope, Some(self.cursor), 100).await.unwrap();
+            self.cursor = page.next;
+            events.extend(page.events.iter().map(|event| (event.task, event.state)));
+        }
+        events
+    }
+}
+
 async fn soon<T>(event: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), event).await.expect("it comes")
 }
@@ -168,6 +197,7 @@ by_hints_and_by_looking! {
     an_agent_that_went_to_another_keeps_its_attempt_and_its_old_stream_ends
     a_message_that_is_sent_at_one_reaches_the_agent_at_another
     output_that_one_takes_reaches_who_watches_at_another
+    events_that_one_commits_reach_who_watches_at_another
     an_end_at_one_is_told_to_the_agent_that_awaits_it_at_another
     a_slot_that_one_frees_comes_back_to_the_agent_at_another
 }
@@ -223,6 +253,29 @@ async fn output_that_one_takes_reaches_who_watches_at_another(learns: Learns) {
     while store.task_row((namespace, task)).await.unwrap().unwrap().is_live() {
         soon(signal.changed()).await;
     }
+    a.stop().await;
+    b.stop().await;
+}
+
+async fn events_that_one_commits_reach_who_watches_at_another(learns: Learns) {
+    let (_store, a, b) = two(learns).await;
+    let namespace = b.namespace("default").await.unwrap();
+    let cancel = async |task| {
+        a.submit(envelope(Command::CancelTask { task, reason: "not wanted".into() })).await.unwrap();
+    };
+    let mut all = Watching::begin(&b, EventScope::Namespace(namespace)).await;
+    let (first, _) = run(&a).await;
+    assert_eq!(all.next(1).await, [(first, StateName::Ready)]);
+    let mut one = Watching::begin(&b, EventScope::Task(namespace, first)).await;
+    cancel(first).await;
+    assert_eq!(one.next(1).await, [(first, StateName::Cancelled)]);
+    assert_eq!(all.next(1).await, [(first, StateName::Cancelled)]);
+    // Several commits before it reads again.
+    let (second, _) = run(&a).await;
+    let (third, _) = run(&a).await;
+    cancel(second).await;
+    let expected = [(second, StateName::Ready), (third, StateName::Ready), (second, StateName::Cancelled)];
+    assert_eq!(all.next(3).await, expected);
     a.stop().await;
     b.stop().await;
 }
