@@ -21,6 +21,10 @@ from callboard.states import State
 from callboard.wire import agent
 
 
+_LONGER_THAN_A_DRAIN = 3600.0
+"""Seconds."""
+
+
 def plant(name: str) -> bool:
     """Plants the defect of this name; False when there is none."""
     defect = _DEFECTS.get(name)
@@ -149,6 +153,18 @@ def _runs_not_asked_again() -> None:
     right = _replace(Runs, "_detach", detach)
 
 
+def _silent_while_draining() -> None:
+    """Who drains takes a frame for sent just now, and the next heartbeat for due after its drain."""
+
+    def next_frame(session: Session, now: float) -> Frame | None:
+        frame = right(session, now)
+        if session._drain is not None:
+            session._stream.last_sent = now + _LONGER_THAN_A_DRAIN
+        return frame
+
+    right = _replace(Session, "next_frame", next_frame)
+
+
 def _no_reattach() -> None:
     def disconnected(session: Session, now: float, error: Any) -> None:
         if session.state is State.ATTACHED:
@@ -168,6 +184,7 @@ _DEFECTS: dict[str, Callable[[], None]] = {
     "child-key-per-attempt": _child_key_per_attempt,
     "slot-held-while-waiting": _slot_held_while_waiting,
     "runs-not-asked-again": _runs_not_asked_again,
+    "silent-while-draining": _silent_while_draining,
     "no-reattach": _no_reattach,
 }
 

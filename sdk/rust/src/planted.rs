@@ -24,6 +24,8 @@ pub enum Defect {
     SlotHeldWhileWaiting,
     /// Runs whose stream broke are not asked again.
     RunsNotAskedAgain,
+    /// An agent that drains sends no heartbeats.
+    SilentWhileDraining,
 }
 
 #[cfg(all(feature = "planted", debug_assertions))]

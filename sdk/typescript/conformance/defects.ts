@@ -98,6 +98,18 @@ const DEFECTS: Readonly<Record<string, readonly Patch[]>> = {
       to: "#sendAllAgain() { return;",
     },
   ],
+  "silent-while-draining": [
+    {
+      file: "session/session.js",
+      from: "earliest(this.#link.heartbeatAt(),",
+      to: "earliest(this.#drain === undefined ? this.#link.heartbeatAt() : undefined,",
+    },
+    {
+      file: "session/session.js",
+      from: "now < this.#link.heartbeatAt()",
+      to: "this.#drain !== undefined || now < this.#link.heartbeatAt()",
+    },
+  ],
   "no-reattach": [
     {
       file: "session/session.js",

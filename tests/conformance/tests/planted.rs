@@ -16,8 +16,9 @@ use tokio::task::JoinSet;
 const BESIDE: usize = 3;
 
 /// Each defect, and a scenario that is red with it.
-const NOTICED: [(&str, &str); 9] = [
+const NOTICED: [(&str, &str); 10] = [
     ("heartbeat-on-handlers-thread", "burning-handler-keeps-its-lease"),
+    ("silent-while-draining", "heartbeats-go-on-while-draining"),
     ("receipt-ignored", "checkpoint-waits-for-its-receipt"),
     ("report-forgotten", "checkpoint-waits-for-its-receipt"),
     ("cancellation-ignored", "cancel-a-waiting-handler"),

@@ -25,6 +25,8 @@ const (
 	SlotHeldWhileWaiting Defect = "slot-held-while-waiting"
 	// RunsNotAskedAgain: what was on a stream of runs that broke is not asked again.
 	RunsNotAskedAgain Defect = "runs-not-asked-again"
+	// SilentWhileDraining: an agent that drains sends no heartbeats.
+	SilentWhileDraining Defect = "silent-while-draining"
 	// NoReattach: the agent ends when its stream broke.
 	NoReattach Defect = "no-reattach"
 )

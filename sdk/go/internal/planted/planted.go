@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-var all = []Defect{ReceiptIgnored, ReportForgotten, CancellationIgnored, AssignmentRunTwice, ChildKeyPerAttempt, SlotHeldWhileWaiting, RunsNotAskedAgain, NoReattach}
+var all = []Defect{ReceiptIgnored, ReportForgotten, CancellationIgnored, AssignmentRunTwice, ChildKeyPerAttempt, SlotHeldWhileWaiting, RunsNotAskedAgain, SilentWhileDraining, NoReattach}
 
 // has is the process's: it is planted before the first agent is made.
 var has Defect

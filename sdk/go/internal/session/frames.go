@@ -19,7 +19,7 @@ func (s *Session) SendAt() Moment {
 	if s.link.phase != attached {
 		return Never
 	}
-	due := min(s.link.heartbeatAt(), s.outbox.dueAt(), s.progressAt(), s.outputAt(), s.awaited.sendAt())
+	due := min(s.heartbeatAt(), s.outbox.dueAt(), s.progressAt(), s.outputAt(), s.awaited.sendAt())
 	if !s.link.lacks(featureMessages) {
 		due = min(due, s.mail.sendAt())
 	}
@@ -52,10 +52,18 @@ func (s *Session) nextFrame(now Moment) *callboardv1.AttachRequest {
 	if frame := s.mailFrame(now); frame != nil {
 		return frame
 	}
-	if now >= s.link.heartbeatAt() {
+	if now >= s.heartbeatAt() {
 		return &callboardv1.AttachRequest{Frame: &callboardv1.AttachRequest_Heartbeat{Heartbeat: &callboardv1.Heartbeat{}}}
 	}
 	return nil
+}
+
+// heartbeatAt is when the next heartbeat is due. A drain changes nothing of it: what it waits for is leased as before.
+func (s *Session) heartbeatAt() Moment {
+	if s.drain != nil && planted.Has(planted.SilentWhileDraining) {
+		return Never
+	}
+	return s.link.heartbeatAt()
 }
 
 func (s *Session) hello() *callboardv1.Hello {

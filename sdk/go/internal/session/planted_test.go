@@ -4,6 +4,7 @@ package session
 
 import (
 	"testing"
+	"time"
 
 	"callboard.dev/sdk/go/internal/planted"
 )
@@ -72,6 +73,17 @@ func TestWithoutAttachingAgainTheAgentEndsWithItsStream(t *testing.T) {
 	s.attach(nil)
 	s.drop(nil)
 	expect(t, s.Stopped() && len(acts[End](s)) == 1, "it ends")
+}
+
+func TestNoHeartbeatsGoWhileADrainWaitsForHandlers(t *testing.T) {
+	plant(t, planted.SilentWhileDraining)
+	s := newScript(t)
+	s.working("t1")
+	s.startDrain()
+	same(t, "told", s.kinds(), "drain")
+	s.later(lease/3 + time.Millisecond)
+	same(t, "silent", s.kinds())
+	expect(t, s.SendAt() == Never, "and nothing is due")
 }
 
 func TestASlotIsHeldByWhoWaits(t *testing.T) {

@@ -30,6 +30,7 @@ impl Defect {
             "child-key-per-attempt" => InSdk::ChildKeyPerAttempt,
             "slot-held-while-waiting" => InSdk::SlotHeldWhileWaiting,
             "runs-not-asked-again" => InSdk::RunsNotAskedAgain,
+            "silent-while-draining" => InSdk::SilentWhileDraining,
             _ => return Err(format!("CALLBOARD_DEFECT: there is no defect `{name}`")),
         };
         planted::plant(in_sdk);

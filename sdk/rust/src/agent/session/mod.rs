@@ -211,7 +211,7 @@ impl Session {
         }
         let awaits = self.children.awaits_due().then_some(Moment::ZERO);
         let reports = [self.outbox.next_due(), self.outputs.next_due(), self.progress.next_due()];
-        let others = [awaits, self.mail.next_frame(), self.link.heartbeat_at()];
+        let others = [awaits, self.mail.next_frame(), self.heartbeat_at()];
         reports.into_iter().chain(others).flatten().min()
     }
 
@@ -273,8 +273,16 @@ impl Session {
         if let Some(frame) = self.mail_frame(now) {
             return Some(frame);
         }
-        let heartbeat_due = self.link.heartbeat_at().is_some_and(|at| at <= now);
+        let heartbeat_due = self.heartbeat_at().is_some_and(|at| at <= now);
         heartbeat_due.then_some(Frame::Heartbeat(v1::Heartbeat {}))
+    }
+
+    /// When the next heartbeat is due. A drain changes nothing of it: what it waits for is leased as before.
+    fn heartbeat_at(&self) -> Option<Moment> {
+        if self.ending.is_draining() && planted::has(Defect::SilentWhileDraining) {
+            return None;
+        }
+        self.link.heartbeat_at()
     }
 
     /// Says that the agent drains. The server ends the stream of an agent that has drained and has no attempt left: while
