@@ -10,7 +10,17 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// What serves: versions that differ elsewhere alone are the same server.
-const SERVES: [&str; 6] = ["proto", "crates/core", "crates/engine", "crates/proto", "crates/server", "crates/store"];
+const SERVES: [&str; 7] = [
+    "proto",
+    "crates/core",
+    "crates/engine",
+    "crates/proto",
+    "crates/server",
+    "crates/store",
+    ":(exclude)crates/*/tests",
+];
+/// Names a binary.
+const NAMED: &str = "CALLBOARD_PREVIOUS_BIN";
 /// A test that is compiled soon, and needs nothing of the server.
 const SOME_TEST: &str = "shim";
 /// How far back it is looked for.
@@ -26,8 +36,13 @@ pub fn callboard() -> Option<PathBuf> {
     can_be.then(|| BINARY.get_or_init(find).clone())
 }
 
+/// Whether it is one that somebody named, and may be as old as they like.
+pub fn is_named() -> bool {
+    std::env::var_os(NAMED).is_some()
+}
+
 fn find() -> PathBuf {
-    if let Some(path) = std::env::var_os("CALLBOARD_PREVIOUS_BIN") {
+    if let Some(path) = std::env::var_os(NAMED) {
         let path = PathBuf::from(path);
         assert!(path.is_file(), "CALLBOARD_PREVIOUS_BIN: {} is not a file", path.display());
         return path;

@@ -43,17 +43,7 @@ async fn an_upgrade_and_a_rollback_one_server_after_the_other() {
     }
     servers[0].client().create_namespace(CROSSING, Default::default()).await.unwrap();
     let addresses: Vec<String> = servers.iter().map(Server::address).collect();
-    // With the first condition the way back would be closed.
-    let size = Size {
-        conditions: false,
-        workflows: false,
-        fallbacks: false,
-        resources: false,
-        turns: false,
-        limits: 0,
-        ..Size::default()
-    };
-    let mut load = Load::start_on(&addresses, Seed::choose().0, size);
+    let mut load = Load::start_on(&addresses, Seed::choose().0, what_both_know());
     for version in [&newer, &older] {
         for replica in 0..REPLICAS {
             works(&load).await;
@@ -77,6 +67,23 @@ async fn an_upgrade_and_a_rollback_one_server_after_the_other() {
     let history = load.stop().await.history().clone();
     checker::assert_kept(&history, &observed);
     checker::assert_none_taken(&history, &observed);
+}
+
+/// The load that the version before this one can do, too. What a change adds that closes the way back for versions that don't know it is
+/// to be left out here, until the version before knows it. Of a binary that somebody names nothing is known.
+fn what_both_know() -> Size {
+    match previous::is_named() {
+        false => Size::default(),
+        true => Size {
+            conditions: false,
+            workflows: false,
+            fallbacks: false,
+            resources: false,
+            turns: false,
+            limits: 0,
+            ..Size::default()
+        },
+    }
 }
 
 /// The version before conditions knows neither what they ask nor the rows that they are kept in: there is none while a server of it lives,

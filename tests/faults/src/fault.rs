@@ -3,6 +3,7 @@
 use crate::report::Report;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Where servers keep everything.
@@ -94,6 +95,11 @@ pub trait Fault: Sync {
     }
 
     /// Runs the rounds, heals, and checks. Says in the report what fired, what happened, and what was broken. A panic is a
+    /// How many seeds a part took, so that the next begins behind them.
+    fn seeds_of(&self, rounds: u32, _seen: &BTreeMap<String, u64>) -> u64 {
+        u64::from(rounds)
+    }
+
     /// violation, too: of what the harness relied on.
     async fn run(&self, plan: &Plan, report: &Report);
 }

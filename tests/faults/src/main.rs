@@ -151,7 +151,7 @@ async fn parts(args: &Args, fault: &'static dyn Fault, goal: Goal, tree: &Tree) 
         }
         left -= rounds;
         // Where a round is a seed, no part repeats another's.
-        seed = seed.wrapping_add(u64::from(rounds));
+        seed = seed.wrapping_add(fault.seeds_of(rounds, &line.seen));
     }
     Ok(all_kept)
 }

@@ -245,13 +245,16 @@ impl Stage {
     /// Stops asking, waits for the end of everything, reads it, and stops the agents. What has not ended in time the checker
     /// will find.
     pub async fn heal(mut self, report: &Report) -> Healed {
+        let began = Instant::now();
         if let Err(waiting) = self.load.try_stop_asking().await {
             report.broken(waiting);
             report.violations(&[], self.system.logs());
         }
+        report.most("milliseconds until all was answered", began.elapsed().as_millis() as u64);
         if let Err(left) = self.load.try_heal(self.healing).await {
             report.broken(left);
         }
+        report.most("milliseconds until all had ended", began.elapsed().as_millis() as u64);
         let client = self.system.servers[0].client();
         let mut observed = Observed::read(&client).await.expect("everything can be read");
         if self.system.servers.len() > 1 {
@@ -262,6 +265,11 @@ impl Stage {
         let history = self.load.stop().await.history().clone();
         report.operations(history.operations());
         report.saw("tasks", observed.tasks.len() as u64);
+        report.saw(
+            "tasks that gave output",
+            observed.tasks.values().filter(|seen| !seen.output.is_empty()).count() as u64,
+        );
+        report.saw("children that handlers were given", history.children.len() as u64);
         Healed { history, observed, system: self.system }
     }
 }

@@ -94,7 +94,8 @@ mod tests {
         assert!(wrong.is_empty(), "{PAGE}: {wrong:#?}");
     }
 
-    /// A line that no fault of today would give, or of a tree that nobody can get, is no record.
+    /// A line that no fault of today would give, or of a tree with changes, is no record. (Some commits were put together into others when
+    /// they landed: the page says which.)
     #[test]
     fn every_line_of_the_ledger_is_a_record() {
         for line in ledger::read().unwrap() {

@@ -137,7 +137,7 @@ impl Default for Size {
             readers: 2,
             writers: 2,
             max_attempts: 0,
-            families: false,
+            families: true,
             conditions: true,
             workflows: true,
             fallbacks: true,

@@ -44,7 +44,7 @@ const PATIENT: Size = Size {
     readers: 1,
     writers: 1,
     max_attempts: 30,
-    families: false,
+    families: true,
     conditions: true,
     workflows: true,
     fallbacks: true,

@@ -32,7 +32,7 @@ const SIZE: Size = Size {
     readers: 2,
     writers: 2,
     max_attempts: 0,
-    families: false,
+    families: true,
     conditions: true,
     workflows: true,
     fallbacks: true,

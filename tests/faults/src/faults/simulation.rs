@@ -6,6 +6,7 @@ use crate::programs;
 use crate::report::Report;
 use async_trait::async_trait;
 use callboard_simulation::report::{Outcome, Report as Seed};
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -14,6 +15,9 @@ use tokio::process::Command;
 const FIRST_OF_TEST: u64 = 1;
 /// A seed that plans faults which nothing ran into is no round; another is run in its place, up to so many for each.
 const TRIES: u64 = 2;
+
+/// What the ledger calls such a seed.
+const VOID: &str = "seeds that do not count";
 
 /// The fault.
 pub struct Simulation;
@@ -39,6 +43,10 @@ impl Fault for Simulation {
 
     fn part(&self) -> u32 {
         500
+    }
+
+    fn seeds_of(&self, rounds: u32, seen: &BTreeMap<String, u64>) -> u64 {
+        u64::from(rounds) + seen.get(VOID).copied().unwrap_or_default()
     }
 
     async fn run(&self, plan: &Plan, report: &Report) {
@@ -88,7 +96,7 @@ async fn seeds(plan: &Plan, first: u64, count: u64, report: &Report) -> u64 {
 fn take(seed: Seed, report: &Report) -> bool {
     match seed.outcome {
         Outcome::Void => {
-            report.saw("seeds that do not count", 1);
+            report.saw(VOID, 1);
             return false;
         }
         Outcome::Violated => {

@@ -46,7 +46,7 @@ const STEADY: Size = Size {
     readers: 0,
     writers: 0,
     max_attempts: 0,
-    families: false,
+    families: true,
     conditions: true,
     workflows: true,
     fallbacks: true,
