@@ -20,7 +20,6 @@ from callboard.session import Frame, Session
 from callboard.states import State
 from callboard.wire import agent
 
-
 _LONGER_THAN_A_DRAIN = 3600.0
 """Seconds."""
 
@@ -157,7 +156,7 @@ def _silent_while_draining() -> None:
     """Who drains takes a frame for sent just now, and the next heartbeat for due after its drain."""
 
     def next_frame(session: Session, now: float) -> Frame | None:
-        frame = right(session, now)
+        frame: Frame | None = right(session, now)
         if session._drain is not None:
             session._stream.last_sent = now + _LONGER_THAN_A_DRAIN
         return frame

@@ -75,7 +75,10 @@ impl Namespace {
     /// Says what is missing, or what was refused.
     pub fn make() -> Result<Self, Unavailable> {
         may_have_one()?;
-        let name = format!("callboard-{}-{:08x}", std::process::id(), rand::random::<u32>());
+        // Nothing hangs on it but that nobody else has the name.
+        #[allow(clippy::disallowed_methods)]
+        let chance: u32 = rand::random();
+        let name = format!("callboard-{}-{chance:08x}", std::process::id());
         order("ip", &["netns", "add", &name], "")?;
         let place = match File::open(format!("{PLACE}/{name}")) {
             Ok(place) => Arc::new(place),

@@ -20,6 +20,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 
+/// Makes an error of a text.
+pub type Says = fn(String) -> Error;
+
 /// What goes wrong with commits, and when they may go on.
 #[derive(Debug)]
 pub struct Plan {
@@ -40,7 +43,7 @@ pub struct Plan {
     /// Says that a transaction is to begin.
     pub beginning: Semaphore,
     /// What is done beside the commands says this instead of being done.
-    pub beside: Mutex<Option<fn(String) -> Error>>,
+    pub beside: Mutex<Option<Says>>,
     /// One for each time that it did.
     pub said_beside: Semaphore,
     /// Another writer has the agents: who asks for them out of order, that is not first, meets it. How often that was.

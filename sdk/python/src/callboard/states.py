@@ -24,8 +24,8 @@ and servers give the attempts of an agent that stays away for long to others."""
 BRIEF = 1.0
 """Seconds; a server that drains sooner after its welcome is not left at once, but after a while."""
 MAX_NAMED = 4
-"""How many endpoints of a drain notice are kept: all of them, silent, take less than the time for which agents
-that were sent away are awaited (30 s)."""
+"""How many endpoints of a drain notice are kept: all of them, silent, take less than the time for which
+agents that were sent away are awaited (30 s)."""
 
 _FATAL_REASONS = frozenset({"SESSION_SUPERSEDED", "NOT_YOUR_AGENT"})
 _FATAL_CODES = frozenset(
