@@ -10,27 +10,33 @@ use callboard_tests::program::root;
 pub const PAGE: &str = "RELIABILITY.md";
 /// Around the table.
 const MARKS: (&str, &str) = ("<!-- from the ledger -->\n", "<!-- to here -->");
+/// At this commit the load became what it is today, and the ledger had so many lines: what was kept before says less of today's servers.
+const SINCE: (&str, usize) = ("b048603", 215);
 
 /// The table as it is to be.
 pub fn table(lines: &[Line]) -> String {
-    let mut table = "| fault | store | rounds kept | of | operations | runs: kept, violated, void |\n".to_owned();
-    table += "|---|---|---:|---:|---:|---|\n";
+    let mut table = "| fault | store | rounds kept | of | since ".to_owned();
+    table += &format!("`{}` | operations | runs: kept, violated, void |\n", SINCE.0);
+    table += "|---|---|---:|---:|---:|---:|---|\n";
+    let new = lines.get(SINCE.1..).unwrap_or_default();
     for fault in faults::ALL {
         for goal in fault.goals() {
-            table += &row(*fault, *goal, lines);
+            table += &row(*fault, *goal, lines, new);
         }
     }
     table
 }
 
-fn row(fault: &dyn Fault, goal: Goal, lines: &[Line]) -> String {
-    let runs: Vec<&Line> = lines.iter().filter(|line| line.fault == fault.name() && line.store == goal.store).collect();
-    let ended = |outcome| runs.iter().filter(move |line| line.outcome == outcome);
+fn row(fault: &dyn Fault, goal: Goal, lines: &[Line], new: &[Line]) -> String {
+    let is_of = |line: &&Line| line.fault == fault.name() && line.store == goal.store;
+    let ended = |outcome| lines.iter().filter(is_of).filter(move |line| line.outcome == outcome);
     let kept: u32 = ended(Outcome::Kept).map(|line| line.rounds).sum();
+    let of_new = new.iter().filter(is_of).filter(|line| line.outcome == Outcome::Kept);
+    let kept_since: u32 = of_new.map(|line| line.rounds).sum();
     let operations: u64 = ended(Outcome::Kept).map(|line| line.operations).sum();
     let counts = [Outcome::Kept, Outcome::Violated, Outcome::Void].map(|outcome| ended(outcome).count().to_string());
     format!(
-        "| `{}`: {} | {} | {kept} | {} | {operations} | {} |\n",
+        "| `{}`: {} | {} | {kept} | {} | {kept_since} | {operations} | {} |\n",
         fault.name(),
         fault.what(),
         goal.store,
