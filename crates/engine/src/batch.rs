@@ -157,7 +157,7 @@ impl Committer {
         let Batch { items, decided, transaction, .. } = batch;
         for _ in 0..most {
             let Some((item, _)) = items.get(decided.results.len()..).and_then(<[Item]>::split_first) else { break };
-            if self.is_outdated(&item.envelope.command) {
+            if self.is_outdated(&item.envelope.command) || item.is_abandoned() {
                 decided.results.push(Ok(Outcome { reply: Reply::Done, effects: Vec::new(), replayed: false }));
                 continue;
             }

@@ -122,15 +122,13 @@ impl Committer {
 
     async fn take_in(&mut self, messages: &mut Vec<Message>) -> Result<(), StoreError> {
         let Taken { items, pings } = self.sort(messages);
-        let mut items = self.keep_order(items);
-        items.retain(|item| !item.is_abandoned());
+        let items = self.keep_order(items);
         let beside =
             self.shared.store.is_exclusive() && items.iter().all(|item| is_decided_beside(&item.envelope.command));
         if beside && pings.is_empty() {
             return self.decide_beside(items).await;
         }
         self.settle().await?;
-        items.retain(|item| !item.is_abandoned());
         for ping in pings {
             // What came before is committed; nobody minds when the asker has gone.
             let _ = ping.send(());

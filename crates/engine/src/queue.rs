@@ -40,11 +40,12 @@ pub(crate) enum Sink {
 
 impl Item {
     /// Whoever asked has gone before it was decided, and may have asked another replica by now. A session that began here would end the
-    /// one there; and what was refused there for good must not be done here behind it.
+    /// one there; and what was refused there for good must not be done here behind it. The task of a run goes on, though, when its caller
+    /// doesn't want its end any more.
     pub fn is_abandoned(&self) -> bool {
         match &self.sink {
-            Sink::Caller(reply) | Sink::Runner { reply, .. } | Sink::Attach { reply, .. } => reply.is_closed(),
-            Sink::Nobody | Sink::Send { .. } | Sink::Acknowledge { .. } | Sink::Report { .. } => false,
+            Sink::Caller(reply) | Sink::Attach { reply, .. } => reply.is_closed(),
+            Sink::Nobody | Sink::Runner { .. } | Sink::Send { .. } | Sink::Acknowledge { .. } | Sink::Report { .. } => false,
         }
     }
 }

@@ -27,8 +27,7 @@ impl Committer {
                 Some(error) => Err(Failed { items, error }),
                 None => {
                     // Those that were refused since may be what others of these wait for.
-                    let mut items = self.keep_order(items);
-                    items.retain(|item| !item.is_abandoned());
+                    let items = self.keep_order(items);
                     self.commit(items, &Want::default()).await
                 }
             };

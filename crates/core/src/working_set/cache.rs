@@ -29,8 +29,11 @@ impl WorkingSet {
             self.batch.keys.entry(key).or_insert(Some(task));
         }
         for record in rows.requests {
-            // One that was missing when it was looked for before may be there by now.
-            self.batch.requests.entry(record.key.clone()).or_default().get_or_insert(record);
+            // One that was missing, or over, when it was looked for before may be there by now.
+            let known = self.batch.requests.entry(record.key.clone()).or_default();
+            if known.as_ref().is_none_or(|known| known.expires_at < record.expires_at) {
+                *known = Some(record);
+            }
         }
         self.absorb_edges(want, rows.edges);
         self.absorb_edges_ahead(want, rows.edges_ahead);

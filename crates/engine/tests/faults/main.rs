@@ -283,6 +283,24 @@ async fn whose_caller_has_gone_before_it_was_decided_is_not_decided() {
     engine.stop().await;
 }
 
+/// Who gives a run up doesn't want to hear of its end: its task goes on.
+#[tokio::test]
+async fn a_run_that_was_given_up_before_it_was_decided_has_its_task() {
+    let (engine, plan) = start().await;
+    hold_commits(&plan);
+    let mut first = Box::pin(engine.submit(create("first", None)));
+    assert!(futures::poll!(&mut first).is_pending());
+    until_a_commit_waits(&plan).await;
+    let mut gone = Box::pin(engine.run(create("run", Some("a"))));
+    assert!(futures::poll!(&mut gone).is_pending());
+    drop(gone);
+    plan.permits.add_permits(100);
+    first.await.unwrap();
+    engine.submit(create("behind it", None)).await.unwrap();
+    assert_eq!(count(&engine).await, 3);
+    engine.stop().await;
+}
+
 #[tokio::test]
 async fn who_attaches_while_a_drain_begins_is_told_to_go() {
     let (engine, plan) = start().await;
