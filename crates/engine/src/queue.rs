@@ -45,7 +45,9 @@ impl Item {
     pub fn is_abandoned(&self) -> bool {
         match &self.sink {
             Sink::Caller(reply) | Sink::Attach { reply, .. } => reply.is_closed(),
-            Sink::Nobody | Sink::Runner { .. } | Sink::Send { .. } | Sink::Acknowledge { .. } | Sink::Report { .. } => false,
+            Sink::Nobody | Sink::Runner { .. } | Sink::Send { .. } | Sink::Acknowledge { .. } | Sink::Report { .. } => {
+                false
+            }
         }
     }
 }
